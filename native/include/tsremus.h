@@ -1,0 +1,181 @@
+/*
+ * libtsremus: the bytes of tsremus. TypeScript decides, this library drives
+ * libxenlight, drains and checks checkpoint streams, and reports.
+ *
+ * Rules of this interface (they follow from measurements of ffi-napi):
+ *  - plain C; every function returns an int: >= 0 on success, < 0 on failure;
+ *  - handles are small integers, never pointers; no pointer is ever returned;
+ *  - bulk data moves through buffers that the caller owns;
+ *  - no callbacks: what happens on a native thread is reported as a
+ *    `struct tsr_event` written to a pipe whose read end the caller polls;
+ *  - functions marked BLOCKING may take long and are to be called off the
+ *    main thread (ffi-napi's .async); all others return in microseconds.
+ *
+ * Failures: -errno for the system's errors; TSR_XL(rc) for libxenlight's
+ * (rc is its negative ERROR_* number, so ERROR_FAIL -3 becomes -10003).
+ * tsr_error_text() gives the sentence that belongs to the last failure of the
+ * calling thread, or of a handle.
+ *
+ * libxenlight is opened at run time (no Xen headers to build): one build
+ * serves every Xen version that has the functions listed in src/libxl_abi.h.
+ * No struct layout of libxl is known here: structures live in generously
+ * sized zeroed buffers and are filled and read through libxl's own *_init,
+ * *_from_json and *_to_json.
+ */
+#ifndef TSREMUS_H
+#define TSREMUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TSR_ABI_VERSION 1
+#define TSR_XL_BASE 10000
+#define TSR_XL(rc) (-TSR_XL_BASE + (rc))
+
+#define TSR_API __attribute__((visibility("default")))
+
+/* ---- events ----------------------------------------------------------- */
+
+enum tsr_event_kind {
+    TSR_EV_LOG = 1,          /* text: a line that libxl logged; a = its level (xentoollog: 1 debug .. 6 error) */
+    TSR_EV_FAILED = 2,       /* the session failed; a = code (int64), text = why */
+    TSR_EV_DATA = 3,         /* save: b bytes wait for tsr_save_read (coalesced) */
+    TSR_EV_CHECKPOINT = 4,   /* save: epoch a: guest suspended, barrier set; b = bytes of the epoch so far */
+    TSR_EV_EPOCH_END = 5,    /* save: epoch a ended, guest resumed, timer held; b = bytes, c = pages,
+                                d = nanoseconds from the epoch's first byte to its CHECKPOINT record,
+                                e = nanoseconds from CHECKPOINT record to CHECKPOINT_END */
+    TSR_EV_ENDED = 6,        /* the operation is over; a = libxl's rc (int64); save: b = 1 if the guest was
+                                found suspended and resumed; restore: b = domid when a == 0 */
+    TSR_EV_FED = 7,          /* restore: all bytes up to stream offset a have gone into libxl's pipe */
+};
+
+/* Native byte order, 64 bytes, followed by text_len bytes of text (no NUL). */
+struct tsr_event {
+    uint32_t kind;
+    uint32_t text_len;      /* at most TSR_EVENT_TEXT_MAX */
+    uint64_t time_ns;       /* CLOCK_MONOTONIC when it happened */
+    int64_t a;
+    uint64_t b, c, d, e;
+    uint64_t reserved;
+};
+#define TSR_EVENT_SIZE 64
+#define TSR_EVENT_TEXT_MAX 1024
+
+/* ---- library ---------------------------------------------------------- */
+
+/* TSR_ABI_VERSION of the build. */
+TSR_API int tsr_abi_version(void);
+
+/*
+ * Opens libxenlight (dlopen PATH: a path or soname), resolves every function
+ * of libxl_abi.h and allocates the contexts for short calls.
+ * Errors: -ENOENT no such library, -ENOSYS a function is missing (too old: the
+ * text names it), TSR_XL(rc) the context was refused (not Xen, not root).
+ * Idempotent for the same path. BLOCKING.
+ */
+TSR_API int tsr_open(const char *path);
+
+/* The sentence of the last failure: of HANDLE, or of this thread with -1.
+ * Writes at most size-1 bytes and a NUL; returns the length. */
+TSR_API int tsr_error_text(int handle, char *out, size_t size);
+
+/* Makes this process the leader of a session of its own (setsid), where it is
+ * not yet one, ignores SIGPIPE and SIGHUP. */
+TSR_API int tsr_detach(void);
+
+/* ---- short calls on a domain, each on a context of its own -------------- */
+
+/* Number of the domain called NAME; TSR_XL(-6 or -21) where there is none. */
+TSR_API int tsr_domain_id(const char *name);
+
+/* libxl_dominfo as JSON. Returns its length, or -ERANGE if size is too small. */
+TSR_API int tsr_domain_info(uint32_t domid, char *out, size_t size);
+
+/* Configuration of a running domain as libxl_domain_config JSON. BLOCKING. */
+TSR_API int tsr_domain_config(uint32_t domid, char *out, size_t size);
+
+/* JSON text {"xen_version_major":..,"free_memory_kb":..,...}: what libxl_get_version_info and
+ * libxl_get_free_memory say, where the library has them. */
+TSR_API int tsr_host_info(char *out, size_t size);
+
+TSR_API int tsr_domain_pause(uint32_t domid);
+TSR_API int tsr_domain_unpause(uint32_t domid);                        /* BLOCKING */
+TSR_API int tsr_domain_resume(uint32_t domid);   /* cooperative; BLOCKING */
+TSR_API int tsr_domain_rename(uint32_t domid, const char *from, const char *to);
+TSR_API int tsr_domain_destroy(uint32_t domid);                        /* BLOCKING */
+/* Creates a new domain from CONFIG, left paused; returns its domid. BLOCKING. */
+TSR_API int tsr_domain_create(const char *config_json);
+
+/* ---- save: the primary's side ------------------------------------------ */
+
+/*
+ * Starts libxl_domain_remus_start on DOMID with a stream of ours, on a thread
+ * and a context of their own. Returns a handle. The thread drains the stream
+ * into memory, at most LIMIT bytes unread (past that it stops reading: the
+ * seed slows down, a checkpoint keeps the guest suspended until there is
+ * room), always before it serves libxl; checks every record; at each
+ * CHECKPOINT record sets the barrier while the guest is certainly suspended;
+ * and after each CHECKPOINT_END holds libxl's timer until tsr_save_checkpoint.
+ * *EVENT_FD receives the read end of the event pipe (non-blocking, the
+ * caller closes it after TSR_EV_ENDED).
+ */
+TSR_API int tsr_save_start(uint32_t domid, uint64_t limit, int32_t *event_fd);
+
+/* Lets the next checkpoint begin. -EAGAIN while an epoch is under way. */
+TSR_API int tsr_save_checkpoint(int handle);
+
+/* Takes up to SIZE bytes of the stream, in order, never past the end of the
+ * current epoch. Returns the count; 0: nothing waits. */
+TSR_API int tsr_save_read(int handle, uint8_t *out, size_t size);
+
+/*
+ * Ends the operation: libxl_ao_abort while the timer is held, or in the live
+ * part of the seed; else as soon as the epoch under way has ended. Afterwards the guest is
+ * watched and resumed if it is found suspended. TSR_EV_ENDED follows.
+ */
+TSR_API int tsr_save_abort(int handle);
+
+/* Joins the thread and frees everything. Only after TSR_EV_ENDED; else -EBUSY. BLOCKING (microseconds). */
+TSR_API int tsr_save_free(int handle);
+
+/* ---- restore: the backup's side ---------------------------------------- */
+
+/*
+ * Starts libxl_domain_create_restore with a checkpointed stream (REMUS) for
+ * CONFIG (libxl_domain_config JSON, its name already that of the copy).
+ */
+TSR_API int tsr_restore_start(const char *config_json, int32_t *event_fd);
+
+/* Queues a copy of these bytes for libxl. -ENOBUFS when LIMIT bytes already wait (none is taken). */
+TSR_API int tsr_restore_feed(int handle, const uint8_t *data, size_t size);
+
+/* End-of-file after all that was fed: libxl builds the domain, paused. TSR_EV_ENDED
+ * brings its domid. This IS activation. */
+TSR_API int tsr_restore_finish(int handle);
+
+/* Discards the copy: aborts the operation and destroys the domain. Never
+ * closes the pipe before libxl has given up. TSR_EV_ENDED follows. */
+TSR_API int tsr_restore_abort(int handle);
+
+TSR_API int tsr_restore_free(int handle);
+
+/* ---- stream checker: strict, incremental, one for both sides ------------ */
+
+struct tsr_stream_stats {      /* 64 bytes */
+    uint64_t offset;           /* bytes taken so far */
+    uint64_t epoch;            /* number of the epoch under way */
+    uint64_t pages;            /* page bodies in the epoch under way */
+    uint64_t records;          /* records in the whole stream */
+    uint32_t at_boundary;      /* 1: exactly after a CHECKPOINT_END */
+    uint32_t guest_type;       /* 0 not seen, 1 PV, 2 HVM/PVH */
+    uint64_t epoch_end;        /* offset right after the last CHECKPOINT_END */
+    uint64_t reserved[2];
+};
+
+TSR_API int tsr_stream_new(void);
+/* Takes the bytes; -EPROTO with a text that names record and offset. After a
+ * failure every further call fails the same way. */
+TSR_API int tsr_stream_check(int handle, const uint8_t *data, size_t size, struct tsr_stream_stats *out);
+TSR_API int tsr_stream_free(int handle);
+
+#endif

@@ -1,0 +1,105 @@
+/**
+ * Front door of every npm script. npm runs no pre/post scripts here (.npmrc), so each command sets
+ * up what it needs: system packages, node_modules, the build. With root, missing packages are
+ * installed; without, the apt line is printed and the command ends.
+ */
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const [command, ...args] = process.argv.slice(2);
+
+/** Tools that a plain build and test need, by Debian package. */
+const buildTools = { gcc: 'gcc', make: 'make', ld: 'binutils' };
+
+function onPath(tool) {
+  return (process.env.PATH ?? '').split(delimiter).some((dir) => {
+    try {
+      accessSync(join(dir, tool), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function run(file, argv, options = {}) {
+  const done = spawnSync(file, argv, { cwd: root, stdio: 'inherit', ...options });
+  if (done.error) throw done.error;
+  if (done.status !== 0) process.exit(done.status ?? 1);
+}
+
+function ensureTools() {
+  const packages = Object.entries(buildTools)
+    .filter(([tool]) => !onPath(tool))
+    .map(([, name]) => name);
+  // The C library's headers have no executable to look for.
+  if (!existsSync('/usr/include/stdio.h')) packages.push('libc6-dev');
+  if (packages.length === 0) return;
+  const line = `apt-get install --yes --no-install-recommends ${packages.join(' ')}`;
+  if (process.getuid() !== 0 || !onPath('apt-get')) {
+    console.error(`tsremus needs tools that this machine lacks. As root, type:\n  ${line}`);
+    process.exit(69);
+  }
+  run('apt-get', ['update', '-qq']);
+  run('apt-get', line.split(' ').slice(1), {
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  });
+}
+
+/** npm ci, when the lock file changed since the last time. */
+function ensureModules() {
+  const stamp = join(root, 'node_modules/.tsremus-lock');
+  const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  if (!statSync(join(root, 'node_modules')).isDirectory()) throw new Error('npm ci made nothing');
+  writeFileSync(stamp, lock);
+}
+
+const bin = (name) => join(root, 'node_modules/.bin', name);
+const tsx = (file, argv) => run(process.execPath, ['--import', 'tsx', join(root, file), ...argv]);
+const build = () => run(process.execPath, [join(root, 'scripts/build.mjs')]);
+
+/** Type check, lint, format. */
+function check() {
+  run(bin('tsc'), ['--project', root]);
+  run(bin('biome'), ['check', '--error-on-warnings', '.']);
+}
+
+const commands = {
+  build,
+  check,
+  format: () => run(bin('biome'), ['check', '--write', '.']),
+  test: () => {
+    build();
+    check();
+    run('make', ['-s', '-C', 'native', 'check']);
+    run(bin('vitest'), ['run', ...args]);
+  },
+  sim: () => tsx('test/sim/main.ts', args),
+  lab: () => tsx('test/lab/main.ts', args),
+  demo: () => {
+    build();
+    tsx('test/lab/demo.ts', args);
+  },
+  'test:lab': () => {
+    build();
+    tsx('test/lab/run-tests.ts', args);
+  },
+  'lab:soak': () => {
+    build();
+    tsx('test/lab/run-tests.ts', ['--soak', ...args]);
+  },
+};
+
+const chosen = commands[command];
+if (!chosen) {
+  console.error(`unknown command ${command}; one of: ${Object.keys(commands).join(', ')}`);
+  process.exit(64);
+}
+ensureTools();
+ensureModules();
+chosen();
