@@ -1,0 +1,81 @@
+/**
+ * What the command line hands to the sessions and what it gets back. The command line checks
+ * and converts arguments; the engine never sees a string that should have been a number.
+ */
+import type { BackupOutcome } from '../core/backup-types.ts';
+import type { PrimaryOutcome } from '../core/primary-types.ts';
+
+/** Everything that `tsremus protect` was told. Options that are not built yet never get here. */
+export interface ProtectOptions {
+  /** Name, UUID or number of the domain, as typed. */
+  readonly domain: string;
+  /** The backup host; a whole shell command when `sshCommand` is empty. */
+  readonly host: string;
+  /** From the commit of one epoch to the next checkpoint, ms (-i). */
+  readonly intervalMs: number;
+  /** Silence after which the backup activates, ms. */
+  readonly heartbeatTimeoutMs: number;
+  /** Time from the end of the link to the activation, ms. */
+  readonly holdMs: number;
+  /** -s: null is `ssh`; the empty string runs `host` itself as a shell command. */
+  readonly sshCommand: string | null;
+  /** False with -u. Nothing is compressed yet, so both are true to their word. */
+  readonly compression: boolean;
+  /** False with -e: no process on the backup watches the guest after its activation. */
+  readonly wait: boolean;
+  /** False with -n. */
+  readonly network: boolean;
+  /** False with -d. */
+  readonly disk: boolean;
+  /** -F: the options that give up a guarantee are allowed. */
+  readonly forceUnsafe: boolean;
+}
+
+/** How far the seed is. Unknown figures are null. */
+export interface SeedProgress {
+  /** 0..100. */
+  readonly percent: number;
+  readonly bytes: number;
+  readonly bytesPerSecond: number;
+  readonly secondsLeft: number | null;
+}
+
+/** How the session speaks to whoever started it. Its methods never throw and never wait. */
+export interface ProtectReporter {
+  seedProgress(progress: SeedProgress): void;
+  /**
+   * Something happened. `kind` is kebab-case and goes into JSON as `message_type`; `text` is a
+   * sentence without final stop; the keys of `data` are snake_case with their unit.
+   */
+  event(kind: string, text: string, data?: Readonly<Record<string, unknown>>): void;
+}
+
+/** The guest is mute (with -n: paused) and nobody may decide; the process ends all the same. */
+export interface HeldOutcome {
+  readonly kind: 'held';
+  readonly reason: string;
+}
+
+export interface ProtectResult {
+  readonly outcome: PrimaryOutcome | HeldOutcome;
+  /** Complete command lines to type next; the command line has its own when this is absent. */
+  readonly next?: readonly string[];
+}
+
+/** What `tsremus receive` was told. */
+export interface ReceiveOptions {
+  /** False with -e, as `xl migrate-receive -e`. */
+  readonly wait: boolean;
+}
+
+export interface ReceiveResult {
+  readonly outcome: BackupOutcome;
+}
+
+/** What `stop` achieved, of a session that lives or of what a dead one left behind. */
+export interface StopResult {
+  readonly outcome: PrimaryOutcome | BackupOutcome | HeldOutcome;
+  /** One sentence for the administrator, without final stop; absent: the outcome speaks. */
+  readonly text?: string;
+  readonly next?: readonly string[];
+}

@@ -1,0 +1,107 @@
+/**
+ * Moves the checkpoint stream from the save operation into the link, one chunk at a time, and
+ * closes each epoch with its length and checksum. The link's credit sets the pace.
+ */
+import type { SaveOperation } from '../xen/hypervisor.ts';
+
+/** Big enough that per-chunk costs vanish, small enough that heartbeats fit in between. */
+export const chunkBytes = 256 * 1024;
+
+export interface EpochEnd {
+  readonly epoch: number;
+  readonly bytes: number;
+  readonly pages: number;
+}
+
+/** Where the stream goes. Resolves when the chunk was accepted; rejects when the link is closed. */
+export interface PumpSink {
+  data(epoch: number, chunk: Buffer): Promise<void>;
+  epochEnd(end: EpochEnd): Promise<void>;
+}
+
+export class EpochPump {
+  readonly #save: SaveOperation;
+  readonly #sink: PumpSink;
+  readonly #onSent: (epoch: number, bytes: number) => void;
+  readonly #onError: (error: unknown) => void;
+  readonly #ends = new Map<number, EpochEnd>();
+  #epoch = 0;
+  #epochBytes = 0;
+  #totalBytes = 0;
+  #busy = false;
+  #again = false;
+  #stopped = false;
+
+  constructor(
+    save: SaveOperation,
+    sink: PumpSink,
+    onSent: (epoch: number, bytes: number) => void,
+    onError: (error: unknown) => void,
+  ) {
+    this.#save = save;
+    this.#sink = sink;
+    this.#onSent = onSent;
+    this.#onError = onError;
+  }
+
+  /** Bytes moved since the session began. */
+  get totalBytes(): number {
+    return this.#totalBytes;
+  }
+
+  /** Something may be there to read. */
+  wake(): void {
+    this.#again = true;
+    if (!this.#busy) void this.#run();
+  }
+
+  /** The epoch is drained: its end follows its last byte. */
+  epochEnd(end: EpochEnd): void {
+    this.#ends.set(end.epoch, end);
+    this.wake();
+  }
+
+  /** Nothing more is read or sent. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #run(): Promise<void> {
+    this.#busy = true;
+    try {
+      while (this.#again && !this.#stopped) {
+        this.#again = false;
+        await this.#drain();
+      }
+    } catch (error) {
+      this.#stopped = true;
+      this.#onError(error);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #drain(): Promise<void> {
+    while (!this.#stopped) {
+      const buffer = Buffer.allocUnsafe(chunkBytes);
+      const count = this.#save.read(buffer);
+      if (count > 0) {
+        const chunk = count === chunkBytes ? buffer : Buffer.from(buffer.subarray(0, count));
+        this.#epochBytes += count;
+        this.#totalBytes += count;
+        await this.#sink.data(this.#epoch, chunk);
+      }
+      const end = this.#ends.get(this.#epoch);
+      if (end !== undefined && end.bytes === this.#epochBytes) await this.#close(end);
+      else if (count === 0) return;
+    }
+  }
+
+  async #close(end: EpochEnd): Promise<void> {
+    await this.#sink.epochEnd(end);
+    this.#ends.delete(end.epoch);
+    this.#epoch = end.epoch + 1;
+    this.#epochBytes = 0;
+    this.#onSent(end.epoch, end.bytes);
+  }
+}

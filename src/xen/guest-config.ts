@@ -1,0 +1,76 @@
+/**
+ * What tsremus reads from and changes in a guest's configuration (libxl_domain_config as JSON).
+ * Pure. libxl leaves out members that have their default value, so absence is normal.
+ */
+import type { DomainConfig } from './hypervisor.ts';
+
+/** A guest's copy is called so while it waits, as with xl. */
+export const copySuffix = '--incoming';
+
+type Json = { readonly [key: string]: unknown };
+
+const object = (value: unknown): Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
+const list = (value: unknown): readonly Json[] => (Array.isArray(value) ? value.map(object) : []);
+
+/** The guest's name and UUID; null for what is missing. */
+export function identity(config: DomainConfig): { name: string | null; uuid: string | null } {
+  const info = object(config['c_info']);
+  const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : null);
+  return { name: text(info['name']), uuid: text(info['uuid']) };
+}
+
+/** Memory that the guest needs on a host, KiB (without Xen's own overhead). */
+export function memoryKb(config: DomainConfig): number {
+  const build = object(config['b_info']);
+  const kb = Number(build['max_memkb'] ?? build['target_memkb'] ?? 0);
+  return Number.isFinite(kb) ? kb : 0;
+}
+
+/** The configuration of the copy: the same guest under the name that waits. */
+export function copyConfig(config: DomainConfig): DomainConfig {
+  const info = object(config['c_info']);
+  return { ...config, c_info: { ...info, name: `${String(info['name'])}${copySuffix}` } };
+}
+
+export type LifeEvent = 'poweroff' | 'reboot' | 'crash' | 'watchdog' | 'soft-reset';
+
+/** What to do when the guest ends: libxl's action word (destroy, restart, preserve...). */
+export function lifeAction(config: DomainConfig, event: LifeEvent): string {
+  const key = { poweroff: 'on_poweroff', reboot: 'on_reboot', crash: 'on_crash' } as const;
+  const more = { watchdog: 'on_watchdog', 'soft-reset': 'on_soft_reset' } as const;
+  const name = { ...key, ...more }[event];
+  const given = config[name];
+  if (typeof given === 'string') return given;
+  // xl's defaults (xl.cfg(5)): a reboot restarts, everything else destroys.
+  return event === 'reboot' ? 'restart' : event === 'soft-reset' ? 'soft-reset' : 'destroy';
+}
+
+/** Reasons for which this guest cannot be protected at all; empty when it can. */
+export function refusals(config: DomainConfig): string[] {
+  const reasons: string[] = [];
+  const has = (key: string) => list(config[key]).length > 0;
+  if (has('pcidevs')) reasons.push('it has passed-through PCI devices');
+  if (has('dtdevs')) reasons.push('it has passed-through device-tree devices');
+  if (has('usbdevs')) reasons.push('it has passed-through USB devices');
+  if (has('p9s') || has('p9')) reasons.push('it has 9pfs shares');
+  if (list(object(config['b_info'])['vnuma_nodes']).length > 0) reasons.push('it has vNUMA nodes');
+  for (const kind of ['disks', 'nics', 'vfbs', 'vkbs', 'vtpms']) {
+    for (const device of list(config[kind])) {
+      const backend = device['backend_domname'] ?? device['backend_domid'];
+      const dom0 = backend === undefined || backend === 0 || ['', '0', 'Domain-0'].includes(String(backend));
+      if (!dom0) reasons.push(`a device of ${kind} has its back end in domain ${String(backend)}`);
+    }
+  }
+  return reasons;
+}
+
+/** True when the guest has network interfaces. */
+export function hasInterfaces(config: DomainConfig): boolean {
+  return list(config['nics']).length > 0;
+}
+
+/** True when the guest can write to a disk. libxl prints `readwrite` only where it is set. */
+export function hasWritableDisks(config: DomainConfig): boolean {
+  return list(config['disks']).some((disk) => Boolean(disk['readwrite']) && !disk['is_cdrom']);
+}

@@ -1,0 +1,312 @@
+/**
+ * The hypervisor port on libxenlight. Opens the library that fits, puts libxl's results into our
+ * words, and turns failures into errors that say what to do.
+ */
+import { OperationError } from '../host/errors.ts';
+import { NativeError, NativeLibrary, xlError } from '../native/library.ts';
+import type { NativeEvent } from '../native/events.ts';
+import { isXen, libxenlightCandidates } from './find-library.ts';
+import { copySuffix } from './guest-config.ts';
+import type {
+  DomainConfig,
+  DomainInfo,
+  HostInfo,
+  Hypervisor,
+  RestoreEvent,
+  RestoreOperation,
+  SaveEnd,
+  SaveEvent,
+  SaveOperation,
+  StreamChecker,
+} from './hypervisor.ts';
+
+const streamStatsBytes = 64;
+
+/**
+ * Opens libxenlight. Errors: `no-xen` (69) where there is none, it is too old or this is not Xen;
+ * `not-root` (77) where only root is missing.
+ */
+export async function openXen(env: NodeJS.ProcessEnv = process.env): Promise<Hypervisor> {
+  const candidates = libxenlightCandidates(env);
+  let native: NativeLibrary;
+  try {
+    native = new NativeLibrary();
+  } catch (error) {
+    throw new OperationError('no-xen', `cannot load the native library: ${text(error)}`, {
+      op: 'open',
+      hint: 'npm run build',
+      cause: error,
+    });
+  }
+  if (candidates.length === 0) {
+    throw new OperationError('no-xen', 'no libxenlight is installed on this machine', {
+      op: 'open',
+      hint: 'apt-get install xen-system-amd64, boot it, or set TSREMUS_LIBXL to the library',
+    });
+  }
+  let last: unknown;
+  for (const path of candidates) {
+    try {
+      await native.openXen(path);
+      return new Xen(native);
+    } catch (error) {
+      last = error;
+    }
+  }
+  if (process.geteuid?.() !== 0 && !env['TSREMUS_LIBXL']) {
+    throw new OperationError('not-root', 'only root may talk to Xen', {
+      op: 'open',
+      hint: 'run the same command as root',
+      cause: last,
+    });
+  }
+  const where = isXen() ? '' : '; this machine does not run under Xen';
+  throw new OperationError('no-xen', `cannot open ${candidates[0]}: ${text(last)}${where}`, {
+    op: 'open',
+    hint: 'boot this host with Xen (xl info shows it), or set TSREMUS_LIBXL',
+    cause: last,
+  });
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function operationError(op: string, subject: string, error: unknown): OperationError {
+  return new OperationError('hypervisor', `cannot ${op} domain ${subject}: ${text(error)}`, {
+    op,
+    subject,
+    cause: error,
+  });
+}
+
+class Xen implements Hypervisor {
+  readonly #native: NativeLibrary;
+
+  constructor(native: NativeLibrary) {
+    this.#native = native;
+  }
+
+  async find(name: string): Promise<number | null> {
+    try {
+      return await this.#native.domainId(name);
+    } catch (error) {
+      const code = error instanceof NativeError ? error.xlCode : null;
+      // libxl_name_to_domid says INVAL for a name that nobody has; newer ones say NOTFOUND.
+      if (code === xlError.inval || code === xlError.domainNotFound) return null;
+      throw operationError('find', name, error);
+    }
+  }
+
+  async info(domid: number): Promise<DomainInfo | null> {
+    try {
+      return domainInfo(JSON.parse(await this.#native.domainInfo(domid)));
+    } catch (error) {
+      if (error instanceof NativeError && error.xlCode === xlError.domainNotFound) return null;
+      throw operationError('look at', String(domid), error);
+    }
+  }
+
+  async config(domid: number): Promise<DomainConfig> {
+    return this.#do('read the configuration of', String(domid), async () =>
+      JSON.parse(await this.#native.domainConfig(domid)),
+    );
+  }
+
+  async host(): Promise<HostInfo> {
+    const raw = JSON.parse(await this.#native.hostInfo()) as Record<string, unknown>;
+    const free = raw['free_memory_kb'];
+    return {
+      xenVersion: `${raw['xen_version_major']}.${raw['xen_version_minor']}${raw['xen_version_extra'] ?? ''}`,
+      freeMemoryKb: typeof free === 'number' ? free : null,
+    };
+  }
+
+  pause(domid: number): void {
+    try {
+      this.#native.pause(domid);
+    } catch (error) {
+      throw operationError('pause', String(domid), error);
+    }
+  }
+
+  unpause(domid: number): Promise<void> {
+    return this.#do('unpause', String(domid), () => this.#native.unpause(domid));
+  }
+
+  resume(domid: number): Promise<void> {
+    return this.#do('resume', String(domid), () => this.#native.resume(domid));
+  }
+
+  rename(domid: number, from: string, to: string): Promise<void> {
+    return this.#do('rename', from, () => this.#native.rename(domid, from, to));
+  }
+
+  destroy(domid: number): Promise<void> {
+    return this.#do('destroy', String(domid), () => this.#native.destroy(domid));
+  }
+
+  create(config: DomainConfig): Promise<number> {
+    return this.#do('create', '', () => this.#native.create(JSON.stringify(config)));
+  }
+
+  async #do<T>(op: string, subject: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw operationError(op, subject, error);
+    }
+  }
+
+  startSave(domid: number, limitBytes: number, onEvent: (e: SaveEvent) => void): SaveOperation {
+    const native = this.#native;
+    let handle = -1;
+    try {
+      handle = native.saveStart(domid, limitBytes, (event) => {
+        const ours = saveEvent(event);
+        if (ours === null) return;
+        onEvent(ours);
+        if (ours.kind === 'ended') void native.saveFree(handle);
+      });
+    } catch (error) {
+      throw operationError('start checkpoints of', String(domid), error);
+    }
+    return {
+      checkpoint: () => native.saveCheckpoint(handle),
+      read: (out) => native.saveRead(handle, out),
+      abort: () => native.saveAbort(handle),
+    };
+  }
+
+  startRestore(config: DomainConfig, onEvent: (e: RestoreEvent) => void): RestoreOperation {
+    return new XenRestore(this.#native, config, onEvent);
+  }
+
+  streamChecker(): StreamChecker {
+    const native = this.#native;
+    const handle = native.streamNew();
+    const stats = Buffer.alloc(streamStatsBytes);
+    return {
+      check(data) {
+        try {
+          native.streamCheck(handle, data, stats);
+        } catch (error) {
+          throw new OperationError('protocol', text(error), { op: 'check-stream', cause: error });
+        }
+        return {
+          atBoundary: stats.readUInt32LE(32) === 1,
+          epoch: Number(stats.readBigUInt64LE(8)),
+          pages: Number(stats.readBigUInt64LE(16)),
+        };
+      },
+      close: () => native.streamFree(handle),
+    };
+  }
+}
+
+class XenRestore implements RestoreOperation {
+  readonly #native: NativeLibrary;
+  readonly #handle: number;
+  #wanted: 'nothing' | 'build' | 'discard' = 'nothing';
+  #ended = false;
+
+  constructor(native: NativeLibrary, config: DomainConfig, onEvent: (e: RestoreEvent) => void) {
+    this.#native = native;
+    try {
+      this.#handle = native.restoreStart(JSON.stringify(config), (event) => {
+        if (event.kind === 'log') onEvent({ kind: 'log', level: event.a, text: event.text });
+        else if (event.kind === 'fed') onEvent({ kind: 'fed' });
+        else if (event.kind === 'ended') {
+          this.#ended = true;
+          onEvent(this.#endOf(event));
+          void native.restoreFree(this.#handle);
+        }
+      });
+    } catch (error) {
+      throw operationError('prepare the copy of', `*${copySuffix}`, error);
+    }
+  }
+
+  #endOf(event: NativeEvent): RestoreEvent {
+    if (this.#wanted === 'discard') return { kind: 'discarded' };
+    if (this.#wanted === 'build' && event.a === 0) return { kind: 'built', domid: event.b };
+    return { kind: 'failed', reason: event.text || `libxl ended with ${event.a}` };
+  }
+
+  feed(data: Buffer): boolean {
+    if (this.#ended) throw new OperationError('hypervisor', 'the copy is gone', { op: 'feed' });
+    return this.#native.restoreFeed(this.#handle, data);
+  }
+
+  finish(): void {
+    this.#wanted = 'build';
+    this.#native.restoreFinish(this.#handle);
+  }
+
+  discard(): void {
+    if (this.#ended || this.#wanted === 'discard') return;
+    this.#wanted = 'discard';
+    this.#native.restoreAbort(this.#handle);
+  }
+}
+
+function saveEvent(event: NativeEvent): SaveEvent | null {
+  switch (event.kind) {
+    case 'data':
+      return { kind: 'data' };
+    case 'checkpoint':
+      return { kind: 'checkpoint', epoch: event.a };
+    case 'epoch-end': {
+      const pauseMs = (event.d + event.e) / 1e6;
+      const { a: epoch, b: bytes, c: pages } = event;
+      return { kind: 'epoch-end', epoch, bytes, pages, pauseMs };
+    }
+    case 'log':
+      return { kind: 'log', level: event.a, text: event.text };
+    case 'failed':
+      return { kind: 'log', level: 6, text: event.text };
+    case 'ended':
+      return { kind: 'ended', end: saveEnd(event) };
+    default:
+      return null;
+  }
+}
+
+function saveEnd(event: NativeEvent): SaveEnd {
+  const found = parseEnd(event.text);
+  if (found.gone) return { kind: 'guest-ended', reason: 'the domain is gone' };
+  if (found.shutdown && found.reason !== 'suspend') {
+    return { kind: 'guest-ended', reason: String(found.reason) };
+  }
+  if (event.a === xlError.aborted) return { kind: 'aborted' };
+  return { kind: 'failed', reason: found.message ?? `libxl ended with ${event.a}` };
+}
+
+interface EndText {
+  readonly gone?: boolean;
+  readonly shutdown?: boolean;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+function parseEnd(json: string): EndText {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === 'object' && value !== null ? (value as EndText) : {};
+  } catch {
+    return { message: json };
+  }
+}
+
+function domainInfo(raw: Record<string, unknown>): DomainInfo {
+  const shutdown = raw['shutdown'] === true;
+  return {
+    domid: Number(raw['domid']),
+    uuid: String(raw['uuid']),
+    paused: raw['paused'] === true,
+    shutdown,
+    shutdownReason: shutdown ? String(raw['shutdown_reason'] ?? 'unknown') : null,
+    dying: raw['dying'] === true,
+    memoryKb: Number(raw['current_memkb'] ?? 0),
+  };
+}
