@@ -1,0 +1,232 @@
+/**
+ * The guests: created in a host, and asked from outside, wherever they run at the moment.
+ *
+ * A guest's name decides its address, so that a test can ask a guest without knowing where it
+ * is: g1, g2, … are PV, h1, h2, … are PVH by habit, and any name may be of either kind.
+ */
+import type { Images } from './build.ts';
+import { LabError, waitFor } from './command.ts';
+import { executeIn, quote } from './host.ts';
+import { executeInside } from './network.ts';
+import { type HostId, hosts } from './settings.ts';
+
+export type GuestKind = 'pv' | 'pvh';
+
+export interface GuestOptions {
+  /** Pages rewritten per second from the start; changeable later. Default 0. */
+  readonly rate?: number;
+  /** Pages of the working set. Default 12,288 (48 MB). */
+  readonly pages?: number;
+  readonly memoryMb?: number;
+  /** Lines added to the guest's configuration as they are. */
+  readonly extraConfig?: string;
+  /** Whether to wait until the guest answers. Default true. */
+  readonly wait?: boolean;
+}
+
+/** What the guest's own bookkeeping says; see guest/server.c. */
+export interface GuestState {
+  readonly name: string;
+  /** Random at the guest's start, kept in its memory only. */
+  readonly boot: string;
+  /** Grows by one every 10 ms of the guest's time. */
+  readonly counter: number;
+  readonly rate: number;
+  readonly pages: number;
+  readonly runs: number;
+  readonly rewrites: number;
+  readonly checksum: string;
+  readonly checksumOk: boolean;
+  readonly beaconMs: number;
+  readonly beaconSequence: number;
+  readonly uptimeMs: number;
+  readonly pauses: GuestPauses;
+}
+
+/** Gaps in the guest's main loop by its time-stamp counter, since the last reset. */
+export interface GuestPauses {
+  readonly count: number;
+  readonly thresholdMs: number;
+  readonly meanMs: number;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+  readonly maxMs: number;
+  readonly totalMs: number;
+  readonly observedMs: number;
+  readonly clockJumps: number;
+  readonly ticksPerMs: number;
+}
+
+/** Result of a pass over all pages. */
+export interface GuestVerification {
+  readonly ok: boolean;
+  readonly boot: string;
+  readonly counter: number;
+  readonly pages: number;
+  readonly bad: number;
+  readonly stale: number;
+  readonly torn: number;
+  readonly checksumOk: boolean;
+  readonly firstBad?: { readonly page: number; readonly has: number; readonly due: number };
+}
+
+/** The address of a guest: 10.77.0.100 + n for gN, + 50 + n for hN, by a digest otherwise. */
+export function guestIp(name: string): string {
+  return `10.77.0.${guestNumber(name)}`;
+}
+
+function guestNumber(name: string): number {
+  const [, letter, digits] = /^([gh])(\d{1,2})$/.exec(name) ?? [];
+  if (letter && Number(digits) < 50) return (letter === 'g' ? 100 : 150) + Number(digits);
+  let sum = 0;
+  for (const byte of Buffer.from(name)) sum = (sum * 31 + byte) % 50;
+  return 200 + sum;
+}
+
+/** The configuration that xl gets. */
+export function guestConfig(name: string, kind: GuestKind, options: GuestOptions = {}): string {
+  const number = guestNumber(name);
+  const extra = [
+    'console=hvc0 quiet mitigations=off panic=1',
+    `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 12288}`,
+    `lab.rate=${options.rate ?? 0}`,
+  ].join(' ');
+  return [
+    `name = "${name}"`,
+    `type = "${kind}"`,
+    'kernel = "/lab/vmlinux"',
+    'ramdisk = "/lab/initramfs"',
+    `extra = "${extra}"`,
+    `memory = ${options.memoryMb ?? 128}`,
+    'vcpus = 1',
+    `vif = ["mac=00:16:3e:77:00:${number.toString(16).padStart(2, '0')},bridge=xenbr0"]`,
+    // RDTSCP fails in an emulated SVM guest otherwise.
+    ...(kind === 'pvh' ? ['tsc_mode = "native"'] : []),
+    ...(options.extraConfig ? [options.extraConfig] : []),
+    '',
+  ].join('\n');
+}
+
+/** Creates a guest in a host and waits until it answers. */
+export async function createGuest(
+  images: Images,
+  id: HostId,
+  name: string,
+  kind: GuestKind,
+  options: GuestOptions = {},
+): Promise<void> {
+  if (kind === 'pv' && !images.hypervisor.shadowPaging) {
+    throw new LabError(
+      `no PV guests: Xen ${images.hypervisor.version} is built without shadow paging, and the ` +
+        'configured apt sources have no build with it',
+      { hint: 'use a PVH guest' },
+    );
+  }
+  const path = `/run/${name}.cfg`;
+  const script = `cat > ${quote(path)} && xl create -q ${quote(path)}`;
+  const input = guestConfig(name, kind, options);
+  const result = await executeIn(id, images, script, { input, timeoutMs: 60_000 });
+  if (result.code !== 0) {
+    throw new LabError(`cannot create ${name} on ${hosts[id].name}: ${result.stderr.trim()}`, {
+      log: hosts[id].consoleLog,
+      hint: `npm run lab -- ssh ${id} cat /var/log/xen/console/guest-${name}.log`,
+    });
+  }
+  if (options.wait !== false) await waitForGuest(name, 60_000);
+}
+
+/** Waits until a guest answers, wherever it runs. */
+export async function waitForGuest(name: string, timeoutMs = 60_000): Promise<GuestState> {
+  const probe = async () => {
+    try {
+      return await guestState(name, 1000);
+    } catch {
+      return undefined;
+    }
+  };
+  return waitFor(`an answer of guest ${name}`, timeoutMs, probe, { everyMs: 50 });
+}
+
+let program: string | undefined;
+
+/** Says where labguest is; the lab does so before anything is asked. */
+export function setProgram(path: string): void {
+  program = path;
+}
+
+/** The program that runs in the lab's namespace. */
+export function labProgram(): string {
+  if (!program) throw new LabError('the lab is not up', { hint: 'npm run lab -- up' });
+  return program;
+}
+
+/** Sends one line to a guest's query service and returns its answer. */
+export async function askGuest(name: string, command: string, timeoutMs = 5000): Promise<unknown> {
+  const argv = [labProgram(), 'ask', guestIp(name), String(timeoutMs), command];
+  const result = await executeInside(argv, { timeoutMs: timeoutMs + 2000 });
+  if (result.code !== 0) throw new LabError(`guest ${name}: ${result.stderr.trim()}`);
+  const value = JSON.parse(result.stdout) as { error?: string };
+  if (value.error) throw new LabError(`guest ${name}: ${command}: ${value.error}`);
+  return value;
+}
+
+export async function guestState(name: string, timeoutMs?: number): Promise<GuestState> {
+  return (await askGuest(name, 'state', timeoutMs)) as GuestState;
+}
+
+/** Looks at every page of the guest's working set. */
+export async function verifyGuest(name: string, timeoutMs = 30_000): Promise<GuestVerification> {
+  return (await askGuest(name, 'verify', timeoutMs)) as GuestVerification;
+}
+
+/** Sets how many pages a second the guest rewrites. */
+export async function setGuestRate(name: string, pagesPerSecond: number): Promise<GuestState> {
+  return (await askGuest(name, `rate ${pagesPerSecond}`)) as GuestState;
+}
+
+/** Sets how many of a page's 64 runs of 64 bytes each rewrite changes. */
+export async function setGuestRuns(name: string, runs: number): Promise<GuestState> {
+  return (await askGuest(name, `runs ${runs}`)) as GuestState;
+}
+
+/** Sets the beacon's interval; 0 silences it. */
+export async function setGuestBeacon(name: string, everyMs: number): Promise<GuestState> {
+  return (await askGuest(name, `beacon ${everyMs}`)) as GuestState;
+}
+
+/** Forgets all pauses seen so far. */
+export async function resetGuestPauses(name: string): Promise<void> {
+  await askGuest(name, 'reset');
+}
+
+/** Makes the guest end itself. */
+export async function endGuest(name: string, how: 'poweroff' | 'reboot' | 'crash'): Promise<void> {
+  await askGuest(name, how);
+}
+
+/** What a client of the guest's echo service saw. */
+export interface EchoReport {
+  readonly sent: number;
+  readonly answered: number;
+  /** A TCP connection that broke. */
+  readonly broken: boolean;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+  readonly maxMs: number;
+  readonly gapMaxMs: number;
+  readonly gaps: number;
+  readonly gapsTotalMs: number;
+}
+
+/** Echoes through one connection for some seconds, across whatever happens meanwhile. */
+export async function pingGuest(
+  name: string,
+  protocol: 'tcp' | 'udp',
+  intervalMs: number,
+  seconds: number,
+): Promise<EchoReport> {
+  const argv = [labProgram(), 'ping', guestIp(name), protocol, String(intervalMs), String(seconds)];
+  const result = await executeInside(argv, { timeoutMs: seconds * 1000 + 15_000 });
+  if (result.code !== 0) throw new LabError(`guest ${name}: ${result.stderr.trim()}`);
+  return JSON.parse(result.stdout) as EchoReport;
+}

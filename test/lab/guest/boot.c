@@ -1,0 +1,158 @@
+/*
+ * Duties of process 1, in a guest and in a host's initramfs: mounts, modules, addresses.
+ * What fails here is said on the console; there is nobody else to tell.
+ */
+#define _GNU_SOURCE
+#include "labguest.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/reboot.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static char command_line[4096];
+
+static void complain(const char *what)
+{
+    printf("LAB failed: %s: %s\n", what, strerror(errno));
+}
+
+static void load_module(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
+        complain(path);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void load_modules(void)
+{
+    char line[256];
+    FILE *list = fopen("/modules", "re");
+
+    if (!list)
+        return;
+    while (fgets(line, sizeof(line), list)) {
+        line[strcspn(line, "\n")] = 0;
+        if (line[0])
+            load_module(line);
+    }
+    fclose(list);
+}
+
+void boot_prepare(void)
+{
+    int fd;
+
+    if (mount("proc", "/proc", "proc", 0, NULL) || mount("sysfs", "/sys", "sysfs", 0, NULL))
+        complain("mount");
+    if (mount("dev", "/dev", "devtmpfs", 0, NULL) && errno != EBUSY)
+        complain("mount /dev");
+    fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t n = read(fd, command_line, sizeof(command_line) - 1);
+
+        command_line[n > 0 ? n : 0] = 0;
+        command_line[strcspn(command_line, "\n")] = 0;
+        close(fd);
+    }
+    load_modules();
+}
+
+const char *boot_parameter(const char *key)
+{
+    static char value[256];
+    size_t length = strlen(key);
+
+    for (const char *at = command_line; *at;) {
+        size_t word = strcspn(at, " ");
+
+        if (word > length && !strncmp(at, key, length) && at[length] == '=') {
+            snprintf(value, sizeof(value), "%.*s", (int)(word - length - 1), at + length + 1);
+            return value;
+        }
+        at += word;
+        at += strspn(at, " ");
+    }
+    return NULL;
+}
+
+static void set_flags_up(int fd, const char *interface)
+{
+    struct ifreq request = { 0 };
+
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (ioctl(fd, SIOCSIFFLAGS, &request))
+        complain(interface);
+}
+
+static void set_address(int fd, unsigned long what, const char *ip)
+{
+    struct ifreq request = { 0 };
+    struct sockaddr_in address = { .sin_family = AF_INET };
+
+    inet_pton(AF_INET, ip, &address.sin_addr);
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "eth0");
+    memcpy(&request.ifr_addr, &address, sizeof(address));
+    if (ioctl(fd, what, &request))
+        complain("address of eth0");
+}
+
+void boot_network(const char *ip)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        complain("socket");
+        return;
+    }
+    for (int i = 0; i < 500 && access("/sys/class/net/eth0", F_OK); i++)
+        usleep(10000);
+    set_flags_up(fd, "lo");
+    set_address(fd, SIOCSIFADDR, ip);
+    set_address(fd, SIOCSIFNETMASK, "255.255.255.0");
+    set_flags_up(fd, "eth0");
+    close(fd);
+}
+
+void boot_switch_root(const char *device, const char *init)
+{
+    for (int i = 0; i < 1000 && access(device, F_OK); i++)
+        usleep(10000);
+    if (mount(device, "/root", "ext4", MS_NOATIME, NULL)) {
+        complain(device);
+        return;
+    }
+    umount("/sys");
+    umount("/proc");
+    if (mount("/dev", "/root/dev", NULL, MS_MOVE, NULL) || chdir("/root") ||
+        mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
+        complain("switch to the root disk");
+    execl(init, init, (char *)NULL);
+    complain(init);
+}
+
+void boot_end(const char *how)
+{
+    sync();
+    if (!strcmp(how, "crash")) {
+        int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0 || write(fd, "c", 1) != 1)
+            complain("crash");
+    }
+    syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
+            !strcmp(how, "reboot") ? LINUX_REBOOT_CMD_RESTART : LINUX_REBOOT_CMD_POWER_OFF, NULL);
+}

@@ -1,0 +1,81 @@
+/*
+ * labguest: the one static program of the lab's guests, of the hosts' initramfs, and of the lab's
+ * side of the wire. Modes by name, see labguest.c; this header is what its files share.
+ */
+#ifndef LABGUEST_H
+#define LABGUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BEACON_PORT 5002
+#define QUERY_PORT 5001
+#define ECHO_PORT 7
+#define OUTSIDE_IP "10.77.0.1"
+#define NAME_MAX_BYTES 32
+
+/* boot.c: duties of process 1 */
+
+/* Mounts /proc, /sys and /dev, and loads the modules listed in /modules. */
+void boot_prepare(void);
+/* The value of KEY= on the kernel's command line, or NULL. */
+const char *boot_parameter(const char *key);
+/* Brings lo and eth0 up; eth0 gets this address. */
+void boot_network(const char *ip);
+/* Mounts the root disk of a host and becomes its init; returns only on failure. */
+void boot_switch_root(const char *device, const char *init);
+/* Ends this machine: "poweroff", "reboot" or "crash". */
+void boot_end(const char *how);
+
+/* pattern.c: memory whose every page can be told to be current, stale or torn */
+
+struct pattern_report {
+    uint32_t pages;     /* pages looked at */
+    uint32_t stale;     /* whole, but of another generation than the books say */
+    uint32_t torn;      /* of no generation at all */
+    uint32_t first_bad; /* index of the first bad page; only with stale + torn > 0 */
+    uint32_t first_has; /* generation found in its header */
+    uint32_t first_due; /* generation that the books say */
+    bool sum_ok;        /* the running checksum matches the books */
+};
+
+/* Allocates and fills the pages; 0, or -1 when there is no memory. */
+int pattern_init(uint32_t pages);
+uint32_t pattern_pages(void);
+uint64_t pattern_rewrites(void);
+uint64_t pattern_checksum(void);
+/* How many of a page's 64 runs of 64 bytes a rewrite changes from now on. */
+int pattern_set_runs(uint32_t runs);
+uint32_t pattern_runs(void);
+/* Rewrites the next page in turn. */
+void pattern_rewrite_next(void);
+/* Whether the running checksum matches the books. */
+bool pattern_sum_ok(void);
+/* Looks at COUNT pages from FIRST on and adds to the report. */
+void pattern_verify(uint32_t first, uint32_t count, struct pattern_report *report);
+
+/* pauses.c: how long the guest stood still, by rdtsc */
+
+void pauses_start(void);
+void pauses_tick(void);
+void pauses_reset(void);
+/* Writes a JSON object into OUT; the number of bytes. */
+int pauses_describe(char *out, size_t size);
+
+/* server.c: the guest's main loop; never returns */
+_Noreturn void serve(const char *name);
+
+/* client.c: the outside */
+
+/* ask IP TIMEOUT_MS COMMAND: prints the answer of a guest's query service. */
+int client_ask(const char *ip, int timeout_ms, const char *command);
+/* ping IP udp|tcp INTERVAL_MS SECONDS: echoes, one JSON line at the end. */
+int client_ping(const char *ip, const char *kind, int interval_ms, int seconds);
+
+/* capture.c: beacons, with the port they came in at */
+
+/* capture LABEL=INTERFACE...: one line per beacon until the standard input ends. */
+int capture(int count, char **interfaces);
+
+#endif

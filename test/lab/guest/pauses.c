@@ -1,0 +1,109 @@
+/*
+ * How long the guest stood still, measured from inside.
+ *
+ * CLOCK_MONOTONIC stands still while a Xen guest is suspended, so it cannot see a checkpoint; the
+ * time-stamp counter runs on. A gap between two rounds of the main loop that is longer than the
+ * threshold counts as a pause. Activation on the other host may set the counter back: such a jump
+ * is counted apart and never taken for a pause.
+ */
+#include "labguest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#define THRESHOLD_MS 25.0
+#define SAMPLES_MAX 8192
+
+static struct {
+    uint64_t last;      /* counter at the previous round */
+    uint64_t tsc_start; /* start of the calibration */
+    double mono_start;
+    double ticks_per_ms; /* 0 until calibrated */
+    double since;        /* sum of all gaps since the reset: the observed time */
+    double total, longest;
+    uint32_t count, jumps;
+    float samples[SAMPLES_MAX];
+} p;
+
+static double monotonic_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+void pauses_reset(void)
+{
+    p.since = p.total = p.longest = 0;
+    p.count = p.jumps = 0;
+    p.last = __rdtsc();
+}
+
+void pauses_start(void)
+{
+    p.tsc_start = __rdtsc();
+    p.mono_start = monotonic_ms();
+    pauses_reset();
+}
+
+/* The counter's rate, from the first second of the guest's life, before anything suspends it. */
+static bool calibrate(uint64_t now)
+{
+    double elapsed = monotonic_ms() - p.mono_start;
+
+    if (elapsed < 500)
+        return false;
+    p.ticks_per_ms = (double)(now - p.tsc_start) / elapsed;
+    pauses_reset();
+    return true;
+}
+
+void pauses_tick(void)
+{
+    uint64_t now = __rdtsc();
+    double gap;
+
+    if (p.ticks_per_ms == 0 && !calibrate(now))
+        return;
+    if (now < p.last) {
+        p.jumps++;
+        p.last = now;
+        return;
+    }
+    gap = (double)(now - p.last) / p.ticks_per_ms;
+    p.last = now;
+    p.since += gap;
+    if (gap < THRESHOLD_MS)
+        return;
+    p.samples[p.count++ % SAMPLES_MAX] = (float)gap;
+    p.total += gap;
+    if (gap > p.longest)
+        p.longest = gap;
+}
+
+static int by_size(const void *x, const void *y)
+{
+    float a = *(const float *)x, b = *(const float *)y;
+
+    return (a > b) - (a < b);
+}
+
+int pauses_describe(char *out, size_t size)
+{
+    static float sorted[SAMPLES_MAX];
+    uint32_t n = p.count < SAMPLES_MAX ? p.count : SAMPLES_MAX;
+
+    for (uint32_t i = 0; i < n; i++)
+        sorted[i] = p.samples[i];
+    qsort(sorted, n, sizeof(*sorted), by_size);
+    return snprintf(out, size,
+                    "{\"count\":%u,\"thresholdMs\":%.0f,\"meanMs\":%.1f,\"p50Ms\":%.1f,"
+                    "\"p90Ms\":%.1f,\"maxMs\":%.1f,\"totalMs\":%.1f,\"observedMs\":%.1f,"
+                    "\"clockJumps\":%u,\"ticksPerMs\":%.0f}",
+                    p.count, THRESHOLD_MS, p.count ? p.total / p.count : 0.0,
+                    n ? (double)sorted[n / 2] : 0.0, n ? (double)sorted[n * 9 / 10] : 0.0,
+                    p.longest, p.total, p.since, p.jumps, p.ticks_per_ms);
+}

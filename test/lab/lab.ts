@@ -1,0 +1,254 @@
+/**
+ * The lab, for tests, the demonstration and the soak: two real Xen hosts on this machine.
+ *
+ *     const lab = await openLab('my test');      // takes the lock, builds and boots what is missing
+ *     await lab.createGuest('a', 'g1', 'pv', { rate: 2000 });
+ *     await lab.ssh('a', 'tsremus protect -F -n -d g1 hostb');
+ *     await lab.kill('a');
+ *     lab.close();                                // gives the lock back; the hosts stay up
+ *
+ * Guarantees: one user at a time (lock.ts); every wait has a limit; what fails names the log to
+ * look at; `down` leaves nothing behind but the cache, also after a crash.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ensureBuilt, type Images, type Report } from './build.ts';
+import { type CommandResult, LabError, run } from './command.ts';
+import { createGuest, type GuestKind, type GuestOptions, setProgram } from './guest.ts';
+import {
+  closeConnection,
+  emulatorPid,
+  executeIn,
+  isRunning,
+  killEmulator,
+  markConsole,
+  startEmulator,
+  waitForBoot,
+} from './host.ts';
+import { acquireLock, withLock } from './lock.ts';
+import { requireRoot } from './machine.ts';
+import { createNetwork, deleteNetwork, heal, networkExists } from './network.ts';
+import { makePayload, stageInstallation } from './payload.ts';
+import { type HostId, hostIds, hosts, runDir } from './settings.ts';
+
+export {
+  type Beacon,
+  type BeaconCapture,
+  captureBeacons,
+  findGaps,
+  findTwoSpeakers,
+} from './beacons.ts';
+export { type CommandResult, LabError, sleep, waitFor } from './command.ts';
+export * from './guest.ts';
+export { monitor } from './host.ts';
+export { type CutDirection, type CutTimes, cut, cutFor, heal } from './network.ts';
+export { type HostId, hosts, otherHost } from './settings.ts';
+
+const imagesPath = join(runDir, 'images.json');
+const payloadPath = join(runDir, 'payload.tar');
+
+/** A lab that is up and that this process may use. */
+export interface Lab {
+  readonly images: Images;
+  /** Runs a command in a host; never rejects because of the command's exit code. */
+  ssh(
+    host: HostId,
+    command: string | readonly string[],
+    options?: { timeoutMs?: number; input?: string },
+  ): Promise<CommandResult>;
+  /** SIGKILL of the host's emulator; returns the time of the kill in ms of Date.now(). */
+  kill(host: HostId): Promise<number>;
+  /** Boots a host that does not run, from the disk that it left. */
+  start(host: HostId): Promise<void>;
+  /** Kills the host if it runs and boots it from a fresh disk. */
+  restart(host: HostId): Promise<void>;
+  createGuest(host: HostId, name: string, kind: GuestKind, options?: GuestOptions): Promise<void>;
+  /** Destroys all guests and copies on the running hosts, ends tsremus there, heals the network. */
+  clean(): Promise<void>;
+  /** Pushes the checkout's present build into the running hosts. */
+  install(): Promise<void>;
+  /** Gives the lock back. The hosts stay up. */
+  close(): void;
+}
+
+/** Takes the lock, brings everything up that is not, and hands out the lab. */
+export async function openLab(purpose: string, report: Report = () => {}): Promise<Lab> {
+  const release = acquireLock(purpose);
+  try {
+    const images = await up({ report });
+    return labOf(images, release);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function labOf(images: Images, release: () => void): Lab {
+  return {
+    images,
+    ssh: (host, command, options) => executeIn(host, images, command, options),
+    kill,
+    start: (host) => bootHosts([host], images, false),
+    restart: async (host) => {
+      await kill(host);
+      await bootHosts([host], images, true);
+    },
+    createGuest: (host, name, kind, options) => createGuest(images, host, name, kind, options),
+    clean: () => clean(images),
+    install: async () => {
+      await install(images);
+    },
+    close: release,
+  };
+}
+
+/** Builds what is missing and boots the hosts that do not run. Fresh hosts get fresh disks. */
+export async function up(options: { report?: Report; only?: HostId } = {}): Promise<Images> {
+  const report = options.report ?? (() => {});
+  requireRoot();
+  return withLock('lab up', async () => {
+    const images = await ensureBuilt(report);
+    if (!hostIds.some(isRunning)) await sweep();
+    if (!networkExists()) {
+      mkdirSync(runDir, { recursive: true, mode: 0o700 });
+      await createNetwork();
+    }
+    writeFileSync(imagesPath, JSON.stringify(images));
+    setProgram(images.program);
+    const wanted = options.only ? [options.only] : hostIds;
+    await bootHosts(
+      wanted.filter((id) => !isRunning(id)),
+      images,
+      true,
+      report,
+    );
+    await heal();
+    return images;
+  });
+}
+
+/** What the running lab was started with; fails when it is not up. */
+export function currentImages(): Images {
+  if (!existsSync(imagesPath))
+    throw new LabError('the lab is not up', { hint: 'npm run lab -- up' });
+  const images = JSON.parse(readFileSync(imagesPath, 'utf8')) as Images;
+  setProgram(images.program);
+  return images;
+}
+
+async function bootHosts(
+  wanted: readonly HostId[],
+  images: Images,
+  fresh: boolean,
+  report: Report = () => {},
+): Promise<void> {
+  const missing = wanted.filter((id) => !isRunning(id));
+  if (missing.length === 0) return;
+  const startMs = performance.now();
+  // Each boot has its own payload file: an emulator may still read the one before.
+  const absent = await makePayload(join(runDir, 'stage'), `${payloadPath}.new`, images);
+  if (absent.length > 0) report(`not built yet, so not installed: ${absent.join(', ')}`);
+  await Promise.all(
+    missing.map(async (id) => {
+      const payload = join(hosts[id].dir, 'payload.tar');
+      mkdirSync(hosts[id].dir, { recursive: true });
+      await run(['cp', '--reflink=auto', `${payloadPath}.new`, payload]);
+      await closeConnection(id);
+      const offset = markConsole(id);
+      await startEmulator(id, images, payload, { fresh });
+      await waitForBoot(id, offset);
+      await executeIn(id, images, 'true', { timeoutMs: 30_000 }); // opens the shared connection
+      const seconds = (performance.now() - startMs) / 1000;
+      report(`${hosts[id].name} is up after ${seconds.toFixed(1)} s`);
+    }),
+  );
+  rmSync(`${payloadPath}.new`, { force: true });
+}
+
+/** Ends everything that the lab started, now or in a run that crashed. */
+export async function down(): Promise<void> {
+  requireRoot();
+  await withLock('lab down', sweep);
+}
+
+async function sweep(): Promise<void> {
+  for (const id of hostIds) {
+    await closeConnection(id);
+    await killEmulator(id);
+  }
+  await deleteNetwork();
+  rmSync(runDir, { recursive: true, force: true });
+}
+
+/** SIGKILL of a host's emulator, and nothing else. The answer is when, in ms of Date.now(). */
+export async function kill(id: HostId): Promise<number> {
+  if (emulatorPid(id) === undefined) throw new LabError(`${hosts[id].name} does not run`);
+  const timeMs = Date.now();
+  await killEmulator(id);
+  await closeConnection(id);
+  return timeMs;
+}
+
+/** Runs a command in a host of the running lab. */
+export async function ssh(
+  id: HostId,
+  command: string | readonly string[],
+  options: { timeoutMs?: number; input?: string; inherit?: boolean } = {},
+): Promise<CommandResult> {
+  return executeIn(id, currentImages(), command, options);
+}
+
+/** Pushes the present build into the running hosts; the answer is what is not built yet. */
+export async function install(images: Images = currentImages()): Promise<string[]> {
+  const stage = join(runDir, 'stage-install');
+  rmSync(stage, { recursive: true, force: true });
+  const absent = stageInstallation(stage);
+  const archive = `${stage}.tar`;
+  await run([
+    'tar',
+    '--create',
+    '--file',
+    archive,
+    '--owner=0',
+    '--group=0',
+    '--directory',
+    stage,
+    '.',
+  ]);
+  const input = readFileSync(archive);
+  const script = [
+    'rm -rf /opt/.new && mkdir /opt/.new && tar -x -C /opt/.new --no-same-owner',
+    // A running tsremus keeps the files that it has open; new ones find only the new build.
+    'rm -rf /opt/tsremus && mv /opt/.new/opt/tsremus /opt/tsremus',
+    'mv /opt/.new/usr/local/sbin/tsremus /usr/local/sbin/tsremus && rm -rf /opt/.new',
+  ].join(' && ');
+  await Promise.all(
+    hostIds.filter(isRunning).map(async (id) => {
+      const result = await executeIn(id, images, script, { input, timeoutMs: 60_000 });
+      if (result.code !== 0) {
+        throw new LabError(`cannot install in ${hosts[id].name}: ${result.stderr.trim()}`, {
+          log: hosts[id].consoleLog,
+        });
+      }
+    }),
+  );
+  rmSync(stage, { recursive: true, force: true });
+  rmSync(archive, { force: true });
+  return absent;
+}
+
+/** Ends tsremus and xl's migrations, destroys every guest and copy, on all running hosts. */
+export async function clean(images: Images = currentImages()): Promise<void> {
+  await heal();
+  const script = readFileSync(new URL('host/clean', import.meta.url), 'utf8');
+  await Promise.all(
+    hostIds.filter(isRunning).map(async (id) => {
+      const result = await executeIn(id, images, 'bash -s', { input: script, timeoutMs: 60_000 });
+      if (result.code !== 0) {
+        throw new LabError(`cannot clean ${hosts[id].name}: ${result.stderr.trim()}`, {
+          log: hosts[id].consoleLog,
+        });
+      }
+    }),
+  );
+}
