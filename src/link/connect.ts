@@ -1,0 +1,120 @@
+/**
+ * From a command to an open link: start the transport, exchange HELLO, and give the best reason when
+ * that fails. Also the fresh connection that asks for the promise when the session's link is gone.
+ */
+import type { Clock, Timers } from '../host/clock.ts';
+import { OperationError } from '../host/errors.ts';
+import type { CreditWindowOptions } from './credit-window.ts';
+import { greetBackup, helloTimeoutMsDefault, nextMessage } from './hello.ts';
+import type { Hello, HelloAccepted } from './hello-message.ts';
+import { Link } from './link.ts';
+import type { WireAnswer } from './messages.ts';
+import { openTransport, type Transport } from './transport.ts';
+import type { TransportCommand } from './transport-command.ts';
+
+export interface ConnectOptions {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** From the start of the command to the backup's HELLO, ms. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly window?: CreditWindowOptions | undefined;
+  readonly onStderrLine?: ((line: string) => void) | undefined;
+  readonly env?: NodeJS.ProcessEnv | undefined;
+}
+
+/** An open connection to the backup; nothing is read before `link.listen`. */
+export interface Connection {
+  readonly link: Link;
+  readonly transport: Transport;
+  readonly reply: HelloAccepted;
+  /** Says goodbye, and ends the transport's processes. Never rejects. */
+  close(reason: string): Promise<void>;
+}
+
+export type HelloContent = Omit<Hello, 'kind' | 'protocol'>;
+
+/**
+ * Connects and exchanges HELLO. Throws an OperationError (see `greetBackup` and `explainTransport`);
+ * nothing of the transport is left then. `signal` ends the connecting, and later the transport.
+ */
+export async function connectBackup(
+  command: TransportCommand,
+  hello: HelloContent,
+  options: ConnectOptions,
+): Promise<Connection> {
+  const { clock, timers, signal } = options;
+  const transport = openTransport(command, options);
+  const window = options.window === undefined ? {} : { window: options.window };
+  const link = new Link(transport.input, transport.output, {
+    role: 'primary',
+    clock,
+    timers,
+    ...window,
+  });
+  try {
+    const timeoutMs = options.timeoutMs ?? helloTimeoutMsDefault;
+    const reply = await greetBackup(link, command.host, hello, { timers, timeoutMs, signal });
+    return { link, transport, reply, close: (reason) => closeConnection(link, transport, reason) };
+  } catch (error) {
+    const best = error instanceof OperationError ? await bestReason(error, transport) : error;
+    link.destroy('the connection failed');
+    await transport.close(0);
+    throw best;
+  }
+}
+
+async function closeConnection(link: Link, transport: Transport, reason: string): Promise<void> {
+  await link.close(reason);
+  await transport.close();
+}
+
+/** What the transport's command said on stderr is more telling than that its stream ended. */
+async function bestReason(error: OperationError, transport: Transport): Promise<OperationError> {
+  if (error.code !== 'peer-unreachable') return error;
+  return transport.explain(endReason(error));
+}
+
+function endReason(error: OperationError): string {
+  return error.message.replace(/^cannot reach [^:]*: /, '');
+}
+
+/**
+ * Asks on a connection of its own: `promise` for the promise (the answer is a decision), `status`
+ * for a look at the record. The whole takes at most `timeoutMs`; the connection is then ended in the background. Throws
+ * an OperationError when there was no answer, which is never a promise.
+ */
+export async function askFresh(
+  command: TransportCommand,
+  hello: HelloContent & { readonly purpose: 'promise' | 'status' },
+  id: number,
+  options: ConnectOptions,
+): Promise<WireAnswer> {
+  const timeoutMs = options.timeoutMs ?? helloTimeoutMsDefault;
+  const endMs = options.clock.nowMs() + timeoutMs;
+  const connection = await connectBackup(command, hello, { ...options, timeoutMs });
+  try {
+    const { link } = connection;
+    link.send({ kind: 'ask', id });
+    const leftMs = Math.max(1, endMs - options.clock.nowMs());
+    return await nextAnswer(link, command.host, id, { ...options, timeoutMs: leftMs });
+  } finally {
+    // Not awaited: the answer is needed now, and the end of a process may take its time.
+    void connection.close('asked');
+  }
+}
+
+async function nextAnswer(
+  link: Link,
+  host: string,
+  id: number,
+  options: ConnectOptions,
+): Promise<WireAnswer> {
+  const message = await nextMessage(link, host, options);
+  if (message.kind === 'answer' && message.id === id) return message.answer;
+  const said = message.kind === 'error' ? message.text : `${message.kind} instead of an answer`;
+  throw new OperationError('peer-refused', `${host} gave no answer: ${said}`, {
+    op: 'ask',
+    subject: host,
+  });
+}

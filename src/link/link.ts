@@ -1,0 +1,364 @@
+/**
+ * A link: messages over one ordered pair of byte streams (a child's stdin and stdout, or our own).
+ *
+ * It guarantees: messages arrive whole, checked, in order, and only those that this side may
+ * receive; a heartbeat is never behind more than one chunk of data of ours plus the credit window;
+ * and `close` is called exactly once, after the last message, whatever happened to the streams.
+ * It sets no timers but the one that bounds its own ending.
+ */
+import type { Readable, Writable } from 'node:stream';
+import type { Cancel, Clock, Timers } from '../host/clock.ts';
+import { errnoCode, errorText, OperationError } from '../host/errors.ts';
+import { type CreditWindowOptions, creditWindowDefaults } from './credit-window.ts';
+import { FrameDecoder } from './frame-decoder.ts';
+import { type ControlMessage, controlQueueMax, LinkOutput } from './link-output.ts';
+import { decodeMessage, type Message, type MessageKind } from './messages.ts';
+
+export type { ControlMessage } from './link-output.ts';
+
+export type LinkRole = 'primary' | 'backup';
+
+/** How a link ended; `error` is there when the peer (or its bytes) broke the rules. */
+export interface LinkClose {
+  readonly kind: 'eof' | 'reset' | 'protocol' | 'local';
+  /** A sentence without final stop. */
+  readonly reason: string;
+  readonly error: OperationError | null;
+}
+
+export interface LinkHandlers {
+  /**
+   * A message, in order. An OperationError thrown here ends the link as if the peer's bytes had
+   * been wrong; anything else thrown is a bug and passes through.
+   */
+  message(message: Message): void;
+  /** Bytes arrived: a sign of life, before they are looked at. */
+  bytes?(count: number): void;
+  /** The end; called once, and nothing after it. */
+  close(close: LinkClose): void;
+}
+
+export interface LinkOptions {
+  readonly role: LinkRole;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Largest DATA chunk sent, bytes. */
+  readonly chunkBytes?: number;
+  readonly window?: CreditWindowOptions;
+  /** DATA received and not yet `consumed`, at most; more than any honest sender's window. */
+  readonly unconsumedBytesMax?: number;
+  /** Time for the peer to end its half after ours ended, ms. */
+  readonly endGraceMs?: number;
+}
+
+export interface LinkCounters {
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly framesSent: number;
+  readonly framesReceived: number;
+  readonly dataBytesReceived: number;
+  readonly inFlightBytes: number;
+  readonly windowBytes: number;
+}
+
+/** Small, because a heartbeat may have to wait for one chunk; large enough for GB/s. */
+const chunkBytesDefault = 64 * 1024;
+const unconsumedBytesMaxDefault = 16 * 1024 * 1024;
+const endGraceMsDefault = 1000;
+/** Credit is reported in steps, so that it costs one small frame per chunk at most. */
+const creditStepBytes = 32 * 1024;
+
+const fromPrimary: ReadonlySet<MessageKind> = new Set([
+  ...(['hello', 'config', 'data', 'epoch-end', 'heartbeat', 'ask', 'goodbye', 'error'] as const),
+]);
+const fromBackup: ReadonlySet<MessageKind> = new Set([
+  ...(['hello-accepted', 'hello-refused', 'ack', 'echo', 'credit', 'answer'] as const),
+  ...(['copy-lost', 'activated', 'goodbye', 'error'] as const),
+]);
+const greetings: ReadonlySet<MessageKind> = new Set(['hello', 'hello-accepted', 'hello-refused']);
+
+export class Link {
+  readonly #input: Readable;
+  readonly #stream: Writable;
+  readonly #output: LinkOutput;
+  readonly #options: LinkOptions;
+  readonly #decoder = new FrameDecoder();
+  #handlers: LinkHandlers | null = null;
+  #close: LinkClose | null = null;
+  #closeDelivered = false;
+  #draining = false;
+  #cancelGrace: Cancel | null = null;
+  readonly #ended: Promise<void>;
+  #resolveEnded: () => void = () => {};
+  #bytesReceived = 0;
+  #framesReceived = 0;
+  #dataBytesReceived = 0;
+  #consumedBytes = 0;
+  #creditedBytes = 0;
+
+  constructor(input: Readable, output: Writable, options: LinkOptions) {
+    this.#input = input;
+    this.#stream = output;
+    this.#options = options;
+    this.#output = new LinkOutput(output, {
+      clock: options.clock,
+      chunkBytes: options.chunkBytes ?? chunkBytesDefault,
+      window: options.window ?? creditWindowDefaults,
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    input.on('data', (chunk: Buffer) => this.#onData(chunk));
+    input.on('end', () => this.#onEnd());
+    input.on('error', (error) => this.#onReset(error));
+    input.on('close', () => this.#onReset(null));
+    output.on('error', (error) => this.#onOutputError(error));
+    // Nothing is read before somebody listens: messages cannot be lost between two listeners.
+    input.pause();
+  }
+
+  /** Null while the link is open. */
+  get closed(): LinkClose | null {
+    return this.#close;
+  }
+
+  get counters(): LinkCounters {
+    return {
+      bytesSent: this.#output.bytesSent,
+      bytesReceived: this.#bytesReceived,
+      framesSent: this.#output.framesSent,
+      framesReceived: this.#framesReceived,
+      dataBytesReceived: this.#dataBytesReceived,
+      inFlightBytes: this.#output.window.inFlightBytes,
+      windowBytes: this.#output.window.windowBytes,
+    };
+  }
+
+  /**
+   * Who gets the events from now on; null holds everything back until somebody listens again. A
+   * close that came in between is delivered then.
+   */
+  listen(handlers: LinkHandlers | null): void {
+    this.#handlers = handlers;
+    if (handlers === null) {
+      this.#input.pause();
+      return;
+    }
+    this.#drain();
+    // A handler may have handed over, or stopped listening, while it was called.
+    if (this.#close !== null) this.#deliverClose();
+    else if (this.#handlers !== null && !this.#decoder.hasBytes) this.#input.resume();
+  }
+
+  /**
+   * Sends a message ahead of all data. False when the link is closed (the close event says why).
+   * A transport that takes nothing for `controlQueueMax` messages ends the link.
+   */
+  send(message: ControlMessage): boolean {
+    if (this.#close !== null) return false;
+    if (this.#output.queuedControl >= controlQueueMax) {
+      this.#finish({ kind: 'reset', reason: 'the transport takes no bytes', error: null });
+      return false;
+    }
+    return this.#output.send(message);
+  }
+
+  /** Sends the guest's configuration; behind data that was sent before it. */
+  sendConfig(json: string): Promise<boolean> {
+    return this.#output.sendConfig(json);
+  }
+
+  /**
+   * Sends bytes of the epoch's checkpoint stream, in pieces, as credit allows. Resolves to true when
+   * all of them are with the transport (only then may the buffer be used again), to false when the
+   * link closed before that.
+   */
+  sendData(epoch: number, bytes: Buffer): Promise<boolean> {
+    return this.#output.sendData(epoch, bytes);
+  }
+
+  /** Ends the epoch: its length and checksum are computed here. Resolves like `sendData`. */
+  endEpoch(epoch: number, pages: number): Promise<boolean> {
+    return this.#output.endEpoch(epoch, pages);
+  }
+
+  /**
+   * Says that this many more bytes of DATA chunks are used up (written on, or stored within a bound
+   * of their own); the peer may send as much again. Never calling it stops the peer's data but not
+   * its heartbeats.
+   */
+  consumed(bytes: number): void {
+    this.#consumedBytes += bytes;
+    if (this.#consumedBytes > this.#dataBytesReceived) throw new Error('more consumed than came');
+    if (!this.#draining) this.#sendCredit();
+  }
+
+  /** Ends the session because of an error; the peer is told. */
+  fail(error: OperationError): void {
+    if (this.#close !== null) return;
+    const last: ControlMessage = {
+      kind: 'error',
+      code: error.code,
+      text: error.message,
+      hint: error.hint ?? null,
+    };
+    this.#finish({ kind: 'protocol', reason: error.message, error }, last);
+  }
+
+  /** Says goodbye and ends. What was queued is dropped. Resolves when both halves are closed. */
+  async close(reason: string): Promise<void> {
+    if (this.#close === null) {
+      this.#finish({ kind: 'local', reason, error: null }, { kind: 'goodbye', reason });
+    }
+    await this.#ended;
+  }
+
+  /** Ends at once and without a word. */
+  destroy(reason: string): void {
+    this.#finish({ kind: 'local', reason, error: null });
+    this.#destroyStreams();
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#bytesReceived += chunk.length;
+    if (this.#close !== null) return;
+    this.#handlers?.bytes?.(chunk.length);
+    this.#decoder.push(chunk);
+    this.#drain();
+  }
+
+  /** Delivers every whole frame that is here, while somebody listens. */
+  #drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      while (this.#handlers !== null && this.#close === null) {
+        const frame = this.#decoder.next();
+        if (frame === null) break;
+        const message = decodeMessage(frame);
+        this.#check(message, frame.offset);
+        this.#framesReceived += 1;
+        this.#take(message);
+      }
+    } catch (error) {
+      if (!(error instanceof OperationError)) throw error;
+      this.fail(error);
+    } finally {
+      this.#draining = false;
+    }
+    this.#sendCredit();
+  }
+
+  #take(message: Message): void {
+    if (message.kind === 'credit') {
+      this.#output.window.onCredit(message.bytes, this.#options.clock.nowMs());
+      this.#output.pump();
+      return;
+    }
+    if (message.kind === 'data') this.#countData(message.chunk.length);
+    this.#handlers?.message(message);
+  }
+
+  #check(message: Message, offset: number): void {
+    const allowed = this.#options.role === 'primary' ? fromBackup : fromPrimary;
+    const first = this.#framesReceived === 0;
+    let why: string | null = null;
+    if (!allowed.has(message.kind)) why = `not for the ${this.#options.role}`;
+    else if (first && !greetings.has(message.kind) && message.kind !== 'error') {
+      why = 'the first frame must be HELLO';
+    } else if (!first && greetings.has(message.kind)) why = 'only the first frame may be HELLO';
+    if (why === null) return;
+    throw new OperationError(
+      'protocol',
+      `protocol error at byte ${offset} of the stream: field type is ${message.kind}, ${why}`,
+      { op: 'read-message', subject: 'type' },
+    );
+  }
+
+  #countData(bytes: number): void {
+    this.#dataBytesReceived += bytes;
+    const unconsumed = this.#dataBytesReceived - this.#consumedBytes;
+    const max = this.#options.unconsumedBytesMax ?? unconsumedBytesMaxDefault;
+    if (unconsumed <= max) return;
+    throw new OperationError(
+      'protocol',
+      `protocol error: ${unconsumed} bytes of data without credit, limit ${max}`,
+      { op: 'read-message', subject: 'credit' },
+    );
+  }
+
+  #sendCredit(): void {
+    const due = this.#consumedBytes - this.#creditedBytes;
+    if (due === 0 || this.#close !== null) return;
+    if (due < creditStepBytes && this.#consumedBytes < this.#dataBytesReceived) return;
+    this.#creditedBytes = this.#consumedBytes;
+    this.send({ kind: 'credit', bytes: this.#creditedBytes });
+  }
+
+  #onEnd(): void {
+    const whole = this.#decoder.betweenFrames && !this.#decoder.hasBytes;
+    const reason = whole ? 'the other side ended the link' : 'the link ended within a frame';
+    this.#finish({ kind: 'eof', reason, error: null });
+    this.#destroyStreams();
+  }
+
+  #onReset(error: Error | null): void {
+    const reason = error === null ? 'the link was closed' : `the link was lost: ${why(error)}`;
+    this.#finish({ kind: 'reset', reason, error: null });
+    this.#destroyStreams();
+  }
+
+  /**
+   * Our half is gone. The peer's last words (why it ended) may still be on their way, so its end is
+   * awaited for a while.
+   */
+  #onOutputError(error: Error): void {
+    this.#output.stop();
+    if (this.#close === null) this.#startGrace(() => this.#onReset(error));
+    else this.#destroyStreams();
+  }
+
+  #finish(close: LinkClose, last: ControlMessage | null = null): void {
+    if (this.#close !== null) return;
+    this.#close = close;
+    this.#output.end(last);
+    this.#startGrace(() => this.#destroyStreams());
+    // From here on bytes are read only to find the end.
+    this.#input.resume();
+    this.#deliverClose();
+  }
+
+  #startGrace(run: () => void): void {
+    this.#cancelGrace?.();
+    const graceMs = this.#options.endGraceMs ?? endGraceMsDefault;
+    this.#cancelGrace = this.#options.timers.after(graceMs, run);
+  }
+
+  #deliverClose(): void {
+    if (this.#close === null || this.#handlers === null || this.#closeDelivered) return;
+    this.#closeDelivered = true;
+    this.#handlers.close(this.#close);
+  }
+
+  #destroyStreams(): void {
+    this.#cancelGrace?.();
+    this.#cancelGrace = null;
+    this.#output.stop();
+    this.#input.destroy();
+    // What is still in the stream's buffer (the last words) goes out if the transport takes it.
+    if (!this.#stream.writableEnded || this.#stream.writableFinished) this.#stream.destroy();
+    else this.#startGrace(() => this.#stream.destroy());
+    this.#resolveEnded();
+  }
+}
+
+function why(error: Error): string {
+  switch (errnoCode(error)) {
+    case 'EPIPE':
+      return 'the other side does not read any more';
+    case 'ECONNRESET':
+      return 'connection reset';
+    default:
+      return errorText(error);
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * What the two sides say to each other: the typed union and its coding as frames. Pure.
+ *
+ *     primary                                   backup
+ *        | HELLO (purpose, domain, session) ---> |
+ *        | <------------ HELLO (accepted, pulse) |      or refused, and the end
+ *        | CONFIG -----------------------------> |
+ *        | DATA 0 ... DATA 0, EPOCH_END 0 -----> |      the seed, streamed through
+ *        | <----------------- CREDIT ... , ACK 0 |
+ *        | DATA 1 ..., EPOCH_END 1 ------------> |      held until whole and checked
+ *        | <------------------------------ ACK 1 |
+ *        | HEARTBEAT n <-> ECHO n                |      both ways, between chunks of data
+ *        | ASK id ------------> <-- ANSWER id    |      "may I open the buffer?"
+ *        | <---- COPY_LOST, ACTIVATED, ERROR     |
+ *        | GOODBYE ----------------------------> |      an orderly end
+ *
+ * Numbers are little-endian; u64 values above 2^53 - 1 are refused.
+ */
+import type { Answer } from '../core/vocabulary.ts';
+import { isOperationCode, OperationError } from '../host/errors.ts';
+import { cleanText, Fields, parseJson } from './checks.ts';
+import { dataPrefixBytes, type Frame, type FrameKind, textBytesMax } from './frame.ts';
+import { encodeHello, type Hello, type HelloReply, parseHello } from './hello-message.ts';
+
+/** The wire's answer: the core's, and `standby` for a look that decides nothing (purpose status). */
+export type WireAnswer = Answer | { readonly kind: 'standby' };
+
+export type Message =
+  | Hello
+  | HelloReply
+  /** The domain's configuration, the JSON text of an object. */
+  | { readonly kind: 'config'; readonly json: string }
+  /** A piece of the raw checkpoint stream. */
+  | { readonly kind: 'data'; readonly epoch: number; readonly chunk: Buffer }
+  /** All of the epoch is sent: `bytes` of stream with this checksum, made from `pages` pages. */
+  | {
+      readonly kind: 'epoch-end';
+      readonly epoch: number;
+      readonly bytes: number;
+      readonly crc: number;
+      readonly pages: number;
+    }
+  | { readonly kind: 'ack'; readonly epoch: number }
+  | { readonly kind: 'heartbeat'; readonly seq: number }
+  | { readonly kind: 'echo'; readonly seq: number }
+  /** Bytes of DATA chunks that the receiver has used up since the session began. */
+  | { readonly kind: 'credit'; readonly bytes: number }
+  | { readonly kind: 'ask'; readonly id: number }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: WireAnswer }
+  | { readonly kind: 'copy-lost'; readonly reason: string }
+  | { readonly kind: 'activated'; readonly epoch: number }
+  | { readonly kind: 'goodbye'; readonly reason: string }
+  /** Why the sender ends the session. */
+  | {
+      readonly kind: 'error';
+      readonly code: string;
+      readonly text: string;
+      readonly hint: string | null;
+    };
+
+export type MessageKind = Message['kind'];
+
+const answerKinds = ['promised', 'activating', 'active', 'unknown', 'standby'] as const;
+
+/** Which frame carries a message. */
+export function frameKindOf(message: Message): FrameKind {
+  switch (message.kind) {
+    case 'hello-accepted':
+    case 'hello-refused':
+      return 'hello';
+    default:
+      return message.kind;
+  }
+}
+
+/** The body of a message's frame. DATA gives its prefix only: the chunk itself is not copied. */
+export function encodeBody(message: Message): Buffer {
+  switch (message.kind) {
+    case 'hello':
+    case 'hello-accepted':
+    case 'hello-refused':
+      return encodeHello(message);
+    case 'config':
+      return Buffer.from(message.json);
+    case 'data':
+    case 'ack':
+    case 'activated':
+      return u32(message.epoch);
+    case 'epoch-end':
+      return Buffer.concat([
+        u32(message.epoch),
+        u64(message.bytes),
+        u32(message.crc),
+        u64(message.pages),
+      ]);
+    case 'heartbeat':
+    case 'echo':
+      return u64(message.seq);
+    case 'credit':
+      return u64(message.bytes);
+    case 'ask':
+      return u32(message.id);
+    case 'answer':
+      return Buffer.concat([u32(message.id), encodeAnswer(message.answer)]);
+    case 'copy-lost':
+    case 'goodbye':
+      return Buffer.from(cleanText(message.reason, textBytesMax));
+    case 'error':
+      return encodeError(message.code, message.text, message.hint);
+  }
+}
+
+/** The message of a whole frame; throws an OperationError `protocol` that names the wrong field. */
+export function decodeMessage(frame: Frame): Message {
+  const body = frame.body;
+  switch (frame.kind) {
+    case 'hello':
+      return parseHello(body);
+    case 'config':
+      return { kind: 'config', json: parseConfig(body) };
+    case 'data':
+      return { kind: 'data', epoch: body.readUInt32LE(0), chunk: body.subarray(dataPrefixBytes) };
+    case 'epoch-end':
+      return {
+        kind: 'epoch-end',
+        epoch: body.readUInt32LE(0),
+        bytes: readU64(frame, 4, 'bytes'),
+        crc: body.readUInt32LE(12),
+        pages: readU64(frame, 16, 'pages'),
+      };
+    case 'ack':
+    case 'activated':
+      return { kind: frame.kind, epoch: body.readUInt32LE(0) };
+    case 'heartbeat':
+    case 'echo':
+      return { kind: frame.kind, seq: readU64(frame, 0, 'seq') };
+    case 'credit':
+      return { kind: 'credit', bytes: readU64(frame, 0, 'bytes') };
+    case 'ask':
+      return { kind: 'ask', id: body.readUInt32LE(0) };
+    case 'answer':
+      return { kind: 'answer', id: body.readUInt32LE(0), answer: parseAnswer(frame) };
+    case 'copy-lost':
+    case 'goodbye':
+      return { kind: frame.kind, reason: parseText(frame) };
+    case 'error':
+      return parseError(body);
+  }
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+function u64(value: number): Buffer {
+  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`${value} is no u64`);
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(value));
+  return bytes;
+}
+
+function bodyError(frame: Frame, field: string, value: unknown, rule: string): OperationError {
+  return new OperationError(
+    'protocol',
+    `protocol error in ${frame.kind} at byte ${frame.offset} of the stream: ` +
+      `field ${field} is ${value}, ${rule}`,
+    { op: 'read-message', subject: field },
+  );
+}
+
+function readU64(frame: Frame, at: number, field: string): number {
+  const value = frame.body.readBigUInt64LE(at);
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw bodyError(frame, field, value, `limit ${Number.MAX_SAFE_INTEGER}`);
+  }
+  return Number(value);
+}
+
+function encodeAnswer(answer: WireAnswer): Buffer {
+  const running = answer.kind === 'active' && answer.running;
+  return Buffer.from([answerKinds.indexOf(answer.kind), running ? 1 : 0]);
+}
+
+function parseAnswer(frame: Frame): WireAnswer {
+  const number = frame.body.readUInt8(4);
+  const kind = answerKinds[number];
+  if (kind === undefined) throw bodyError(frame, 'kind', number, 'unknown');
+  const running = frame.body.readUInt8(5);
+  if (running > (kind === 'active' ? 1 : 0)) {
+    throw bodyError(frame, 'running', running, `not allowed with ${kind}`);
+  }
+  return kind === 'active' ? { kind, running: running === 1 } : { kind };
+}
+
+function parseConfig(body: Buffer): string {
+  // The checks are for the object as a whole; what is in it is libxenlight's to judge.
+  new Fields('CONFIG', parseJson('CONFIG', body));
+  return body.toString('utf8');
+}
+
+function parseText(frame: Frame): string {
+  return cleanText(frame.body.toString('utf8'), 3 * textBytesMax);
+}
+
+function encodeError(code: string, text: string, hint: string | null): Buffer {
+  return Buffer.from(
+    JSON.stringify({
+      code,
+      text: cleanText(text, textBytesMax),
+      hint: hint === null ? null : cleanText(hint, textBytesMax),
+    }),
+  );
+}
+
+function parseError(body: Buffer): Message {
+  const fields = new Fields('ERROR', parseJson('ERROR', body));
+  return {
+    kind: 'error',
+    code: fields.matching('code', /^[a-z][a-z-]{0,63}$/, 'must be a code in kebab-case'),
+    text: fields.text('text', textBytesMax),
+    hint: fields.textOrNull('hint', textBytesMax),
+  };
+}
+
+/** What the peer refused or failed with, as an error of ours; an unknown code is `peer-refused`. */
+export function peerError(
+  host: string,
+  said: { readonly code: string; readonly text: string; readonly hint: string | null },
+): OperationError {
+  const code = isOperationCode(said.code) ? said.code : 'peer-refused';
+  return new OperationError(code, `${host} says: ${said.text}`, {
+    op: 'hear-peer',
+    subject: host,
+    hint: said.hint ?? undefined,
+  });
+}

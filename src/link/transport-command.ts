@@ -1,0 +1,72 @@
+/**
+ * Which command carries the link. Pure.
+ *
+ * As xl_migrate.c (main_remus) does it, so that what works with `xl remus -s` works here:
+ *
+ *   no -s       ssh with our options, without a shell in between;
+ *   -s CMD      /bin/sh -c "exec CMD HOST tsremus receive"; CMD may hold options;
+ *   -s ''       /bin/sh -c HOST: HOST is itself a shell command that leads to a `tsremus receive`.
+ *
+ * The command must give a clean two-way byte stream and must not ask questions: it runs without a
+ * terminal, in a process group of its own, so that Ctrl-C reaches tsremus and not the transport.
+ */
+import { OperationError } from '../host/errors.ts';
+
+export interface TransportCommand {
+  readonly file: string;
+  readonly args: readonly string[];
+  /** The backup as the user named it; for texts. */
+  readonly host: string;
+  /** True when the exit codes and messages are those of our own ssh command line. */
+  readonly isSsh: boolean;
+}
+
+/** Time for ssh to connect, before the HELLO timeout is the only bound, s. */
+const sshConnectSeconds = 10;
+
+export const sshOptions: readonly string[] = [
+  'BatchMode=yes',
+  `ConnectTimeout=${sshConnectSeconds}`,
+  // A shared master connection would put the promise on the same dead TCP connection as the session.
+  'ControlPath=none',
+  'ClearAllForwardings=yes',
+  'ForwardAgent=no',
+  'ForwardX11=no',
+  'PermitLocalCommand=no',
+  'RequestTTY=no',
+];
+
+/**
+ * The command that reaches `tsremus receive` on `host`. `sshCommand` is the value of `-s`,
+ * undefined when it was not given. Throws an OperationError when `host` cannot be a host.
+ */
+export function transportCommand(host: string, sshCommand: string | undefined): TransportCommand {
+  if (host.trim() === '' || host.includes('\0')) throw badHost(host, 'it is empty');
+  if (sshCommand === '') return { file: '/bin/sh', args: ['-c', host], host, isSsh: false };
+  if (host.startsWith('-')) throw badHost(host, 'it begins like an option');
+  if (sshCommand !== undefined) {
+    const rune = `exec ${sshCommand} ${host} tsremus receive`;
+    return { file: '/bin/sh', args: ['-c', rune], host, isSsh: false };
+  }
+  const options = sshOptions.flatMap((option) => ['-o', option]);
+  return {
+    file: 'ssh',
+    args: [...options, '--', host, 'tsremus', 'receive'],
+    host,
+    isSsh: true,
+  };
+}
+
+/** The command line as a user would read it. */
+export function describeCommand(command: TransportCommand): string {
+  if (command.isSsh) return `ssh ${command.host} tsremus receive`;
+  return command.args[1] ?? command.file;
+}
+
+function badHost(host: string, why: string): OperationError {
+  return new OperationError('peer-unreachable', `"${host}" is no host: ${why}`, {
+    op: 'open-transport',
+    subject: host,
+    hint: 'name the backup as ssh knows it: tsremus protect DOMAIN HOST',
+  });
+}
