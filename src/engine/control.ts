@@ -29,7 +29,12 @@ export type ControlRequest =
   /** Backup: activate now. Result: `FailoverResult`; error `split-brain-risk` when refused. */
   | { readonly verb: 'failover' }
   /** Backup: what `failover` would do, changing nothing. Result: `FailoverPlan`. */
-  | { readonly verb: 'failover-plan' };
+  | { readonly verb: 'failover-plan' }
+  /**
+   * The session is over (its status has an outcome) though its process lives on, as after a
+   * takeover: the administrator has seen it, its status file goes. Result: `{}`.
+   */
+  | { readonly verb: 'forget' };
 
 /** Answer to `failover`. */
 export interface FailoverResult {
@@ -44,13 +49,14 @@ export interface FailoverPlan {
   readonly primary: readonly string[];
 }
 
-export interface ControlHandler {
-  /**
-   * Carries out a request. What it returns becomes the `result`; an OperationError that it
-   * throws becomes the `error`. `progress` may be called any number of times before that.
-   */
-  (request: ControlRequest, progress: (text: string) => void): Promise<object>;
-}
+/**
+ * Carries out a request. What it returns becomes the `result`; an OperationError that it throws
+ * becomes the `error`. `progress` may be called any number of times before that.
+ */
+export type ControlHandler = (
+  request: ControlRequest,
+  progress: (text: string) => void,
+) => Promise<object>;
 
 export interface ControlServer {
   /** Closes the socket and removes its file; requests under way still get their answer. */
@@ -90,6 +96,7 @@ export function parseRequest(line: string): ControlRequest | null {
       return typeof force === 'boolean' ? { verb, force } : null;
     case 'failover':
     case 'failover-plan':
+    case 'forget':
       return { verb };
     default:
       return null;
@@ -128,7 +135,9 @@ function serveClient(socket: Socket, handler: ControlHandler): void {
               hint: 'is the session of another version of tsremus?',
             }),
           )
-        : Promise.resolve().then(() => handler(request, (text) => send({ kind: 'progress', text })));
+        : Promise.resolve().then(() =>
+            handler(request, (text) => send({ kind: 'progress', text })),
+          );
     answered
       .then(
         (result) => send({ kind: 'result', result }),

@@ -1,0 +1,133 @@
+/** `tsremus failover DOMAIN`, on the backup: run the copy now. Refused while the primary answers. */
+import { type Command, Option } from 'commander';
+import { UsageError } from '../../config/usage-error.ts';
+import { type FailoverPlan, type FailoverResult, requestControl } from '../../engine/control.ts';
+import { isSettled, type SessionEntry } from '../../engine/run-directory.ts';
+import { formatMs } from '../../engine/units.ts';
+import { action, type Context } from '../context.ts';
+import { type ExitCode, exit } from '../exit-codes.ts';
+import type { Io } from '../io.ts';
+import { CommandFailure } from '../output/errors.ts';
+import { writeJson } from '../output/json.ts';
+import { quoteWord } from '../output/shell.ts';
+import { printable } from '../output/table.ts';
+import { sessionsOf } from '../sessions.ts';
+import { addHelp, colorOption, jsonOption } from './options.ts';
+
+interface Flags {
+  readonly yes?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+function failed(code: string, message: string, ...hints: string[]): CommandFailure {
+  return new CommandFailure({ code, message, hints, exit: exit.failed });
+}
+
+/** The session whose copy can be run here; refuses with what to type instead. */
+function copyOf(io: Io, domain: string): SessionEntry {
+  const entries = sessionsOf(io, domain);
+  const word = quoteWord(domain);
+  const backups = entries.filter(({ status }) => status.role === 'backup');
+  const open = backups.find(({ status }) => !isSettled(status));
+  if (open?.liveness === 'alive') return open;
+  if (open !== undefined) {
+    throw failed(
+      'copy-lost',
+      `no copy of ${domain} is held here any more: process ${open.status.pid} that held it is dead`,
+      `tsremus status ${word}`,
+    );
+  }
+  const active = backups.find(({ status }) => status.state === 'active');
+  if (active !== undefined) {
+    throw failed('active', `the copy of ${domain} runs here already`, `tsremus status ${word}`);
+  }
+  const primary = entries.find(({ status }) => status.role === 'primary');
+  if (primary !== undefined && !isSettled(primary.status)) {
+    const { peer } = primary.status;
+    throw failed(
+      'wrong-host',
+      `${domain} runs on this host; its copy is on ${peer}`,
+      `tsremus failover ${word}  # on ${peer}`,
+      `tsremus stop ${word}  # here: end protection`,
+    );
+  }
+  throw failed('no-copy', `no copy of ${domain} is held here`, `tsremus status ${word}`);
+}
+
+function planLines({ status }: SessionEntry, plan: FailoverPlan): string[] {
+  const { domain, epoch, ack_age_ms: age, peer } = status;
+  const from =
+    epoch === null
+      ? 'there is no whole copy yet: there is nothing to run'
+      : `the copy of epoch ${epoch} will run here, now${age === null ? '' : ` (${formatMs(age)} old)`}`;
+  return [
+    `failover of ${domain} from ${peer} to this host:`,
+    `  ${from}`,
+    ...plan.primary.map((known) => `  ${known}`),
+    `  if ${domain} still runs on ${peer}, what it did since that epoch is lost`,
+  ];
+}
+
+function refusal(entry: SessionEntry, reason: string): CommandFailure {
+  const { domain, peer } = entry.status;
+  return new CommandFailure({
+    code: 'split-brain-risk',
+    message: `failover of ${domain} is refused: ${reason}`,
+    hints: [`tsremus stop ${quoteWord(domain)}  # on ${peer}: end protection there`],
+    exit: exit.refused,
+  });
+}
+
+async function confirmed(io: Io, flags: Flags): Promise<boolean> {
+  if (flags.yes) return true;
+  const answer = await io.ask('Go on? [y/N] ');
+  return /^y(es)?$/i.test((answer ?? '').trim());
+}
+
+async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
+  const canAsk = io.stdinIsTty && io.err.isTty && !flags.json;
+  if (!flags.yes && !flags.dryRun && !canAsk) {
+    const hint = `tsremus failover --yes ${quoteWord(domain)}`;
+    throw new UsageError('failover asks before it acts, and there is no terminal to ask on', hint);
+  }
+  const entry = copyOf(io, domain);
+  const plan = await requestControl<FailoverPlan>(entry.socketPath, { verb: 'failover-plan' });
+  const lines = planLines(entry, plan);
+  if (!flags.json) {
+    const to = flags.dryRun ? io.out : io.err;
+    to.write(lines.map((line) => `${printable(line)}\n`).join(''));
+  }
+  if (plan.refused !== null) throw refusal(entry, plan.refused);
+  if (flags.dryRun) {
+    if (flags.json) writeJson(io.out, { domain, dry_run: true, plan: lines, exit: exit.ok });
+    return exit.ok;
+  }
+  if (!(await confirmed(io, flags))) throw failed('declined', 'nothing was done');
+  const onProgress = (text: string) => io.err.write(`${printable(`${domain}: ${text}`)}\n`);
+  const request = { verb: 'failover' } as const;
+  const result = await requestControl<FailoverResult>(entry.socketPath, request, { onProgress });
+  if (flags.json) {
+    writeJson(io.out, { domain, dry_run: false, text: result.text, exit: exit.ok });
+  } else {
+    io.out.write(`${printable(result.text)}\n`);
+  }
+  return exit.ok;
+}
+
+export function addFailover(program: Command, context: Context): void {
+  const command = program
+    .command('failover')
+    .summary('on the backup host: run the copy, now')
+    .description(
+      'Runs the copy of DOMAIN that this host holds. Refused while the primary answers, because ' +
+        'the guest would run twice. Says what it is about to do, and asks.',
+    )
+    .argument('<domain>', 'name, UUID or number of the domain')
+    .addOption(new Option('-y, --yes', 'do not ask'))
+    .addOption(new Option('--dry-run', 'say what would be done, and do nothing'))
+    .addOption(jsonOption('report as one JSON document on stdout (needs --yes or --dry-run)'))
+    .addOption(colorOption())
+    .action(action(context, (domain: string, flags: Flags) => failover(context.io, domain, flags)));
+  addHelp(command, 'See tsremus-failover(8).');
+}

@@ -1,0 +1,16 @@
+/** `tsremus guard`: hidden; protect starts it beside itself (src/engine/guard.ts). */
+import type { Command } from 'commander';
+import type { Context } from '../context.ts';
+import type { ExitCode } from '../exit-codes.ts';
+
+export function addGuard(program: Command, context: Context): void {
+  program
+    .command('guard', { hidden: true })
+    .description('Resumes a guest that a killed protect left suspended.')
+    .argument('[arguments...]')
+    .allowUnknownOption()
+    .action(async (argv: string[]) => {
+      const { runGuard } = await import('../../engine/guard.ts');
+      context.code = (await runGuard(argv)) as ExitCode;
+    });
+}

@@ -1,0 +1,24 @@
+/** `tsremus receive`: the backup's end, started by the primary through ssh. Nobody types it. */
+import type { Command } from 'commander';
+import { action, type Context } from '../context.ts';
+import { exitOfReceive } from '../exit-codes.ts';
+import { addHelp } from './options.ts';
+
+export function addReceive(program: Command, context: Context): void {
+  const command = program
+    .command('receive')
+    .summary('hold the copy of a domain (started by protect, over ssh)')
+    .description(
+      'Reads a session from standard input and answers on standard output. It is started on the ' +
+        'backup host by `tsremus protect`.',
+    )
+    .option('-e, --no-wait', 'do not watch the guest after its activation')
+    .action(
+      action(context, async (flags: { readonly wait: boolean }) => {
+        const { runReceive } = await import('../../engine/receive.ts');
+        const result = await runReceive({ wait: flags.wait });
+        return exitOfReceive(result.outcome);
+      }),
+    );
+  addHelp(command, 'See tsremus-receive(8).');
+}

@@ -1,0 +1,23 @@
+/** `tsremus resync`: will bring the disks of a returned host up to date. */
+import type { Command } from 'commander';
+import { OperationError } from '../../host/errors.ts';
+import { action, type Context } from '../context.ts';
+import { addHelp } from './options.ts';
+
+export function addResync(program: Command, context: Context): void {
+  const command = program
+    .command('resync')
+    .summary("bring a returned host's disks up to date (not built yet)")
+    .description("Brings a returned host's disks up to date. Not built yet: disks are not copied.")
+    .argument('[domain]', 'name, UUID or number of the domain')
+    .argument('[host]', 'the host that returned')
+    .action(
+      action(context, async () => {
+        throw new OperationError('not-built', 'resync is not built yet: disks are not copied', {
+          op: 'resync',
+          hint: 'tsremus protect DOMAIN HOST makes a new copy of the memory from the start',
+        });
+      }),
+    );
+  addHelp(command, 'See tsremus-resync(8).');
+}

@@ -1,0 +1,105 @@
+/**
+ * `tsremus status`: reads the run directory and nothing else, so that it is quick and works when
+ * Xen does not. Its exit code is the worst session's: 0, 1, 2, 3 as monitoring plug-ins have it.
+ */
+import { type Command, Option } from 'commander';
+import { runDirectory } from '../../config/settings.ts';
+import { UsageError } from '../../config/usage-error.ts';
+import { type BrokenEntry, isDomain, listSessions } from '../../engine/run-directory.ts';
+import { judgeAll, type Level, type SessionReport, worst } from '../../engine/status-report.ts';
+import { action, type Context } from '../context.ts';
+import { type ExitCode, exit } from '../exit-codes.ts';
+import type { Io } from '../io.ts';
+import { checkLine } from '../output/check.ts';
+import { painter } from '../output/color.ts';
+import { describeFailure } from '../output/errors.ts';
+import { writeJson } from '../output/json.ts';
+import { statusDocument, statusText } from '../output/status.ts';
+import { readable } from '../sessions.ts';
+import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
+
+interface Flags extends OutputOptions {
+  readonly check?: boolean;
+}
+
+/** Everything that `status` found. */
+export interface Findings {
+  readonly level: Level;
+  readonly reports: readonly SessionReport[];
+  readonly broken: readonly BrokenEntry[];
+  /** What to say when there is no session. */
+  readonly empty: string;
+}
+
+const exitOfLevel: Readonly<Record<Level, ExitCode>> = {
+  ok: exit.ok,
+  warning: exit.statusWarning,
+  critical: exit.statusCritical,
+  unknown: exit.statusUnknown,
+};
+
+function find(io: Io, domain: string | undefined): Findings {
+  const { sessions, broken } = listSessions(runDirectory(io.env));
+  const all = judgeAll(sessions, Date.now());
+  const reports = domain === undefined ? all : all.filter(({ status }) => isDomain(status, domain));
+  const missing = domain !== undefined && reports.length === 0;
+  const unknown: Level[] = missing || broken.length > 0 ? ['unknown'] : [];
+  return {
+    level: worst([...reports.map(({ level }) => level), ...unknown]),
+    reports,
+    broken,
+    empty: domain === undefined ? 'no sessions' : `there is no session of ${domain} on this host`,
+  };
+}
+
+/** With --check even a failure is a line on stdout: that is all that a monitor shows. */
+function checkFailure(io: Io, error: unknown): ExitCode {
+  const { message, hints } = describeFailure(error, 'tsremus status');
+  io.out.write(checkLine('unknown', [], [message, ...hints].join('; ')));
+  return exit.statusUnknown;
+}
+
+async function status(io: Io, domain: string | undefined, flags: Flags): Promise<ExitCode> {
+  if (flags.json && flags.check) throw new UsageError('--json and --check are two formats');
+  let findings: Findings;
+  try {
+    findings = find(io, domain);
+  } catch (thrown) {
+    const error = readable(thrown);
+    if (flags.check) return checkFailure(io, error);
+    throw error;
+  }
+  const code = exitOfLevel[findings.level];
+  if (flags.json) writeJson(io.out, statusDocument(findings, code));
+  else if (flags.check) {
+    io.out.write(checkLine(findings.level, findings.reports, findings.empty));
+  } else {
+    const paint = painter(flags.color, io.env, io.out);
+    io.out.write(statusText(findings, paint));
+  }
+  return code;
+}
+
+export function addStatus(program: Command, context: Context): void {
+  const command = program
+    .command('status')
+    .summary('show sessions; the exit code is the worst one')
+    .description(
+      'Shows the sessions of this host, the worst last, with what happened and what to type next.',
+    )
+    .argument('[domain]', 'name, UUID or number of the domain')
+    .addOption(jsonOption('print one JSON document'))
+    .addOption(new Option('--check', 'print one line for a monitoring plug-in'))
+    .addOption(colorOption())
+    .action(
+      action(context, (domain: string | undefined, flags: Flags) =>
+        status(context.io, domain, flags),
+      ),
+    );
+  addHelp(
+    command,
+    'Exit codes: 0 protected, standby or no sessions, 1 seeding or late,',
+    '2 unprotected, held or taken over, 3 unknown or no such domain.',
+    'See tsremus-status(8).',
+  );
+}

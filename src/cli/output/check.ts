@@ -1,0 +1,49 @@
+/** The one line that Nagios and its kin read: `SERVICE STATE - text | performance data`. */
+import type { Level, SessionReport } from '../../engine/status-report.ts';
+import { formatMs } from '../../engine/units.ts';
+import { printable } from './table.ts';
+
+/** Text without the characters that mean something in a plug-in line. */
+function plain(text: string): string {
+  return printable(text).replaceAll('|', '/');
+}
+
+function summary(report: SessionReport): string {
+  const { domain, epoch } = report.status;
+  const parts = [`${domain} ${report.state}`];
+  if (report.level === 'ok') {
+    if (epoch !== null) parts.push(`epoch ${epoch}`);
+    if (report.ackAgeMs !== null) parts.push(`acknowledged ${formatMs(report.ackAgeMs)} ago`);
+  } else if (report.reason !== null) parts.push(report.reason);
+  return plain(parts.join(', '));
+}
+
+function label(domain: string, what: string): string {
+  // The guidelines: quotes are doubled, and '=' may not stand in a label.
+  return `'${plain(`${domain}_${what}`).replaceAll("'", "''").replaceAll('=', '_')}'`;
+}
+
+function figures(report: SessionReport): string[] {
+  const { domain, epoch, late_after_ms: lateAfterMs, epochs } = report.status;
+  const last = epochs.at(-1);
+  const found: string[] = [];
+  if (report.ackAgeMs !== null) {
+    const age = Math.round(report.ackAgeMs);
+    found.push(`${label(domain, 'ack_age')}=${age}ms;${Math.round(lateAfterMs)};;0`);
+  }
+  if (epoch !== null) found.push(`${label(domain, 'epoch')}=${epoch}c`);
+  if (last !== undefined) {
+    found.push(`${label(domain, 'pause')}=${last.pause_ms}ms;;;0`);
+    found.push(`${label(domain, 'size')}=${last.bytes}B;;;0`);
+  }
+  return found;
+}
+
+/** The line, with its newline; the worst session comes first. */
+export function checkLine(level: Level, reports: readonly SessionReport[], empty: string): string {
+  const texts = reports.map(summary).reverse();
+  const perfdata = reports.flatMap(figures).join(' ');
+  const text = texts.length === 0 ? plain(empty) : texts.join('; ');
+  const tail = perfdata === '' ? '' : ` | ${perfdata}`;
+  return `TSREMUS ${level.toUpperCase()} - ${text}${tail}\n`;
+}

@@ -1,0 +1,79 @@
+/**
+ * How a command says that it failed: `tsremus: what` and `Try: what to type` on stderr; with
+ * --json one last object on stderr, so that stdout stays what it promised to be.
+ */
+import { CommanderError } from 'commander';
+import { UsageError } from '../../config/usage-error.ts';
+import { errorText, OperationError } from '../../host/errors.ts';
+import { type ExitCode, exit, exitOfOperation } from '../exit-codes.ts';
+import type { Stream } from '../io.ts';
+
+/** A command's failure, ready to be printed. */
+export interface Failure {
+  /** Kebab-case: an operation code, an outcome, or `usage`, `config`, `internal`. */
+  readonly code: string;
+  readonly message: string;
+  /** What to type or do next, best first. */
+  readonly hints: readonly string[];
+  readonly exit: ExitCode;
+}
+
+/** A command cannot do what it was asked for, for a reason that only the command line knows. */
+export class CommandFailure extends Error {
+  override readonly name = 'CommandFailure';
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
+function fromCommander(error: CommanderError, command: string): Failure {
+  // commander writes "error: unknown option '--foo'\n(Did you mean --force?)".
+  const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
+  const guess = rest.join(' ').replace(/^\(|\)$/g, '');
+  const message = guess === '' ? first : `${first} (${guess.replace(/^D/, 'd')})`;
+  return { code: 'usage', message, hints: [`${command} --help`], exit: exit.usage };
+}
+
+/** Any thrown value as a Failure. `command` is the command line up to its arguments. */
+export function describeFailure(error: unknown, command: string): Failure {
+  if (error instanceof CommandFailure) return error.failure;
+  if (error instanceof CommanderError) return fromCommander(error, command);
+  if (error instanceof UsageError) {
+    const inEnvironment = error.origin === 'environment';
+    return {
+      code: inEnvironment ? 'config' : 'usage',
+      message: error.message,
+      hints: [error.hint ?? `${command} --help`],
+      exit: inEnvironment ? exit.config : exit.usage,
+    };
+  }
+  if (error instanceof OperationError) {
+    return {
+      code: error.code,
+      message: error.message,
+      hints: error.hint === undefined ? [] : [error.hint],
+      exit: exitOfOperation(error.code),
+    };
+  }
+  return {
+    code: 'internal',
+    message: `${errorText(error)} (this is a bug of tsremus)`,
+    hints: ['TSREMUS_DEBUG=1 in the environment shows where'],
+    exit: exit.failed,
+  };
+}
+
+/** Prints a failure the one way in which tsremus prints failures. */
+export function printFailure(stream: Stream, failure: Failure, json: boolean): void {
+  if (json) {
+    const { code, message, exit: exitCode } = failure;
+    const error = { code, message, hint: failure.hints[0] ?? null, exit: exitCode };
+    stream.write(`${JSON.stringify({ schema: 1, error })}\n`);
+    return;
+  }
+  const hints = failure.hints.map((hint) => `Try: ${hint}\n`);
+  stream.write(`tsremus: ${failure.message}\n${hints.join('')}`);
+}

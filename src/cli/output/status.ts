@@ -1,0 +1,91 @@
+/** The findings of `tsremus status` as a table with advice, and as a JSON document. Pure. */
+import type { ChalkInstance } from 'chalk';
+import type { EpochFigures } from '../../engine/session-status.ts';
+import type { Level, SessionReport } from '../../engine/status-report.ts';
+import { formatBytes, formatMs } from '../../engine/units.ts';
+import type { Findings } from '../commands/status.ts';
+import { type Cell, type Column, formatTable, printable } from './table.ts';
+
+const columns: readonly Column[] = [
+  { title: 'DOMAIN' },
+  { title: 'ROLE' },
+  { title: 'STATE' },
+  { title: 'EPOCH', align: 'right' },
+  { title: 'ACKED', align: 'right' },
+  { title: 'PAUSE', align: 'right' },
+  { title: 'SIZE', align: 'right' },
+  { title: 'PEER' },
+];
+
+/** The middle one of the last epochs: one odd epoch should not be what is shown. */
+function median(epochs: readonly EpochFigures[], of: (epoch: EpochFigures) => number) {
+  const values = epochs.map(of).sort((one, other) => one - other);
+  return values[Math.floor((values.length - 1) / 2)];
+}
+
+function stateWord({ state, status }: SessionReport): string {
+  if (state !== 'seeding' || status.seed_percent === null) return state;
+  return `seeding ${Math.floor(status.seed_percent)} %`;
+}
+
+function painterOf(level: Level, paint: ChalkInstance): (text: string) => string {
+  if (level === 'ok') return paint.green;
+  return level === 'critical' ? paint.red : paint.yellow;
+}
+
+function row(report: SessionReport, paint: ChalkInstance): Cell[] {
+  const { status, ackAgeMs, level } = report;
+  const pause = median(status.epochs, (epoch) => epoch.pause_ms);
+  const size = median(status.epochs, (epoch) => epoch.bytes);
+  const texts = [
+    status.domain,
+    status.role,
+    stateWord(report),
+    status.epoch === null ? '-' : String(status.epoch),
+    ackAgeMs === null ? '-' : formatMs(ackAgeMs),
+    pause === undefined ? '-' : formatMs(pause),
+    size === undefined ? '-' : formatBytes(size),
+    status.peer,
+  ];
+  return texts.map((text, at) => {
+    const cell = { text: printable(text) };
+    return at === 2 ? { ...cell, paint: painterOf(level, paint) } : cell;
+  });
+}
+
+/** What happened and what to type, for one session. */
+function advice({ reason, next, status }: SessionReport): string {
+  if (reason === null && next.length === 0) return '';
+  const what = reason === null ? '' : `\n${printable(`${status.domain}: ${reason}`)}\n`;
+  return what + next.map((line) => `  Try: ${printable(line)}\n`).join('');
+}
+
+/** What `tsremus status` prints. */
+export function statusText(findings: Findings, paint: ChalkInstance): string {
+  const { reports, broken, empty } = findings;
+  const rows = reports.map((report) => row(report, paint));
+  const table = rows.length === 0 ? `${printable(empty)}\n` : formatTable(columns, rows);
+  const unreadable = broken.map((entry) => {
+    return `\nunknown: ${printable(`${entry.statusPath}: ${entry.reason}`)}\n`;
+  });
+  return table + reports.map(advice).join('') + unreadable.join('');
+}
+
+/** What `tsremus status --json` prints: the session's own keys, and the judgement beside them. */
+export function statusDocument(findings: Findings, exitCode: number): object {
+  return {
+    level: findings.level,
+    exit: exitCode,
+    sessions: findings.reports.map((report) => ({
+      ...report.status,
+      state: report.state,
+      recorded_state: report.status.state,
+      level: report.level,
+      process: report.liveness,
+      ack_age_ms: report.ackAgeMs,
+      reason: report.reason,
+      next: report.next,
+    })),
+    unreadable: findings.broken.map(({ statusPath, reason }) => ({ file: statusPath, reason })),
+  };
+}

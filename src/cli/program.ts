@@ -1,0 +1,59 @@
+/**
+ * The command tree. Building it has no side effects and loads nothing heavy: the engine comes by
+ * dynamic import, inside the action that needs it.
+ */
+import { Command } from 'commander';
+import { version } from '../config/version.ts';
+import { addFailover } from './commands/failover.ts';
+import { addGuard } from './commands/guard.ts';
+import { addProtect } from './commands/protect.ts';
+import { addReceive } from './commands/receive.ts';
+import { addResync } from './commands/resync.ts';
+import { addStatus } from './commands/status.ts';
+import { addStop } from './commands/stop.ts';
+import type { Context } from './context.ts';
+
+const examples = `
+Examples:
+  tsremus protect -F -n -d web1 hostb   keep a copy of web1 on hostb; Ctrl-C ends it
+  tsremus status                        what is protected here, and how well
+  tsremus stop web1                     end protection; web1 runs on here
+  tsremus failover web1                 on hostb: run the copy there, now
+
+Exit codes:
+  0 done   10-19 what went wrong, by kind   64 usage   69 not built yet or no Xen
+  77 not root   78 environment   130, 143 ended in order by a signal
+  status: 0 protected   1 seeding or late   2 unprotected or held   3 unknown
+  tsremus(8), EXIT STATUS, has them all.`;
+
+/** The whole command line of tsremus. */
+export function buildProgram(context: Context): Command {
+  const { io } = context;
+  const program = new Command('tsremus')
+    .description('Keeps a running Xen virtual machine alive when its host dies.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false)
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.out.write(text),
+      writeErr: (text) => io.err.write(text),
+      // Failures are printed once, in one form, where they are caught.
+      outputError: () => {},
+      getOutHelpWidth: () => Math.min(100, io.out.columns),
+      getErrHelpWidth: () => Math.min(100, io.err.columns),
+      // Help is read in pipes and pagers; it has no colours to take away.
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .addHelpText('after', examples);
+  addProtect(program, context);
+  addStop(program, context);
+  addFailover(program, context);
+  addStatus(program, context);
+  addResync(program, context);
+  addReceive(program, context);
+  addGuard(program, context);
+  return program;
+}

@@ -1,0 +1,118 @@
+/**
+ * The arguments of `tsremus protect` -> ProtectOptions, or a refusal that says why. Options keep
+ * the letters and the meaning of `xl remus`; what is not built yet is refused, never ignored.
+ */
+import {
+  type Environment,
+  heartbeatTimeoutSetting,
+  holdSetting,
+  intervalSetting,
+  milliseconds,
+  sshCommand,
+} from '../config/settings.ts';
+import { UsageError } from '../config/usage-error.ts';
+import type { ProtectOptions } from '../engine/protect-options.ts';
+import { OperationError } from '../host/errors.ts';
+
+/** As commander hands them over: what was typed, nothing converted. */
+export interface ProtectFlags {
+  readonly interval?: string;
+  readonly heartbeatTimeout?: string;
+  readonly hold?: string;
+  readonly compression: boolean;
+  readonly sshCommand?: string;
+  readonly wait: boolean;
+  readonly netbufScript?: string;
+  readonly forceUnsafe?: boolean;
+  readonly blackhole?: boolean;
+  readonly network: boolean;
+  readonly disk: boolean;
+  readonly colo?: boolean;
+  readonly userspaceProxy?: boolean;
+}
+
+/** What each unsafe option gives up, in the words of its refusal. */
+function unsafeOptions(flags: ProtectFlags): { option: string; givesUp: string }[] {
+  const given: { option: string; givesUp: string }[] = [];
+  if (flags.blackhole) {
+    given.push({ option: '--blackhole (-b)', givesUp: 'keeps no copy anywhere' });
+  }
+  if (!flags.network) {
+    given.push({
+      option: '--no-network (-n)',
+      givesUp: 'lets packets out before the backup has the state that sent them',
+    });
+  }
+  if (!flags.disk) {
+    given.push({ option: '--no-disk (-d)', givesUp: 'leaves the disks of the guest uncopied' });
+  }
+  return given;
+}
+
+function checkCombination(flags: ProtectFlags): void {
+  const unsafe = unsafeOptions(flags);
+  const first = unsafe[0];
+  if (first !== undefined && !flags.forceUnsafe) {
+    throw new UsageError(
+      `${first.option} ${first.givesUp}: it needs --force-unsafe (-F) beside it`,
+      'add -F if that is what you want; tsremus-protect(8), GUARANTEES, says what remains',
+    );
+  }
+  if (flags.userspaceProxy && !flags.colo) {
+    throw new UsageError('--userspace-proxy (-p) belongs to --colo (-c)', 'leave -p out');
+  }
+  if (!flags.colo) return;
+  if (flags.interval !== undefined) {
+    throw new UsageError('--colo (-c) has no interval: it cannot go with --interval (-i)');
+  }
+  if (first !== undefined) throw new UsageError(`--colo (-c) cannot go with ${first.option}`);
+}
+
+function checkBuilt(flags: ProtectFlags): void {
+  const refuse = (option: string, hint: string) => {
+    throw new OperationError('not-built', `${option} is not built yet`, {
+      op: 'read-arguments',
+      subject: option,
+      hint,
+    });
+  };
+  const unbuffered = 'leave it out; until output is buffered, guests with interfaces need -F -n';
+  if (flags.colo) refuse('--colo (-c)', 'leave it out: checkpoints by interval are built');
+  if (flags.blackhole) refuse('--blackhole (-b)', 'leave it out and name a real backup host');
+  if (flags.netbufScript !== undefined) refuse('--netbuf-script (-N)', unbuffered);
+}
+
+function checkNames(domain: string, host: string, command: string | null): void {
+  if (domain === '') throw new UsageError('DOMAIN is empty', 'xl list shows the domains');
+  if (host.trim() === '') throw new UsageError('HOST is empty');
+  // ssh would take it for an option of its own. With -s '' HOST is a command, which may start so.
+  if (command !== '' && host.startsWith('-')) {
+    throw new UsageError(`HOST ${JSON.stringify(host)} starts with a dash`, 'name a host');
+  }
+}
+
+/** Checks everything that can be checked without touching the guest. */
+export function protectOptions(
+  domain: string,
+  host: string,
+  flags: ProtectFlags,
+  env: Environment,
+): ProtectOptions {
+  const options: ProtectOptions = {
+    domain,
+    host,
+    intervalMs: milliseconds(intervalSetting, flags.interval, env),
+    heartbeatTimeoutMs: milliseconds(heartbeatTimeoutSetting, flags.heartbeatTimeout, env),
+    holdMs: milliseconds(holdSetting, flags.hold, env),
+    sshCommand: sshCommand(flags.sshCommand, env),
+    compression: flags.compression,
+    wait: flags.wait,
+    network: flags.network,
+    disk: flags.disk,
+    forceUnsafe: flags.forceUnsafe ?? false,
+  };
+  checkNames(domain, host, options.sshCommand);
+  checkCombination(flags);
+  checkBuilt(flags);
+  return options;
+}

@@ -1,0 +1,56 @@
+/** Runs one command line from its arguments to its exit code. Prints every failure, throws none. */
+import { CommanderError } from 'commander';
+import { newContext } from './context.ts';
+import { type ExitCode, exit } from './exit-codes.ts';
+import type { Io } from './io.ts';
+import { describeFailure, type Failure, printFailure } from './output/errors.ts';
+import { buildProgram } from './program.ts';
+
+/** The subcommand that was typed: the first argument that is no option. */
+function subcommand(argv: readonly string[]): string | undefined {
+  return argv.find((word) => !word.startsWith('-'));
+}
+
+function beforeDashes(argv: readonly string[]): readonly string[] {
+  const dashes = argv.indexOf('--');
+  return dashes < 0 ? argv : argv.slice(0, dashes);
+}
+
+/** `status` keeps 1 and 2 for what it found: whatever goes wrong with itself is UNKNOWN. */
+function failureExit(failure: Failure, command: string | undefined): ExitCode {
+  return command === 'status' ? exit.statusUnknown : failure.exit;
+}
+
+function onFailure(error: unknown, argv: readonly string[], io: Io): ExitCode {
+  const command = subcommand(argv);
+  const known = buildProgram(newContext(io)).commands.some((one) => one.name() === command);
+  const described = describeFailure(error, known ? `tsremus ${command}` : 'tsremus');
+  const failure = { ...described, exit: failureExit(described, command) };
+  printFailure(io.err, failure, beforeDashes(argv).includes('--json'));
+  if (io.env['TSREMUS_DEBUG'] && error instanceof Error) io.err.write(`${error.stack}\n`);
+  return failure.exit;
+}
+
+/** Runs `argv` (without node and script). */
+export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
+  const context = newContext(io);
+  try {
+    await buildProgram(context).parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    // Help and version come as errors with exit code 0, so that nothing runs after them.
+    if (error instanceof CommanderError && error.exitCode === 0) return exit.ok;
+    // `tsremus` alone: its help is on stderr by now, and says more than an error would.
+    if (error instanceof CommanderError && error.code === 'commander.help') return exit.usage;
+    return onFailure(error, argv, io);
+  }
+  return unwritten(io, argv) ?? context.code;
+}
+
+/** A result that could not be written (`> /dev/full`) was not given. */
+function unwritten(io: Io, argv: readonly string[]): ExitCode | null {
+  if (io.out.failure === null) return null;
+  io.err.write(`tsremus: cannot write to standard output: ${io.out.failure}\n`);
+  // A session's end says more than its unread report.
+  if (subcommand(argv) === 'protect') return null;
+  return subcommand(argv) === 'status' ? exit.statusUnknown : exit.failed;
+}

@@ -1,0 +1,45 @@
+/** What `tsremus stop` achieved, in words. Pure. */
+import type { StopResult } from '../engine/protect-options.ts';
+import type { SessionStatus } from '../engine/session-status.ts';
+import { quoteWord } from './output/shell.ts';
+
+function sentence({ outcome }: StopResult, { domain, peer }: SessionStatus): string {
+  switch (outcome.kind) {
+    case 'stopped':
+      return `protection of ${domain} ended in order: it runs on here, the copy on ${peer} is gone`;
+    case 'unprotected':
+      return `protection of ${domain} is over: it runs on here (${outcome.reason})`;
+    case 'never-protected':
+      return `protection of ${domain} ended before there was a copy: it runs on here`;
+    case 'taken-over':
+      return `${peer} had taken over: ${domain} runs there, the guest here was destroyed`;
+    case 'guest-ended':
+      return `${domain} had ended by itself: ${outcome.reason}`;
+    case 'held':
+      return `${domain} stays held, nothing leaves it: ${outcome.reason}`;
+    case 'activated':
+      return `the copy of ${domain} runs here since the takeover; it was left alone`;
+    case 'promised':
+    case 'never-whole':
+    case 'copy-lost':
+      return `what was left here of the copy of ${domain} is removed`;
+  }
+}
+
+function next({ outcome }: StopResult, { domain, peer }: SessionStatus): string[] {
+  const word = quoteWord(domain);
+  if (outcome.kind === 'taken-over') return [`tsremus status ${word}  # on ${peer}`];
+  if (outcome.kind !== 'held') return [];
+  return [`tsremus stop --force-unsafe ${word}  # only if the copy on ${peer} is surely dead`];
+}
+
+/** Message and next steps; what the engine says comes before our own. */
+export function stopText(
+  result: StopResult,
+  status: SessionStatus,
+): { message: string; next: readonly string[] } {
+  return {
+    message: result.text ?? sentence(result, status),
+    next: result.next ?? next(result, status),
+  };
+}
