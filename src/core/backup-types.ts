@@ -6,11 +6,10 @@ import type { Answer, Permission, SessionTiming } from './vocabulary.ts';
 
 export type BackupConfig = SessionTiming;
 
-export type BackupEvent = { readonly nowMs: number } & (
-  /**
-   * A tick after the input was drained. `stalledMs`: how much longer than planned this process
-   * slept since the last tick; that time is no silence of the peer's.
-   */
+export type BackupEvent = { readonly nowMs: number } /**
+ * A tick after the input was drained. `stalledMs`: how much longer than planned this process
+ * slept since the last tick; that time is no silence of the peer's.
+ */ & (
   | { readonly kind: 'tick'; readonly stalledMs: number }
   /** The session began; the record was made durable and says standby. */
   | { readonly kind: 'link-open' }
@@ -39,6 +38,8 @@ export type BackupEvent = { readonly nowMs: number } & (
   | { readonly kind: 'unpause-failed'; readonly reason: string }
   /** Result of `discard-copy`: no trace of the copy is left. */
   | { readonly kind: 'discarded' }
+  /** Something of the copy may be left; it is tried again. */
+  | { readonly kind: 'discard-failed'; readonly reason: string }
   /** The administrator typed `tsremus failover`; refused while the primary answers. */
   | { readonly kind: 'failover'; readonly token: number }
 );
@@ -73,7 +74,12 @@ export type BackupEffect =
   | { readonly kind: 'note-running' }
   /** Abort libxl's operation and destroy the copy. Never end-of-file. */
   | { readonly kind: 'discard-copy' }
-  | { readonly kind: 'answer'; readonly way: 'link' | 'fresh'; readonly token: number; readonly answer: Answer }
+  | {
+      readonly kind: 'answer';
+      readonly way: 'link' | 'fresh';
+      readonly token: number;
+      readonly answer: Answer;
+    }
   /** Tell the primary, if the link is open. */
   | { readonly kind: 'send-copy-lost'; readonly reason: string }
   | { readonly kind: 'send-activated' }

@@ -21,7 +21,11 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'link-closed'; readonly reason: string }
   /** The backup echoed heartbeat `seq`. */
   | { readonly kind: 'echo'; readonly seq: number }
-  /** The barrier of epoch `epoch` is set and the guest is suspended. Epoch 0 is the seed. */
+  /**
+   * The barrier of epoch `epoch` is set and the guest is suspended. Epoch 0 is the seed. The
+   * engine feeds this event BEFORE the epoch's last byte goes into the link: without it the
+   * machine takes it for certain that the backup has nothing whole.
+   */
   | { readonly kind: 'checkpoint'; readonly epoch: number }
   /** All of the epoch is drained, the guest runs again, the timer is held. */
   | { readonly kind: 'drained'; readonly epoch: number }
@@ -30,11 +34,17 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'ack'; readonly epoch: number }
   /** The backup says that its copy is lost; its record says promised. */
   | { readonly kind: 'copy-lost'; readonly reason: string }
-  /** The answer to ask `id`, by whichever way; stale answers carry an older id. */
+  /**
+   * The answer to ask `id`, by whichever way; stale answers carry an older id. The backup's own
+   * message that its copy runs is an answer `active`, running, with id 0.
+   */
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
   /** Ask `id` got no answer (backup host unreachable, command failed, link closed). */
   | { readonly kind: 'ask-failed'; readonly id: number; readonly reason: string }
-  /** The administrator ends protection; `force` vouches that the copy is dead. */
+  /**
+   * The administrator ends protection; `force` vouches that the copy is dead. While the lease
+   * is fresh the backup evidently lives, and a forced stop is an ordinary one.
+   */
   | { readonly kind: 'stop'; readonly force: boolean; readonly by: StopBy }
   /** libxl's operation ended by itself while the guest is still there. */
   | { readonly kind: 'save-failed'; readonly reason: string }
@@ -66,16 +76,22 @@ export type PrimaryEffect =
   | { readonly kind: 'take-checkpoint'; readonly epoch: number }
   /** Release the output of all epochs up to and including this one. */
   | { readonly kind: 'release'; readonly epoch: number }
-  /** Ask for the promise; over the open link, or by a fresh run of the transport. */
+  /**
+   * Ask for the promise; over the open link, or by a fresh run of the transport. A new fresh
+   * ask ends the run of the one before.
+   */
   | { readonly kind: 'ask-promise'; readonly id: number; readonly way: 'link' | 'fresh' }
   /** -n only: the lease ran out (or is back). Exactly paired. */
   | { readonly kind: 'pause-guest'; readonly reason: string }
   | { readonly kind: 'unpause-guest' }
   /** Permission is there: let everything out and remove the buffer. Never undone. */
   | { readonly kind: 'open-buffer' }
-  /** End libxl's operation; the guest must not be left suspended. -> save-ended */
+  /**
+   * End libxl's operation; the guest must not be left suspended. Nothing more of an epoch whose
+   * `checkpoint` was not reported goes into the link. -> save-ended
+   */
   | { readonly kind: 'abort-save' }
-  /** The winner runs: drop held packets, destroy the guest here. */
+  /** The winner runs: drop held packets, destroy the guest here (it may be gone already). */
   | { readonly kind: 'destroy-guest' }
   /** Say goodbye on the link, if it is open, and close it. */
   | { readonly kind: 'close-link' }

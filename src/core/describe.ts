@@ -1,0 +1,202 @@
+/**
+ * One formatter per event, effect, state and outcome. Logs, `tsremus status` and test
+ * transcripts all use these, so a failing test reads like a log.
+ */
+import type { BackupState } from './backup-state.ts';
+import type { BackupEffect, BackupEvent, BackupOutcome } from './backup-types.ts';
+import { unreachable } from './invariant.ts';
+import type { PrimaryState } from './primary-state.ts';
+import { isLeaseFresh } from './primary-state.ts';
+import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome } from './primary-types.ts';
+import type { Answer } from './vocabulary.ts';
+
+/** `active, running` and the like. */
+export function describeAnswer(answer: Answer): string {
+  if (answer.kind !== 'active') return answer.kind;
+  return answer.running ? 'active, running' : 'active, not running';
+}
+
+/** A primary's event in a few words; the time is left to the caller. */
+export function describePrimaryEvent(event: PrimaryEvent): string {
+  switch (event.kind) {
+    case 'tick':
+    case 'link-open':
+    case 'save-ended':
+      return event.kind;
+    case 'echo':
+      return `echo ${event.seq}`;
+    case 'checkpoint':
+    case 'drained':
+    case 'sent':
+    case 'ack':
+      return `${event.kind} ${event.epoch}`;
+    case 'link-closed':
+    case 'copy-lost':
+    case 'save-failed':
+    case 'guest-ended':
+      return `${event.kind} (${event.reason})`;
+    case 'answer':
+      return `answer ${event.id}: ${describeAnswer(event.answer)}`;
+    case 'ask-failed':
+      return `ask-failed ${event.id} (${event.reason})`;
+    case 'stop':
+      return `stop by ${event.by}${event.force ? ', forced' : ''}`;
+    default:
+      return unreachable(event);
+  }
+}
+
+/** A primary's effect in a few words. */
+export function describePrimaryEffect(effect: PrimaryEffect): string {
+  switch (effect.kind) {
+    case 'send-heartbeat':
+      return `heartbeat ${effect.seq}`;
+    case 'take-checkpoint':
+      return `take-checkpoint ${effect.epoch}`;
+    case 'release':
+      return `release ..${effect.epoch}`;
+    case 'ask-promise':
+      return `ask ${effect.id} (${effect.way})`;
+    case 'pause-guest':
+      return `pause-guest (${effect.reason})`;
+    case 'unpause-guest':
+    case 'open-buffer':
+    case 'abort-save':
+    case 'destroy-guest':
+    case 'close-link':
+      return effect.kind;
+    case 'end':
+      return `end: ${describePrimaryOutcome(effect.outcome)}`;
+    default:
+      return unreachable(effect);
+  }
+}
+
+/** How a session ended on the primary, as a sentence without a final stop. */
+export function describePrimaryOutcome(outcome: PrimaryOutcome): string {
+  switch (outcome.kind) {
+    case 'stopped':
+      return `protection was stopped (${outcome.by}), the guest runs on here`;
+    case 'unprotected':
+      return `the guest runs on here, unprotected: ${outcome.reason}`;
+    case 'never-protected':
+      return `the guest was never protected and runs on here: ${outcome.reason}`;
+    case 'taken-over':
+      return 'the backup took over, the guest here was destroyed';
+    case 'guest-ended':
+      return `the guest ended by itself: ${outcome.reason}`;
+    default:
+      return unreachable(outcome);
+  }
+}
+
+/** A primary's state in one line: phase, counters, and what is not as usual. */
+export function describePrimaryState(state: PrimaryState): string {
+  const notes = [
+    state.link === 'open' ? null : `link ${state.link}`,
+    isLeaseFresh(state) ? null : 'no lease',
+    state.paused ? 'paused' : null,
+    state.ask === null ? null : `asking ${state.ask.id}`,
+    state.activeSeen ? 'active there' : null,
+    state.opened === null ? null : `open: ${state.opened}`,
+  ].filter((note) => note !== null);
+  const { requested, drained, sent, acked, released } = state;
+  const counters = `epoch=${requested} drained=${drained} sent=${sent} acked=${acked} released=${released}`;
+  return `${state.phase.padEnd(10)} ${counters}${notes.length > 0 ? ` [${notes.join(', ')}]` : ''}`;
+}
+
+/** A backup's event in a few words; the time is left to the caller. */
+export function describeBackupEvent(event: BackupEvent): string {
+  switch (event.kind) {
+    case 'tick':
+      return event.stalledMs > 0 ? `tick (stalled ${Math.round(event.stalledMs)} ms)` : 'tick';
+    case 'link-open':
+    case 'bytes':
+    case 'built':
+    case 'running':
+    case 'discarded':
+      return event.kind;
+    case 'heartbeat':
+      return `heartbeat ${event.seq}`;
+    case 'epoch-whole':
+      return `epoch-whole ${event.epoch}`;
+    case 'corrupt':
+    case 'link-closed':
+    case 'copy-failed':
+    case 'record-failed':
+    case 'build-failed':
+    case 'unpause-failed':
+    case 'discard-failed':
+      return `${event.kind} (${event.reason})`;
+    case 'ask':
+      return `ask #${event.token} (${event.way})`;
+    case 'record':
+      return `record says ${event.permission}`;
+    case 'failover':
+      return `failover #${event.token}`;
+    default:
+      return unreachable(event);
+  }
+}
+
+/** A backup's effect in a few words. */
+export function describeBackupEffect(effect: BackupEffect): string {
+  switch (effect.kind) {
+    case 'send-echo':
+      return `echo ${effect.seq}`;
+    case 'send-ack':
+      return `ack ${effect.epoch}`;
+    case 'feed':
+      return `feed ${effect.epoch}`;
+    case 'write-record':
+      return `record ${effect.from} -> ${effect.to}, epoch ${effect.epoch} (${effect.why})`;
+    case 'build-copy':
+      return `build-copy ${effect.epoch}`;
+    case 'unpause-copy':
+    case 'note-running':
+    case 'discard-copy':
+    case 'send-activated':
+    case 'close-link':
+      return effect.kind;
+    case 'answer':
+      return `answer #${effect.token} (${effect.way}): ${describeAnswer(effect.answer)}`;
+    case 'send-copy-lost':
+      return `send-copy-lost (${effect.reason})`;
+    case 'failover-answer':
+      return `failover #${effect.token}: ${effect.refused ?? 'started'}`;
+    case 'end':
+      return `end: ${describeBackupOutcome(effect.outcome)}`;
+    default:
+      return unreachable(effect);
+  }
+}
+
+/** How a session ended on the backup, as a sentence without a final stop. */
+export function describeBackupOutcome(outcome: BackupOutcome): string {
+  switch (outcome.kind) {
+    case 'activated':
+      return `the guest goes on here from epoch ${outcome.epoch}: ${outcome.why}`;
+    case 'promised':
+      return 'the primary goes on, the copy was discarded';
+    case 'never-whole':
+      return `the seed never completed, nothing was activated: ${outcome.reason}`;
+    case 'copy-lost':
+      return `the copy was lost, the primary goes on: ${outcome.reason}`;
+    default:
+      return unreachable(outcome);
+  }
+}
+
+/** A backup's state in one line: phase, counters, and what is not as usual. */
+export function describeBackupState(state: BackupState): string {
+  const notes = [
+    state.link === 'open' ? null : `link ${state.link}`,
+    state.record === 'standby' ? null : `record ${state.record}`,
+    state.writing === null ? null : `writing ${state.writing}`,
+    state.copy === 'receiving' ? null : `copy ${state.copy}`,
+    state.asks.length === 0 ? null : `${state.asks.length} asks wait`,
+    state.recordProblem === null ? null : 'record failed',
+  ].filter((note) => note !== null);
+  const counters = `whole=${state.whole} acked=${state.acked}`;
+  return `${state.phase.padEnd(10)} ${counters}${notes.length > 0 ? ` [${notes.join(', ')}]` : ''}`;
+}

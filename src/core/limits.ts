@@ -1,0 +1,106 @@
+/**
+ * Every limit of the core, with its unit and its reason. Nothing in the core grows, waits or
+ * retries beyond one of these.
+ */
+import type { PrimaryConfig } from './primary-types.ts';
+import type { SessionTiming } from './vocabulary.ts';
+
+/**
+ * Heartbeats whose time of sending the primary remembers. One goes out every tenth of the
+ * timeout, so 64 cover more than six timeouts; an older echo could not make a lease fresh.
+ */
+export const heartbeatsRememberedMax = 64;
+
+/**
+ * How long the primary waits for the answer to a fresh connection, ms, before it starts
+ * another one. A new ssh connection to a busy host takes seconds; 20 s is far above that.
+ */
+export const freshAskMs = 20_000;
+
+/**
+ * Asks that wait at the backup for the record. The primary has at most a few under way; when
+ * more come, the oldest is dropped, because its asker has long asked again.
+ */
+export const asksWaitingMax = 16;
+
+/**
+ * An ask that could not be served for so long is dropped, ms: its asker may be dead by now, and
+ * a promise to a dead primary would lose the guest.
+ */
+export const askWaitsMs = 10_000;
+
+/** `tsremus failover` calls that wait for the record at one time. */
+export const failoversWaitingMax = 8;
+
+/** Pause between two attempts to write the record after one failed (disk full), ms. */
+export const recordRetryMs = 500;
+
+/** Pause between two attempts to unpause the copy after one failed, ms. */
+export const unpauseRetryMs = 1_000;
+
+/** Pause between two attempts to discard the copy after one failed, ms. */
+export const discardRetryMs = 1_000;
+
+/**
+ * How long a guest that was taken over waits for libxl's operation to end before it is
+ * destroyed all the same, ms. An abort is quick, but a paused guest cannot finish a suspend.
+ */
+export const saveEndMs = 10_000;
+
+/** Characters of a reason that came from outside (peer, libxl); longer ones are cut. */
+export const reasonCharsMax = 400;
+
+/** Heartbeat timeout, ms. Below 100 ms the scheduling of a busy dom0 looks like a dead host. */
+export const heartbeatTimeoutMsMin = 100;
+export const heartbeatTimeoutMsMax = 600_000;
+
+/** Hold after the end of the link, ms. */
+export const holdMsMax = 600_000;
+
+/** Checkpoint interval, ms. 0 is "at once", as in xl. */
+export const intervalMsMax = 3_600_000;
+
+/** Epochs in flight. More would only add memory: the link is full long before. */
+export const pendingMaxMax = 64;
+
+/** Pause between two asks, ms. */
+export const askEveryMsMin = 10;
+export const askEveryMsMax = 60_000;
+
+/** What is wrong with the timing of a session, in words; null when nothing is. */
+export function timingProblem(timing: SessionTiming): string | null {
+  return (
+    rangeProblem(
+      'heartbeat timeout',
+      timing.heartbeatTimeoutMs,
+      heartbeatTimeoutMsMin,
+      heartbeatTimeoutMsMax,
+    ) ?? rangeProblem('hold', timing.holdMs, 0, holdMsMax)
+  );
+}
+
+/** What is wrong with the primary's settings, in words; null when nothing is. */
+export function primaryConfigProblem(config: PrimaryConfig): string | null {
+  return (
+    timingProblem(config) ??
+    rangeProblem('interval', config.intervalMs, 0, intervalMsMax) ??
+    rangeProblem('epochs in flight', config.pendingMax, 1, pendingMaxMax, '') ??
+    rangeProblem('pause between asks', config.askEveryMs, askEveryMsMin, askEveryMsMax)
+  );
+}
+
+/** Cuts a text from outside to what a log line and a record can carry. */
+export function boundedReason(reason: string): string {
+  return reason.length <= reasonCharsMax ? reason : `${reason.slice(0, reasonCharsMax - 1)}…`;
+}
+
+function rangeProblem(
+  name: string,
+  value: number,
+  min: number,
+  max: number,
+  unit = ' ms',
+): string | null {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return null;
+  return `${name} is ${value}${unit}, must be a whole number from ${min} to ${max}`;
+}

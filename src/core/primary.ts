@@ -1,0 +1,383 @@
+/**
+ * The primary of a protection session, as a pure state machine: (state, event) -> (state,
+ * effects). The invariants stand in primary-state.ts.
+ *
+ * Every event is handled in two parts: what the event itself says (`on...`), and then
+ * `pump`, which looks at the whole state and does what is due: heartbeat, pause, release,
+ * checkpoint, ask. So it does not matter which event made something due.
+ */
+import { invariant, unreachable } from './invariant.ts';
+import { boundedReason, freshAskMs, heartbeatsRememberedMax, saveEndMs } from './limits.ts';
+import {
+  backupMayActivate,
+  checkPrimary,
+  isEnding,
+  isLeaseFresh,
+  isSilent,
+  type OpenPermission,
+  type PrimaryState,
+  phaseOf,
+  wantsPromise,
+} from './primary-state.ts';
+import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome } from './primary-types.ts';
+import { nextCheckpointAtMs } from './scheduler.ts';
+import { type Answer, heartbeatEveryMs } from './vocabulary.ts';
+
+export { initialPrimary, type PrimaryState, primaryWakeAtMs } from './primary-state.ts';
+
+export interface PrimaryStep {
+  readonly state: PrimaryState;
+  /** To be carried out in this order. */
+  readonly effects: readonly PrimaryEffect[];
+}
+
+type Effects = PrimaryEffect[];
+type EventOf<K extends PrimaryEvent['kind']> = Extract<PrimaryEvent, { readonly kind: K }>;
+
+/** One event. After `ended` nothing has an effect any more. */
+export function stepPrimary(before: PrimaryState, event: PrimaryEvent): PrimaryStep {
+  if (before.phase === 'ended') return { state: before, effects: [] }; // P3
+  const effects: Effects = [];
+  // Events come from several threads: one may carry a time slightly before the last one's.
+  let state: PrimaryState = { ...before, nowMs: Math.max(before.nowMs, event.nowMs) };
+  state = onEvent(state, event, effects);
+  state = { ...state, phase: phaseOf(state) };
+  if (state.outcome === null) state = pump(state, effects);
+  state = { ...state, phase: phaseOf(state) };
+  checkPrimary(before, state, effects);
+  return { state, effects };
+}
+
+function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): PrimaryState {
+  switch (event.kind) {
+    case 'tick':
+      return onTick(state, effects);
+    case 'link-open':
+      return onLinkOpen(state);
+    case 'link-closed':
+      return onLinkClosed(state, event.reason, effects);
+    case 'echo':
+      return onEcho(state, event.seq);
+    case 'checkpoint':
+      invariant(event.epoch === state.suspended + 1, 'a checkpoint out of order');
+      invariant(event.epoch === state.requested, 'a checkpoint that nobody asked for');
+      return { ...state, suspended: event.epoch };
+    case 'drained':
+      invariant(event.epoch === state.suspended, 'drained an epoch without its barrier');
+      invariant(event.epoch === state.drained + 1, 'drained an epoch twice');
+      return { ...state, drained: event.epoch, drainedAtMs: state.nowMs };
+    case 'sent':
+      invariant(event.epoch === state.sent + 1, 'sent an epoch out of order');
+      return { ...state, sent: event.epoch };
+    case 'ack':
+      return onAck(state, event.epoch, effects);
+    case 'copy-lost':
+      return onCopyLost(state, event.reason, effects);
+    case 'answer':
+      return onAnswer(state, event, effects);
+    case 'ask-failed':
+      return onAskFailed(state, event);
+    case 'stop':
+      return onStop(state, event, effects);
+    case 'save-failed':
+      return onSaveFailed(state, event.reason, effects);
+    case 'guest-ended':
+      return onGuestEnded(state, event.reason, effects);
+    case 'save-ended':
+      return onSaveEnded(state, effects);
+    default:
+      return unreachable(event);
+  }
+}
+
+function onTick(state: PrimaryState, effects: Effects): PrimaryState {
+  if (state.outcome?.kind === 'taken-over' && state.nowMs - state.decidedAtMs >= saveEndMs) {
+    return finish(state, effects); // the destruction ends libxl's operation, too
+  }
+  // In the seed the guest runs freely and nothing was promised to anybody: give up.
+  if (state.outcome === null && isSilent(state) && !backupMayActivate(state)) {
+    const silenceMs = state.nowMs - state.heardAtMs;
+    return neverProtected(state, `the backup was silent for ${silenceMs} ms`, effects);
+  }
+  return state;
+}
+
+function onLinkOpen(state: PrimaryState): PrimaryState {
+  if (state.link !== 'connecting') return state;
+  const { nowMs } = state;
+  return { ...state, link: 'open', saving: true, heardAtMs: nowMs, nextBeatAtMs: nowMs };
+}
+
+function onLinkClosed(state: PrimaryState, from: string, effects: Effects): PrimaryState {
+  if (state.link === 'closed') return state;
+  const reason = `the link ended: ${boundedReason(from)}`;
+  const closed: PrimaryState = { ...state, link: 'closed' };
+  if (state.outcome !== null) return closed;
+  if (!backupMayActivate(state)) return neverProtected(closed, reason, effects);
+  // What was asked over the link will not be answered; a fresh connection may still be.
+  const ask = state.ask?.way === 'link' ? null : state.ask;
+  return { ...closed, lost: state.lost ?? reason, ask, nextAskAtMs: state.nowMs };
+}
+
+function onEcho(state: PrimaryState, seq: number): PrimaryState {
+  if (state.link !== 'open') return state;
+  const echoed = state.beats.find((beat) => beat.seq === seq);
+  // Older than all that is remembered, or never sent: no proof of anything recent.
+  if (echoed === undefined) return state;
+  return {
+    ...state,
+    beats: state.beats.filter((beat) => beat.seq > seq),
+    leaseFromMs: Math.max(state.leaseFromMs ?? echoed.sentAtMs, echoed.sentAtMs),
+    heardAtMs: state.nowMs,
+  };
+}
+
+function onAck(state: PrimaryState, epoch: number, effects: Effects): PrimaryState {
+  if (state.link !== 'open' || state.outcome !== null || epoch <= state.acked) return state;
+  if (epoch !== state.acked + 1 || epoch > state.drained) {
+    // The peer is broken. Nothing that it says about epochs counts any more, the record does.
+    if (!backupMayActivate(state)) {
+      return neverProtected(state, badAck(state, epoch), effects);
+    }
+    effects.push({ kind: 'close-link' });
+    return { ...state, link: 'closed', lost: badAck(state, epoch), nextAskAtMs: state.nowMs };
+  }
+  return { ...state, acked: epoch, committedAtMs: state.nowMs, heardAtMs: state.nowMs };
+}
+
+function badAck(state: PrimaryState, epoch: number): string {
+  return `the backup acknowledged epoch ${epoch}, expected ${state.acked + 1} of ${state.drained}`;
+}
+
+function onCopyLost(state: PrimaryState, from: string, effects: Effects): PrimaryState {
+  if (state.outcome !== null || state.activeSeen) return state;
+  const reason = `the copy was lost: ${boundedReason(from)}`;
+  if (!backupMayActivate(state)) return neverProtected(state, reason, effects);
+  return goOn({ ...state, lost: state.lost ?? reason }, 'promised', effects);
+}
+
+/** `promised` and `active` are final whatever ask they answer; the rest counts if expected. */
+function onAnswer(state: PrimaryState, event: EventOf<'answer'>, effects: Effects): PrimaryState {
+  if (state.outcome !== null) return state;
+  const { answer, id } = event;
+  switch (answer.kind) {
+    case 'promised':
+      // After `active` it would contradict a final record: stay mute.
+      return state.activeSeen ? state : goOn(state, 'promised', effects);
+    case 'active': {
+      const seen = answered({ ...state, activeSeen: true }, answer);
+      return answer.running ? takenOver(seen, effects) : seen;
+    }
+    case 'activating':
+    case 'unknown':
+      return state.ask?.id === id ? answered(state, answer) : state;
+    default:
+      return unreachable(answer);
+  }
+}
+
+function answered(state: PrimaryState, answer: Answer): PrimaryState {
+  const nextAskAtMs = state.nowMs + state.config.askEveryMs;
+  const askNews =
+    answer.kind === 'unknown'
+      ? 'the backup has no record of this session, which is no promise'
+      : answer.kind === 'active'
+        ? 'the copy goes on there'
+        : 'the backup is activating its copy';
+  return { ...state, ask: null, nextAskAtMs, askNews };
+}
+
+function onAskFailed(state: PrimaryState, event: EventOf<'ask-failed'>): PrimaryState {
+  if (state.ask?.id !== event.id) return state;
+  const askNews = `the backup could not be asked: ${boundedReason(event.reason)}`;
+  return { ...state, ask: null, nextAskAtMs: state.nowMs + state.config.askEveryMs, askNews };
+}
+
+function onStop(state: PrimaryState, event: EventOf<'stop'>, effects: Effects): PrimaryState {
+  if (state.outcome !== null) return state;
+  const stopped: PrimaryState = {
+    ...state,
+    stopBy: event.by,
+    // Without an ask under way the next one goes out now.
+    nextAskAtMs: state.nowMs,
+  };
+  if (!backupMayActivate(state)) {
+    askOnLeaving(stopped, effects);
+    return leave(stopped, 'never-whole', { kind: 'stopped', by: event.by }, effects);
+  }
+  // Who answers is not dead: then the order to go on without asking is an ordinary stop.
+  if (event.force && !isLeaseFresh(state)) {
+    const reason = 'the administrator vouched that the copy is dead';
+    return leave(stopped, 'forced', { kind: 'unprotected', reason }, effects);
+  }
+  return stopped;
+}
+
+function onSaveFailed(state: PrimaryState, from: string, effects: Effects): PrimaryState {
+  const ended: PrimaryState = { ...state, saving: false };
+  if (state.outcome !== null) return finish(ended, effects);
+  const reason = `the checkpoints ended: ${boundedReason(from)}`;
+  if (!backupMayActivate(state)) {
+    askOnLeaving(ended, effects);
+    return neverProtected(ended, reason, effects);
+  }
+  return { ...ended, lost: state.lost ?? reason, nextAskAtMs: state.nowMs };
+}
+
+function onGuestEnded(state: PrimaryState, reason: string, effects: Effects): PrimaryState {
+  // There is nothing left to unpause.
+  const gone: PrimaryState = { ...state, guest: 'ended', paused: false };
+  if (state.outcome !== null) return gone;
+  const ended: PrimaryState = {
+    ...gone,
+    guestEnded: state.guestEnded ?? boundedReason(reason),
+    nextAskAtMs: state.nowMs,
+  };
+  if (backupMayActivate(state)) return ended;
+  askOnLeaving(ended, effects);
+  return leave(ended, 'never-whole', outcomeOnPromise(ended), effects);
+}
+
+function onSaveEnded(state: PrimaryState, effects: Effects): PrimaryState {
+  if (state.outcome === null) return onSaveFailed(state, 'libxl ended its operation', effects);
+  return finish({ ...state, saving: false }, effects);
+}
+
+function neverProtected(state: PrimaryState, reason: string, effects: Effects): PrimaryState {
+  return leave(state, 'never-whole', { kind: 'never-protected', reason }, effects);
+}
+
+function goOn(state: PrimaryState, permission: OpenPermission, effects: Effects): PrimaryState {
+  return leave(state, permission, outcomeOnPromise(state), effects);
+}
+
+function outcomeOnPromise(state: PrimaryState): PrimaryOutcome {
+  if (state.guestEnded !== null) return { kind: 'guest-ended', reason: state.guestEnded };
+  if (state.stopBy !== null) return { kind: 'stopped', by: state.stopBy };
+  const reason = state.lost ?? 'the backup gave its copy up while the link was silent';
+  return { kind: 'unprotected', reason };
+}
+
+/**
+ * In the seed nobody waits for the answer; the ask goes out so that the backup removes its
+ * copy, and its record says why. It stands in the stream before the goodbye.
+ */
+function askOnLeaving(state: PrimaryState, effects: Effects): void {
+  if (state.link !== 'open') return;
+  effects.push({ kind: 'ask-promise', id: state.lastAskId + 1, way: 'link' });
+}
+
+/** The guest goes on here (or has ended): everything out, libxl's operation ends, then `end`. */
+function leave(
+  state: PrimaryState,
+  opened: OpenPermission,
+  outcome: PrimaryOutcome,
+  effects: Effects,
+): PrimaryState {
+  effects.push({ kind: 'open-buffer' });
+  if (state.saving) effects.push({ kind: 'abort-save' });
+  // Before save-ended: a paused guest could not finish a suspend that it is in.
+  if (state.paused) effects.push({ kind: 'unpause-guest' });
+  const left: PrimaryState = {
+    ...state,
+    opened,
+    outcome,
+    paused: false,
+    ask: null,
+    decidedAtMs: state.nowMs,
+  };
+  return state.saving ? left : finish(left, effects);
+}
+
+/** The copy runs: this guest stays as it is, paused or mute, until it is destroyed. */
+function takenOver(state: PrimaryState, effects: Effects): PrimaryState {
+  const outcome: PrimaryOutcome = { kind: 'taken-over' };
+  const left: PrimaryState = { ...state, outcome, ask: null, decidedAtMs: state.nowMs };
+  if (!state.saving) return finish(left, effects);
+  effects.push({ kind: 'abort-save' });
+  return left;
+}
+
+function finish(state: PrimaryState, effects: Effects): PrimaryState {
+  const { outcome } = state;
+  invariant(outcome !== null, 'P8 finish without an outcome');
+  if (outcome.kind === 'taken-over') effects.push({ kind: 'destroy-guest' });
+  if (state.link !== 'closed') effects.push({ kind: 'close-link' });
+  effects.push({ kind: 'end', outcome });
+  return { ...state, phase: 'ended', link: 'closed' };
+}
+
+/** Does what is due. Only while the outcome is open (P3). */
+function pump(state: PrimaryState, effects: Effects): PrimaryState {
+  let next = pumpHeartbeat(state, effects);
+  next = pumpPause(next, effects);
+  next = pumpRelease(next, effects);
+  next = pumpCheckpoint(next, effects);
+  return pumpAsk(next, effects);
+}
+
+function pumpHeartbeat(state: PrimaryState, effects: Effects): PrimaryState {
+  if (state.link !== 'open' || state.nowMs < state.nextBeatAtMs) return state;
+  const seq = state.nextSeq;
+  effects.push({ kind: 'send-heartbeat', seq });
+  const beats = [...state.beats, { seq, sentAtMs: state.nowMs }].slice(-heartbeatsRememberedMax);
+  const nextBeatAtMs = state.nowMs + heartbeatEveryMs(state.config);
+  return { ...state, beats, nextSeq: seq + 1, nextBeatAtMs };
+}
+
+/** Without a buffer a pause stands in for it (best effort; DESIGN.md, "Who may go on"). */
+function pumpPause(state: PrimaryState, effects: Effects): PrimaryState {
+  const mustPause =
+    !state.config.buffered &&
+    state.guest === 'here' &&
+    backupMayActivate(state) &&
+    (!isLeaseFresh(state) || state.activeSeen);
+  if (mustPause === state.paused) return state;
+  if (mustPause) {
+    const reason = state.activeSeen ? 'the copy goes on' : 'the backup does not answer';
+    effects.push({ kind: 'pause-guest', reason });
+  } else {
+    effects.push({ kind: 'unpause-guest' });
+  }
+  return { ...state, paused: mustPause };
+}
+
+/** An ack that came under a stale lease waits in `acked` until the lease is fresh again (P6). */
+function pumpRelease(state: PrimaryState, effects: Effects): PrimaryState {
+  if (state.acked === state.released || !isLeaseFresh(state) || state.activeSeen) return state;
+  effects.push({ kind: 'release', epoch: state.acked });
+  return { ...state, released: state.acked };
+}
+
+function pumpCheckpoint(state: PrimaryState, effects: Effects): PrimaryState {
+  if (state.phase !== 'protected' || state.paused || !isLeaseFresh(state)) return state; // P7
+  const atMs = nextCheckpointAtMs(state, state.config);
+  if (atMs === null || state.nowMs < atMs) return state;
+  const epoch = state.requested + 1;
+  effects.push({ kind: 'take-checkpoint', epoch });
+  return { ...state, requested: epoch };
+}
+
+function pumpAsk(state: PrimaryState, effects: Effects): PrimaryState {
+  if (!wantsPromise(state)) {
+    // The link came back before a silence was decided: go on as if nothing had been.
+    return state.ask === null ? state : { ...state, ask: null, askNews: null };
+  }
+  if (state.ask !== null) {
+    const waitMs = state.ask.way === 'fresh' ? freshAskMs : state.config.heartbeatTimeoutMs;
+    if (state.nowMs - state.ask.atMs < waitMs) return state;
+  } else if (state.nowMs < state.nextAskAtMs) {
+    return state;
+  }
+  const id = state.lastAskId + 1;
+  const way = askWay(state);
+  effects.push({ kind: 'ask-promise', id, way });
+  return { ...state, ask: { id, way, atMs: state.nowMs }, lastAskId: id, lastAskWay: way };
+}
+
+/** Over the link while it answers; over a fresh connection when not, and in turn when unsure. */
+function askWay(state: PrimaryState): 'link' | 'fresh' {
+  if (state.link !== 'open' || !isEnding(state)) return 'fresh';
+  if (isLeaseFresh(state)) return 'link';
+  return state.lastAskWay === 'link' ? 'fresh' : 'link';
+}
