@@ -107,8 +107,10 @@ export async function up(options: { report?: Report; only?: HostId } = {}): Prom
   const report = options.report ?? (() => {});
   requireRoot();
   return withLock('lab up', async () => {
-    const images = await ensureBuilt(report);
     if (!hostIds.some(isRunning)) await sweep();
+    // Hosts that run decide what the others boot: the pair must be of one build.
+    const running = existsSync(imagesPath) && networkExists();
+    const images = running ? currentImages() : await ensureBuilt(report);
     if (!networkExists()) {
       mkdirSync(runDir, { recursive: true, mode: 0o700 });
       await createNetwork();

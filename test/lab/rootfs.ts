@@ -65,6 +65,7 @@ const packages = [
   'strace',
   'dmsetup',
   'psmisc',
+  'debianutils',
   'ncurses-base',
   'lsof',
   'python3-minimal',

@@ -32,7 +32,8 @@ static int open_tap(const char *interface)
     int on = 1, size = RECEIVE_BUFFER;
     struct sockaddr_ll address = {
         .sll_family = AF_PACKET,
-        .sll_protocol = htons(ETH_P_IP),
+        /* Not ETH_P_IP: those listeners come after the bridge, which has taken the frame by then. */
+        .sll_protocol = htons(ETH_P_ALL),
         .sll_ifindex = (int)if_nametoindex(interface),
     };
     int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -85,7 +86,8 @@ static void take_packet(int fd, const char *label)
     ssize_t n = recvmsg(fd, &message, 0);
     const char *beacon;
 
-    if (n <= 0 || from.sll_pkttype == PACKET_OUTGOING)
+    if (n <= 0 || from.sll_pkttype == PACKET_OUTGOING ||
+        from.sll_protocol != htons(ETH_P_IP))
         return;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS)

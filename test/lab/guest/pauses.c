@@ -50,15 +50,14 @@ void pauses_start(void)
 }
 
 /* The counter's rate, from the first second of the guest's life, before anything suspends it. */
-static bool calibrate(uint64_t now)
+static void calibrate(uint64_t now)
 {
     double elapsed = monotonic_ms() - p.mono_start;
 
     if (elapsed < 500)
-        return false;
+        return;
     p.ticks_per_ms = (double)(now - p.tsc_start) / elapsed;
     pauses_reset();
-    return true;
 }
 
 void pauses_tick(void)
@@ -66,8 +65,10 @@ void pauses_tick(void)
     uint64_t now = __rdtsc();
     double gap;
 
-    if (p.ticks_per_ms == 0 && !calibrate(now))
+    if (p.ticks_per_ms == 0) {
+        calibrate(now);
         return;
+    }
     if (now < p.last) {
         p.jumps++;
         p.last = now;
