@@ -37,18 +37,25 @@ export function sameProcess(left: ProcessId, right: ProcessId): boolean {
   );
 }
 
+/** `dead` and `other-boot` both mean: certainly gone. */
+export type ProcessState = 'alive' | 'dead' | 'other-boot';
+
 /**
- * False only when the process is certainly gone: another boot, no such pid, the pid used by a later
- * process, or a zombie without living threads. Throws an OperationError `storage` when /proc cannot
- * tell.
+ * What became of a process. Not `alive` only with proof: another boot, no such pid, the pid used by
+ * a later process, or a zombie without living threads. Throws an OperationError `storage` when /proc
+ * cannot tell.
  */
-export function isProcessAlive(id: ProcessId, options: ProcessIdOptions = {}): boolean {
-  if (readBootId(options) !== id.bootId) return false;
+export function processState(id: ProcessId, options: ProcessIdOptions = {}): ProcessState {
+  if (readBootId(options) !== id.bootId) return 'other-boot';
   const stat = readStat(id.pid, options);
-  if (stat === null || stat.startTicks !== id.startTicks) return false;
+  if (stat === null || stat.startTicks !== id.startTicks) return 'dead';
   // The first thread of a process can be a zombie while others still write files.
   const zombie = stat.state === 'Z' || stat.state === 'X';
-  return !(zombie && stat.threads <= 1);
+  return zombie && stat.threads <= 1 ? 'dead' : 'alive';
+}
+
+export function isProcessAlive(id: ProcessId, options: ProcessIdOptions = {}): boolean {
+  return processState(id, options) === 'alive';
 }
 
 function readBootId(options: ProcessIdOptions): string {

@@ -5,6 +5,7 @@
  * version before it.
  */
 import { OperationError } from '../host/errors.ts';
+import { hasControl } from '../host/text.ts';
 
 export type JsonObject = { readonly [key: string]: unknown };
 
@@ -104,24 +105,6 @@ export class Fields {
     }
     return value as string[];
   }
-}
-
-// Control characters of ASCII and Latin-1 and the two line separators of Unicode: whatever could
-// start a new line or an escape sequence in a log or on a terminal.
-const controlPattern = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
-
-function hasControl(text: string): boolean {
-  return controlPattern.test(text);
-}
-
-/** Makes any text fit for a log line and for the wire: one line, at most `bytesMax` bytes UTF-8. */
-export function cleanText(text: string, bytesMax: number): string {
-  const bytes = Buffer.from(text.replaceAll(new RegExp(controlPattern, 'g'), ' '));
-  // The way through UTF-8 also replaces lone surrogates.
-  if (bytes.length <= bytesMax) return bytes.toString('utf8');
-  const cut = bytes.subarray(0, bytesMax - 3).toString('utf8');
-  // A character that was cut in two has become U+FFFD, which is three bytes long again.
-  return `${cut.replace(/\ufffd$/, '')}...`;
 }
 
 /** Strict UTF-8 and JSON, or an OperationError `protocol`. */

@@ -3,7 +3,8 @@
  * hand before anything acts on it; a session whose HELLO is wrong does not begin.
  */
 import type { SessionTiming } from '../core/vocabulary.ts';
-import { cleanText, Fields, parseJson } from './checks.ts';
+import { cleanText } from '../host/text.ts';
+import { Fields, parseJson } from './checks.ts';
 import {
   domainNamePattern,
   domainNameRule,

@@ -18,7 +18,8 @@
  */
 import type { Answer } from '../core/vocabulary.ts';
 import { isOperationCode, OperationError } from '../host/errors.ts';
-import { cleanText, Fields, parseJson } from './checks.ts';
+import { cleanText } from '../host/text.ts';
+import { Fields, parseJson } from './checks.ts';
 import { dataPrefixBytes, type Frame, type FrameKind, textBytesMax } from './frame.ts';
 import { encodeHello, type Hello, type HelloReply, parseHello } from './hello-message.ts';
 

@@ -5,7 +5,7 @@
  */
 
 import { OperationError, type OperationErrorDetail } from '../host/errors.ts';
-import { cleanText } from './checks.ts';
+import { cleanText } from '../host/text.ts';
 import { describeCommand, type TransportCommand } from './transport-command.ts';
 
 /** How the command ended. */

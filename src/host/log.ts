@@ -1,0 +1,167 @@
+/**
+ * The log of a process: lines to stderr or to a file. Under systemd each line begins with the
+ * priority that sd-daemon(3) defines, elsewhere with `LEVEL time`.
+ *
+ * It never throws and never waits: lines are written one after the other in the background, so that
+ * a stuck terminal or a slow disk does not stop heartbeats; past `queueMax` lines they are dropped
+ * and the number of them is logged. A log that cannot be written (EPIPE, ENOSPC) is lost, not fatal.
+ */
+import { closeSync, fstatSync, openSync, write, writeSync } from 'node:fs';
+import type { Clock } from './clock.ts';
+import { storageError } from './errors.ts';
+import { cleanText } from './text.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warning' | 'error';
+
+export interface Log {
+  debug(text: string): void;
+  info(text: string): void;
+  warning(text: string): void;
+  error(text: string): void;
+}
+
+/** The log of the whole process, with an end. */
+export interface ProcessLog extends Log {
+  /** Writes what is still queued, at once; for the last moments of a process. */
+  flush(): void;
+  /** Flushes, and closes the file if there is one. */
+  close(): void;
+}
+
+export interface LogOptions {
+  readonly clock: Clock;
+  /** Lines below this level are dropped. */
+  readonly level: LogLevel;
+  /** File to append to; without it the log goes to stderr. */
+  readonly path?: string | undefined;
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  readonly queueMax?: number | undefined;
+}
+
+const levels: readonly LogLevel[] = ['debug', 'info', 'warning', 'error'];
+/** sd-daemon(3): SD_DEBUG, SD_INFO, SD_WARNING, SD_ERR. */
+const priorities: Readonly<Record<LogLevel, number>> = { debug: 7, info: 6, warning: 4, error: 3 };
+export const logLineBytesMax = 2048;
+const queueMaxDefault = 1000;
+const stderrFd = 2;
+
+/** True when systemd reads our stderr as a journal stream (systemd.exec(5), JOURNAL_STREAM). */
+export function isJournal(fd: number, env: NodeJS.ProcessEnv): boolean {
+  const stream = env['JOURNAL_STREAM'];
+  if (!stream) return false;
+  try {
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
+}
+
+/** One line of the log, with its end of line. */
+export function formatLine(level: LogLevel, text: string, wall: Date, journal: boolean): string {
+  const head = journal ? `<${priorities[level]}>` : `${level.toUpperCase()} ${wall.toISOString()} `;
+  return `${head}${cleanText(text, logLineBytesMax)}\n`;
+}
+
+/** A log that says nothing. */
+export const silentLog: Log = { debug() {}, info() {}, warning() {}, error() {} };
+
+/** Opens the log; throws an OperationError only when `path` cannot be opened. */
+export function openLog(options: LogOptions): ProcessLog {
+  const { path } = options;
+  if (path === undefined) return new FdLog(stderrFd, options);
+  try {
+    return new FdLog(openSync(path, 'a', 0o600), options);
+  } catch (cause) {
+    throw storageError(cause, 'open', path);
+  }
+}
+
+class FdLog implements ProcessLog {
+  readonly #fd: number;
+  readonly #options: LogOptions;
+  readonly #journal: boolean;
+  readonly #queueMax: number;
+  readonly #queue: Buffer[] = [];
+  #writing = false;
+  #dropped = 0;
+  #closed = false;
+
+  constructor(fd: number, options: LogOptions) {
+    this.#fd = fd;
+    this.#options = options;
+    this.#journal = isJournal(fd, options.env ?? process.env);
+    this.#queueMax = options.queueMax ?? queueMaxDefault;
+  }
+
+  debug(text: string): void {
+    this.#add('debug', text);
+  }
+
+  info(text: string): void {
+    this.#add('info', text);
+  }
+
+  warning(text: string): void {
+    this.#add('warning', text);
+  }
+
+  error(text: string): void {
+    this.#add('error', text);
+  }
+
+  flush(): void {
+    // The line whose write is under way is not written twice: libuv finishes it before it ends.
+    try {
+      for (const line of this.#queue.splice(0)) writeSync(this.#fd, line);
+    } catch {
+      // Nobody is left to be told.
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.flush();
+    this.#closed = true;
+    if (this.#fd === stderrFd) return;
+    try {
+      closeSync(this.#fd);
+    } catch {
+      // The lines are written or lost; there is nothing to be done about the file.
+    }
+  }
+
+  #add(level: LogLevel, text: string): void {
+    if (this.#closed || levels.indexOf(level) < levels.indexOf(this.#options.level)) return;
+    if (this.#queue.length >= this.#queueMax) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#push(level, text);
+    this.#next();
+  }
+
+  #push(level: LogLevel, text: string): void {
+    const wall = this.#options.clock.wall();
+    this.#queue.push(Buffer.from(formatLine(level, text, wall, this.#journal)));
+  }
+
+  #next(): void {
+    if (this.#writing || this.#closed) return;
+    if (this.#dropped > 0 && this.#queue.length < this.#queueMax) {
+      const dropped = this.#dropped;
+      this.#dropped = 0;
+      this.#push('warning', `the log was too slow: ${dropped} lines were dropped`);
+    }
+    const line = this.#queue.shift();
+    if (line === undefined) return;
+    this.#writing = true;
+    write(this.#fd, line, (error, written) => this.#onWritten(line, error, written));
+  }
+
+  #onWritten(line: Buffer, error: Error | null, written: number): void {
+    this.#writing = false;
+    if (!error && written < line.length) this.#queue.unshift(line.subarray(written));
+    this.#next();
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * The backup's side of DATA and EPOCH_END: pieces in, whole and checked epochs out.
+ *
+ *   A1  epochs come in order, 0, 1, 2, ..., each with one end
+ *   A2  an epoch is handed over only when its length and checksum are what the primary computed
+ *   A3  no epoch grows beyond its stated maximum
+ *
+ * Epoch 0, the seed, is as large as the guest and passes through as it comes; its end says whether
+ * what passed was right, and until then nothing may be activated from it. Later epochs are held.
+ */
+import { OperationError } from '../host/errors.ts';
+import { crc32 } from './crc32.ts';
+import type { Message } from './messages.ts';
+
+export interface EpochLimits {
+  readonly seedBytesMax: number;
+  readonly epochBytesMax: number;
+}
+
+/** An epoch that is all here. The seed's `chunks` are empty: they were handed on before. */
+export interface WholeEpoch {
+  readonly epoch: number;
+  readonly chunks: readonly Buffer[];
+  readonly bytes: number;
+  readonly pages: number;
+}
+
+export interface EpochAssemblerOptions extends EpochLimits {
+  /** A piece of epoch 0, in order. */
+  readonly onSeedChunk: (chunk: Buffer) => void;
+  readonly onEpoch: (epoch: WholeEpoch) => void;
+}
+
+const mib = 1024 * 1024;
+
+/**
+ * What a guest of this size can need. An epoch: every page once, with 1/32 for record headers and
+ * page numbers, and 16 MiB for everything that is not memory. The seed: libxc sends at most 5 rounds
+ * and one more while the guest is suspended (xg_sr_save.c, SPP_MAX_ITERATIONS); doubled.
+ */
+export function epochLimits(memoryBytes: number): EpochLimits {
+  const epochBytesMax = memoryBytes + Math.ceil(memoryBytes / 32) + 16 * mib;
+  return { epochBytesMax, seedBytesMax: 12 * epochBytesMax };
+}
+
+type DataMessage = Extract<Message, { kind: 'data' }>;
+type EpochEndMessage = Extract<Message, { kind: 'epoch-end' }>;
+
+export class EpochAssembler {
+  readonly #options: EpochAssemblerOptions;
+  #epoch = 0;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #crc = 0;
+
+  constructor(options: EpochAssemblerOptions) {
+    this.#options = options;
+  }
+
+  /** The epoch whose pieces are awaited. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Bytes of that epoch that are here. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Takes a piece; throws an OperationError `protocol` (A1) or `limit` (A3). */
+  onData({ epoch, chunk }: DataMessage): void {
+    this.#checkEpoch('data', epoch);
+    const bytes = this.#bytes + chunk.length;
+    const max = epoch === 0 ? this.#options.seedBytesMax : this.#options.epochBytesMax;
+    if (bytes > max) {
+      const message = `epoch ${epoch} is larger than ${max} bytes, the limit for this guest`;
+      throw new OperationError('limit', message, { op: 'assemble-epoch', subject: `${epoch}` });
+    }
+    this.#bytes = bytes;
+    this.#crc = crc32(chunk, this.#crc);
+    if (epoch === 0) this.#options.onSeedChunk(chunk);
+    else this.#chunks.push(chunk);
+  }
+
+  /** Checks the epoch and hands it over; throws an OperationError `protocol` (A1, A2). */
+  onEpochEnd({ epoch, bytes, crc, pages }: EpochEndMessage): void {
+    this.#checkEpoch('epoch-end', epoch);
+    if (bytes === 0) throw wrong('epoch-end', 'bytes', bytes, 'an epoch is never empty');
+    if (bytes !== this.#bytes) throw wrong('epoch-end', 'bytes', bytes, `${this.#bytes} came`);
+    if (crc !== this.#crc) throw wrong('epoch-end', 'crc', crc, `${this.#crc} was computed`);
+    const whole: WholeEpoch = { epoch, chunks: this.#chunks, bytes, pages };
+    this.#epoch += 1;
+    this.#chunks = [];
+    this.#bytes = 0;
+    this.#crc = 0;
+    this.#options.onEpoch(whole);
+  }
+
+  /** Drops what is held of a torn epoch, for its memory. */
+  discard(): void {
+    this.#chunks = [];
+  }
+
+  #checkEpoch(kind: string, epoch: number): void {
+    if (epoch !== this.#epoch) throw wrong(kind, 'epoch', epoch, `must be ${this.#epoch}`);
+  }
+}
+
+function wrong(kind: string, field: string, value: number, rule: string): OperationError {
+  return new OperationError(
+    'protocol',
+    `protocol error in ${kind}: field ${field} is ${value}, ${rule}`,
+    { op: 'assemble-epoch', subject: field },
+  );
+}

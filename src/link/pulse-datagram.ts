@@ -1,0 +1,64 @@
+/**
+ * One datagram of the pulse. Pure.
+ *
+ *     0      4   5    6      8         24     32        48
+ *     | tsrp | 1 |kind| zero | session | seq  | mac     |
+ *
+ * Little-endian. `mac` is HMAC-SHA256 of the 32 bytes before it, cut to 16, under a key that was
+ * made for this session and went over the (ssh) stream. `kind` is under it too, so that a heartbeat
+ * sent back is no echo.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+export type PulseKind = 'heartbeat' | 'echo';
+
+export interface PulseDatagram {
+  readonly kind: PulseKind;
+  readonly seq: number;
+}
+
+export const pulseBytes = 48;
+const signedBytes = 32;
+const magic = Buffer.from('tsrp', 'latin1');
+const version = 1;
+const kindNumbers: Readonly<Record<PulseKind, number>> = { heartbeat: 1, echo: 2 };
+
+/** What both sides of a session share. */
+export interface PulseSecret {
+  /** 16 bytes. */
+  readonly session: Buffer;
+  /** 32 bytes. */
+  readonly key: Buffer;
+}
+
+export function encodePulse({ kind, seq }: PulseDatagram, secret: PulseSecret): Buffer {
+  const bytes = Buffer.alloc(pulseBytes);
+  magic.copy(bytes, 0);
+  bytes.writeUInt8(version, 4);
+  bytes.writeUInt8(kindNumbers[kind], 5);
+  secret.session.copy(bytes, 8);
+  bytes.writeBigUInt64LE(BigInt(seq), 24);
+  mac(bytes, secret).copy(bytes, signedBytes);
+  return bytes;
+}
+
+/** The datagram, or null when it is not one of this session's, whatever it is instead. */
+export function decodePulse(bytes: Buffer, secret: PulseSecret): PulseDatagram | null {
+  if (bytes.length !== pulseBytes) return null;
+  if (!timingSafeEqual(bytes.subarray(signedBytes), mac(bytes, secret))) return null;
+  // Signed by the peer, so that what follows only tells versions and sessions apart.
+  if (bytes.compare(magic, 0, 4, 0, 4) !== 0 || bytes.readUInt8(4) !== version) return null;
+  if (!bytes.subarray(8, 24).equals(secret.session)) return null;
+  const seq = bytes.readBigUInt64LE(24);
+  if (seq > BigInt(Number.MAX_SAFE_INTEGER)) return null;
+  const number = bytes.readUInt8(5);
+  for (const kind of ['heartbeat', 'echo'] as const) {
+    if (kindNumbers[kind] === number) return { kind, seq: Number(seq) };
+  }
+  return null;
+}
+
+function mac(bytes: Buffer, { key }: PulseSecret): Buffer {
+  const full = createHmac('sha256', key).update(bytes.subarray(0, signedBytes)).digest();
+  return full.subarray(0, pulseBytes - signedBytes);
+}
