@@ -1,8 +1,10 @@
 /** Runs one command line from its arguments to its exit code. Prints every failure, throws none. */
 import { CommanderError } from 'commander';
+import { failureStyle } from './commands/options.ts';
 import { newContext } from './context.ts';
 import { type ExitCode, exit } from './exit-codes.ts';
 import type { Io } from './io.ts';
+import { colorChoices } from './output/color.ts';
 import { describeFailure, type Failure, printFailure } from './output/errors.ts';
 import { buildProgram } from './program.ts';
 
@@ -16,6 +18,14 @@ function beforeDashes(argv: readonly string[]): readonly string[] {
   return dashes < 0 ? argv : argv.slice(0, dashes);
 }
 
+/** --json and --color as typed; a failure may come before commander has read them. */
+function outputOptions(words: readonly string[], io: Io) {
+  const at = words.lastIndexOf('--color');
+  const given = words.find((word) => word.startsWith('--color='))?.slice(8) ?? words[at + 1];
+  const color = colorChoices.find((choice) => choice === given) ?? 'auto';
+  return failureStyle(io, { json: words.includes('--json'), color });
+}
+
 /** `status` keeps 1 and 2 for what it found: whatever goes wrong with itself is UNKNOWN. */
 function failureExit(failure: Failure, command: string | undefined): ExitCode {
   return command === 'status' ? exit.statusUnknown : failure.exit;
@@ -26,7 +36,7 @@ function onFailure(error: unknown, argv: readonly string[], io: Io): ExitCode {
   const known = buildProgram(newContext(io)).commands.some((one) => one.name() === command);
   const described = describeFailure(error, known ? `tsremus ${command}` : 'tsremus');
   const failure = { ...described, exit: failureExit(described, command) };
-  printFailure(io.err, failure, beforeDashes(argv).includes('--json'));
+  printFailure(io.err, failure, outputOptions(beforeDashes(argv), io));
   if (io.env['TSREMUS_DEBUG'] && error instanceof Error) io.err.write(`${error.stack}\n`);
   return failure.exit;
 }

@@ -8,7 +8,7 @@ function noSession(domain: string): OperationError {
   return new OperationError('no-such-session', `there is no session of ${domain} on this host`, {
     op: 'find-session',
     subject: domain,
-    hint: 'tsremus status shows what there is',
+    hint: 'tsremus status',
   });
 }
 
@@ -28,16 +28,15 @@ export function sessionsOf(io: Io, domain: string): SessionEntry[] {
   return found;
 }
 
-/** An error of the run directory with what to do about it. */
+/** An error of the run directory in an administrator's words, with what to do about it. */
 export function readable(error: unknown): unknown {
   if (!(error instanceof OperationError)) return error;
-  const errno = errnoCode(error.detail.cause);
-  const hints: Record<string, string> = {
-    EACCES: 'type it as root: sudo tsremus ...',
-    EPERM: 'type it as root: sudo tsremus ...',
-    ENOENT: 'no session has run here since this host was booted; tsremus protect starts one',
-  };
-  const hint = errno === undefined ? undefined : hints[errno];
-  if (hint === undefined) return error;
-  return new OperationError(error.code, error.message, { ...error.detail, hint });
+  const { code, message, detail } = error;
+  const errno = errnoCode(detail.cause);
+  if (errno === 'EACCES' || errno === 'EPERM') {
+    return new OperationError(code, message, { ...detail, hint: 'the same as root' });
+  }
+  if (errno !== 'ENOENT') return error;
+  const since = `no session has run here since this host was booted (no ${detail.subject})`;
+  return new OperationError(code, since, { ...detail, hint: 'tsremus protect DOMAIN HOST' });
 }

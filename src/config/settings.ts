@@ -24,7 +24,7 @@ export const intervalSetting: MillisecondsSetting = {
   min: 10,
   max: 60_000,
   // main_remus() of xl parses with atoi and reads 0 as "not given".
-  zero: 'xl remus takes 0 for its default; leave the option out, or say --interval 200',
+  zero: 'leave the option out, or say --interval 200 (xl remus takes 0 for 200)',
 };
 
 export const heartbeatTimeoutSetting: MillisecondsSetting = {

@@ -6,6 +6,7 @@
  */
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
+import type { Answer } from '../core/vocabulary.ts';
 import {
   errorText,
   isOperationCode,
@@ -34,7 +35,17 @@ export type ControlRequest =
    * The session is over (its status has an outcome) though its process lives on, as after a
    * takeover: the administrator has seen it, its status file goes. Result: `{}`.
    */
-  | { readonly verb: 'forget' };
+  | { readonly verb: 'forget' }
+  /**
+   * Backup: a fresh run of the transport asks for the promise of session `session`. Result:
+   * `PromiseResult`; error `no-such-session` when this process holds another one.
+   */
+  | { readonly verb: 'ask'; readonly session: string };
+
+/** Answer to `ask`. */
+export interface PromiseResult {
+  readonly answer: Answer;
+}
 
 /** Answer to `failover`. */
 export interface FailoverResult {
@@ -90,10 +101,12 @@ export function parseRequest(line: string): ControlRequest | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { verb, force } = value as Record<string, unknown>;
+  const { verb, force, session } = value as Record<string, unknown>;
   switch (verb) {
     case 'stop':
       return typeof force === 'boolean' ? { verb, force } : null;
+    case 'ask':
+      return typeof session === 'string' ? { verb, session } : null;
     case 'failover':
     case 'failover-plan':
     case 'forget':

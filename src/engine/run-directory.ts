@@ -265,6 +265,13 @@ async function claimAlone(dir: string, base: string, domain: string, role: Role)
   }
 }
 
+/** Drafts that a process left which was killed while it wrote; only the owner writes any. */
+function sweepDrafts(dir: string, base: string): void {
+  for (const name of namesIn(dir)) {
+    if (name.startsWith(`${base}.json.`)) unlinkIfThere(join(dir, name));
+  }
+}
+
 function publishTo(statusPath: string, status: SessionStatus): OperationError | null {
   const draft = `${statusPath}.${process.pid}.new`;
   try {
@@ -293,6 +300,7 @@ export async function claimSession(
   ensureDirectory(dir);
   const base = `${fileKey(subject.uuid || subject.domain)}.${subject.role}`;
   const claimPath = await claimAlone(dir, base, subject.domain, subject.role);
+  sweepDrafts(dir, base);
   const statusPath = join(dir, `${base}.json`);
   const socketPath = join(dir, `${base}.sock`);
   let released = false;

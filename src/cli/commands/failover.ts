@@ -12,12 +12,11 @@ import { writeJson } from '../output/json.ts';
 import { quoteWord } from '../output/shell.ts';
 import { printable } from '../output/table.ts';
 import { sessionsOf } from '../sessions.ts';
-import { addHelp, colorOption, jsonOption } from './options.ts';
+import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
 
-interface Flags {
+interface Flags extends OutputOptions {
   readonly yes?: boolean;
   readonly dryRun?: boolean;
-  readonly json?: boolean;
 }
 
 function failed(code: string, message: string, ...hints: string[]): CommandFailure {

@@ -1,10 +1,16 @@
 /** Options that several commands share, so that they are spelt once. */
 import { type Command, Option } from 'commander';
-import { type ColorChoice, colorChoices } from '../output/color.ts';
+import type { Io } from '../io.ts';
+import { type ColorChoice, colorChoices, painter } from '../output/color.ts';
 
 export interface OutputOptions {
   readonly json?: boolean;
   readonly color: ColorChoice;
+}
+
+/** How a command with these options prints its failures. */
+export function failureStyle(io: Io, flags: OutputOptions) {
+  return { json: flags.json ?? false, paint: painter(flags.color, io.env, io.err) };
 }
 
 export function jsonOption(what: string): Option {

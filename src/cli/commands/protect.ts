@@ -14,6 +14,7 @@ import { outcomeText } from '../protect-outcome.ts';
 import {
   addHelp,
   colorOption,
+  failureStyle,
   forceUnsafeOption,
   jsonOption,
   type OutputOptions,
@@ -85,7 +86,7 @@ function printResult(io: Io, result: ProtectResult, domain: string, host: string
   }
   if (!wanted(code)) {
     const failure = { code: result.outcome.kind, message, hints: next, exit: code };
-    printFailure(io.err, failure, flags.json ?? false);
+    printFailure(io.err, failure, failureStyle(io, flags));
   }
   return code;
 }

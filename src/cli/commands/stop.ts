@@ -18,11 +18,17 @@ import { quoteWord } from '../output/shell.ts';
 import { printable } from '../output/table.ts';
 import { sessionsOf } from '../sessions.ts';
 import { stopText } from '../stop-outcome.ts';
-import { addHelp, colorOption, forceUnsafeOption, jsonOption } from './options.ts';
+import {
+  addHelp,
+  colorOption,
+  failureStyle,
+  forceUnsafeOption,
+  jsonOption,
+  type OutputOptions,
+} from './options.ts';
 
-interface Flags {
+interface Flags extends OutputOptions {
   readonly forceUnsafe?: boolean;
-  readonly json?: boolean;
 }
 
 async function stopDead(entry: SessionEntry, force: boolean): Promise<StopResult> {
@@ -83,7 +89,7 @@ function printStopped(io: Io, entry: SessionEntry, result: StopResult, flags: Fl
   }
   if (code !== exit.ok) {
     const failure = { code: result.outcome.kind, message, hints: next, exit: code };
-    printFailure(io.err, failure, flags.json ?? false);
+    printFailure(io.err, failure, failureStyle(io, flags));
   }
   return code;
 }

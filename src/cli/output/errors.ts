@@ -2,11 +2,13 @@
  * How a command says that it failed: `tsremus: what` and `Try: what to type` on stderr; with
  * --json one last object on stderr, so that stdout stays what it promised to be.
  */
+import type { ChalkInstance } from 'chalk';
 import { CommanderError } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import { type ExitCode, exit, exitOfOperation } from '../exit-codes.ts';
 import type { Stream } from '../io.ts';
+import { printable } from './table.ts';
 
 /** A command's failure, ready to be printed. */
 export interface Failure {
@@ -67,13 +69,18 @@ export function describeFailure(error: unknown, command: string): Failure {
 }
 
 /** Prints a failure the one way in which tsremus prints failures. */
-export function printFailure(stream: Stream, failure: Failure, json: boolean): void {
-  if (json) {
+export function printFailure(
+  stream: Stream,
+  failure: Failure,
+  how: { readonly json: boolean; readonly paint?: ChalkInstance },
+): void {
+  if (how.json) {
     const { code, message, exit: exitCode } = failure;
     const error = { code, message, hint: failure.hints[0] ?? null, exit: exitCode };
     stream.write(`${JSON.stringify({ schema: 1, error })}\n`);
     return;
   }
-  const hints = failure.hints.map((hint) => `Try: ${hint}\n`);
-  stream.write(`tsremus: ${failure.message}\n${hints.join('')}`);
+  const head = how.paint?.red('tsremus:') ?? 'tsremus:';
+  const hints = failure.hints.map((hint) => `Try: ${printable(hint)}\n`);
+  stream.write(`${head} ${printable(failure.message)}\n${hints.join('')}`);
 }

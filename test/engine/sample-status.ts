@@ -1,0 +1,48 @@
+/** A session's status for tests: healthy, and of this very process, unless told otherwise. */
+import type { SessionStatus } from '../../src/engine/session-status.ts';
+import { ownProcessId } from '../../src/host/process-id.ts';
+
+export function sampleStatus(changes: Partial<SessionStatus> = {}): SessionStatus {
+  const owner = ownProcessId();
+  const now = new Date().toISOString();
+  return {
+    schema: 1,
+    domain: 'web1',
+    domid: 7,
+    uuid: '11111111-2222-3333-4444-555555555555',
+    session: 'a1b2c3',
+    role: 'primary',
+    peer: 'hostb',
+    state: 'protected',
+    epoch: 42,
+    ack_time: now,
+    ack_age_ms: 120,
+    late_after_ms: 1_000,
+    buffered: true,
+    heartbeat_timeout_ms: 1_000,
+    seed_percent: null,
+    epochs: [
+      { epoch: 40, pause_ms: 12, bytes: 1_400_000, pages: 340 },
+      { epoch: 41, pause_ms: 31, bytes: 4_000_000, pages: 980 },
+      { epoch: 42, pause_ms: 11, bytes: 1_300_000, pages: 320 },
+    ],
+    bytes_sent: 300_000_000,
+    reason: null,
+    next: [],
+    outcome: null,
+    started: now,
+    updated: now,
+    pid: owner.pid,
+    pid_start: owner.startTicks,
+    boot_id: owner.bootId,
+    transport: { host: 'hostb', ssh_command: null },
+    guest_paused: false,
+    ...changes,
+  };
+}
+
+/** The owner of a session that is certainly dead: this process's number, started at another time. */
+export function deadOwner(): Pick<SessionStatus, 'pid' | 'pid_start' | 'boot_id'> {
+  const owner = ownProcessId();
+  return { pid: owner.pid, pid_start: owner.startTicks + 1, boot_id: owner.bootId };
+}
