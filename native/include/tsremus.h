@@ -37,16 +37,23 @@
 /* ---- events ----------------------------------------------------------- */
 
 enum tsr_event_kind {
-    TSR_EV_LOG = 1,          /* text: a line that libxl logged; a = its level (xentoollog: 1 debug .. 6 error) */
-    TSR_EV_FAILED = 2,       /* the session failed; a = code (int64), text = why */
-    TSR_EV_DATA = 3,         /* save: b bytes wait for tsr_save_read (coalesced) */
+    TSR_EV_LOG = 1,          /* text: a line that libxl logged; a = its level (xentoollog: 1 debug, 5 info,
+                                7 warn, 8 error, 9 critical); at most 100 lines a second, dropped ones are counted.
+                                TSREMUS_LIBXL_LOG=debug in the environment asks libxl for everything */
+    TSR_EV_FAILED = 2,       /* the session failed, ENDED will follow; a = code as of a function, text = why */
+    TSR_EV_DATA = 3,         /* save: b bytes wait for tsr_save_read; at most one between two reads, so read to 0 */
     TSR_EV_CHECKPOINT = 4,   /* save: epoch a: guest suspended, barrier set; b = bytes of the epoch so far */
     TSR_EV_EPOCH_END = 5,    /* save: epoch a ended, guest resumed, timer held; b = bytes, c = pages,
                                 d = nanoseconds from the epoch's first byte to its CHECKPOINT record,
                                 e = nanoseconds from CHECKPOINT record to CHECKPOINT_END */
-    TSR_EV_ENDED = 6,        /* the operation is over; a = libxl's rc (int64); save: b = 1 if the guest was
-                                found suspended and resumed; restore: b = domid when a == 0 */
-    TSR_EV_FED = 7,          /* restore: all bytes up to stream offset a have gone into libxl's pipe */
+    TSR_EV_ENDED = 6,        /* the last event. a = libxl's rc (-22 aborted); -3 also where it never started
+                                (FAILED says why). save: b = 1 if the guest was found suspended and resumed; text
+                                = a JSON object: "gone":true, or "shutdown":true with "reason" ("poweroff",
+                                "reboot", "crash", .. of libxl), and "error" with libxl's last error lines.
+                                restore: b = domid when a == 0; text = libxl's last error lines */
+    TSR_EV_FED = 7,          /* restore: the first a bytes of the stream have gone into libxl's pipe. Sent when
+                                nothing more can be written, and every 4 MiB. One of libxl's own records that
+                                is not all there waits for its rest */
 };
 
 /* Native byte order, 64 bytes, followed by text_len bytes of text (no NUL). */
@@ -71,31 +78,43 @@ TSR_API int tsr_abi_version(void);
  * of libxl_abi.h and allocates the contexts for short calls.
  * Errors: -ENOENT no such library, -ENOSYS a function is missing (too old: the
  * text names it), TSR_XL(rc) the context was refused (not Xen, not root).
- * Idempotent for the same path. BLOCKING.
+ * Idempotent for the same path; -EBUSY for another one. Libraries older than Xen
+ * 4.14 are refused (-ENOSYS). BLOCKING.
  */
 TSR_API int tsr_open(const char *path);
 
-/* The sentence of the last failure: of HANDLE, or of this thread with -1.
- * Writes at most size-1 bytes and a NUL; returns the length. */
+/*
+ * The sentence of the last failure. HANDLE >= 0: of that session. -1: of the
+ * calling thread, if its last failure was not asked for yet; else the newest of
+ * the process. Below -1, a code that a function returned: the newest failure of
+ * the process with that code; this is the one to ask after a call made off the
+ * main thread. Writes at most size-1 bytes and a NUL; returns the length.
+ * -EAGAIN, -ENOBUFS and -ESHUTDOWN are answers, not failures: they may have none.
+ */
 TSR_API int tsr_error_text(int handle, char *out, size_t size);
 
 /* Makes this process the leader of a session of its own (setsid), where it is
- * not yet one, ignores SIGPIPE and SIGHUP. */
+ * not yet one, ignores SIGPIPE and (until somebody handles it) SIGHUP. -EPERM
+ * where it leads a process group but no session. */
 TSR_API int tsr_detach(void);
 
 /* ---- short calls on a domain, each on a context of its own -------------- */
 
+/* Domain 0 and numbers that no guest can have are refused with -EINVAL. */
+
 /* Number of the domain called NAME; TSR_XL(-6 or -21) where there is none. */
 TSR_API int tsr_domain_id(const char *name);
 
-/* libxl_dominfo as JSON. Returns its length, or -ERANGE if size is too small. */
+/* libxl_dominfo as JSON. Returns its length, or -ERANGE if size is too small;
+ * TSR_XL(-21) where there is no such domain. */
 TSR_API int tsr_domain_info(uint32_t domid, char *out, size_t size);
 
 /* Configuration of a running domain as libxl_domain_config JSON. BLOCKING. */
 TSR_API int tsr_domain_config(uint32_t domid, char *out, size_t size);
 
-/* JSON text {"xen_version_major":..,"free_memory_kb":..,...}: what libxl_get_version_info and
- * libxl_get_free_memory say, where the library has them. */
+/* JSON text {"xen_version_major":..,"commandline":..,"free_memory_kb":..,"physinfo":{..},"library":".."}:
+ * libxl_version_info flat, libxl_physinfo (cap_hap, cap_shadow, ..), and the file of the library;
+ * what the library does not offer is absent. */
 TSR_API int tsr_host_info(char *out, size_t size);
 
 TSR_API int tsr_domain_pause(uint32_t domid);
@@ -121,21 +140,26 @@ TSR_API int tsr_domain_create(const char *config_json);
  */
 TSR_API int tsr_save_start(uint32_t domid, uint64_t limit, int32_t *event_fd);
 
-/* Lets the next checkpoint begin. -EAGAIN while an epoch is under way. */
+/* Lets the next checkpoint begin. -EAGAIN while an epoch is under way, or while 63 complete ones
+ * wait to be read; -ESHUTDOWN once the session is ending. */
 TSR_API int tsr_save_checkpoint(int handle);
 
 /* Takes up to SIZE bytes of the stream, in order, never past the end of the
- * current epoch. Returns the count; 0: nothing waits. */
+ * current epoch. Returns the count; 0: nothing waits. One thread at a time. */
 TSR_API int tsr_save_read(int handle, uint8_t *out, size_t size);
 
 /*
  * Ends the operation: libxl_ao_abort while the timer is held, or in the live
- * part of the seed; else as soon as the epoch under way has ended. Afterwards the guest is
- * watched and resumed if it is found suspended. TSR_EV_ENDED follows.
+ * part of the seed; else as soon as the epoch under way has ended. Where nobody
+ * reads any more, the rest of that epoch is thrown away. Afterwards the guest is
+ * watched (3 s, unless the abort came while the timer was held) and resumed if it
+ * is found suspended. TSR_EV_ENDED follows. The same watch follows an operation
+ * that failed by itself.
  */
 TSR_API int tsr_save_abort(int handle);
 
-/* Joins the thread and frees everything. Only after TSR_EV_ENDED; else -EBUSY. BLOCKING (microseconds). */
+/* Joins the thread and frees everything. Only after TSR_EV_ENDED was read, or the event pipe
+ * closed; before ENDED -EBUSY. BLOCKING (microseconds). */
 TSR_API int tsr_save_free(int handle);
 
 /* ---- restore: the backup's side ---------------------------------------- */
@@ -146,15 +170,23 @@ TSR_API int tsr_save_free(int handle);
  */
 TSR_API int tsr_restore_start(const char *config_json, int32_t *event_fd);
 
-/* Queues a copy of these bytes for libxl. -ENOBUFS when LIMIT bytes already wait (none is taken). */
+/*
+ * Checks these bytes as tsr_stream_check does and queues a copy of them for libxl.
+ * -ENOBUFS when 64 MiB already wait (none is taken), -EMSGSIZE for more than that
+ * at once, -EPROTO when they do not continue the stream (nothing of them goes to
+ * libxl, the session can only be aborted), -ESHUTDOWN after finish, abort or the
+ * end. One thread at a time.
+ */
 TSR_API int tsr_restore_feed(int handle, const uint8_t *data, size_t size);
 
-/* End-of-file after all that was fed: libxl builds the domain, paused. TSR_EV_ENDED
- * brings its domid. This IS activation. */
+/* End-of-file after all that was fed (up to the last whole record of libxl): libxl
+ * builds the domain, paused. TSR_EV_ENDED brings its domid. This IS activation. */
 TSR_API int tsr_restore_finish(int handle);
 
 /* Discards the copy: aborts the operation and destroys the domain. Never
- * closes the pipe before libxl has given up. TSR_EV_ENDED follows. */
+ * closes the pipe before libxl has given up. TSR_EV_ENDED follows, never with
+ * a = 0; a FAILED before it says if the domain could not be destroyed. -ESHUTDOWN
+ * if the session has ended already. */
 TSR_API int tsr_restore_abort(int handle);
 
 TSR_API int tsr_restore_free(int handle);
@@ -163,8 +195,8 @@ TSR_API int tsr_restore_free(int handle);
 
 struct tsr_stream_stats {      /* 64 bytes */
     uint64_t offset;           /* bytes taken so far */
-    uint64_t epoch;            /* number of the epoch under way */
-    uint64_t pages;            /* page bodies in the epoch under way */
+    uint64_t epoch;            /* number of the epoch under way = complete ones */
+    uint64_t pages;            /* page bodies in it; at a boundary: in the epoch that just ended */
     uint64_t records;          /* records in the whole stream */
     uint32_t at_boundary;      /* 1: exactly after a CHECKPOINT_END */
     uint32_t guest_type;       /* 0 not seen, 1 PV, 2 HVM/PVH */
@@ -174,7 +206,7 @@ struct tsr_stream_stats {      /* 64 bytes */
 
 TSR_API int tsr_stream_new(void);
 /* Takes the bytes; -EPROTO with a text that names record and offset. After a
- * failure every further call fails the same way. */
+ * failure every further call fails the same way. OUT (or NULL) is filled in any case. */
 TSR_API int tsr_stream_check(int handle, const uint8_t *data, size_t size, struct tsr_stream_stats *out);
 TSR_API int tsr_stream_free(int handle);
 

@@ -1,0 +1,24 @@
+/*
+ * The output buffer as the save loop sees it. The loop calls barrier at every
+ * CHECKPOINT record, while the guest is certainly suspended and before libxl is
+ * allowed to resume it; a barrier that fails fails the session, and the epoch is
+ * not announced, so nothing of it can ever be released.
+ */
+#ifndef TSR_BUFFER_H
+#define TSR_BUFFER_H
+
+#include <stdint.h>
+
+struct tsr_buffer_ops {
+    /* 0 or -errno; microseconds, since the guest waits. */
+    int (*barrier)(void *state, uint64_t epoch);
+    void (*close)(void *state);
+};
+
+/* Buffers nothing; counts the barriers. */
+extern const struct tsr_buffer_ops tsr_buffer_null;
+struct tsr_buffer_null_state {
+    uint64_t barriers;
+};
+
+#endif
