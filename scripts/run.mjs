@@ -77,7 +77,9 @@ const commands = {
     build();
     check();
     run('make', ['-s', '-C', 'native', 'check']);
-    run(bin('vitest'), ['run', ...args]);
+    const report = process.env.TSREMUS_TEST_REPORT;
+    const reporters = report ? ['--reporter=default', '--reporter=json', `--outputFile=${report}`] : [];
+    run(bin('vitest'), ['run', ...reporters, ...args]);
   },
   sim: () => tsx('test/sim/main.ts', args),
   lab: () => tsx('test/lab/main.ts', args),

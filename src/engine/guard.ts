@@ -7,7 +7,7 @@
  * It resumes and nothing else: it never unpauses and never opens an output buffer, so the guest
  * of a protect that was killed stays as mute as it was.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 

@@ -13,10 +13,10 @@ export interface EpochEnd {
   readonly pages: number;
 }
 
-/** Where the stream goes. Resolves when the chunk was accepted; rejects when the link is closed. */
+/** Where the stream goes: the data half of a Link. False: the link is closed. */
 export interface PumpSink {
-  data(epoch: number, chunk: Buffer): Promise<void>;
-  epochEnd(end: EpochEnd): Promise<void>;
+  sendData(epoch: number, bytes: Buffer): Promise<boolean>;
+  endEpoch(epoch: number, pages: number): Promise<boolean>;
 }
 
 export class EpochPump {
@@ -24,6 +24,7 @@ export class EpochPump {
   readonly #sink: PumpSink;
   readonly #onSent: (epoch: number, bytes: number) => void;
   readonly #onError: (error: unknown) => void;
+  readonly #buffer = Buffer.allocUnsafe(chunkBytes);
   readonly #ends = new Map<number, EpochEnd>();
   #epoch = 0;
   #epochBytes = 0;
@@ -83,13 +84,13 @@ export class EpochPump {
 
   async #drain(): Promise<void> {
     while (!this.#stopped) {
-      const buffer = Buffer.allocUnsafe(chunkBytes);
-      const count = this.#save.read(buffer);
+      const count = this.#save.read(this.#buffer);
       if (count > 0) {
-        const chunk = count === chunkBytes ? buffer : Buffer.from(buffer.subarray(0, count));
         this.#epochBytes += count;
         this.#totalBytes += count;
-        await this.#sink.data(this.#epoch, chunk);
+        // One buffer is enough: it is free again when the link has handed it on.
+        const open = await this.#sink.sendData(this.#epoch, this.#buffer.subarray(0, count));
+        if (!open) return this.stop();
       }
       const end = this.#ends.get(this.#epoch);
       if (end !== undefined && end.bytes === this.#epochBytes) await this.#close(end);
@@ -98,7 +99,7 @@ export class EpochPump {
   }
 
   async #close(end: EpochEnd): Promise<void> {
-    await this.#sink.epochEnd(end);
+    if (!(await this.#sink.endEpoch(end.epoch, end.pages))) return this.stop();
     this.#ends.delete(end.epoch);
     this.#epoch = end.epoch + 1;
     this.#epochBytes = 0;

@@ -9,9 +9,7 @@ const pollMs = 500;
 /** A guest that reboots faster than this is in a loop; xl has the same guard. */
 const rebootPauseMsMin = 2_000;
 
-export interface WatchLog {
-  (text: string): void;
-}
+export type WatchLog = (text: string) => void;
 
 function eventOf(info: DomainInfo): LifeEvent {
   switch (info.shutdownReason) {

@@ -5,8 +5,14 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readEvents, type NativeEvent } from './events.ts';
-import { cString, openLibrary, type CType, type ForeignFunction, type ForeignLibrary } from './ffi.ts';
+import { type NativeEvent, readEvents } from './events.ts';
+import {
+  type CType,
+  cString,
+  type ForeignFunction,
+  type ForeignLibrary,
+  openLibrary,
+} from './ffi.ts';
 
 const abiVersion = 1;
 const xlBase = 10_000;

@@ -58,7 +58,8 @@ export function refusals(config: DomainConfig): string[] {
   for (const kind of ['disks', 'nics', 'vfbs', 'vkbs', 'vtpms']) {
     for (const device of list(config[kind])) {
       const backend = device['backend_domname'] ?? device['backend_domid'];
-      const dom0 = backend === undefined || backend === 0 || ['', '0', 'Domain-0'].includes(String(backend));
+      const dom0 =
+        backend === undefined || backend === 0 || ['', '0', 'Domain-0'].includes(String(backend));
       if (!dom0) reasons.push(`a device of ${kind} has its back end in domain ${String(backend)}`);
     }
   }

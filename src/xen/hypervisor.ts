@@ -84,7 +84,11 @@ export interface RestoreOperation {
 /** Strict check of a checkpoint stream, piece by piece. */
 export interface StreamChecker {
   /** Throws OperationError('protocol') that names record and offset. */
-  check(data: Buffer): { readonly atBoundary: boolean; readonly epoch: number; readonly pages: number };
+  check(data: Buffer): {
+    readonly atBoundary: boolean;
+    readonly epoch: number;
+    readonly pages: number;
+  };
   close(): void;
 }
 

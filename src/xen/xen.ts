@@ -3,8 +3,8 @@
  * words, and turns failures into errors that say what to do.
  */
 import { OperationError } from '../host/errors.ts';
-import { NativeError, NativeLibrary, xlError } from '../native/library.ts';
 import type { NativeEvent } from '../native/events.ts';
+import { NativeError, NativeLibrary, xlError } from '../native/library.ts';
 import { isXen, libxenlightCandidates } from './find-library.ts';
 import { copySuffix } from './guest-config.ts';
 import type {

@@ -1,0 +1,58 @@
+/**
+ * CI: the README's own commands (`npm test`, `npm run demo`), then the lab tests. Nothing private.
+ * Prints `N passed, N failed` last. A lab test that is skipped counts as failed here, and so does
+ * a command that ends badly without a failed test of its own.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const reports = mkdtempSync(join(tmpdir(), 'tsremus-ci-'));
+let passed = 0;
+let failed = 0;
+
+/** Runs an npm script; returns whether it ended well. */
+function npm(script, args, env) {
+  const began = Date.now();
+  console.log(`\n== npm ${script} ${args.join(' ')}`);
+  const done = spawnSync('npm', [...script.split(' '), ...args], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
+  });
+  console.log(`== npm ${script}: exit ${done.status}, ${Math.round((Date.now() - began) / 1000)} s`);
+  return done.status === 0;
+}
+
+function readReport(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+const unitReport = join(reports, 'unit.json');
+const unitOk = npm('test', [], { TSREMUS_TEST_REPORT: unitReport });
+const unit = readReport(unitReport);
+passed += unit?.numPassedTests ?? 0;
+failed += unit?.numFailedTests ?? 0;
+if (!unitOk && (unit?.numFailedTests ?? 0) === 0) failed += 1;
+
+const demoOk = npm('run demo', [], {});
+if (demoOk) passed += 1;
+else failed += 1;
+
+const labReport = join(reports, 'lab.json');
+const labOk = npm('run test:lab', [], { TSREMUS_LAB_REPORT: labReport });
+const lab = readReport(labReport);
+passed += lab?.passed ?? 0;
+failed += (lab?.failed ?? 0) + (lab?.skipped ?? 0);
+if (!labOk && (lab?.failed ?? 0) + (lab?.skipped ?? 0) === 0) failed += 1;
+
+rmSync(reports, { recursive: true, force: true });
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);

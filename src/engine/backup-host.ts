@@ -1,0 +1,371 @@
+/**
+ * A session on the backup host: what it needs is prepared before the primary's HELLO is accepted,
+ * so that whatever is missing is a clear refusal; then the link's messages become the machine's
+ * events, and after activation the guest is watched.
+ */
+import { runDirectory } from '../config/settings.ts';
+import type { BackupOutcome } from '../core/backup-types.ts';
+import type { Permission } from '../core/vocabulary.ts';
+import { systemClock } from '../host/clock.ts';
+import { errorText, OperationError } from '../host/errors.ts';
+import type { ProcessLog } from '../host/log.ts';
+import { openRecord, type PermissionRecord, stateDir } from '../host/permission-record.ts';
+import { ownProcessId } from '../host/process-id.ts';
+import { EpochAssembler, epochLimits, type WholeEpoch } from '../link/epoch-assembler.ts';
+import type { Hello, PulseOffer } from '../link/hello-message.ts';
+import type { Link } from '../link/link.ts';
+import type { Message } from '../link/messages.ts';
+import { addressFromEnvironment, type OfferedPulse, offerPulse } from '../link/pulse.ts';
+import { copySuffix } from '../xen/guest-config.ts';
+import type { DomainConfig, Hypervisor } from '../xen/hypervisor.ts';
+import { openXen } from '../xen/xen.ts';
+import { BackupSession, type SessionRecord } from './backup-session.ts';
+import { type BackupView, backupFacts } from './backup-status.ts';
+import { type ControlRequest, serveControl } from './control.ts';
+import { CopyBuilder } from './copy-builder.ts';
+import type { ReceiveOptions } from './protect-options.ts';
+import { type Claim, claimSession } from './run-directory.ts';
+import { openSessionLog } from './session-log.ts';
+import { StatusWriter } from './status-writer.ts';
+import { watchGuest } from './watch.ts';
+
+/** Xen's own needs for a domain, and a little air, bytes. */
+const memoryReserveBytes = 32 * 1024 * 1024;
+
+/** Everything that a session needs before it is accepted. */
+export interface Prepared {
+  readonly hello: Hello;
+  readonly xen: Hypervisor;
+  readonly claim: Claim;
+  readonly log: ProcessLog;
+  readonly record: PermissionRecord;
+  readonly pulse: OfferedPulse | null;
+  readonly pulseOffer: PulseOffer | null;
+  /** Where heartbeats by datagram go, once there is a session. */
+  readonly heartbeats: { take: (seq: number) => void };
+  readonly watch: boolean;
+}
+
+async function checkRoom(xen: Hypervisor, hello: Hello): Promise<void> {
+  const { freeMemoryKb } = await xen.host();
+  const need = hello.memoryBytes + memoryReserveBytes;
+  if (freeMemoryKb === null || freeMemoryKb * 1024 >= need) return;
+  const mib = (bytes: number) => Math.ceil(bytes / 1024 ** 2);
+  throw new OperationError(
+    'limit',
+    `not enough free memory for a copy of ${hello.domain}: ${mib(need)} MiB are needed, ` +
+      `${mib(freeMemoryKb * 1024)} MiB are free`,
+    {
+      op: 'check-memory',
+      subject: hello.domain,
+      hint: 'free some: xl list; xl mem-set Domain-0 ...',
+    },
+  );
+}
+
+/** A domain of that name here is another guest, or the same one: neither may be touched. */
+async function checkNames(xen: Hypervisor, hello: Hello): Promise<void> {
+  if ((await xen.find(hello.domain)) !== null) {
+    throw new OperationError('locked', `a domain called ${hello.domain} is on this host already`, {
+      op: 'check-name',
+      subject: hello.domain,
+      hint: `see it: xl list ${hello.domain}; rename or destroy it if it is not needed`,
+    });
+  }
+  const waiting = hello.domain + copySuffix;
+  const domid = await xen.find(waiting);
+  if (domid === null) return;
+  // Our claim is the only one, so nobody holds this copy any more: a crashed session left it.
+  const info = await xen.info(domid);
+  if (info !== null && info.uuid === hello.uuid) return xen.destroy(domid);
+  throw new OperationError('locked', `a domain called ${waiting} is on this host already`, {
+    op: 'check-name',
+    subject: waiting,
+    hint: `see it: xl list ${waiting}; destroy it if it is not needed`,
+  });
+}
+
+type StreamMessage = Extract<Message, { readonly kind: 'data' | 'epoch-end' }>;
+
+export class BackupHost {
+  readonly #set: Prepared;
+  readonly #link: Link;
+  readonly #assembler: EpochAssembler;
+  #session: BackupSession | null = null;
+  #builder: CopyBuilder | null = null;
+  #config: DomainConfig | null = null;
+  #outcome: BackupOutcome | null = null;
+  #status: StatusWriter | null = null;
+  #forgotten = false;
+  #seed: Promise<void> = Promise.resolve();
+  #ackWallMs: number | null = null;
+
+  /** Checks and claims; throws an OperationError that becomes the refusal. */
+  static async prepare(hello: Hello, options: ReceiveOptions): Promise<Prepared> {
+    const xen = await openXen();
+    const log = openSessionLog(`${hello.domain}.backup`, process.env);
+    const subject = { uuid: hello.uuid, domain: hello.domain, role: 'backup' } as const;
+    const claim = await claimSession(runDirectory(process.env), subject);
+    try {
+      await checkNames(xen, hello);
+      await checkRoom(xen, hello);
+      const record = openRecord(stateDir(process.env), hello.uuid, hello.session, {
+        clock: systemClock,
+        self: ownProcessId(),
+      });
+      await record.create({ domain: hello.domain, peer: hello.host });
+      const heartbeats = { take: (_seq: number) => {} };
+      const onHeard = (seq: number) => heartbeats.take(seq);
+      const address = addressFromEnvironment(process.env);
+      const pulse = await offerPulse(address, { session: hello.session, log, onHeard });
+      const watch = options.wait && !hello.noWait;
+      const pulseOffer = pulse?.offer ?? null;
+      return { hello, xen, claim, log, record, pulse, pulseOffer, heartbeats, watch };
+    } catch (error) {
+      claim.release('forget');
+      throw error;
+    }
+  }
+
+  constructor(set: Prepared, link: Link) {
+    this.#set = set;
+    this.#link = link;
+    this.#assembler = new EpochAssembler({
+      ...epochLimits(set.hello.memoryBytes),
+      onSeedChunk: (chunk) => this.#onSeedChunk(chunk),
+      onEpoch: (epoch) => this.#onEpoch(epoch),
+    });
+  }
+
+  async run(): Promise<BackupOutcome> {
+    const { claim, log, pulse } = this.#set;
+    this.#status = new StatusWriter(claim, log, () => backupFacts(this.#view()));
+    const control = await serveControl(claim.socketPath, (request) => this.#control(request));
+    log.info(`session ${this.#set.hello.session} of ${this.#set.hello.domain} begins`);
+    try {
+      const outcome = await this.#receive();
+      this.#outcome = outcome;
+      log.info(`the session is over: ${JSON.stringify(outcome)}`);
+      this.#status.write();
+      await this.#link.close('the session is over');
+      pulse?.pulse.close();
+      if (outcome.kind === 'activated') await this.#watch();
+      return outcome;
+    } finally {
+      this.#status.close();
+      control.close();
+      this.#release();
+      log.close();
+    }
+  }
+
+  /** What is left to be seen: a takeover and a lost copy; a copy given up in order is not. */
+  #release(): void {
+    const kind = this.#outcome?.kind;
+    const keep = !this.#forgotten && (kind === 'activated' || kind === 'copy-lost');
+    this.#set.claim.release(keep ? 'keep-status' : 'forget');
+  }
+
+  #receive(): Promise<BackupOutcome> {
+    return new Promise((resolve, reject) => {
+      this.#link.listen({
+        bytes: () => this.#session?.onBytes(),
+        message: (message) => {
+          if (this.#session === null) this.#begin(message, resolve, reject);
+          else this.#onMessage(message, this.#session);
+        },
+        close: (close) => {
+          if (this.#session !== null) this.#session.onLinkClosed(close.reason);
+          else resolve({ kind: 'never-whole', reason: close.reason });
+        },
+      });
+    });
+  }
+
+  /** The first message must be CONFIG: with it the copy can be prepared. */
+  #begin(
+    message: Message,
+    resolve: (outcome: BackupOutcome) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const { hello, xen, log, pulse } = this.#set;
+    if (message.kind !== 'config') {
+      throw new OperationError('protocol', `${message.kind} before CONFIG`, { op: 'read-message' });
+    }
+    this.#config = JSON.parse(message.json) as DomainConfig;
+    const who = { name: hello.domain, uuid: hello.uuid };
+    this.#builder = new CopyBuilder(xen, this.#config, who, log, (reason) =>
+      this.#session?.onCopyFailed(reason),
+    );
+    const session = new BackupSession({
+      config: hello.timing,
+      xen,
+      builder: this.#builder,
+      record: this.#sessionRecord(),
+      send: (out) => {
+        if (out.kind === 'ack') this.#ackWallMs = Date.now();
+        this.#link.send(out);
+        if (out.kind === 'echo') pulse?.pulse.send(out.seq);
+      },
+      closeLink: (reason) => void this.#link.close(reason),
+      log,
+      onChange: () => this.#status?.changed(),
+    });
+    this.#session = session;
+    this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
+    session.run().then(resolve, reject);
+  }
+
+  #sessionRecord(): SessionRecord {
+    const { record } = this.#set;
+    return {
+      async move(from, to, epoch, why): Promise<Permission> {
+        return (await record.move(from, to, { epoch, why })).permission;
+      },
+      async read() {
+        return (await record.read())?.permission ?? 'standby';
+      },
+      noteRunning: () => record.noteRunning({}),
+    };
+  }
+
+  #onMessage(message: Message, session: BackupSession): void {
+    switch (message.kind) {
+      case 'heartbeat':
+        return session.onHeartbeat(message.seq);
+      case 'data':
+      case 'epoch-end':
+        return this.#onStream(message, session);
+      case 'ask':
+        return session.onAsk(message.id);
+      case 'goodbye':
+        return session.onLinkClosed(`the primary ended the session: ${message.reason}`);
+      case 'error':
+        return session.onLinkClosed(`the primary failed: ${message.text}`);
+      default:
+        throw new OperationError('protocol', `${message.kind} within a session`, {
+          op: 'read-message',
+        });
+    }
+  }
+
+  #onStream(message: StreamMessage, session: BackupSession): void {
+    try {
+      if (message.kind === 'epoch-end') return this.#assembler.onEpochEnd(message);
+      this.#assembler.onData(message);
+      // The seed's credit follows libxl's pace; a later epoch is stored within its own bound.
+      if (message.epoch > 0) this.#link.consumed(message.chunk.length);
+    } catch (error) {
+      if (!(error instanceof OperationError)) throw error;
+      this.#set.log.error(error.message);
+      session.onCorrupt(error.message);
+      throw error;
+    }
+  }
+
+  #onSeedChunk(chunk: Buffer): void {
+    const turn = this.#mustBuilder().seedChunk(chunk);
+    this.#seed = turn.then(() => this.#link.consumed(chunk.length));
+    this.#seed.catch((error: unknown) => this.#session?.onCopyFailed(errorText(error)));
+  }
+
+  #onEpoch({ epoch, chunks }: WholeEpoch): void {
+    const builder = this.#mustBuilder();
+    if (epoch > 0) {
+      builder.epochWhole(epoch, chunks);
+      this.#session?.onEpochWhole(epoch);
+      return;
+    }
+    builder.seedEnd();
+    // The seed is whole when libxl has been given all of it.
+    this.#seed.then(
+      () => this.#session?.onEpochWhole(0),
+      () => {},
+    );
+  }
+
+  #mustBuilder(): CopyBuilder {
+    if (this.#builder === null) throw new Error('no copy is being built');
+    return this.#builder;
+  }
+
+  #view(): BackupView {
+    const { hello } = this.#set;
+    return {
+      hello,
+      running: this.#session,
+      domid: this.#builder?.domid ?? null,
+      outcome: this.#outcome,
+      ackWallMs: this.#ackWallMs,
+      bytes: this.#link.counters.dataBytesReceived,
+    };
+  }
+
+  async #control(request: ControlRequest): Promise<object> {
+    const session = this.#session;
+    const { hello } = this.#set;
+    switch (request.verb) {
+      case 'ask':
+        if (request.session !== hello.session || session === null) {
+          throw new OperationError('no-such-session', 'this process holds another session', {
+            op: 'answer-control',
+          });
+        }
+        return { answer: await session.askFresh() };
+      case 'forget':
+        if (this.#outcome === null) break;
+        this.#forgotten = true;
+        this.#set.claim.release('forget');
+        return {};
+      case 'failover':
+        if (session === null) break;
+        return this.#failover(session);
+      case 'failover-plan':
+        if (session === null) break;
+        return session.failoverPlan();
+      case 'stop':
+        break;
+    }
+    throw new OperationError('command-failed', 'this session cannot do that now', {
+      op: 'answer-control',
+      hint: `tsremus status ${hello.domain}`,
+    });
+  }
+
+  async #failover(session: BackupSession): Promise<object> {
+    const { hello } = this.#set;
+    const refused = await session.failover();
+    if (refused !== null) {
+      throw new OperationError('split-brain-risk', `failover is refused: ${refused}`, {
+        op: 'failover',
+        subject: hello.domain,
+        hint: `end protection where it runs: tsremus stop ${hello.domain}`,
+      });
+    }
+    const outcome = await session.outcome();
+    if (outcome.kind === 'activated') return { text: `${hello.domain} runs here` };
+    throw new OperationError(
+      'command-failed',
+      `the copy did not come up: ${JSON.stringify(outcome)}`,
+      {
+        op: 'failover',
+        subject: hello.domain,
+      },
+    );
+  }
+
+  /** Until the guest is gone, as xl's daemon would; with -e nobody does. */
+  async #watch(): Promise<void> {
+    const { xen, log, watch } = this.#set;
+    const domid = this.#builder?.domid;
+    if (!watch || domid === undefined || domid === null || this.#config === null) return;
+    const last = await watchGuest(
+      xen,
+      domid,
+      this.#config,
+      (text) => log.info(text),
+      () => false,
+    );
+    log.info(last);
+  }
+}

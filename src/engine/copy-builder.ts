@@ -1,0 +1,215 @@
+/**
+ * The copy on the backup: takes the stream, checks it, feeds it to the hypervisor in order, and
+ * ends it in one of two ways: built (renamed, paused) or discarded without a trace.
+ */
+import { errorText, OperationError } from '../host/errors.ts';
+import type { Log } from '../host/log.ts';
+import { copyConfig, copySuffix } from '../xen/guest-config.ts';
+import type {
+  DomainConfig,
+  Hypervisor,
+  RestoreEvent,
+  RestoreOperation,
+  StreamChecker,
+} from '../xen/hypervisor.ts';
+
+/** How often a feed that found the builder full looks again, ms; `fed` wakes it earlier. */
+const feedRetryMs = 20;
+
+type Ended = { readonly kind: 'built'; readonly domid: number } | { readonly kind: 'gone' };
+
+export class CopyBuilder {
+  readonly #xen: Hypervisor;
+  readonly #name: string;
+  readonly #uuid: string;
+  readonly #log: Log;
+  readonly #onFailed: (reason: string) => void;
+  readonly #checker: StreamChecker;
+  readonly #restore: RestoreOperation;
+  readonly #whole = new Map<number, readonly Buffer[]>();
+  #feeding: Promise<void> = Promise.resolve();
+  #wake: () => void = () => {};
+  #ended: Ended | null = null;
+  #onEnded: (() => void) | null = null;
+  #expected = false;
+  #failure: string | null = null;
+  #domid: number | null = null;
+  #lastEpoch = -1;
+
+  constructor(
+    xen: Hypervisor,
+    config: DomainConfig,
+    who: { readonly name: string; readonly uuid: string },
+    log: Log,
+    onFailed: (reason: string) => void,
+  ) {
+    this.#xen = xen;
+    this.#name = who.name;
+    this.#uuid = who.uuid;
+    this.#log = log;
+    this.#onFailed = onFailed;
+    this.#checker = xen.streamChecker();
+    this.#restore = xen.startRestore(copyConfig(config), (event) => this.#onEvent(event));
+  }
+
+  /** The newest epoch handed to libxl. */
+  get lastEpoch(): number {
+    return this.#lastEpoch;
+  }
+
+  /** The domain that was built; null before. */
+  get domid(): number | null {
+    return this.#domid;
+  }
+
+  /** A piece of the seed: checked and passed on at once; resolves when it was taken. */
+  seedChunk(chunk: Buffer): Promise<void> {
+    this.#checker.check(chunk);
+    return this.#queue([chunk]);
+  }
+
+  /** All of the seed is here; throws OperationError('protocol') when it is torn. */
+  seedEnd(): void {
+    this.#requireBoundary(0);
+  }
+
+  /** A whole epoch from the link: checked here, fed when the machine says so. */
+  epochWhole(epoch: number, chunks: readonly Buffer[]): void {
+    for (const chunk of chunks) this.#checker.check(chunk);
+    this.#requireBoundary(epoch);
+    this.#whole.set(epoch, chunks);
+  }
+
+  #requireBoundary(epoch: number): void {
+    const at = this.#checker.check(Buffer.alloc(0));
+    if (at.atBoundary && at.epoch === epoch + 1) return;
+    throw new OperationError(
+      'protocol',
+      `epoch ${epoch} does not end with CHECKPOINT_END (the stream is in epoch ${at.epoch})`,
+      { op: 'check-stream' },
+    );
+  }
+
+  /** Hands a whole epoch to libxl; the seed has gone already. */
+  feedEpoch(epoch: number): void {
+    this.#lastEpoch = epoch;
+    const chunks = this.#whole.get(epoch);
+    if (chunks === undefined) return;
+    this.#whole.delete(epoch);
+    this.#queue(chunks).catch((error: unknown) => this.#log.error(errorText(error)));
+  }
+
+  #queue(chunks: readonly Buffer[]): Promise<void> {
+    const turn = this.#feeding.then(async () => {
+      for (const chunk of chunks) await this.#feed(chunk);
+    });
+    this.#feeding = turn.catch(() => {});
+    return turn;
+  }
+
+  async #feed(chunk: Buffer): Promise<void> {
+    while (this.#ended === null) {
+      if (this.#restore.feed(chunk)) return;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, feedRetryMs);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    throw new OperationError('hypervisor', this.#failure ?? 'the copy is gone', { op: 'feed' });
+  }
+
+  #onEvent(event: RestoreEvent): void {
+    switch (event.kind) {
+      case 'fed':
+        return this.#wake();
+      case 'log':
+        return this.#log.debug(`libxl: ${event.text}`);
+      case 'built':
+        this.#ended = event;
+        break;
+      case 'discarded':
+        this.#ended = { kind: 'gone' };
+        break;
+      case 'failed':
+        this.#failure = event.reason;
+        this.#ended = { kind: 'gone' };
+        if (!this.#expected) this.#onFailed(event.reason);
+    }
+    this.#wake();
+    this.#onEnded?.();
+  }
+
+  async #waitEnded(): Promise<Ended> {
+    if (this.#ended === null) {
+      await new Promise<void>((resolve) => {
+        this.#onEnded = resolve;
+      });
+    }
+    return this.#ended as unknown as Ended;
+  }
+
+  /** Activation: end-of-file after everything fed; the copy stands paused under its own name. */
+  async build(): Promise<void> {
+    await this.#feeding;
+    this.#expected = true;
+    if (this.#ended === null) this.#restore.finish();
+    const ended = await this.#waitEnded();
+    if (ended.kind !== 'built') {
+      throw new OperationError('hypervisor', `libxl cannot build the copy: ${this.#failure}`, {
+        op: 'build-copy',
+        subject: this.#name,
+      });
+    }
+    this.#domid = ended.domid;
+    await this.#xen.rename(ended.domid, this.#name + copySuffix, this.#name);
+  }
+
+  /** Lets the built copy run, and looks whether it does. */
+  async unpause(): Promise<void> {
+    const domid = this.#domid;
+    if (domid === null)
+      throw new OperationError('hypervisor', 'nothing is built', { op: 'unpause' });
+    const before = await this.#xen.info(domid);
+    if (before?.paused) await this.#xen.unpause(domid);
+    const info = await this.#xen.info(domid);
+    if (info === null || info.paused) {
+      throw new OperationError('hypervisor', `the copy of ${this.#name} does not run`, {
+        op: 'unpause',
+        subject: this.#name,
+      });
+    }
+  }
+
+  /** No trace is left: the operation aborted, the domain destroyed. */
+  async discard(): Promise<void> {
+    this.#expected = true;
+    if (this.#ended === null) this.#restore.discard();
+    await this.#waitEnded();
+    await destroyCopy(this.#xen, this.#name, this.#uuid, 'waiting-or-built');
+    this.#checker.close();
+  }
+}
+
+/**
+ * Destroys what is left of a copy: the domain under the waiting name and, where a build may have
+ * ended, the one that stands paused under its own. Never a domain of another UUID, nor one that runs.
+ */
+export async function destroyCopy(
+  xen: Hypervisor,
+  name: string,
+  uuid: string,
+  what: 'waiting' | 'waiting-or-built',
+): Promise<void> {
+  const names = what === 'waiting' ? [name + copySuffix] : [name + copySuffix, name];
+  for (const candidate of names) {
+    const domid = await xen.find(candidate);
+    if (domid === null) continue;
+    const info = await xen.info(domid);
+    if (info === null || info.uuid !== uuid) continue;
+    if (candidate === name && !info.paused) continue;
+    await xen.destroy(domid);
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * Cleans up what a session left whose process died: `tsremus stop` when nobody is there to be told.
+ *
+ * The primary's guest may be suspended (the guard resumes it, if it lives), paused by us, or run.
+ * Going on here needs the permission, asked by a fresh run of the transport, or the word of the
+ * administrator that the copy is dead.
+ */
+import { hostname } from 'node:os';
+import { runDirectory } from '../config/settings.ts';
+import { version } from '../config/version.ts';
+import type { Answer } from '../core/vocabulary.ts';
+import { systemClock, systemTimers } from '../host/clock.ts';
+import { errorText } from '../host/errors.ts';
+import { askFresh } from '../link/connect.ts';
+import { transportCommand } from '../link/transport-command.ts';
+import type { Hypervisor } from '../xen/hypervisor.ts';
+import { openXen } from '../xen/xen.ts';
+import { destroyCopy } from './copy-builder.ts';
+import { decide } from './promise-run.ts';
+import type { StopResult } from './protect-options.ts';
+import { forgetSession, listSessions } from './run-directory.ts';
+import type { SessionStatus } from './session-status.ts';
+
+const askTimeoutMs = 15_000;
+
+/** Ends what is left of a dead session, as permitted. */
+export async function stopLeftover(
+  status: SessionStatus,
+  { force }: { readonly force: boolean },
+): Promise<StopResult> {
+  const result =
+    status.role === 'primary' ? await stopPrimary(status, force) : await stopBackup(status);
+  if (result.outcome.kind !== 'held') forget(status);
+  return result;
+}
+
+function forget(status: SessionStatus): void {
+  const { sessions } = listSessions(runDirectory(process.env));
+  for (const entry of sessions) {
+    const same = entry.status.session === status.session && entry.status.role === status.role;
+    if (same && entry.liveness !== 'alive') forgetSession(entry);
+  }
+}
+
+async function stopPrimary(status: SessionStatus, force: boolean): Promise<StopResult> {
+  const xen = await openXen();
+  const domid = await ownGuest(xen, status);
+  if (domid === null) {
+    return { outcome: { kind: 'guest-ended', reason: 'the guest is not on this host any more' } };
+  }
+  if (force) {
+    await letRun(xen, domid, status);
+    return { outcome: { kind: 'stopped', by: 'command' }, text: `${status.domain} runs on here` };
+  }
+  let answer: Answer;
+  try {
+    answer = await ask(status);
+  } catch (error) {
+    // Before the first whole copy nobody could have taken over: no answer is needed.
+    if (status.epoch !== null || status.state !== 'seeding') {
+      return { outcome: { kind: 'held', reason: errorText(error) } };
+    }
+    answer = { kind: 'promised' };
+  }
+  switch (answer.kind) {
+    case 'promised':
+      await letRun(xen, domid, status);
+      return { outcome: { kind: 'stopped', by: 'command' } };
+    case 'active':
+      if (!answer.running) break;
+      await xen.destroy(domid);
+      return { outcome: { kind: 'taken-over' } };
+    case 'activating':
+    case 'unknown':
+      break;
+  }
+  const reason = {
+    active: 'the copy goes on there but was not seen to run',
+    activating: 'the backup has not decided yet',
+    unknown: 'the backup has no record of this session, which is no promise',
+  }[answer.kind as 'active' | 'activating' | 'unknown'];
+  return { outcome: { kind: 'held', reason } };
+}
+
+/** The session's guest on this host; null when it is gone. */
+async function ownGuest(xen: Hypervisor, status: SessionStatus): Promise<number | null> {
+  if (status.domid === null) return null;
+  const info = await xen.info(status.domid);
+  return info === null || info.uuid !== status.uuid || info.dying ? null : status.domid;
+}
+
+/** Resumes and unpauses the guest, as far as the dead session left it standing. */
+async function letRun(xen: Hypervisor, domid: number, status: SessionStatus): Promise<void> {
+  const info = await xen.info(domid);
+  if (info?.shutdown && info.shutdownReason === 'suspend') await xen.resume(domid);
+  if (info?.paused && status.guest_paused) await xen.unpause(domid);
+}
+
+async function ask(status: SessionStatus): Promise<Answer> {
+  if (status.transport === null) throw new Error('the session left no way to its backup');
+  const { host, ssh_command: sshCommand } = status.transport;
+  const hello = {
+    tsremus: version,
+    xen: null,
+    host: hostname(),
+    capabilities: { codecs: ['none'], disks: [] },
+    purpose: 'promise',
+    domain: status.domain,
+    uuid: status.uuid,
+    session: status.session,
+    timing: {
+      heartbeatTimeoutMs: status.heartbeat_timeout_ms,
+      holdMs: 0,
+      buffered: status.buffered,
+    },
+    memoryBytes: 0,
+    noWait: false,
+  } as const;
+  const options = { clock: systemClock, timers: systemTimers, timeoutMs: askTimeoutMs };
+  const answer = await askFresh(transportCommand(host, sshCommand ?? undefined), hello, 1, options);
+  if (answer.kind === 'standby') throw new Error('the backup did not decide');
+  return answer;
+}
+
+/** A copy whose process died cannot be continued by anybody: its remains go. */
+async function stopBackup(status: SessionStatus): Promise<StopResult> {
+  const { domain, uuid, session } = status;
+  const answer = await decide({ purpose: 'promise', domain, uuid, session });
+  switch (answer.kind) {
+    case 'active':
+      return { outcome: { kind: 'activated', epoch: status.epoch ?? 0, why: 'it took over' } };
+    case 'promised':
+      return { outcome: { kind: 'promised' } };
+    case 'unknown':
+      await destroyCopy(await openXen(), domain, uuid, 'waiting');
+      return { outcome: { kind: 'promised' } };
+    default:
+      return { outcome: { kind: 'held', reason: 'the copy is being activated' } };
+  }
+}

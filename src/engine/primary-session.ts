@@ -1,0 +1,294 @@
+/**
+ * Shell around the primary machine: carries out its effects on the guest, the link and the
+ * transport, and turns what happens into its events. Decides nothing.
+ */
+
+import { describePrimaryEffect, describePrimaryEvent } from '../core/describe.ts';
+import { initialPrimary, stepPrimary } from '../core/primary.ts';
+import type { PrimaryState } from '../core/primary-state.ts';
+import type {
+  PrimaryConfig,
+  PrimaryEffect,
+  PrimaryEvent,
+  PrimaryOutcome,
+  StopBy,
+} from '../core/primary-types.ts';
+import type { Answer } from '../core/vocabulary.ts';
+import { errorText } from '../host/errors.ts';
+import type { Log } from '../host/log.ts';
+import type { ControlMessage } from '../link/link.ts';
+import type { Message } from '../link/messages.ts';
+import type { Hypervisor, SaveEvent, SaveOperation } from '../xen/hypervisor.ts';
+import { Lane, Machine } from './effect-lane.ts';
+import { EpochPump, type PumpSink } from './pump.ts';
+import type { EpochFigures } from './session-status.ts';
+
+/** The loop looks at its clocks this often, ms; a heartbeat is never later than that. */
+const tickMs = 25;
+/** How much of the stream may wait in memory, bytes: past it the guest waits (DESIGN.md). */
+export const drainLimitBytes = 512 * 1024 * 1024;
+const figuresMax = 16;
+
+/** What the session needs of the link; the primary's half of src/link. */
+export interface SessionLink extends PumpSink {
+  send(message: ControlMessage): boolean;
+  close(reason: string): Promise<void>;
+}
+
+export interface PrimaryParts {
+  readonly config: PrimaryConfig;
+  readonly xen: Hypervisor;
+  readonly domid: number;
+  readonly link: SessionLink;
+  /** Sends a heartbeat on the datagram path too, where there is one. */
+  readonly pulse: ((seq: number) => void) | null;
+  /** Asks for the promise by a fresh run of the transport. */
+  readonly askFresh: () => Promise<Answer>;
+  readonly log: Log;
+  /** Something changed that status and progress may want to show. */
+  readonly onChange: () => void;
+}
+
+const now = () => performance.now();
+
+export class PrimarySession {
+  readonly #parts: PrimaryParts;
+  readonly #machine: Machine<PrimaryState, PrimaryEvent, PrimaryEffect>;
+  readonly #lane: Lane;
+  readonly #done: Promise<PrimaryOutcome>;
+  #finish: (outcome: PrimaryOutcome) => void = () => {};
+  #fail: (error: unknown) => void = () => {};
+  #save: SaveOperation | null = null;
+  #saveEnded = false;
+  #abortWanted = false;
+  #pump: EpochPump | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #over = false;
+  readonly #figures: EpochFigures[] = [];
+  #ackWallMs: number | null = null;
+  #ackMs: number | null = null;
+  #ackedEpoch: number | null = null;
+  #guestPaused = false;
+  #lastReason: string | null = null;
+
+  constructor(parts: PrimaryParts) {
+    this.#parts = parts;
+    this.#machine = new Machine(initialPrimary(parts.config, now()), stepPrimary, (e) =>
+      this.#perform(e),
+    );
+    this.#lane = new Lane((error) => parts.log.error(errorText(error)));
+    this.#done = new Promise((resolve, reject) => {
+      this.#finish = resolve;
+      this.#fail = reject;
+    });
+  }
+
+  get state(): PrimaryState {
+    return this.#machine.state;
+  }
+
+  get figures(): readonly EpochFigures[] {
+    return this.#figures;
+  }
+
+  get guestPaused(): boolean {
+    return this.#guestPaused;
+  }
+
+  get lastReason(): string | null {
+    return this.#lastReason;
+  }
+
+  /** Newest acknowledged epoch with its wall time and age. */
+  get acknowledged(): { epoch: number; wallMs: number; ageMs: number } | null {
+    if (this.#ackedEpoch === null || this.#ackWallMs === null || this.#ackMs === null) return null;
+    return { epoch: this.#ackedEpoch, wallMs: this.#ackWallMs, ageMs: now() - this.#ackMs };
+  }
+
+  get bytesMoved(): number {
+    return this.#pump?.totalBytes ?? 0;
+  }
+
+  /** Runs from the open link to the outcome. Rejects only on a violated invariant. */
+  run(): Promise<PrimaryOutcome> {
+    const { xen, domid, link, log } = this.#parts;
+    this.#dispatch({ kind: 'link-open', nowMs: now() });
+    this.#save = xen.startSave(domid, drainLimitBytes, (event) => this.#onSave(event));
+    this.#pump = new EpochPump(
+      this.#save,
+      link,
+      (epoch) => this.#dispatch({ kind: 'sent', epoch, nowMs: now() }),
+      (error) => log.info(`the stream stopped: ${errorText(error)}`),
+    );
+    this.#timer = setInterval(() => this.#dispatch({ kind: 'tick', nowMs: now() }), tickMs);
+    return this.#done;
+  }
+
+  stop(force: boolean, by: StopBy): void {
+    this.#dispatch({ kind: 'stop', force, by, nowMs: now() });
+  }
+
+  onMessage(message: Message): void {
+    const nowMs = now();
+    switch (message.kind) {
+      case 'ack':
+        this.#ackedEpoch = message.epoch;
+        this.#ackWallMs = Date.now();
+        this.#ackMs = nowMs;
+        return this.#dispatch({ kind: 'ack', epoch: message.epoch, nowMs });
+      case 'echo':
+        return this.#dispatch({ kind: 'echo', seq: message.seq, nowMs });
+      case 'answer':
+        if (message.answer.kind === 'standby') return;
+        return this.#dispatch({ kind: 'answer', id: message.id, answer: message.answer, nowMs });
+      case 'copy-lost':
+        return this.#dispatch({ kind: 'copy-lost', reason: message.reason, nowMs });
+      case 'activated':
+        return this.#dispatch({
+          kind: 'answer',
+          id: -1,
+          answer: { kind: 'active', running: true },
+          nowMs,
+        });
+      case 'error':
+        this.#parts.log.error(`the backup says: ${message.text}`);
+        return;
+      default:
+        this.#parts.log.error(`the backup sent ${message.kind}, which only a primary sends`);
+        void this.#parts.link.close(`unexpected ${message.kind}`);
+    }
+  }
+
+  onEcho(seq: number): void {
+    this.#dispatch({ kind: 'echo', seq, nowMs: now() });
+  }
+
+  onLinkClosed(reason: string): void {
+    this.#dispatch({ kind: 'link-closed', reason, nowMs: now() });
+  }
+
+  #dispatch(event: PrimaryEvent): void {
+    if (this.#over) return;
+    if (event.kind !== 'tick' && event.kind !== 'echo') {
+      this.#parts.log.debug(describePrimaryEvent(event));
+    }
+    try {
+      this.#machine.dispatch(event);
+    } catch (error) {
+      // A violated invariant stops the process; nothing is released any more.
+      this.#stopTimers();
+      this.#fail(error);
+      return;
+    }
+    if (event.kind !== 'tick' && event.kind !== 'echo') this.#parts.onChange();
+  }
+
+  #onSave(event: SaveEvent): void {
+    const nowMs = now();
+    switch (event.kind) {
+      case 'data':
+        this.#pump?.wake();
+        return;
+      case 'checkpoint':
+        return this.#dispatch({ kind: 'checkpoint', epoch: event.epoch, nowMs });
+      case 'epoch-end': {
+        const { epoch, bytes, pages, pauseMs } = event;
+        if (this.#figures.length === figuresMax) this.#figures.shift();
+        this.#figures.push({ epoch, bytes, pages, pause_ms: Math.round(pauseMs * 10) / 10 });
+        this.#dispatch({ kind: 'drained', epoch, nowMs });
+        this.#pump?.epochEnd({ epoch, bytes, pages });
+        return;
+      }
+      case 'log':
+        this.#parts.log.debug(`libxl: ${event.text}`);
+        return;
+      case 'ended':
+        this.#onSaveEnded(event, nowMs);
+    }
+  }
+
+  #onSaveEnded(event: Extract<SaveEvent, { kind: 'ended' }>, nowMs: number): void {
+    this.#saveEnded = true;
+    this.#pump?.stop();
+    const end = event.end;
+    if (end.kind === 'guest-ended') {
+      this.#dispatch({ kind: 'guest-ended', reason: end.reason, nowMs });
+    } else if (end.kind === 'failed' && !this.#abortWanted) {
+      this.#dispatch({ kind: 'save-failed', reason: end.reason, nowMs });
+    }
+    if (this.#abortWanted) this.#dispatch({ kind: 'save-ended', nowMs });
+  }
+
+  #perform(effect: PrimaryEffect): void {
+    const { xen, domid, link, log, pulse } = this.#parts;
+    if (effect.kind !== 'send-heartbeat') log.debug(`  -> ${describePrimaryEffect(effect)}`);
+    switch (effect.kind) {
+      case 'send-heartbeat':
+        link.send({ kind: 'heartbeat', seq: effect.seq });
+        pulse?.(effect.seq);
+        return;
+      case 'take-checkpoint':
+        this.#save?.checkpoint();
+        return;
+      case 'release':
+      case 'open-buffer':
+        // With -n there is no buffer: the null buffer has nothing to let out.
+        return;
+      case 'ask-promise':
+        return this.#ask(effect.id, effect.way);
+      case 'pause-guest':
+        this.#guestPaused = true;
+        this.#lastReason = effect.reason;
+        log.warning(`the guest is paused: ${effect.reason}`);
+        xen.pause(domid);
+        return;
+      case 'unpause-guest':
+        this.#lane.run(async () => {
+          await xen.unpause(domid);
+          this.#guestPaused = false;
+          log.info('the guest runs again');
+        });
+        return;
+      case 'abort-save':
+        this.#abortWanted = true;
+        if (this.#saveEnded) {
+          queueMicrotask(() => this.#dispatch({ kind: 'save-ended', nowMs: now() }));
+        } else this.#save?.abort();
+        return;
+      case 'destroy-guest':
+        this.#lane.run(() => xen.destroy(domid));
+        return;
+      case 'close-link':
+        void link.close('the session is over');
+        return;
+      case 'end':
+        return this.#end(effect.outcome);
+    }
+  }
+
+  #ask(id: number, way: 'link' | 'fresh'): void {
+    if (way === 'link') {
+      this.#parts.link.send({ kind: 'ask', id });
+      return;
+    }
+    this.#parts.askFresh().then(
+      (answer) => this.#dispatch({ kind: 'answer', id, answer, nowMs: now() }),
+      (error: unknown) => {
+        const reason = errorText(error);
+        this.#lastReason = reason;
+        this.#dispatch({ kind: 'ask-failed', id, reason, nowMs: now() });
+      },
+    );
+  }
+
+  #stopTimers(): void {
+    this.#over = true;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#pump?.stop();
+  }
+
+  #end(outcome: PrimaryOutcome): void {
+    this.#stopTimers();
+    void this.#lane.idle().then(() => this.#finish(outcome));
+  }
+}

@@ -1,0 +1,92 @@
+/** What the primary's session says of itself, from the machine's state and the session's figures. */
+import type { PrimaryPhase } from '../core/primary-state.ts';
+import type { PrimaryOutcome } from '../core/primary-types.ts';
+import type { Guest } from './preflight.ts';
+import type { PrimarySession } from './primary-session.ts';
+import type { HeldOutcome, ProtectOptions } from './protect-options.ts';
+import type { SessionState } from './session-status.ts';
+import type { StatusFacts } from './status-writer.ts';
+
+/** A session is late when its newest acknowledgement is older than several periods. */
+export function lateAfterMs(intervalMs: number, heartbeatTimeoutMs: number): number {
+  return 5 * intervalMs + 2 * heartbeatTimeoutMs;
+}
+
+const stateOfPhase: Readonly<Record<PrimaryPhase, SessionState>> = {
+  connecting: 'connecting',
+  seeding: 'seeding',
+  protected: 'protected',
+  ending: 'ending',
+  held: 'held',
+  leaving: 'ending',
+  ended: 'ended',
+};
+
+export interface PrimaryView {
+  readonly guest: Guest;
+  readonly options: ProtectOptions;
+  readonly session: string;
+  readonly running: PrimarySession | null;
+  readonly outcome: PrimaryOutcome | HeldOutcome | null;
+}
+
+function stateOf(view: PrimaryView, ackAgeMs: number | null): SessionState {
+  const { outcome, running, options } = view;
+  if (outcome !== null) {
+    if (outcome.kind === 'held') return 'held';
+    return outcome.kind === 'unprotected' ? 'unprotected' : 'ended';
+  }
+  if (running === null) return 'connecting';
+  const state = stateOfPhase[running.state.phase];
+  if (state !== 'protected') return state;
+  if (running.guestPaused) return 'late';
+  const late = lateAfterMs(options.intervalMs, options.heartbeatTimeoutMs);
+  return ackAgeMs !== null && ackAgeMs > late ? 'late' : 'protected';
+}
+
+function reasonOf(view: PrimaryView): string | null {
+  const { outcome, running } = view;
+  if (outcome !== null) return 'reason' in outcome ? outcome.reason : null;
+  if (running === null) return null;
+  const { state } = running;
+  const parts = [state.lost, state.askNews].filter((part) => part !== null);
+  if (running.guestPaused) parts.push('the guest is paused until the backup is heard');
+  return parts.length === 0 ? null : parts.join('; ');
+}
+
+/** Percent of the seed, at most 99 until it is acknowledged; null when not seeding. */
+export function seedPercent(bytes: number, memoryBytes: number): number {
+  if (memoryBytes <= 0) return 0;
+  return Math.min(99, Math.floor((100 * bytes) / memoryBytes));
+}
+
+/** The facts for the status file. */
+export function primaryFacts(view: PrimaryView): StatusFacts {
+  const { guest, options, running, outcome } = view;
+  const ack = running?.acknowledged ?? null;
+  const state = stateOf(view, ack?.ageMs ?? null);
+  const seeding = state === 'seeding' && running !== null;
+  return {
+    domain: guest.name,
+    domid: outcome?.kind === 'taken-over' ? null : guest.domid,
+    uuid: guest.uuid,
+    session: view.session,
+    role: 'primary',
+    peer: options.host,
+    state,
+    epoch: ack?.epoch ?? null,
+    ack_time: ack === null ? null : new Date(ack.wallMs).toISOString(),
+    ack_age_ms: ack === null ? null : Math.round(ack.ageMs),
+    late_after_ms: lateAfterMs(options.intervalMs, options.heartbeatTimeoutMs),
+    buffered: options.network,
+    heartbeat_timeout_ms: options.heartbeatTimeoutMs,
+    seed_percent: seeding ? seedPercent(running.bytesMoved, guest.memoryBytes) : null,
+    epochs: running === null ? [] : [...running.figures],
+    bytes_sent: running?.bytesMoved ?? 0,
+    reason: reasonOf(view),
+    next: [],
+    outcome: outcome?.kind ?? null,
+    transport: { host: options.host, ssh_command: options.sshCommand },
+    guest_paused: running?.guestPaused ?? false,
+  };
+}

@@ -1,0 +1,325 @@
+/**
+ * `tsremus protect`: from the command line's options to the outcome of a session. Opens what is
+ * needed in the order in which failing is cheapest, runs the session, and leaves things tidy.
+ */
+import { hostname, setPriority } from 'node:os';
+import { runDirectory } from '../config/settings.ts';
+import { version } from '../config/version.ts';
+import type { PrimaryOutcome, StopBy } from '../core/primary-types.ts';
+import { systemClock, systemTimers } from '../host/clock.ts';
+import { errorText, OperationError } from '../host/errors.ts';
+import type { Log } from '../host/log.ts';
+import { askFresh, type Connection, connectBackup, type HelloContent } from '../link/connect.ts';
+import { newSessionId } from '../link/identity.ts';
+import { followPulse, type Pulse } from '../link/pulse.ts';
+import { transportCommand } from '../link/transport-command.ts';
+import type { Hypervisor } from '../xen/hypervisor.ts';
+import { openXen } from '../xen/xen.ts';
+import { type ControlServer, serveControl } from './control.ts';
+import { type Guard, startGuard } from './guard.ts';
+import { type Guest, inspectGuest } from './preflight.ts';
+import { PrimarySession } from './primary-session.ts';
+import { primaryFacts, seedPercent } from './primary-status.ts';
+import type {
+  HeldOutcome,
+  ProtectOptions,
+  ProtectReporter,
+  ProtectResult,
+  StopResult,
+} from './protect-options.ts';
+import { type Claim, claimSession } from './run-directory.ts';
+import { openSessionLog } from './session-log.ts';
+import { StatusWriter } from './status-writer.ts';
+
+/** A heartbeat must not wait behind a busy dom0: tsremus runs before ordinary processes. */
+const niceness = -10;
+const askEveryMs = 1_000;
+/** A fresh run of the transport gets this long, in which ssh connects and node starts. */
+const askTimeoutMs = 15_000;
+
+const clocks = { clock: systemClock, timers: systemTimers };
+
+/**
+ * Runs a session to its end. Throws an OperationError when it could not begin: the guest is then
+ * as it was.
+ */
+export async function runProtect(
+  options: ProtectOptions,
+  reporter: ProtectReporter,
+): Promise<ProtectResult> {
+  const command = transportCommand(options.host, options.sshCommand ?? undefined);
+  const xen = await openXen();
+  const guest = await inspectGuest(xen, options.domain, options);
+  const subject = { uuid: guest.uuid, domain: guest.name, role: 'primary' } as const;
+  const claim = await claimSession(runDirectory(process.env), subject);
+  try {
+    refuseLeftover(claim, guest);
+    const log = openSessionLog(`${guest.name}.primary`, process.env);
+    return await new Protection({ options, reporter, xen, guest, claim, log, command }).run();
+  } catch (error) {
+    claim.release('forget');
+    throw error;
+  }
+}
+
+/** What a crashed session left may be a suspended or paused guest, or a copy that lives. */
+function refuseLeftover(claim: Claim, guest: Guest): void {
+  const leftover = claim.leftover;
+  if (leftover === null) return;
+  // Given back before the error is thrown, with the leftover's status as it was.
+  claim.release('keep-status');
+  throw new OperationError(
+    'locked',
+    `an earlier session of ${guest.name} was not ended in order (its process ${leftover.pid} died)`,
+    { op: 'claim', subject: guest.name, hint: `tsremus stop ${guest.name}` },
+  );
+}
+
+interface Setting {
+  readonly options: ProtectOptions;
+  readonly reporter: ProtectReporter;
+  readonly xen: Hypervisor;
+  readonly guest: Guest;
+  readonly claim: Claim;
+  readonly log: Log;
+  readonly command: ReturnType<typeof transportCommand>;
+}
+
+class Protection {
+  readonly #set: Setting;
+  readonly #session = newSessionId();
+  readonly #hello: HelloContent;
+  readonly #waiting: ((result: StopResult) => void)[] = [];
+  #connection: Connection | null = null;
+  #running: PrimarySession | null = null;
+  #pulse: Pulse | null = null;
+  #outcome: PrimaryOutcome | HeldOutcome | null = null;
+  #status: StatusWriter | null = null;
+  #signals = 0;
+  #leaveHeld: (outcome: HeldOutcome) => void = () => {};
+  #seedBegan = 0;
+
+  constructor(set: Setting) {
+    this.#set = set;
+    const { options, guest } = set;
+    this.#hello = {
+      tsremus: version,
+      xen: null,
+      host: hostname(),
+      capabilities: { codecs: ['none'], disks: [] },
+      purpose: 'session',
+      domain: guest.name,
+      uuid: guest.uuid,
+      session: this.#session,
+      timing: this.#timing(),
+      memoryBytes: guest.memoryBytes,
+      noWait: !options.wait,
+    };
+  }
+
+  #timing() {
+    const { heartbeatTimeoutMs, holdMs, network } = this.#set.options;
+    return { heartbeatTimeoutMs, holdMs, buffered: network };
+  }
+
+  async run(): Promise<ProtectResult> {
+    const { guest, claim, log, options } = this.#set;
+    raisePriority(log);
+    this.#status = new StatusWriter(claim, log, () => primaryFacts(this.#view()));
+    const guard = startGuard(guest.domid, guest.uuid);
+    let control: ControlServer | null = null;
+    const aborted = new AbortController();
+    const offSignals = this.#onSignals(aborted);
+    try {
+      control = await serveControl(claim.socketPath, (request) => this.#control(request));
+      await this.#connect(aborted.signal);
+      await guardReady(guard);
+      this.#tell('connected', `connected to ${options.host}; the first copy begins`);
+      const outcome = await this.#runSession();
+      return this.#conclude(outcome);
+    } catch (error) {
+      this.#status.close();
+      throw error;
+    } finally {
+      // Held and left: whatever libxl was at, the guard sees that the guest is not suspended.
+      if (this.#outcome?.kind !== 'held') guard.done();
+      control?.close();
+      offSignals();
+      this.#pulse?.close();
+      await this.#connection?.close('the session is over');
+    }
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    const { command, log, guest } = this.#set;
+    const onStderrLine = (line: string) => log.info(`transport: ${line}`);
+    const connection = await connectBackup(command, this.#hello, {
+      ...clocks,
+      signal,
+      onStderrLine,
+    });
+    this.#connection = connection;
+    const { pulse } = connection.reply;
+    if (pulse !== null) {
+      const onHeard = (seq: number) => this.#running?.onEcho(seq);
+      this.#pulse = followPulse(pulse, { session: this.#session, log, onHeard });
+    }
+    await connection.link.sendConfig(JSON.stringify(guest.config));
+  }
+
+  #runSession(): Promise<PrimaryOutcome | HeldOutcome> {
+    const { options, xen, guest, log } = this.#set;
+    const { link } = this.#mustConnection();
+    const running = new PrimarySession({
+      config: { ...this.#timing(), intervalMs: options.intervalMs, pendingMax: 1, askEveryMs },
+      xen,
+      domid: guest.domid,
+      link,
+      pulse: this.#pulse === null ? null : (seq) => this.#pulse?.send(seq),
+      askFresh: () => this.#askFresh(),
+      log,
+      onChange: () => this.#changed(),
+    });
+    this.#running = running;
+    link.listen({
+      message: (message) => running.onMessage(message),
+      close: (close) => running.onLinkClosed(close.reason),
+    });
+    this.#seedBegan = performance.now();
+    const progress = setInterval(() => this.#progress(), 200);
+    const held = new Promise<HeldOutcome>((resolve) => {
+      this.#leaveHeld = resolve;
+    });
+    return Promise.race([running.run(), held]).finally(() => clearInterval(progress));
+  }
+
+  async #askFresh() {
+    const hello = { ...this.#hello, purpose: 'promise' } as const;
+    const timeoutMs = askTimeoutMs;
+    const answer = await askFresh(this.#set.command, hello, 1, { ...clocks, timeoutMs });
+    if (answer.kind === 'standby') throw new Error('the backup did not decide');
+    return answer;
+  }
+
+  #mustConnection(): Connection {
+    if (this.#connection === null) throw new Error('not connected');
+    return this.#connection;
+  }
+
+  #view() {
+    const { guest, options } = this.#set;
+    const session = this.#session;
+    return { guest, options, session, running: this.#running, outcome: this.#outcome };
+  }
+
+  #lastPhase = '';
+
+  #changed(): void {
+    this.#status?.changed();
+    const phase = this.#running?.state.phase ?? 'connecting';
+    if (phase === this.#lastPhase) return;
+    this.#lastPhase = phase;
+    const { guest, options } = this.#set;
+    const reason = this.#running?.state.lost ?? this.#running?.state.askNews ?? null;
+    if (phase === 'protected') {
+      this.#tell('protected', `protected by ${options.host}`);
+    } else if (phase === 'ending') {
+      this.#tell('ending', `asking ${options.host} for leave to go on here`);
+    } else if (phase === 'held') {
+      const why = reason === null ? '' : `: ${reason}`;
+      this.#tell(
+        'held',
+        `held${why}; if ${options.host} is surely dead, type: ` +
+          `tsremus stop --force-unsafe ${guest.name}`,
+      );
+    }
+  }
+
+  #progress(): void {
+    const running = this.#running;
+    if (running === null || running.state.phase !== 'seeding') return;
+    const bytes = running.bytesMoved;
+    const seconds = (performance.now() - this.#seedBegan) / 1000;
+    const bytesPerSecond = seconds > 0 ? bytes / seconds : 0;
+    const { memoryBytes } = this.#set.guest;
+    const left = memoryBytes - bytes;
+    const secondsLeft = bytesPerSecond > 0 && left > 0 ? left / bytesPerSecond : null;
+    const percent = seedPercent(bytes, memoryBytes);
+    this.#set.reporter.seedProgress({ percent, bytes, bytesPerSecond, secondsLeft });
+  }
+
+  #tell(kind: string, text: string): void {
+    this.#set.log.info(text);
+    this.#set.reporter.event(kind, text);
+  }
+
+  async #control(request: Parameters<Parameters<typeof serveControl>[1]>[0]): Promise<StopResult> {
+    if (request.verb !== 'stop') {
+      throw new OperationError('not-built', 'this is the primary: it can only be stopped', {
+        op: 'answer-control',
+      });
+    }
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#stop(request.force, 'command');
+    });
+  }
+
+  #stop(force: boolean, by: StopBy): void {
+    this.#running?.stop(force, by);
+  }
+
+  /** First signal: end in order. A second one while held: leave the guest mute and go. */
+  #onSignals(aborted: AbortController): () => void {
+    const handler = (by: StopBy) => () => {
+      this.#signals += 1;
+      if (this.#running === null) return aborted.abort();
+      if (this.#signals > 1 && this.#running.state.phase !== 'leaving') {
+        const reason = this.#running.state.lost ?? 'the backup did not answer';
+        return this.#leaveHeld({ kind: 'held', reason });
+      }
+      this.#tell('ending', `ending protection in order; the same signal again leaves at once`);
+      this.#stop(false, by);
+    };
+    const onInt = handler('sigint');
+    const onTerm = handler('sigterm');
+    process.on('SIGINT', onInt);
+    process.on('SIGTERM', onTerm);
+    process.on('SIGHUP', onTerm);
+    return () => {
+      process.off('SIGINT', onInt);
+      process.off('SIGTERM', onTerm);
+      process.off('SIGHUP', onTerm);
+    };
+  }
+
+  #conclude(outcome: PrimaryOutcome | HeldOutcome): ProtectResult {
+    const { claim, log } = this.#set;
+    this.#outcome = outcome;
+    log.info(`the session is over: ${JSON.stringify(outcome)}`);
+    this.#status?.close();
+    for (const resolve of this.#waiting) resolve({ outcome });
+    // An end that was ordered needs no looking after; every other one stays to be seen.
+    claim.release(outcome.kind === 'stopped' ? 'forget' : 'keep-status');
+    return { outcome };
+  }
+}
+
+async function guardReady(guard: Guard): Promise<void> {
+  try {
+    await guard.ready;
+  } catch (error) {
+    throw new OperationError('command-failed', `the guard did not start: ${errorText(error)}`, {
+      op: 'start-guard',
+      cause: error,
+    });
+  }
+}
+
+function raisePriority(log: Log): void {
+  try {
+    setPriority(niceness);
+  } catch (error) {
+    log.info(`runs at ordinary priority: ${errorText(error)}`);
+  }
+}
