@@ -1,0 +1,282 @@
+/*
+ * The saving helper: what libxenguest's save() does, in its order.
+ *
+ * Epoch 0 is copied live, at most five rounds; then in every epoch: suspend,
+ * take the dirty log, write the pages and the state and the CHECKPOINT
+ * record, and only then ask for the resume. The guest stays suspended until
+ * libxl is served, so whoever reads the CHECKPOINT record before that reads
+ * it while the guest stands still.
+ */
+#define _GNU_SOURCE
+#include "guest.h"
+#include "save.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUNDS_MAX 5       /* of the live copy, as libxenguest's policy */
+#define DIRTY_TARGET 50
+
+struct job {
+    struct sx_save *s;
+    struct sx_domain *d;
+    struct sx_writer w;
+    uint64_t *bitmap;      /* of the round under way */
+    size_t words;
+    uint64_t pfns[BATCH_PAGES];
+    uint32_t batch;
+    bool drop_due;         /* the deliberate bug: lose a page */
+};
+
+static int fault(struct job *j, const char *point, struct sx_fault *f)
+{
+    struct sx_fault unused;
+
+    f = f ? f : &unused;
+    if (!sx_fault(j->d->host, point, j->s->name, j->s->epoch, f))
+        return 0;
+    return f->fail ? (f->rc ? f->rc : ERROR_FAIL) : 0;
+}
+
+/* Takes the dirty log and begins a new one (Xen's OP_CLEAN). */
+static uint64_t take_dirty(struct job *j)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < j->words; i++) {
+        j->bitmap[i] = atomic_exchange(&j->d->dirty[i], 0);
+        n += (uint64_t)__builtin_popcountll(j->bitmap[i]);
+    }
+    return n;
+}
+
+static int flush(struct job *j)
+{
+    struct { struct record r; uint32_t count, res; } head = { 0 };
+    static _Thread_local struct iovec iov[BATCH_PAGES + 2];
+    static _Thread_local uint64_t wire[BATCH_PAGES];
+    uint32_t pages = 0;
+    int n = 2;
+
+    if (!j->batch)
+        return 0;
+    for (uint32_t i = 0; i < j->batch; i++) {
+        uint32_t type = sx_page_type(j->d, j->pfns[i]);
+        uint8_t *page = j->d->mem + j->pfns[i] * SX_PAGE;
+        struct iovec *last = &iov[n - 1];
+
+        wire[i] = (uint64_t)type << PFN_TYPE_SHIFT | j->pfns[i];
+        if (!sx_page_has_data(type))
+            continue;
+        pages++;
+        if (n > 2 && (uint8_t *)last->iov_base + last->iov_len == page)
+            last->iov_len += SX_PAGE; /* neighbours go out as one piece */
+        else
+            iov[n++] = (struct iovec){ page, SX_PAGE };
+    }
+    head.r.type = REC_PAGE_DATA;
+    head.r.length = 8 + 8 * j->batch + SX_PAGE * pages;
+    head.count = j->batch;
+    iov[0] = (struct iovec){ &head, sizeof(head) };
+    iov[1] = (struct iovec){ wire, 8 * j->batch };
+    j->batch = 0;
+    return sx_writer_writev(&j->w, iov, n);
+}
+
+static int send_pages(struct job *j)
+{
+    int rc;
+
+    for (size_t i = 0; i < j->words; i++) {
+        uint64_t bits = j->bitmap[i];
+
+        while (bits) {
+            uint64_t pfn = i * 64 + (uint64_t)__builtin_ctzll(bits);
+
+            bits &= bits - 1;
+            if (pfn >= j->d->st->nr_pages)
+                break;
+            j->pfns[j->batch++] = pfn;
+            if (j->batch == BATCH_PAGES) {
+                rc = flush(j);
+                if (rc)
+                    return rc;
+            }
+        }
+    }
+    return flush(j);
+}
+
+static int send_live(struct job *j)
+{
+    uint64_t dirty = j->d->st->nr_pages;
+    int rc;
+
+    atomic_store(&j->d->st->logdirty, 1);
+    take_dirty(j);
+    memset(j->bitmap, 0xff, j->words * 8);
+    for (int round = 0;; round++) {
+        rc = fault(j, "save.live", NULL);
+        if (!rc && dirty)
+            rc = send_pages(j);
+        if (rc || round >= ROUNDS_MAX || dirty < DIRTY_TARGET)
+            return rc;
+        if (round + 1 >= ROUNDS_MAX)
+            return 0;
+        dirty = take_dirty(j);
+    }
+}
+
+/* Waits for the guest to obey, as libxl waits for the event channel. */
+static int await_suspended(struct job *j)
+{
+    struct sx_state *st = j->d->st;
+    uint64_t give_up = sx_now_ns() +
+        (uint64_t)j->s->suspend_timeout_ms * 1000000ull;
+
+    for (;;) {
+        uint32_t seen = atomic_load(&st->word);
+
+        if (atomic_load(&j->s->helper.stopping))
+            return -ECANCELED;
+        if (atomic_load(&st->shutdown) || !sx_domain_exists(j->d))
+            return 0; /* the libxl side finds out how */
+        if (sx_now_ns() > give_up)
+            return ERROR_GUEST_TIMEDOUT;
+        sx_wait_word(st, seen, 10);
+    }
+}
+
+static int suspend(struct job *j)
+{
+    struct sx_helper *h = &j->s->helper;
+    int rc = fault(j, "save.suspend", NULL);
+
+    if (rc)
+        return rc;
+    if (sx_helper_ask(h, SX_ASK_SUSPEND, 0) <= 0)
+        return ERROR_FAIL;
+    rc = await_suspended(j);
+    if (rc == -ECANCELED)
+        return rc;
+    if (sx_helper_ask(h, SX_ASK_SUSPENDED, rc) <= 0)
+        return ERROR_FAIL;
+    return 0;
+}
+
+/*
+ * The bug that tests must be able to catch: of the dirty pages one is not
+ * sent. Never page 0 or a table page, which the next epoch sends anyway.
+ */
+static void drop_one(struct job *j)
+{
+    struct sx_fault f;
+    uint64_t first = 1 + (j->d->st->nr_pages + 1023) / 1024;
+
+    sx_fault_peek(j->d->host, "save.page", j->s->name, j->s->epoch, &f);
+    if (f.drop && j->s->epoch % f.drop == f.drop - 1)
+        j->drop_due = true;
+    for (size_t i = j->words; j->drop_due && i-- > 0;) {
+        uint64_t pfn;
+
+        if (!j->bitmap[i])
+            continue;
+        pfn = i * 64 + 63 - (uint64_t)__builtin_clzll(j->bitmap[i]);
+        if (pfn < first)
+            return; /* an idle epoch: the next one, then */
+        j->bitmap[i] &= ~(1ull << (pfn % 64));
+        j->drop_due = false;
+    }
+}
+
+static int send_suspended(struct job *j)
+{
+    struct sx_buffer records = { 0 };
+    int rc;
+
+    rc = suspend(j);
+    if (rc)
+        return rc;
+    take_dirty(j);
+    drop_one(j);
+    rc = fault(j, "save.pages", NULL);
+    if (!rc)
+        rc = send_pages(j);
+    if (!rc)
+        rc = fault(j, "save.state", NULL);
+    if (!rc) {
+        sx_records_state(&records, j->d->st);
+        rc = sx_writer_write(&j->w, records.data, records.used);
+    }
+    sx_buffer_free(&records);
+    return rc;
+}
+
+static int one_epoch(struct job *j)
+{
+    struct sx_helper *h = &j->s->helper;
+    int rc = 0;
+
+    j->w.written = 0;
+    fault(j, "save.stream", &j->w.fault);
+    if (j->s->epoch == 0)
+        rc = send_live(j);
+    if (!rc)
+        rc = send_suspended(j);
+    if (!rc)
+        rc = fault(j, "save.postcopy", NULL);
+    if (rc)
+        return rc;
+    if (sx_helper_ask(h, SX_ASK_POSTCOPY, 0) <= 0)
+        return ERROR_FAIL;
+    rc = fault(j, "save.checkpoint", NULL);
+    if (rc)
+        return rc;
+    /* Answered when the interval is over: the next epoch may begin. */
+    if (sx_helper_ask(h, SX_ASK_CHECKPOINT, 0) <= 0)
+        return ERROR_FAIL;
+    return 0;
+}
+
+static int save(struct job *j)
+{
+    struct sx_buffer start = { 0 };
+    int rc;
+
+    rc = fault(j, "save.start", NULL);
+    if (rc)
+        return rc;
+    rc = sx_writer_open(&j->w, &j->s->helper, j->s->fd);
+    if (rc)
+        return rc;
+    sx_records_start(&start, j->d->st);
+    rc = sx_writer_write(&j->w, start.data, start.used);
+    sx_buffer_free(&start);
+    for (; !rc; j->s->epoch++)
+        rc = one_epoch(j);
+    return rc;
+}
+
+void *sx_save_thread(void *arg)
+{
+    struct sx_save *s = arg;
+    struct job *j = calloc(1, sizeof(*j));
+    int rc = ERROR_NOMEM;
+
+    if (j) {
+        j->s = s;
+        j->d = &s->d;
+        j->w.own_fd = -1;
+        j->words = (s->d.st->nr_pages + 63) / 64;
+        j->bitmap = calloc(j->words, 8);
+        if (j->bitmap)
+            rc = save(j);
+        atomic_store(&s->d.st->logdirty, 0);
+        sx_writer_close(&j->w);
+        free(j->bitmap);
+        free(j);
+    }
+    sx_helper_done(&s->helper, rc);
+    return NULL;
+}
