@@ -1,0 +1,125 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { crc32 } from '../../src/link/crc32.ts';
+import { EpochAssembler, epochLimits, type WholeEpoch } from '../../src/link/epoch-assembler.ts';
+import { operationError } from './support.ts';
+
+function assembler(limits = { seedBytesMax: 1000, epochBytesMax: 100 }) {
+  const seed: Buffer[] = [];
+  const whole: WholeEpoch[] = [];
+  const assemble = new EpochAssembler({
+    ...limits,
+    onSeedChunk: (chunk) => seed.push(chunk),
+    onEpoch: (epoch) => whole.push(epoch),
+  });
+  return { assemble, seed, whole };
+}
+
+const data = (epoch: number, text: string) => ({
+  kind: 'data' as const,
+  epoch,
+  chunk: Buffer.from(text),
+});
+const end = (epoch: number, text: string, changes: object = {}) => ({
+  kind: 'epoch-end' as const,
+  epoch,
+  bytes: text.length,
+  crc: crc32(Buffer.from(text)),
+  pages: 3,
+  ...changes,
+});
+
+describe('EpochAssembler', () => {
+  it('streams the seed and holds later epochs until they are whole', () => {
+    const { assemble, seed, whole } = assembler();
+    assemble.onData(data(0, 'se'));
+    expect(seed.map(String)).toEqual(['se']);
+    assemble.onData(data(0, 'ed'));
+    assemble.onEpochEnd(end(0, 'seed'));
+    expect(whole).toEqual([{ epoch: 0, chunks: [], bytes: 4, pages: 3 }]);
+    assemble.onData(data(1, 'fir'));
+    assemble.onData(data(1, 'st'));
+    expect(whole.length).toBe(1);
+    assemble.onEpochEnd(end(1, 'first'));
+    expect(whole[1]).toMatchObject({ epoch: 1, bytes: 5 });
+    expect(Buffer.concat([...(whole[1]?.chunks ?? [])]).toString()).toBe('first');
+    expect(seed.length).toBe(2);
+  });
+
+  it.each<[string, (assemble: EpochAssembler) => void, string]>([
+    ['an epoch too early', (a) => a.onData(data(1, 'x')), 'data: field epoch is 1, must be 0'],
+    [
+      'an end too early',
+      (a) => a.onEpochEnd(end(1, 'x')),
+      'epoch-end: field epoch is 1, must be 0',
+    ],
+    [
+      'an empty epoch',
+      (a) => a.onEpochEnd(end(0, '')),
+      'field bytes is 0, an epoch is never empty',
+    ],
+    [
+      'a missing piece',
+      (a) => {
+        a.onData(data(0, 'se'));
+        a.onEpochEnd(end(0, 'seed'));
+      },
+      'field bytes is 4, 2 came',
+    ],
+    [
+      'a wrong piece',
+      (a) => {
+        a.onData(data(0, 'sead'));
+        a.onEpochEnd(end(0, 'seed'));
+      },
+      'field crc is',
+    ],
+  ])('refuses %s', async (_what, run, text) => {
+    const { assemble, whole } = assembler();
+    const error = await operationError(() => run(assemble));
+    expect(error.code).toBe('protocol');
+    expect(error.message).toContain(text);
+    expect(whole).toEqual([]);
+  });
+
+  it('keeps to the limits, the seed to its own', async () => {
+    const { assemble } = assembler();
+    for (let piece = 0; piece < 10; piece++) assemble.onData(data(0, 'x'.repeat(100)));
+    const seedError = await operationError(() => assemble.onData(data(0, 'x')));
+    expect(seedError.code).toBe('limit');
+    expect(seedError.message).toBe('epoch 0 is larger than 1000 bytes, the limit for this guest');
+    assemble.onEpochEnd(end(0, 'x'.repeat(1000)));
+    assemble.onData(data(1, 'x'.repeat(100)));
+    expect((await operationError(() => assemble.onData(data(1, 'x')))).code).toBe('limit');
+  });
+
+  it('hands over what was sent, however it was cut', () => {
+    const pieces = fc.array(
+      fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 5 }),
+      {
+        minLength: 1,
+        maxLength: 6,
+      },
+    );
+    fc.assert(
+      fc.property(fc.array(pieces, { minLength: 1, maxLength: 5 }), (epochs) => {
+        const { assemble, seed, whole } = assembler();
+        for (const [epoch, texts] of epochs.entries()) {
+          for (const text of texts) assemble.onData(data(epoch, text));
+          assemble.onEpochEnd(end(epoch, texts.join('')));
+        }
+        expect(Buffer.concat(seed).toString()).toBe(epochs[0]?.join(''));
+        const later = whole.slice(1).map(({ chunks }) => Buffer.concat([...chunks]).toString());
+        expect(later).toEqual(epochs.slice(1).map((texts) => texts.join('')));
+      }),
+    );
+  });
+});
+
+it('epochLimits leaves room for every page of the guest and for the rounds of the seed', () => {
+  const gib = 1024 ** 3;
+  const { epochBytesMax, seedBytesMax } = epochLimits(gib);
+  // A page on the wire: 4096 bytes and 8 of page number; a record header per 1024 pages.
+  expect(epochBytesMax).toBeGreaterThan((gib / 4096) * (4096 + 8 + 1));
+  expect(seedBytesMax).toBeGreaterThan(6 * epochBytesMax);
+});
