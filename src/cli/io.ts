@@ -10,6 +10,8 @@ export interface Stream {
   readonly isTty: boolean;
   /** Width of the terminal; 80 when it has none to tell. */
   readonly columns: number;
+  /** Resolves when everything that was written is out, or known to have failed. */
+  flush(): Promise<void>;
   /** Why the last write failed, if it did; null also when the reader just went away. */
   readonly failure: string | null;
 }
@@ -50,6 +52,14 @@ class ProcessStream implements Stream {
 
   write(text: string): void {
     if (!this.#gone) this.#stream.write(text);
+  }
+
+  flush(): Promise<void> {
+    return new Promise((resolve) => {
+      // A failed write reports itself in the turn after its callback.
+      if (this.#gone) resolve();
+      else this.#stream.write('', () => setImmediate(resolve));
+    });
   }
 }
 

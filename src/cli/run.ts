@@ -53,6 +53,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode>
     if (error instanceof CommanderError && error.code === 'commander.help') return exit.usage;
     return onFailure(error, argv, io);
   }
+  await io.out.flush();
   return unwritten(io, argv) ?? context.code;
 }
 

@@ -62,8 +62,12 @@ export interface Claim {
   readonly leftover: SessionStatus | null;
   /** Replaces the status file. A failure is returned, not thrown: it must not end protection. */
   publish(status: SessionStatus): OperationError | null;
-  /** Gives the domain back. `forget` removes the status file too: an end that was ordered. */
-  release(what: 'keep-status' | 'forget'): void;
+  /**
+   * Gives the domain back. `forget` removes the status file too: an end that was ordered.
+   * `as-before` puts back what stood there at the claim: a session that could not even begin
+   * must not hide how the one before it ended.
+   */
+  release(what: 'keep-status' | 'forget' | 'as-before'): void;
 }
 
 const filesMax = 4_096;
@@ -283,8 +287,7 @@ function publishTo(statusPath: string, status: SessionStatus): OperationError | 
   }
 }
 
-function leftoverAt(statusPath: string): SessionStatus | null {
-  const entry = readEntry(statusPath);
+function leftoverOf(entry: SessionEntry | BrokenEntry | null): SessionStatus | null {
   if (entry === null || !('status' in entry)) return null;
   return entry.liveness === 'alive' || isSettled(entry.status) ? null : entry.status;
 }
@@ -303,16 +306,19 @@ export async function claimSession(
   sweepDrafts(dir, base);
   const statusPath = join(dir, `${base}.json`);
   const socketPath = join(dir, `${base}.sock`);
+  const before = readEntry(statusPath);
   let released = false;
   return {
     socketPath,
-    leftover: leftoverAt(statusPath),
+    leftover: leftoverOf(before),
     publish: (status) => (released ? null : publishTo(statusPath, status)),
     release(what) {
       if (released) return;
       released = true;
       unlinkIfThere(socketPath);
-      if (what === 'forget') unlinkIfThere(statusPath);
+      if (what === 'as-before' && before !== null) {
+        if ('status' in before) publishTo(statusPath, before.status);
+      } else if (what !== 'keep-status') unlinkIfThere(statusPath);
       unlinkIfThere(claimPath);
     },
   };

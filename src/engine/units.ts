@@ -9,7 +9,7 @@ export function formatBytes(bytes: number): string {
     value /= 1000;
     at += 1;
   }
-  const digits = at === 0 || value >= 99.5 ? 0 : 1;
+  const digits = at === 0 || value >= 99.95 ? 0 : 1;
   return `${value.toFixed(digits)} ${units[at]}`;
 }
 

@@ -77,6 +77,19 @@ describe('a claim', () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
+  it('puts back what stood there before it', async () => {
+    const before = sampleStatus({ ...deadOwner(), state: 'unprotected', outcome: 'unprotected' });
+    put(`${uuid}.primary.json`, JSON.stringify(before));
+    const failing = await claim();
+    failing.publish(sampleStatus({ state: 'connecting' }));
+    failing.release('as-before');
+    expect(listSessions(dir).sessions).toMatchObject([{ status: before }]);
+    const first = await claim({ ...subject, uuid: 'first' });
+    first.publish(sampleStatus({ state: 'connecting' }));
+    first.release('as-before');
+    expect(listSessions(dir).sessions).toHaveLength(1);
+  });
+
   it('is refused while this process has it, in the same role only', async () => {
     await claim();
     await expect(claimSession(dir, subject)).rejects.toMatchObject({ code: 'already-protected' });

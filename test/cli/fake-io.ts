@@ -1,0 +1,85 @@
+/** An Io that keeps what was written, and a run directory to put sessions in. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Io, Stream } from '../../src/cli/io.ts';
+import { runCli } from '../../src/cli/run.ts';
+import type { SessionStatus } from '../../src/engine/session-status.ts';
+
+export class FakeStream implements Stream {
+  text = '';
+  isTty = false;
+  columns = 80;
+  failure: string | null = null;
+
+  write(text: string): void {
+    this.text += text;
+  }
+
+  async flush(): Promise<void> {}
+}
+
+export interface FakeIo extends Io {
+  readonly out: FakeStream;
+  readonly err: FakeStream;
+  env: Record<string, string | undefined>;
+  stdinIsTty: boolean;
+  /** What is typed at the next question; null is end of file. */
+  answer: string | null;
+  questions: string[];
+  argv: readonly string[];
+}
+
+export function fakeIo(env: Record<string, string | undefined> = {}): FakeIo {
+  const io: FakeIo = {
+    out: new FakeStream(),
+    err: new FakeStream(),
+    env,
+    stdinIsTty: false,
+    answer: null,
+    questions: [],
+    argv: [],
+    ask: async (question) => {
+      io.questions.push(question);
+      return io.answer;
+    },
+  };
+  return io;
+}
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  readonly io: FakeIo;
+}
+
+/** Runs one command line in this process. */
+export async function runLine(argv: readonly string[], io: FakeIo = fakeIo()): Promise<Ran> {
+  io.argv = argv;
+  const code = await runCli(argv, io);
+  return { code, out: io.out.text, err: io.err.text, io };
+}
+
+/** A run directory for one test. */
+export class TemporaryRun {
+  readonly dir = mkdtempSync(join(tmpdir(), 'tsremus-cli-'));
+
+  put(status: SessionStatus): void {
+    mkdirSync(this.dir, { recursive: true });
+    const name = `${status.uuid}.${status.role}.json`;
+    writeFileSync(join(this.dir, name), JSON.stringify(status));
+  }
+
+  socketPath(status: SessionStatus): string {
+    return join(this.dir, `${status.uuid}.${status.role}.sock`);
+  }
+
+  io(): FakeIo {
+    return fakeIo({ TSREMUS_RUN_DIR: this.dir });
+  }
+
+  remove(): void {
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest';
+import { type ColorChoice, wantsColor } from '../../../src/cli/output/color.ts';
+import { ProgressLine } from '../../../src/cli/output/progress.ts';
+import { quoteWords } from '../../../src/cli/output/shell.ts';
+import { formatTable } from '../../../src/cli/output/table.ts';
+import { formatBytes, formatMs, formatSeconds } from '../../../src/engine/units.ts';
+import { FakeStream } from '../fake-io.ts';
+
+describe('colour', () => {
+  const cases: [ColorChoice, Record<string, string>, boolean, boolean][] = [
+    ['auto', {}, true, true],
+    ['auto', {}, false, false],
+    ['auto', { TERM: 'dumb' }, true, false],
+    ['auto', { NO_COLOR: '1' }, true, false],
+    ['auto', { NO_COLOR: '' }, true, true],
+    ['auto', { NO_COLOR: '1', FORCE_COLOR: '1' }, true, false],
+    ['auto', { FORCE_COLOR: '1' }, false, true],
+    ['auto', { FORCE_COLOR: '0' }, true, false],
+    ['auto', { CLICOLOR_FORCE: '1', TERM: 'dumb' }, false, true],
+    ['always', { NO_COLOR: '1', TERM: 'dumb' }, false, true],
+    ['never', { FORCE_COLOR: '1' }, true, false],
+  ];
+  it.each(cases)('%s, %j, terminal %s: %s', (choice, env, isTty, wanted) => {
+    expect(wantsColor(choice, env, isTty)).toBe(wanted);
+  });
+});
+
+describe('progress', () => {
+  const figures = { bytes: 5e7, bytesPerSecond: 1e7, secondsLeft: null };
+
+  it('is a line per tenth in a log', () => {
+    const stream = new FakeStream();
+    const progress = new ProgressLine(stream, 'web1', () => 0);
+    for (let percent = 0; percent <= 100; percent += 0.5) {
+      progress.update({ ...figures, percent });
+    }
+    progress.clear();
+    const lines = stream.text.trimEnd().split('\n');
+    expect(lines).toHaveLength(11);
+    expect(lines[0]).toBe('web1: seed  0 %, 50.0 MB, 10.0 MB/s');
+    expect(lines[10]).toBe('web1: seed 100 %, 50.0 MB, 10.0 MB/s');
+  });
+
+  it('is one line on a terminal, four times a second at most', () => {
+    const stream = new FakeStream();
+    stream.isTty = true;
+    let nowMs = 0;
+    const progress = new ProgressLine(stream, 'web1', () => nowMs);
+    for (; nowMs < 1_000; nowMs += 10) progress.update({ ...figures, percent: nowMs / 10 });
+    expect(stream.text.split('\r')).toHaveLength(5);
+    expect(stream.text).not.toContain('\n');
+    progress.clear();
+    expect(stream.text).toMatch(/\r {30,}\r$/);
+  });
+
+  it('never wraps, and leaves nothing of a longer line', () => {
+    const stream = new FakeStream();
+    stream.isTty = true;
+    stream.columns = 40;
+    let nowMs = 0;
+    const progress = new ProgressLine(stream, 'web1', () => nowMs);
+    progress.update({ ...figures, percent: 1, secondsLeft: 5_000 });
+    nowMs = 300;
+    progress.update({ ...figures, percent: 2, bytesPerSecond: 1 });
+    const lines = stream.text.split('\r').slice(1);
+    expect(lines.map((line) => line.length)).toEqual([39, 39]);
+    expect(lines[1]).toBe('web1: seed  2 %, 50.0 MB, 1 B/s        ');
+  });
+});
+
+it('aligns tables and leaves no blanks at the end', () => {
+  const columns = [{ title: 'A' }, { title: 'N', align: 'right' }, { title: 'B' }] as const;
+  const rows = [
+    [{ text: 'long' }, { text: '1' }, { text: '' }],
+    [{ text: 'x', paint: (text: string) => `<${text}>` }, { text: '222' }, { text: 'y' }],
+  ];
+  expect(formatTable(columns, rows)).toBe(
+    ['A       N  B', 'long    1', '<x>     222  y', ''].join('\n'),
+  );
+});
+
+it('says figures as people do', () => {
+  expect([0, 999, 1_000, 1_536, 99_949, 999_499, 999_500, 3.2e9].map(formatBytes)).toEqual([
+    '0 B',
+    '999 B',
+    '1.0 KB',
+    '1.5 KB',
+    '99.9 KB',
+    '999 KB',
+    '1.0 MB',
+    '3.2 GB',
+  ]);
+  expect([0, 830.4, 9_999, 12_345, 99_999, 7_200_000].map(formatMs)).toEqual([
+    '0 ms',
+    '830 ms',
+    '9999 ms',
+    '12.3 s',
+    '1 min 40 s',
+    '2 h 0 min',
+  ]);
+  expect([0, 99, 100, 5_999].map(formatSeconds)).toEqual([
+    '0 s',
+    '99 s',
+    '1 min 40 s',
+    '99 min 59 s',
+  ]);
+});
+
+it('quotes for a shell', () => {
+  expect(quoteWords(['tsremus', 'web1', '', "it's", 'a b', '$x'])).toBe(
+    `tsremus web1 '' 'it'\\''s' 'a b' '$x'`,
+  );
+});

@@ -1,0 +1,178 @@
+/**
+ * The program as a process: what a user's shell, cron and pipes see. Bundled as for release, with
+ * a node_modules whose native packages throw when they are loaded: what works here loads no FFI.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build, type Metafile } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+
+const nativePackages = ['ffi-napi', 'ref-napi', 'zstd-codec'];
+const repository = join(import.meta.dirname, '../..');
+let root: string;
+let runDir: string;
+let metafile: Metafile;
+
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'tsremus-process-'));
+  runDir = join(root, 'run');
+  for (const name of nativePackages) {
+    const dir = join(root, 'node_modules', name);
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, 'index.js'), `throw new Error('POISON: ${name} was loaded');`);
+  }
+  const built = await build({
+    absWorkingDir: repository,
+    entryPoints: ['src/main.ts'],
+    outdir: join(root, 'dist'),
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    external: nativePackages,
+    define: { __TSREMUS_VERSION__: '"1.2.3"' },
+    banner: {
+      js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);",
+    },
+    metafile: true,
+  });
+  metafile = built.metafile;
+  writeFileSync(join(root, 'package.json'), '{"type":"module"}');
+  mkdirSync(runDir);
+  const path = join(runDir, 'x.primary.json');
+  writeFileSync(path, JSON.stringify(sampleStatus({ ...deadOwner(), buffered: false })));
+}, 60_000);
+
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const main = () => join(root, 'dist/main.js');
+
+/** Runs a line of sh in which `tsremus` is the program. */
+function sh(line: string, env: Record<string, string> = {}) {
+  const program = `tsremus() { ${process.execPath} ${main()} "$@"; }; ${line}`;
+  const done = spawnSync('bash', ['--norc', '-c', program], {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'] ?? '', TSREMUS_RUN_DIR: runDir, ...env },
+    cwd: '/',
+  });
+  return { code: done.status, out: done.stdout, err: done.stderr };
+}
+
+describe('what is loaded', () => {
+  /** Inputs of all that `output` loads before anything is called. */
+  function staticInputs(output: string, seen = new Set<string>()): string[] {
+    if (seen.has(output)) return [];
+    seen.add(output);
+    const found = metafile.outputs[output];
+    if (found === undefined) return [output];
+    const imported = found.imports.filter((one) => one.kind === 'import-statement');
+    return [
+      ...Object.keys(found.inputs),
+      ...imported.flatMap((one) => staticInputs(one.path, seen)),
+    ];
+  }
+
+  it('at the start is the command line, and of the engine what reads and judges', () => {
+    const entry = Object.entries(metafile.outputs).find(([, one]) => one.entryPoint !== undefined);
+    const inputs = staticInputs(
+      Object.keys(metafile.outputs).find((name) => name.endsWith('dist/main.js')) ?? '',
+    );
+    expect(entry).toBeDefined();
+    const own = inputs.filter((name) => name.startsWith('src/')).map((name) => name.split('/')[1]);
+    expect(new Set(own)).toEqual(new Set(['main.ts', 'cli', 'config', 'engine', 'host']));
+    const engine = inputs.filter((name) => name.startsWith('src/engine/')).sort();
+    expect(engine).toEqual(
+      [
+        'control.ts',
+        'line-reader.ts',
+        'run-directory.ts',
+        'status-death.ts',
+        'status-parser.ts',
+        'status-report.ts',
+        'status-texts.ts',
+        'units.ts',
+      ].map((name) => `src/engine/${name}`),
+    );
+    for (const name of nativePackages) expect(inputs).not.toContain(name);
+  });
+
+  it.each([
+    ['--help', 0],
+    ['--version', 0],
+    ['protect --help', 0],
+    ['status', 2],
+    ['status --json', 2],
+    ['status --check', 2],
+    ['failover --yes web1', 10],
+    ['resync', 69],
+    ['frob', 64],
+  ])('by `tsremus %s` is no FFI', (line, code) => {
+    const ran = sh(`tsremus ${line}`);
+    expect(ran.err).not.toContain('POISON');
+    expect(ran.code).toBe(code);
+  });
+
+  // Were the poison not where the program looks, the cases above would prove nothing.
+  it('would be seen', () => {
+    const look = "require('node:module').createRequire(process.argv[1])('ffi-napi')";
+    expect(sh(`${process.execPath} -e "${look}" ${main()}`).err).toContain('POISON');
+  });
+});
+
+describe('a pipe', () => {
+  it('that closes early is no error', () => {
+    const ran = sh('tsremus status | head -1; echo $PIPESTATUS');
+    expect(ran.err).toBe('');
+    expect(ran.out).toMatch(/^DOMAIN.*\n2\n$/);
+  });
+
+  it('that nobody reads is no error', () => {
+    const ran = sh('tsremus status --json | true; echo $PIPESTATUS; tsremus --help | true');
+    expect(ran).toMatchObject({ err: '', out: '2\n' });
+  });
+
+  it('to a full disk is one', () => {
+    const ran = sh('tsremus status > /dev/full');
+    expect(ran.code).toBe(3);
+    expect(ran.err).toMatch(/^tsremus: cannot write to standard output: /);
+    expect(ran.err.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('with stderr closed changes nothing', () => {
+    expect(sh('tsremus frob 2>&-').code).toBe(64);
+    expect(sh('tsremus status >&-; echo $?').out).toMatch(/^[23]\n$/);
+  });
+});
+
+describe('a bare environment', () => {
+  it('is enough, as under cron', () => {
+    const ran = sh(`env -i ${process.execPath} ${main()} status --check < /dev/null`);
+    expect([0, 3]).toContain(ran.code);
+    expect(ran.err).toBe('');
+    expect(ran.out).toMatch(/^TSREMUS (OK|UNKNOWN) - .*\n$/);
+  });
+
+  it('gets no colours and no control characters', () => {
+    expect(sh('tsremus status').out).not.toMatch(/[^\n -~]/);
+  });
+});
+
+it('prints the version of the package that it was built from', () => {
+  expect(sh('tsremus -V')).toEqual({ code: 0, out: '1.2.3\n', err: '' });
+});
+
+it('is refused politely without permission', () => {
+  if (process.geteuid?.() !== 0) return;
+  const ran = sh(
+    `chmod 755 ${root} && chmod 700 ${runDir} && setpriv --reuid=65534 --clear-groups ` +
+      `${process.execPath} ${main()} status`,
+  );
+  expect(ran.code).toBe(3);
+  expect(ran.err).toBe(
+    `tsremus: cannot read ${runDir}: permission denied\nTry: the same as root\n`,
+  );
+});

@@ -1,0 +1,237 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type {
+  ProtectOptions,
+  ProtectReporter,
+  ProtectResult,
+} from '../../src/engine/protect-options.ts';
+import { OperationError } from '../../src/host/errors.ts';
+import { fakeIo, runLine } from './fake-io.ts';
+
+const engine = vi.hoisted(() => ({
+  runProtect:
+    vi.fn<(options: ProtectOptions, reporter: ProtectReporter) => Promise<ProtectResult>>(),
+}));
+vi.mock('../../src/engine/protect.ts', () => engine);
+
+beforeEach(() => {
+  engine.runProtect.mockReset();
+  engine.runProtect.mockResolvedValue({ outcome: { kind: 'stopped', by: 'command' } });
+});
+
+function given(): ProtectOptions {
+  const options = engine.runProtect.mock.calls[0]?.[0];
+  if (options === undefined) throw new Error('the engine was not called');
+  return options;
+}
+
+describe('options', () => {
+  it('have the defaults of xl remus', async () => {
+    expect((await runLine(['protect', 'web1', 'hostb'])).code).toBe(0);
+    expect(given()).toEqual({
+      domain: 'web1',
+      host: 'hostb',
+      intervalMs: 200,
+      heartbeatTimeoutMs: 1_000,
+      holdMs: 3_000,
+      sshCommand: null,
+      compression: true,
+      wait: true,
+      network: true,
+      disk: true,
+      forceUnsafe: false,
+    });
+  });
+
+  it.each([
+    [['-F', '-n', '-d', '-u', '-e', '-i', '50', '-s', 'ssh -p 2222']],
+    [['-Fndue', '-i50', '-sssh -p 2222']],
+    [
+      [
+        '--force-unsafe',
+        '--no-network',
+        '--no-disk',
+        '--no-compression',
+        '--no-wait',
+        '--interval=50',
+        '--ssh-command=ssh -p 2222',
+      ],
+    ],
+  ])('are read by letter and by name: %j', async (options) => {
+    expect((await runLine(['protect', ...options, 'web1', 'hostb'])).err).toBe('');
+    expect(given()).toMatchObject({
+      intervalMs: 50,
+      sshCommand: 'ssh -p 2222',
+      compression: false,
+      wait: false,
+      network: false,
+      disk: false,
+      forceUnsafe: true,
+    });
+  });
+
+  it('of our own are read too', async () => {
+    await runLine(['protect', '--heartbeat-timeout', '500', '--hold=1500', 'web1', 'hostb']);
+    expect(given()).toMatchObject({ heartbeatTimeoutMs: 500, holdMs: 1_500 });
+  });
+
+  it('may come from the environment', async () => {
+    const env = { TSREMUS_INTERVAL: '40', TSREMUS_SSH_COMMAND: 'ssh -4' };
+    await runLine(['protect', 'web1', 'hostb'], fakeIo(env));
+    expect(given()).toMatchObject({ intervalMs: 40, sshCommand: 'ssh -4' });
+  });
+
+  it('let HOST be a command with an empty -s', async () => {
+    await runLine(['protect', '-s', '', 'web1', 'nc hostb 8002']);
+    expect(given()).toMatchObject({ sshCommand: '', host: 'nc hostb 8002' });
+  });
+});
+
+describe('a refusal', () => {
+  const cases: [string[], number, RegExp, RegExp][] = [
+    [['-n'], 64, /^--no-network \(-n\) lets packets out.*needs --force-unsafe \(-F\)/, /add -F/],
+    [['-d'], 64, /^--no-disk \(-d\) leaves the disks.*needs --force-unsafe \(-F\)/, /add -F/],
+    [['-b'], 64, /^--blackhole \(-b\) keeps no copy.*needs --force-unsafe \(-F\)/, /add -F/],
+    [['-F', '-b'], 69, /^--blackhole \(-b\) is not built yet$/, /leave it out/],
+    [['-N', '/etc/xen/x'], 69, /^--netbuf-script \(-N\) is not built yet$/, /-F -n/],
+    [['-c'], 69, /^--colo \(-c\) is not built yet$/, /leave it out/],
+    [['-c', '-p'], 69, /^--colo \(-c\) is not built yet$/, /leave it out/],
+    [['-p'], 64, /^--userspace-proxy \(-p\) belongs to --colo \(-c\)$/, /leave -p out/],
+    [['-c', '-i', '50'], 64, /^--colo \(-c\) has no interval/, /--help/],
+    [['-c', '-F', '-n'], 64, /^--colo \(-c\) cannot go with --no-network/, /--help/],
+    [['-i', '0'], 64, /^--interval: 0 is not a time$/, /xl remus takes 0 for 200/],
+    [['-i', 'fast'], 64, /^--interval: "fast" is not a whole number/, /--interval 200/],
+    [['-i', '5'], 64, /^--interval: 5 is out of range \(milliseconds, 10 to 60000\)$/, /200/],
+    [['--heartbeat-timeout', '10'], 64, /out of range \(milliseconds, 200 to 60000\)$/, /1000/],
+    [['--hold', '1'], 64, /out of range \(milliseconds, 100 to 600000\)$/, /3000/],
+  ];
+  it.each(cases)('%j', async (options, code, message, hint) => {
+    const ran = await runLine(['protect', ...options, 'web1', 'hostb', '--json']);
+    const { error } = JSON.parse(ran.err);
+    expect(ran.code).toBe(code);
+    expect(error.exit).toBe(code);
+    expect(error.message).toMatch(message);
+    expect(error.hint).toMatch(hint);
+    expect(ran.out).toBe('');
+    expect(engine.runProtect).not.toHaveBeenCalled();
+  });
+
+  it('of a HOST that ssh would take for an option', async () => {
+    const ran = await runLine(['protect', 'web1', '--', '-oProxyCommand=evil']);
+    expect(ran.code).toBe(64);
+    expect(ran.err).toContain('starts with a dash');
+  });
+
+  it('of an empty name', async () => {
+    expect((await runLine(['protect', '', 'hostb'])).err).toContain('DOMAIN is empty');
+    expect((await runLine(['protect', 'web1', ' '])).err).toContain('HOST is empty');
+  });
+
+  it('of the environment exits 78', async () => {
+    const io = fakeIo({ TSREMUS_HOLD: 'long' });
+    const ran = await runLine(['protect', 'web1', 'hostb'], io);
+    expect(ran.code).toBe(78);
+    expect(ran.err).toContain('TSREMUS_HOLD: "long" is not a whole number');
+  });
+});
+
+describe('what a session reports', () => {
+  beforeEach(() => {
+    engine.runProtect.mockImplementation(async (_options, reporter) => {
+      const rate = { bytes: 1e8, bytesPerSecond: 2e7, secondsLeft: 5 };
+      reporter.seedProgress({ ...rate, percent: 51.2 });
+      reporter.event('protected', 'protected since epoch 1', { epoch: 1, seed_ms: 900 });
+      return { outcome: { kind: 'stopped', by: 'sigint' } };
+    });
+  });
+
+  it('goes to stderr, the result to stdout', async () => {
+    const ran = await runLine(['protect', 'web1', 'hostb']);
+    expect(ran.code).toBe(130);
+    expect(ran.err).toBe(
+      'web1: seed 51 %, 100 MB, 20.0 MB/s, 5 s left\nweb1: protected since epoch 1\n',
+    );
+    expect(ran.out).toBe(
+      'protection of web1 ended in order: it runs on here, the copy on hostb is gone\n',
+    );
+  });
+
+  it('is nothing with --quiet', async () => {
+    expect(await runLine(['protect', '-q', 'web1', 'hostb'])).toMatchObject({ out: '', err: '' });
+  });
+
+  it('is JSON lines with --json', async () => {
+    const ran = await runLine(['protect', '--json', 'web1', 'hostb']);
+    expect(ran.err).toBe('');
+    const lines = ran.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.map((line) => line.message_type)).toEqual([
+      'seed-progress',
+      'protected',
+      'result',
+    ]);
+    for (const line of lines) {
+      expect(line).toMatchObject({ schema: 1, domain: 'web1' });
+      expect(new Date(line.time).toISOString()).toBe(line.time);
+    }
+    expect(lines[0]).toMatchObject({ percent: 51.2, bytes_per_second: 2e7, seconds_left: 5 });
+    expect(lines[1]).toMatchObject({ text: 'protected since epoch 1', epoch: 1, seed_ms: 900 });
+    expect(lines[2]).toMatchObject({ outcome: 'stopped', by: 'sigint', exit: 130 });
+  });
+});
+
+describe('how a session ended', () => {
+  const reason = 'hostb is silent';
+  const cases: [ProtectResult['outcome'], number, RegExp, RegExp][] = [
+    [{ kind: 'unprotected', reason }, 16, /web1 runs on here without a copy: hostb/, /-F web1/],
+    [{ kind: 'never-protected', reason }, 10, /web1 was never protected.*as before/, /-F web1/],
+    [{ kind: 'taken-over' }, 17, /hostb took over: web1 runs there/, /tsremus status web1/],
+    [{ kind: 'guest-ended', reason }, 19, /web1 ended by itself: hostb/, /xl list web1/],
+    [{ kind: 'held', reason }, 18, /web1 is held, nothing leaves it/, /stop --force-unsafe web1/],
+  ];
+  it.each(cases)('%j', async (outcome, code, message, hint) => {
+    engine.runProtect.mockResolvedValue({ outcome });
+    const ran = await runLine(['protect', '-F', 'web1', 'hostb']);
+    expect(ran.code).toBe(code);
+    expect(ran.out).toBe('');
+    expect(ran.err).toMatch(message);
+    expect(ran.err).toMatch(/^Try: tsremus|^Try: xl/m);
+    expect(ran.err).toMatch(hint);
+    const json = await runLine(['protect', '--json', 'web1', 'hostb']);
+    expect(json.code).toBe(code);
+    expect(JSON.parse(json.err).error).toMatchObject({ code: outcome.kind, exit: code });
+    expect(JSON.parse(json.out)).toMatchObject({ message_type: 'result', exit: code });
+  });
+
+  it('gives the word to the engine on what comes next', async () => {
+    engine.runProtect.mockResolvedValue({ outcome: { kind: 'taken-over' }, next: ['xl top'] });
+    expect((await runLine(['protect', 'web1', 'hostb'])).err).toMatch(/Try: xl top\n$/);
+  });
+
+  it('repeats the command line so that it can be pasted', async () => {
+    engine.runProtect.mockResolvedValue({ outcome: { kind: 'unprotected', reason } });
+    const ran = await runLine(['protect', '-s', 'ssh -p 22', "it's", 'hostb']);
+    expect(ran.err).toContain(`Try: tsremus protect -s 'ssh -p 22' 'it'\\''s' hostb\n`);
+  });
+
+  it('passes an error on as it is', async () => {
+    const detail = { op: 'open', hint: 'xl list' };
+    const error = new OperationError('no-such-domain', 'there is no domain web1', detail);
+    engine.runProtect.mockRejectedValue(error);
+    const ran = await runLine(['protect', 'web1', 'hostb']);
+    expect(ran).toMatchObject({
+      code: 12,
+      out: '',
+      err: 'tsremus: there is no domain web1\nTry: xl list\n',
+    });
+  });
+
+  it('calls a bug a bug', async () => {
+    engine.runProtect.mockRejectedValue(new TypeError('x is undefined'));
+    const ran = await runLine(['protect', 'web1', 'hostb'], fakeIo({ TSREMUS_DEBUG: '1' }));
+    expect(ran.code).toBe(10);
+    expect(ran.err).toContain('x is undefined (this is a bug of tsremus)');
+    expect(ran.err).toContain('protect.test.ts');
+  });
+});

@@ -1,0 +1,187 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+import { fakeIo, runLine, TemporaryRun } from './fake-io.ts';
+
+let run: TemporaryRun;
+
+beforeEach(() => {
+  run = new TemporaryRun();
+});
+
+afterEach(() => run.remove());
+
+const status = (...argv: string[]) => runLine(['status', ...argv], run.io());
+
+describe('the table', () => {
+  it('has one line per session, and nothing else while all is well', async () => {
+    run.put(sampleStatus());
+    run.put(sampleStatus({ domain: 'db-main', uuid: 'u2', role: 'backup', state: 'standby' }));
+    const ran = await status();
+    expect(ran).toMatchObject({ code: 0, err: '' });
+    expect(ran.out).toBe(
+      [
+        'DOMAIN   ROLE     STATE      EPOCH   ACKED  PAUSE    SIZE  PEER',
+        'db-main  backup   standby       42  120 ms  12 ms  1.4 MB  hostb',
+        'web1     primary  protected     42  120 ms  12 ms  1.4 MB  hostb',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('shows how far the seed is', async () => {
+    const seeding = {
+      state: 'seeding',
+      epoch: null,
+      ack_age_ms: null,
+      seed_percent: 41.7,
+    } as const;
+    run.put(sampleStatus({ ...seeding, epochs: [] }));
+    const ran = await status();
+    expect(ran.code).toBe(1);
+    expect(ran.out).toMatch(/web1 {4}primary {2}seeding 41 % {6}- {6}- {6}- {5}- {2}hostb/);
+  });
+
+  it('says below what happened and what to type, the worst last', async () => {
+    run.put(sampleStatus({ domain: 'a', uuid: 'a', ...deadOwner() }));
+    run.put(sampleStatus({ domain: 'b', uuid: 'b' }));
+    const ran = await status();
+    expect(ran.code).toBe(2);
+    const lines = ran.out.split('\n');
+    expect(lines[1]).toMatch(/^b .*protected/);
+    expect(lines[2]).toMatch(/^a .*held/);
+    expect(lines[4]).toMatch(/^a: its process \d+ died: what the guest sends is held since/);
+    expect(lines[5]).toBe('  Try: tsremus stop a  # asks hostb, and clears what is left here');
+  });
+
+  it('colours words where that is wanted', async () => {
+    run.put(sampleStatus());
+    expect((await status('--color=always')).out).toContain('\u001b[32mprotected\u001b[39m');
+    expect((await status()).out).not.toContain('\u001b');
+    const io = run.io();
+    io.out.isTty = true;
+    expect((await runLine(['status'], io)).out).toContain('\u001b[32m');
+  });
+
+  it('does not let a name write to the terminal', async () => {
+    run.put(sampleStatus({ domain: 'web\u001b[2J' }));
+    const ran = await status();
+    expect(ran.out).not.toContain('\u001b');
+    expect(ran.out).toContain('web\\x1b[2J');
+  });
+});
+
+describe('exit codes', () => {
+  it.each([
+    ['protected', 0],
+    ['standby', 0],
+    ['connecting', 1],
+    ['seeding', 1],
+    ['late', 1],
+    ['ending', 1],
+    ['activating', 1],
+    ['unprotected', 2],
+    ['held', 2],
+    ['active', 2],
+  ] as const)('%s is %i', async (state, code) => {
+    run.put(sampleStatus({ state }));
+    expect((await status()).code).toBe(code);
+    expect((await status('web1')).code).toBe(code);
+  });
+
+  it('0 when every session was stopped in order', async () => {
+    mkdirSync(run.dir, { recursive: true });
+    expect(await status()).toMatchObject({ code: 0, out: 'no sessions\n', err: '' });
+  });
+
+  it('3 for a domain that is not there', async () => {
+    run.put(sampleStatus());
+    expect(await status('db1')).toMatchObject({
+      code: 3,
+      out: 'there is no session of db1 on this host\n',
+    });
+  });
+
+  it('3 when no session ever ran', async () => {
+    const ran = await runLine(['status'], fakeIo({ TSREMUS_RUN_DIR: join(run.dir, 'none') }));
+    expect(ran).toMatchObject({ code: 3, out: '' });
+    expect(ran.err).toMatch(/no session has run here since this host was booted/);
+    expect(ran.err).toMatch(/Try: tsremus protect DOMAIN HOST/);
+  });
+
+  it('3 for a file that cannot be read, unless something is worse', async () => {
+    run.put(sampleStatus());
+    writeFileSync(join(run.dir, 'x.primary.json'), '{');
+    const ran = await status();
+    expect(ran.code).toBe(3);
+    expect(ran.out).toContain(`unknown: ${run.dir}/x.primary.json: it is not JSON`);
+    run.put(sampleStatus({ domain: 'b', uuid: 'b', state: 'held' }));
+    expect((await status()).code).toBe(2);
+  });
+});
+
+describe('--json', () => {
+  it('has every key of the session and the judgement', async () => {
+    const dead = sampleStatus({ ...deadOwner(), buffered: false });
+    run.put(dead);
+    const ran = await status('--json');
+    const document = JSON.parse(ran.out);
+    expect(ran.code).toBe(2);
+    expect(document).toMatchObject({ schema: 1, level: 'critical', exit: 2, unreadable: [] });
+    const [session] = document.sessions;
+    for (const key of Object.keys(dead)) expect(session, key).toHaveProperty(key);
+    expect(session).toMatchObject({
+      state: 'unprotected',
+      recorded_state: 'protected',
+      level: 'critical',
+      process: 'dead',
+    });
+    expect(session.next).toHaveLength(2);
+  });
+
+  it('tells of a failure on stderr', async () => {
+    const io = fakeIo({ TSREMUS_RUN_DIR: join(run.dir, 'none') });
+    const ran = await runLine(['status', '--json'], io);
+    expect(ran).toMatchObject({ code: 3, out: '' });
+    expect(JSON.parse(ran.err).error).toMatchObject({ code: 'storage', exit: 3 });
+  });
+});
+
+describe('--check', () => {
+  it('is one line with performance data', async () => {
+    run.put(sampleStatus());
+    const ran = await status('--check');
+    expect(ran).toMatchObject({ code: 0, err: '' });
+    expect(ran.out).toBe(
+      'TSREMUS OK - web1 protected, epoch 42, acknowledged 120 ms ago' +
+        " | 'web1_ack_age'=120ms;1000;;0 'web1_epoch'=42c" +
+        " 'web1_pause'=11ms;;;0 'web1_size'=1300000B;;;0\n",
+    );
+  });
+
+  it('puts the worst first and keeps names and reasons from the data', async () => {
+    run.put(sampleStatus({ domain: 'ok', uuid: 'ok', epochs: [] }));
+    const reason = 'cut | at 10:00';
+    run.put(sampleStatus({ domain: "it's=x", uuid: 'x', state: 'held', reason, epochs: [] }));
+    const { out, code } = await status('--check');
+    expect(code).toBe(2);
+    expect(out).toMatch(/^TSREMUS CRITICAL - it's=x held, cut \/ at 10:00; ok protected.* \| 'ok_/);
+    expect(out).toContain("'it''s_x_epoch'=42c");
+    expect(out.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('is a line on stdout even when it fails', async () => {
+    const io = fakeIo({ TSREMUS_RUN_DIR: join(run.dir, 'none') });
+    const ran = await runLine(['status', '--check'], io);
+    expect(ran).toMatchObject({ code: 3, err: '' });
+    expect(ran.out).toMatch(/^TSREMUS UNKNOWN - no session has run here since.*\n$/);
+    expect((await status('--check', 'db1')).out).toBe(
+      'TSREMUS UNKNOWN - there is no session of db1 on this host\n',
+    );
+  });
+
+  it('is not JSON', async () => {
+    expect((await status('--check', '--json')).code).toBe(3);
+  });
+});

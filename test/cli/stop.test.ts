@@ -1,0 +1,165 @@
+import { readdirSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type ControlHandler, type ControlServer, serveControl } from '../../src/engine/control.ts';
+import type { StopResult } from '../../src/engine/protect-options.ts';
+import type { SessionStatus } from '../../src/engine/session-status.ts';
+import { OperationError } from '../../src/host/errors.ts';
+import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+import { runLine, TemporaryRun } from './fake-io.ts';
+
+type StopLeftover = (status: SessionStatus, how: { force: boolean }) => Promise<StopResult>;
+const engine = vi.hoisted(() => ({ stopLeftover: vi.fn<StopLeftover>() }));
+vi.mock('../../src/engine/leftover.ts', () => engine);
+
+let run: TemporaryRun;
+let server: ControlServer | null = null;
+
+beforeEach(() => {
+  run = new TemporaryRun();
+  engine.stopLeftover.mockReset();
+});
+
+afterEach(() => {
+  server?.close();
+  server = null;
+  run.remove();
+});
+
+const stop = (...argv: string[]) => runLine(['stop', ...argv], run.io());
+
+/** A session that lives in this process and answers with `handler`. */
+async function live(handler: ControlHandler, changes: Partial<SessionStatus> = {}) {
+  const status = sampleStatus(changes);
+  run.put(status);
+  server = await serveControl(run.socketPath(status), handler);
+}
+
+const stopped: StopResult = { outcome: { kind: 'stopped', by: 'command' } };
+
+describe('a session that lives', () => {
+  it('is asked to end, and what it does is told', async () => {
+    const asked = vi.fn();
+    await live(async (request, progress) => {
+      asked(request);
+      progress('waiting for the promise');
+      return stopped;
+    });
+    expect(await stop('web1')).toMatchObject({
+      code: 0,
+      out: 'protection of web1 ended in order: it runs on here, the copy on hostb is gone\n',
+      err: 'web1: waiting for the promise\n',
+    });
+    expect(asked).toHaveBeenCalledWith({ verb: 'stop', force: false });
+    expect((await stop('--force-unsafe', 'web1')).code).toBe(0);
+    expect(asked).toHaveBeenLastCalledWith({ verb: 'stop', force: true });
+  });
+
+  it('may stay held: 18, and what only the administrator can do', async () => {
+    await live(async () => ({ outcome: { kind: 'held', reason: 'hostb does not answer' } }));
+    const ran = await stop('web1');
+    expect(ran.code).toBe(18);
+    expect(ran.out).toBe('');
+    expect(ran.err).toBe(
+      'tsremus: web1 stays held, nothing leaves it: hostb does not answer\n' +
+        'Try: tsremus stop --force-unsafe web1  # only if the copy on hostb is surely dead\n',
+    );
+  });
+
+  it('may have been taken over: 17', async () => {
+    await live(async () => ({ outcome: { kind: 'taken-over' } }));
+    const ran = await stop('--json', 'web1');
+    expect(ran.code).toBe(17);
+    expect(JSON.parse(ran.out)).toMatchObject({ schema: 1, outcome: 'taken-over', exit: 17 });
+    expect(JSON.parse(ran.err).error).toMatchObject({ code: 'taken-over', exit: 17 });
+  });
+
+  it('may refuse', async () => {
+    await live(async () => {
+      throw new OperationError('split-brain-risk', 'the copy may run', { op: 'stop' });
+    });
+    expect((await stop('web1')).code).toBe(14);
+  });
+
+  it('that does not answer is not taken for dead', async () => {
+    run.put(sampleStatus());
+    const ran = await stop('web1');
+    expect(ran.code).toBe(10);
+    expect(ran.err).toContain('the session does not answer');
+    expect(engine.stopLeftover).not.toHaveBeenCalled();
+  });
+});
+
+describe('what a dead session left', () => {
+  it('is cleared by the engine', async () => {
+    const status = sampleStatus(deadOwner());
+    run.put(status);
+    engine.stopLeftover.mockResolvedValue({ ...stopped, text: 'web1 runs on here' });
+    expect(await stop('web1')).toMatchObject({ code: 0, out: 'web1 runs on here\n', err: '' });
+    expect(engine.stopLeftover).toHaveBeenCalledWith(status, { force: false });
+  });
+
+  it('is cleared on the backup too', async () => {
+    run.put(sampleStatus({ ...deadOwner(), role: 'backup', state: 'standby' }));
+    engine.stopLeftover.mockResolvedValue({ outcome: { kind: 'promised' } });
+    const ran = await stop('--force-unsafe', 'web1');
+    expect(ran).toMatchObject({
+      code: 0,
+      out: 'what was left here of the copy of web1 is removed\n',
+    });
+    expect(engine.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: true });
+  });
+
+  it('is cleared when it was held', async () => {
+    run.put(sampleStatus({ ...deadOwner(), state: 'held', outcome: 'held' }));
+    engine.stopLeftover.mockResolvedValue(stopped);
+    expect((await stop('web1')).code).toBe(0);
+    expect(engine.stopLeftover).toHaveBeenCalledOnce();
+  });
+});
+
+describe('a session that is over', () => {
+  it.each(['unprotected', 'taken-over', 'guest-ended'])(
+    '%s is shown no longer',
+    async (outcome) => {
+      run.put(sampleStatus({ ...deadOwner(), state: 'ended', outcome }));
+      expect(await stop('web1')).toMatchObject({
+        code: 0,
+        out: 'web1: seen; how its session ended is shown no longer\n',
+      });
+      expect(readdirSync(run.dir)).toEqual([]);
+      expect((await stop('web1')).code).toBe(12);
+    },
+  );
+
+  it('is asked to forget while its process watches the guest', async () => {
+    const asked = vi.fn(async () => ({}));
+    await live(asked, { role: 'backup', state: 'active', outcome: 'activated' });
+    expect((await stop('web1')).code).toBe(0);
+    expect(asked).toHaveBeenCalledWith({ verb: 'forget' }, expect.anything());
+    expect(readdirSync(run.dir)).toEqual([]);
+  });
+});
+
+describe('a refusal', () => {
+  it('without a session: 12', async () => {
+    expect(await stop('web1')).toMatchObject({
+      code: 12,
+      out: '',
+      err: 'tsremus: there is no session of web1 on this host\nTry: tsremus status\n',
+    });
+  });
+
+  it('without a run directory: 12', async () => {
+    run.remove();
+    expect((await stop('web1')).code).toBe(12);
+  });
+
+  it('on the host that holds the copy', async () => {
+    run.put(sampleStatus({ role: 'backup', state: 'standby', peer: 'hosta' }));
+    const ran = await stop('web1');
+    expect(ran.code).toBe(10);
+    expect(ran.err).toContain('this host holds the copy of web1');
+    expect(ran.err).toContain('Try: tsremus stop web1  # on hosta\n');
+    expect(ran.err).toContain('Try: tsremus failover web1  # here');
+  });
+});
