@@ -64,7 +64,7 @@ const rules: readonly Rule[] = [
     hint: (host) => `check that it is up: ping ${host}`,
   },
   {
-    pattern: /Connection (reset|closed)|Broken pipe/i,
+    pattern: /Connection (to \S+ )?(reset|closed)|Broken pipe/i,
     why: 'it closed the connection',
     hint: tryBySsh,
   },
@@ -129,6 +129,10 @@ function detail(command: TransportCommand, hint: string, stderr: string): Operat
 
 /** 127 is a shell's: the remote one's about tsremus, or the local one's about the -s command. */
 function commandMissing(command: TransportCommand, stderr: string): OperationError {
+  // For a file that is there but may not be executed bash says 126, dash 127.
+  if (/\btsremus: Permission denied/i.test(lastLine(stderr))) {
+    return withoutTsremus(command, 'cannot be executed there', stderr);
+  }
   if (command.isSsh || stderr === '' || /\btsremus\b/.test(lastLine(stderr))) {
     return withoutTsremus(
       command,

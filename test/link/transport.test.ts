@@ -1,0 +1,282 @@
+// Goal: what carries the link is started as xl would start it, its failures become one clear
+// sentence, and no process is ever left. Method: real processes; ssh is test/fixtures/bin/ssh.
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { systemClock as clock, systemTimers as timers } from '../../src/host/clock.ts';
+import { askFresh, type ConnectOptions, connectBackup } from '../../src/link/connect.ts';
+import { openTransport, type Transport } from '../../src/link/transport.ts';
+import { transportCommand } from '../../src/link/transport-command.ts';
+import { bundleFixture } from '../fixtures/bundle.ts';
+import { Heard, operationError, sampleHello } from './support.ts';
+
+const bin = join(import.meta.dirname, '../fixtures/bin');
+const remoteDir = mkdtempSync(join(tmpdir(), 'tsremus-remote-'));
+let receiver = '';
+
+beforeAll(async () => {
+  receiver = await bundleFixture('receiver');
+});
+
+/** Our environment with the fake ssh first, behaving as `mode`. */
+function withSsh(mode: string, extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  return { ...process.env, PATH: `${bin}:${process.env['PATH']}`, FAKE_SSH: mode, ...extra };
+}
+
+/** A remote PATH in which `tsremus` is the receiver with this behaviour. */
+function withReceiver(mode: string): NodeJS.ProcessEnv {
+  const dir = mkdtempSync(join(remoteDir, `${mode}-`));
+  const script = `#!/bin/sh\n[ "$*" = receive ] || exit 64\nexec ${process.execPath} ${receiver} ${mode}\n`;
+  writeFileSync(join(dir, 'tsremus'), script, { mode: 0o755 });
+  return withSsh('run', { FAKE_SSH_PATH: `${dir}:/usr/bin:/bin` });
+}
+
+function options(env: NodeJS.ProcessEnv, more: Partial<ConnectOptions> = {}): ConnectOptions {
+  return { clock, timers, env, timeoutMs: 20_000, ...more };
+}
+
+const ssh = transportCommand('host-b', undefined);
+
+/** True while a process of the transport's group runs; one that awaits its reaper does not. */
+function groupAlive(transport: Transport): boolean {
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    let stat = '';
+    try {
+      stat = readFileSync(`/proc/${name}/stat`, 'latin1');
+    } catch {
+      continue;
+    }
+    const [state, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (Number(group) === transport.pid && state !== 'Z') return true;
+  }
+  return false;
+}
+
+async function untilGone(transport: Transport): Promise<void> {
+  while (groupAlive(transport)) await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe('an ssh that fails', () => {
+  it.each([
+    ['unknown-host', 'peer-unreachable', 'the host name is not known', 'getent hosts host-b'],
+    ['refused', 'peer-unreachable', 'connection refused', 'ssh host-b true'],
+    ['timeout', 'peer-unreachable', 'it does not answer', 'ping host-b'],
+    ['banner', 'peer-unreachable', 'it does not answer', 'ping host-b'],
+    ['no-route', 'peer-unreachable', 'there is no route to it', 'ping host-b'],
+    ['host-key', 'peer-unreachable', 'its host key is not known here', 'ssh host-b true'],
+    ['no-key', 'peer-unreachable', 'it does not accept our key', 'ssh-copy-id host-b'],
+    ['closed', 'peer-unreachable', 'it closed the connection', 'ssh host-b true'],
+    ['silent', 'peer-unreachable', 'the other side ended the link (exit code 255)', 'ssh host-b'],
+  ])('%s', async (mode, code, why, hint) => {
+    const error = await operationError(() =>
+      connectBackup(ssh, sampleHello, options(withSsh(mode))),
+    );
+    expect(error.code).toBe(code);
+    expect(error.message).toBe(`cannot reach the backup host-b: ${why}`);
+    expect(error.hint).toContain(hint);
+  });
+
+  it('is not installed', async () => {
+    const error = await operationError(() =>
+      connectBackup(ssh, sampleHello, options({ PATH: '/nowhere' })),
+    );
+    expect(error.code).toBe('command-not-found');
+    expect(error.message).toBe('cannot start ssh: command not found');
+    expect(error.hint).toBe('install it: apt install openssh-client');
+  });
+});
+
+describe('a backup', () => {
+  it('without tsremus', async () => {
+    const env = withSsh('run', { FAKE_SSH_PATH: '/usr/bin:/bin' });
+    const error = await operationError(() => connectBackup(ssh, sampleHello, options(env)));
+    expect(error.code).toBe('peer-without-tsremus');
+    expect(error.message).toContain('tsremus is not installed there');
+    expect(error.hint).toBe('check: ssh host-b tsremus --version');
+  });
+
+  it('with a tsremus that cannot be executed', async () => {
+    const dir = mkdtempSync(join(remoteDir, 'denied-'));
+    writeFileSync(join(dir, 'tsremus'), '', { mode: 0o644 });
+    const env = withSsh('run', { FAKE_SSH_PATH: dir });
+    const error = await operationError(() => connectBackup(ssh, sampleHello, options(env)));
+    expect(error.code).toBe('peer-without-tsremus');
+    expect(error.message).toContain('tsremus cannot be executed there');
+  });
+
+  it('that refuses', async () => {
+    const env = withReceiver('refuse');
+    const error = await operationError(() => connectBackup(ssh, sampleHello, options(env)));
+    expect(error.code).toBe('disk-full');
+    expect(error.message).toBe('host-b says: no space left');
+  });
+
+  it('whose shell greets first', async () => {
+    const env = withReceiver('garbage');
+    const error = await operationError(() => connectBackup(ssh, sampleHello, options(env)));
+    expect(error.code).toBe('protocol');
+    expect(error.message).toContain('found "Welcome to host-b"');
+  });
+
+  it('that says nothing', async () => {
+    const env = withReceiver('mute');
+    const more = { timeoutMs: 300 };
+    const error = await operationError(() => connectBackup(ssh, sampleHello, options(env, more)));
+    expect(error.code).toBe('peer-unreachable');
+    expect(error.message).toBe('cannot reach the backup host-b: no answer within 300 ms');
+  });
+
+  it('whose receive process dies', async () => {
+    const { link, transport } = await connectBackup(
+      ssh,
+      sampleHello,
+      options(withReceiver('crash')),
+    );
+    const heard = new Heard(link);
+    await heard.untilClosed();
+    expect(heard.closes[0]?.kind).toBe('eof');
+    const error = await transport.explain(heard.closes[0]?.reason ?? '');
+    expect(error.message).toBe('cannot reach the backup host-b: receiver: out of luck');
+    expect((await transport.exited).code).toBe(3);
+  });
+});
+
+describe('a session over a transport', () => {
+  it('moves epochs, heartbeats and an orderly end', async () => {
+    const connection = await connectBackup(ssh, sampleHello, options(withReceiver('good')));
+    const { link, reply, transport } = connection;
+    expect(reply.host).toBe('host-b');
+    const heard = new Heard(link);
+    await link.sendConfig('{}');
+    for (let epoch = 0; epoch < 3; epoch++) {
+      const sent = link.sendData(epoch, Buffer.alloc(8 * 1024 * 1024, epoch + 1));
+      link.send({ kind: 'heartbeat', seq: epoch });
+      await sent;
+      await link.endEpoch(epoch, 2048);
+    }
+    await heard.until(({ kinds }) => kinds.filter((kind) => kind === 'ack').length === 3);
+    expect(heard.kinds.filter((kind) => kind === 'echo').length).toBe(3);
+    expect(heard.messages.at(-1)).toEqual({ kind: 'ack', epoch: 2 });
+    await connection.close('stopped');
+    expect((await transport.exited).code).toBe(0);
+    expect(groupAlive(transport)).toBe(false);
+  });
+
+  it('asks for the promise by a connection of its own', async () => {
+    const hello = { ...sampleHello, purpose: 'promise' as const };
+    const answer = await askFresh(ssh, hello, 7, options(withReceiver('good')));
+    expect(answer).toEqual({ kind: 'promised' });
+  });
+
+  it('takes the failure to ask for a failure, never for an answer', async () => {
+    const hello = { ...sampleHello, purpose: 'promise' as const };
+    const error = await operationError(() =>
+      askFresh(ssh, hello, 7, options(withReceiver('crash'))),
+    );
+    expect(error.code).toBe('peer-unreachable');
+  });
+});
+
+describe('the command', () => {
+  it('is ssh with our options and without a shell', async () => {
+    const record = join(mkdtempSync(join(remoteDir, 'args-')), 'args');
+    const env = withSsh('refused', { FAKE_SSH_ARGS: record });
+    await operationError(() => connectBackup(ssh, sampleHello, options(env)));
+    const args = readFileSync(record, 'utf8').trim().split('\n');
+    expect(args.slice(0, 4)).toEqual(['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10']);
+    expect(args.slice(-4)).toEqual(['--', 'host-b', 'tsremus', 'receive']);
+  });
+
+  it('is, with -s CMD, what xl makes of it', () => {
+    expect(transportCommand('host-b', 'ssh -p 2222')).toEqual({
+      file: '/bin/sh',
+      args: ['-c', 'exec ssh -p 2222 host-b tsremus receive'],
+      host: 'host-b',
+      isSsh: false,
+    });
+  });
+
+  it("is, with -s '', the host itself as a shell command", async () => {
+    const command = transportCommand(`${process.execPath} ${receiver} good | cat`, '');
+    const connection = await connectBackup(command, sampleHello, options(process.env));
+    await connection.close('done');
+    await connection.transport.exited;
+    await untilGone(connection.transport);
+  });
+
+  it.each(['', '  ', '-oProxyCommand=id'])('refuses the host %j', async (host) => {
+    const error = await operationError(() => transportCommand(host, undefined));
+    expect(error.message).toContain('is no host');
+  });
+
+  it('of -s that does not exist is named', async () => {
+    const command = transportCommand('host-b', '/no/such/ssh');
+    const error = await operationError(() =>
+      connectBackup(command, sampleHello, options(process.env)),
+    );
+    expect(error.code).toBe('peer-unreachable');
+    expect(error.message).toContain('command not found');
+    expect(error.hint).toBe('check this command: exec /no/such/ssh host-b tsremus receive');
+  });
+
+  it('of -s on a host without tsremus', async () => {
+    const command = transportCommand('host-b', 'sh -c "tsremus receive"');
+    const env = { PATH: '/usr/bin:/bin' };
+    const error = await operationError(() => connectBackup(command, sampleHello, options(env)));
+    expect(error.code).toBe('peer-without-tsremus');
+  });
+});
+
+describe('nothing is left', () => {
+  it('when the connecting is aborted', async () => {
+    const controller = new AbortController();
+    const env = withSsh('hang');
+    const failed = operationError(() =>
+      connectBackup(ssh, sampleHello, options(env, { signal: controller.signal })),
+    );
+    controller.abort();
+    expect((await failed).code).toBe('aborted');
+  });
+
+  it('of a shell command with children', async () => {
+    const marker = join(mkdtempSync(join(remoteDir, 'marker-')), 'late');
+    const command = transportCommand(`(sleep 600; touch ${marker}) | sleep 600`, '');
+    const transport = openTransport(command, { timers });
+    transport.input.resume();
+    expect(groupAlive(transport)).toBe(true);
+    const exit = await transport.close(0);
+    expect(exit.signal).toBe('SIGTERM');
+    await untilGone(transport);
+    expect(existsSync(marker)).toBe(false);
+  });
+
+  it('of a command that ignores SIGTERM', async () => {
+    const command = transportCommand(`exec ${process.execPath} ${receiver} stubborn`, '');
+    const transport = openTransport(command, { timers });
+    const exit = await transport.close(200);
+    expect(exit.signal).toMatch(/SIGTERM|SIGKILL/);
+    await untilGone(transport);
+  });
+
+  it('in the background of a command that has ended', async () => {
+    const transport = openTransport(transportCommand('sleep 600 & exit 4', ''), { timers });
+    expect((await transport.exited).code).toBe(4);
+    await untilGone(transport);
+  });
+});
+
+it('stderr is passed on by lines and its last 4 KiB are kept', async () => {
+  const lines: string[] = [];
+  const script =
+    'i=0; while [ $i -lt 400 ]; do echo "line number $i" >&2; i=$((i+1)); done; exit 5';
+  const transport = openTransport(transportCommand(script, ''), {
+    timers,
+    onStderrLine: (line) => lines.push(line),
+  });
+  const exit = await transport.exited;
+  expect(lines.length).toBe(400);
+  expect(lines[399]).toBe('line number 399');
+  expect(exit.stderr.length).toBeLessThanOrEqual(4096);
+  expect(exit.stderr).toContain('line number 399');
+});
