@@ -186,6 +186,7 @@ bool sx_fault(const char *host, const char *point, const char *domain,
               int64_t epoch, struct sx_fault *out);
 bool sx_fault_peek(const char *host, const char *point, const char *domain,
                    int64_t epoch, struct sx_fault *out);
+bool sx_fault_valid(const char *line);
 int sx_fault_clear(const char *host);
 void sx_sleep_ms(long ms);
 

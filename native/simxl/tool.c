@@ -29,6 +29,7 @@ static const char usage_text[] =
     "  list [--json] | info NAME | config NAME | verify NAME\n"
     "  rate NAME PAGES/S | poweroff|reboot|crash|suspend|resume NAME\n"
     "  pause|unpause|destroy NAME | destroy-all | crash-host\n"
+    "  freeze-host | thaw-host\n"
     "  fault RULE ... | fault --clear\n";
 
 static int usage(void)
@@ -131,12 +132,12 @@ static int on_domain(const char *host, const char *what, int argc,
     return rc;
 }
 
-/* All at once is what a host does that loses its power: the domains first
- * stop, then vanish, so that none speaks after another has gone. */
-static int destroy_all(const char *host)
+/* A host that stands still and goes on: its guests do, too. The processes of
+ * the toolstack are the test's to stop. */
+static int signal_all(const char *host, int signal)
 {
     uint32_t ids[1024];
-    int n = sx_host_list(host, ids, 1024), rc = 0;
+    int n = sx_host_list(host, ids, 1024);
 
     for (int i = 0; i < n; i++) {
         struct sx_domain d;
@@ -144,9 +145,20 @@ static int destroy_all(const char *host)
         if (sx_domain_map(host, ids[i], SX_MAP_STATE, &d))
             continue;
         if (sx_runner_alive(d.st))
-            kill(atomic_load(&d.st->runner_pid), SIGKILL);
+            kill(atomic_load(&d.st->runner_pid), signal);
         sx_domain_unmap(&d);
     }
+    return n < 0;
+}
+
+/* All at once is what a host does that loses its power: the domains first
+ * stop, then vanish, so that none speaks after another has gone. */
+static int destroy_all(const char *host)
+{
+    uint32_t ids[1024];
+    int n = sx_host_list(host, ids, 1024), rc = 0;
+
+    signal_all(host, SIGKILL);
     for (int i = 0; i < n; i++)
         if (sx_domain_destroy(host, ids[i]))
             rc = 1;
@@ -160,6 +172,11 @@ static int add_faults(const char *host, int argc, char **argv)
 
     if (argc == 1 && !strcmp(argv[0], "--clear"))
         return sx_fault_clear(host) != 0;
+    for (int i = 0; i < argc; i++)
+        if (!sx_fault_valid(argv[i])) {
+            fprintf(stderr, "simxl: not a fault rule: %s\n", argv[i]);
+            return 2;
+        }
     snprintf(path, sizeof(path), "%s/faults", host);
     f = fopen(path, "a");
     if (!f)
@@ -216,6 +233,10 @@ int main(int argc, char **argv)
         return tool_list(host, argc > 1 && !strcmp(argv[1], "--json"));
     if (!strcmp(what, "destroy-all") || !strcmp(what, "crash-host"))
         return destroy_all(host);
+    if (!strcmp(what, "freeze-host"))
+        return signal_all(host, SIGSTOP);
+    if (!strcmp(what, "thaw-host"))
+        return signal_all(host, SIGCONT);
     if (!strcmp(what, "fault") && argc > 1)
         return add_faults(host, argc - 1, argv + 1);
     if (argc < 2)

@@ -26,25 +26,14 @@ void check(bool ok, const char *what, const char *file, int line)
 
 static char folder_a[PATH_MAX], folder_b[PATH_MAX];
 
-int main(int argc, char **argv)
+static int run_all(const struct test *t, const char *only)
 {
-    const char *dir = getenv("CHECK_DIR");
-    uint64_t start = now_ns();
     int ran = 0;
 
-    signal(SIGPIPE, SIG_IGN);
-    if (!dir || !getenv("SIMXL_TOOL")) {
-        fprintf(stderr, "simxl-check: to be started by check.sh\n");
-        return 2;
-    }
-    snprintf(folder_a, sizeof(folder_a), "%s/a", dir);
-    snprintf(folder_b, sizeof(folder_b), "%s/b", dir);
-    host_a = folder_a;
-    host_b = folder_b;
-    for (const struct test *t = tests; t->name; t++) {
+    for (; t->name; t++) {
         uint64_t began = now_ns();
 
-        if (argc > 1 && !strstr(t->name, argv[1]))
+        if (only && !strstr(t->name, only))
             continue;
         test_name = t->name;
         t->run();
@@ -57,6 +46,27 @@ int main(int argc, char **argv)
         fflush(stdout);
         ran++;
     }
+    return ran;
+}
+
+int main(int argc, char **argv)
+{
+    const char *dir = getenv("CHECK_DIR"), *only = argc > 1 ? argv[1] : NULL;
+    uint64_t start = now_ns();
+    int ran = 0;
+
+    signal(SIGPIPE, SIG_IGN);
+    if (!dir || !getenv("SIMXL_TOOL")) {
+        fprintf(stderr, "simxl-check: to be started by check.sh\n");
+        return 2;
+    }
+    snprintf(folder_a, sizeof(folder_a), "%s/a", dir);
+    snprintf(folder_b, sizeof(folder_b), "%s/b", dir);
+    host_a = folder_a;
+    host_b = folder_b;
+    ran += run_all(stream_tests, only);
+    ran += run_all(life_tests, only);
+    ran += run_all(fault_tests, only);
     printf("simxl-check: %d tests, %ld checks passed in %.1f s\n", ran, checks,
            (double)(now_ns() - start) / 1e9);
     return ran ? 0 : 1;

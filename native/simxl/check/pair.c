@@ -44,6 +44,21 @@ char *tool(const char *host, const char *format, ...)
     return out;
 }
 
+bool says(const char *host, const char *name, const char *wanted)
+{
+    char *text = tool(host, "info %s 2>/dev/null", name);
+
+    return tool_exit == 0 && strstr(text, wanted);
+}
+
+bool in_state(const char *host, const char *name, const char *state)
+{
+    char wanted[64];
+
+    snprintf(wanted, sizeof(wanted), "\"state\": \"%s\"", state);
+    return says(host, name, wanted);
+}
+
 libxl_ctx *open_ctx(const char *host)
 {
     static xentoollog_logger *logger;
@@ -292,6 +307,7 @@ static void begin(struct pair *p)
     if (p->restore) {
         p->restore_ctx = open_ctx(host_b);
         CHECK(pipe2(p->restore_pipe, O_CLOEXEC) == 0);
+        fcntl(p->restore_pipe[1], F_SETPIPE_SZ, 1 << 20);
         fcntl(p->restore_pipe[1], F_SETFL, O_NONBLOCK);
         start_restore(p);
     }
@@ -348,11 +364,14 @@ static void turn(struct pair *p)
         CHECK(libxl_osevent_beforepoll(p->restore_ctx, &b, fds + a, &timeout,
                                        now) == 0);
     fds[a + b] = (struct pollfd){ p->save_pipe[0], POLLIN, 0 };
+    fds[a + b + 1] = (struct pollfd){
+        p->queue_used > p->queue_done ? p->restore_pipe[1] : -1, POLLOUT, 0
+    };
     if (timeout < 0 || timeout > 20)
         timeout = 20;
     if (hold && timeout == 0)
         timeout = 2;
-    if (poll(fds, (nfds_t)(a + b + 1), timeout) < 0)
+    if (poll(fds, (nfds_t)(a + b + 2), timeout) < 0)
         return;
     drain(p);
     libxl_osevent_afterpoll(p->save_ctx, a, fds, shown);

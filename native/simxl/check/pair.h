@@ -101,6 +101,8 @@ uint64_t now_ns(void);
 char *tool(const char *host, const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* output; exit code: tool_exit */
 extern int tool_exit;
+bool in_state(const char *host, const char *name, const char *state);
+bool says(const char *host, const char *name, const char *text); /* info */
 
 #define CHECK(x) check(x, #x, __FILE__, __LINE__)
 void check(bool ok, const char *what, const char *file, int line);

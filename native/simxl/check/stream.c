@@ -29,14 +29,6 @@ static bool same_memory(struct pair *p)
     return same;
 }
 
-static bool in_state(const char *host, const char *name, const char *state)
-{
-    char wanted[64], *text = tool(host, "info %s", name);
-
-    snprintf(wanted, sizeof(wanted), "\"state\": \"%s\"", state);
-    return tool_exit == 0 && strstr(text, wanted);
-}
-
 /* The copy is the memory of the last CHECKPOINT, byte by byte, and lives. */
 static void whole(const char *type, long rate, long epochs)
 {
@@ -292,7 +284,7 @@ static void test_synchronous(void)
     libxl_ctx_free(ctx);
 }
 
-const struct test tests[] = {
+const struct test stream_tests[] = {
     { "pv idle", test_pv_idle },
     { "pv 2000 pages/s", test_pv_2000 },
     { "pv 20000 pages/s", test_pv_20000 },

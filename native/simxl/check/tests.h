@@ -5,6 +5,12 @@ struct test {
     const char *name;
     void (*run)(void);
 };
-extern const struct test tests[];
+/* stream.c */
+extern const struct test stream_tests[];
+
+/* life.c */
+extern const struct test life_tests[];
+/* faults.c */
+extern const struct test fault_tests[];
 
 #endif
