@@ -11,8 +11,8 @@ import { artifact, digest, digestFiles, openCache } from './cache.ts';
 import { run } from './command.ts';
 import { makeInitramfs } from './initramfs.ts';
 import { ensureDom0Kernel, ensureGuestKernel, type Kernel } from './kernel.ts';
-import { ensureTools } from './machine.ts';
-import { ensurePackageLists } from './packages.ts';
+import { ensureTools, updatePackageLists } from './machine.ts';
+import { ensurePackageLists, StaleListsError } from './packages.ts';
 import { ensureRootDisk } from './rootfs.ts';
 import { labDir } from './settings.ts';
 import { ensureHypervisor, type Hypervisor } from './xen.ts';
@@ -39,6 +39,17 @@ export async function ensureBuilt(report: Report = () => {}): Promise<Images> {
   await ensureTools(report);
   openCache();
   await ensurePackageLists();
+  try {
+    return await buildAll(report);
+  } catch (error) {
+    if (!(error instanceof StaleListsError)) throw error;
+    report('the package lists are out of date: reading them anew');
+    await updatePackageLists();
+    return buildAll(report);
+  }
+}
+
+async function buildAll(report: Report): Promise<Images> {
   const timed = timer(report);
   const hypervisor = timed('hypervisor', ensureHypervisor());
   const dom0Kernel = timed('kernel of the hosts', ensureDom0Kernel());

@@ -2,9 +2,17 @@
  * Debian packages from the machine's own configured sources: found, downloaded, unpacked.
  * No version is written down here or anywhere in the lab.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { artifact } from './cache.ts';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { artifact, digest } from './cache.ts';
 import { execute, LabError, run } from './command.ts';
 import { updatePackageLists } from './machine.ts';
 
@@ -12,6 +20,9 @@ export interface PackageVersion {
   readonly name: string;
   readonly version: string;
 }
+
+/** A download failed: the package lists are older than the archive, which has moved on. */
+export class StaleListsError extends LabError {}
 
 /** The suite that this machine runs, as its sources name it. */
 export function debianSuite(): string {
@@ -26,9 +37,29 @@ export async function ensurePackageLists(): Promise<void> {
   if ((await versionsOf(['linux-image-amd64'])).length === 0) await updatePackageLists();
 }
 
+/**
+ * What apt-cache answers, remembered for as long as apt's lists and sources stay as they are:
+ * beside two emulators, and where apt keeps no binary cache, each question takes a second.
+ */
+async function aptCache(...words: readonly string[]): Promise<string> {
+  const dir = await artifact(`apt-${digest(words)}`, [listsState()], async (target) => {
+    writeFileSync(join(target, 'answer'), await run(['apt-cache', ...words]));
+  });
+  return readFileSync(join(dir, 'answer'), 'utf8');
+}
+
+function listsState(): string {
+  const folders = ['/var/lib/apt/lists', '/etc/apt', '/etc/apt/sources.list.d'];
+  return folders
+    .filter((dir) => existsSync(dir))
+    .flatMap((dir) => readdirSync(dir).map((name) => join(dir, name)))
+    .map((path) => `${path} ${statSync(path).size} ${statSync(path).mtimeMs}`)
+    .join('\n');
+}
+
 /** All versions of these packages that the configured sources offer, newest first per package. */
 export async function versionsOf(names: readonly string[]): Promise<PackageVersion[]> {
-  const output = await run(['apt-cache', 'madison', ...names]);
+  const output = await aptCache('madison', ...names);
   const found = new Map<string, PackageVersion>();
   for (const line of output.split('\n')) {
     const [name, version, source] = line.split('|').map((field) => field.trim());
@@ -40,7 +71,7 @@ export async function versionsOf(names: readonly string[]): Promise<PackageVersi
 
 /** The version that apt would install of each package; fails when one has none. */
 export async function candidates(names: readonly string[]): Promise<PackageVersion[]> {
-  const output = await run(['apt-cache', 'policy', ...names]);
+  const output = await aptCache('policy', ...names);
   const found = new Map<string, string>();
   let name = '';
   for (const line of output.split('\n')) {
@@ -59,7 +90,7 @@ export async function candidates(names: readonly string[]): Promise<PackageVersi
 
 /** The one package that a metapackage stands for, by the pattern of its name. */
 export async function dependencyOf(meta: string, pattern: RegExp): Promise<PackageVersion> {
-  const output = await run(['apt-cache', 'show', '--no-all-versions', meta]);
+  const output = await aptCache('show', '--no-all-versions', meta);
   const depends = /^Depends: (.*)$/m.exec(output)?.[1] ?? '';
   const name = depends.split(/[ ,|()=]+/).find((word) => pattern.test(word));
   if (!name) throw new LabError(`${meta} depends on nothing that looks like ${pattern}`);
@@ -68,11 +99,7 @@ export async function dependencyOf(meta: string, pattern: RegExp): Promise<Packa
 
 /** Names of packages that match a pattern, as apt knows them. */
 export async function packageNames(pattern: string): Promise<string[]> {
-  const output = await run([
-    'apt-cache',
-    'pkgnames',
-    pattern.replace(/^\^/, '').split(/[[(]/)[0] ?? '',
-  ]);
+  const output = await aptCache('pkgnames', pattern.replace(/^\^/, '').split(/[[(]/)[0] ?? '');
   return output.split('\n').filter((name) => new RegExp(pattern).test(name));
 }
 
@@ -82,17 +109,14 @@ export async function downloadPackage(wanted: PackageVersion): Promise<string> {
     const work = join(target, 'partial');
     mkdirSync(work);
     const argv = ['apt-get', 'download', `${wanted.name}=${wanted.version}`];
-    let result = await execute(argv, { cwd: work, timeoutMs: 300_000 });
-    if (result.code !== 0) {
-      // The lists may be older than the archive, which then no longer has what they name.
-      await updatePackageLists();
-      result = await execute(argv, { cwd: work, timeoutMs: 300_000 });
-    }
+    const result = await execute(argv, { cwd: work, timeoutMs: 300_000 });
     const file = readdirSync(work).find((name) => name.endsWith('.deb'));
     if (result.code !== 0 || !file) {
-      throw new LabError(`cannot download ${wanted.name} ${wanted.version}:\n${result.stderr}`);
+      throw new StaleListsError(
+        `cannot download ${wanted.name} ${wanted.version}:\n${result.stderr}`,
+      );
     }
-    renameSync(join(work, file), join(target, basename(file)));
+    renameSync(join(work, file), join(target, file));
   });
   const file = readdirSync(dir).find((name) => name.endsWith('.deb'));
   return join(dir, file as string);

@@ -80,10 +80,8 @@ const diskBytes = 1200 * 1024 * 1024;
 export async function ensureRootDisk(series: string, kernel: Promise<Kernel>): Promise<string> {
   const wanted = [...packages, `xen-utils-${series}`];
   const versions = await candidates(wanted);
-  const base = artifact(
-    'base',
-    ['2', debianSuite(), JSON.stringify(versions)],
-    (dir) => bootstrap(dir, wanted),
+  const base = artifact('base', ['2', debianSuite(), JSON.stringify(versions)], (dir) =>
+    bootstrap(dir, wanted),
   );
   const node = statSync(process.execPath);
   const inputs = [
