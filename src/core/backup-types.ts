@@ -28,7 +28,10 @@ export type BackupEvent = { readonly nowMs: number } /**
   | { readonly kind: 'copy-failed'; readonly reason: string }
   /** Result of `write-record`: what the record says now (another process may have won). */
   | { readonly kind: 'record'; readonly permission: Permission }
-  /** The record could not be written (disk full, I/O error): nothing was decided. */
+  /**
+   * The record could not be written (disk full, I/O error), was read back and still says what it
+   * said: nothing was decided. While it cannot be read either, no event: the machine waits mute.
+   */
   | { readonly kind: 'record-failed'; readonly reason: string }
   /** Result of `build-copy`: the domain is built, paused, renamed. */
   | { readonly kind: 'built' }

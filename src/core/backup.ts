@@ -71,7 +71,8 @@ function onEvent(state: BackupState, event: BackupEvent, effects: Effects): Back
       return onRecordFailed(state, event.reason, effects);
     case 'built':
       invariant(state.copy === 'building', 'built what was not being built');
-      return { ...state, copy: 'built' };
+      // libxl had given up on an epoch meanwhile: this would be an older one.
+      return { ...state, copy: state.copyProblem === null ? 'built' : 'failed' };
     case 'build-failed':
       invariant(state.copy === 'building', 'failed to build what was not being built');
       return { ...state, copy: 'failed', copyProblem: boundedReason(event.reason) };
@@ -162,8 +163,9 @@ function onAsk(state: BackupState, event: EventOf<'ask'>, effects: Effects): Bac
 function onCopyFailed(state: BackupState, from: string): BackupState {
   const reason = boundedReason(from);
   switch (state.copy) {
+    case 'building': // build-copy has a result of its own, still to come
+      return { ...state, copyProblem: reason };
     case 'receiving':
-    case 'building':
     case 'built':
       // Once the record says active the copy cannot be given up: it is unpaused again and again.
       if (state.record === 'active') return { ...state, copyProblem: reason };
@@ -266,7 +268,7 @@ function onFailover(state: BackupState, token: number, effects: Effects): Backup
 }
 
 /** Why the copy must not be activated on the administrator's word; null: it may be. */
-function failoverRefusal(state: BackupState): string | null {
+export function failoverRefusal(state: BackupState): string | null {
   const { heartbeatTimeoutMs, buffered } = state.config;
   if (state.failovers.length >= failoversWaitingMax) return 'others are waiting for the same';
   if (state.record === 'active' || state.goal?.kind === 'activate') return null;

@@ -59,16 +59,10 @@ function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): Pr
     case 'echo':
       return onEcho(state, event.seq);
     case 'checkpoint':
-      invariant(event.epoch === state.suspended + 1, 'a checkpoint out of order');
-      invariant(event.epoch === state.requested, 'a checkpoint that nobody asked for');
-      return { ...state, suspended: event.epoch };
     case 'drained':
-      invariant(event.epoch === state.suspended, 'drained an epoch without its barrier');
-      invariant(event.epoch === state.drained + 1, 'drained an epoch twice');
-      return { ...state, drained: event.epoch, drainedAtMs: state.nowMs };
     case 'sent':
-      invariant(event.epoch === state.sent + 1, 'sent an epoch out of order');
-      return { ...state, sent: event.epoch };
+      // While libxl's operation is being ended its stream has no meaning any more.
+      return state.outcome === null ? onEpoch(state, event.kind, event.epoch) : state;
     case 'ack':
       return onAck(state, event.epoch, effects);
     case 'copy-lost':
@@ -117,6 +111,27 @@ function onLinkClosed(state: PrimaryState, from: string, effects: Effects): Prim
   // What was asked over the link will not be answered; a fresh connection may still be.
   const ask = state.ask?.way === 'link' ? null : state.ask;
   return { ...closed, lost: state.lost ?? reason, ask, nextAskAtMs: state.nowMs };
+}
+
+/** An epoch's way through this host. The order is the engine's duty, so a wrong one is a bug. */
+function onEpoch(
+  state: PrimaryState,
+  kind: 'checkpoint' | 'drained' | 'sent',
+  epoch: number,
+): PrimaryState {
+  switch (kind) {
+    case 'checkpoint':
+      invariant(epoch === state.suspended + 1, 'a checkpoint out of order');
+      invariant(epoch === state.requested, 'a checkpoint that nobody asked for');
+      return { ...state, suspended: epoch };
+    case 'drained':
+      invariant(epoch === state.suspended, 'drained an epoch without its barrier');
+      invariant(epoch === state.drained + 1, 'drained an epoch twice');
+      return { ...state, drained: epoch, drainedAtMs: state.nowMs };
+    case 'sent':
+      invariant(epoch === state.sent + 1, 'sent an epoch out of order');
+      return { ...state, sent: epoch };
+  }
 }
 
 function onEcho(state: PrimaryState, seq: number): PrimaryState {

@@ -1,0 +1,212 @@
+/**
+ * The invariants of DESIGN.md, checked against a ledger of what truly happened in the world.
+ * Shares no code with src/core: a mistake there cannot hide here.
+ *
+ *   output-commit   no packet of epoch N >= 1 leaves the primary before all of N is acknowledged
+ *   whole-epochs    a copy runs from a whole, acknowledged epoch, the newest one
+ *   one-commit      memory and disk of the running copy are of the same epoch
+ *   one-active      only one side emits anything beyond the epoch a copy was activated from
+ *   nothing-silent  the primary's status is not OK for longer than a lease once nobody protects
+ *
+ * and the protocol's own promises, which the five rest on: permission, record, order, lease.
+ */
+import type { Packet } from './guest.ts';
+
+export interface Violation {
+  readonly rule: string;
+  readonly text: string;
+  readonly atMs: number;
+}
+
+export interface CopyContent {
+  readonly epoch: number;
+  readonly memory: number;
+  readonly diskEpoch: number;
+  readonly disk: number;
+  readonly isTorn: boolean;
+}
+
+export interface CheckerRules {
+  readonly isBuffered: boolean;
+  readonly timeoutMs: number;
+}
+
+interface Snapshot {
+  readonly memory: number;
+  readonly disk: number;
+}
+
+export class Checker {
+  readonly #rules: CheckerRules;
+  readonly #nowMs: () => number;
+  violation: Violation | null = null;
+
+  readonly #snapshots = new Map<number, Snapshot>();
+  readonly #beatsMs = new Map<number, number>();
+  #leaseMs = Number.NEGATIVE_INFINITY;
+  /** Newest epoch of which all bytes arrived at the backup; nothing is missing below it. */
+  whole = -1;
+  acked = -1;
+  fed = 0;
+  /** Newest epoch of which the primary let a packet out, while its buffer was in force. */
+  #emittedEpoch = 0;
+  permission: 'none' | 'standby' | 'activating' | 'active' | 'promised' = 'none';
+  /** The epoch that the running copy was activated from. */
+  activated: number | null = null;
+  isCopyRunning = false;
+  isOpened = false;
+  isVouched = false;
+  #isNeverWhole = false;
+  #isDecided = false;
+  #protectedUntilMs: number | null = Number.NEGATIVE_INFINITY;
+
+  constructor(rules: CheckerRules, nowMs: () => number) {
+    this.#rules = rules;
+    this.#nowMs = nowMs;
+  }
+
+  #require(condition: boolean, rule: string, text: string): void {
+    if (condition || this.violation !== null) return;
+    this.violation = { rule, text, atMs: this.#nowMs() };
+  }
+
+  fail(rule: string, text: string): void {
+    this.#require(false, rule, text);
+  }
+
+  // --- what the primary's host does ---
+
+  barrier(epoch: number, memory: number, disk: number): void {
+    this.#snapshots.set(epoch, { memory, disk });
+  }
+
+  heartbeatSent(seq: number, hostMs: number): void {
+    this.#beatsMs.set(seq, hostMs);
+  }
+
+  echoArrived(seq: number): void {
+    this.#leaseMs = Math.max(this.#leaseMs, this.#beatsMs.get(seq) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** Something that only a session without a decision may do. */
+  acted(what: string): void {
+    this.#require(!this.#isDecided, 'acts-after-the-end', `${what} after the decision`);
+  }
+
+  released(epoch: number, hostMs: number): void {
+    const ageMs = hostMs - this.#leaseMs;
+    const limitMs = 0.6 * this.#rules.timeoutMs;
+    this.#require(ageMs <= limitMs, 'lease', `release ..${epoch}, last echo's age ${ageMs} ms`);
+  }
+
+  opened(): void {
+    this.#isDecided = true;
+    this.isOpened = true;
+    if (this.permission === 'promised' || this.isVouched) return;
+    this.#isNeverWhole = this.acked < 0;
+    const text = `opened while the record says ${this.permission}, acked ${this.acked}`;
+    this.#require(this.#isNeverWhole, 'permission', text);
+    this.#require(!this.isCopyRunning, 'one-active', 'opened while the copy runs');
+  }
+
+  destroyed(): void {
+    this.#isDecided = true;
+    this.#require(this.activated !== null, 'destroyed-early', 'destroyed before the copy ran');
+  }
+
+  ended(): void {
+    this.#isDecided = true;
+  }
+
+  // --- what clients see ---
+
+  /** `excuse`: why the world cannot blame tsremus for two active guests; null: it can. */
+  emitted(packet: Packet): void {
+    const { epoch, from } = packet;
+    if (from === 'b') return;
+    if (!this.#rules.isBuffered) {
+      this.#require(!this.isCopyRunning, 'one-active', 'both guests send');
+      return;
+    }
+    if (!this.isOpened && epoch >= 1) {
+      const text = `a packet of epoch ${epoch} left, acknowledged is ${this.acked}`;
+      this.#require(epoch <= this.acked, 'output-commit', text);
+      this.#emittedEpoch = Math.max(this.#emittedEpoch, epoch);
+    }
+    if (this.activated === null) return;
+    const text = `a packet of epoch ${epoch} left, the copy went on from ${this.activated}`;
+    this.#require(epoch <= this.activated, 'one-active', text);
+  }
+
+  // --- what the backup's host does ---
+
+  wholeArrived(epoch: number): void {
+    this.#require(epoch === this.whole + 1, 'simulator', `epoch ${epoch} after ${this.whole}`);
+    this.whole = epoch;
+  }
+
+  ackSent(epoch: number): void {
+    this.#require(epoch <= this.whole, 'whole-epochs', `acknowledged a torn epoch ${epoch}`);
+    this.#require(epoch === this.acked + 1, 'order', `ack ${epoch} after ${this.acked}`);
+    this.#require(!this.#isNeverWhole, 'permission', 'a whole seed after the primary had gone on');
+    const isStandby = this.permission === 'standby';
+    this.#require(isStandby, 'order', `ack while the record says ${this.permission}`);
+    this.acked = epoch;
+  }
+
+  feeds(epoch: number): void {
+    this.#require(epoch === this.fed + 1, 'order', `fed ${epoch} after ${this.fed}`);
+    this.#require(epoch <= this.acked, 'order', `fed ${epoch} before its acknowledgement`);
+    this.fed = epoch;
+  }
+
+  recorded(permission: 'standby' | 'activating' | 'active' | 'promised'): void {
+    const isFinal = this.permission === 'active' || this.permission === 'promised';
+    this.#require(!isFinal, 'record', `${this.permission} became ${permission}`);
+    this.permission = permission;
+    if (permission !== 'promised') return;
+    this.#require(!this.isCopyRunning, 'record', 'promised while the copy runs');
+  }
+
+  answered(kind: string): void {
+    if (kind !== 'promised' && kind !== 'active') return;
+    this.#require(this.permission === kind, 'record', `said ${kind}, it says ${this.permission}`);
+  }
+
+  copyRuns(content: CopyContent): void {
+    const { epoch, memory, disk, diskEpoch, isTorn } = content;
+    this.#require(this.permission === 'active', 'record', `runs, record ${this.permission}`);
+    this.#require(this.activated === null, 'one-active', 'a second copy runs');
+    this.#require(!isTorn && epoch <= this.whole, 'whole-epochs', `runs from torn ${epoch}`);
+    this.#require(epoch === this.acked, 'whole-epochs', `runs from ${epoch}, acked ${this.acked}`);
+    const snapshot = this.#snapshots.get(epoch);
+    this.#require(snapshot?.memory === memory, 'one-commit', `memory is not that of ${epoch}`);
+    this.#require(diskEpoch === epoch, 'one-commit', `memory of ${epoch}, disk of ${diskEpoch}`);
+    this.#require(snapshot?.disk === disk, 'one-commit', `disk is not that of ${epoch}`);
+    const text = `runs from ${epoch}, clients have seen ${this.#emittedEpoch}`;
+    this.#require(this.#emittedEpoch <= epoch, 'one-active', text);
+    this.#require(!this.isOpened, 'one-active', 'runs after the primary has opened its buffer');
+    this.activated = epoch;
+    this.isCopyRunning = true;
+  }
+
+  copyEnded(): void {
+    this.isCopyRunning = false;
+  }
+
+  // --- status ---
+
+  /** The backup has a whole epoch, may activate, and is at work. */
+  protecting(isProtecting: boolean): void {
+    if (isProtecting) this.#protectedUntilMs = null;
+    else this.#protectedUntilMs ??= this.#nowMs();
+  }
+
+  primaryStatus(code: number): void {
+    if (code !== 0 || this.#protectedUntilMs === null) return;
+    const ageMs = this.#nowMs() - this.#protectedUntilMs;
+    // A lease, and one in a hundred for two clocks.
+    const limitMs = 0.606 * this.#rules.timeoutMs + 1;
+    this.#require(ageMs <= limitMs, 'nothing-silent', `OK, protected until ${ageMs} ms ago`);
+  }
+}

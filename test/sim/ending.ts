@@ -1,0 +1,78 @@
+/**
+ * When a run has calmed down: is this an end that is allowed? Somebody runs, or is held for a
+ * reason that is said. null: not (yet), ask again; a run for which that stays so is stuck.
+ */
+import { backupFacts, healthOf, primaryFacts } from '../../src/core/health.ts';
+import type { World } from './world.ts';
+
+/** The end's name, or null. `ackedBefore`: what was acknowledged two timeouts ago. */
+export function endingOf(world: World, ackedBefore: number): string | null {
+  const { a, b, checker } = world;
+  if (checker.activated !== null) return copyEnding(world);
+  if (a.outcome !== null) return ownEnding(world);
+  if (a.process.isAlive) return liveEnding(world, ackedBefore);
+  return deadEnding(world, b.process.isAlive);
+}
+
+/** The copy ran. The primary's guest must be gone, or nobody there can know. */
+function copyEnding(world: World): string | null {
+  const { a, b, checker, network } = world;
+  if (a.outcome === 'taken-over') return 'taken over';
+  if (!a.process.isAlive) return checker.isCopyRunning ? 'activated' : 'activated, then lost';
+  const canTell = network.isWhole && b.isUp;
+  if (canTell) return null;
+  return statusOf(world) === 2 ? 'activated, cannot be told' : null;
+}
+
+/** The machine on the primary ended; what it said must be true. */
+function ownEnding(world: World): string | null {
+  const { a, faults } = world;
+  const outcome = a.outcome ?? '';
+  if (outcome === 'guest-ended') return faults.isGuestEnded ? 'guest ended' : null;
+  if (!a.isUp) return `${outcome}, then host A crashed`;
+  if (faults.isGuestEnded) return `${outcome}, then guest ended`;
+  const isOpen = a.buffer === null || !a.buffer.isHolding;
+  return a.guest.isRunning && isOpen ? outcome : null;
+}
+
+/** `protect` lives and has not decided: it protects, or it is held for a reason. */
+function liveEnding(world: World, ackedBefore: number): string | null {
+  const { a, b, checker, network } = world;
+  const status = statusOf(world);
+  const canAsk = network.isWhole && b.isUp;
+  if (canAsk && b.process.isAlive && status === 0) {
+    return checker.acked > ackedBefore && a.guest.isRunning ? 'protected' : null;
+  }
+  if (status !== 2) return null;
+  if (!canAsk) return 'held, the backup is out of reach';
+  if (checker.permission === 'active' && b.copy.isGone) return 'held, the active copy died';
+  return null;
+}
+
+/** `protect` died without a decision: the backup has to do something, if it can. */
+function deadEnding(world: World, isBackupAlive: boolean): string | null {
+  const { a, b, checker, plan, faults } = world;
+  if (checker.permission === 'promised') return 'promised, then protect died';
+  if (!isBackupAlive) {
+    if (checker.acked < 0) return 'both died in the seed';
+    return isStruck(world, ['kill-receive', 'crash b']) ? 'both died' : null;
+  }
+  if (checker.permission === 'active' && b.copy.isGone) return 'both died';
+  if (checker.acked < 0) return null;
+  const waits = !plan.config.buffered && b.sawLinkEnd && checker.permission === 'standby';
+  if (!waits) return null;
+  // With -n the end of the link activates nothing: the guest may be running over there.
+  const isSaid = healthOf(backupFacts(b.process.state, b.nowMs()), true).code === 2;
+  if (!isSaid) return null;
+  if (a.isUp && a.guest.isRunning) return 'runs unprotected, protect died';
+  return faults.isGuestEnded ? 'guest ended, protect died' : 'waits for failover';
+}
+
+function isStruck(world: World, faults: readonly string[]): boolean {
+  return faults.some((fault) => world.faults.struck.has(fault));
+}
+
+function statusOf(world: World): number {
+  const { a } = world;
+  return healthOf(primaryFacts(a.process.state, a.nowMs()), a.process.isAlive).code;
+}

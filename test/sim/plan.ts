@@ -1,0 +1,172 @@
+/** Seed -> everything that is decided beforehand: settings, speeds, and what goes wrong when. */
+import type { PrimaryConfig } from '../../src/core/primary-types.ts';
+import type { Direction } from './link.ts';
+import { Random } from './random.ts';
+
+/** When a fault strikes: at a time, or just before the n-th effect of one host's machine. */
+export type Trigger =
+  | { readonly kind: 'time'; readonly atMs: number }
+  | { readonly kind: 'effect'; readonly host: 'a' | 'b'; readonly count: number };
+
+export type FaultKind =
+  | { readonly kind: 'cut'; readonly directions: readonly Direction[]; readonly forMs: number }
+  | { readonly kind: 'reset'; readonly sides: readonly ('a' | 'b')[] }
+  | { readonly kind: 'kill-protect' }
+  | { readonly kind: 'kill-receive' }
+  | { readonly kind: 'stop-protect'; readonly forMs: number }
+  | { readonly kind: 'stop-receive'; readonly forMs: number }
+  /** The whole host stands still: the process and its guests. */
+  | { readonly kind: 'stall'; readonly host: 'a' | 'b'; readonly forMs: number }
+  | { readonly kind: 'crash'; readonly host: 'a' | 'b'; readonly rebootMs: number | null }
+  | { readonly kind: 'save-failed' }
+  | { readonly kind: 'guest-ended' }
+  | { readonly kind: 'damage' }
+  | { readonly kind: 'apply-fails' }
+  | { readonly kind: 'build-fails' }
+  | { readonly kind: 'unpause-fails'; readonly times: number }
+  | { readonly kind: 'discard-fails'; readonly times: number }
+  | { readonly kind: 'disk-full'; readonly forMs: number }
+  | { readonly kind: 'disk-slow'; readonly forMs: number; readonly byMs: number }
+  | { readonly kind: 'disk-lies'; readonly times: number }
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'failover' };
+
+export interface Fault {
+  readonly trigger: Trigger;
+  readonly fault: FaultKind;
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly config: PrimaryConfig;
+  readonly delayMsMin: number;
+  readonly delayMsMax: number;
+  readonly tickMs: number;
+  readonly packetMs: number;
+  readonly seedChunks: number;
+  readonly epochChunks: number;
+  readonly chunkMs: number;
+  readonly suspendMs: number;
+  readonly drainMs: number;
+  readonly diskMs: number;
+  readonly applyMs: number;
+  readonly buildMs: number;
+  readonly abortMs: number;
+  readonly askTimeoutMs: number;
+  /** A fresh ask that was given up may still be answered. */
+  readonly hasLateAnswers: boolean;
+  /** The share of fresh asks that reach a host which knows nothing. */
+  readonly misdirected: number;
+  /** The primary's clock, relative to the world's. */
+  readonly clockRateA: number;
+  readonly clockRateB: number;
+  readonly clockStartA: number;
+  readonly clockStartB: number;
+  readonly faults: readonly Fault[];
+  /** From here on nothing new goes wrong, and what can heal has healed. */
+  readonly calmAtMs: number;
+  /** The replication network never heals. */
+  readonly isCutForGood: boolean;
+  /** The administrator forces the guest on when the copy is truly dead. */
+  readonly forces: boolean;
+}
+
+/** Everything that is decided beforehand, from one number. */
+export function planOf(seed: number): Plan {
+  const random = new Random(seed);
+  const timeoutMs = random.pick([200, 500, 1000]);
+  const config: PrimaryConfig = {
+    heartbeatTimeoutMs: timeoutMs,
+    holdMs: Math.round(timeoutMs * random.pick([0.5, 1, 3])),
+    buffered: random.chance(0.7),
+    intervalMs: Math.round(timeoutMs * random.pick([0, 0.05, 0.2, 0.5])),
+    pendingMax: random.int(1, 3),
+    askEveryMs: Math.round(timeoutMs * random.pick([0.25, 0.5, 1])),
+  };
+  const delayMsMax = timeoutMs * random.pick([0.01, 0.03, 0.1]);
+  const seedChunks = random.int(2, 12);
+  const chunkMs = timeoutMs * random.pick([0.02, 0.05, 0.1]);
+  const calmAtMs = timeoutMs * random.between(4, 10);
+  const seedMs = seedChunks * chunkMs;
+  return {
+    seed,
+    config,
+    delayMsMin: delayMsMax / 5,
+    delayMsMax,
+    tickMs: timeoutMs / random.pick([40, 20, 12]),
+    packetMs: timeoutMs * random.pick([0.05, 0.1, 0.2]),
+    seedChunks,
+    epochChunks: random.int(1, 4),
+    chunkMs,
+    suspendMs: timeoutMs * random.pick([0.01, 0.05]),
+    drainMs: timeoutMs * random.pick([0.005, 0.05]),
+    diskMs: timeoutMs * random.pick([0.005, 0.05, 0.2]),
+    applyMs: timeoutMs * random.pick([0.01, 0.1]),
+    buildMs: timeoutMs * random.pick([0.1, 0.5]),
+    abortMs: timeoutMs * random.pick([0.01, 0.3]),
+    askTimeoutMs: timeoutMs * random.pick([1, 2, 4]),
+    hasLateAnswers: random.chance(0.5),
+    misdirected: random.chance(0.15) ? 0.4 : 0,
+    clockRateA: 1 + random.between(-0.004, 0.004),
+    clockRateB: 1 + random.between(-0.004, 0.004),
+    clockStartA: random.int(0, 1_000_000),
+    clockStartB: random.int(0, 1_000_000),
+    faults: faultsOf(random, timeoutMs, seedMs, calmAtMs),
+    calmAtMs,
+    isCutForGood: random.chance(0.06),
+    forces: random.chance(0.5),
+  };
+}
+
+/** None, one, or a few that strike close to each other: that is where the bugs are. */
+function faultsOf(random: Random, timeoutMs: number, seedMs: number, calmAtMs: number): Fault[] {
+  const faults: Fault[] = [];
+  const count = random.pick([0, 1, 1, 1, 2, 2, 2, 3, 4]);
+  let atMs = random.chance(0.2) ? random.between(0, seedMs) : random.between(seedMs, calmAtMs);
+  for (let index = 0; index < count; index += 1) {
+    const fault = faultOf(random, timeoutMs);
+    const isEffect = random.chance(0.2);
+    const trigger: Trigger = isEffect
+      ? { kind: 'effect', host: random.pick(['a', 'b']), count: random.int(1, 120) }
+      : { kind: 'time', atMs: Math.min(atMs, calmAtMs) };
+    faults.push({ trigger, fault });
+    atMs += timeoutMs * random.pick([0, 0.02, 0.3, 1, 1.5, 3]) * random.next();
+  }
+  return faults;
+}
+
+function faultOf(random: Random, timeoutMs: number): FaultKind {
+  const forMs = timeoutMs * random.pick([0.3, 0.8, 1.2, 2, 5]);
+  const times = random.int(1, 2);
+  const side = random.pick(['a', 'b'] as const);
+  const makers: readonly (readonly [weight: number, () => FaultKind])[] = [
+    [6, () => ({ kind: 'cut', directions: ['ab', 'ba'], forMs })],
+    [5, () => ({ kind: 'cut', directions: [random.pick(['ab', 'ba'])], forMs })],
+    [4, () => ({ kind: 'reset', sides: random.pick([['a', 'b'], ['a'], ['b']]) })],
+    [3, () => ({ kind: 'kill-protect' })],
+    [3, () => ({ kind: 'kill-receive' })],
+    [2, () => ({ kind: 'stop-protect', forMs })],
+    [2, () => ({ kind: 'stop-receive', forMs })],
+    [2, () => ({ kind: 'stall', host: side, forMs })],
+    [5, () => ({ kind: 'crash', host: 'a', rebootMs: random.chance(0.4) ? forMs : null })],
+    [3, () => ({ kind: 'crash', host: 'b', rebootMs: random.chance(0.5) ? forMs : null })],
+    [1, () => ({ kind: 'save-failed' })],
+    [2, () => ({ kind: 'guest-ended' })],
+    [1, () => ({ kind: 'damage' })],
+    [2, () => ({ kind: 'apply-fails' })],
+    [2, () => ({ kind: 'build-fails' })],
+    [1, () => ({ kind: 'unpause-fails', times })],
+    [1, () => ({ kind: 'discard-fails', times })],
+    [2, () => ({ kind: 'disk-full', forMs })],
+    [2, () => ({ kind: 'disk-slow', forMs, byMs: timeoutMs * random.pick([0.5, 2]) })],
+    [2, () => ({ kind: 'disk-lies', times })],
+    [4, () => ({ kind: 'stop' })],
+    [2, () => ({ kind: 'failover' })],
+  ];
+  let ticket = random.next() * makers.reduce((sum, [weight]) => sum + weight, 0);
+  for (const [weight, make] of makers) {
+    ticket -= weight;
+    if (ticket < 0) return make();
+  }
+  return { kind: 'stop' };
+}
