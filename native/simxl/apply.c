@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A guest of Xen has pages beyond its RAM (device areas); none of ours. */
+/* A guest of Xen has pages beyond its RAM (device areas, room to grow), none
+ * of ours has. They are let through and go nowhere. */
 #define HVM_PFN_MAX (1ull << 24)
 
 __attribute__((format(printf, 2, 3)))
@@ -34,7 +35,7 @@ static int page_data(struct sx_apply *a, const struct record *r,
                      const uint8_t *body)
 {
     struct sx_state *st = a->d->st;
-    uint64_t limit = st->type == SX_PV ? st->nr_pages : HVM_PFN_MAX;
+    uint64_t limit = st->type == SX_PV ? a->p2m_end : HVM_PFN_MAX;
     uint32_t count, pages = 0;
     const uint8_t *page;
 
@@ -92,10 +93,11 @@ static int pv_record(struct sx_apply *a, const struct record *r,
         if (!a->pv_info || r->length < 8)
             return bad(a, "X86_PV_P2M_FRAMES too short or before X86_PV_INFO");
         memcpy(range, body, sizeof(range));
-        if (range[0] || range[1] >= a->d->st->nr_pages ||
+        if (range[0] || range[1] >= HVM_PFN_MAX ||
             r->length != 8 + 8 * (range[1] / 512 + 1))
             return bad(a, "X86_PV_P2M_FRAMES: %u..%u in %u bytes", range[0],
                        range[1], r->length);
+        a->p2m_end = range[1] + 1ull;
         return 0;
     case REC_SHARED_INFO:
         if (r->length != SX_PAGE)

@@ -113,10 +113,10 @@ SX_API void libxl_childproc_setmode(libxl_ctx *ctx,
         ctx->child_hooks = *hooks;
 }
 
-/* simxl has no children that live on: nothing is ever to be reaped. */
+/* simxl has no children, but behaves as if: see sx_op_complete. */
 SX_API void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
 {
-    (void)ctx;
+    sx_reap(ctx);
 }
 
 SX_API int libxl_childproc_reaped(libxl_ctx *ctx, pid_t pid, int status)

@@ -60,7 +60,7 @@ static void fill_info(libxl_dominfo *out, const struct sx_state *st)
     out->domid = st->domid;
     out->paused = atomic_load(&st->pause_count) > 0;
     out->shutdown = atomic_load(&st->shutdown);
-    out->running = atomic_load(&st->active) && !out->paused && !out->shutdown;
+    out->running = !out->paused && !out->shutdown;
     out->dying = atomic_load(&st->phase) == SX_DYING;
     out->shutdown_reason =
         out->shutdown ? (int)atomic_load(&st->shutdown_reason) : -1;
@@ -186,12 +186,14 @@ SX_API int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid,
 
     if (sx_fault_rc(ctx, "libxl_domain_destroy", domid, &rc))
         return rc;
+    if (sx_would_hang(ctx, how))
+        return ERROR_FAIL;
     rc = look(ctx, domid, &d);
-    if (!rc) {
-        sx_domain_unmap(&d);
-        rc = sx_domain_destroy(ctx->host, domid) ? ERROR_FAIL : 0;
-    }
-    return sx_op_immediate(ctx, how, rc);
+    if (rc)
+        return sx_op_immediate(ctx, how, rc);
+    sx_domain_unmap(&d);
+    rc = sx_domain_destroy(ctx->host, domid) ? ERROR_FAIL : 0;
+    return sx_op_forked(ctx, how, rc);
 }
 
 SX_API int libxl_domain_rename(libxl_ctx *ctx, uint32_t domid,
@@ -250,10 +252,12 @@ SX_API int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *c,
 
     (void)console_how;
     *domid = UINT32_MAX;
+    if (sx_would_hang(ctx, how))
+        return ERROR_FAIL;
     if (!sx_fault_rc(ctx, "libxl_domain_create_new", 0, &rc))
         rc = sx_create(ctx->host, sx_config(c), domid);
     if (rc)
         sx_log(ctx, XTL_ERROR, "simxl: the domain could not be created: %d",
                rc);
-    return sx_op_immediate(ctx, how, rc);
+    return sx_op_forked(ctx, how, rc);
 }

@@ -6,7 +6,9 @@
  *  - timers are set by the real clock and fire by the `now` that is passed
  *    in, so that an application which holds `now` back holds the timer,
  *  - a synchronous call serves every operation of its context meanwhile,
- *  - completion callbacks come from inside these calls, context unlocked.
+ *  - completion callbacks come from inside these calls, context unlocked,
+ *  - where the main loop owns SIGCHLD, an operation for which libxl starts a
+ *    child is over only after libxl_childproc_sigchld_occurred.
  */
 #define _GNU_SOURCE
 #include "xl.h"
@@ -33,19 +35,33 @@ void sx_op_start(libxl_ctx *ctx, struct sx_op *op,
     *last = op;
 }
 
-void sx_op_complete(struct sx_op *op, int rc)
+static void wake(struct sx_op *op)
 {
     char c = 0;
 
-    if (op->done)
-        return;
-    sx_log(op->ctx, XTL_DEBUG, "ao %s: complete, rc=%d", op->kind->name, rc);
-    op->done = true;
-    op->timer = false;
-    op->rc = rc;
     /* Another thread may be in poll() on this context. */
     if (write(op->ctx->wakeup[1], &c, 1) < 0)
         return; /* full: it is awake anyway */
+}
+
+static bool main_loop_reaps(const libxl_ctx *ctx)
+{
+    return ctx->child_hooks.chldowner == SIGCHLD_OWNER_MAINLOOP;
+}
+
+void sx_op_complete(struct sx_op *op, int rc)
+{
+    if (op->done || op->exited)
+        return;
+    op->timer = false;
+    op->rc = rc;
+    if (op->kind->forks && main_loop_reaps(op->ctx)) {
+        op->exited = true;
+        return;
+    }
+    sx_log(op->ctx, XTL_DEBUG, "ao %s: complete, rc=%d", op->kind->name, rc);
+    op->done = true;
+    wake(op);
 }
 
 /* By the real clock, as libxl does, whatever `now` the application shows. */
@@ -116,7 +132,7 @@ static int list_fds(libxl_ctx *ctx, struct pollfd *out)
 
     out[n++] = (struct pollfd){ ctx->wakeup[0], POLLIN, 0 };
     for (struct sx_op *op = ctx->ops; op; op = op->next)
-        if (!op->done && op->kind->fds)
+        if (!op->done && !op->exited && op->kind->fds)
             n += op->kind->fds(op, out + n, FDS_MAX - n);
     return n;
 }
@@ -146,8 +162,8 @@ static void serve_fds(libxl_ctx *ctx, int nfds, const struct pollfd *fds)
             continue;
         for (struct sx_op *op = ctx->ops; op; op = op->next) {
             struct pollfd wish[8];
-            int n = op->done || !op->kind->fds ? 0
-                                               : op->kind->fds(op, wish, 8);
+            bool over = op->done || op->exited || !op->kind->fds;
+            int n = over ? 0 : op->kind->fds(op, wish, 8);
 
             for (int k = 0; k < n; k++) {
                 if (wish[k].fd != fds[i].fd || poll(&wish[k], 1, 0) <= 0)
@@ -227,12 +243,9 @@ static void free_plain(struct sx_op *op)
     free(op);
 }
 
-/* The outcome of something that needed no waiting: returned, or called back
- * from the next afterpoll. */
-int sx_op_immediate(libxl_ctx *ctx, const libxl_asyncop_how *how, int rc)
+static int immediate(libxl_ctx *ctx, const libxl_asyncop_how *how, int rc,
+                     const struct sx_op_kind *kind)
 {
-    static const struct sx_op_kind kind = { .name = "call",
-                                            .free = free_plain };
     struct sx_op *op;
 
     if (!how)
@@ -241,10 +254,51 @@ int sx_op_immediate(libxl_ctx *ctx, const libxl_asyncop_how *how, int rc)
     if (!op)
         return ERROR_NOMEM;
     sx_lock(ctx);
-    sx_op_start(ctx, op, &kind, how);
+    sx_op_start(ctx, op, kind, how);
     sx_op_complete(op, rc);
     sx_unlock(ctx);
     return 0;
+}
+
+/* The outcome of something that needed no waiting: returned, or called back
+ * from the next afterpoll. */
+int sx_op_immediate(libxl_ctx *ctx, const libxl_asyncop_how *how, int rc)
+{
+    static const struct sx_op_kind kind = { .name = "call",
+                                            .free = free_plain };
+
+    return immediate(ctx, how, rc, &kind);
+}
+
+/* The same for something that libxl does in a child process. */
+int sx_op_forked(libxl_ctx *ctx, const libxl_asyncop_how *how, int rc)
+{
+    static const struct sx_op_kind kind = { .name = "call", .forks = true,
+                                            .free = free_plain };
+
+    return immediate(ctx, how, rc, &kind);
+}
+
+/* libxl would wait inside the call for a child that nobody reaps. */
+bool sx_would_hang(libxl_ctx *ctx, const libxl_asyncop_how *how)
+{
+    if (how || !main_loop_reaps(ctx))
+        return false;
+    sx_log(ctx, XTL_CRITICAL, "simxl: this call would hang in libxl: it is"
+           " synchronous, needs a child, and SIGCHLD is the main loop's");
+    return true;
+}
+
+void sx_reap(libxl_ctx *ctx)
+{
+    sx_lock(ctx);
+    for (struct sx_op *op = ctx->ops; op; op = op->next)
+        if (op->exited && !op->done) {
+            op->done = true;
+            wake(op);
+        }
+    sx_unlock(ctx);
+    deliver(ctx);
 }
 
 static bool same_how(const struct sx_op *op, const libxl_asyncop_how *how)
@@ -271,7 +325,8 @@ SX_API int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)
             break;
         }
         op->aborting = true;
-        op->kind->abort(op);
+        if (!op->exited)
+            op->kind->abort(op);
         rc = 0;
         break;
     }

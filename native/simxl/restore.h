@@ -23,6 +23,7 @@ void *sx_restore_thread(void *arg); /* restore.c */
 struct sx_apply {
     struct sx_domain *d;
     bool pv_info, static_end, checkpoint_state;
+    uint64_t p2m_end;     /* PV: the first page number outside */
     struct sx_vcpu vcpu, shared_info;
     char *why;
     size_t why_size;

@@ -90,7 +90,8 @@ static void restore_free(struct sx_op *op)
 }
 
 static const struct sx_op_kind restore_kind = {
-    .name = "create_restore", .fds = restore_fds, .ready = restore_ready,
+    .name = "create_restore", .forks = true,
+    .fds = restore_fds, .ready = restore_ready,
     .abort = restore_abort, .free = restore_free,
 };
 
@@ -143,6 +144,8 @@ SX_API int libxl_domain_create_restore(
     *domid = UINT32_MAX;
     if (sx_fault_rc(ctx, "libxl_domain_create_restore", 0, &rc))
         return rc;
+    if (sx_would_hang(ctx, ao_how))
+        return ERROR_FAIL;
     if (params->stream_version != 2) {
         sx_log(ctx, XTL_ERROR, "simxl: stream version %u; only 2 is there",
                params->stream_version);
@@ -151,7 +154,7 @@ SX_API int libxl_domain_create_restore(
     /* Failures after the arguments were checked come by the callback. */
     rc = restore_new(ctx, config, &s);
     if (rc)
-        return sx_op_immediate(ctx, ao_how, rc);
+        return sx_op_immediate(ctx, ao_how, rc); /* before any child */
     s->fd = restore_fd;
     s->domid_out = domid;
     s->checkpointed = params->checkpointed_stream == 1;

@@ -259,12 +259,14 @@ static void loop(struct runner *r)
 
     for (;;) {
         uint32_t seen = atomic_load(&st->word);
-        uint64_t now, next;
+        uint64_t now, next = UINT64_MAX;
 
         obey(r);
         now = sx_now_ns();
-        next = tick(r, now);
-        next = SX_MIN(next, work(r, now));
+        if (sx_guest(&r->d)->magic == SX_GUEST_MAGIC) {
+            next = tick(r, now);
+            next = SX_MIN(next, work(r, now));
+        } /* else from a stream of Xen: nothing here can run that guest */
         now = sx_now_ns();
         if (now > looked + 500000000ull) {
             looked = now;
@@ -272,8 +274,8 @@ static void loop(struct runner *r)
                 exit(0);
         }
         if (next > now + 20000)
-            sx_wait_word(st, seen, SX_MIN((long)((next - now) / 1000000) + 1,
-                                          500));
+            sx_wait_word(st, seen, (long)SX_MIN((next - now) / 1000000 + 1,
+                                                500ul));
     }
 }
 

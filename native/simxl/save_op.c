@@ -217,7 +217,8 @@ static void save_free(struct sx_op *op)
 }
 
 static const struct sx_op_kind save_kind = {
-    .name = "remus_start", .fds = save_fds, .ready = save_ready,
+    .name = "remus_start", .forks = true,
+    .fds = save_fds, .ready = save_ready,
     .timeout = save_timeout, .abort = save_abort, .free = save_free,
 };
 
@@ -280,6 +281,8 @@ SX_API int libxl_domain_remus_start(libxl_ctx *ctx,
     (void)recv_fd;
     if (sx_fault_rc(ctx, "libxl_domain_remus_start", domid, &rc))
         return rc;
+    if (sx_would_hang(ctx, ao_how))
+        return ERROR_FAIL;
     s = save_new(ctx, domid);
     if (!s)
         return ERROR_FAIL;

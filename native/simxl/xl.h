@@ -33,6 +33,7 @@ typedef struct {
     pid_t (*fork_replacement)(void *user);
     int (*reaped_callback)(pid_t pid, int status, void *user);
 } libxl_childproc_hooks;
+enum { SIGCHLD_OWNER_LIBXL = 0, SIGCHLD_OWNER_MAINLOOP = 1 };
 
 typedef struct {
     uint64_t event_occurs_mask;
@@ -105,6 +106,7 @@ struct sx_op;
  * the context locked, from inside a libxl call of the application. */
 struct sx_op_kind {
     const char *name;
+    bool forks;            /* libxl needs a child process for it */
     int (*fds)(struct sx_op *op, struct pollfd *out, int max); /* its wishes */
     void (*ready)(struct sx_op *op, int fd, short revents);
     void (*timeout)(struct sx_op *op);
@@ -118,6 +120,7 @@ struct sx_op {
     const struct sx_op_kind *kind;
     libxl_asyncop_how how;
     bool sync, done, aborting;
+    bool exited;             /* over, once its child has been reaped */
     int rc;
     bool timer;              /* TIMER_AT counts */
     struct timeval timer_at;
@@ -146,6 +149,9 @@ int sx_op_return(libxl_ctx *ctx, struct sx_op *op); /* waits when sync */
 void sx_op_complete(struct sx_op *op, int rc);
 void sx_op_timer(struct sx_op *op, long ms);
 int sx_op_immediate(libxl_ctx *ctx, const libxl_asyncop_how *how, int rc);
+int sx_op_forked(libxl_ctx *ctx, const libxl_asyncop_how *how, int rc);
+bool sx_would_hang(libxl_ctx *ctx, const libxl_asyncop_how *how);
+void sx_reap(libxl_ctx *ctx);
 
 /* config.c */
 struct json *sx_config(libxl_domain_config *c);     /* never NULL */

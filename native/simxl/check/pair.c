@@ -295,9 +295,15 @@ static void start_restore(struct pair *p)
 
 static void begin(struct pair *p)
 {
+    static const libxl_childproc_hooks mainloop = {
+        .chldowner = SIGCHLD_OWNER_MAINLOOP
+    };
+
     p->save_ctx = open_ctx(host_a);
     p->info_ctx = open_ctx(host_a);
     p->restore_pipe[0] = p->restore_pipe[1] = -1;
+    if (p->own_sigchld)
+        libxl_childproc_setmode(p->save_ctx, &mainloop, NULL);
     CHECK(pipe2(p->save_pipe, O_CLOEXEC) == 0);
     fcntl(p->save_pipe[1], F_SETPIPE_SZ, 1 << 20);
     fcntl(p->save_pipe[0], F_SETFL, O_NONBLOCK);
@@ -332,6 +338,13 @@ static void decide(struct pair *p)
         p->aborted = true;
         CHECK(libxl_ao_abort(p->save_ctx, &p->save_how) == 0);
         CHECK(libxl_ao_abort(p->save_ctx, &p->save_how) == ERROR_ABORTED);
+        p->reap_at = now_ns() + 50000000;
+    }
+    if (p->reap_at && now_ns() > p->reap_at && p->own_sigchld) {
+        CHECK(!p->save_done);
+        libxl_childproc_sigchld_occurred(p->save_ctx);
+        CHECK(p->save_done);
+        p->reap_at = 0;
     }
     if (p->restore_pipe[1] >= 0) {
         feed(p);

@@ -60,6 +60,7 @@ struct pair {
     const char *guest;
     int interval_ms;
     long epochs;             /* abort the save after so many */
+    bool own_sigchld;        /* and forward it only after 50 ms */
     bool restore;            /* the other side takes part */
     uint64_t cut_at;         /* the relay ends the stream at this offset */
     bool abort_restore;      /* instead of ending the stream */
@@ -88,11 +89,15 @@ struct pair {
     size_t have, need, skip;
     int state, after;
     bool aborted, ended;
-    uint64_t hold_until, epoch1_at;
+    uint64_t hold_until, epoch1_at, reap_at;
     struct timeval frozen;
 };
 
 extern const char *host_a, *host_b;
+
+void libxl_childproc_setmode(libxl_ctx *, const libxl_childproc_hooks *,
+                             void *);
+void libxl_childproc_sigchld_occurred(libxl_ctx *);
 
 libxl_ctx *open_ctx(const char *host);
 void run_pair(struct pair *p);      /* until everything asked for is over */

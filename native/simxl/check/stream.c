@@ -261,6 +261,22 @@ static void test_killed_reader(void)
     CHECK(tool_exit == 0);
 }
 
+/* Where the application owns SIGCHLD, nothing ends without it, and a call
+ * that would wait for it is refused. */
+static void test_sigchld(void)
+{
+    struct pair p = { .guest = "g", .interval_ms = 5, .epochs = 2,
+                      .own_sigchld = true };
+
+    tool(host_a, "create g --memory 4");
+    run_pair(&p);
+    CHECK(p.save_rc == ERROR_ABORTED);
+    CHECK(libxl_domain_destroy(p.save_ctx, p.domid, NULL) == ERROR_FAIL);
+    CHECK(libxl_domain_pause(p.save_ctx, p.domid, NULL) == 0);
+    CHECK(libxl_domain_destroy(p.info_ctx, p.domid, NULL) == 0);
+    free_pair(&p);
+}
+
 /* Without an ao_how the call runs the loop itself and returns at the end. */
 static void test_synchronous(void)
 {
@@ -301,6 +317,7 @@ const struct test stream_tests[] = {
     { "destroyed", test_destroyed },
     { "handover", test_handover },
     { "killed reader", test_killed_reader },
+    { "sigchld", test_sigchld },
     { "synchronous", test_synchronous },
     { 0, 0 }
 };
