@@ -1,7 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { stopSession } from '../../src/cli/commands/stop.ts';
 import { type ControlHandler, type ControlServer, serveControl } from '../../src/engine/control.ts';
 import type { StopResult } from '../../src/engine/protect-options.ts';
+import { listSessions } from '../../src/engine/run-directory.ts';
 import type { SessionStatus } from '../../src/engine/session-status.ts';
 import { OperationError } from '../../src/host/errors.ts';
 import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
@@ -63,6 +65,19 @@ describe('a session that lives', () => {
       'tsremus: web1 stays held, nothing leaves it: hostb does not answer\n' +
         'Try: tsremus stop --force-unsafe web1  # only if the copy on hostb is surely dead\n',
     );
+  });
+
+  it('is reported as held when it cannot say more yet', async () => {
+    await live(() => new Promise(() => {}), { state: 'held', reason: 'the link is cut' });
+    const entry = listSessions(run.dir).sessions[0];
+    if (entry === undefined) throw new Error('no session');
+    expect(await stopSession(run.io(), entry, false, 50)).toEqual({
+      outcome: { kind: 'held', reason: 'the link is cut (it is asked again and again)' },
+    });
+    run.put(sampleStatus());
+    await expect(stopSession(run.io(), entry, false, 50)).rejects.toMatchObject({
+      code: 'command-timeout',
+    });
   });
 
   it('may have been taken over: 17', async () => {

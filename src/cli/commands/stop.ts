@@ -36,18 +36,42 @@ async function stopDead(entry: SessionEntry, force: boolean): Promise<StopResult
   return stopLeftover(entry.status, { force });
 }
 
+/**
+ * A session that is held goes on asking its backup and answers when it knows more; nobody should
+ * sit at a silent command for that. Longer than one attempt to ask takes.
+ */
+const stopSilenceMsMax = 25_000;
+
+/** What became of a session that did not answer; null when its silence explains nothing. */
+function stillHeld(entry: SessionEntry | null): StopResult | null {
+  if (entry?.liveness !== 'alive') return null;
+  const { state, reason, peer } = entry.status;
+  if (state !== 'held' && state !== 'ending') return null;
+  const why = reason ?? `${peer} does not answer`;
+  return { outcome: { kind: 'held', reason: `${why} (it is asked again and again)` } };
+}
+
 /** Ends what is not over yet, whether its process lives or not. */
-async function stopSession(io: Io, entry: SessionEntry, force: boolean): Promise<StopResult> {
+export async function stopSession(
+  io: Io,
+  entry: SessionEntry,
+  force: boolean,
+  silenceMsMax = stopSilenceMsMax,
+): Promise<StopResult> {
   if (entry.liveness !== 'alive') return stopDead(entry, force);
   const onProgress = (text: string) => {
     io.err.write(`${printable(entry.status.domain)}: ${printable(text)}\n`);
   };
   try {
     const request = { verb: 'stop', force } as const;
-    return await requestControl<StopResult>(entry.socketPath, request, { onProgress });
+    const options = { onProgress, silenceMsMax };
+    return await requestControl<StopResult>(entry.socketPath, request, options);
   } catch (error) {
     // It may have died just now: then its leftovers are ours to clear.
     const again = refreshed(entry);
+    const late = error instanceof OperationError && error.code === 'command-timeout';
+    const held = late ? stillHeld(again) : null;
+    if (held !== null) return held;
     if (again === null || again.liveness === 'alive') throw error;
     return stopDead(again, force);
   }

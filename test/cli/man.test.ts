@@ -1,0 +1,162 @@
+/**
+ * The man pages are written by hand; this keeps them true: every option, exit code and variable of
+ * the program stands in its page, and nothing else does; examples parse; groff has no complaint.
+ */
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { describe, expect, it } from 'vitest';
+import { newContext } from '../../src/cli/context.ts';
+import { exit } from '../../src/cli/exit-codes.ts';
+import { buildProgram } from '../../src/cli/program.ts';
+import { millisecondsSettings } from '../../src/config/settings.ts';
+import { fakeIo } from './fake-io.ts';
+
+const repository = join(import.meta.dirname, '../..');
+const pages = readdirSync(join(repository, 'man')).filter((name) => name.endsWith('.8'));
+const text = (page: string) => readFileSync(join(repository, 'man', page), 'utf8');
+const lines = (page: string) => text(page).split('\n');
+
+/** The lines of a section, its heading left out. */
+function section(page: string, title: string): string[] {
+  const all = lines(page);
+  const start = all.indexOf(`.Sh ${title}`);
+  if (start < 0) return [];
+  const end = all.findIndex((line, at) => at > start && line.startsWith('.Sh '));
+  return all.slice(start + 1, end < 0 ? all.length : end);
+}
+
+const program = buildProgram(newContext(fakeIo()));
+const commands: readonly { page: string; command: Command }[] = [
+  { page: 'tsremus.8', command: program },
+  ...program.commands
+    .filter((command) => command.name() !== 'guard')
+    .map((command) => ({ page: `tsremus-${command.name()}.8`, command })),
+];
+
+/** `--interval` and `-i` of each option, as the page writes them: without the first dash. */
+function flagsOf(command: Command): string[] {
+  const options = command.options.flatMap(({ short, long }) => [short, long]);
+  return [...options, '-h', '--help']
+    .filter((flag) => flag !== undefined && flag !== null)
+    .map((flag) => flag.slice(1));
+}
+
+/** The flags that a page's OPTIONS describes. */
+function flagsIn(page: string): string[] {
+  const items = section(page, 'OPTIONS').filter((line) => line.startsWith('.It Fl '));
+  return items.flatMap((line) => {
+    const words = line.slice('.It Fl '.length).split(' ');
+    return words.filter((word) => /^[a-zA-Z]$|^-[a-z]/.test(word));
+  });
+}
+
+it('has a page per command, and lists them all in the package', () => {
+  expect([...pages].sort()).toEqual(commands.map(({ page }) => page).sort());
+  const manifest = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
+  expect([...manifest.man].sort()).toEqual(pages.map((page) => `man/${page}`).sort());
+});
+
+describe.each(commands)('$page', ({ page, command }) => {
+  it('describes every option, and no other', () => {
+    const given = flagsOf(command).sort();
+    expect(flagsIn(page).sort()).toEqual(given);
+  });
+
+  it('has all its sections', () => {
+    const titles = lines(page).flatMap((line) => (line.startsWith('.Sh ') ? [line.slice(4)] : []));
+    for (const title of [
+      'NAME',
+      'SYNOPSIS',
+      'DESCRIPTION',
+      'OPTIONS',
+      'GUARANTEES',
+      'ENVIRONMENT',
+      'FILES',
+      'EXIT STATUS',
+      'EXAMPLES',
+      'WHEN THINGS GO WRONG',
+      'SEE ALSO',
+    ]) {
+      expect(titles, title).toContain(title);
+    }
+  });
+
+  it('knows only exit codes of the table', () => {
+    const known = Object.values(exit).map(String);
+    const items = section(page, 'EXIT STATUS').filter((line) => line.startsWith('.It '));
+    const codes = items.flatMap((line) => line.slice(4).split(' , '));
+    expect(codes.length).toBeGreaterThan(0);
+    for (const code of codes) expect(known, page).toContain(code);
+  });
+
+  it('refers to pages that exist', () => {
+    const references = lines(page).filter((line) => line.startsWith('.Xr tsremus'));
+    for (const reference of references) {
+      expect(pages).toContain(`${reference.split(' ')[1]}.8`);
+    }
+  });
+
+  it('renders without a warning', (context) => {
+    const done = spawnSync('groff', ['-mandoc', '-Tutf8', '-ww', join(repository, 'man', page)]);
+    if (done.error) context.skip('groff is not installed');
+    expect(String(done.stderr)).toBe('');
+    expect(done.status).toBe(0);
+  });
+});
+
+it('tsremus.8 has every exit code', () => {
+  const items = section('tsremus.8', 'EXIT STATUS').filter((line) => /^\.It \d+$/.test(line));
+  const codes = items.map((line) => Number(line.slice(4)));
+  expect(codes).toEqual(Object.values(exit));
+});
+
+it('tsremus.8 has every variable of the environment', () => {
+  const files = readdirSync(join(repository, 'src'), { recursive: true, encoding: 'utf8' });
+  const used = files
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(join(repository, 'src', name), 'utf8'))
+    .flatMap((source) => [...source.matchAll(/(?<!_)TSREMUS_[A-Z_]+[A-Z]/g)].map(([name]) => name));
+  const said = new Set(
+    section('tsremus.8', 'ENVIRONMENT')
+      .join(' ')
+      .match(/TSREMUS_[A-Z_]+/g),
+  );
+  expect([...said].sort()).toEqual([...new Set(used)].sort());
+});
+
+it('tsremus-protect.8 has the ranges and the defaults', () => {
+  const options = section('tsremus-protect.8', 'OPTIONS').join(' ');
+  for (const { flag, min, max, fallback } of millisecondsSettings) {
+    const about = options.slice(options.indexOf(`Fl ${flag.slice(1)} `));
+    expect(about.slice(0, 400), flag).toContain(`${min} to ${max}, default ${fallback}`);
+  }
+});
+
+/** Splits a line of an example as a shell would, up to a pipe or a redirection. */
+function words(line: string): string[] {
+  const found = line.matchAll(/'([^']*)'|[^\s']+/g);
+  const all = [...found].map(([word, quoted]) => quoted ?? word);
+  const end = all.findIndex((word) => /^[|>]/.test(word));
+  return end < 0 ? all : all.slice(0, end);
+}
+
+describe('examples', () => {
+  const readme = readFileSync(join(repository, 'README.md'), 'utf8').split('\n');
+  const all = [...pages.flatMap((page) => section(page, 'EXAMPLES')), ...readme]
+    .map((line) => line.replace(/^\s*(host[ab]# |# )/, ''))
+    .filter((line) => line.startsWith('tsremus '));
+
+  it.each([...new Set(all)])('%s', async (line) => {
+    const parsed = buildProgram(newContext(fakeIo()));
+    let ran = false;
+    for (const command of parsed.commands) {
+      command.action(() => {
+        ran = true;
+      });
+    }
+    await parsed.parseAsync(words(line).slice(1), { from: 'user' });
+    expect(ran).toBe(true);
+  });
+});
