@@ -1,0 +1,69 @@
+/**
+ * One side of a copy over the hypervisor port, as a process of its own, because a process belongs
+ * to one host. The stream goes through stdout and stdin; the last line on stderr is the result.
+ *
+ *     side.ts save NAME EPOCHS | side.ts restore CONFIG-FILE finish|discard
+ */
+
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import type { Hypervisor, SaveEnd } from '../../src/xen/hypervisor.ts';
+import { openXen } from '../../src/xen/xen.ts';
+
+const report = (value: unknown) => process.stderr.write(`${JSON.stringify(value)}\n`);
+
+async function save(xen: Hypervisor, name: string, epochs: number): Promise<void> {
+  const domid = await xen.find(name);
+  if (domid === null) throw new Error(`no domain ${name}`);
+  const buffer = Buffer.alloc(1 << 20);
+  let ended = 0;
+  const end = await new Promise<SaveEnd>((resolve) => {
+    const operation = xen.startSave(domid, 1 << 30, (event) => {
+      for (let n = operation.read(buffer); n > 0; n = operation.read(buffer)) {
+        process.stdout.write(Buffer.from(buffer.subarray(0, n)));
+      }
+      if (event.kind === 'epoch-end') {
+        ended += 1;
+        if (ended < epochs) setTimeout(() => operation.checkpoint(), 5);
+        else operation.abort();
+      }
+      if (event.kind === 'ended') resolve(event.end);
+    });
+  });
+  const info = await xen.info(domid);
+  report({ epochs: ended, end, shutdown: info?.shutdown, paused: info?.paused });
+}
+
+async function restore(xen: Hypervisor, file: string, how: string): Promise<void> {
+  const checker = xen.streamChecker();
+  let wake = () => {};
+  const ended = new Promise<object>((resolve) => {
+    const operation = xen.startRestore(JSON.parse(readFileSync(file, 'utf8')), (event) => {
+      if (event.kind === 'fed') wake();
+      else if (event.kind !== 'log') resolve(event);
+    });
+    const feed = async () => {
+      for await (const data of process.stdin as AsyncIterable<Buffer>) {
+        checker.check(data);
+        while (!operation.feed(data)) {
+          await new Promise<void>((fed) => {
+            wake = fed;
+          });
+        }
+      }
+      if (how === 'finish') operation.finish();
+      else operation.discard();
+    };
+    void feed();
+  });
+  const event = await ended;
+  checker.close();
+  report(event);
+}
+
+const [role = '', subject = '', argument = ''] = process.argv.slice(2);
+const xen = await openXen();
+if (role === 'save') await save(xen, subject, Number(argument));
+else await restore(xen, subject, argument);
+process.stdout.end();
+if (process.stdout.writableLength > 0) await once(process.stdout, 'finish');
