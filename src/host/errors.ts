@@ -5,6 +5,7 @@
  * is a closed union: it appears verbatim in JSON and in logs, and one table maps it to an exit code.
  * Bugs of tsremus itself are not OperationErrors.
  */
+import { dirname } from 'node:path';
 
 /** Every way in which the world can refuse. */
 export const operationCodes = [
@@ -115,7 +116,7 @@ export function storageError(cause: unknown, op: string, path: string): Operatio
   return new OperationError(full ? 'disk-full' : 'storage', `cannot ${verb(op)} ${path}: ${why}`, {
     op,
     subject: path,
-    hint: full ? `free some space: df ${path}` : undefined,
+    hint: full ? `free some space: df ${dirname(path)}` : undefined,
     cause,
   });
 }

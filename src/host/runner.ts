@@ -51,14 +51,15 @@ export async function run(argv: readonly string[], options: RunOptions): Promise
   const startMs = systemClock.nowMs();
   const child = spawn(file, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
+    // A process group of its own: what the command started is ended with it.
+    detached: true,
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   const stopped = { why: null as 'command-timeout' | 'aborted' | 'output' | null };
   const stop = (why: NonNullable<typeof stopped.why>) => {
     stopped.why ??= why;
-    // Its output may be held open by children of its own; they are not waited for.
-    child.kill('SIGKILL');
+    killGroup(child.pid);
     child.stdout.destroy();
     child.stderr.destroy();
   };
@@ -90,6 +91,15 @@ export async function run(argv: readonly string[], options: RunOptions): Promise
     stderr: stderr(),
     durationMs: systemClock.nowMs() - startMs,
   };
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
 }
 
 function checkEnding(

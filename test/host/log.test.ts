@@ -1,0 +1,107 @@
+import { spawnSync } from 'node:child_process';
+import { fstatSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { formatLine, isJournal, openLog } from '../../src/host/log.ts';
+import { bundleFixture } from '../fixtures/bundle.ts';
+import { operationError } from '../link/support.ts';
+
+const clock = { nowMs: () => 0, wall: () => new Date('2026-11-22T10:11:12.345Z') };
+
+function freshPath(): string {
+  return join(mkdtempSync(join(tmpdir(), 'tsremus-log-')), 'log');
+}
+
+describe('a line of the log', () => {
+  it.each([
+    ['error', true, '<3>it broke\n'],
+    ['warning', true, '<4>it broke\n'],
+    ['info', true, '<6>it broke\n'],
+    ['debug', true, '<7>it broke\n'],
+    ['error', false, 'ERROR 2026-11-22T10:11:12.345Z it broke\n'],
+    ['info', false, 'INFO 2026-11-22T10:11:12.345Z it broke\n'],
+  ] as const)('of level %s (journal: %s)', (level, journal, line) => {
+    expect(formatLine(level, 'it broke', clock.wall(), journal)).toBe(line);
+  });
+
+  it('is one line, of bounded length, without escapes', () => {
+    const line = formatLine('info', `a\nb\u001b[2J${'x'.repeat(9000)}`, clock.wall(), true);
+    expect(line).toMatch(/^<6>a b \[2Jx+\.\.\.\n$/);
+    expect(line.length).toBe(3 + 2048 + 1);
+  });
+});
+
+describe('isJournal', () => {
+  it('compares device and inode of the file descriptor', () => {
+    const fd = openSync(freshPath(), 'w');
+    const { dev, ino } = fstatSync(fd);
+    expect(isJournal(fd, { JOURNAL_STREAM: `${dev}:${ino}` })).toBe(true);
+    expect(isJournal(fd, { JOURNAL_STREAM: `${dev}:${ino + 1}` })).toBe(false);
+    expect(isJournal(fd, {})).toBe(false);
+    expect(isJournal(9999, { JOURNAL_STREAM: '1:2' })).toBe(false);
+  });
+});
+
+describe('a log', () => {
+  it('appends to its file, from its level up', () => {
+    const path = freshPath();
+    for (const text of ['first', 'second']) {
+      const log = openLog({ clock, level: 'warning', path, env: {} });
+      log.info('not this');
+      log.warning(text);
+      log.close();
+      log.error('too late');
+    }
+    expect(readFileSync(path, 'utf8')).toBe(
+      'WARNING 2026-11-22T10:11:12.345Z first\nWARNING 2026-11-22T10:11:12.345Z second\n',
+    );
+  });
+
+  it('drops lines past its limit and says how many', async () => {
+    const path = freshPath();
+    const log = openLog({ clock, level: 'info', path, env: {}, queueMax: 3 });
+    for (let line = 0; line < 10; line++) log.info(`line ${line}`);
+    while (!readFileSync(path, 'utf8').includes('dropped')) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    log.close();
+    // One is being written, three wait.
+    expect(readFileSync(path, 'utf8')).toContain('the log was too slow: 6 lines were dropped');
+  });
+
+  it('never throws when the disk is full', async () => {
+    const log = openLog({ clock, level: 'info', path: '/dev/full', env: {} });
+    for (let line = 0; line < 5; line++) log.info('lost');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    log.close();
+  });
+
+  it('says when its file cannot be opened', async () => {
+    const error = await operationError(() =>
+      openLog({ clock, level: 'info', path: '/no/dir/log' }),
+    );
+    expect(error.message).toBe('cannot open /no/dir/log: no such file or directory');
+  });
+
+  it('has written everything when a process flushes and exits', async () => {
+    const logger = await bundleFixture('logger');
+    const texts = Array.from({ length: 50 }, (_, index) => `text ${index}`);
+    const { status, stderr } = spawnSync(process.execPath, [logger, ...texts], {
+      encoding: 'utf8',
+    });
+    expect(status).toBe(7);
+    const seen = stderr
+      .trim()
+      .split('\n')
+      .map((line) => line.replace(/^INFO \S+ /, ''));
+    expect(seen.sort()).toEqual(texts.sort());
+  });
+
+  it('survives a reader that has gone', async () => {
+    const logger = await bundleFixture('logger');
+    const script = `{ ${process.execPath} ${logger} one two; echo $? >&3; } 2>&1 >/dev/null | true`;
+    const result = spawnSync('/bin/sh', ['-c', `(${script}) 3>&1`], { encoding: 'utf8' });
+    expect(result.stdout).toBe('7\n');
+  });
+});
