@@ -1,8 +1,8 @@
 /*
  * The output buffer as the save loop sees it. The loop calls barrier at every
  * CHECKPOINT record, while the guest is certainly suspended and before libxl is
- * allowed to resume it; a barrier that fails fails the session, and the epoch is
- * not announced, so nothing of it can ever be released.
+ * allowed to resume it. A barrier that fails fails the session: the guest goes on,
+ * but the epoch is never announced, so nothing of it can be released.
  */
 #ifndef TSR_BUFFER_H
 #define TSR_BUFFER_H

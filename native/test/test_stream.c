@@ -1,0 +1,490 @@
+/*
+ * The stream checker: tables of good and bad streams, cut and bent in every way.
+ */
+#include "test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../include/tsremus.h"
+#include "../src/stream.h"
+
+/* Feeds all of BYTES in pieces of STEP; the last stats. */
+static int check_in_steps(const struct bytes *bytes, size_t step,
+                          struct tsr_stream_stats *stats, char *text)
+{
+    int handle = tsr_stream_new(), rc = 0;
+    size_t at, n;
+
+    CHECK(handle >= 0);
+    memset(stats, 0, sizeof(*stats));
+    for (at = 0; at < bytes->size && !rc; at += n) {
+        n = bytes->size - at < step ? bytes->size - at : step;
+        rc = tsr_stream_check(handle, bytes->data + at, n, stats);
+    }
+    if (rc)
+        CHECK(tsr_error_text(handle, text, 256) > 0);
+    CHECK(tsr_stream_free(handle) == 0);
+    return rc;
+}
+
+static void make_stream(struct bytes *bytes, uint32_t guest_type, int epochs)
+{
+    put_start(bytes, guest_type);
+    for (int i = 0; i < epochs; i++)
+        put_epoch(bytes, guest_type, 3);
+}
+
+static void accept(uint32_t guest_type)
+{
+    struct bytes bytes = { 0 };
+    struct tsr_stream_stats stats;
+    char text[256];
+
+    make_stream(&bytes, guest_type, 3);
+    for (size_t step = 1; step < 4200; step += step < 40 ? 1 : 511) {
+        CHECK(check_in_steps(&bytes, step, &stats, text) == 0);
+        CHECK(stats.offset == bytes.size && stats.epoch_end == bytes.size);
+        CHECK(stats.at_boundary == 1 && stats.epoch == 3);
+        CHECK(stats.pages == 3 && stats.guest_type == guest_type);
+    }
+    bytes_free(&bytes);
+}
+
+TEST(stream_accepts_pv)
+{
+    accept(PV);
+}
+
+TEST(stream_accepts_hvm)
+{
+    accept(HVM);
+}
+
+TEST(stream_accepts_version_2)
+{
+    struct bytes bytes = { 0 };
+    struct tsr_stream_stats stats;
+    uint8_t info[8] = { 4, 3 };
+    uint32_t frames[4] = { 0, 1023 };   /* 1024 pages a frame: 1 of them */
+    char text[256];
+
+    put_xl_header(&bytes);
+    put_record(&bytes, XL_REC_LIBXC_CONTEXT, NULL, 0);
+    put_image(&bytes, 2, PV);
+    put_record(&bytes, XC_REC_X86_PV_INFO, info, 8);
+    put_record(&bytes, XC_REC_X86_PV_P2M_FRAMES, frames, 16);
+    put_epoch(&bytes, PV, 2);
+    CHECK(check_in_steps(&bytes, bytes.size, &stats, text) == 0);
+    CHECK(stats.at_boundary == 1);
+    bytes_free(&bytes);
+}
+
+TEST(stream_skips_optional_records)
+{
+    struct bytes bytes = { 0 };
+    struct tsr_stream_stats stats;
+    char text[256];
+
+    put_start(&bytes, HVM);
+    put_record(&bytes, XC_REC_OPTIONAL | 0x77, "optional", 5);
+    put_epoch(&bytes, HVM, 1);
+    CHECK(check_in_steps(&bytes, 7, &stats, text) == 0);
+    CHECK(stats.at_boundary == 1);
+    bytes_free(&bytes);
+}
+
+TEST(stream_counts_pages_with_data)
+{
+    /* plain, L1, pinned L4, broken, only allocated, absent */
+    uint64_t body[1 + 6] = { 6, 1, UINT64_C(1) << 60 | 2, UINT64_C(12) << 60 | 3,
+                             UINT64_C(13) << 60 | 4, UINT64_C(14) << 60 | 5,
+                             UINT64_C(15) << 60 | 6 };
+    uint32_t header[2] = { XC_REC_PAGE_DATA, sizeof(body) + 3 * 4096 };
+    struct bytes bytes = { 0 };
+    struct tsr_stream_stats stats;
+    char text[256];
+
+    put_start(&bytes, PV);
+    bytes_add(&bytes, header, 8);
+    bytes_add(&bytes, body, sizeof(body));
+    bytes_zero(&bytes, 3 * 4096);
+    for (size_t step = 1; step < 20; step++) {
+        CHECK(check_in_steps(&bytes, step, &stats, text) == 0);
+        CHECK(stats.pages == 3 && stats.at_boundary == 0);
+    }
+    bytes_free(&bytes);
+}
+
+/* Every prefix of a stream is incomplete, and none is an error. */
+TEST(stream_truncated_anywhere)
+{
+    struct bytes bytes = { 0 }, whole;
+    struct tsr_stream_stats stats;
+    char text[256];
+    size_t first_end;
+
+    put_start(&bytes, HVM);
+    put_pages(&bytes, 1, 1, 9);
+    put_state(&bytes, HVM);
+    put_libxl(&bytes, HVM, 40);
+    first_end = bytes.size;
+    put_state(&bytes, HVM);
+    put_libxl(&bytes, HVM, 40);
+    whole = bytes;
+    for (size_t n = 0; n < whole.size; n++) {
+        bytes.size = n;
+        CHECK(check_in_steps(&bytes, 1 + n % 61, &stats, text) == 0);
+        CHECK(stats.at_boundary == (n == first_end));
+        CHECK(stats.epoch == (n >= first_end));
+        CHECK(stats.offset == n);
+    }
+    bytes_free(&bytes);
+}
+
+/* No damage of a bit makes it crash, and none moves it past the end. */
+TEST(stream_damaged_anywhere)
+{
+    struct bytes bytes = { 0 };
+    struct tsr_stream_stats stats;
+    unsigned refused = 0, tries = 20000;
+    char text[256];
+
+    make_stream(&bytes, HVM, 2);
+    make_stream(&bytes, PV, 1);         /* a second header: refused at once */
+    srand(1);
+    for (unsigned i = 0; i < tries; i++) {
+        size_t at = (size_t)rand() % bytes.size;
+        uint8_t bit = (uint8_t)(1u << (rand() % 8));
+
+        bytes.data[at] ^= bit;
+        if (check_in_steps(&bytes, 1 + (size_t)rand() % 5000, &stats, text))
+            refused++;
+        CHECK(stats.offset <= bytes.size);
+        bytes.data[at] ^= bit;
+    }
+    CHECK(refused > tries / 2);
+    bytes_free(&bytes);
+}
+
+TEST(stream_garbage)
+{
+    struct tsr_stream_stats stats;
+    struct bytes bytes = { 0 };
+    char text[256];
+
+    srand(2);
+    for (int i = 0; i < 2000; i++) {
+        bytes.size = 0;
+        if (i % 2)
+            put_start(&bytes, i % 4 == 1 ? PV : HVM);
+        for (int k = 0; k < 200; k++) {
+            uint8_t b = (uint8_t)(rand() % (i % 3 ? 256 : 20));
+
+            bytes_add(&bytes, &b, 1);
+        }
+        check_in_steps(&bytes, 1 + (size_t)rand() % 64, &stats, text);
+    }
+    bytes_free(&bytes);
+}
+
+/* ---- refused ------------------------------------------------------------- */
+
+static void refuse(struct bytes *bytes, const char *what)
+{
+    struct tsr_stream_stats stats;
+    char text[256];
+
+    for (size_t step = 1; step < 100; step = step * 3 + 1) {
+        CHECK(check_in_steps(bytes, step, &stats, text) == -EPROTO);
+        if (!strstr(text, what)) {
+            fprintf(stderr, "\"%s\" is not in: %s\n", what, text);
+            CHECK(0);
+        }
+    }
+    bytes_free(bytes);
+}
+
+static void damage(uint32_t guest_type, size_t at, uint8_t value,
+                   const char *what)
+{
+    struct bytes bytes = { 0 };
+
+    make_stream(&bytes, guest_type, 1);
+    CHECK(bytes.data[at] != value);
+    bytes.data[at] = value;
+    refuse(&bytes, what);
+}
+
+TEST(stream_refuses_wrong_headers)
+{
+    damage(PV, 0, 0, "libxl's header at offset 0 has a wrong identification");
+    damage(PV, 11, 3, "libxl's header at offset 0 is not of version 2");
+    damage(PV, 15, 1, "announces big-endian records");
+    damage(PV, 15, 2, "announces a legacy stream");
+    damage(PV, 15, 4, "has unknown options");
+    damage(PV, 16, 4, "CHECKPOINT_END (libxl type 0x4, length 0, record 1, "
+           "epoch 0) at offset 16 must not come before LIBXC_CONTEXT");
+    damage(PV, 24, 0, "the image header at offset 24 has a wrong marker");
+    damage(PV, 32, 0, "has a wrong identification");
+    damage(PV, 39, 1, "is not of version 2 or 3");
+    damage(PV, 39, 4, "is not of version 2 or 3");
+    damage(PV, 41, 1, "announces big-endian records");
+    damage(PV, 48, 3, "the domain header at offset 48 is of an unknown guest");
+    damage(PV, 52, 13, "has pages other than 4 KiB");
+}
+
+static void refuse_after_start(uint32_t guest_type, uint32_t type,
+                               uint32_t length, const char *what)
+{
+    struct bytes bytes = { 0 };
+
+    put_start(&bytes, guest_type);
+    put_record(&bytes, type, NULL, length);
+    refuse(&bytes, what);
+}
+
+TEST(stream_refuses_records)
+{
+    refuse_after_start(PV, 0x40, 8, "unknown record (libxc type 0x40, length 8"
+                       ", record 7, epoch 0)");
+    refuse_after_start(PV, 0x40, 8, "is mandatory and not known");
+    refuse_after_start(PV, XC_REC_END, 0, "END (libxc");
+    refuse_after_start(PV, XC_REC_VERIFY, 0, "has no place in a checkpointed");
+    refuse_after_start(PV, XC_REC_TOOLSTACK, 8, "has no place");
+    refuse_after_start(PV, XC_REC_CHECKPOINT_DIRTY_PFN_LIST, 8, "has no place");
+    refuse_after_start(PV, XC_REC_STATIC_DATA_END, 0,
+                       "must come before the end of the static data");
+    refuse_after_start(PV, XC_REC_X86_CPUID_POLICY, 24, "must come before");
+    refuse_after_start(PV, XC_REC_HVM_CONTEXT, 24,
+                       "does not belong to a guest of this type");
+    refuse_after_start(HVM, XC_REC_SHARED_INFO, 4096, "does not belong");
+    refuse_after_start(PV, XC_REC_SHARED_INFO, 4095, "is too short");
+    refuse_after_start(PV, XC_REC_SHARED_INFO, 4104, "is too long");
+    refuse_after_start(PV, XC_REC_X86_TSC_INFO, 32, "is too long");
+    refuse_after_start(PV, XC_REC_X86_TSC_INFO, 16, "is too short");
+    refuse_after_start(HVM, XC_REC_HVM_PARAMS, 16, "has an impossible length");
+    refuse_after_start(HVM, XC_REC_HVM_PARAMS, 24,
+                       "has a length that does not fit its count");
+    refuse_after_start(HVM, XC_REC_HVM_CONTEXT, 0, "is too short");
+    refuse_after_start(PV, XC_REC_X86_PV_VCPU_BASIC, 8, "is too short");
+    refuse_after_start(PV, XC_REC_X86_PV_VCPU_EXTENDED, 144, "is too long");
+    refuse_after_start(PV, XC_REC_X86_PV_VCPU_XSAVE, 16, "is too short");
+    refuse_after_start(PV, XC_REC_X86_PV_VCPU_MSRS, 16, "impossible length");
+    refuse_after_start(PV, XC_REC_X86_PV_P2M_FRAMES, 24, "does not fit its");
+    refuse_after_start(PV, XC_REC_PAGE_DATA, 8, "is too short");
+    refuse_after_start(PV, XC_REC_PAGE_DATA, 20, "has an impossible length");
+    refuse_after_start(PV, XC_REC_PAGE_DATA, 16, "has no pages");
+    refuse_after_start(PV, XC_REC_CHECKPOINT, 8, "is too long");
+    refuse_after_start(PV, XC_REC_CHECKPOINT, 0, "without a SHARED_INFO");
+    refuse_after_start(HVM, XC_REC_CHECKPOINT, 0, "without an HVM_CONTEXT");
+}
+
+TEST(stream_refuses_lengths_beyond_the_limit)
+{
+    uint32_t header[2] = { XC_REC_HVM_CONTEXT, TSR_RECORD_MAX + 8 };
+    uint32_t optional[2] = { XC_REC_OPTIONAL | 1, TSR_RECORD_MAX + 8 };
+    uint32_t emulator[2] = { XL_REC_EMULATOR_CONTEXT, TSR_XL_RECORD_MAX + 8 };
+    struct bytes bytes = { 0 };
+
+    put_start(&bytes, HVM);
+    bytes_add(&bytes, header, 8);
+    refuse(&bytes, "is too long");
+    put_start(&bytes, HVM);
+    bytes_add(&bytes, optional, 8);
+    refuse(&bytes, "is longer than 128 MiB");
+    put_start(&bytes, HVM);
+    put_state(&bytes, HVM);
+    bytes_add(&bytes, emulator, 8);
+    refuse(&bytes, "is too long");
+}
+
+static void refuse_page(uint64_t count, uint64_t pfn, size_t data,
+                        const char *what)
+{
+    uint64_t body[2] = { count, pfn };
+    uint32_t header[2] = { XC_REC_PAGE_DATA, (uint32_t)(16 + data) };
+    struct bytes bytes = { 0 };
+
+    put_start(&bytes, PV);
+    bytes_add(&bytes, header, 8);
+    bytes_add(&bytes, body, 16);
+    bytes_zero(&bytes, data);
+    refuse(&bytes, what);
+}
+
+TEST(stream_refuses_pages)
+{
+    refuse_page(1, UINT64_C(5) << 60, 4096, "has a page of an unknown type");
+    refuse_page(1, UINT64_C(1) << 52, 4096, "has an impossible page number");
+    refuse_page(2, 1, 0, "is too short for its count of pages");
+    refuse_page(1, 1, 0, "has a length that does not fit its pages");
+    refuse_page(1, 1, 8192, "has a length that does not fit its pages");
+    refuse_page(1, UINT64_C(15) << 60, 4096, "does not fit its pages");
+    refuse_page(0xffffffff, 1, 4096, "is too short for its count");
+}
+
+TEST(stream_refuses_pv_info)
+{
+    uint8_t info[8] = { 8, 3 };
+    struct bytes bytes = { 0 };
+
+    put_xl_header(&bytes);
+    put_record(&bytes, XL_REC_LIBXC_CONTEXT, NULL, 0);
+    put_image(&bytes, 3, PV);
+    put_record(&bytes, XC_REC_X86_PV_INFO, info, 8);
+    refuse(&bytes, "has an impossible width");
+
+    put_xl_header(&bytes);
+    put_record(&bytes, XL_REC_LIBXC_CONTEXT, NULL, 0);
+    put_image(&bytes, 3, PV);
+    put_record(&bytes, XC_REC_STATIC_DATA_END, NULL, 0);
+    refuse(&bytes, "STATIC_DATA_END (libxc type 0x10, length 0, record 2, "
+           "epoch 0) at offset 64 comes before X86_PV_INFO");
+
+    put_xl_header(&bytes);
+    put_record(&bytes, XL_REC_LIBXC_CONTEXT, NULL, 0);
+    put_image(&bytes, 3, HVM);
+    put_pages(&bytes, 1, 1, 0);
+    refuse(&bytes, "PAGE_DATA");
+}
+
+TEST(stream_refuses_libxl_records)
+{
+    uint32_t emulator[2] = { 3, 0 };
+    struct bytes bytes = { 0 };
+
+    put_start(&bytes, HVM);
+    put_state(&bytes, HVM);
+    put_record(&bytes, XL_REC_END, NULL, 0);
+    refuse(&bytes, "END (libxl");
+
+    put_start(&bytes, HVM);
+    put_state(&bytes, HVM);
+    put_record(&bytes, XL_REC_LIBXC_CONTEXT, NULL, 0);
+    refuse(&bytes, "comes a second time");
+
+    put_start(&bytes, HVM);
+    put_state(&bytes, HVM);
+    put_record(&bytes, XL_REC_CHECKPOINT_STATE, NULL, 8);
+    refuse(&bytes, "has no place");
+
+    put_start(&bytes, HVM);
+    put_state(&bytes, HVM);
+    put_record(&bytes, XL_REC_EMULATOR_CONTEXT, emulator, 8);
+    refuse(&bytes, "is of an unknown emulator");
+
+    put_start(&bytes, PV);
+    put_state(&bytes, PV);
+    put_record(&bytes, XL_REC_EMULATOR_CONTEXT, emulator, 8);
+    refuse(&bytes, "does not belong to a guest of this type");
+
+    put_start(&bytes, PV);
+    put_state(&bytes, PV);
+    put_record(&bytes, XC_REC_OPTIONAL | 9, NULL, 0);
+    refuse(&bytes, "is mandatory and not known");
+}
+
+TEST(stream_refuses_padding)
+{
+    struct bytes bytes = { 0 };
+
+    put_start(&bytes, HVM);
+    put_record(&bytes, XC_REC_HVM_CONTEXT, NULL, 1001);
+    bytes.data[bytes.size - 1] = 1;
+    refuse(&bytes, "is not padded with zeroes");
+}
+
+TEST(stream_refuses_an_epoch_without_its_vcpus)
+{
+    struct bytes bytes = { 0 };
+
+    make_stream(&bytes, PV, 1);
+    put_pages(&bytes, 1, 2, 0);
+    put_record(&bytes, XC_REC_SHARED_INFO, NULL, 4096);
+    put_record(&bytes, XC_REC_CHECKPOINT, NULL, 0);
+    refuse(&bytes, "comes without vCPU 0 in its epoch");
+}
+
+TEST(stream_stays_failed)
+{
+    int handle = tsr_stream_new();
+    struct tsr_stream_stats stats;
+    struct bytes good = { 0 };
+
+    make_stream(&good, PV, 1);
+    CHECK(tsr_stream_check(handle, (const uint8_t *)"not a stream at all", 19,
+                           &stats) == -EPROTO);
+    CHECK(tsr_stream_check(handle, good.data, good.size, NULL) == -EPROTO);
+    CHECK(tsr_stream_free(handle) == 0);
+    CHECK(tsr_stream_check(handle, good.data, good.size, NULL) == -EBADF);
+    CHECK(tsr_stream_free(handle) == -EBADF);
+    bytes_free(&good);
+}
+
+/* Where the feeder may stop: never inside of libxl's own records. */
+TEST(stream_safe_offsets)
+{
+    struct tsr_parser parser;
+    struct bytes bytes = { 0 };
+    size_t xl_start, xl_end, taken;
+    enum tsr_mark mark;
+
+    put_start(&bytes, HVM);
+    put_state(&bytes, HVM);
+    xl_start = bytes.size;
+    put_libxl(&bytes, HVM, 40);
+    xl_end = bytes.size;
+    put_pages(&bytes, 1, 1, 0);
+    tsr_parser_init(&parser);
+    for (size_t at = 0; at < bytes.size; at++) {
+        CHECK(!tsr_parser_take(&parser, bytes.data + at, 1, &taken, &mark));
+        CHECK(taken == 1);
+        CHECK((mark == TSR_MARK_CHECKPOINT) == (at + 1 == xl_start));
+        CHECK((mark == TSR_MARK_EPOCH_END) == (at + 1 == xl_end));
+        CHECK(tsr_parser_safe(&parser) <= at + 1);
+        if (at + 1 < 16)
+            CHECK(tsr_parser_safe(&parser) == 0);
+        else if (at + 1 < 24)
+            CHECK(tsr_parser_safe(&parser) == 16);
+        else if (at + 1 <= xl_start || at + 1 >= xl_end)
+            CHECK(tsr_parser_safe(&parser) == at + 1);
+        else if (at + 1 > xl_start && at + 1 < xl_start + 8 + 21)
+            CHECK(tsr_parser_safe(&parser) == xl_start);
+    }
+    bytes_free(&bytes);
+}
+
+/* Bodies must not be touched: 1 GiB in pieces of a megabyte. */
+TEST(stream_speed)
+{
+    struct timespec begin, end;
+    struct tsr_parser parser;
+    struct bytes bytes = { 0 };
+    enum tsr_mark mark;
+    size_t taken, at, n;
+    double seconds;
+
+    put_start(&bytes, PV);
+    tsr_parser_init(&parser);
+    CHECK(!tsr_parser_take(&parser, bytes.data, bytes.size, &taken, &mark));
+    bytes.size = 0;
+    put_pages(&bytes, 0, 1024, 7);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int i = 0; i < 256; i++)
+        for (at = 0; at < bytes.size; at += n) {
+            n = bytes.size - at < 1 << 20 ? bytes.size - at : 1 << 20;
+            CHECK(!tsr_parser_take(&parser, bytes.data + at, n, &taken, &mark));
+            CHECK(taken == n);
+        }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    seconds = (double)(end.tv_sec - begin.tv_sec) +
+              (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+    printf("    %.1f GB/s\n", 256.0 * (double)bytes.size / 1e9 / seconds);
+    CHECK(parser.pages == 256 * 1024);
+    CHECK(seconds < 1.0);
+    bytes_free(&bytes);
+}
