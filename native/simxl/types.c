@@ -43,7 +43,7 @@ static void add_true(struct json *j, const char *key, bool value)
         json_add_bool(j, key, true);
 }
 
-/* ---- libxl_dominfo -------------------------------------------------------- */
+/* ---- libxl_dominfo -------------------------------------------------- */
 
 SX_API void libxl_dominfo_init(libxl_dominfo *p)
 {
@@ -104,7 +104,7 @@ SX_API char *libxl_dominfo_to_json(libxl_ctx *ctx, libxl_dominfo *p)
     return print_and_free(j);
 }
 
-/* ---- reading ---------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------- */
 
 static bool get_int(const struct json *j, const char *key, int *out)
 {
@@ -157,7 +157,7 @@ static void add_defbool(struct json *j, const char *key, libxl_defbool b)
         json_add_text(j, key, b.val > 0 ? "True" : "False");
 }
 
-/* ---- libxl_domain_remus_info ------------------------------------------------- */
+/* ---- libxl_domain_remus_info ---------------------------------------- */
 
 SX_API void libxl_domain_remus_info_init(libxl_domain_remus_info *p)
 {
@@ -215,7 +215,7 @@ SX_API char *libxl_domain_remus_info_to_json(libxl_ctx *ctx,
     return print_and_free(j);
 }
 
-/* ---- libxl_domain_restore_params --------------------------------------------- */
+/* ---- libxl_domain_restore_params ------------------------------------ */
 
 SX_API void libxl_domain_restore_params_init(libxl_domain_restore_params *p)
 {
@@ -265,7 +265,7 @@ SX_API char *libxl_domain_restore_params_to_json(
     return print_and_free(j);
 }
 
-/* ---- libxl_version_info --------------------------------------------------------- */
+/* ---- libxl_version_info --------------------------------------------- */
 
 SX_API char *libxl_version_info_to_json(libxl_ctx *ctx, libxl_version_info *p)
 {

@@ -48,10 +48,11 @@ static void whole(const char *type, long rate, long epochs)
     tool(host_b, "verify g");
     CHECK(tool_exit == 0);
     CHECK(libxl_domain_unpause(p.restore_ctx, p.copy, NULL) == 0);
-    usleep(50000);
+    for (int i = 0; i < 500 && same_memory(&p); i++)
+        usleep(10000);
+    CHECK(!same_memory(&p)); /* it runs on */
     tool(host_b, "verify g");
     CHECK(tool_exit == 0);
-    CHECK(!same_memory(&p)); /* it runs on */
     tool(host_a, "verify g");
     CHECK(tool_exit == 0);
     free_pair(&p);
