@@ -1,4 +1,4 @@
-/** Checks the text of a status file. Pure; unknown keys pass, so that newer sessions can be read. */
+/** Checks the text of a status file. Pure; unknown keys pass: newer sessions can be read. */
 import type { SessionState, SessionStatus } from './session-status.ts';
 
 const states: Readonly<Record<SessionState, true>> = {

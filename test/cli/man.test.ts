@@ -113,11 +113,17 @@ it('tsremus.8 has every exit code', () => {
 });
 
 it('tsremus.8 has every variable of the environment', () => {
-  const files = readdirSync(join(repository, 'src'), { recursive: true, encoding: 'utf8' });
-  const used = files
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => readFileSync(join(repository, 'src', name), 'utf8'))
-    .flatMap((source) => [...source.matchAll(/(?<!_)TSREMUS_[A-Z_]+[A-Z]/g)].map(([name]) => name));
+  const used = ['src', 'native/src']
+    .flatMap((folder) =>
+      readdirSync(join(repository, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
+        join(repository, folder, name),
+      ),
+    )
+    .filter((path) => /\.(ts|c)$/.test(path))
+    .map((path) => readFileSync(path, 'utf8'))
+    .flatMap((source) =>
+      [...source.matchAll(/(?<!_)TSREMUS_[A-Z_]+[A-Z]\b/g)].map(([name]) => name),
+    );
   const said = new Set(
     section('tsremus.8', 'ENVIRONMENT')
       .join(' ')
@@ -134,16 +140,18 @@ it('tsremus-protect.8 has the ranges and the defaults', () => {
   }
 });
 
-/** Splits a line of an example as a shell would, up to a pipe or a redirection. */
+/** Splits a line of an example as a shell would, up to a pipe, a redirection or a comment. */
 function words(line: string): string[] {
   const found = line.matchAll(/'([^']*)'|[^\s']+/g);
   const all = [...found].map(([word, quoted]) => quoted ?? word);
-  const end = all.findIndex((word) => /^[|>]/.test(word));
+  const end = all.findIndex((word) => /^[|>#]/.test(word));
   return end < 0 ? all : all.slice(0, end);
 }
 
 describe('examples', () => {
-  const readme = readFileSync(join(repository, 'README.md'), 'utf8').split('\n');
+  const readme = readFileSync(join(repository, 'README.md'), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('    '));
   const all = [...pages.flatMap((page) => section(page, 'EXAMPLES')), ...readme]
     .map((line) => line.replace(/^\s*(host[ab]# |# )/, ''))
     .filter((line) => line.startsWith('tsremus '));

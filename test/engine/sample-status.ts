@@ -41,7 +41,7 @@ export function sampleStatus(changes: Partial<SessionStatus> = {}): SessionStatu
   };
 }
 
-/** The owner of a session that is certainly dead: this process's number, started at another time. */
+/** The owner of a session that is certainly dead: our number, but started at another time. */
 export function deadOwner(): Pick<SessionStatus, 'pid' | 'pid_start' | 'boot_id'> {
   const owner = ownProcessId();
   return { pid: owner.pid, pid_start: owner.startTicks + 1, boot_id: owner.bootId };

@@ -1,4 +1,4 @@
-/** `tsremus failover DOMAIN`, on the backup: run the copy now. Refused while the primary answers. */
+/** `tsremus failover DOMAIN`, on the backup: run the copy now. Refused while its primary lives. */
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
 import { type FailoverPlan, type FailoverResult, requestControl } from '../../engine/control.ts';
@@ -56,10 +56,11 @@ function copyOf(io: Io, domain: string): SessionEntry {
 
 function planLines({ status }: SessionEntry, plan: FailoverPlan): string[] {
   const { domain, epoch, ack_age_ms: age, peer } = status;
+  const old = age === null ? '' : ` (${formatMs(age)} old)`;
   const from =
     epoch === null
       ? 'there is no whole copy yet: there is nothing to run'
-      : `the copy of epoch ${epoch} will run here, now${age === null ? '' : ` (${formatMs(age)} old)`}`;
+      : `the copy of epoch ${epoch} will run here, now${old}`;
   return [
     `failover of ${domain} from ${peer} to this host:`,
     `  ${from}`,

@@ -140,8 +140,8 @@ export function addStop(program: Command, context: Context): void {
     .command('stop')
     .summary('end protection; the guest runs on here')
     .description(
-      'Ends the protection of DOMAIN in order: the guest runs on here, the copy is removed. After ' +
-        'a crash it clears what was left. A session that has ended is shown no longer.',
+      'Ends the protection of DOMAIN in order: the guest runs on here, the copy is removed. ' +
+        'After a crash it clears what was left. A session that has ended is shown no longer.',
     )
     .argument('<domain>', 'name, UUID or number of the domain')
     .addOption(

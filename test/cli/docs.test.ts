@@ -1,0 +1,53 @@
+/** What the documents promise, held against the program. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { exit, exitOfOperation } from '../../src/cli/exit-codes.ts';
+import { operationCodes } from '../../src/host/errors.ts';
+import { sampleStatus } from '../engine/sample-status.ts';
+
+const repository = join(import.meta.dirname, '../..');
+const read = (name: string) => readFileSync(join(repository, name), 'utf8');
+
+describe('docs/JSON.md', () => {
+  const text = read('docs/JSON.md');
+
+  it('has every error code with its exit code', () => {
+    for (const code of operationCodes) {
+      expect(text, code).toContain(`| \`${code}\` | ${exitOfOperation(code)} |`);
+    }
+  });
+
+  it('has no other codes than the program', () => {
+    const known = Object.values(exit).map(String);
+    const rows = [...text.matchAll(/^\| `[a-z-]+`[^|]*\| (\d+) \|/gm)];
+    expect(rows.length).toBeGreaterThan(operationCodes.length);
+    for (const [row, code] of rows) expect(known, row).toContain(code);
+  });
+
+  it('has every key of a session', () => {
+    for (const key of Object.keys(sampleStatus())) expect(text, key).toContain(`\`${key}\``);
+  });
+});
+
+describe('README.md', () => {
+  const text = read('README.md');
+
+  it('fits on two screens', () => {
+    expect(text.split('\n').length).toBeLessThanOrEqual(121);
+  });
+
+  it.each(['README.md', 'CONTRIBUTING.md'])('and %s name scripts that exist', (name) => {
+    const { scripts } = JSON.parse(read('package.json'));
+    const named = [...read(name).matchAll(/npm (?:run )?([a-z:]+)/g)].map((match) => match[1]);
+    const own = named.filter((script) => script !== 'ci');
+    expect(own.length).toBeGreaterThan(0);
+    for (const script of own) expect(Object.keys(scripts)).toContain(script);
+  });
+
+  it('links to files that exist', () => {
+    for (const [, target = ''] of text.matchAll(/\]\(([^)]+)\)/g)) {
+      expect(() => read(target), target).not.toThrow();
+    }
+  });
+});

@@ -1,0 +1,174 @@
+/**
+ * Style as a test: what reviewers should not have to look for. Works on the text of the sources;
+ * where a rule needs more than that (the length of a function) it is approximate, to the safe side.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+
+interface Source {
+  /** Path from the repository's root. */
+  readonly path: string;
+  readonly text: string;
+  readonly lines: readonly string[];
+}
+
+function sourcesIn(folder: string, ...endings: string[]): Source[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => endings.some((ending) => name.endsWith(ending)))
+    .filter((name) => !/(^|\/)(node_modules|build|testdata)\//.test(name))
+    .map((name) => {
+      const text = readFileSync(join(root, folder, name), 'utf8');
+      return { path: join(folder, name), text, lines: text.split('\n') };
+    });
+}
+
+const src = sourcesIn('src', '.ts');
+const tests = sourcesIn('test', '.ts');
+const scripts = sourcesIn('scripts', '.mjs');
+const native = sourcesIn('native', '.c');
+const all = [...src, ...tests, ...scripts, ...native];
+
+/** `file:line` of each line that breaks a rule. */
+function offences(sources: readonly Source[], broken: (line: string) => boolean): string[] {
+  return sources.flatMap(({ path, lines }) =>
+    lines.flatMap((line, at) => (broken(line) ? [`${path}:${at + 1}`] : [])),
+  );
+}
+
+describe('text', () => {
+  it('has at most 100 columns', () => {
+    // A line that is one long string or address cannot be broken.
+    const unbreakable = /^\s*(['"`].*['"`][,;]?|\/\/ \S+|js: .*)$/;
+    expect(offences(all, (line) => line.length > 100 && !unbreakable.test(line))).toEqual([]);
+  });
+
+  it('has no TODO without the number of an issue', () => {
+    const word = ['TO', 'DO'].join('');
+    const bare = new RegExp(`\\b(${word}|FIXME|XXX)\\b(?!\\(#\\d+\\))`);
+    const sources = all.filter(({ path }) => path !== 'test/tidy.test.ts');
+    // Xen's own source has TODOs that we cite.
+    expect(offences(sources, (line) => bare.test(line) && !line.includes('"TODO'))).toEqual([]);
+  });
+
+  it('has no default exports', () => {
+    const sources = [...src, ...tests];
+    expect(offences(sources, (line) => /^export default\b/.test(line))).toEqual([]);
+  });
+});
+
+describe('size', () => {
+  it('of a file is under 400 lines', () => {
+    const long = src.filter(({ lines }) => lines.length > 400);
+    expect(long.map(({ path, lines }) => `${path}: ${lines.length}`)).toEqual([]);
+  });
+
+  /** Opening lines of functions and methods; what is indented deeper belongs to them. */
+  const opening = new RegExp(
+    [
+      '^(\\s*)(?:export )?(?:async )?function\\b',
+      '^(\\s*)(?:static |async |get |set )*#?\\w+\\([^;]*$',
+      '^(\\s*)(?:export )?const \\w+ = (?:async )?\\(',
+    ].join('|'),
+  );
+  const notFunctions = /^\s*(?:if|for|while|switch|return|describe|it|catch|else|throw|await)\b/;
+
+  function longFunctions({ path, lines }: Source): string[] {
+    const found: string[] = [];
+    lines.forEach((line, at) => {
+      const indent = opening
+        .exec(line)
+        ?.slice(1)
+        .find((one) => one !== undefined);
+      if (indent === undefined || notFunctions.test(line) || line.endsWith(';')) return;
+      const end = lines.findIndex((other, later) => later > at && other.startsWith(`${indent}}`));
+      const length = end < 0 ? 1 : end - at + 1;
+      if (length > 70) found.push(`${path}:${at + 1}: ${length} lines`);
+    });
+    return found;
+  }
+
+  it('of a function is at most 70 lines', () => {
+    expect(src.flatMap(longFunctions)).toEqual([]);
+  });
+});
+
+/** Modules that `source` imports, types included: the direction of thoughts, not of bytes. */
+function importsOf({ path, text }: Source): { from: string; own: boolean }[] {
+  const found = text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*'([^'\s]+)'/g);
+  return [...found].map(([, target = '']) => {
+    if (!target.startsWith('.')) return { from: target, own: false };
+    return { from: relative(root, join(root, dirname(path), target)), own: true };
+  });
+}
+
+/** `src/cli/output/json.ts` -> `cli`; `src/main.ts` -> `main`. */
+function room(path: string): string {
+  const [, second = ''] = path.split('/');
+  return second === 'main.ts' ? 'main' : second;
+}
+
+describe('imports', () => {
+  const middle = ['checkpoint', 'link', 'xen', 'network', 'disk', 'witness'];
+  const pure = ['core', 'config'];
+  const base = ['host', 'native'];
+  const allowed: Readonly<Record<string, readonly string[]>> = {
+    main: ['cli'],
+    cli: ['cli', 'engine', ...base, ...pure],
+    engine: ['engine', ...middle, ...base, ...pure],
+    host: ['host', 'native', ...pure],
+    native: ['native', ...pure],
+    core: ['core'],
+    config: ['config', 'core'],
+    ...Object.fromEntries(middle.map((name) => [name, [name, ...base, ...pure]])),
+  };
+
+  it('has a place for every room', () => {
+    const rooms = new Set(src.map(({ path }) => room(path)));
+    for (const name of rooms) expect(Object.keys(allowed), name).toContain(name);
+  });
+
+  it('points one way', () => {
+    const wrong = src.flatMap((source) =>
+      importsOf(source)
+        .filter(({ own, from }) => own && !allowed[room(source.path)]?.includes(room(from)))
+        .map(({ from }) => `${source.path} -> ${from}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('brings nothing of Node or npm into the pure rooms', () => {
+    const wrong = src
+      .filter(({ path }) => pure.includes(room(path)))
+      .flatMap((source) =>
+        importsOf(source)
+          .filter(({ own }) => !own)
+          .map(({ from }) => `${source.path} -> ${from}`),
+      );
+    expect(wrong).toEqual([]);
+  });
+
+  it('keeps clocks and chance out of the core', () => {
+    const core = src.filter(({ path }) => room(path) === 'core');
+    const impure = /\b(Date\.now|new Date|Math\.random|performance\.|setTimeout|process\.|await )/;
+    const code = (line: string) => !/^\s*(\*|\/\/|\/\*)/.test(line);
+    expect(offences(core, (line) => code(line) && impure.test(line))).toEqual([]);
+  });
+
+  it('touches FFI and wasm in src/native only', () => {
+    const natives = /['"](ffi-napi|ref-napi|zstd-codec)['"]/;
+    const elsewhere = src.filter(({ path }) => room(path) !== 'native');
+    expect(offences(elsewhere, (line) => natives.test(line))).toEqual([]);
+  });
+
+  it('names files with their ending', () => {
+    const bare = src.flatMap((source) =>
+      importsOf(source)
+        .filter(({ own, from }) => own && !from.endsWith('.ts'))
+        .map(({ from }) => `${source.path} -> ${from}`),
+    );
+    expect(bare).toEqual([]);
+  });
+});
