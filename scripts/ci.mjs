@@ -23,7 +23,9 @@ function npm(script, args, env) {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, ...env },
   });
-  console.log(`== npm ${script}: exit ${done.status}, ${Math.round((Date.now() - began) / 1000)} s`);
+  console.log(
+    `== npm ${script}: exit ${done.status}, ${Math.round((Date.now() - began) / 1000)} s`,
+  );
   return done.status === 0;
 }
 

@@ -78,7 +78,9 @@ const commands = {
     check();
     run('make', ['-s', '-C', 'native', 'check']);
     const report = process.env.TSREMUS_TEST_REPORT;
-    const reporters = report ? ['--reporter=default', '--reporter=json', `--outputFile=${report}`] : [];
+    const reporters = report
+      ? ['--reporter=default', '--reporter=json', `--outputFile=${report}`]
+      : [];
     run(bin('vitest'), ['run', ...reporters, ...args]);
   },
   sim: () => tsx('test/sim/main.ts', args),

@@ -182,7 +182,9 @@ export class BackupSession {
   #dispatch(event: BackupEvent): void {
     if (this.#over) return;
     const routine = ['tick', 'bytes', 'heartbeat'].includes(event.kind);
-    if (!routine) this.#parts.log.debug(describeBackupEvent(event));
+    // Epochs pass in their thousands; everything else is rare and worth a line.
+    if (event.kind === 'epoch-whole') this.#parts.log.debug(describeBackupEvent(event));
+    else if (!routine) this.#parts.log.info(describeBackupEvent(event));
     try {
       this.#machine.dispatch(event);
     } catch (error) {
@@ -195,7 +197,9 @@ export class BackupSession {
 
   #perform(effect: BackupEffect): void {
     const { builder, record, send, closeLink, log } = this.#parts;
-    if (effect.kind !== 'send-echo') log.debug(`  -> ${describeBackupEffect(effect)}`);
+    if (effect.kind === 'send-ack' || effect.kind === 'feed') {
+      log.debug(`  -> ${describeBackupEffect(effect)}`);
+    } else if (effect.kind !== 'send-echo') log.info(`  -> ${describeBackupEffect(effect)}`);
     switch (effect.kind) {
       case 'send-echo':
         return send({ kind: 'echo', seq: effect.seq });

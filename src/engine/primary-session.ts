@@ -51,6 +51,13 @@ export interface PrimaryParts {
 
 const now = () => performance.now();
 
+/** Not logged at all. */
+const routine: ReadonlySet<PrimaryEvent['kind']> = new Set(['tick', 'echo'] as const);
+/** Logged only at level debug: they pass in their thousands. */
+const ofEpochs: ReadonlySet<PrimaryEvent['kind']> = new Set([
+  ...(['checkpoint', 'drained', 'sent', 'ack'] as const),
+]);
+
 export class PrimarySession {
   readonly #parts: PrimaryParts;
   readonly #machine: Machine<PrimaryState, PrimaryEvent, PrimaryEffect>;
@@ -169,9 +176,8 @@ export class PrimarySession {
 
   #dispatch(event: PrimaryEvent): void {
     if (this.#over) return;
-    if (event.kind !== 'tick' && event.kind !== 'echo') {
-      this.#parts.log.debug(describePrimaryEvent(event));
-    }
+    if (ofEpochs.has(event.kind)) this.#parts.log.debug(describePrimaryEvent(event));
+    else if (!routine.has(event.kind)) this.#parts.log.info(describePrimaryEvent(event));
     try {
       this.#machine.dispatch(event);
     } catch (error) {
@@ -180,7 +186,7 @@ export class PrimarySession {
       this.#fail(error);
       return;
     }
-    if (event.kind !== 'tick' && event.kind !== 'echo') this.#parts.onChange();
+    if (!routine.has(event.kind)) this.#parts.onChange();
   }
 
   #onSave(event: SaveEvent): void {
@@ -221,7 +227,9 @@ export class PrimarySession {
 
   #perform(effect: PrimaryEffect): void {
     const { xen, domid, link, log, pulse } = this.#parts;
-    if (effect.kind !== 'send-heartbeat') log.debug(`  -> ${describePrimaryEffect(effect)}`);
+    if (effect.kind === 'take-checkpoint' || effect.kind === 'release') {
+      log.debug(`  -> ${describePrimaryEffect(effect)}`);
+    } else if (effect.kind !== 'send-heartbeat') log.info(`  -> ${describePrimaryEffect(effect)}`);
     switch (effect.kind) {
       case 'send-heartbeat':
         link.send({ kind: 'heartbeat', seq: effect.seq });

@@ -1,0 +1,177 @@
+/**
+ * tsremus in the lab: starts `tsremus protect` in a host as an administrator would, follows what
+ * `tsremus status --json` says on either side, and reads the logs' own times.
+ */
+import { quote } from './host.ts';
+import { type HostId, hosts, type Lab, LabError, otherHost, waitFor } from './lab.ts';
+
+export interface ProtectOptions {
+  /** Further arguments, such as `-i 50`. */
+  readonly args?: readonly string[];
+  /** TSREMUS_LOG_LEVEL on the primary. */
+  readonly logLevel?: 'info' | 'debug';
+}
+
+/** A session as `tsremus status --json` gives it; only what the lab looks at. */
+export interface StatusEntry {
+  readonly domain: string;
+  readonly role: 'primary' | 'backup';
+  readonly state: string;
+  readonly epoch: number | null;
+  readonly ack_age_ms: number | null;
+  readonly reason: string | null;
+  readonly next: readonly string[];
+  readonly pid: number;
+  readonly guest_paused: boolean;
+  readonly outcome: string | null;
+  readonly epochs: readonly { epoch: number; pause_ms: number; bytes: number; pages: number }[];
+}
+
+export interface StatusAnswer {
+  readonly code: number;
+  readonly sessions: readonly StatusEntry[];
+  readonly text: string;
+}
+
+const outFile = (guest: string) => `/run/protect-${guest}.out`;
+const codeFile = (guest: string) => `/run/protect-${guest}.code`;
+
+/** The backup by its name on the replication network. */
+export function backupName(of: HostId): string {
+  return `${hosts[otherHost(of)].name}-r`;
+}
+
+/** Starts protection of `guest` from host `id` to the other one, in the background. */
+export async function protect(
+  lab: Lab,
+  id: HostId,
+  guest: string,
+  options: ProtectOptions = {},
+): Promise<void> {
+  const args = ['-F', '-n', '-d', ...(options.args ?? []), guest, backupName(id)];
+  const env = options.logLevel ? `TSREMUS_LOG_LEVEL=${options.logLevel} ` : '';
+  const line = `${env}tsremus protect ${args.map(quote).join(' ')}`;
+  const out = outFile(guest);
+  const script =
+    `rm -f ${codeFile(guest)}; ` +
+    `(setsid bash -c ${quote(`${line} >${out} 2>&1; echo $? >${codeFile(guest)}`)} ` +
+    '</dev/null >/dev/null 2>&1 &)';
+  const result = await lab.ssh(id, script, { timeoutMs: 15_000 });
+  if (result.code !== 0) throw new LabError(`cannot start protect: ${result.stderr}`);
+}
+
+/** What `protect` printed so far. */
+export async function protectOutput(lab: Lab, id: HostId, guest: string): Promise<string> {
+  return (await lab.ssh(id, `cat ${outFile(guest)} 2>/dev/null; true`)).stdout;
+}
+
+/** The exit code of `protect`, once it has ended. */
+export async function protectExit(
+  lab: Lab,
+  id: HostId,
+  guest: string,
+  timeoutMs: number,
+): Promise<number> {
+  return waitFor(`the end of protect of ${guest}`, timeoutMs, async () => {
+    const { stdout } = await lab.ssh(id, `cat ${codeFile(guest)} 2>/dev/null; true`);
+    return stdout.trim() === '' ? undefined : Number(stdout.trim());
+  });
+}
+
+/** `tsremus status --json` on a host. */
+export async function status(lab: Lab, id: HostId, guest = ''): Promise<StatusAnswer> {
+  const result = await lab.ssh(id, `tsremus status --json ${guest}`, { timeoutMs: 30_000 });
+  let sessions: StatusEntry[] = [];
+  try {
+    sessions = (JSON.parse(result.stdout) as { sessions: StatusEntry[] }).sessions;
+  } catch {
+    // no JSON: the text says why
+  }
+  return { code: result.code, sessions, text: `${result.stdout}${result.stderr}` };
+}
+
+/**
+ * The session's own file, read without starting tsremus: cheap enough to be asked often in an
+ * emulated host. Undefined while there is none.
+ */
+export async function peek(
+  lab: Lab,
+  id: HostId,
+  guest: string,
+  role: 'primary' | 'backup',
+): Promise<StatusEntry | undefined> {
+  const { stdout } = await lab.ssh(id, `cat /run/tsremus/*.${role}.json 2>/dev/null; true`);
+  for (const line of stdout.split('\n')) {
+    if (line.trim() === '') continue;
+    const entry = JSON.parse(line) as StatusEntry;
+    if (entry.domain === guest) return entry;
+  }
+  return undefined;
+}
+
+/** Waits until epoch `epoch` of `guest` was acknowledged; fails early when protect has ended. */
+export async function waitForEpoch(
+  lab: Lab,
+  id: HostId,
+  guest: string,
+  epoch: number,
+  timeoutMs = 120_000,
+): Promise<StatusEntry> {
+  try {
+    return await waitFor(`epoch ${epoch} of ${guest}`, timeoutMs, async () => {
+      const entry = await peek(lab, id, guest, 'primary');
+      if (entry?.outcome) throw new LabError(`protection ended: ${entry.outcome} ${entry.reason}`);
+      return entry !== undefined && (entry.epoch ?? -1) >= epoch ? entry : undefined;
+    });
+  } catch (error) {
+    const said = await protectOutput(lab, id, guest);
+    throw new LabError(`${String(error)}; protect said:\n${said}`);
+  }
+}
+
+/** Waits until the session of `guest` in that role is in one of the states. */
+export async function waitForState(
+  lab: Lab,
+  id: HostId,
+  guest: string,
+  role: 'primary' | 'backup',
+  states: readonly string[],
+  timeoutMs = 60_000,
+): Promise<StatusEntry> {
+  let last = 'nothing';
+  return waitFor(
+    `${role} of ${guest} ${states.join(' or ')} (last: ${last})`,
+    timeoutMs,
+    async () => {
+      const entry = await peek(lab, id, guest, role);
+      last = entry?.state ?? 'nothing';
+      return entry !== undefined && states.includes(entry.state) ? entry : undefined;
+    },
+  );
+}
+
+/** A line of a session's log with its time on the lab's clock, ms of Date.now(). */
+export interface LogLine {
+  readonly timeMs: number;
+  readonly text: string;
+}
+
+/** The log of a session, its times moved from the host's clock to the lab's. */
+export async function sessionLog(
+  lab: Lab,
+  id: HostId,
+  guest: string,
+  role: 'primary' | 'backup',
+): Promise<LogLine[]> {
+  const beforeMs = Date.now();
+  const clock = await lab.ssh(id, 'date +%s%3N');
+  const offsetMs = (beforeMs + Date.now()) / 2 - Number(clock.stdout.trim());
+  const { stdout } = await lab.ssh(id, `cat /var/log/tsremus/${guest}.${role}.log`);
+  const lines: LogLine[] = [];
+  for (const line of stdout.split('\n')) {
+    const match = /^[A-Z]+ (\S+Z) (.*)$/.exec(line);
+    if (match?.[1] === undefined) continue;
+    lines.push({ timeMs: Date.parse(match[1]) + offsetMs, text: match[2] ?? '' });
+  }
+  return lines;
+}
