@@ -65,8 +65,11 @@ export interface LinkCounters {
 const chunkBytesDefault = 64 * 1024;
 const unconsumedBytesMaxDefault = 16 * 1024 * 1024;
 const endGraceMsDefault = 1000;
-/** Credit is reported in steps, so that it costs one small frame per chunk at most. */
-const creditStepBytes = 32 * 1024;
+/**
+ * Credit is reported at the end of a turn of the event loop, or at once when it comes to this much:
+ * a frame of its own for every chunk would cost more than the chunk. Far below any window.
+ */
+const creditStepBytes = 128 * 1024;
 
 const fromPrimary: ReadonlySet<MessageKind> = new Set([
   ...(['hello', 'config', 'data', 'epoch-end', 'heartbeat', 'ask', 'goodbye', 'error'] as const),
@@ -95,6 +98,7 @@ export class Link {
   #dataBytesReceived = 0;
   #consumedBytes = 0;
   #creditedBytes = 0;
+  #creditTurn: NodeJS.Immediate | null = null;
 
   constructor(input: Readable, output: Writable, options: LinkOptions) {
     this.#input = input;
@@ -190,7 +194,9 @@ export class Link {
   consumed(bytes: number): void {
     this.#consumedBytes += bytes;
     if (this.#consumedBytes > this.#dataBytesReceived) throw new Error('more consumed than came');
-    if (!this.#draining) this.#sendCredit();
+    const due = this.#consumedBytes - this.#creditedBytes;
+    if (due >= creditStepBytes) this.#sendCredit();
+    else this.#creditTurn ??= setImmediate(() => this.#sendCredit());
   }
 
   /** Ends the session because of an error; the peer is told. */
@@ -246,7 +252,6 @@ export class Link {
     } finally {
       this.#draining = false;
     }
-    this.#sendCredit();
   }
 
   #take(message: Message): void {
@@ -288,9 +293,9 @@ export class Link {
   }
 
   #sendCredit(): void {
-    const due = this.#consumedBytes - this.#creditedBytes;
-    if (due === 0 || this.#close !== null) return;
-    if (due < creditStepBytes && this.#consumedBytes < this.#dataBytesReceived) return;
+    if (this.#creditTurn !== null) clearImmediate(this.#creditTurn);
+    this.#creditTurn = null;
+    if (this.#consumedBytes === this.#creditedBytes || this.#close !== null) return;
     this.#creditedBytes = this.#consumedBytes;
     this.send({ kind: 'credit', bytes: this.#creditedBytes });
   }

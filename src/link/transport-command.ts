@@ -11,18 +11,22 @@
  * terminal, in a process group of its own, so that Ctrl-C reaches tsremus and not the transport.
  */
 import { OperationError } from '../host/errors.ts';
+import { cleanText } from '../host/text.ts';
 
 export interface TransportCommand {
   readonly file: string;
   readonly args: readonly string[];
-  /** The backup as the user named it; for texts. */
+  /** The backup as the user named it, shortened; for texts. */
   readonly host: string;
+  /** What runs another command there, for hints (`ssh HOST`); null when nobody can know. */
+  readonly remoteShell: string | null;
   /** True when the exit codes and messages are those of our own ssh command line. */
   readonly isSsh: boolean;
 }
 
 /** Time for ssh to connect, before the HELLO timeout is the only bound, s. */
 const sshConnectSeconds = 10;
+const shownBytesMax = 60;
 
 export const sshOptions: readonly string[] = [
   'BatchMode=yes',
@@ -42,24 +46,34 @@ export const sshOptions: readonly string[] = [
  */
 export function transportCommand(host: string, sshCommand: string | undefined): TransportCommand {
   if (host.trim() === '' || host.includes('\0')) throw badHost(host, 'it is empty');
-  if (sshCommand === '') return { file: '/bin/sh', args: ['-c', host], host, isSsh: false };
+  if (sshCommand === '') {
+    const shown = `"${cleanText(host, shownBytesMax)}"`;
+    return shell(host, { host: shown, remoteShell: null, isSsh: false });
+  }
   if (host.startsWith('-')) throw badHost(host, 'it begins like an option');
   if (sshCommand !== undefined) {
-    const rune = `exec ${sshCommand} ${host} tsremus receive`;
-    return { file: '/bin/sh', args: ['-c', rune], host, isSsh: false };
+    const remoteShell = `${sshCommand} ${host}`;
+    return shell(`exec ${remoteShell} tsremus receive`, { host, remoteShell, isSsh: false });
   }
   const options = sshOptions.flatMap((option) => ['-o', option]);
   return {
     file: 'ssh',
     args: [...options, '--', host, 'tsremus', 'receive'],
     host,
+    remoteShell: `ssh ${host}`,
     isSsh: true,
   };
 }
 
+type Naming = Omit<TransportCommand, 'file' | 'args'>;
+
+function shell(rune: string, naming: Naming): TransportCommand {
+  return { file: '/bin/sh', args: ['-c', rune], ...naming };
+}
+
 /** The command line as a user would read it. */
 export function describeCommand(command: TransportCommand): string {
-  if (command.isSsh) return `ssh ${command.host} tsremus receive`;
+  if (command.isSsh) return `${command.remoteShell} tsremus receive`;
   return command.args[1] ?? command.file;
 }
 

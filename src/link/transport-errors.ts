@@ -21,10 +21,9 @@ export interface TransportExit {
 interface Rule {
   readonly pattern: RegExp;
   readonly why: string;
-  readonly hint: (host: string) => string;
+  /** For a transport that leads to a host; `remote` runs a command there. */
+  readonly hint: (host: string, remote: string) => string;
 }
-
-const tryBySsh = (host: string) => `check that this works: ssh ${host} true`;
 
 /** First match wins: the more telling line comes first. */
 const rules: readonly Rule[] = [
@@ -36,12 +35,12 @@ const rules: readonly Rule[] = [
   {
     pattern: /REMOTE HOST IDENTIFICATION HAS CHANGED/,
     why: 'its host key has changed',
-    hint: (host) => `if that is expected: ssh-keygen -R ${host}; then ssh ${host} true`,
+    hint: (host, remote) => `if that is expected: ssh-keygen -R ${host}; then: ${remote} true`,
   },
   {
     pattern: /Host key verification failed/i,
     why: 'its host key is not known here',
-    hint: (host) => `accept the key once, as root: ssh ${host} true`,
+    hint: (_host, remote) => `accept the key once, as root: ${remote} true`,
   },
   {
     pattern: /Permission denied \(|Too many authentication failures/i,
@@ -51,7 +50,7 @@ const rules: readonly Rule[] = [
   {
     pattern: /Connection refused/i,
     why: 'connection refused',
-    hint: (host) => `check that sshd runs there: ssh ${host} true`,
+    hint: (_host, remote) => `check that sshd runs there: ${remote} true`,
   },
   {
     pattern: /No route to host|Network is unreachable/i,
@@ -66,7 +65,7 @@ const rules: readonly Rule[] = [
   {
     pattern: /Connection (to \S+ )?(reset|closed)|Broken pipe/i,
     why: 'it closed the connection',
-    hint: tryBySsh,
+    hint: (_host, remote) => `check that this works: ${remote} true`,
   },
 ];
 
@@ -79,14 +78,15 @@ export function explainTransport(
   exit: TransportExit | null,
   fallback: string,
 ): OperationError {
-  const host = command.host;
   if (exit?.spawnError) return spawnFailed(command, exit.spawnError);
   const stderr = exit?.stderr ?? '';
   // Any other exit code of ssh is the remote command's, and so is its stderr.
   const transportSpeaks = !command.isSsh || exit === null || exit.code === 255;
   const rule = transportSpeaks ? rules.find((entry) => entry.pattern.test(stderr)) : undefined;
   if (rule !== undefined) {
-    return unreachable(command, rule.why, rule.hint(host), stderr);
+    const { host, remoteShell } = command;
+    const hint = remoteShell === null ? tryHint(command) : rule.hint(host, remoteShell);
+    return unreachable(command, rule.why, hint, stderr);
   }
   if (exit?.code === 127) return commandMissing(command, stderr);
   if (exit?.code === 126) return withoutTsremus(command, 'cannot be executed there', stderr);
@@ -94,7 +94,8 @@ export function explainTransport(
 }
 
 function tryHint(command: TransportCommand): string {
-  return command.isSsh ? tryBySsh(command.host) : `check this command: ${describeCommand(command)}`;
+  if (command.isSsh) return `check that this works: ${command.remoteShell} true`;
+  return `check this command: ${describeCommand(command)}`;
 }
 
 function unreachable(
@@ -110,11 +111,16 @@ function unreachable(
   );
 }
 
+function versionHint(command: TransportCommand): string {
+  if (command.remoteShell === null) return tryHint(command);
+  return `check: ${command.remoteShell} tsremus --version`;
+}
+
 function withoutTsremus(command: TransportCommand, why: string, stderr: string): OperationError {
   return new OperationError(
     'peer-without-tsremus',
     `cannot use the backup ${command.host}: tsremus ${why}`,
-    detail(command, `check: ssh ${command.host} tsremus --version`, stderr),
+    detail(command, versionHint(command), stderr),
   );
 }
 

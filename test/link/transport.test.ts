@@ -193,6 +193,7 @@ describe('the command', () => {
       file: '/bin/sh',
       args: ['-c', 'exec ssh -p 2222 host-b tsremus receive'],
       host: 'host-b',
+      remoteShell: 'ssh -p 2222 host-b',
       isSsh: false,
     });
   });
@@ -218,6 +219,17 @@ describe('the command', () => {
     expect(error.code).toBe('peer-unreachable');
     expect(error.message).toContain('command not found');
     expect(error.hint).toBe('check this command: exec /no/such/ssh host-b tsremus receive');
+  });
+
+  it("of -s '' is named, and no host invented for it", async () => {
+    const command = transportCommand('echo "Connection refused" >&2; exit 1', '');
+    const error = await operationError(() =>
+      connectBackup(command, sampleHello, options(process.env)),
+    );
+    expect(error.message).toBe(
+      'cannot reach the backup "echo "Connection refused" >&2; exit 1": connection refused',
+    );
+    expect(error.hint).toBe('check this command: echo "Connection refused" >&2; exit 1');
   });
 
   it('of -s on a host without tsremus', async () => {
