@@ -116,7 +116,8 @@ function timer(report: Report): <T>(what: string, work: Promise<T>) => Promise<T
   };
 }
 
-async function ensureProgram(): Promise<string> {
+/** The lab's one C program, compiled. */
+export async function ensureProgram(): Promise<string> {
   const sources = readdirSync(join(labDir, 'guest')).filter((name) => /\.[ch]$/.test(name));
   const compiler = await run(['gcc', '--version']);
   const inputs = [compiler, digestFiles(sources.map((name) => `guest/${name}`))];

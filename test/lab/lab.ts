@@ -27,7 +27,7 @@ import {
 } from './host.ts';
 import { acquireLock, withLock } from './lock.ts';
 import { requireRoot } from './machine.ts';
-import { createNetwork, deleteNetwork, heal, networkExists } from './network.ts';
+import { createNetwork, deleteNetwork, heal, networkExists, processesInside } from './network.ts';
 import { makePayload, stageInstallation } from './payload.ts';
 import { type HostId, hostIds, hosts, runDir } from './settings.ts';
 
@@ -58,6 +58,9 @@ export interface Lab {
   ): Promise<CommandResult>;
   /** SIGKILL of the host's emulator; returns the time of the kill in ms of Date.now(). */
   kill(host: HostId): Promise<number>;
+  /** Stops a host as a stalled machine would, and lets it run on. */
+  freeze(host: HostId): void;
+  thaw(host: HostId): void;
   /** Boots a host that does not run, from the disk that it left. */
   start(host: HostId): Promise<void>;
   /** Kills the host if it runs and boots it from a fresh disk. */
@@ -88,9 +91,11 @@ function labOf(images: Images, release: () => void): Lab {
     images,
     ssh: (host, command, options) => executeIn(host, images, command, options),
     kill,
+    freeze,
+    thaw,
     start: (host) => bootHosts([host], images, false),
     restart: async (host) => {
-      await kill(host);
+      if (isRunning(host)) await kill(host);
       await bootHosts([host], images, true);
     },
     createGuest: (host, name, kind, options) => createGuest(images, host, name, kind, options),
@@ -107,6 +112,7 @@ export async function up(options: { report?: Report; only?: HostId } = {}): Prom
   const report = options.report ?? (() => {});
   requireRoot();
   return withLock('lab up', async () => {
+    await endHalfBooted();
     if (!hostIds.some(isRunning)) await sweep();
     // Hosts that run decide what the others boot: the pair must be of one build.
     const running = existsSync(imagesPath) && networkExists();
@@ -128,6 +134,15 @@ export async function up(options: { report?: Report; only?: HostId } = {}): Prom
     return images;
   });
 }
+
+/** A run that was interrupted leaves hosts that nobody saw boot. */
+async function endHalfBooted(): Promise<void> {
+  for (const id of hostIds) {
+    if (isRunning(id) && !existsSync(readyMark(id))) await killEmulator(id);
+  }
+}
+
+const readyMark = (id: HostId) => join(hosts[id].dir, 'ready');
 
 /** What the running lab was started with; fails when it is not up. */
 export function currentImages(): Images {
@@ -156,10 +171,12 @@ async function bootHosts(
       mkdirSync(hosts[id].dir, { recursive: true });
       await run(['cp', '--reflink=auto', `${payloadPath}.new`, payload]);
       await closeConnection(id);
+      rmSync(readyMark(id), { force: true });
       const offset = markConsole(id);
       await startEmulator(id, images, payload, { fresh });
       await waitForBoot(id, offset);
       await executeIn(id, images, 'true', { timeoutMs: 30_000 }); // opens the shared connection
+      writeFileSync(readyMark(id), '');
       const seconds = (performance.now() - startMs) / 1000;
       report(`${hosts[id].name} is up after ${seconds.toFixed(1)} s`);
     }),
@@ -178,8 +195,36 @@ async function sweep(): Promise<void> {
     await closeConnection(id);
     await killEmulator(id);
   }
+  await endInside();
   await deleteNetwork();
   rmSync(runDir, { recursive: true, force: true });
+}
+
+/** Ends what still runs in the lab's namespace: captures, pings and shells of the lab. */
+async function endInside(): Promise<void> {
+  for (const pid of await processesInside()) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // gone by itself
+    }
+  }
+}
+
+/** Stops a host as a stalled machine would: its clock runs on, its network goes silent. */
+export function freeze(id: HostId): void {
+  signalEmulator(id, 'SIGSTOP');
+}
+
+/** Lets a frozen host run on. */
+export function thaw(id: HostId): void {
+  signalEmulator(id, 'SIGCONT');
+}
+
+function signalEmulator(id: HostId, signal: 'SIGSTOP' | 'SIGCONT'): void {
+  const pid = emulatorPid(id);
+  if (pid === undefined) throw new LabError(`${hosts[id].name} does not run`);
+  process.kill(pid, signal);
 }
 
 /** SIGKILL of a host's emulator, and nothing else. The answer is when, in ms of Date.now(). */

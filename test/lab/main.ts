@@ -6,15 +6,17 @@ import { ensureBuilt } from './build.ts';
 import { LabError } from './command.ts';
 import { askGuest, createGuest, type GuestKind, guestConfig, guestIp } from './guest.ts';
 import { emulatorPid } from './host.ts';
-import { clean, currentImages, down, install, kill, ssh, up } from './lab.ts';
+import { clean, currentImages, down, freeze, install, kill, ssh, thaw, up } from './lab.ts';
 import { lockHolder, withLock } from './lock.ts';
 import { requireRoot } from './machine.ts';
 import { cut, cutFor, heal, networkExists, parseDirection } from './network.ts';
+import { selftest } from './selftest.ts';
 import { cacheDir, hostIds, hosts, parseHostId, runDir } from './settings.ts';
 
 const usage = `usage: npm run lab -- COMMAND
 
   build                     make everything that a host needs; nothing is started
+  selftest                  whether the lab's own checks find what they must
   up [a|b]                  boot the hosts that do not run
   down                      end all of it; only the cache stays
   status                    what runs
@@ -22,6 +24,7 @@ const usage = `usage: npm run lab -- COMMAND
   install                   push this checkout's build into the running hosts
   clean                     destroy all guests and copies, end tsremus in the hosts, heal
   kill a|b                  SIGKILL of that host's emulator
+  freeze a|b, thaw a|b      stop that host for a while: its clock runs on
   cut [a-b|b-a|both] [MS]   drop packets between the hosts, until heal or for MS milliseconds
   heal                      let them pass again
   guest create a|b NAME pv|pvh [RATE [PAGES]]
@@ -45,6 +48,7 @@ const commands: Readonly<Record<string, Command>> = {
     );
     return 0;
   },
+  selftest: async () => ((await selftest(say)) === 0 ? 0 : 1),
   up: async ([id]) => {
     await up({ report: say, ...(id ? { only: parseHostId(id) } : {}) });
     return 0;
@@ -71,6 +75,8 @@ const commands: Readonly<Record<string, Command>> = {
     changing('lab kill', async () => {
       await kill(parseHostId(id));
     }),
+  freeze: ([id]) => changing('lab freeze', async () => freeze(parseHostId(id))),
+  thaw: ([id]) => changing('lab thaw', async () => thaw(parseHostId(id))),
   cut: ([direction, ms]) =>
     changing('lab cut', async () => {
       if (!ms) return cut(parseDirection(direction));

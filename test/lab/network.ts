@@ -81,6 +81,13 @@ export async function deleteNetwork(): Promise<void> {
   if (networkExists()) await run(['ip', 'netns', 'delete', namespace]);
 }
 
+/** Processes in the lab's namespace; nobody but the lab starts any there. */
+export async function processesInside(): Promise<number[]> {
+  if (!networkExists()) return [];
+  const output = await run(['ip', 'netns', 'pids', namespace]);
+  return output.split('\n').filter(Boolean).map(Number);
+}
+
 function writeRules(): void {
   mkdirSync(rulesDir, { recursive: true });
   const base = [

@@ -9,6 +9,7 @@
  *   labguest ask IP TIMEOUT_MS COMMAND...
  *   labguest ping IP udp|tcp INTERVAL_MS SECONDS
  *   labguest capture LABEL=INTERFACE...
+ *   labguest selftest                             whether the pattern finds lost pages
  *   labguest spawn COUNT PROGRAM [ARGUMENT...]    what fork and exec cost here
  */
 #define _GNU_SOURCE
@@ -101,8 +102,10 @@ int main(int argc, char **argv)
         return client_ping(argv[2], argv[3], atoi(argv[4]), atoi(argv[5]));
     if (!strcmp(mode, "capture") && argc > 2)
         return capture(argc - 2, argv + 2);
+    if (!strcmp(mode, "selftest"))
+        return selftest();
     if (!strcmp(mode, "spawn") && argc > 3 && atoi(argv[2]) > 0)
         return spawn_many(atoi(argv[2]), argv + 3);
-    fprintf(stderr, "usage: labguest ask|ping|capture|spawn ...\n");
+    fprintf(stderr, "usage: labguest ask|ping|capture|selftest|spawn ...\n");
     return 64;
 }

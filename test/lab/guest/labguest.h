@@ -55,6 +55,13 @@ bool pattern_sum_ok(void);
 /* Looks at COUNT pages from FIRST on and adds to the report. */
 void pattern_verify(uint32_t first, uint32_t count, struct pattern_report *report);
 
+/* Where a page of each part lies in memory, for the self-test. */
+enum pattern_part { PATTERN_PAGE, PATTERN_BOOKS, PATTERN_LEDGER };
+void *pattern_part(enum pattern_part part, uint32_t page);
+
+/* selftest.c: 0 when every kind of lost page is found out */
+int selftest(void);
+
 /* pauses.c: how long the guest stood still, by rdtsc */
 
 void pauses_start(void);

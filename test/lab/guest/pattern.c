@@ -48,6 +48,17 @@ static union {
 } ledger_page __attribute__((aligned(PAGE_BYTES)));
 #define ledger (ledger_page.l)
 
+/* The parts that a lost page may be part of, for the self-test. */
+void *pattern_part(enum pattern_part part, uint32_t page)
+{
+    switch (part) {
+    case PATTERN_PAGE: return memory + (size_t)page * PAGE_WORDS;
+    case PATTERN_BOOKS: return (uint8_t *)books + (size_t)page * PAGE_BYTES;
+    case PATTERN_LEDGER: return &ledger_page;
+    }
+    return NULL;
+}
+
 /* The finalizer of splitmix64: every bit of the result depends on every bit of the input. */
 static uint64_t mix(uint64_t x)
 {
