@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Lan } from './lan.ts';
 import { type SimHost, simPair } from './sim-host.ts';
 
 let pair: ReturnType<typeof simPair>;
@@ -69,6 +70,24 @@ it.each(['pv', 'pvh', 'hvm'] as const)('copies a %s guest that keeps writing', a
   pair.b.run('unpause', 'guest--incoming');
   expect(pair.b.wrong('guest--incoming')).toBeNull();
   expect(pair.a.wrong('guest')).toBeNull();
+});
+
+it('hears on the LAN which host speaks', async () => {
+  const lan = await Lan.open();
+  const hosts = simPair(lan.port);
+  try {
+    hosts.a.create('guest', { rate: 2_000, beaconMs: 2 });
+    const last = await lan.next('guest', 'a');
+    expect(last.seq).toBeGreaterThan(0);
+    expect(lan.speakerChanges('guest')).toEqual([]);
+    hosts.a.crash();
+    hosts.b.create('guest', { beaconMs: 2 });
+    await lan.next('guest', 'b');
+    expect(lan.speakerChanges('guest')).toHaveLength(1);
+  } finally {
+    hosts.close();
+    lan.close();
+  }
 });
 
 it('leaves no trace of a discarded copy', async () => {

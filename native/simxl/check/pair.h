@@ -107,6 +107,8 @@ char *tool(const char *host, const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* output; exit code: tool_exit */
 extern int tool_exit;
 bool in_state(const char *host, const char *name, const char *state);
+/* Waits up to five seconds for it: other work may be slower than ours. */
+bool comes_to(const char *host, const char *name, const char *state);
 bool says(const char *host, const char *name, const char *text); /* info */
 
 #define CHECK(x) check(x, #x, __FILE__, __LINE__)

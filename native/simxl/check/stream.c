@@ -73,7 +73,7 @@ static void test_frozen_now(void)
 
     tool(host_a, "create g --memory 8");
     run_pair(&p);
-    CHECK(p.held_ms >= 300 && p.held_ms < 600);
+    CHECK(p.held_ms >= 300 && p.held_ms < 3000);
     free_pair(&p);
 }
 
@@ -121,7 +121,7 @@ static void test_abort_restore(void)
     CHECK(p.restore_rc == ERROR_ABORTED);
     CHECK(in_state(host_b, "g", "making"));
     CHECK(libxl_domain_destroy(p.restore_ctx, p.copy, NULL) == 0);
-    tool(host_b, "info g");
+    tool(host_b, "info g 2>/dev/null");
     CHECK(tool_exit == 3);
     free_pair(&p);
 }
@@ -166,12 +166,11 @@ static void test_abort_suspending(void)
                       .each_turn = abort_in_suspend };
 
     tool(host_a, "create g --memory 8");
-    tool(host_a, "fault 'guest.suspend stall 400'");
+    tool(host_a, "fault 'guest.suspend stall 800'");
     run_pair(&p);
     CHECK(p.save_rc == ERROR_ABORTED && p.seen_checkpoints == 0);
     CHECK(in_state(host_a, "g", "running"));
-    usleep(500000);
-    CHECK(in_state(host_a, "g", "suspended"));
+    CHECK(comes_to(host_a, "g", "suspended"));
     CHECK(libxl_domain_resume(p.info_ctx, p.domid, 1, NULL) == 0);
     CHECK(in_state(host_a, "g", "running"));
     free_pair(&p);
@@ -252,7 +251,8 @@ static void test_killed_reader(void)
         run_pair(&p);
         _exit(0);
     }
-    usleep(300000);
+    CHECK(comes_to(host_b, "g", "making"));
+    usleep(50000);
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
     CHECK(in_state(host_b, "g", "making"));

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 const char *host_a, *host_b;
 int tool_exit;
@@ -52,6 +53,16 @@ bool in_state(const char *host, const char *name, const char *state)
 
     snprintf(wanted, sizeof(wanted), "\"state\": \"%s\"", state);
     return says(host, name, wanted);
+}
+
+bool comes_to(const char *host, const char *name, const char *state)
+{
+    for (int i = 0; i < 500; i++) {
+        if (in_state(host, name, state))
+            return true;
+        usleep(10000);
+    }
+    return false;
 }
 
 libxl_ctx *open_ctx(const char *host)
