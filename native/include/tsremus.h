@@ -37,23 +37,41 @@
 /* ---- events ----------------------------------------------------------- */
 
 enum tsr_event_kind {
-    TSR_EV_LOG = 1,          /* text: a line that libxl logged; a = its level (xentoollog: 1 debug, 5 info,
-                                7 warn, 8 error, 9 critical); at most 100 lines a second, dropped ones are counted.
-                                TSREMUS_LIBXL_LOG=debug in the environment asks libxl for everything */
-    TSR_EV_FAILED = 2,       /* the session failed, ENDED will follow; a = code as of a function, text = why */
-    TSR_EV_DATA = 3,         /* save: b bytes wait for tsr_save_read; at most one between two reads, so read to 0 */
-    TSR_EV_CHECKPOINT = 4,   /* save: epoch a: guest suspended, barrier set; b = bytes of the epoch so far */
-    TSR_EV_EPOCH_END = 5,    /* save: epoch a ended, guest resumed, timer held; b = bytes, c = pages,
-                                d = nanoseconds from the epoch's first byte to its CHECKPOINT record,
-                                e = nanoseconds from CHECKPOINT record to CHECKPOINT_END */
-    TSR_EV_ENDED = 6,        /* the last event. a = libxl's rc (-22 aborted); -3 also where it never started
-                                (FAILED says why). save: b = 1 if the guest was found suspended and resumed; text
-                                = a JSON object: "gone":true, or "shutdown":true with "reason" ("poweroff",
-                                "reboot", "crash", .. of libxl), and "error" with libxl's last error lines.
-                                restore: b = domid when a == 0; text = libxl's last error lines */
-    TSR_EV_FED = 7,          /* restore: the first a bytes of the stream have gone into libxl's pipe. Sent when
-                                nothing more can be written, and every 4 MiB. One of libxl's own records that
-                                is not all there waits for its rest */
+    /*
+     * A line that libxl logged. a = its level (xentoollog: 1 debug, 5 info, 7 warn,
+     * 8 error, 9 critical). At most 100 lines a second; dropped ones are counted.
+     * TSREMUS_LIBXL_LOG=debug in the environment asks libxl for everything.
+     */
+    TSR_EV_LOG = 1,
+    /* The session failed, ENDED will follow. a = code as of a function, text = why. */
+    TSR_EV_FAILED = 2,
+    /* save: b bytes wait for tsr_save_read. At most one between two reads, so read
+     * until 0. May come late, when the bytes have been read already. */
+    TSR_EV_DATA = 3,
+    /* save: the guest is suspended at the end of epoch a, the barrier is set.
+     * b = bytes of the epoch so far. */
+    TSR_EV_CHECKPOINT = 4,
+    /*
+     * save: epoch a has ended, the guest was resumed, the timer is held.
+     * b = bytes, c = pages, d = nanoseconds from the epoch's first byte to its
+     * CHECKPOINT record, e = nanoseconds from there to CHECKPOINT_END.
+     */
+    TSR_EV_EPOCH_END = 5,
+    /*
+     * The last event. a = libxl's rc (-22 aborted); -3 also where it never started
+     * (FAILED says why).
+     * save: b = 1 if the guest was found suspended and resumed. text = a JSON
+     * object: "gone":true, or "shutdown":true with "reason" ("poweroff", "reboot",
+     * "crash", .. of libxl), and "error" with libxl's last error lines.
+     * restore: b = domid when a == 0. text = libxl's last error lines.
+     */
+    TSR_EV_ENDED = 6,
+    /*
+     * restore: the first a bytes of the stream have gone into libxl's pipe. Sent
+     * when nothing more can be written, and every 4 MiB. A record of libxl's own
+     * that is not all there waits for its rest.
+     */
+    TSR_EV_FED = 7,
 };
 
 /* Native byte order, 64 bytes, followed by text_len bytes of text (no NUL). */
@@ -112,16 +130,16 @@ TSR_API int tsr_domain_info(uint32_t domid, char *out, size_t size);
 /* Configuration of a running domain as libxl_domain_config JSON. BLOCKING. */
 TSR_API int tsr_domain_config(uint32_t domid, char *out, size_t size);
 
-/* JSON text {"xen_version_major":..,"commandline":..,"free_memory_kb":..,"physinfo":{..},"library":".."}:
- * libxl_version_info flat, libxl_physinfo (cap_hap, cap_shadow, ..), and the file of the library;
- * what the library does not offer is absent. */
+/* JSON text {"xen_version_major":..,"commandline":"..","free_memory_kb":..,
+ * "physinfo":{..},"library":".."}: libxl_version_info flat, libxl_physinfo (cap_hap,
+ * cap_shadow, ..), the file of the library; what it does not offer is absent. */
 TSR_API int tsr_host_info(char *out, size_t size);
 
 TSR_API int tsr_domain_pause(uint32_t domid);
-TSR_API int tsr_domain_unpause(uint32_t domid);                        /* BLOCKING */
-TSR_API int tsr_domain_resume(uint32_t domid);   /* cooperative; BLOCKING */
+TSR_API int tsr_domain_unpause(uint32_t domid);     /* BLOCKING */
+TSR_API int tsr_domain_resume(uint32_t domid);      /* cooperative; BLOCKING */
 TSR_API int tsr_domain_rename(uint32_t domid, const char *from, const char *to);
-TSR_API int tsr_domain_destroy(uint32_t domid);                        /* BLOCKING */
+TSR_API int tsr_domain_destroy(uint32_t domid);     /* BLOCKING */
 /* Creates a new domain from CONFIG, left paused; returns its domid. BLOCKING. */
 TSR_API int tsr_domain_create(const char *config_json);
 
@@ -140,8 +158,8 @@ TSR_API int tsr_domain_create(const char *config_json);
  */
 TSR_API int tsr_save_start(uint32_t domid, uint64_t limit, int32_t *event_fd);
 
-/* Lets the next checkpoint begin. -EAGAIN while an epoch is under way, or while 63 complete ones
- * wait to be read; -ESHUTDOWN once the session is ending. */
+/* Lets the next checkpoint begin. -EAGAIN while an epoch is under way, or while 63
+ * complete ones wait to be read; -ESHUTDOWN once the session is ending. */
 TSR_API int tsr_save_checkpoint(int handle);
 
 /* Takes up to SIZE bytes of the stream, in order, never past the end of the
@@ -158,8 +176,8 @@ TSR_API int tsr_save_read(int handle, uint8_t *out, size_t size);
  */
 TSR_API int tsr_save_abort(int handle);
 
-/* Joins the thread and frees everything. Only after TSR_EV_ENDED was read, or the event pipe
- * closed; before ENDED -EBUSY. BLOCKING (microseconds). */
+/* Joins the thread and frees everything. Only after TSR_EV_ENDED was read, or the
+ * event pipe closed; before ENDED -EBUSY. BLOCKING (microseconds). */
 TSR_API int tsr_save_free(int handle);
 
 /* ---- restore: the backup's side ---------------------------------------- */
@@ -207,7 +225,8 @@ struct tsr_stream_stats {      /* 64 bytes */
 TSR_API int tsr_stream_new(void);
 /* Takes the bytes; -EPROTO with a text that names record and offset. After a
  * failure every further call fails the same way. OUT (or NULL) is filled in any case. */
-TSR_API int tsr_stream_check(int handle, const uint8_t *data, size_t size, struct tsr_stream_stats *out);
+TSR_API int tsr_stream_check(int handle, const uint8_t *data, size_t size,
+                             struct tsr_stream_stats *out);
 TSR_API int tsr_stream_free(int handle);
 
 #endif

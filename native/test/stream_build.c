@@ -148,3 +148,10 @@ void put_epoch(struct bytes *bytes, uint32_t guest_type, uint32_t pages)
     put_state(bytes, guest_type);
     put_libxl(bytes, guest_type, guest_type == HVM ? 100 : 0);
 }
+
+void make_stream(struct bytes *bytes, uint32_t guest_type, int epochs)
+{
+    put_start(bytes, guest_type);
+    for (int i = 0; i < epochs; i++)
+        put_epoch(bytes, guest_type, 3);
+}

@@ -61,5 +61,14 @@ void put_state(struct bytes *bytes, uint32_t guest_type);
 /* libxl's records, up to and with CHECKPOINT_END. */
 void put_libxl(struct bytes *bytes, uint32_t guest_type, uint32_t emulator);
 void put_epoch(struct bytes *bytes, uint32_t guest_type, uint32_t pages);
+/* The start and EPOCHS epochs of three pages. */
+void make_stream(struct bytes *bytes, uint32_t guest_type, int epochs);
+
+/* ---- the checker (check_stream.c) ------------------------------------------ */
+
+struct tsr_stream_stats;
+/* Checks all of BYTES in pieces of STEP; the last stats, TEXT of 256 bytes. */
+int check_in_steps(const struct bytes *bytes, size_t step,
+                   struct tsr_stream_stats *stats, char *text);
 
 #endif

@@ -1,0 +1,40 @@
+/*
+ * A save session of the tests, with a buffer that watches the guest.
+ */
+#ifndef SAVE_SESSION_H
+#define SAVE_SESSION_H
+
+#include "session.h"
+
+#define LIMIT (64u << 20)
+
+struct session {
+    int handle, fd;
+    int fds_before;
+    int stream;                         /* checks what is read */
+    struct tsr_stream_stats stats;
+    uint64_t read;
+};
+
+extern struct fake_world *world;
+extern int barrier_rc;                  /* what the buffer answers */
+
+void begin(struct session *s, uint64_t limit);
+/* Reads what waits, up to the end of the epoch; the count. */
+uint64_t drain(struct session *s);
+/* Takes events and bytes until the epoch has ended. */
+void run_epoch(struct session *s, int64_t epoch);
+/* Nothing but late DATA events for MS. */
+void expect_quiet(struct session *s, int ms);
+void checkpoint(struct session *s);
+/* Bytes that wait to be read. */
+uint64_t waiting(struct session *s);
+/* Waits for ENDED and checks that nothing is left and nothing went wrong. */
+void finish(struct session *s, struct event *ended);
+/*
+ * After a failure that cannot wait for the timer the abort comes in the middle of
+ * an epoch; its barrier no longer matters, since the epoch is never announced.
+ */
+void finish_failed(struct session *s, struct event *ended);
+
+#endif
