@@ -114,12 +114,13 @@ export class LinkOutput {
     });
   }
 
-  /** Drops what is queued, writes the last words, and ends the stream. */
+  /** Drops queued data, writes queued control messages and the last words, ends the stream. */
   end(last: ControlMessage | null): void {
     if (this.#closed) return;
+    const words = this.#control.splice(0);
+    if (last !== null) words.push(last);
     this.#drop();
-    const head = last === null ? null : this.#encode(last);
-    if (head !== null) this.#stream.write(head);
+    for (const message of words) this.#stream.write(this.#encode(message));
     this.#stream.end();
   }
 

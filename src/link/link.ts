@@ -211,7 +211,10 @@ export class Link {
     this.#finish({ kind: 'protocol', reason: error.message, error }, last);
   }
 
-  /** Says goodbye and ends. What was queued is dropped. Resolves when both halves are closed. */
+  /**
+   * Says goodbye and ends. Messages sent before it go out, data that still waits does not. Resolves
+   * when both halves are closed.
+   */
   async close(reason: string): Promise<void> {
     if (this.#close === null) {
       this.#finish({ kind: 'local', reason, error: null }, { kind: 'goodbye', reason });

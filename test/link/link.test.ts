@@ -177,6 +177,19 @@ describe('the end of a link', () => {
     expect(onPrimary.closes.length).toBe(1);
   });
 
+  it('lets messages that still wait go out before the goodbye, but no data', async () => {
+    const { primary, backup } = greetedPair();
+    const heard = new Heard(backup);
+    new Heard(primary);
+    const sent = primary.sendData(0, Buffer.alloc(4 * 1024 * kib));
+    primary.send({ kind: 'ask', id: 1 });
+    primary.send({ kind: 'ask', id: 2 });
+    await Promise.all([primary.close('stopped'), heard.untilClosed()]);
+    expect(heard.kinds).toEqual(['hello', 'ask', 'ask', 'goodbye']);
+    expect(await sent).toBe(false);
+    expect(heard.closes[0]?.reason).toBe('the other side ended the link');
+  });
+
   it('delivers everything that came before the end of file', async () => {
     const { link, input, say } = rawPeer('primary');
     const heard = new Heard(link);
