@@ -4,8 +4,9 @@
  * Invariants (asserted in `checkPrimary` at every transition; the simulator has its own ledger):
  *   P1  released <= acked <= drained <= suspended <= requested <= drained + 1
  *   P2  requested - acked <= pendingMax once the seed is acknowledged
- *   P3  after an outcome was decided nothing is released, asked, paused or checkpointed
- *   P4  the guest is paused only without a buffer, and only when the backup could activate
+ *   P3  after an outcome was decided nothing is released, asked or checkpointed
+ *   P4  the guest is paused only without a buffer, and only when the backup could activate; it is
+ *       paused once the backup said `active`, and not unpaused before a permission
  *   P5  the buffer is opened once, and only with a permission
  *   P6  output is released under a fresh lease, and never after the backup said `active`
  *   P7  a checkpoint begins only while protected, with a fresh lease and an unpaused guest
@@ -246,7 +247,7 @@ function checkEffect(before: PrimaryState, after: PrimaryState, effect: PrimaryE
       invariant(!after.paused, 'P7 checkpoint of a paused guest');
       return;
     case 'pause-guest':
-      invariant(after.outcome === null, 'P3 pause');
+      invariant(after.outcome === null || after.activeSeen, 'P3 pause');
       invariant(!before.paused && after.paused, 'P4 paused twice');
       return;
     case 'unpause-guest':

@@ -304,8 +304,9 @@ function leave(
   return state.saving ? left : finish(left, effects);
 }
 
-/** The copy runs: this guest stays as it is, paused or mute, until it is destroyed. */
-function takenOver(state: PrimaryState, effects: Effects): PrimaryState {
+/** The copy runs: this guest stays paused, or mute, until it is destroyed. */
+function takenOver(before: PrimaryState, effects: Effects): PrimaryState {
+  const state = pumpPause(before, effects);
   const outcome: PrimaryOutcome = { kind: 'taken-over' };
   const left: PrimaryState = { ...state, outcome, ask: null, decidedAtMs: state.nowMs };
   if (!state.saving) return finish(left, effects);

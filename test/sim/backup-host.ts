@@ -149,6 +149,7 @@ export class BackupHost {
   }
 
   #receive(message: Message): void {
+    if (this.sawLinkEnd) return; // read already, but nobody listens any more
     switch (message.kind) {
       case 'heartbeat':
         this.dispatch({ kind: 'heartbeat', seq: message.seq });

@@ -93,7 +93,8 @@ export class Checker {
     this.#require(!this.#isDecided, 'acts-after-the-end', `${what} after the decision`);
   }
 
-  released(epoch: number, hostMs: number): void {
+  /** The machine decides to release. */
+  releases(epoch: number, hostMs: number): void {
     const ageMs = hostMs - this.#leaseMs;
     const limitMs = 0.6 * this.#rules.timeoutMs;
     this.#require(ageMs <= limitMs, 'lease', `release ..${epoch}, last echo's age ${ageMs} ms`);

@@ -5,12 +5,23 @@
 import { backupFacts, healthOf, primaryFacts } from '../../src/core/health.ts';
 import type { World } from './world.ts';
 
-/** The end's name, or null. `ackedBefore`: what was acknowledged two timeouts ago. */
-export function endingOf(world: World, ackedBefore: number): string | null {
+/** How far things had come at some moment. */
+export interface Progress {
+  readonly acked: number;
+  /** The primary's guest's count. */
+  readonly count: number;
+}
+
+export function progressOf(world: World): Progress {
+  return { acked: world.checker.acked, count: world.a.guest.memory };
+}
+
+/** The end's name, or null. `before`: the progress two timeouts ago. */
+export function endingOf(world: World, before: Progress): string | null {
   const { a, b, checker } = world;
   if (checker.activated !== null) return copyEnding(world);
   if (a.outcome !== null) return ownEnding(world);
-  if (a.process.isAlive) return liveEnding(world, ackedBefore);
+  if (a.process.isAlive) return liveEnding(world, before);
   return deadEnding(world, b.process.isAlive);
 }
 
@@ -19,9 +30,10 @@ function copyEnding(world: World): string | null {
   const { a, b, checker, network } = world;
   if (a.outcome === 'taken-over') return 'taken over';
   if (!a.process.isAlive) return checker.isCopyRunning ? 'activated' : 'activated, then lost';
-  const canTell = network.isWhole && b.isUp;
-  if (canTell) return null;
-  return statusOf(world) === 2 ? 'activated, cannot be told' : null;
+  if (statusOf(world) !== 2) return null;
+  if (!network.isWhole || !b.isUp) return 'activated, cannot be told';
+  // It died before anybody could note that it had run: nobody knows how far it came.
+  return checker.isCopyRunning || b.store.isRunning ? null : 'held, the active copy died';
 }
 
 /** The machine on the primary ended; what it said must be true. */
@@ -29,19 +41,20 @@ function ownEnding(world: World): string | null {
   const { a, faults } = world;
   const outcome = a.outcome ?? '';
   if (outcome === 'guest-ended') return faults.isGuestEnded ? 'guest ended' : null;
-  if (!a.isUp) return `${outcome}, then host A crashed`;
+  if (faults.struck.has('crash a') && !a.guest.isAlive) return `${outcome}, then host A crashed`;
   if (faults.isGuestEnded) return `${outcome}, then guest ended`;
   const isOpen = a.buffer === null || !a.buffer.isHolding;
   return a.guest.isRunning && isOpen ? outcome : null;
 }
 
 /** `protect` lives and has not decided: it protects, or it is held for a reason. */
-function liveEnding(world: World, ackedBefore: number): string | null {
-  const { a, b, checker, network } = world;
+function liveEnding(world: World, before: Progress): string | null {
+  const { b, checker, network } = world;
   const status = statusOf(world);
   const canAsk = network.isWhole && b.isUp;
   if (canAsk && b.process.isAlive && status === 0) {
-    return checker.acked > ackedBefore && a.guest.isRunning ? 'protected' : null;
+    const now = progressOf(world);
+    return now.acked > before.acked && now.count > before.count ? 'protected' : null;
   }
   if (status !== 2) return null;
   if (!canAsk) return 'held, the backup is out of reach';

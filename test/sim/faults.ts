@@ -83,7 +83,9 @@ export class FaultInjector {
     if (!plan.forces) return;
     this.#world.after(4 * plan.config.heartbeatTimeoutMs, () => {
       const { a, b, checker } = this.#world;
-      if (!b.process.isAlive && b.copy.isGone && a.process.isAlive && !a.process.isStopped) {
+      // He looks first: the copy is gone, and never ran.
+      const isDead = !b.process.isAlive && b.copy.isGone && checker.activated === null;
+      if (isDead && a.process.isAlive && !a.process.isStopped) {
         this.#world.trace('A', () => 'the administrator vouches that the copy is dead');
         checker.isVouched = true;
         a.dispatch({ kind: 'stop', force: true, by: 'command' });

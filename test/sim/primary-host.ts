@@ -163,6 +163,10 @@ export class PrimaryHost {
     if (event.kind === 'tick' && state.phase !== 'ended') {
       checker.primaryStatus(healthOf(primaryFacts(state, this.nowMs()), true).code);
     }
+    for (const effect of effects) {
+      // When it is decided: a process can still be stopped between the check and the deed.
+      if (effect.kind === 'release') checker.releases(effect.epoch, event.nowMs);
+    }
     const isRoutine = event.kind === 'tick' || event.kind === 'echo';
     const telling = effects.filter((effect) => effect.kind !== 'send-heartbeat');
     if (isRoutine && telling.length === 0) return;
@@ -185,7 +189,6 @@ export class PrimaryHost {
         return;
       case 'release':
         checker.acted('release');
-        checker.released(effect.epoch, this.nowMs());
         this.buffer?.release(effect.epoch);
         return;
       case 'ask-promise':

@@ -106,6 +106,7 @@ export class SaveOperation {
   }
 
   #queueEpoch(epoch: number, memory: number, disk: number): void {
+    if (this.#isMuted) return;
     const { plan } = this.#world;
     const count = epoch === 0 ? plan.seedChunks : plan.epochChunks;
     for (let index = epoch === 0 ? count - 1 : 0; index < count; index += 1) {
@@ -115,7 +116,7 @@ export class SaveOperation {
   }
 
   #pump(): void {
-    if (this.#isPumping || this.#isMuted || this.#chunks.length === 0) return;
+    if (this.#isPumping || this.#chunks.length === 0) return;
     this.#isPumping = true;
     this.#host.process.later(this.#world.plan.chunkMs, () => {
       this.#isPumping = false;

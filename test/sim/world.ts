@@ -8,7 +8,7 @@ import { InvariantError } from '../../src/core/invariant.ts';
 import type { stepPrimary } from '../../src/core/primary.ts';
 import { BackupHost } from './backup-host.ts';
 import { Checker, type Violation } from './checker.ts';
-import { endingOf } from './ending.ts';
+import { endingOf, type Progress, progressOf } from './ending.ts';
 import { EventQueue } from './event-queue.ts';
 import { FaultInjector } from './faults.ts';
 import { Connection, Network, type Timeline } from './link.ts';
@@ -124,8 +124,8 @@ export class World implements Timeline {
     // Silence, hold, a few asks that time out, a slow disk, and then some.
     const patienceMs = 20 * heartbeatTimeoutMs + 4 * holdMs + 4 * plan.askTimeoutMs + 12_000;
     this.after(plan.calmAtMs, () => this.faults.calm());
-    const look = (ackedBefore: number): void => {
-      this.ending = endingOf(this, ackedBefore);
+    const look = (before: Progress): void => {
+      this.ending = endingOf(this, before);
       if (this.ending !== null) return;
       if (this.nowMs > plan.calmAtMs + patienceMs) {
         const { a, b, checker } = this;
@@ -133,10 +133,10 @@ export class World implements Timeline {
         this.checker.fail('liveness', `stuck: ${sides}, record ${checker.permission}`);
         return;
       }
-      const { acked } = this.checker;
-      this.after(2 * heartbeatTimeoutMs, () => look(acked));
+      const now = progressOf(this);
+      this.after(2 * heartbeatTimeoutMs, () => look(now));
     };
-    this.after(plan.calmAtMs + 2 * heartbeatTimeoutMs, () => look(this.checker.acked));
+    this.after(plan.calmAtMs, () => look(progressOf(this)));
   }
 }
 

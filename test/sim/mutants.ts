@@ -1,0 +1,218 @@
+/**
+ * Deliberate bugs, as wrappers around the real machines. Each must be caught by the checker: a
+ * mutant that survives means that the simulator does not look there.
+ *
+ * A wrapper changes the event before, or the effects after the real step. The machines' own
+ * assertions see nothing of that, so it is the checker that has to find it.
+ */
+import type { BackupState, BackupStep } from '../../src/core/backup.ts';
+import { stepBackup } from '../../src/core/backup.ts';
+import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
+import type { PrimaryState, PrimaryStep } from '../../src/core/primary.ts';
+import { stepPrimary } from '../../src/core/primary.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import type { Machines } from './world.ts';
+
+export interface Mutant {
+  readonly name: string;
+  readonly machines: Machines;
+}
+
+type PrimaryBug = (state: PrimaryState, event: PrimaryEvent) => PrimaryStep;
+type BackupBug = (state: BackupState, event: BackupEvent) => BackupStep;
+
+const primary = (name: string, bug: PrimaryBug): Mutant => ({
+  name,
+  machines: { stepPrimary: bug, stepBackup },
+});
+
+const backup = (name: string, bug: BackupBug): Mutant => ({
+  name,
+  machines: { stepPrimary, stepBackup: bug },
+});
+
+/** The real step, with more effects after it. */
+function andPrimary(
+  state: PrimaryState,
+  event: PrimaryEvent,
+  more: (step: PrimaryStep) => readonly PrimaryEffect[],
+): PrimaryStep {
+  const step = stepPrimary(state, event);
+  return { state: step.state, effects: [...step.effects, ...more(step)] };
+}
+
+/** The real step, with its effects changed. */
+function mapBackup(
+  state: BackupState,
+  event: BackupEvent,
+  change: (effect: BackupEffect, state: BackupState) => readonly BackupEffect[],
+): BackupStep {
+  const step = stepBackup(state, event);
+  const effects = step.effects.flatMap((effect) => change(effect, step.state));
+  return { state: step.state, effects };
+}
+
+const releaseBeforeAck = primary('release before acknowledgement', (state, event) =>
+  andPrimary(state, event, () =>
+    event.kind === 'drained' ? [{ kind: 'release', epoch: event.epoch }] : [],
+  ),
+);
+
+const trustStaleAck = primary('trust a stale acknowledgement', (state, event) =>
+  andPrimary(state, event, ({ state: after }) =>
+    // Whatever it acknowledges, it is taken for the newest.
+    event.kind === 'ack' && after.drained > after.acked
+      ? [{ kind: 'release', epoch: after.drained }]
+      : [],
+  ),
+);
+
+const ignoreLeaseAtRelease = primary('ignore the lease at release', (state, event) =>
+  andPrimary(state, event, ({ state: after }) =>
+    event.kind === 'ack' && after.released < after.acked
+      ? [{ kind: 'release', epoch: after.acked }]
+      : [],
+  ),
+);
+
+const primaryIgnoresHeartbeat = primary('primary ignores the heartbeat', (state, event) =>
+  stepPrimary({ ...state, leaseFromMs: state.leaseFromMs && event.nowMs }, event),
+);
+
+const actAfterStop = primary('act after stop', (state, event) =>
+  andPrimary(state, event, ({ state: after }) =>
+    after.phase === 'leaving' && event.kind === 'ack'
+      ? [{ kind: 'release', epoch: event.epoch }]
+      : [],
+  ),
+);
+
+const checkpointAfterStop = primary('checkpoint after stop', (state, event) =>
+  andPrimary(state, event, ({ state: after }) =>
+    after.phase === 'leaving' && event.kind === 'tick' && after.requested === after.drained
+      ? [{ kind: 'take-checkpoint', epoch: after.requested + 1 }]
+      : [],
+  ),
+);
+
+const openOnUnknown = primary('open the buffer on unknown', (state, event) =>
+  event.kind === 'answer' && event.answer.kind === 'unknown'
+    ? stepPrimary(state, { ...event, answer: { kind: 'promised' } })
+    : stepPrimary(state, event),
+);
+
+const openAtLinkEnd = primary('open the buffer at the end of the link', (state, event) =>
+  stepPrimary(event.kind === 'link-closed' ? { ...state, suspended: -1, drained: -1, sent: -1,
+    acked: -1, released: -1, requested: 0, paused: false } : state, event),
+);
+
+const destroyWhenActive = primary('destroy before the copy runs', (state, event) =>
+  event.kind === 'answer' && event.answer.kind === 'active'
+    ? stepPrimary(state, { ...event, answer: { kind: 'active', running: true } })
+    : stepPrimary(state, event),
+);
+
+const activateTorn = backup('activate a torn epoch', (state, event) =>
+  mapBackup(state, event, (effect) =>
+    effect.kind === 'build-copy'
+      ? [
+          { kind: 'feed', epoch: effect.epoch + 1 },
+          { kind: 'build-copy', epoch: effect.epoch + 1 },
+        ]
+      : [effect],
+  ),
+);
+
+const ackTorn = backup('acknowledge a torn epoch', (state, event) =>
+  mapBackup(state, event, (effect) =>
+    effect.kind === 'send-ack' ? [effect, { kind: 'send-ack', epoch: effect.epoch + 1 }] : [effect],
+  ),
+);
+
+const feedBeforeAck = backup('feed before the acknowledgement', (state, event) => {
+  const step = stepBackup(state, event);
+  const feeds = step.effects.filter((effect) => effect.kind === 'feed');
+  const others = step.effects.filter((effect) => effect.kind !== 'feed');
+  return { state: step.state, effects: [...feeds, ...others] };
+});
+
+const backupIgnoresHeartbeat = backup('backup ignores the silence', (state, event) =>
+  stepBackup({ ...state, heardAtMs: event.nowMs, echoedAtMs: event.nowMs }, event),
+);
+
+const echoAlways = backup('echo after the decision', (state, event) => {
+  const step = stepBackup(state, event);
+  const isEchoed = step.effects.some((effect) => effect.kind === 'send-echo');
+  if (event.kind !== 'heartbeat' || isEchoed) return step;
+  return { state: step.state, effects: [{ kind: 'send-echo', seq: event.seq }, ...step.effects] };
+});
+
+const promiseWithoutRecord = backup('promise without a record', (state, event) => {
+  if (event.kind !== 'ask') return stepBackup(state, event);
+  const { way, token } = event;
+  return { state, effects: [{ kind: 'answer', way, token, answer: { kind: 'promised' } }] };
+});
+
+/** The record says no, the machine hears yes. */
+const activateAfterPromise = backup('activate after a promise', (state, event) =>
+  event.kind === 'record' && event.permission === 'promised' && state.writing !== null
+    ? stepBackup(state, { ...event, permission: state.writing })
+    : stepBackup(state, event),
+);
+
+const unpauseBeforeActive = backup('unpause before the record says active', (state, event) =>
+  mapBackup(state, event, (effect) =>
+    effect.kind === 'write-record' && effect.to === 'active'
+      ? [{ kind: 'unpause-copy' }, effect]
+      : [effect],
+  ),
+);
+
+const activateAtLinkEnd = backup('without a buffer, activate at the end of the link', (state, event) =>
+  stepBackup({ ...state, config: { ...state.config, buffered: true } }, event),
+);
+
+const countOwnStall = backup('count an own stall as silence', (state, event) =>
+  stepBackup(state, event.kind === 'tick' ? { ...event, stalledMs: 0 } : event),
+);
+
+const promiseBeforeDiscard = backup('answer promised while activating', (state, event) =>
+  mapBackup(state, event, (effect) =>
+    effect.kind === 'answer' && effect.answer.kind === 'activating'
+      ? [{ ...effect, answer: { kind: 'promised' } }]
+      : [effect],
+  ),
+);
+
+const giveUpOnUnpause = backup('forget the copy when it cannot be unpaused', (state, event) =>
+  mapBackup(state, event, (effect) =>
+    effect.kind === 'unpause-copy' && state.nextUnpauseAtMs > 0 && state.copyProblem !== null
+      ? []
+      : [effect],
+  ),
+);
+
+/** Every one of these must be caught. */
+export const mutants: readonly Mutant[] = [
+  releaseBeforeAck,
+  activateTorn,
+  primaryIgnoresHeartbeat,
+  backupIgnoresHeartbeat,
+  actAfterStop,
+  checkpointAfterStop,
+  trustStaleAck,
+  promiseWithoutRecord,
+  activateAfterPromise,
+  openOnUnknown,
+  openAtLinkEnd,
+  destroyWhenActive,
+  ackTorn,
+  feedBeforeAck,
+  ignoreLeaseAtRelease,
+  unpauseBeforeActive,
+  echoAlways,
+  activateAtLinkEnd,
+  countOwnStall,
+  promiseBeforeDiscard,
+  giveUpOnUnpause,
+];
