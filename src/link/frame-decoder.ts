@@ -187,7 +187,8 @@ export function versionError(peerVersion: number): OperationError {
 
 /** At the very start of a stream text is nearly always a login greeting: then show it. */
 function garbageError(offset: number, found: Buffer): OperationError {
-  const text = found.toString('latin1');
+  // A greeting may be followed by the first frame, which is no text.
+  const text = found.toString('latin1').split(frameMagic.toString('latin1'))[0] ?? '';
   const readable = /^[\x20-\x7e\r\n\t]+$/.test(text);
   const shown = readable ? JSON.stringify(text.trim()) : found.subarray(0, 16).toString('hex');
   return new OperationError(

@@ -188,6 +188,12 @@ describe('what a wrong frame is called', () => {
     expect(error?.hint).toContain('shell start-up files');
   });
 
+  it('shows it also when the first frame follows at once', () => {
+    const { error } = decodeAll([Buffer.concat([Buffer.from('Welcome\n'), good])]);
+    expect(error?.message).toContain('found "Welcome"');
+    expect(error?.hint).toContain('shell start-up files');
+  });
+
   it('shows other garbage in hexadecimal', () => {
     const { error } = decodeAll([Buffer.from([0, 1, 2, 3, 0xff])]);
     expect(error?.message).toContain('no frame begins here, found 00010203ff');

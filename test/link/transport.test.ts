@@ -38,8 +38,9 @@ function options(env: NodeJS.ProcessEnv, more: Partial<ConnectOptions> = {}): Co
 
 const ssh = transportCommand('host-b', undefined);
 
-/** True while a process of the transport's group runs; one that awaits its reaper does not. */
-function groupAlive(transport: Transport): boolean {
+/** The states (R, S, T, ...) of the processes of the transport's group, as in proc(5). */
+function groupStates(transport: Transport): string[] {
+  const states: string[] = [];
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
     let stat = '';
     try {
@@ -47,10 +48,15 @@ function groupAlive(transport: Transport): boolean {
     } catch {
       continue;
     }
-    const [state, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (Number(group) === transport.pid && state !== 'Z') return true;
+    const [state = '', , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (Number(group) === transport.pid) states.push(state);
   }
-  return false;
+  return states;
+}
+
+/** True while a process of the transport's group runs; one that awaits its reaper does not. */
+function groupAlive(transport: Transport): boolean {
+  return groupStates(transport).some((state) => state !== 'Z');
 }
 
 async function untilGone(transport: Transport): Promise<void> {
@@ -161,6 +167,31 @@ describe('a session over a transport', () => {
     await connection.close('stopped');
     expect((await transport.exited).code).toBe(0);
     expect(groupAlive(transport)).toBe(false);
+  });
+
+  it('goes on after the other side was stopped for a while', async () => {
+    const connection = await connectBackup(ssh, sampleHello, options(withReceiver('good')));
+    const { link, transport } = connection;
+    const heard = new Heard(link);
+    const group = -(transport.pid ?? 0);
+    process.kill(group, 'SIGSTOP');
+    while (groupStates(transport).some((state) => state !== 'T')) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const sent = link.sendData(0, Buffer.alloc(8 * 1024 * 1024));
+    // Nothing moves, and this side is not held up by it: old heartbeats give way to new ones.
+    for (let seq = 0; seq < 2000; seq++) {
+      link.send({ kind: 'heartbeat', seq });
+      if (seq % 20 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(heard.kinds).not.toContain('echo');
+    expect(link.counters.inFlightBytes).toBeLessThanOrEqual(link.counters.windowBytes);
+    process.kill(group, 'SIGCONT');
+    await sent;
+    await link.endEpoch(0, 1);
+    await heard.untilKind('ack');
+    expect(heard.messages).toContainEqual({ kind: 'echo', seq: 1999 });
+    await connection.close('stopped');
   });
 
   it('asks for the promise by a connection of its own', async () => {
