@@ -24,7 +24,7 @@ export interface Log {
 export interface ProcessLog extends Log {
   /** Writes what is still queued, at once; for the last moments of a process. */
   flush(): void;
-  /** Flushes, and closes the file if there is one. */
+  /** Flushes, and closes the file if there is one (once the write under way is through). */
   close(): void;
 }
 
@@ -123,6 +123,11 @@ class FdLog implements ProcessLog {
     if (this.#closed) return;
     this.flush();
     this.#closed = true;
+    if (!this.#writing) this.#closeFile();
+  }
+
+  /** Only when no write is under way: its number could by then be that of another file. */
+  #closeFile(): void {
     if (this.#fd === stderrFd) return;
     try {
       closeSync(this.#fd);
@@ -162,6 +167,9 @@ class FdLog implements ProcessLog {
   #onWritten(line: Buffer, error: Error | null, written: number): void {
     this.#writing = false;
     if (!error && written < line.length) this.#queue.unshift(line.subarray(written));
-    this.#next();
+    if (this.#closed) {
+      this.flush();
+      this.#closeFile();
+    } else this.#next();
   }
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { fstatSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
+import { fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -11,6 +11,22 @@ const clock = { nowMs: () => 0, wall: () => new Date('2026-11-22T10:11:12.345Z')
 
 function freshPath(): string {
   return join(mkdtempSync(join(tmpdir(), 'tsremus-log-')), 'log');
+}
+
+/** One turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** True while this process has the file open. */
+function isOpen(path: string): boolean {
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false;
+    }
+  });
 }
 
 describe('a line of the log', () => {
@@ -44,7 +60,7 @@ describe('isJournal', () => {
 });
 
 describe('a log', () => {
-  it('appends to its file, from its level up', () => {
+  it('appends to its file, from its level up', async () => {
     const path = freshPath();
     for (const text of ['first', 'second']) {
       const log = openLog({ clock, level: 'warning', path, env: {} });
@@ -52,7 +68,9 @@ describe('a log', () => {
       log.warning(text);
       log.close();
       log.error('too late');
+      while (!readFileSync(path, 'utf8').includes(text)) await turn();
     }
+    while (isOpen(path)) await turn();
     expect(readFileSync(path, 'utf8')).toBe(
       'WARNING 2026-11-22T10:11:12.345Z first\nWARNING 2026-11-22T10:11:12.345Z second\n',
     );
@@ -63,7 +81,7 @@ describe('a log', () => {
     const log = openLog({ clock, level: 'info', path, env: {}, queueMax: 3 });
     for (let line = 0; line < 10; line++) log.info(`line ${line}`);
     while (!readFileSync(path, 'utf8').includes('dropped')) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
     }
     log.close();
     // One is being written, three wait.
