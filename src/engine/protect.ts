@@ -57,7 +57,8 @@ export async function runProtect(
     const log = openSessionLog(`${guest.name}.primary`, process.env);
     return await new Protection({ options, reporter, xen, guest, claim, log, command }).run();
   } catch (error) {
-    claim.release('forget');
+    // How the session before this one ended is still news: this one never began.
+    claim.release('as-before');
     throw error;
   }
 }
@@ -96,6 +97,9 @@ class Protection {
   #outcome: PrimaryOutcome | HeldOutcome | null = null;
   #status: StatusWriter | null = null;
   #signals = 0;
+  /** Ordered before there was a session to stop. */
+  #stoppedBy: StopBy | null = null;
+  readonly #aborted = new AbortController();
   #leaveHeld: (outcome: HeldOutcome) => void = () => {};
   #seedBegan = 0;
 
@@ -128,16 +132,18 @@ class Protection {
     this.#status = new StatusWriter(claim, log, () => primaryFacts(this.#view()));
     const guard = startGuard(guest.domid, guest.uuid);
     let control: ControlServer | null = null;
-    const aborted = new AbortController();
-    const offSignals = this.#onSignals(aborted);
+    const offSignals = this.#onSignals();
     try {
       control = await serveControl(claim.socketPath, (request) => this.#control(request));
-      await this.#connect(aborted.signal);
+      await this.#connect();
       await guardReady(guard);
+      this.#aborted.signal.throwIfAborted();
       this.#tell('connected', `connected to ${options.host}; the first copy begins`);
       const outcome = await this.#runSession();
       return this.#conclude(outcome);
     } catch (error) {
+      // Nothing was copied yet: whatever the abort broke, the order is carried out.
+      if (this.#stoppedBy !== null) return this.#conclude({ kind: 'stopped', by: this.#stoppedBy });
       this.#status.close();
       throw error;
     } finally {
@@ -150,8 +156,9 @@ class Protection {
     }
   }
 
-  async #connect(signal: AbortSignal): Promise<void> {
+  async #connect(): Promise<void> {
     const { command, log, guest } = this.#set;
+    const { signal } = this.#aborted;
     const onStderrLine = (line: string) => log.info(`transport: ${line}`);
     const connection = await connectBackup(command, this.#hello, {
       ...clocks,
@@ -266,14 +273,16 @@ class Protection {
   }
 
   #stop(force: boolean, by: StopBy): void {
-    this.#running?.stop(force, by);
+    if (this.#running !== null) return this.#running.stop(force, by);
+    this.#stoppedBy ??= by;
+    this.#aborted.abort();
   }
 
   /** First signal: end in order. A second one while held: leave the guest mute and go. */
-  #onSignals(aborted: AbortController): () => void {
+  #onSignals(): () => void {
     const handler = (by: StopBy) => () => {
       this.#signals += 1;
-      if (this.#running === null) return aborted.abort();
+      if (this.#running === null) return this.#stop(false, by);
       if (this.#signals > 1 && this.#running.state.phase !== 'leaving') {
         const reason = this.#running.state.lost ?? 'the backup did not answer';
         return this.#leaveHeld({ kind: 'held', reason });
