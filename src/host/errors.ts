@@ -2,8 +2,8 @@
  * How the world's refusals are carried.
  *
  * `OperationError` says what failed, on what, and why; `hint` is what to type or do next. The code
- * is a closed union: it appears verbatim in JSON and in logs, and one table maps it to an exit code.
- * Bugs of tsremus itself are not OperationErrors.
+ * is a closed union: it appears verbatim in JSON and in logs, and one table maps it to an exit
+ * code. Bugs of tsremus itself are not OperationErrors.
  */
 import { dirname } from 'node:path';
 

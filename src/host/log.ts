@@ -4,7 +4,8 @@
  *
  * It never throws and never waits: lines are written one after the other in the background, so that
  * a stuck terminal or a slow disk does not stop heartbeats; past `queueMax` lines they are dropped
- * and the number of them is logged. A log that cannot be written (EPIPE, ENOSPC) is lost, not fatal.
+ * and the number of them is logged. A log that cannot be written (EPIPE, ENOSPC) is lost, not
+ * fatal.
  */
 import { closeSync, fstatSync, openSync, write, writeSync } from 'node:fs';
 import type { Clock } from './clock.ts';

@@ -14,9 +14,9 @@
  *     UUID.SESSION.outcome     out of activating: active or promised
  *     UUID.SESSION.running     news: the copy was seen to run
  *
- *   R1  a step is taken at most once, by one process            (exclusive creation)
- *   R2  what was reported survives a crash of the host          (synced before reporting, and on read)
- *   R3  no record is never a promise                            (read gives null)
+ *   R1  a step is taken at most once, by one process (exclusive creation)
+ *   R2  what was reported survives a crash of the host (synced before reporting, and on reading)
+ *   R3  no record is never a promise (read gives null)
  *   R4  a step out of activating that its owner did not take needs the owner's death proved
  */
 import { join } from 'node:path';

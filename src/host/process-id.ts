@@ -42,8 +42,8 @@ export type ProcessState = 'alive' | 'dead' | 'other-boot';
 
 /**
  * What became of a process. Not `alive` only with proof: another boot, no such pid, the pid used by
- * a later process, or a zombie without living threads. Throws an OperationError `storage` when /proc
- * cannot tell.
+ * a later process, or a zombie without living threads. Throws an OperationError `storage` when
+ * /proc cannot tell.
  */
 export function processState(id: ProcessId, options: ProcessIdOptions = {}): ProcessState {
   if (readBootId(options) !== id.bootId) return 'other-boot';

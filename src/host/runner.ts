@@ -41,8 +41,9 @@ interface Ending {
 }
 
 /**
- * Runs `argv`. Throws an OperationError: `command-not-found`, `command-failed` (exit code, signal, or
- * too much output), `command-timeout` or `aborted`; it names the command and quotes its last words.
+ * Runs `argv`. Throws an OperationError: `command-not-found`, `command-failed` (exit code, signal,
+ * or too much output), `command-timeout` or `aborted`; it names the command and quotes its last
+ * words.
  */
 export async function run(argv: readonly string[], options: RunOptions): Promise<RunResult> {
   const [file, ...args] = argv;

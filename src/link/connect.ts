@@ -1,6 +1,7 @@
 /**
- * From a command to an open link: start the transport, exchange HELLO, and give the best reason when
- * that fails. Also the fresh connection that asks for the promise when the session's link is gone.
+ * From a command to an open link: start the transport, exchange HELLO, and give the best reason
+ * when that fails. Also the fresh connection that asks for the promise when the session's link is
+ * gone.
  */
 import type { Clock, Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
@@ -35,8 +36,9 @@ export interface Connection {
 export type HelloContent = Omit<Hello, 'kind' | 'protocol'>;
 
 /**
- * Connects and exchanges HELLO. Throws an OperationError (see `greetBackup` and `explainTransport`);
- * nothing of the transport is left then. `signal` ends the connecting, and later the transport.
+ * Connects and exchanges HELLO. Throws an OperationError (see `greetBackup` and
+ * `explainTransport`); nothing of the transport is left then. `signal` ends the connecting, and
+ * later the transport.
  */
 export async function connectBackup(
   command: TransportCommand,
@@ -81,8 +83,8 @@ function endReason(error: OperationError): string {
 
 /**
  * Asks on a connection of its own: `promise` for the promise (the answer is a decision), `status`
- * for a look at the record. The whole takes at most `timeoutMs`; the connection is then ended in the background. Throws
- * an OperationError when there was no answer, which is never a promise.
+ * for a look at the record. The whole takes at most `timeoutMs`; the connection is then ended in
+ * the background. Throws an OperationError when there was no answer, which is never a promise.
  */
 export async function askFresh(
   command: TransportCommand,

@@ -42,7 +42,9 @@ export class CreditWindow {
   #marks: Mark[] = [];
   #shortestMs = Number.POSITIVE_INFINITY;
   #heldBack = false;
-  /** The window shrinks once per trip: credit for bytes sent before the last cut says nothing new. */
+  /**
+   * The window shrinks once per trip: credit for bytes sent before the last cut says nothing new.
+   */
   #cutAtBytes = 0;
 
   constructor(options: CreditWindowOptions = creditWindowDefaults) {

@@ -35,8 +35,8 @@ const mib = 1024 * 1024;
 
 /**
  * What a guest of this size can need. An epoch: every page once, with 1/32 for record headers and
- * page numbers, and 16 MiB for everything that is not memory. The seed: libxc sends at most 5 rounds
- * and one more while the guest is suspended (xg_sr_save.c, SPP_MAX_ITERATIONS); doubled.
+ * page numbers, and 16 MiB for everything that is not memory. The seed: libxc sends at most 5
+ * rounds and one more while the guest is suspended (xg_sr_save.c, SPP_MAX_ITERATIONS); doubled.
  */
 export function epochLimits(memoryBytes: number): EpochLimits {
   const epochBytesMax = memoryBytes + Math.ceil(memoryBytes / 32) + 16 * mib;

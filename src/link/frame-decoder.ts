@@ -107,7 +107,9 @@ export class FrameDecoder {
     return this.#parseHeader(this.#headerBytes, this.#offset - frameHeaderBytes);
   }
 
-  /** Looks at every byte of the magic as soon as it is there: garbage may be shorter than a header. */
+  /**
+   * Looks at every byte of the magic as soon as it is there: garbage may be shorter than a header.
+   */
   #checkMagic(count: number): void {
     const seen = Math.min(this.#headerFilled, frameMagic.length);
     if (this.#headerBytes.compare(frameMagic, 0, seen, 0, seen) === 0) return;

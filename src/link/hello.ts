@@ -1,9 +1,9 @@
 /**
  * The first exchange on a link, for both sides, bounded in time.
  *
- * Version rule: a frame of another protocol version is refused by whichever side reads it first, and
- * the refusal names both versions. The backup decides about everything else in the primary's HELLO
- * (`decide`), answers, and the link is open or ends.
+ * Version rule: a frame of another protocol version is refused by whichever side reads it first,
+ * and the refusal names both versions. The backup decides about everything else in the primary's
+ * HELLO (`decide`), answers, and the link is open or ends.
  */
 
 import type { Timers } from '../host/clock.ts';
@@ -40,9 +40,10 @@ export type Decision =
 export type LocalSpeaker = Omit<Speaker, 'protocol'>;
 
 /**
- * The primary's part: sends HELLO, awaits the answer. Afterwards nothing is read from the link until
- * somebody listens. Throws an OperationError: the peer's refusal with the peer's code,
- * `version-mismatch`, `protocol`, or `peer-unreachable` when the link ended or nothing came in time.
+ * The primary's part: sends HELLO, awaits the answer. Afterwards nothing is read from the link
+ * until somebody listens. Throws an OperationError: the peer's refusal with the peer's code,
+ * `version-mismatch`, `protocol`, or `peer-unreachable` when the link ended or nothing came in
+ * time.
  */
 export async function greetBackup(
   link: Link,

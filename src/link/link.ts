@@ -173,9 +173,9 @@ export class Link {
   }
 
   /**
-   * Sends bytes of the epoch's checkpoint stream, in pieces, as credit allows. Resolves to true when
-   * all of them are with the transport (only then may the buffer be used again), to false when the
-   * link closed before that.
+   * Sends bytes of the epoch's checkpoint stream, in pieces, as credit allows. Resolves to true
+   * when all of them are with the transport (only then may the buffer be used again), to false when
+   * the link closed before that.
    */
   sendData(epoch: number, bytes: Buffer): Promise<boolean> {
     return this.#output.sendData(epoch, bytes);

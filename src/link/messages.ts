@@ -23,7 +23,9 @@ import { Fields, parseJson } from './checks.ts';
 import { dataPrefixBytes, type Frame, type FrameKind, textBytesMax } from './frame.ts';
 import { encodeHello, type Hello, type HelloReply, parseHello } from './hello-message.ts';
 
-/** The wire's answer: the core's, and `standby` for a look that decides nothing (purpose status). */
+/**
+ * The wire's answer: the core's, and `standby` for a look that decides nothing (purpose status).
+ */
 export type WireAnswer = Answer | { readonly kind: 'standby' };
 
 export type Message =

@@ -54,7 +54,9 @@ export interface PulseOptions {
 /** Datagrams sent without any answer after which the primary says so in the log. */
 const unansweredMax = 20;
 
-/** Our own address as the primary reaches it, from sshd's environment; null when it says nothing. */
+/**
+ * Our own address as the primary reaches it, from sshd's environment; null when it says nothing.
+ */
 export function addressFromEnvironment(env: NodeJS.ProcessEnv): string | null {
   // sshd(8): client address, client port, server address, server port.
   const server = env['SSH_CONNECTION']?.split(' ')[2];
@@ -167,7 +169,7 @@ class PulseEnd implements Pulse {
     const { address, port } = this.#target ?? { address: '?', port: 0 };
     this.#options.log.info(
       `datagrams to ${address} port ${port} are not answered (a firewall?): ` +
-        'heartbeats go by the stream alone, and a short cut of the network can look like a dead host',
+        'heartbeats go by the stream alone, and a short cut can look like a dead host',
     );
   }
 

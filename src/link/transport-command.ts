@@ -31,7 +31,8 @@ const shownBytesMax = 60;
 export const sshOptions: readonly string[] = [
   'BatchMode=yes',
   `ConnectTimeout=${sshConnectSeconds}`,
-  // A shared master connection would put the promise on the same dead TCP connection as the session.
+  // A shared master connection would put the promise on the same dead TCP connection as the
+  // session.
   'ControlPath=none',
   'ClearAllForwardings=yes',
   'ForwardAgent=no',

@@ -36,7 +36,9 @@ export interface Transport {
    * stderr says more than an end of file does. `fallback`: what the link saw.
    */
   explain(fallback: string): Promise<OperationError>;
-  /** Ends the command: at once when `graceMs` is 0, else after giving it that long to end itself. */
+  /**
+   * Ends the command: at once when `graceMs` is 0, else after giving it that long to end itself.
+   */
   close(graceMs?: number): Promise<TransportExit>;
 }
 

@@ -274,7 +274,9 @@ describe('processes that race', () => {
     return { child, output: text(child.stdout), ready: ready(child) };
   }
 
-  /** The time to begin, on the clock that all processes share; renamed, so that it is read whole. */
+  /**
+   * The time to begin, on the clock that all processes share; renamed, so that it is read whole.
+   */
   function letGo(dir: string): void {
     const atMs = Number(process.hrtime.bigint()) / 1e6 + 20;
     writeFileSync(join(dir, 'go.new'), String(atMs));

@@ -26,7 +26,7 @@ function fakeProc(pid: number, stat: string): string {
 /** Fields 3 to 22 of proc(5). */
 function stat(name: string, state: string, threads: number, startTicks: number): string {
   const between = '1 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0';
-  return `7 (${name}) ${state} ${between} ${threads} 0 ${startTicks} 1000 100 18446744073709551615\n`;
+  return `7 (${name}) ${state} ${between} ${threads} 0 ${startTicks} 1000 100\n`;
 }
 
 describe('parseStat', () => {

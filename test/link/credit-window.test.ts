@@ -12,8 +12,8 @@ const options = {
 };
 
 /**
- * Sends as much as the window lets through over a line with this rate and one-way time, for a while;
- * returns the window at the end and the longest time that a byte was queued.
+ * Sends as much as the window lets through over a line with this rate and one-way time, for a
+ * while; returns the window at the end and the longest time that a byte was queued.
  */
 function drive(window: CreditWindow, bytesPerMs: number, tripMs: number, untilMs: number) {
   const queue: { readonly arrivesMs: number; readonly total: number }[] = [];

@@ -6,7 +6,7 @@ it.each(['web1', 'Domain-0', '_x', '7', 'a.b:c+d_e', 'g1--incoming', 'x'.repeat(
   (name) => expect(isDomainName(name)).toBe(true),
 );
 
-it.each(['', '.hidden', '-o', 'a/b', 'a b', 'a\n', 'é', 'x'.repeat(129)])('%j is no name', (name) =>
+it.each(['', '.hid', '-o', 'a/b', 'a b', 'a\n', 'é', 'x'.repeat(129)])('%j is no name', (name) =>
   expect(isDomainName(name)).toBe(false),
 );
 

@@ -27,7 +27,8 @@ function withSsh(mode: string, extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv
 /** A remote PATH in which `tsremus` is the receiver with this behaviour. */
 function withReceiver(mode: string): NodeJS.ProcessEnv {
   const dir = mkdtempSync(join(remoteDir, `${mode}-`));
-  const script = `#!/bin/sh\n[ "$*" = receive ] || exit 64\nexec ${process.execPath} ${receiver} ${mode}\n`;
+  const run = `exec ${process.execPath} ${receiver} ${mode}`;
+  const script = `#!/bin/sh\n[ "$*" = receive ] || exit 64\n${run}\n`;
   writeFileSync(join(dir, 'tsremus'), script, { mode: 0o755 });
   return withSsh('run', { FAKE_SSH_PATH: `${dir}:/usr/bin:/bin` });
 }
