@@ -2,6 +2,7 @@
 
 import type { PrimaryOutcome } from '../core/primary-types.ts';
 import type { HeldOutcome, ProtectResult } from '../engine/protect-options.ts';
+import { hostWord } from '../engine/status-texts.ts';
 import { quoteWord } from './output/shell.ts';
 
 export interface OutcomeText {
@@ -20,8 +21,9 @@ export interface OutcomeSubject {
 /** One sentence without final stop. */
 export function outcomeMessage(
   outcome: PrimaryOutcome | HeldOutcome,
-  { domain, host }: OutcomeSubject,
+  { domain, host: named }: OutcomeSubject,
 ): string {
+  const host = hostWord(named);
   switch (outcome.kind) {
     case 'stopped':
       return `protection of ${domain} ended in order: it runs on here, the copy on ${host} is gone`;
@@ -40,8 +42,9 @@ export function outcomeMessage(
 
 function outcomeNext(
   outcome: PrimaryOutcome | HeldOutcome,
-  { domain, host, again }: OutcomeSubject,
+  { domain, host: named, again }: OutcomeSubject,
 ): string[] {
+  const host = hostWord(named);
   const name = quoteWord(domain);
   switch (outcome.kind) {
     case 'stopped':

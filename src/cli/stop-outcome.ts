@@ -1,9 +1,12 @@
 /** What `tsremus stop` achieved, in words. Pure. */
 import type { StopResult } from '../engine/protect-options.ts';
 import type { SessionStatus } from '../engine/session-status.ts';
+import { hostWord } from '../engine/status-texts.ts';
 import { quoteWord } from './output/shell.ts';
 
-function sentence({ outcome }: StopResult, { domain, peer }: SessionStatus): string {
+function sentence({ outcome }: StopResult, status: SessionStatus): string {
+  const { domain } = status;
+  const peer = hostWord(status.peer);
   switch (outcome.kind) {
     case 'stopped':
       return `protection of ${domain} ended in order: it runs on here, the copy on ${peer} is gone`;
@@ -26,8 +29,9 @@ function sentence({ outcome }: StopResult, { domain, peer }: SessionStatus): str
   }
 }
 
-function next({ outcome }: StopResult, { domain, peer }: SessionStatus): string[] {
-  const word = quoteWord(domain);
+function next({ outcome }: StopResult, status: SessionStatus): string[] {
+  const word = quoteWord(status.domain);
+  const peer = hostWord(status.peer);
   if (outcome.kind === 'taken-over') return [`tsremus status ${word}  # on ${peer}`];
   if (outcome.kind !== 'held') return [];
   return [`tsremus stop --force-unsafe ${word}  # only if the copy on ${peer} is surely dead`];

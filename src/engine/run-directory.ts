@@ -244,7 +244,7 @@ function lockedError(domain: string, role: Role, pid: number): OperationError {
   return new OperationError('already-protected', `${domain} ${what}, by process ${pid}`, {
     op: 'claim',
     subject: domain,
-    hint: 'tsremus status shows it; tsremus stop ends it',
+    hint: `tsremus status ${domain}`,
   });
 }
 

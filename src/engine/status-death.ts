@@ -7,7 +7,7 @@
  */
 import type { Liveness } from './run-directory.ts';
 import type { SessionState, SessionStatus } from './session-status.ts';
-import { domainWord, stopLine } from './status-texts.ts';
+import { domainWord, hostWord, stopLine } from './status-texts.ts';
 
 /** The judgement that replaces what the dead session said. */
 export interface Death {
@@ -17,7 +17,8 @@ export interface Death {
 }
 
 function rebooted(status: SessionStatus): Death {
-  const { domain, peer, role } = status;
+  const { domain, role } = status;
+  const peer = hostWord(status.peer);
   const here = role === 'primary' ? `${domain} ran here before that` : 'the copy that was here';
   const left = role === 'primary' ? `${here}; ${peer} may have taken over` : `${here} is gone`;
   return {
@@ -28,7 +29,8 @@ function rebooted(status: SessionStatus): Death {
 }
 
 function deadPrimary(status: SessionStatus): Death {
-  const { peer, pid } = status;
+  const { pid } = status;
+  const peer = hostWord(status.peer);
   const died = `its process ${pid} died`;
   const ask = stopLine(status, `asks ${peer}, and clears what is left here`);
   const force = stopLine(status, `only if the copy on ${peer} is surely dead`, '--force-unsafe ');
@@ -61,7 +63,8 @@ function deadPrimary(status: SessionStatus): Death {
 }
 
 function deadBackup(status: SessionStatus): Death {
-  const { peer, pid } = status;
+  const { pid } = status;
+  const peer = hostWord(status.peer);
   const clear = stopLine(status, 'clears what is left here');
   if (status.state === 'activating') {
     return {

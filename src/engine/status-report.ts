@@ -106,7 +106,7 @@ export function judge(status: SessionStatus, liveness: Liveness, nowMs: number):
     state,
     level: levelOf(status, state),
     ackAgeMs,
-    reason: status.reason ?? reasonFor(status),
+    reason: reasonFor(status),
     next: status.next.length > 0 ? status.next : nextFor(status),
   };
 }

@@ -42,7 +42,7 @@ describe('a session that reports (R1, R2, R3)', () => {
   it('leaves the word to the session', () => {
     const said = { state: 'held', reason: 'the link is cut', next: ['reboot hostb'] } as const;
     expect(judge(status(said), 'alive', nowMs)).toMatchObject({
-      reason: 'the link is cut',
+      reason: 'nothing leaves the guest: the link is cut',
       next: ['reboot hostb'],
     });
   });
@@ -65,10 +65,28 @@ describe('a session that ended (R4)', () => {
     expect(report).toMatchObject({ state: 'ended', level });
   });
 
+  it('says in a sentence how it ended, and adds what it said itself', () => {
+    const ended = (outcome: string, reason: string | null) =>
+      judge(status({ state: 'ended', outcome, reason }), 'dead', nowMs).reason;
+    expect(ended('taken-over', null)).toBe('hostb took over: the guest runs there');
+    expect(ended('guest-ended', 'power-off')).toBe('the guest ended by itself: power-off');
+    expect(ended('unheard-of', null)).toBe('the session ended, nobody knows how');
+  });
+
+  it('does not call a command a host', () => {
+    const peer = 'nc hostb 8002';
+    const report = judge(status({ state: 'ended', outcome: 'taken-over', peer }), 'dead', nowMs);
+    expect(report.reason).toBe('the other host took over: the guest runs there');
+  });
+
   it('keeps what a session said when it ended', () => {
     const last = { state: 'unprotected', outcome: 'unprotected', reason: 'hostb died' } as const;
     const report = judge(status({ ...last, updated: '2026-11-21T00:00:00Z' }), 'dead', nowMs);
-    expect(report).toMatchObject({ state: 'unprotected', reason: 'hostb died', level: 'critical' });
+    expect(report).toMatchObject({
+      state: 'unprotected',
+      reason: expect.stringMatching(/without a copy: hostb died$/),
+      level: 'critical',
+    });
   });
 });
 

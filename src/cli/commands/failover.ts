@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
 import { type FailoverPlan, type FailoverResult, requestControl } from '../../engine/control.ts';
 import { isSettled, type SessionEntry } from '../../engine/run-directory.ts';
+import { hostWord } from '../../engine/status-texts.ts';
 import { formatMs } from '../../engine/units.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
@@ -43,7 +44,7 @@ function copyOf(io: Io, domain: string): SessionEntry {
   }
   const primary = entries.find(({ status }) => status.role === 'primary');
   if (primary !== undefined && !isSettled(primary.status)) {
-    const { peer } = primary.status;
+    const peer = hostWord(primary.status.peer);
     throw failed(
       'wrong-host',
       `${domain} runs on this host; its copy is on ${peer}`,
@@ -55,7 +56,8 @@ function copyOf(io: Io, domain: string): SessionEntry {
 }
 
 function planLines({ status }: SessionEntry, plan: FailoverPlan): string[] {
-  const { domain, epoch, ack_age_ms: age, peer } = status;
+  const { domain, epoch, ack_age_ms: age } = status;
+  const peer = hostWord(status.peer);
   const old = age === null ? '' : ` (${formatMs(age)} old)`;
   const from =
     epoch === null
@@ -70,7 +72,8 @@ function planLines({ status }: SessionEntry, plan: FailoverPlan): string[] {
 }
 
 function refusal(entry: SessionEntry, reason: string): CommandFailure {
-  const { domain, peer } = entry.status;
+  const { domain } = entry.status;
+  const peer = hostWord(entry.status.peer);
   return new CommandFailure({
     code: 'split-brain-risk',
     message: `failover of ${domain} is refused: ${reason}`,
@@ -93,12 +96,12 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
   }
   const entry = copyOf(io, domain);
   const plan = await requestControl<FailoverPlan>(entry.socketPath, { verb: 'failover-plan' });
+  if (plan.refused !== null) throw refusal(entry, plan.refused);
   const lines = planLines(entry, plan);
   if (!flags.json) {
     const to = flags.dryRun ? io.out : io.err;
     to.write(lines.map((line) => `${printable(line)}\n`).join(''));
   }
-  if (plan.refused !== null) throw refusal(entry, plan.refused);
   if (flags.dryRun) {
     if (flags.json) writeJson(io.out, { domain, dry_run: true, plan: lines, exit: exit.ok });
     return exit.ok;

@@ -8,6 +8,7 @@ import {
   refreshed,
   type SessionEntry,
 } from '../../engine/run-directory.ts';
+import { hostWord } from '../../engine/status-texts.ts';
 import { OperationError } from '../../host/errors.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfStop } from '../exit-codes.ts';
@@ -45,9 +46,9 @@ const stopSilenceMsMax = 25_000;
 /** What became of a session that did not answer; null when its silence explains nothing. */
 function stillHeld(entry: SessionEntry | null): StopResult | null {
   if (entry?.liveness !== 'alive') return null;
-  const { state, reason, peer } = entry.status;
+  const { state, reason } = entry.status;
   if (state !== 'held' && state !== 'ending') return null;
-  const why = reason ?? `${peer} does not answer`;
+  const why = reason ?? `${hostWord(entry.status.peer)} does not answer`;
   return { outcome: { kind: 'held', reason: `${why} (it is asked again and again)` } };
 }
 
@@ -91,7 +92,8 @@ async function acknowledge(entry: SessionEntry): Promise<void> {
 }
 
 function refuseOnBackup(entry: SessionEntry): CommandFailure {
-  const { domain, peer } = entry.status;
+  const { domain } = entry.status;
+  const peer = hostWord(entry.status.peer);
   const word = quoteWord(domain);
   return new CommandFailure({
     code: 'wrong-host',

@@ -17,6 +17,9 @@ const columns: readonly Column[] = [
   { title: 'PEER' },
 ];
 
+/** With `-s ''` the peer is a whole command; its beginning is enough to know it by. */
+const peerColumnsMax = 30;
+
 /** The middle one of the last epochs: one odd epoch should not be what is shown. */
 function median(epochs: readonly EpochFigures[], of: (epoch: EpochFigures) => number) {
   const values = epochs.map(of).sort((one, other) => one - other);
@@ -34,7 +37,10 @@ function painterOf(level: Level, paint: ChalkInstance): (text: string) => string
 }
 
 function row(report: SessionReport, paint: ChalkInstance): Cell[] {
-  const { status, ackAgeMs, level } = report;
+  const { status, level } = report;
+  // Once a session is over its last acknowledgement only grows older.
+  const over = report.state === 'active' || report.state === 'ended';
+  const ackAgeMs = over ? null : report.ackAgeMs;
   const pause = median(status.epochs, (epoch) => epoch.pause_ms);
   const size = median(status.epochs, (epoch) => epoch.bytes);
   const texts = [
@@ -45,7 +51,9 @@ function row(report: SessionReport, paint: ChalkInstance): Cell[] {
     ackAgeMs === null ? '-' : formatMs(ackAgeMs),
     pause === undefined ? '-' : formatMs(pause),
     size === undefined ? '-' : formatBytes(size),
-    status.peer,
+    status.peer.length > peerColumnsMax
+      ? `${status.peer.slice(0, peerColumnsMax - 3)}...`
+      : status.peer,
   ];
   return texts.map((text, at) => {
     const cell = { text: printable(text) };
