@@ -3,7 +3,7 @@ import type { BackupState, BackupStep } from '../../src/core/backup.ts';
 import { initialBackup } from '../../src/core/backup.ts';
 import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
 import { describeBackupEffect, describeBackupEvent } from '../../src/core/describe.ts';
-import { askWithoutOwner } from '../../src/core/permission.ts';
+import { answerOf, askWithoutOwner, type RecordView } from '../../src/core/permission.ts';
 import type { Answer, Permission } from '../../src/core/vocabulary.ts';
 import { CopyModel } from './copy-model.ts';
 import type { Message } from './messages.ts';
@@ -27,8 +27,12 @@ export class BackupHost {
   effectsDone = 0;
   isUp = true;
   outcome: string | null = null;
-  /** The machine saw the end of the link. */
-  sawLinkEnd = false;
+  /** The stream has ended for the machine, by the peer's doing or its own. */
+  #hasStreamEnded = false;
+  /** The end of the link was known before anything was decided. */
+  isLinkEndKnown = false;
+  isFailoverOrdered = false;
+  #isActivating = false;
 
   constructor(world: World) {
     this.#world = world;
@@ -72,14 +76,16 @@ export class BackupHost {
 
   onClosed(reason: string): void {
     this.process.run(() => {
-      this.sawLinkEnd = true;
+      this.#noteStreamEnd();
     });
     this.dispatch({ kind: 'link-closed', reason });
   }
 
   /** A fresh connection asks. While the session's process lives, it decides; else the record. */
   ask(answerTo: AnswerTo): void {
-    if (!this.process.isAlive) {
+    const { plan, random } = this.#world;
+    const isDeaf = plan.hasAsideAsks && (this.process.isStopped || random.chance(0.1));
+    if (!this.process.isAlive || isDeaf) {
       this.#helperAnswers(answerTo);
       return;
     }
@@ -148,8 +154,13 @@ export class BackupHost {
     this.dispatch({ kind: 'tick', stalledMs: Math.max(0, lateMs) });
   }
 
+  #noteStreamEnd(): void {
+    if (!this.#hasStreamEnded) this.isLinkEndKnown = !this.#isActivating;
+    this.#hasStreamEnded = true;
+  }
+
   #receive(message: Message): void {
-    if (this.sawLinkEnd) return; // read already, but nobody listens any more
+    if (this.#hasStreamEnded) return; // read already, but nobody listens any more
     switch (message.kind) {
       case 'heartbeat':
         this.dispatch({ kind: 'heartbeat', seq: message.seq });
@@ -229,9 +240,10 @@ export class BackupHost {
         connection.send('b', { kind: 'activated' });
         return;
       case 'failover-answer':
+        this.isFailoverOrdered ||= effect.refused === null;
         return;
       case 'close-link':
-        this.sawLinkEnd = true;
+        this.#noteStreamEnd();
         connection.close('b');
         return;
       case 'end':
@@ -252,7 +264,12 @@ export class BackupHost {
   }
 
   #writeRecord(effect: Extract<BackupEffect, { kind: 'write-record' }>): void {
-    const { from, to } = effect;
+    const { from, to, why } = effect;
+    this.#isActivating ||= to === 'activating';
+    if (why.startsWith('silence') && to === 'activating') {
+      const { checker, network, nowMs, plan } = this.#world;
+      checker.foundSilence(nowMs - network.reachedAtMs.b, 3 * plan.tickMs);
+    }
     this.store.move(from, to, (result) => {
       this.noteProtecting();
       if (result.ok) this.dispatch({ kind: 'record', permission: result.permission });
@@ -278,6 +295,7 @@ export class BackupHost {
     };
     later(this.store.delayMs, () => {
       const { permission, isRunning } = this.store;
+      if (this.process.isAlive) return this.#promiseAside(answerTo);
       const rule = askWithoutOwner(permission && { permission, running: isRunning });
       this.#world.trace('B', () => `helper: record says ${permission}: ${rule.kind}`);
       switch (rule.kind) {
@@ -300,5 +318,31 @@ export class BackupHost {
           });
       }
     });
+  }
+
+  /**
+   * The session's process lives but does not answer. Out of standby anybody may step: who is
+   * first has decided. Then the owner has to go, or it would protect on, in vain and silently.
+   */
+  #promiseAside(answerTo: AnswerTo): void {
+    if (this.store.permission !== 'standby') {
+      answerTo(answerOf(this.#view()));
+      return;
+    }
+    this.store.move('standby', 'promised', () => {
+      if (this.store.permission !== 'promised' || !this.isUp) {
+        answerTo(null);
+        return;
+      }
+      this.#world.trace('B', () => 'helper: promised, kills the deaf owner');
+      this.kill();
+      this.copy.destroy();
+      answerTo({ kind: 'promised' });
+    });
+  }
+
+  #view(): RecordView | null {
+    const { permission, isRunning } = this.store;
+    return permission && { permission, running: isRunning };
   }
 }

@@ -8,7 +8,7 @@
  *   one-active      only one side emits anything beyond the epoch a copy was activated from
  *   nothing-silent  the primary's status is not OK for longer than a lease once nobody protects
  *
- * and the protocol's own promises, which the five rest on: permission, record, order, lease.
+ * and the protocol's own promises: permission, record, order, lease, no activation without cause.
  */
 import type { Packet } from './guest.ts';
 
@@ -121,7 +121,6 @@ export class Checker {
 
   // --- what clients see ---
 
-  /** `excuse`: why the world cannot blame tsremus for two active guests; null: it can. */
   emitted(packet: Packet): void {
     const { epoch, from } = packet;
     if (from === 'b') return;
@@ -156,6 +155,7 @@ export class Checker {
   }
 
   feeds(epoch: number): void {
+    this.#require(epoch <= this.whole, 'whole-epochs', `fed a torn epoch ${epoch}`);
     this.#require(epoch === this.fed + 1, 'order', `fed ${epoch} after ${this.fed}`);
     this.#require(epoch <= this.acked, 'order', `fed ${epoch} before its acknowledgement`);
     this.fed = epoch;
@@ -172,6 +172,12 @@ export class Checker {
   answered(kind: string): void {
     if (kind !== 'promised' && kind !== 'active') return;
     this.#require(this.permission === kind, 'record', `said ${kind}, it says ${this.permission}`);
+  }
+
+  /** Nothing reached the backup's host for so long, its own stalls not counted. */
+  foundSilence(silentMs: number, slackMs: number): void {
+    const isLong = silentMs + slackMs >= 0.99 * this.#rules.timeoutMs;
+    this.#require(isLong, 'false-activation', `activates on a silence of ${silentMs} ms`);
   }
 
   copyRuns(content: CopyContent): void {

@@ -72,7 +72,7 @@ function deadEnding(world: World, isBackupAlive: boolean): string | null {
   }
   if (checker.permission === 'active' && b.copy.isGone) return 'both died';
   if (checker.acked < 0) return null;
-  const waits = !plan.config.buffered && b.sawLinkEnd && checker.permission === 'standby';
+  const waits = !plan.config.buffered && b.isLinkEndKnown && checker.permission === 'standby';
   if (!waits) return null;
   // With -n the end of the link activates nothing: the guest may be running over there.
   const isSaid = healthOf(backupFacts(b.process.state, b.nowMs()), true).code === 2;

@@ -43,11 +43,14 @@ export class FaultInjector {
     this.#isCalm = true;
     this.#onEffect = [];
     this.#world.trace('.', () => 'calm');
-    network.healAll();
     if (plan.isCutForGood) {
       network.cut('ab');
       network.cut('ba');
+    } else {
+      network.healAll();
     }
+    network.thaw('a');
+    network.thaw('b');
     a.continue();
     b.continue();
     a.guest.isFrozen = false;
@@ -68,7 +71,8 @@ export class FaultInjector {
     const { plan, a, b, nowMs } = this.#world;
     if (plan.config.buffered || rule !== 'one-active') return null;
     if (!a.process.isAlive && a.isUp && a.outcome === null) {
-      return b.sawLinkEnd && b.outcome === null ? null : 'protect killed';
+      if (b.isFailoverOrdered) return 'protect killed, failover ordered';
+      return b.isLinkEndKnown ? null : 'protect killed';
     }
     if (this.#helplessFromMs === null || nowMs < this.#helplessFromMs) return null;
     // A host that stood still needs a tick after it goes on.
@@ -201,23 +205,31 @@ export class FaultInjector {
   }
 
   #stopProtect(forMs: number, isHost: boolean): void {
-    const { a } = this.#world;
+    const { a, network } = this.#world;
     a.process.stop();
-    if (isHost) a.guest.isFrozen = true;
+    if (isHost) {
+      a.guest.isFrozen = true;
+      network.freeze('a');
+    }
     this.#helplessFromMs ??= this.#world.nowMs;
     this.#helplessUntilMs = null;
     this.#heals(forMs, () => {
       this.#helplessUntilMs = this.#world.nowMs;
       a.guest.isFrozen = false;
+      network.thaw('a');
       a.continue();
     });
   }
 
   #stopReceive(forMs: number, isHost: boolean): void {
-    const { b } = this.#world;
+    const { b, network } = this.#world;
     b.process.stop();
-    if (isHost && b.copy.guest !== null) b.copy.guest.isFrozen = true;
+    if (isHost) {
+      network.freeze('b');
+      if (b.copy.guest !== null) b.copy.guest.isFrozen = true;
+    }
     this.#heals(forMs, () => {
+      network.thaw('b');
       if (b.copy.guest !== null) b.copy.guest.isFrozen = false;
       b.continue();
       b.noteProtecting();

@@ -23,6 +23,10 @@ export class Network {
   readonly delayMsMax: number;
   readonly #cuts = { ab: 0, ba: 0 };
   readonly #resumeAtMs = { ab: 0, ba: 0 };
+  readonly #frozen = { a: false, b: false };
+  readonly #frozenFromMs = { a: 0, b: 0 };
+  /** When something reached this host last; while it stands still, no time passes. */
+  readonly reachedAtMs = { a: 0, b: 0 };
   readonly #healed: (() => void)[] = [];
 
   constructor(timeline: Timeline, delayMsMin: number, delayMsMax: number) {
@@ -39,8 +43,27 @@ export class Network {
     return this.#cuts[direction] > 0;
   }
 
+  /** Nothing is delivered: the network is cut, or the receiving host stands still. */
+  isBlocked(direction: Direction): boolean {
+    return this.isCut(direction) || this.#frozen[direction === 'ab' ? 'b' : 'a'];
+  }
+
   get isWhole(): boolean {
-    return !this.isCut('ab') && !this.isCut('ba');
+    return !this.isBlocked('ab') && !this.isBlocked('ba');
+  }
+
+  /** A host stands still, its kernel too. */
+  freeze(side: Side): void {
+    if (this.#frozen[side]) return;
+    this.#frozen[side] = true;
+    this.#frozenFromMs[side] = this.timeline.nowMs;
+  }
+
+  thaw(side: Side): void {
+    if (!this.#frozen[side]) return;
+    this.#frozen[side] = false;
+    this.reachedAtMs[side] += this.timeline.nowMs - this.#frozenFromMs[side];
+    this.#resume(directionFrom(otherSide(side)));
   }
 
   /** Cuts may overlap; the direction is open again when all of them have healed. */
@@ -52,8 +75,12 @@ export class Network {
     if (this.#cuts[direction] === 0) return;
     this.#cuts[direction] -= 1;
     if (this.isCut(direction)) return;
-    // The sender finds out at its next retransmission.
-    const waitMs = this.timeline.random.between(0, 20 * this.delayMsMax);
+    this.#resume(direction);
+  }
+
+  /** The sender finds out at its next retransmission. */
+  #resume(direction: Direction): void {
+    const waitMs = this.timeline.random.between(0, 5 * this.delayMsMax);
     this.#resumeAtMs[direction] = this.timeline.nowMs + waitMs;
     for (const wake of this.#healed) wake();
   }
@@ -171,7 +198,7 @@ export class Connection<M> {
 
   #wake(direction: Direction): void {
     const head = this.#queues[direction][0];
-    if (head === undefined || this.#network.isCut(direction)) return;
+    if (head === undefined || this.#network.isBlocked(direction)) return;
     const { timeline } = this.#network;
     const dueMs = Math.max(head.atMs, this.#network.resumeAtMs(direction));
     timeline.after(Math.max(0, dueMs - timeline.nowMs), () => this.#deliver(direction, head));
@@ -180,13 +207,14 @@ export class Connection<M> {
   #deliver(direction: Direction, item: Item<M>): void {
     const queue = this.#queues[direction];
     // Another wake-up was first, or the network was cut again: then healing wakes it.
-    if (queue[0] !== item || this.#network.isCut(direction)) return;
+    if (queue[0] !== item || this.#network.isBlocked(direction)) return;
     if (this.#network.timeline.nowMs < this.#network.resumeAtMs(direction)) {
       this.#wake(direction);
       return;
     }
     queue.shift();
     const to: Side = direction === 'ab' ? 'b' : 'a';
+    this.#network.reachedAtMs[to] = this.#network.timeline.nowMs;
     if (this.#isOpen[to]) {
       if (item.message === null) this.#closed(to, 'end of stream');
       else this.#ends[to].onMessage(item.message);

@@ -81,8 +81,8 @@ const primaryIgnoresHeartbeat = primary('primary ignores the heartbeat', (state,
 
 const actAfterStop = primary('act after stop', (state, event) =>
   andPrimary(state, event, ({ state: after }) =>
-    after.phase === 'leaving' && event.kind === 'ack'
-      ? [{ kind: 'release', epoch: event.epoch }]
+    after.phase === 'leaving' && event.kind === 'tick'
+      ? [{ kind: 'release', epoch: after.drained }]
       : [],
   ),
 );
@@ -102,9 +102,35 @@ const openOnUnknown = primary('open the buffer on unknown', (state, event) =>
 );
 
 const openAtLinkEnd = primary('open the buffer at the end of the link', (state, event) =>
-  stepPrimary(event.kind === 'link-closed' ? { ...state, suspended: -1, drained: -1, sent: -1,
-    acked: -1, released: -1, requested: 0, paused: false } : state, event),
+  stepPrimary(
+    event.kind === 'link-closed'
+      ? {
+          ...state,
+          suspended: -1,
+          drained: -1,
+          sent: -1,
+          acked: -1,
+          released: -1,
+          requested: 0,
+          paused: false,
+        }
+      : state,
+    event,
+  ),
 );
+
+const openOnFailedAsk = primary('open the buffer when nobody answers', (state, event) =>
+  event.kind === 'ask-failed'
+    ? stepPrimary(state, { ...event, kind: 'answer', answer: { kind: 'promised' } })
+    : stepPrimary(state, event),
+);
+
+const runOnWhenTakenOver = primary('let the guest run when the copy runs', (state, event) => {
+  const step = stepPrimary(state, event);
+  if (step.state.phase !== 'leaving') return step;
+  const effects = step.effects.filter((effect) => effect.kind !== 'pause-guest');
+  return { state: step.state, effects };
+});
 
 const destroyWhenActive = primary('destroy before the copy runs', (state, event) =>
   event.kind === 'answer' && event.answer.kind === 'active'
@@ -153,12 +179,18 @@ const promiseWithoutRecord = backup('promise without a record', (state, event) =
   return { state, effects: [{ kind: 'answer', way, token, answer: { kind: 'promised' } }] };
 });
 
-/** The record says no, the machine hears yes. */
-const activateAfterPromise = backup('activate after a promise', (state, event) =>
-  event.kind === 'record' && event.permission === 'promised' && state.writing !== null
-    ? stepBackup(state, { ...event, permission: state.writing })
-    : stepBackup(state, event),
-);
+/** Forgets its promise, and takes its own wish for what the record says. */
+const activateAfterPromise = backup('activate after a promise', (state, event) => {
+  if (event.kind !== 'record' || event.permission !== 'promised' || state.acked < 0) {
+    return stepBackup(state, event);
+  }
+  if (state.writing !== 'promised') {
+    return stepBackup(state, { ...event, permission: state.writing ?? 'active' });
+  }
+  const step = stepBackup(state, event);
+  const effects = step.effects.filter((effect) => effect.kind === 'answer');
+  return { state: { ...state, writing: null, goal: null, asks: [] }, effects };
+});
 
 const unpauseBeforeActive = backup('unpause before the record says active', (state, event) =>
   mapBackup(state, event, (effect) =>
@@ -168,8 +200,9 @@ const unpauseBeforeActive = backup('unpause before the record says active', (sta
   ),
 );
 
-const activateAtLinkEnd = backup('without a buffer, activate at the end of the link', (state, event) =>
-  stepBackup({ ...state, config: { ...state.config, buffered: true } }, event),
+const activateAtLinkEnd = backup(
+  'without a buffer, activate at the end of the link',
+  (state, event) => stepBackup({ ...state, config: { ...state.config, buffered: true } }, event),
 );
 
 const countOwnStall = backup('count an own stall as silence', (state, event) =>
@@ -205,7 +238,9 @@ export const mutants: readonly Mutant[] = [
   activateAfterPromise,
   openOnUnknown,
   openAtLinkEnd,
+  openOnFailedAsk,
   destroyWhenActive,
+  runOnWhenTakenOver,
   ackTorn,
   feedBeforeAck,
   ignoreLeaseAtRelease,

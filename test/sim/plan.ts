@@ -57,6 +57,8 @@ export interface Plan {
   readonly hasLateAnswers: boolean;
   /** The share of fresh asks that reach a host which knows nothing. */
   readonly misdirected: number;
+  /** An ask that finds the session's process deaf steps out of standby by itself. */
+  readonly hasAsideAsks: boolean;
   /** The primary's clock, relative to the world's. */
   readonly clockRateA: number;
   readonly clockRateB: number;
@@ -107,6 +109,7 @@ export function planOf(seed: number): Plan {
     askTimeoutMs: timeoutMs * random.pick([1, 2, 4]),
     hasLateAnswers: random.chance(0.5),
     misdirected: random.chance(0.15) ? 0.4 : 0,
+    hasAsideAsks: random.chance(0.5),
     clockRateA: 1 + random.between(-0.004, 0.004),
     clockRateB: 1 + random.between(-0.004, 0.004),
     clockStartA: random.int(0, 1_000_000),

@@ -80,6 +80,6 @@ export class RecordStore {
   #apply(write: Write): void {
     if (this.permission !== write.from) return;
     this.permission = write.to;
-    this.#checker.recorded(write.to as Exclude<Permission, never>);
+    this.#checker.recorded(write.to);
   }
 }
