@@ -6,12 +6,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build, type Metafile } from 'esbuild';
+import type { Metafile } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+import { bundleProgram, nativePackages } from './bundle.ts';
 
-const nativePackages = ['ffi-napi', 'ref-napi', 'zstd-codec'];
-const repository = join(import.meta.dirname, '../..');
 let root: string;
 let runDir: string;
 let metafile: Metafile;
@@ -24,24 +23,7 @@ beforeAll(async () => {
     mkdirSync(dir, { recursive: true });
     writeFileSync(join(dir, 'index.js'), `throw new Error('POISON: ${name} was loaded');`);
   }
-  const built = await build({
-    absWorkingDir: repository,
-    entryPoints: ['src/main.ts'],
-    outdir: join(root, 'dist'),
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    external: nativePackages,
-    define: { __TSREMUS_VERSION__: '"1.2.3"' },
-    banner: {
-      js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);",
-    },
-    metafile: true,
-  });
-  metafile = built.metafile;
-  writeFileSync(join(root, 'package.json'), '{"type":"module"}');
+  metafile = await bundleProgram(root);
   mkdirSync(runDir);
   const path = join(runDir, 'x.primary.json');
   writeFileSync(path, JSON.stringify(sampleStatus({ ...deadOwner(), buffered: false })));
