@@ -97,7 +97,6 @@ export class BackupHost {
   #outcome: BackupOutcome | null = null;
   #status: StatusWriter | null = null;
   #forgotten = false;
-  #seed: Promise<void> = Promise.resolve();
   #ackWallMs: number | null = null;
 
   /** Checks and claims; throws an OperationError that becomes the refusal. */
@@ -264,9 +263,12 @@ export class BackupHost {
   }
 
   #onSeedChunk(chunk: Buffer): void {
-    const turn = this.#mustBuilder().seedChunk(chunk);
-    this.#seed = turn.then(() => this.#link.consumed(chunk.length));
-    this.#seed.catch((error: unknown) => this.#session?.onCopyFailed(errorText(error)));
+    this.#mustBuilder()
+      .seedChunk(chunk)
+      .then(
+        () => this.#link.consumed(chunk.length),
+        (error: unknown) => this.#session?.onCopyFailed(errorText(error)),
+      );
   }
 
   #onEpoch({ epoch, chunks }: WholeEpoch): void {
@@ -276,11 +278,10 @@ export class BackupHost {
       this.#session?.onEpochWhole(epoch);
       return;
     }
-    builder.seedEnd();
     // The seed is whole when libxl has been given all of it.
-    this.#seed.then(
+    builder.seedEnd().then(
       () => this.#session?.onEpochWhole(0),
-      () => {},
+      (error: unknown) => this.#session?.onCopyFailed(errorText(error)),
     );
   }
 

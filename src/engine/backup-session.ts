@@ -2,7 +2,7 @@
  * Shell around the backup machine: checks what arrives, hands whole epochs to libxl, keeps the
  * record, builds or discards the copy. Decides nothing.
  */
-import { failoverRefusal, initialBackup, stepBackup } from '../core/backup.ts';
+import { backupWakeAtMs, failoverRefusal, initialBackup, stepBackup } from '../core/backup.ts';
 import type { BackupState } from '../core/backup-state.ts';
 import type {
   BackupConfig,
@@ -20,9 +20,11 @@ import type { FailoverPlan } from './control.ts';
 import type { CopyBuilder } from './copy-builder.ts';
 import { Lane, Machine } from './effect-lane.ts';
 
-const tickMs = 25;
-/** A tick later than this was not slept, it was suffered. */
-const tickLateMs = 2 * tickMs;
+/** The machine is looked at when it wants to be, within these bounds, ms. */
+const tickMsMin = 5;
+const tickMsMax = 100;
+/** A tick later than planned by more than this was not slept, it was suffered. */
+const tickLateMs = 50;
 
 /** The durable record, as far as the session needs it (src/host/permission-record.ts). */
 export interface SessionRecord {
@@ -53,9 +55,9 @@ export class BackupSession {
   readonly #failovers = new Map<number, (refused: string | null) => void>();
   #nextToken = 1_000_000_000;
   #timer: NodeJS.Timeout | null = null;
-  #lastTickMs = 0;
   #over = false;
   #linkOpen = true;
+  #phase: BackupState['phase'] = 'connecting';
   #permission: Permission = 'standby';
   #finish: (outcome: BackupOutcome) => void = () => {};
   #fail: (error: unknown) => void = () => {};
@@ -80,8 +82,7 @@ export class BackupSession {
   /** Starts the clocks; resolves with the outcome. Rejects only on a violated invariant. */
   run(): Promise<BackupOutcome> {
     this.#dispatch({ kind: 'link-open', nowMs: now() });
-    this.#lastTickMs = now();
-    this.#timer = setInterval(() => this.#tick(), tickMs);
+    this.#arm();
     return this.#done;
   }
 
@@ -89,13 +90,21 @@ export class BackupSession {
    * Input is drained first: setImmediate runs after the poll phase, in which whatever the
    * kernel holds for us was read, so silence is counted on what truly did not arrive.
    */
-  #tick(): void {
+  #tick(plannedMs: number): void {
     setImmediate(() => {
       const nowMs = now();
-      const late = nowMs - this.#lastTickMs - tickMs;
-      this.#lastTickMs = nowMs;
+      const late = nowMs - plannedMs;
       this.#dispatch({ kind: 'tick', nowMs, stalledMs: late > tickLateMs ? late : 0 });
+      this.#arm();
     });
+  }
+
+  #arm(): void {
+    if (this.#over) return;
+    const nowMs = now();
+    const wakeAtMs = backupWakeAtMs(this.state) ?? 0;
+    const delayMs = Math.min(tickMsMax, Math.max(tickMsMin, wakeAtMs - nowMs));
+    this.#timer = setTimeout(() => this.#tick(nowMs + delayMs), delayMs);
   }
 
   onBytes(): void {
@@ -192,7 +201,10 @@ export class BackupSession {
       this.#fail(error);
       return;
     }
-    if (!routine) this.#parts.onChange();
+    const { phase } = this.#machine.state;
+    if (phase === this.#phase && (routine || event.kind === 'epoch-whole')) return;
+    this.#phase = phase;
+    this.#parts.onChange();
   }
 
   #perform(effect: BackupEffect): void {
@@ -281,7 +293,7 @@ export class BackupSession {
 
   #stopTimers(): void {
     this.#over = true;
-    if (this.#timer !== null) clearInterval(this.#timer);
+    if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
   #end(outcome: BackupOutcome): void {

@@ -13,6 +13,13 @@ import type {
   StreamChecker,
 } from '../xen/hypervisor.ts';
 
+/**
+ * The hypervisor is called once per megabyte: a foreign call costs as much as copying a hundred
+ * kilobytes, and many times that on a slow host.
+ */
+const batchBytes = 1024 * 1024;
+/** Bytes of the seed that may wait here for libxl; past it the primary gets no credit. */
+const seedQueueBytesMax = 8 * batchBytes;
 /** How often a feed that found the builder full looks again, ms; `fed` wakes it earlier. */
 const feedRetryMs = 20;
 
@@ -28,6 +35,10 @@ export class CopyBuilder {
   readonly #restore: RestoreOperation;
   readonly #whole = new Map<number, readonly Buffer[]>();
   #feeding: Promise<void> = Promise.resolve();
+  #seedBatch: Buffer[] = [];
+  #seedBatchBytes = 0;
+  #seedQueuedBytes = 0;
+  #lastTurn: Promise<void> = Promise.resolve();
   #wake: () => void = () => {};
   #ended: Ended | null = null;
   #onEnded: (() => void) | null = null;
@@ -62,22 +73,47 @@ export class CopyBuilder {
     return this.#domid;
   }
 
-  /** A piece of the seed: checked and passed on at once; resolves when it was taken. */
+  /**
+   * A piece of the seed: checked and passed on, a batch at a time. Resolves when there is room for
+   * more; throws OperationError('protocol') when the stream is wrong.
+   */
   seedChunk(chunk: Buffer): Promise<void> {
-    this.#checker.check(chunk);
-    return this.#queue([chunk]);
+    this.#seedBatch.push(chunk);
+    this.#seedBatchBytes += chunk.length;
+    return this.#seedBatchBytes < batchBytes ? Promise.resolve() : this.#flushSeed();
   }
 
-  /** All of the seed is here; throws OperationError('protocol') when it is torn. */
-  seedEnd(): void {
+  /**
+   * All of the seed is here; resolves when libxl has it. Throws OperationError('protocol') when
+   * it is torn.
+   */
+  seedEnd(): Promise<void> {
+    void this.#flushSeed();
     this.#requireBoundary(0);
+    return this.#lastTurn;
+  }
+
+  #flushSeed(): Promise<void> {
+    const batch = Buffer.concat(this.#seedBatch);
+    this.#seedBatch = [];
+    this.#seedBatchBytes = 0;
+    this.#checker.check(batch);
+    this.#seedQueuedBytes += batch.length;
+    const turn = this.#queue([batch]).then(() => {
+      this.#seedQueuedBytes -= batch.length;
+    });
+    this.#lastTurn = turn;
+    // Whoever waits for it hears of a failure; nobody has to wait.
+    turn.catch(() => {});
+    return this.#seedQueuedBytes > seedQueueBytesMax ? turn : Promise.resolve();
   }
 
   /** A whole epoch from the link: checked here, fed when the machine says so. */
   epochWhole(epoch: number, chunks: readonly Buffer[]): void {
-    for (const chunk of chunks) this.#checker.check(chunk);
+    const batches = inBatches(chunks);
+    for (const batch of batches) this.#checker.check(batch);
     this.#requireBoundary(epoch);
-    this.#whole.set(epoch, chunks);
+    this.#whole.set(epoch, batches);
   }
 
   #requireBoundary(epoch: number): void {
@@ -191,6 +227,23 @@ export class CopyBuilder {
     await destroyCopy(this.#xen, this.#name, this.#uuid, 'waiting-or-built');
     this.#checker.close();
   }
+}
+
+/** The same bytes in pieces of about `batchBytes`. */
+function inBatches(chunks: readonly Buffer[]): Buffer[] {
+  const batches: Buffer[] = [];
+  let batch: Buffer[] = [];
+  let bytes = 0;
+  for (const chunk of chunks) {
+    batch.push(chunk);
+    bytes += chunk.length;
+    if (bytes < batchBytes) continue;
+    batches.push(Buffer.concat(batch));
+    batch = [];
+    bytes = 0;
+  }
+  if (bytes > 0) batches.push(Buffer.concat(batch));
+  return batches;
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 
 import { describePrimaryEffect, describePrimaryEvent } from '../core/describe.ts';
-import { initialPrimary, stepPrimary } from '../core/primary.ts';
+import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../core/primary.ts';
 import type { PrimaryState } from '../core/primary-state.ts';
 import type {
   PrimaryConfig,
@@ -14,6 +14,7 @@ import type {
   StopBy,
 } from '../core/primary-types.ts';
 import type { Answer } from '../core/vocabulary.ts';
+import { totalmem } from 'node:os';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ControlMessage } from '../link/link.ts';
@@ -23,10 +24,12 @@ import { Lane, Machine } from './effect-lane.ts';
 import { EpochPump, type PumpSink } from './pump.ts';
 import type { EpochFigures } from './session-status.ts';
 
-/** The loop looks at its clocks this often, ms; a heartbeat is never later than that. */
-const tickMs = 25;
-/** How much of the stream may wait in memory, bytes: past it the guest waits (DESIGN.md). */
-export const drainLimitBytes = 512 * 1024 * 1024;
+/** The machine is looked at when it wants to be, within these bounds, ms. */
+const tickMsMin = 5;
+const tickMsMax = 100;
+/** The share of dom0's memory in which the stream may wait: past it the guest waits. */
+const drainShare = 0.25;
+const drainBytesMin = 64 * 1024 * 1024;
 const figuresMax = 16;
 
 /** What the session needs of the link; the primary's half of src/link. */
@@ -76,6 +79,7 @@ export class PrimarySession {
   #ackMs: number | null = null;
   #ackedEpoch: number | null = null;
   #guestPaused = false;
+  #phase: PrimaryState['phase'] = 'connecting';
   #lastReason: string | null = null;
 
   constructor(parts: PrimaryParts) {
@@ -120,15 +124,26 @@ export class PrimarySession {
   run(): Promise<PrimaryOutcome> {
     const { xen, domid, link, log } = this.#parts;
     this.#dispatch({ kind: 'link-open', nowMs: now() });
-    this.#save = xen.startSave(domid, drainLimitBytes, (event) => this.#onSave(event));
+    const limitBytes = Math.max(drainBytesMin, Math.floor(totalmem() * drainShare));
+    this.#save = xen.startSave(domid, limitBytes, (event) => this.#onSave(event));
     this.#pump = new EpochPump(
       this.#save,
       link,
       (epoch) => this.#dispatch({ kind: 'sent', epoch, nowMs: now() }),
       (error) => log.info(`the stream stopped: ${errorText(error)}`),
     );
-    this.#timer = setInterval(() => this.#dispatch({ kind: 'tick', nowMs: now() }), tickMs);
+    this.#arm();
     return this.#done;
+  }
+
+  #arm(): void {
+    if (this.#over) return;
+    const wakeAtMs = primaryWakeAtMs(this.state) ?? 0;
+    const delayMs = Math.min(tickMsMax, Math.max(tickMsMin, wakeAtMs - now()));
+    this.#timer = setTimeout(() => {
+      this.#dispatch({ kind: 'tick', nowMs: now() });
+      this.#arm();
+    }, delayMs);
   }
 
   stop(force: boolean, by: StopBy): void {
@@ -186,7 +201,10 @@ export class PrimarySession {
       this.#fail(error);
       return;
     }
-    if (!routine.has(event.kind)) this.#parts.onChange();
+    const { phase } = this.#machine.state;
+    if (phase === this.#phase && (routine.has(event.kind) || ofEpochs.has(event.kind))) return;
+    this.#phase = phase;
+    this.#parts.onChange();
   }
 
   #onSave(event: SaveEvent): void {
@@ -291,7 +309,7 @@ export class PrimarySession {
 
   #stopTimers(): void {
     this.#over = true;
-    if (this.#timer !== null) clearInterval(this.#timer);
+    if (this.#timer !== null) clearTimeout(this.#timer);
     this.#pump?.stop();
   }
 

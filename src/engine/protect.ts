@@ -37,6 +37,9 @@ const askEveryMs = 1_000;
 /** A fresh run of the transport gets this long, in which ssh connects and node starts. */
 const askTimeoutMs = 15_000;
 
+/** Signals closer together than this are one. */
+const sameSignalMs = 1_000;
+
 const clocks = { clock: systemClock, timers: systemTimers };
 
 /**
@@ -280,7 +283,11 @@ class Protection {
 
   /** First signal: end in order. A second one while held: leave the guest mute and go. */
   #onSignals(): () => void {
+    let lastMs = Number.NEGATIVE_INFINITY;
     const handler = (by: StopBy) => () => {
+      // timeout(1) and some shells send the same signal twice, to the process and to its group.
+      if (performance.now() - lastMs < sameSignalMs) return;
+      lastMs = performance.now();
       this.#signals += 1;
       if (this.#running === null) return this.#stop(false, by);
       if (this.#signals > 1 && this.#running.state.phase !== 'leaving') {

@@ -4,8 +4,8 @@
  */
 import type { SaveOperation } from '../xen/hypervisor.ts';
 
-/** Big enough that per-chunk costs vanish, small enough that heartbeats fit in between. */
-export const chunkBytes = 256 * 1024;
+/** One foreign call per megabyte; the link cuts it into frames between which heartbeats fit. */
+export const chunkBytes = 1024 * 1024;
 
 export interface EpochEnd {
   readonly epoch: number;

@@ -23,9 +23,9 @@ export interface CreditWindowOptions {
 
 export const creditWindowDefaults: CreditWindowOptions = {
   initialBytes: 1024 * 1024,
-  minBytes: 256 * 1024,
+  minBytes: 512 * 1024,
   maxBytes: 8 * 1024 * 1024,
-  targetDelayMs: 50,
+  targetDelayMs: 100,
 };
 
 interface Mark {

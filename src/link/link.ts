@@ -62,7 +62,7 @@ export interface LinkCounters {
 }
 
 /** Small, because a heartbeat may have to wait for one chunk; large enough for GB/s. */
-const chunkBytesDefault = 64 * 1024;
+const chunkBytesDefault = 128 * 1024;
 const unconsumedBytesMaxDefault = 16 * 1024 * 1024;
 const endGraceMsDefault = 1000;
 /**
