@@ -28,7 +28,7 @@ import {
 import { acquireLock, withLock } from './lock.ts';
 import { requireRoot } from './machine.ts';
 import { createNetwork, deleteNetwork, heal, networkExists, processesInside } from './network.ts';
-import { makePayload, stageInstallation } from './payload.ts';
+import { buildStamp, makePayload, stageInstallation } from './payload.ts';
 import { type HostId, hostIds, hosts, runDir } from './settings.ts';
 
 export {
@@ -123,6 +123,8 @@ export async function up(options: { report?: Report; only?: HostId } = {}): Prom
     }
     writeFileSync(imagesPath, JSON.stringify(images));
     setProgram(images.program);
+    const outdated = hostIds.filter((id) => isRunning(id) && installedStamp(id) !== buildStamp());
+    if (outdated.length > 0) await install(images, outdated);
     const wanted = options.only ? [options.only] : hostIds;
     await bootHosts(
       wanted.filter((id) => !isRunning(id)),
@@ -143,6 +145,12 @@ async function endHalfBooted(): Promise<void> {
 }
 
 const readyMark = (id: HostId) => join(hosts[id].dir, 'ready');
+const stampPath = (id: HostId) => join(hosts[id].dir, 'installed');
+
+/** Which build of the checkout a host has. */
+function installedStamp(id: HostId): string {
+  return existsSync(stampPath(id)) ? readFileSync(stampPath(id), 'utf8') : '';
+}
 
 /** What the running lab was started with; fails when it is not up. */
 export function currentImages(): Images {
@@ -162,6 +170,7 @@ async function bootHosts(
   const missing = wanted.filter((id) => !isRunning(id));
   if (missing.length === 0) return;
   const startMs = performance.now();
+  const stamp = buildStamp();
   // Each boot has its own payload file: an emulator may still read the one before.
   const absent = await makePayload(join(runDir, 'stage'), `${payloadPath}.new`, images);
   if (absent.length > 0) report(`not built yet, so not installed: ${absent.join(', ')}`);
@@ -176,6 +185,7 @@ async function bootHosts(
       await startEmulator(id, images, payload, { fresh });
       await waitForBoot(id, offset);
       await executeIn(id, images, 'true', { timeoutMs: 30_000 }); // opens the shared connection
+      writeFileSync(stampPath(id), stamp);
       writeFileSync(readyMark(id), '');
       const seconds = (performance.now() - startMs) / 1000;
       report(`${hosts[id].name} is up after ${seconds.toFixed(1)} s`);
@@ -245,8 +255,12 @@ export async function ssh(
   return executeIn(id, currentImages(), command, options);
 }
 
-/** Pushes the present build into the running hosts; the answer is what is not built yet. */
-export async function install(images: Images = currentImages()): Promise<string[]> {
+/** Pushes the present build into running hosts; the answer is what is not built yet. */
+export async function install(
+  images: Images = currentImages(),
+  into: readonly HostId[] = hostIds.filter(isRunning),
+): Promise<string[]> {
+  const stamp = buildStamp();
   const stage = join(runDir, 'stage-install');
   rmSync(stage, { recursive: true, force: true });
   const absent = stageInstallation(stage);
@@ -270,13 +284,14 @@ export async function install(images: Images = currentImages()): Promise<string[
     'mv /opt/.new/usr/local/sbin/tsremus /usr/local/sbin/tsremus && rm -rf /opt/.new',
   ].join(' && ');
   await Promise.all(
-    hostIds.filter(isRunning).map(async (id) => {
+    into.map(async (id) => {
       const result = await executeIn(id, images, script, { input, timeoutMs: 60_000 });
       if (result.code !== 0) {
         throw new LabError(`cannot install in ${hosts[id].name}: ${result.stderr.trim()}`, {
           log: hosts[id].consoleLog,
         });
       }
+      writeFileSync(stampPath(id), stamp);
     }),
   );
   rmSync(stage, { recursive: true, force: true });

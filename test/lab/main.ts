@@ -102,12 +102,13 @@ async function guestCommand(args: readonly string[]): Promise<number> {
   const images = currentImages();
   if (first === 'create' && third) {
     const [rate, pages] = rest.map(Number);
-    await createGuest(images, parseHostId(second), third, parseKind(fourth), {
-      ...(rate === undefined ? {} : { rate }),
-      ...(pages === undefined ? {} : { pages }),
+    return changing('lab guest create', async () => {
+      await createGuest(images, parseHostId(second), third, parseKind(fourth), {
+        ...(rate === undefined ? {} : { rate }),
+        ...(pages === undefined ? {} : { pages }),
+      });
+      say(`${third} answers at ${guestIp(third)}`);
     });
-    say(`${third} answers at ${guestIp(third)}`);
-    return 0;
   }
   if (!first || !second) throw new LabError('guest: which, and what?', { hint: usage });
   const command = args.slice(1).join(' ');
@@ -153,4 +154,6 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+// A reader that has seen enough (head, grep -q) is no error.
+process.stdout.on('error', () => process.exit(0));
 process.exitCode = await main(process.argv.slice(2));

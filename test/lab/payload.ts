@@ -13,12 +13,15 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import type { Images } from './build.ts';
+import { digest } from './cache.ts';
 import { run } from './command.ts';
 import { checkoutDir, labDir } from './settings.ts';
 
@@ -83,6 +86,18 @@ export function stageInstallation(stage: string): string[] {
   writeFileSync(command, `#!/bin/sh\nexec node ${mainProgram()} "$@"\n`);
   chmodSync(command, 0o755);
   return missing;
+}
+
+/** Names the checkout's present build, so that a host with an older one is found out. */
+export function buildStamp(): string {
+  const files = installedParts.flatMap((part) => {
+    const path = join(checkoutDir, part);
+    if (!existsSync(path)) return [];
+    return statSync(path).isDirectory()
+      ? readdirSync(path).map((name) => join(path, name))
+      : [path];
+  });
+  return digest(files.map((path) => `${path} ${statSync(path).size} ${statSync(path).mtimeMs}`));
 }
 
 /** The installed program's path in the host, as package.json's `bin` names it. */
