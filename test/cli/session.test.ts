@@ -1,7 +1,7 @@
 /**
- * Whole sessions as an administrator types them, between two simulated hosts (native/simxl): what is
- * printed, the exit codes, and what status says on either side. Whether the protocol is right is
- * for other tests.
+ * Whole sessions as an administrator types them, between two simulated hosts (native/simxl): what
+ * is printed, the exit codes, and what status says on either side. Whether the protocol is right
+ * is for other tests.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
