@@ -50,6 +50,8 @@ export interface PrimaryParts {
   readonly log: Log;
   /** Something changed that status and progress may want to show. */
   readonly onChange: () => void;
+  /** The guest is about to be paused: to be written down before this returns. */
+  readonly onPause: () => void;
 }
 
 const now = () => performance.now();
@@ -175,6 +177,8 @@ export class PrimarySession {
       case 'error':
         this.#parts.log.error(`the backup says: ${message.text}`);
         return;
+      case 'goodbye':
+        return this.onLinkClosed(`the backup ended the session: ${message.reason}`);
       default:
         this.#parts.log.error(`the backup sent ${message.kind}, which only a primary sends`);
         void this.#parts.link.close(`unexpected ${message.kind}`);
@@ -237,8 +241,10 @@ export class PrimarySession {
     const end = event.end;
     if (end.kind === 'guest-ended') {
       this.#dispatch({ kind: 'guest-ended', reason: end.reason, nowMs });
-    } else if (end.kind === 'failed' && !this.#abortWanted) {
-      this.#dispatch({ kind: 'save-failed', reason: end.reason, nowMs });
+    } else if (!this.#abortWanted) {
+      // Aborted, but not by us: the native loop does so when the stream is broken.
+      const reason = end.kind === 'failed' ? end.reason : 'the stream is broken (see the log)';
+      this.#dispatch({ kind: 'save-failed', reason, nowMs });
     }
     if (this.#abortWanted) this.#dispatch({ kind: 'save-ended', nowMs });
   }
@@ -266,6 +272,8 @@ export class PrimarySession {
         this.#guestPaused = true;
         this.#lastReason = effect.reason;
         log.warning(`the guest is paused: ${effect.reason}`);
+        // On record first: should this process die, whoever clears up must know of the pause.
+        this.#parts.onPause();
         xen.pause(domid);
         return;
       case 'unpause-guest':
@@ -273,6 +281,7 @@ export class PrimarySession {
           await xen.unpause(domid);
           this.#guestPaused = false;
           log.info('the guest runs again');
+          this.#parts.onChange();
         });
         return;
       case 'abort-save':

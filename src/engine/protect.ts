@@ -189,6 +189,7 @@ class Protection {
       askFresh: () => this.#askFresh(),
       log,
       onChange: () => this.#changed(),
+      onPause: () => this.#status?.write(),
     });
     this.#running = running;
     link.listen({
