@@ -3,6 +3,7 @@
  * transport, and turns what happens into its events. Decides nothing.
  */
 
+import { totalmem } from 'node:os';
 import { describePrimaryEffect, describePrimaryEvent } from '../core/describe.ts';
 import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../core/primary.ts';
 import type { PrimaryState } from '../core/primary-state.ts';
@@ -14,7 +15,6 @@ import type {
   StopBy,
 } from '../core/primary-types.ts';
 import type { Answer } from '../core/vocabulary.ts';
-import { totalmem } from 'node:os';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ControlMessage } from '../link/link.ts';
