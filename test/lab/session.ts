@@ -10,6 +10,8 @@ export interface ProtectOptions {
   readonly args?: readonly string[];
   /** TSREMUS_LOG_LEVEL on the primary. */
   readonly logLevel?: 'info' | 'debug';
+  /** More of the environment of the primary. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A session as `tsremus status --json` gives it; only what the lab looks at. */
@@ -21,6 +23,7 @@ export interface StatusEntry {
   readonly ack_age_ms: number | null;
   readonly reason: string | null;
   readonly next: readonly string[];
+  readonly seed_percent: number | null;
   readonly pid: number;
   readonly guest_paused: boolean;
   readonly outcome: string | null;
@@ -49,8 +52,12 @@ export async function protect(
   options: ProtectOptions = {},
 ): Promise<void> {
   const args = ['-F', '-n', '-d', ...(options.args ?? []), guest, backupName(id)];
-  const env = options.logLevel ? `TSREMUS_LOG_LEVEL=${options.logLevel} ` : '';
-  const line = `${env}tsremus protect ${args.map(quote).join(' ')}`;
+  const env = {
+    ...(options.logLevel ? { TSREMUS_LOG_LEVEL: options.logLevel } : {}),
+    ...options.env,
+  };
+  const words = Object.entries(env).map(([key, value]) => `${key}=${quote(value)}`);
+  const line = [...words, 'tsremus protect', ...args.map(quote)].join(' ');
   const out = outFile(guest);
   const script =
     `rm -f ${codeFile(guest)}; ` +

@@ -1,0 +1,208 @@
+/**
+ * `npm run test:lab` and `npm run lab:soak`: the scenarios of scenarios/ on two real Xen hosts.
+ *
+ * Prints a line per scenario and `N passed, N failed` last. What failed is named with what was
+ * expected and what was seen, and the logs of both hosts are kept in a folder. Without root or a
+ * needed tool everything is skipped with the reason; under CI that is a failure.
+ */
+import { writeFileSync } from 'node:fs';
+import { collectEvidence } from './evidence.ts';
+import { isRunning } from './host.ts';
+import { down, type Lab, LabError, openLab, sleep } from './lab.ts';
+import { lockHolder } from './lock.ts';
+import {
+  currentCommit,
+  figureRows,
+  figureTable,
+  ResultStore,
+  scenarioTable,
+  type TrialResult,
+} from './results.ts';
+import { chooseScenarios, scenarios } from './scenarios/index.ts';
+import { randomOf } from './scenarios/random.ts';
+import type { Scenario } from './scenarios/scenario.ts';
+import { Trial } from './scenarios/trial.ts';
+import { hostIds } from './settings.ts';
+import { parseTestOptions, type TestOptions } from './test-options.ts';
+
+const inCi = Boolean(process.env['CI']);
+const begunMs = Date.now();
+
+function say(text: string): void {
+  const seconds = ((Date.now() - begunMs) / 1000).toFixed(1).padStart(7);
+  console.log(`${seconds} s  ${text}`);
+}
+
+/** The lab is one, and others may be using it: waits for its turn. */
+async function waitForTurn(): Promise<void> {
+  for (let saidMs = 0; ; ) {
+    const holder = lockHolder();
+    if (holder === undefined) return;
+    if (Date.now() - saidMs > 30_000) {
+      say(`waiting: ${holder.purpose} uses the lab (process ${holder.pid}, since ${holder.since})`);
+      saidMs = Date.now();
+    }
+    await sleep(1000);
+  }
+}
+
+async function runTrial(
+  lab: Lab,
+  scenario: Scenario,
+  index: number,
+  options: TestOptions,
+): Promise<TrialResult> {
+  const startMs = performance.now();
+  const random = randomOf(options.seed, `${scenario.name} ${index}`);
+  const trial = new Trial(lab, random, options.soak ? 'soak' : 'ci', (text) => say(`  ${text}`));
+  try {
+    await trial.begin();
+    await scenario.run(trial, index);
+  } catch (error) {
+    trial.problems.push(error instanceof Error ? error.message : String(error));
+  }
+  let evidence: string | null = null;
+  const keepEvidence = async () => {
+    const name = `${scenario.name}-${index}`;
+    evidence ??= await collectEvidence(lab, name, trial.beaconsSoFar, trial.problems);
+  };
+  // Before `end` boots what is dead: the survivors' state is what tells.
+  if (trial.problems.length > 0) await keepEvidence();
+  try {
+    await trial.end();
+  } catch (error) {
+    trial.problems.push(error instanceof Error ? error.message : String(error));
+  }
+  if (trial.problems.length > 0) await keepEvidence();
+  return {
+    scenario: scenario.name,
+    index,
+    seed: options.seed,
+    ok: trial.problems.length === 0,
+    seconds: Math.round((performance.now() - startMs) / 100) / 10,
+    problems: trial.problems,
+    evidence,
+    figures: trial.figures,
+  };
+}
+
+/** All trials of a scenario that are not done yet; the answer is all that are. */
+async function runScenario(
+  lab: Lab,
+  scenario: Scenario,
+  options: TestOptions,
+  store: ResultStore | null,
+): Promise<TrialResult[]> {
+  const count = options.runs ?? (options.soak ? scenario.trials.soak : scenario.trials.ci);
+  say(`${scenario.name}: ${scenario.proves}`);
+  const results: TrialResult[] = [];
+  for (let index = 0; index < count; index += 1) {
+    let result = store?.find(scenario.name, index);
+    if (result === undefined) {
+      result = await runTrial(lab, scenario, index, options);
+      store?.add(result);
+      const outcome = result.ok ? 'ok' : `FAILED, logs in ${result.evidence}`;
+      say(`  trial ${index + 1} of ${count}: ${outcome} (${result.seconds} s)`);
+    }
+    results.push(result);
+  }
+  const seconds = results.reduce((sum, { seconds: s }) => sum + s, 0).toFixed(0);
+  const failed = results.filter((result) => !result.ok);
+  if (failed.length === 0) console.log(`ok ${scenario.name} (${seconds} s)`);
+  for (const { problems, evidence, index } of failed) {
+    const reason = problems.join('\n    ');
+    console.log(`FAILED ${scenario.name}: trial ${index + 1}: ${reason}\n    logs: ${evidence}`);
+  }
+  return results;
+}
+
+async function runAll(lab: Lab, chosen: readonly Scenario[], options: TestOptions) {
+  await lab.install();
+  const commit = currentCommit();
+  const store = options.soak ? new ResultStore(commit, options) : null;
+  const { version } = lab.images.hypervisor;
+  say(`Xen ${version}, ${lab.images.accelerator}; commit ${commit}; seed ${options.seed}`);
+  if (store !== null) say(`results are kept in ${store.path}: ${store.results.length} so far`);
+  const results: TrialResult[] = [];
+  for (const scenario of chosen) {
+    results.push(...(await runScenario(lab, scenario, options, store)));
+  }
+  return results;
+}
+
+interface Summary {
+  readonly results: readonly TrialResult[];
+  /** Why nothing was run. */
+  readonly skipped: string | null;
+}
+
+/** Writes the reports and prints the last lines; true when all is well. */
+function report(chosen: readonly Scenario[], options: TestOptions, summary: Summary): boolean {
+  const { results, skipped } = summary;
+  const tests = chosen.map((scenario) => {
+    const own = results.filter((result) => result.scenario === scenario.name);
+    const reasons = own.flatMap((result) => result.problems);
+    const state = skipped !== null ? 'skipped' : reasons.length === 0 ? 'passed' : 'failed';
+    const seconds = own.reduce((sum, result) => sum + result.seconds, 0);
+    return { name: scenario.name, state, trials: own.length, seconds, reasons };
+  });
+  const count = (state: string) => tests.filter((test) => test.state === state).length;
+  const counts = {
+    passed: count('passed'),
+    failed: count('failed'),
+    skipped: count('skipped'),
+  };
+  const seed = options.seed;
+  const reportPath = process.env['TSREMUS_LAB_REPORT'];
+  if (reportPath) {
+    writeFileSync(reportPath, `${JSON.stringify({ ...counts, seed, tests }, null, 1)}\n`);
+  }
+  if (options.json !== null) {
+    const all = { ...counts, seed, commit: currentCommit(), tests, figures: figureRows(results) };
+    writeFileSync(options.json, `${JSON.stringify({ ...all, results }, null, 1)}\n`);
+  }
+  if (results.length > 0) {
+    console.log(`\n${scenarioTable(results)}\n\n${figureTable(results)}`);
+  }
+  if (skipped !== null) console.log(`skipped: ${skipped}`);
+  const failed = counts.failed + (inCi ? counts.skipped : 0);
+  const tail = counts.skipped > 0 && !inCi ? `, ${counts.skipped} skipped` : '';
+  console.log(`\n${counts.passed} passed, ${failed} failed${tail}`);
+  return failed === 0;
+}
+
+async function main(): Promise<boolean> {
+  const options = parseTestOptions(process.argv.slice(2));
+  const chosen = chooseScenarios(options.names);
+  if (options.list) {
+    for (const { name, proves } of scenarios) console.log(`${name.padEnd(24)}${proves}`);
+    return true;
+  }
+  await waitForTurn();
+  // A lab that was up before belongs to somebody who wants it up.
+  const keep = options.keep || (!inCi && hostIds.some(isRunning));
+  let lab: Lab;
+  try {
+    lab = await openLab(options.soak ? 'soak' : 'lab tests', say);
+  } catch (error) {
+    if (!(error instanceof LabError)) throw error;
+    const hint = error.hint === undefined ? '' : `; try: ${error.hint}`;
+    return report(chosen, options, { results: [], skipped: `${error.message}${hint}` });
+  }
+  let results: TrialResult[];
+  try {
+    results = await runAll(lab, chosen, options);
+  } finally {
+    lab.close();
+    if (!keep) await down();
+  }
+  return report(chosen, options, { results, skipped: null });
+}
+
+try {
+  process.exitCode = (await main()) ? 0 : 1;
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  if (error instanceof LabError && error.hint) console.error(error.hint);
+  process.exitCode = 1;
+}

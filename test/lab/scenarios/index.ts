@@ -1,0 +1,41 @@
+/** All scenarios, in the order in which they run: what takes the longest to diagnose comes first. */
+import { cutLong, cutShort, enduranceTest } from './cut.ts';
+import { guestEnds, guestReboots } from './guest-ends.ts';
+import { kill, killSeed } from './kill.ts';
+import { lostPage } from './lost-page.ts';
+import { messagesTest } from './messages.ts';
+import { oppositeDirections } from './opposite.ts';
+import { backupHostDies, failover, protectDies, receiveDies, stop } from './processes.ts';
+import type { Scenario } from './scenario.ts';
+
+export const scenarios: readonly Scenario[] = [
+  kill,
+  killSeed,
+  lostPage,
+  cutShort,
+  cutLong,
+  enduranceTest,
+  receiveDies,
+  backupHostDies,
+  protectDies,
+  failover,
+  oppositeDirections,
+  messagesTest,
+  stop,
+  guestEnds,
+  guestReboots,
+];
+
+/** The scenarios that `names` choose: `cut` means cut-short and cut-long; none means all. */
+export function chooseScenarios(names: readonly string[]): Scenario[] {
+  const isMeant = (scenario: Scenario, name: string) =>
+    scenario.name === name || scenario.name.startsWith(`${name}-`);
+  for (const name of names) {
+    if (scenarios.some((scenario) => isMeant(scenario, name))) continue;
+    const known = scenarios.map((scenario) => scenario.name).join(', ');
+    throw new Error(`no lab test is called ${name}; there are: ${known}`);
+  }
+  return scenarios.filter(
+    (scenario) => names.length === 0 || names.some((name) => isMeant(scenario, name)),
+  );
+}

@@ -1,0 +1,63 @@
+/** Two guests protected in opposite directions at once; then one of the hosts dies. */
+import { guestConfig, guestState, type HostId, hosts, otherHost } from '../lab.ts';
+import { protectExit, waitForEpoch, waitForState } from '../session.ts';
+import { typeWhatStatusSays } from './processes.ts';
+import type { Scenario } from './scenario.ts';
+import type { Trial } from './trial.ts';
+
+const guestOf: Readonly<Record<HostId, string>> = { a: 'g1', b: 'h1' };
+const thirdOf: Readonly<Record<HostId, string>> = { a: 'g2', b: 'g3' };
+
+/** While libxl is at work for tsremus, xl must be able to do its own: they share a lock file. */
+async function useXl(trial: Trial, host: HostId): Promise<void> {
+  const third = thirdOf[host];
+  const name = hosts[host].name;
+  const listed = await trial.lab.ssh(host, 'xl list', { timeoutMs: 20_000 });
+  trial.check(`${name}: xl list beside tsremus`, listed.code === 0, listed);
+  const script = `cat >/run/${third}.cfg && xl create -q /run/${third}.cfg`;
+  const input = guestConfig(third, 'pv');
+  const beganMs = Date.now();
+  const created = await trial.lab.ssh(host, script, { input, timeoutMs: 60_000 });
+  trial.measure('xl_create_ms', Date.now() - beganMs);
+  trial.check(`${name}: xl create beside tsremus`, created.code === 0, created);
+  if (created.code === 0) await trial.firstAnswer(third, 30_000);
+}
+
+async function opposite(trial: Trial): Promise<void> {
+  await trial.createGuest('a', 'pv', 2000, guestOf.a);
+  await trial.createGuest('b', 'pvh', 2000, guestOf.b);
+  await Promise.all([
+    trial.protect('a', guestOf.a, 1).then(() => useXl(trial, 'a')),
+    trial.protect('b', guestOf.b, 1).then(() => useXl(trial, 'b')),
+  ]);
+  for (const host of ['a', 'b'] as const) {
+    const entry = await waitForEpoch(trial.lab, host, guestOf[host], 5);
+    trial.checkEqual(`state of ${guestOf[host]}`, entry.state, 'protected');
+  }
+  await killAndCheck(trial, 'b');
+}
+
+async function killAndCheck(trial: Trial, dying: HostId): Promise<void> {
+  const survivor = otherHost(dying);
+  const [lost, own] = [guestOf[dying], guestOf[survivor]];
+  const [lostBefore, ownBefore] = [await guestState(lost), await guestState(own)];
+  const killedMs = await trial.kill(dying);
+  const answer = await trial.firstAnswer(lost, 30_000);
+  trial.measure('kill_to_answer_ms', answer.atMs - killedMs);
+  await trial.checkContinues(lost, lostBefore, answer.state);
+  // The survivor's own guest lost its backup: with -n it is paused until a person decides.
+  await waitForState(trial.lab, survivor, own, 'primary', ['held'], 20_000);
+  await typeWhatStatusSays(trial, own);
+  trial.checkEqual('exit code of protect', await protectExit(trial.lab, survivor, own, 30_000), 16);
+  const ownAnswer = await trial.firstAnswer(own, 10_000);
+  trial.reviveInBackground(dying);
+  await trial.checkContinues(own, ownBefore, ownAnswer.state);
+  await trial.checkDomains(survivor, [own, lost, thirdOf[survivor]]);
+}
+
+export const oppositeDirections: Scenario = {
+  name: 'opposite',
+  proves: 'two guests are protected in opposite directions beside xl; a host dies and both run on',
+  trials: { ci: 1, soak: 5 },
+  run: opposite,
+};

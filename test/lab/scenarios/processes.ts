@@ -1,0 +1,224 @@
+/** One of the processes dies, or the backup's host: the guest runs on, or waits for a command. */
+import { findGaps, guestState, sleep } from '../lab.ts';
+import {
+  peek,
+  protectExit,
+  protectOutput,
+  status,
+  waitForEpoch,
+  waitForState,
+} from '../session.ts';
+import type { Scenario } from './scenario.ts';
+import type { Trial } from './trial.ts';
+
+/** A guest under protection at a random moment; odd trials are PVH. */
+async function protectedGuest(trial: Trial, index: number) {
+  const guest = await trial.createGuest('a', index % 2 === 0 ? 'pv' : 'pvh', 2000);
+  await trial.protect('a', guest);
+  await sleep(trial.random.between(0, 1500));
+  return { guest, before: await guestState(guest) };
+}
+
+/** SIGKILL of the process that holds the session on that side. */
+async function killSession(trial: Trial, host: 'a' | 'b', guest: string): Promise<number> {
+  const role = host === 'a' ? 'primary' : 'backup';
+  const entry = await peek(trial.lab, host, guest, role);
+  if (entry === undefined) throw new Error(`no ${role} of ${guest} to kill`);
+  const atMs = Date.now();
+  await trial.lab.ssh(host, `kill -KILL ${entry.pid}`);
+  return atMs;
+}
+
+/** The longest silence of the guest since a moment, the present one included. */
+function silenceSince(trial: Trial, guest: string, fromMs: number): number {
+  const beacons = trial.beacons.filter((beacon) => beacon.timeMs >= fromMs - 500);
+  const last = beacons.filter((beacon) => beacon.guest === guest).at(-1)?.timeMs ?? fromMs;
+  const gaps = findGaps(beacons, guest, 0).map((gap) => gap.lengthMs);
+  return Math.max(Date.now() - last, 0, ...gaps);
+}
+
+async function receiveKilled(trial: Trial, index: number): Promise<void> {
+  const { guest, before } = await protectedGuest(trial, index);
+  const atMs = await killSession(trial, 'b', guest);
+  const code = await protectExit(trial.lab, 'a', guest, 60_000);
+  trial.measure('kill_to_exit_ms', Date.now() - atMs);
+  trial.checkEqual('exit code of protect', code, 16);
+  await trial.checkSpeaks(guest, 'a');
+  trial.measure('longest_silence_ms', silenceSince(trial, guest, atMs));
+  await checkUnprotected(trial, guest);
+  await trial.checkDomains('b', []);
+  await trial.checkContinues(guest, before, await guestState(guest));
+}
+
+async function checkUnprotected(trial: Trial, guest: string): Promise<void> {
+  const answer = await status(trial.lab, 'a', guest);
+  trial.checkEqual('exit code of status on hosta', answer.code, 2);
+  trial.checkEqual('state on hosta', answer.sessions[0]?.state, 'unprotected');
+}
+
+async function backupHostKilled(trial: Trial, index: number): Promise<void> {
+  const { guest, before } = await protectedGuest(trial, index);
+  const killedMs = await trial.kill('b');
+  const held = await waitForState(trial.lab, 'a', guest, 'primary', ['held'], 30_000).catch(
+    () => undefined,
+  );
+  trial.measure('kill_to_held_ms', Date.now() - killedMs);
+  trial.check('the session held on hosta', held !== undefined, held ?? 'another state');
+  await sleep(1000);
+  const lastMs = trial.spoken(guest, 'a').at(-1)?.timeMs ?? 0;
+  trial.check('a guest that is mute', Date.now() - lastMs > 900, {
+    spokeMsAgo: Math.round(Date.now() - lastMs),
+  });
+  await typeWhatStatusSays(trial, guest);
+  const code = await protectExit(trial.lab, 'a', guest, 30_000);
+  trial.checkEqual('exit code of protect', code, 16);
+  const { state } = await trial.firstAnswer(guest, 10_000);
+  trial.reviveInBackground('b');
+  await trial.checkContinues(guest, before, state);
+  await checkUnprotected(trial, guest);
+}
+
+/** The administrator reads `tsremus status` and types, to the letter, what it proposes. */
+export async function typeWhatStatusSays(trial: Trial, guest: string): Promise<void> {
+  const shown = await trial.lab.ssh('a', `tsremus status ${guest}`);
+  trial.checkEqual('exit code of status', shown.code, 2);
+  const line = shown.stdout
+    .split('\n')
+    .map((text) => /(tsremus stop .*--force-unsafe.*)$/.exec(text)?.[1])
+    .find((command) => command !== undefined);
+  trial.check('the command to type in the output of status', line !== undefined, shown.stdout);
+  if (line === undefined) return;
+  trial.say(`typing: ${line}`);
+  const typedMs = Date.now();
+  const done = await trial.lab.ssh('a', line, { timeoutMs: 60_000 });
+  trial.check('exit code 0 of what was typed', done.code === 0, done);
+  trial.measure('typed_to_done_ms', Date.now() - typedMs);
+}
+
+async function protectKilled(trial: Trial, index: number): Promise<void> {
+  const { guest, before } = await protectedGuest(trial, index);
+  const atMs = await killSession(trial, 'a', guest);
+  // Whatever libxl was at: within this time the guest must have been set going again.
+  await sleep(4000);
+  trial.measure('longest_silence_ms', silenceSince(trial, guest, atMs));
+  await trial.checkSpeaks(guest, 'a');
+  const copy = await peek(trial.lab, 'b', guest, 'backup');
+  trial.check('the copy waiting on hostb', copy !== undefined && copy.outcome === null, {
+    state: copy?.state,
+    outcome: copy?.outcome,
+  });
+  await checkUnprotected(trial, guest);
+  const stopped = await trial.lab.ssh('a', `tsremus stop ${guest}`, { timeoutMs: 60_000 });
+  trial.check('exit code 0 of stop', stopped.code === 0, stopped);
+  await trial.checkDomains('b', []);
+  await trial.checkDomains('a', [guest]);
+  const after = await status(trial.lab, 'a');
+  trial.checkEqual('sessions left on hosta', after.sessions.length, 0);
+  await trial.checkContinues(guest, before, await guestState(guest));
+}
+
+async function failoverByHand(trial: Trial, index: number): Promise<void> {
+  const { guest, before } = await protectedGuest(trial, index);
+  await killSession(trial, 'a', guest);
+  await waitForState(trial.lab, 'b', guest, 'backup', ['held'], 20_000);
+  await trial.kill('a');
+  await sleep(3000);
+  // Without a buffer the end of the link never activates: the guest might still have run.
+  trial.checkEqual('beacons from hostb before failover', trial.spoken(guest, 'b').length, 0);
+  const typedMs = Date.now();
+  const done = await trial.lab.ssh('b', `tsremus failover --yes ${guest}`, { timeoutMs: 60_000 });
+  trial.check('exit code 0 of failover', done.code === 0, done);
+  const answer = await trial.firstAnswer(guest, 30_000);
+  trial.measure('failover_to_answer_ms', answer.atMs - typedMs);
+  trial.reviveInBackground('a');
+  await trial.checkContinues(guest, before, answer.state);
+  await trial.checkDomains('b', [guest]);
+}
+
+/** Ends of protection that were ordered, one after the other on the same guest. */
+const orders: readonly { name: string; code: number; command: (pid: number) => string }[] = [
+  { name: 'stop', code: 0, command: () => 'tsremus stop' },
+  { name: 'SIGINT', code: 130, command: (pid) => `kill -INT ${pid} #` },
+  { name: 'SIGTERM', code: 143, command: (pid) => `kill -TERM ${pid} #` },
+];
+
+async function ordered(trial: Trial, index: number): Promise<void> {
+  const guest = await trial.createGuest('a', index % 2 === 0 ? 'pvh' : 'pv', 2000);
+  const before = await guestState(guest);
+  for (const order of orders) {
+    await orderEnd(trial, guest, order);
+    await trial.checkDomains('b', []);
+    await trial.checkDomains('a', [guest]);
+    const left = await status(trial.lab, 'a');
+    trial.checkEqual(`${order.name}: sessions left on hosta`, left.sessions.length, 0);
+  }
+  await trial.checkContinues(guest, before, await guestState(guest));
+}
+
+async function orderEnd(trial: Trial, guest: string, order: (typeof orders)[number]) {
+  const entry = await trial.protect('a', guest, 1);
+  const fromMs = Date.now();
+  await waitForEpoch(trial.lab, 'a', guest, (entry.epoch ?? 0) + 6);
+  const usual = Math.max(...gapsBetween(trial, guest, fromMs, Date.now()));
+  const endMs = Date.now();
+  const done = await trial.lab.ssh('a', `${order.command(entry.pid)} ${guest}`, {
+    timeoutMs: 60_000,
+  });
+  trial.check(`${order.name}: exit code 0 of the command`, done.code === 0, done);
+  const code = await protectExit(trial.lab, 'a', guest, 30_000);
+  trial.measure(`${order.name}_to_exit_ms`, Date.now() - endMs);
+  trial.checkEqual(`${order.name}: exit code of protect`, code, order.code);
+  await sleep(500);
+  const longest = Math.max(...gapsBetween(trial, guest, endMs, Date.now()));
+  trial.measure(`${order.name}_silence_ms`, longest);
+  // The end may fall on a checkpoint that is a little longer than those seen before.
+  const limitMs = usual + 300;
+  trial.check(`${order.name}: no silence above ${Math.round(limitMs)} ms`, longest <= limitMs, {
+    longestMs: Math.round(longest),
+    usualMs: Math.round(usual),
+    output: (await protectOutput(trial.lab, 'a', guest)).slice(-500),
+  });
+}
+
+function gapsBetween(trial: Trial, guest: string, fromMs: number, toMs: number): number[] {
+  const beacons = trial.beacons.filter(({ timeMs }) => timeMs >= fromMs && timeMs <= toMs);
+  const last = beacons.filter((beacon) => beacon.guest === guest).at(-1)?.timeMs ?? fromMs;
+  return [toMs - last, ...findGaps(beacons, guest, 0).map((gap) => gap.lengthMs)];
+}
+
+export const receiveDies: Scenario = {
+  name: 'receive-killed',
+  proves: 'when receive dies the primary gets the promise, and the guest runs on unprotected',
+  trials: { ci: 2, soak: 10 },
+  run: receiveKilled,
+};
+
+export const backupHostDies: Scenario = {
+  name: 'backup-killed',
+  proves:
+    'when the backup host dies the guest is held until the command that status prints is typed',
+  trials: { ci: 2, soak: 10 },
+  run: backupHostKilled,
+};
+
+export const protectDies: Scenario = {
+  name: 'protect-killed',
+  proves: 'when protect is killed the guest is never left suspended, and stop cleans both sides up',
+  trials: { ci: 2, soak: 20 },
+  run: protectKilled,
+};
+
+export const failover: Scenario = {
+  name: 'failover',
+  proves: 'after protect and its host died, failover on the backup runs the copy',
+  trials: { ci: 1, soak: 5 },
+  run: failoverByHand,
+};
+
+export const stop: Scenario = {
+  name: 'stop',
+  proves:
+    'Ctrl-C, SIGTERM and stop end protection in order: the guest runs on here, the copy is gone',
+  trials: { ci: 1, soak: 5 },
+  run: ordered,
+};

@@ -1,0 +1,61 @@
+/** The command line of run-tests.ts. */
+import { parseArgs } from 'node:util';
+import { LabError } from './command.ts';
+
+export interface TestOptions {
+  readonly names: readonly string[];
+  readonly soak: boolean;
+  /** Trials per scenario; null: what the scenario says. */
+  readonly runs: number | null;
+  /** Forgets the results of an earlier soak of the same commit. */
+  readonly fresh: boolean;
+  readonly json: string | null;
+  readonly seed: number;
+  readonly keep: boolean;
+  readonly list: boolean;
+}
+
+export const usage = `usage: npm run test:lab -- [OPTION...] [NAME...]
+       npm run lab:soak -- [OPTION...] [NAME...]
+
+NAME chooses lab tests; "cut" means all whose name begins with cut-. Without names: all.
+
+  --runs N     trials of each test (default: few in test:lab, the full counts in the soak)
+  --fresh      begin anew; without it a soak goes on where it was ended (same commit)
+  --json FILE  all results and figures as JSON
+  --seed N     the random moments of an earlier run; it is printed
+  --keep       leave the hosts up
+  --list       say which tests there are
+`;
+
+function wholeNumber(name: string, text: string | undefined): number | null {
+  if (text === undefined) return null;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new LabError(`--${name} needs a whole number, not ${text}`, { hint: usage });
+}
+
+export function parseTestOptions(argv: readonly string[]): TestOptions {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      soak: { type: 'boolean', default: false },
+      runs: { type: 'string' },
+      fresh: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      seed: { type: 'string' },
+      keep: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+    },
+  });
+  return {
+    names: positionals,
+    soak: values.soak,
+    runs: wholeNumber('runs', values.runs),
+    fresh: values.fresh,
+    json: values.json ?? null,
+    seed: wholeNumber('seed', values.seed) ?? Math.floor(Math.random() * 1e9),
+    keep: values.keep,
+    list: values.list,
+  };
+}
