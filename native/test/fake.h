@@ -35,6 +35,7 @@ struct fake_world {
     int suspend_ms;                     /* time that a guest needs */
     int seed_ms;                        /* pause in the live seed */
     int late_suspend_ms;                /* after an abort */
+    int slow_ms;                        /* libxl takes its time in afterpoll */
     bool keep_on_abort;                 /* an aborted restore keeps its domain */
     bool restore_fails;
 
@@ -61,6 +62,7 @@ struct fake_world {
     atomic_int aborts, aborts_held, aborts_unsafe;
     atomic_int applied;                 /* epochs that the restore applied */
     atomic_int slow_reads;              /* of libxl's own records */
+    atomic_int ends_of_file;            /* seen by the restore helper */
     atomic_int destroys, contexts, reaped;
     atomic_ullong copy_sum;             /* of the page bytes applied */
     atomic_bool disaster;               /* break the event loop */

@@ -345,6 +345,8 @@ bool fake_read(int fd, void *data, size_t size, atomic_bool *stop)
         if (poll(&pfd, 1, 20) != 1)
             continue;
         r = read(fd, p, size);
+        if (!r)
+            world.ends_of_file++;
         if (r <= 0)
             return false;
         p += r;

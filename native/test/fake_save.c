@@ -135,6 +135,8 @@ static void guest_suspends(fake_ctx *ctx, void *save_in)
     world->suspended = true;
     world->suspends++;
     answer(save, 1);
+    /* Time for the helper to write its epoch and to ask for the resume. */
+    usleep((unsigned)world->slow_ms * 1000);
 }
 
 static void next_checkpoint(fake_ctx *ctx, void *save_in)
@@ -181,6 +183,8 @@ static void write_libxl(fake_ctx *ctx, struct fake_watch *watch)
     }
     save->held = true;
     fake_timer_on(ctx, 1, next_checkpoint, save);
+    /* Time for the timer to be due. */
+    usleep((unsigned)fake_world()->slow_ms * 1000);
 }
 
 static void serve(fake_ctx *ctx, struct fake_watch *watch)

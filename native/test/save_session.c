@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../src/save.h"
@@ -141,4 +142,16 @@ uint64_t waiting(struct session *s)
 
     tsr_handle_put(save);
     return size;
+}
+
+int64_t cpu_used(struct session *s)
+{
+    struct tsr_save *save = tsr_handle_get(s->handle, TSR_SAVE);
+    struct timespec cpu;
+    clockid_t clock;
+
+    CHECK(!pthread_getcpuclockid(save->thread, &clock));
+    clock_gettime(clock, &cpu);
+    tsr_handle_put(save);
+    return cpu.tv_sec * INT64_C(1000000000) + cpu.tv_nsec;
 }

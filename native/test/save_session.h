@@ -27,6 +27,8 @@ void run_epoch(struct session *s, int64_t epoch);
 /* Nothing but late DATA events for MS. */
 void expect_quiet(struct session *s, int ms);
 void checkpoint(struct session *s);
+/* Nanoseconds of CPU time that the session's thread has used. */
+int64_t cpu_used(struct session *s);
 /* Bytes that wait to be read. */
 uint64_t waiting(struct session *s);
 /* Waits for ENDED and checks that nothing is left and nothing went wrong. */

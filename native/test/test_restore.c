@@ -215,6 +215,7 @@ static void discard(bool finish_first)
 TEST(restore_discards)
 {
     discard(false);
+    CHECK(world->ends_of_file == 0);
     CHECK(world->aborts == 1 && world->destroys == 0);
 }
 
@@ -256,13 +257,18 @@ TEST(restore_refuses_a_broken_stream)
     put_start(&bytes, PV);
     put_epoch(&bytes, PV, 3);
     feed(&s, bytes.data, bytes.size);
+    while (world->applied < 1)
+        sleep_ms(5);
     bytes.size = 0;
+    put_epoch(&bytes, PV, 1);           /* sound, but in the same piece */
     put_record(&bytes, 0x66, "bad", 3);
     CHECK(tsr_restore_feed(s.handle, bytes.data, bytes.size) == -EPROTO);
     CHECK(tsr_error_text(s.handle, text, sizeof(text)) > 0);
     CHECK(strstr(text, "libxc type 0x66"));
     CHECK(tsr_restore_feed(s.handle, bytes.data, 1) == -EPROTO);
     CHECK(tsr_restore_finish(s.handle) == -ESHUTDOWN);
+    sleep_ms(100);
+    CHECK(world->applied == 1);
     CHECK(tsr_restore_abort(s.handle) == 0);
     finish(&s, &event);
     CHECK(event.e.a == -22);
