@@ -60,7 +60,7 @@ export type BackupOutcome =
 export type BackupEffect =
   | { readonly kind: 'send-echo'; readonly seq: number }
   | { readonly kind: 'send-ack'; readonly epoch: number }
-  /** Hand the whole epoch to libxl. Always after its send-ack. (Epoch 0 streams through as it comes.) */
+  /** Hand the whole epoch to libxl. Always after its send-ack. (Epoch 0 streams through.) */
   | { readonly kind: 'feed'; readonly epoch: number }
   /** Compare-and-swap on the durable record, synced before `record` comes back. */
   | {

@@ -101,7 +101,8 @@ export function describePrimaryState(state: PrimaryState): string {
     state.opened === null ? null : `open: ${state.opened}`,
   ].filter((note) => note !== null);
   const { requested, drained, sent, acked, released } = state;
-  const counters = `epoch=${requested} drained=${drained} sent=${sent} acked=${acked} released=${released}`;
+  const progress = `epoch=${requested} drained=${drained} sent=${sent}`;
+  const counters = `${progress} acked=${acked} released=${released}`;
   return `${state.phase.padEnd(10)} ${counters}${notes.length > 0 ? ` [${notes.join(', ')}]` : ''}`;
 }
 

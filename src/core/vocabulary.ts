@@ -33,7 +33,7 @@ export type Answer =
 export interface SessionTiming {
   /** Silence after which the backup activates, ms. */
   readonly heartbeatTimeoutMs: number;
-  /** Time that the backup waits after the end of the link before it activates, ms (buffered only). */
+  /** Time from the end of the link to the backup's activation, ms (buffered only). */
   readonly holdMs: number;
   /** False with `-n`: output is not buffered and a lease stands in, best effort. */
   readonly buffered: boolean;

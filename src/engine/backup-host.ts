@@ -121,7 +121,7 @@ export class BackupHost {
       const pulseOffer = pulse?.offer ?? null;
       return { hello, xen, claim, log, record, pulse, pulseOffer, heartbeats, watch };
     } catch (error) {
-      claim.release('forget');
+      claim.release('as-before');
       throw error;
     }
   }

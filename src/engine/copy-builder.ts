@@ -248,7 +248,8 @@ function inBatches(chunks: readonly Buffer[]): Buffer[] {
 
 /**
  * Destroys what is left of a copy: the domain under the waiting name and, where a build may have
- * ended, the one that stands paused under its own. Never a domain of another UUID, nor one that runs.
+ * ended, the one that stands paused under its own. Never a domain of another UUID, nor one that
+ * runs.
  */
 export async function destroyCopy(
   xen: Hypervisor,

@@ -102,7 +102,7 @@ function notBuilt(name: string, what: string, option: string): OperationError {
     {
       op: 'inspect-guest',
       subject: name,
-      hint: `protect it without, at your own risk: tsremus protect -F ${option} ...; see tsremus-protect(8)`,
+      hint: `tsremus protect -F ${option} ... does without it; see tsremus-protect(8) for the risk`,
     },
   );
 }

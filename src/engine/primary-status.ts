@@ -1,4 +1,4 @@
-/** What the primary's session says of itself, from the machine's state and the session's figures. */
+/** What the primary's session says of itself, from the machine's state and its own figures. */
 import type { PrimaryPhase } from '../core/primary-state.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
 import type { Guest } from './preflight.ts';

@@ -15,7 +15,7 @@ import { followPulse, type Pulse } from '../link/pulse.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import { openXen } from '../xen/xen.ts';
-import { type ControlServer, serveControl } from './control.ts';
+import { type ControlRequest, type ControlServer, serveControl } from './control.ts';
 import { type Guard, startGuard } from './guard.ts';
 import { type Guest, inspectGuest } from './preflight.ts';
 import { PrimarySession } from './primary-session.ts';
@@ -36,6 +36,10 @@ const niceness = -10;
 const askEveryMs = 1_000;
 /** A fresh run of the transport gets this long, in which ssh connects and node starts. */
 const askTimeoutMs = 15_000;
+
+/** Whoever waits for the end hears at least this often what is being waited for. */
+const progressEveryMs = 5_000;
+type Progress = (text: string) => void;
 
 /** Signals closer together than this are one. */
 const sameSignalMs = 1_000;
@@ -137,7 +141,9 @@ class Protection {
     let control: ControlServer | null = null;
     const offSignals = this.#onSignals();
     try {
-      control = await serveControl(claim.socketPath, (request) => this.#control(request));
+      control = await serveControl(claim.socketPath, (request, progress) =>
+        this.#control(request, progress),
+      );
       await this.#connect();
       await guardReady(guard);
       this.#aborted.signal.throwIfAborted();
@@ -147,6 +153,9 @@ class Protection {
     } catch (error) {
       // Nothing was copied yet: whatever the abort broke, the order is carried out.
       if (this.#stoppedBy !== null) return this.#conclude({ kind: 'stopped', by: this.#stoppedBy });
+      // A session that never began leaves no trace; one that broke must not look as if it had
+      // ended well.
+      if (this.#running !== null) claim.release('keep-status');
       this.#status.close();
       throw error;
     } finally {
@@ -264,16 +273,21 @@ class Protection {
     this.#set.reporter.event(kind, text);
   }
 
-  async #control(request: Parameters<Parameters<typeof serveControl>[1]>[0]): Promise<StopResult> {
+  async #control(request: ControlRequest, progress: Progress): Promise<StopResult> {
     if (request.verb !== 'stop') {
       throw new OperationError('not-built', 'this is the primary: it can only be stopped', {
         op: 'answer-control',
       });
     }
-    return new Promise((resolve) => {
+    const tell = () => {
+      const state = this.#running?.state;
+      progress(state?.askNews ?? state?.lost ?? `asking ${this.#set.options.host}`);
+    };
+    const telling = setInterval(tell, progressEveryMs);
+    return new Promise<StopResult>((resolve) => {
       this.#waiting.push(resolve);
       this.#stop(request.force, 'command');
-    });
+    }).finally(() => clearInterval(telling));
   }
 
   #stop(force: boolean, by: StopBy): void {

@@ -27,7 +27,7 @@ export type SessionState =
 
 export interface EpochFigures {
   readonly epoch: number;
-  /** How long the guest stood still, ms (first byte after suspend to the resume, as seen by the loop). */
+  /** How long the guest stood still, ms: from the first byte after the suspend to the resume. */
   readonly pause_ms: number;
   readonly bytes: number;
   readonly pages: number;

@@ -115,9 +115,10 @@ class Xen implements Hypervisor {
 
   async host(): Promise<HostInfo> {
     const raw = JSON.parse(await this.#native.hostInfo()) as Record<string, unknown>;
+    const part = (name: string) => String(raw[`xen_version_${name}`] ?? '');
     const free = raw['free_memory_kb'];
     return {
-      xenVersion: `${raw['xen_version_major']}.${raw['xen_version_minor']}${raw['xen_version_extra'] ?? ''}`,
+      xenVersion: `${part('major')}.${part('minor')}${part('extra')}`,
       freeMemoryKb: typeof free === 'number' ? free : null,
     };
   }

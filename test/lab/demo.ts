@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: two real Xen hosts, a guest that rewrites its memory, protection, the death of the
- * first host, and the guest going on at the second. Exits 0 only if boot id, counter and memory
+ * `npm run demo`: two real Xen hosts, a guest that rewrites its memory, protection, the death of
+ * the first host, and the guest going on at the second. Exits 0 only if boot id, counter and memory
  * checksum continue there.
  */
 import {
