@@ -1,7 +1,7 @@
 /** What is kept of a trial that failed: both hosts' logs and states, in a folder that is named. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isRunning } from './host.ts';
+import { isRunning, quote } from './host.ts';
 import type { Beacon, Lab } from './lab.ts';
 import { cacheDir, type HostId, hostIds, hosts } from './settings.ts';
 
@@ -9,15 +9,19 @@ const consoleTailBytes = 64 * 1024;
 /** What beacons are kept around a change of host or a silence. */
 const beaconsMax = 20_000;
 
-const commands: Readonly<Record<string, string>> = {
-  'tsremus.log': 'tail -n +1 /var/log/tsremus/*.log 2>&1',
-  'protect.out': 'tail -n +1 /run/protect-* 2>&1',
-  'session.json': 'tail -n +1 /run/tsremus/*.json 2>&1; ls -lR /run/tsremus /var/lib/tsremus 2>&1',
-  'status.txt': 'tsremus status 2>&1; echo "exit code $?"',
-  'xl.txt': 'xl list; xl dmesg | tail -40; xenstore-ls -f /local/domain | head -200',
-  'processes.txt': 'ps -eo pid,ppid,stat,etime,args | grep -v "\\]$"',
-  'xen-logs.txt': 'tail -n 100 /var/log/xen/*.log /var/log/xen/console/*.log 2>&1',
-};
+/** One command for all: a host that is in trouble may be slow, too. */
+const collection = [
+  'head -n -0 /var/log/tsremus/*.log',
+  'head -n -0 /run/protect-*',
+  'head -n -0 /run/tsremus/*.json; echo; ls -lR /run/tsremus /var/lib/tsremus',
+  'xl list',
+  'ps -eo pid,ppid,ni,stat,time,args --sort=-time | grep -v "\\]$" | head -40',
+  'tail -n 60 /var/log/xen/*.log /var/log/xen/console/*.log',
+  'tsremus status; echo "exit code $?"',
+  'xl dmesg | tail -40',
+  'xenstore-ls -f /local/domain | head -200',
+];
+const collectionTimeoutMs = 45_000;
 
 async function ofHost(lab: Lab, host: HostId, dir: string): Promise<void> {
   const { consoleLog, name } = hosts[host];
@@ -26,10 +30,11 @@ async function ofHost(lab: Lab, host: HostId, dir: string): Promise<void> {
     writeFileSync(join(dir, `${name}.console.log`), tail);
   }
   if (!isRunning(host)) return;
-  for (const [file, command] of Object.entries(commands)) {
-    const result = await lab.ssh(host, command, { timeoutMs: 20_000 });
-    writeFileSync(join(dir, `${name}.${file}`), result.stdout + result.stderr);
-  }
+  const script = collection.map((line) => `echo; echo ${quote(`==== ${line}`)}; ${line}`);
+  const shell = `{ ${script.join('\n')}\n} 2>&1`;
+  const result = await lab.ssh(host, shell, { timeoutMs: collectionTimeoutMs });
+  const cut = result.timedOut ? `\n==== cut off after ${collectionTimeoutMs} ms\n` : '';
+  writeFileSync(join(dir, `${name}.txt`), result.stdout + result.stderr + cut);
 }
 
 /** Collects what can be collected; never fails, the trial's own failure is the news. */

@@ -23,7 +23,8 @@ export interface TrialResult {
 export function currentCommit(): string {
   try {
     const argv = ['describe', '--always', '--dirty', '--abbrev=12', '--exclude=*'];
-    return execFileSync('git', argv, { cwd: checkoutDir, encoding: 'utf8' }).trim();
+    const options = { cwd: checkoutDir, encoding: 'utf8', stdio: 'pipe' } as const;
+    return execFileSync('git', argv, options).trim();
   } catch {
     return 'no-commit'; // an unpacked archive
   }

@@ -71,6 +71,8 @@ export class Trial {
 
   /** Both hosts as after boot, and a capture of all beacons begun. */
   async begin(): Promise<void> {
+    // A trial that was interrupted may have left its full file system.
+    await this.lab.ssh('b', 'umount /var/lib/tsremus 2>/dev/null; true');
     await this.lab.clean();
     const forget = 'rm -rf /var/log/tsremus /run/protect-* /var/log/xen/console/guest-*';
     await Promise.all([this.lab.ssh('a', forget), this.lab.ssh('b', forget)]);
