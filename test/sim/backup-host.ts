@@ -282,9 +282,15 @@ export class BackupHost {
     this.process.later(this.store.delayMs, () => {
       const { permission } = this.store;
       if (this.#world.random.chance(0.2)) this.#readBack(from, reason);
-      else if (permission === from) this.dispatch({ kind: 'record-failed', reason });
+      else if (permission === from) this.#recordFailed(reason);
       else if (permission !== null) this.dispatch({ kind: 'record', permission });
     });
+  }
+
+  #recordFailed(reason: string): void {
+    this.#isActivating = false;
+    this.isLinkEndKnown = this.#hasStreamEnded;
+    this.dispatch({ kind: 'record-failed', reason });
   }
 
   /** A process of its own, on this host; dies with it. */

@@ -75,9 +75,7 @@ export class FaultInjector {
       return b.isLinkEndKnown ? null : 'protect killed';
     }
     if (this.#helplessFromMs === null || nowMs < this.#helplessFromMs) return null;
-    // A host that stood still needs a tick after it goes on.
-    const untilMs = (this.#helplessUntilMs ?? nowMs) + 2 * plan.tickMs;
-    if (nowMs > untilMs) return null;
+    if (nowMs > (this.#helplessUntilMs ?? nowMs)) return null;
     return this.struck.has('stall a') ? 'primary host stalled' : 'protect stopped';
   }
 
@@ -209,7 +207,7 @@ export class FaultInjector {
     a.process.stop();
     if (isHost) {
       a.guest.isFrozen = true;
-      network.freeze('a');
+      this.#mayFreeze('a');
     }
     this.#helplessFromMs ??= this.#world.nowMs;
     this.#helplessUntilMs = null;
@@ -221,11 +219,17 @@ export class FaultInjector {
     });
   }
 
+  /** What comes for a host that stands still is lost and sent again, or waits in its memory. */
+  #mayFreeze(side: 'a' | 'b'): void {
+    const { network, random } = this.#world;
+    if (random.chance(0.5)) network.freeze(side);
+  }
+
   #stopReceive(forMs: number, isHost: boolean): void {
     const { b, network } = this.#world;
     b.process.stop();
     if (isHost) {
-      network.freeze('b');
+      this.#mayFreeze('b');
       if (b.copy.guest !== null) b.copy.guest.isFrozen = true;
     }
     this.#heals(forMs, () => {

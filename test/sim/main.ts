@@ -1,44 +1,93 @@
-/** `npm run sim -- --seeds N [--from K] | --seed K --verbose | --mutants`. */
+/**
+ * The simulator's command line:
+ *
+ *     npm run sim -- --seeds N [--from K]     N runs; exits 1 when one breaks a rule
+ *     npm run sim -- --seed K [--verbose]     one run; --verbose prints its transcript
+ *     npm run sim -- --mutants [--seeds N]    every deliberate bug must be caught within N seeds
+ */
 import { parseArgs } from 'node:util';
-import { stepBackup } from '../../src/core/backup.ts';
-import { stepPrimary } from '../../src/core/primary.ts';
-import { runWorld } from './world.ts';
+import { huntMutants, realMachines, runSeeds } from './campaign.ts';
+import { planOf } from './plan.ts';
+import { type RunResult, runWorld } from './world.ts';
 
-const real = { stepPrimary, stepBackup };
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string' },
-    from: { type: 'string' },
-    seed: { type: 'string' },
-    verbose: { type: 'boolean' },
-  },
-});
-if (values.seed) {
-  const r = runWorld(Number(values.seed), real, true);
-  console.log(r.transcript.join('\n'));
-  console.log(r.violation, r.expected, r.ending, r.steps);
-} else {
-  const from = Number(values.from ?? 1),
-    n = Number(values.seeds ?? 1000);
-  const endings = new Map<string, number>();
-  let steps = 0;
-  const t0 = Date.now();
-  let fails = 0;
-  for (let s = from; s < from + n; s++) {
-    const r = runWorld(s, real);
-    steps += r.steps;
-    let key = r.ending;
-    if (r.violation) {
-      key = r.expected ? `EXPECTED ${r.expected}` : `FAIL ${r.violation.rule}`;
-      if (!r.expected && fails++ < 10) console.log(s, r.violation);
-    }
-    endings.set(key, (endings.get(key) ?? 0) + 1);
-  }
-  console.log(
-    [...endings]
-      .sort((x, y) => y[1] - x[1])
-      .map(([k, v]) => `${String(v).padStart(6)} ${k}`)
-      .join('\n'),
-  );
-  console.log(n / ((Date.now() - t0) / 1000), 'seeds/s', steps / n, 'steps');
+/** Transcripts of failing seeds that are printed in full. */
+const transcriptsMax = 3;
+
+const seedsDefault = 1_000;
+const mutantSeedsDefault = 3_000;
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
 }
+
+function table(counts: Readonly<Record<string, number>>): string {
+  const lines = Object.entries(counts).map(
+    ([key, count]) => `${String(count).padStart(8)}  ${key}`,
+  );
+  return lines.length === 0 ? '    none' : lines.join('\n');
+}
+
+function printRun(seed: number, isVerbose: boolean): RunResult {
+  const result = runWorld(seed, realMachines, isVerbose);
+  if (isVerbose) {
+    const { config } = planOf(seed);
+    print(`seed ${seed}: ${JSON.stringify(config)}`);
+    for (const line of result.transcript) print(line);
+  }
+  const { violation, expected } = result;
+  if (violation === null) print(`seed ${seed}: ${result.ending}`);
+  else print(`seed ${seed}: ${expected ?? 'FAILED'}: ${violation.rule}: ${violation.text}`);
+  return result;
+}
+
+function runMany(from: number, count: number): number {
+  const startedMs = performance.now();
+  const summary = runSeeds(from, count);
+  const seconds = (performance.now() - startedMs) / 1000;
+  print(`endings:\n${table(summary.endings)}`);
+  print(`expected with -n (nobody is there to pause the guest):\n${table(summary.expected)}`);
+  const { failures, runs, steps } = summary;
+  for (const [index, { seed }] of failures.entries()) printRun(seed, index < transcriptsMax);
+  const pace = `${Math.round(runs / seconds)} seeds/s, ${Math.round(steps / runs)} steps each`;
+  print(`${runs - failures.length} passed, ${failures.length} failed (${pace})`);
+  return failures.length === 0 ? 0 : 1;
+}
+
+function runMutants(seedsMax: number): number {
+  const catches = huntMutants(seedsMax);
+  for (const { mutant, seed, rule } of catches) {
+    const verdict = seed === null ? `SURVIVED ${seedsMax} seeds` : `seed ${seed}`;
+    print(`${mutant.padEnd(52)} ${verdict.padEnd(12)} ${rule}`);
+  }
+  const survivors = catches.filter(({ seed }) => seed === null).length;
+  print(`${catches.length - survivors} caught, ${survivors} survived`);
+  return survivors === 0 ? 0 : 1;
+}
+
+function wholeNumber(name: string, text: string | undefined, fallback: number): number {
+  const value = text === undefined ? fallback : Number(text);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  process.stderr.write(`--${name} must be a whole number, not ${text}\n`);
+  process.exit(64);
+}
+
+function main(): number {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string' },
+      from: { type: 'string' },
+      seed: { type: 'string' },
+      verbose: { type: 'boolean', default: false },
+      mutants: { type: 'boolean', default: false },
+    },
+  });
+  if (values.mutants) return runMutants(wholeNumber('seeds', values.seeds, mutantSeedsDefault));
+  if (values.seed !== undefined) {
+    const result = printRun(wholeNumber('seed', values.seed, 1), values.verbose);
+    return result.violation === null || result.expected !== null ? 0 : 1;
+  }
+  const from = wholeNumber('from', values.from, 1);
+  return runMany(from, wholeNumber('seeds', values.seeds, seedsDefault));
+}
+
+process.exitCode = main();

@@ -150,7 +150,7 @@ function faultOf(random: Random, timeoutMs: number): FaultKind {
     [3, () => ({ kind: 'kill-receive' })],
     [2, () => ({ kind: 'stop-protect', forMs })],
     [2, () => ({ kind: 'stop-receive', forMs })],
-    [2, () => ({ kind: 'stall', host: side, forMs })],
+    [4, () => ({ kind: 'stall', host: side, forMs })],
     [5, () => ({ kind: 'crash', host: 'a', rebootMs: random.chance(0.4) ? forMs : null })],
     [3, () => ({ kind: 'crash', host: 'b', rebootMs: random.chance(0.5) ? forMs : null })],
     [1, () => ({ kind: 'save-failed' })],

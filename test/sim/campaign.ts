@@ -1,0 +1,63 @@
+/** Many runs: what came out of them, counted; and the hunt for mutants. */
+import { stepBackup } from '../../src/core/backup.ts';
+import { stepPrimary } from '../../src/core/primary.ts';
+import { type Mutant, mutants } from './mutants.ts';
+import { type Machines, type RunResult, runWorld } from './world.ts';
+
+export const realMachines: Machines = { stepPrimary, stepBackup };
+
+export interface Summary {
+  readonly runs: number;
+  readonly steps: number;
+  /** How the good runs ended. */
+  readonly endings: Readonly<Record<string, number>>;
+  /** What `-n` could not prevent. */
+  readonly expected: Readonly<Record<string, number>>;
+  readonly failures: readonly RunResult[];
+}
+
+/** Runs the seeds `from`, `from + 1`, ... */
+export function runSeeds(from: number, count: number, machines = realMachines): Summary {
+  const endings = new Map<string, number>();
+  const expected = new Map<string, number>();
+  const failures: RunResult[] = [];
+  let steps = 0;
+  for (let seed = from; seed < from + count; seed += 1) {
+    const result = runWorld(seed, machines);
+    steps += result.steps;
+    if (result.violation === null) add(endings, result.ending);
+    else if (result.expected !== null) add(expected, result.expected);
+    else failures.push(result);
+  }
+  return { runs: count, steps, endings: sorted(endings), expected: sorted(expected), failures };
+}
+
+export interface Catch {
+  readonly mutant: string;
+  /** The first seed that caught it; null: it survived. */
+  readonly seed: number | null;
+  readonly rule: string;
+}
+
+/** Each mutant against the seeds 1, 2, ... until one catches it. */
+export function huntMutants(seedsMax: number): Catch[] {
+  return mutants.map((mutant) => hunt(mutant, seedsMax));
+}
+
+function hunt(mutant: Mutant, seedsMax: number): Catch {
+  for (let seed = 1; seed <= seedsMax; seed += 1) {
+    const { violation, expected } = runWorld(seed, mutant.machines);
+    if (violation === null || expected !== null) continue;
+    return { mutant: mutant.name, seed, rule: `${violation.rule}: ${violation.text}` };
+  }
+  return { mutant: mutant.name, seed: null, rule: '' };
+}
+
+function add(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+function sorted(counts: Map<string, number>): Record<string, number> {
+  const entries = [...counts].sort(([a, m], [b, n]) => n - m || a.localeCompare(b));
+  return Object.fromEntries(entries);
+}
