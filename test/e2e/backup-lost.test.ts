@@ -1,0 +1,112 @@
+/** The backup is lost: its process, or its whole host. The guest must stay, and nothing may be silent. */
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { it } from './fixture.ts';
+import { cleanUp, type Pair, prepare } from './pair.ts';
+import { signal, until } from './process.ts';
+
+beforeAll(prepare, 120_000);
+afterAll(cleanUp);
+
+const guest = { memoryMib: 32, rate: 2_000 };
+
+/** Everything of host b stops at once, and nobody answers there any more. */
+async function killHostB(pair: Pair): Promise<void> {
+  await pair.wire.set({ there: 'cut', back: 'cut', refuse: true });
+  const receive = pair.receiver();
+  const relays = pair.wire.relays();
+  pair.b.sim.crash();
+  signal(receive, 'SIGKILL');
+  for (const { pid } of relays) signal(pid, 'SIGKILL');
+}
+
+describe('receive is killed', () => {
+  // Proves: a fresh connection gives the promise that the dead process cannot; the guest is not
+  // paused for good, its memory is whole, and exit code, status and record say what happened.
+  it.concurrent('and the guest runs on unprotected', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected();
+    signal(pair.receiver(), 'SIGKILL');
+    const { code } = await protect.ended;
+    expect(protect.events.at(-1)).toMatchObject({ outcome: 'unprotected', exit: 16 });
+    expect(code).toBe(16);
+    expect(pair.a.state('g1')).toBe('running');
+    expect(pair.a.sim.wrong('g1')).toBeNull();
+    expect(pair.b.sim.list()).toEqual([]);
+    expect(pair.b.record('')).toEqual(['promised', 'standby']);
+
+    const status = await pair.a.tsremus('status', 'g1');
+    expect(status.code).toBe(2);
+    expect(status.out).toMatch(/Try: tsremus protect g1 HOST\n/);
+    expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+    expect((await pair.a.tsremus('status')).code).toBe(0);
+  });
+
+  // Proves: before the first whole copy nobody is asked: protect ends at once and says so.
+  it.concurrent('in the seed, and the guest was never protected', async ({ pair }) => {
+    pair.a.sim.create('g1', { ...guest, memoryMib: 64 });
+    pair.a.sim.fault('save.live stall 1000');
+    const protect = pair.protect();
+    await until('the seed begins', () => pair.b.session('g1')?.state === 'seeding');
+    await until('the seed begins here', () => pair.a.session('g1')?.state === 'seeding');
+    signal(pair.receiver(), 'SIGKILL');
+    const { code } = await protect.ended;
+    expect(protect.events.at(-1)).toMatchObject({ outcome: 'never-protected', exit: 10 });
+    expect(code).toBe(10);
+    expect(pair.a.state('g1')).toBe('running');
+    expect(pair.a.sim.wrong('g1')).toBeNull();
+  });
+});
+
+describe('the backup host dies', () => {
+  // Proves: nobody can promise, so the guest stands still; status says so and what to type, and
+  // that command lets it run on with its memory intact.
+  it.concurrent('and the guest is held until the administrator decides', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: ['--heartbeat-timeout', '800'] });
+    await killHostB(pair);
+    await until('the guest is paused', () => pair.a.state('g1') === 'paused');
+    await until('it is held', () => pair.a.session('g1')?.state === 'held');
+    const status = await pair.a.tsremus('status');
+    expect(status.code).toBe(2);
+    expect(status.out).toMatch(/Try: tsremus stop --force-unsafe g1 {2}# only if .* surely dead\n/);
+    expect(pair.a.state('g1')).toBe('paused');
+
+    const stop = await pair.a.tsremus('stop', '--force-unsafe', 'g1');
+    expect(stop.code).toBe(0);
+    expect((await protect.ended).code).toBe(16);
+    expect(protect.events.at(-1)).toMatchObject({
+      outcome: 'unprotected',
+      reason: 'the administrator vouched that the copy is dead',
+    });
+    expect(pair.a.state('g1')).toBe('running');
+    expect(pair.a.sim.wrong('g1')).toBeNull();
+  });
+
+  // Proves: whoever leaves a held guest leaves it standing still, and is told so by exit 18; a
+  // later stop without the backup changes nothing, and one with the administrator's word does.
+  it.concurrent('and Ctrl-C twice leaves the guest held', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: ['--heartbeat-timeout', '800'] });
+    await killHostB(pair);
+    await until('it is held', () => pair.a.session('g1')?.state === 'held');
+    await until('the guest is paused', () => pair.a.session('g1')?.guest_paused);
+    signal(protect.pid, 'SIGINT');
+    await until('it is said', () => protect.said('ending'));
+    // As an impatient user does: two that come close together may count as one.
+    await until('it has gone', () => {
+      if (protect.child.exitCode === null) signal(protect.pid, 'SIGINT');
+      return protect.child.exitCode !== null;
+    });
+    expect((await protect.ended).code).toBe(18);
+    expect(protect.events.at(-1)).toMatchObject({ outcome: 'held', exit: 18 });
+    expect(pair.a.state('g1')).toBe('paused');
+    expect((await pair.a.tsremus('status')).code).toBe(2);
+
+    expect((await pair.a.tsremus('stop', 'g1')).code).toBe(18);
+    expect(pair.a.state('g1')).toBe('paused');
+    expect((await pair.a.tsremus('stop', '--force-unsafe', 'g1')).code).toBe(0);
+    expect(pair.a.state('g1')).toBe('running');
+    expect(pair.a.sim.wrong('g1')).toBeNull();
+    expect((await pair.a.tsremus('status')).out).toBe('no sessions\n');
+  });
+});

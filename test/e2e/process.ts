@@ -1,0 +1,108 @@
+/** Programs as a shell would start them, and what becomes of processes. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+export interface Ran {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** A program that runs; its output is collected. */
+export class Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ran>;
+  out = '';
+  err = '';
+
+  constructor(file: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.child = spawn(file, [...args], { env, stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.out += text;
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.err += text;
+    });
+    this.ended = new Promise((resolve, reject) => {
+      this.child.on('error', reject);
+      // Not `close`: what a program leaves behind may hold its stderr open.
+      this.child.on('exit', (code, signal) => {
+        setTimeout(() => resolve({ code, signal, out: this.out, err: this.err }), 20);
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  /** The lines of --json, parsed. */
+  get events(): Record<string, unknown>[] {
+    const lines = this.out.split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** True once a line of this kind was printed. */
+  said(kind: string): boolean {
+    return this.events.some((event) => event['message_type'] === kind);
+  }
+}
+
+export function run(file: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ran> {
+  return new Running(file, args, env).ended;
+}
+
+export function signal(pid: number, name: NodeJS.Signals): void {
+  process.kill(pid, name);
+}
+
+function readProc(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1');
+  } catch {
+    return ''; // it has gone, or is another user's
+  }
+}
+
+/** False for a zombie, too: nothing runs there any more. */
+export function isRunning(pid: number): boolean {
+  const stat = readProc(pid, 'stat');
+  const state = stat.slice(stat.lastIndexOf(')') + 2)[0];
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+export interface Found {
+  readonly pid: number;
+  readonly argv: readonly string[];
+}
+
+/** The processes that were started with `text` in their environment, but for this one. */
+export function processesWith(text: string): Found[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid && readProc(pid, 'environ').includes(text))
+    .filter(isRunning)
+    .map((pid) => ({ pid, argv: readProc(pid, 'cmdline').split('\0').slice(0, -1) }));
+}
+
+/**
+ * Waits until `probe` gives something. Never a fixed sleep: on a busy machine everything takes its
+ * time, and what counts is that it happens.
+ */
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  timeoutMs = 15_000,
+): Promise<NonNullable<Exclude<T, false>>> {
+  const endMs = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await probe();
+    if (found !== null && found !== undefined && found !== false) {
+      return found as NonNullable<Exclude<T, false>>;
+    }
+    if (performance.now() > endMs) throw new Error(`waited ${timeoutMs} ms in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+  }
+}

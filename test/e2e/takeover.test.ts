@@ -1,0 +1,87 @@
+/**
+ * The primary falls silent and the backup goes on: with the memory of the last acknowledged epoch,
+ * and with one active guest at any time.
+ */
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import type { GuestOptions } from '../simxl/sim-host.ts';
+import { it } from './fixture.ts';
+import { cleanUp, type Pair, prepare } from './pair.ts';
+import { type Running, signal, until } from './process.ts';
+
+beforeAll(prepare, 120_000);
+afterAll(cleanUp);
+
+const guest: GuestOptions = { memoryMib: 32, rate: 2_000 };
+
+/** Cuts the network and waits until the copy runs. */
+async function takeOver(pair: Pair): Promise<void> {
+  await pair.wire.cut();
+  await until('the copy runs', () => pair.b.session('g1')?.state === 'active');
+}
+
+function expectSameGuest(pair: Pair, boot: string | undefined): void {
+  expect(pair.b.sim.wrong('g1')).toBeNull();
+  expect(pair.b.sim.find('g1')).toMatchObject({ state: 'running', guest: { boot } });
+}
+
+async function expectTakenOver(pair: Pair, protect: Running): Promise<void> {
+  const { code } = await protect.ended;
+  expect(protect.events.at(-1)).toMatchObject({ outcome: 'taken-over', exit: 17 });
+  expect(code).toBe(17);
+  expect(pair.a.sim.list()).toEqual([]);
+}
+
+describe('when the network is cut', () => {
+  // Proves: silence alone makes the backup go on, with whole memory; until then the old guest is
+  // paused, so that no two of it speak; when the network heals the old one is destroyed, exit 17.
+  it.concurrent.for(['pv', 'pvh', 'hvm'] as const)(
+    'a %s guest goes on at the backup',
+    async (type, { pair }) => {
+      pair.a.sim.create('g1', { ...guest, type });
+      const boot = pair.a.sim.find('g1')?.guest?.boot;
+      const protect = await pair.protected({ args: ['--heartbeat-timeout', '1200'] }, 5);
+      await takeOver(pair);
+      expectSameGuest(pair, boot);
+      expect(pair.a.state('g1')).toBe('paused');
+      await pair.wire.heal();
+      await expectTakenOver(pair, protect);
+
+      const beacons = pair.beacons();
+      const last = Math.max(...beacons.filter(({ host }) => host === 'a').map(({ ns }) => ns));
+      const first = Math.min(...beacons.filter(({ host }) => host === 'b').map(({ ns }) => ns));
+      expect(last).toBeLessThan(first);
+      expect((await pair.a.tsremus('status')).code).toBe(2);
+    },
+  );
+
+  // Proves: the same when the whole host stands still, as in a debugger or a stuck hypervisor; when
+  // it goes on, its guest is found to be the old one and destroyed.
+  it.concurrent('and when the host stands still', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: ['--heartbeat-timeout', '800'] });
+    const stopped = [protect.pid, ...pair.guards(), ...pair.wire.relays().map(({ pid }) => pid)];
+    pair.a.sim.run('freeze-host');
+    for (const pid of stopped) signal(pid, 'SIGSTOP');
+    await until('the copy runs', () => pair.b.session('g1')?.state === 'active');
+    for (const pid of stopped) signal(pid, 'SIGCONT');
+    pair.a.sim.run('thaw-host');
+    await expectTakenOver(pair, protect);
+    expect(pair.b.state('g1')).toBe('running');
+    expect(pair.b.sim.wrong('g1')).toBeNull();
+  });
+
+  // Proves: a cut that is shorter than the timeout is a delay and nothing else.
+  it.concurrent('for a moment: it is only a delay', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: ['--heartbeat-timeout', '3000'] });
+    await pair.wire.cut();
+    await until('the guest is paused', () => pair.a.session('g1')?.guest_paused);
+    await pair.wire.heal();
+    await pair.moreEpochs(pair.a, 'g1', 3);
+    expect(pair.a.state('g1')).toBe('running');
+    expect(pair.b.record('')).toEqual(['standby']);
+    expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+    expect((await protect.ended).code).toBe(0);
+    expect(pair.a.sim.wrong('g1')).toBeNull();
+  });
+});
