@@ -131,7 +131,7 @@ export class BackupHost {
     this.#link = link;
     this.#assembler = new EpochAssembler({
       ...epochLimits(set.hello.memoryBytes),
-      onSeedChunk: (chunk) => this.#onSeedChunk(chunk),
+      onChunk: (epoch, chunk) => this.#onChunk(epoch, chunk),
       onEpoch: (epoch) => this.#onEpoch(epoch),
     });
   }
@@ -252,8 +252,6 @@ export class BackupHost {
     try {
       if (message.kind === 'epoch-end') return this.#assembler.onEpochEnd(message);
       this.#assembler.onData(message);
-      // The seed's credit follows libxl's pace; a later epoch is stored within its own bound.
-      if (message.epoch > 0) this.#link.consumed(message.chunk.length);
     } catch (error) {
       if (!(error instanceof OperationError)) throw error;
       this.#set.log.error(error.message);
@@ -262,7 +260,12 @@ export class BackupHost {
     }
   }
 
-  #onSeedChunk(chunk: Buffer): void {
+  #onChunk(epoch: number, chunk: Buffer): void {
+    if (epoch > 0) {
+      this.#mustBuilder().epochChunk(chunk);
+      return this.#link.consumed(chunk.length); // stored, within the epoch's own bound
+    }
+    // The seed's credit follows libxl's pace.
     this.#mustBuilder()
       .seedChunk(chunk)
       .then(
@@ -271,10 +274,10 @@ export class BackupHost {
       );
   }
 
-  #onEpoch({ epoch, chunks }: WholeEpoch): void {
+  #onEpoch({ epoch }: WholeEpoch): void {
     const builder = this.#mustBuilder();
     if (epoch > 0) {
-      builder.epochWhole(epoch, chunks);
+      builder.epochWhole(epoch);
       this.#session?.onEpochWhole(epoch);
       return;
     }

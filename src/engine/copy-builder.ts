@@ -35,6 +35,9 @@ export class CopyBuilder {
   readonly #restore: RestoreOperation;
   readonly #whole = new Map<number, readonly Buffer[]>();
   #feeding: Promise<void> = Promise.resolve();
+  #pieces: Buffer[] = [];
+  #pieceBytes = 0;
+  #batches: Buffer[] = [];
   #seedBatch: Buffer[] = [];
   #seedBatchBytes = 0;
   #seedQueuedBytes = 0;
@@ -108,12 +111,28 @@ export class CopyBuilder {
     return this.#seedQueuedBytes > seedQueueBytesMax ? turn : Promise.resolve();
   }
 
-  /** A whole epoch from the link: checked here, fed when the machine says so. */
-  epochWhole(epoch: number, chunks: readonly Buffer[]): void {
-    const batches = inBatches(chunks);
-    for (const batch of batches) this.#checker.check(batch);
+  /** A piece of a later epoch: checked now, so that little is left to do when it is whole. */
+  epochChunk(chunk: Buffer): void {
+    this.#pieces.push(chunk);
+    this.#pieceBytes += chunk.length;
+    if (this.#pieceBytes >= batchBytes) this.#closeBatch();
+  }
+
+  /** The epoch is whole: fed when the machine says so. */
+  epochWhole(epoch: number): void {
+    this.#closeBatch();
     this.#requireBoundary(epoch);
-    this.#whole.set(epoch, batches);
+    this.#whole.set(epoch, this.#batches);
+    this.#batches = [];
+  }
+
+  #closeBatch(): void {
+    if (this.#pieces.length === 0) return;
+    const batch = Buffer.concat(this.#pieces);
+    this.#pieces = [];
+    this.#pieceBytes = 0;
+    this.#checker.check(batch);
+    this.#batches.push(batch);
   }
 
   #requireBoundary(epoch: number): void {
@@ -137,7 +156,11 @@ export class CopyBuilder {
 
   #queue(chunks: readonly Buffer[]): Promise<void> {
     const turn = this.#feeding.then(async () => {
-      for (const chunk of chunks) await this.#feed(chunk);
+      for (const chunk of chunks) {
+        await this.#feed(chunk);
+        // Heartbeats are answered between two batches, however large the epoch.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
     });
     this.#feeding = turn.catch(() => {});
     return turn;
@@ -227,23 +250,6 @@ export class CopyBuilder {
     await destroyCopy(this.#xen, this.#name, this.#uuid, 'waiting-or-built');
     this.#checker.close();
   }
-}
-
-/** The same bytes in pieces of about `batchBytes`. */
-function inBatches(chunks: readonly Buffer[]): Buffer[] {
-  const batches: Buffer[] = [];
-  let batch: Buffer[] = [];
-  let bytes = 0;
-  for (const chunk of chunks) {
-    batch.push(chunk);
-    bytes += chunk.length;
-    if (bytes < batchBytes) continue;
-    batches.push(Buffer.concat(batch));
-    batch = [];
-    bytes = 0;
-  }
-  if (bytes > 0) batches.push(Buffer.concat(batch));
-  return batches;
 }
 
 /**

@@ -5,8 +5,8 @@
  *   A2  an epoch is handed over only when its length and checksum are what the primary computed
  *   A3  no epoch grows beyond its stated maximum
  *
- * Epoch 0, the seed, is as large as the guest and passes through as it comes; its end says whether
- * what passed was right, and until then nothing may be activated from it. Later epochs are held.
+ * Pieces pass through as they come, so that they can be checked and stored while the rest is on its
+ * way; an epoch's end says whether what passed was right, and until then nothing may be made of it.
  */
 import { OperationError } from '../host/errors.ts';
 import { crc32 } from './crc32.ts';
@@ -17,17 +17,16 @@ export interface EpochLimits {
   readonly epochBytesMax: number;
 }
 
-/** An epoch that is all here. The seed's `chunks` are empty: they were handed on before. */
+/** An epoch that is all here; its pieces were handed on before. */
 export interface WholeEpoch {
   readonly epoch: number;
-  readonly chunks: readonly Buffer[];
   readonly bytes: number;
   readonly pages: number;
 }
 
 export interface EpochAssemblerOptions extends EpochLimits {
-  /** A piece of epoch 0, in order. */
-  readonly onSeedChunk: (chunk: Buffer) => void;
+  /** A piece of an epoch, in order. */
+  readonly onChunk: (epoch: number, chunk: Buffer) => void;
   readonly onEpoch: (epoch: WholeEpoch) => void;
 }
 
@@ -49,7 +48,6 @@ type EpochEndMessage = Extract<Message, { kind: 'epoch-end' }>;
 export class EpochAssembler {
   readonly #options: EpochAssemblerOptions;
   #epoch = 0;
-  #chunks: Buffer[] = [];
   #bytes = 0;
   #crc = 0;
 
@@ -78,8 +76,7 @@ export class EpochAssembler {
     }
     this.#bytes = bytes;
     this.#crc = crc32(chunk, this.#crc);
-    if (epoch === 0) this.#options.onSeedChunk(chunk);
-    else this.#chunks.push(chunk);
+    this.#options.onChunk(epoch, chunk);
   }
 
   /** Checks the epoch and hands it over; throws an OperationError `protocol` (A1, A2). */
@@ -88,17 +85,11 @@ export class EpochAssembler {
     if (bytes === 0) throw wrong('epoch-end', 'bytes', bytes, 'an epoch is never empty');
     if (bytes !== this.#bytes) throw wrong('epoch-end', 'bytes', bytes, `${this.#bytes} came`);
     if (crc !== this.#crc) throw wrong('epoch-end', 'crc', crc, `${this.#crc} was computed`);
-    const whole: WholeEpoch = { epoch, chunks: this.#chunks, bytes, pages };
+    const whole: WholeEpoch = { epoch, bytes, pages };
     this.#epoch += 1;
-    this.#chunks = [];
     this.#bytes = 0;
     this.#crc = 0;
     this.#options.onEpoch(whole);
-  }
-
-  /** Drops what is held of a torn epoch, for its memory. */
-  discard(): void {
-    this.#chunks = [];
   }
 
   #checkEpoch(kind: string, epoch: number): void {
