@@ -16,7 +16,7 @@ const collection = [
   'head -n -0 /run/tsremus/*.json; echo; ls -lR /run/tsremus /var/lib/tsremus',
   'xl list',
   'ps -eo pid,ppid,ni,stat,time,args --sort=-time | grep -v "\\]$" | head -40',
-  'tail -n 60 /var/log/xen/*.log /var/log/xen/console/*.log',
+  'tail -n 60 /var/log/xen/guest-*.log',
   'tsremus status; echo "exit code $?"',
   'xl dmesg | tail -40',
   'xenstore-ls -f /local/domain | head -200',

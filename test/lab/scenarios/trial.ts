@@ -24,6 +24,9 @@ import type { Random } from './random.ts';
 
 export type Mode = 'ci' | 'soak';
 
+/** The first copy of 128 MB, on a machine that does other things as well. */
+const seedTimeoutMs = 300_000;
+
 /** How a guest is known by habit: g… is PV, h… is PVH. */
 const firstName: Readonly<Record<GuestKind, string>> = { pv: 'g1', pvh: 'h1' };
 
@@ -74,7 +77,7 @@ export class Trial {
     // A trial that was interrupted may have left its full file system.
     await this.lab.ssh('b', 'umount /var/lib/tsremus 2>/dev/null; true');
     await this.lab.clean();
-    const forget = 'rm -rf /var/log/tsremus /run/protect-* /var/log/xen/console/guest-*';
+    const forget = 'rm -rf /var/log/tsremus /run/protect-* /var/log/xen/guest-*';
     await Promise.all([this.lab.ssh('a', forget), this.lab.ssh('b', forget)]);
     this.#capture = await captureBeacons();
   }
@@ -107,7 +110,7 @@ export class Trial {
   ): Promise<StatusEntry> {
     const beganMs = performance.now();
     await protect(this.lab, host, guest, options);
-    await waitForEpoch(this.lab, host, guest, 0);
+    await waitForEpoch(this.lab, host, guest, 0, seedTimeoutMs);
     this.measure('protect_to_protected_ms', performance.now() - beganMs);
     return waitForEpoch(this.lab, host, guest, epochs);
   }
