@@ -59,7 +59,8 @@ enum tsr_event_kind {
     TSR_EV_EPOCH_END = 5,
     /*
      * The last event. a = libxl's rc (-22 aborted); -3 also where it never started
-     * (FAILED says why).
+     * (FAILED says why). A save that ended by itself may well have 0 (libxl then
+     * says how its own cleaning up went): what matters is the text.
      * save: b = 1 if the guest was found suspended and resumed. text = a JSON
      * object: "gone":true, or "shutdown":true with "reason" ("poweroff", "reboot",
      * "crash", .. of libxl), and "error" with libxl's last error lines.
@@ -184,7 +185,8 @@ TSR_API int tsr_save_free(int handle);
 
 /*
  * Starts libxl_domain_create_restore with a checkpointed stream (REMUS) for
- * CONFIG (libxl_domain_config JSON, its name already that of the copy).
+ * CONFIG (libxl_domain_config JSON, its c_info.name already that of the copy). FAILED
+ * with -EEXIST follows if there is a domain of that name.
  */
 TSR_API int tsr_restore_start(const char *config_json, int32_t *event_fd);
 

@@ -77,6 +77,13 @@ static void start(struct tsr_restore *restore)
     tsr_loop_init(&restore->loop, restore->ctx);
     restore->loop.children_idle_ms = TSR_CHILDREN_LATER_MS;
     tsr_ao_init(&restore->ao);
+    /* Never mistake somebody else's domain for our copy: at the end, what bears
+     * its name may have to be destroyed. */
+    if (tsr_domain_id(restore->name) >= 0) {
+        fail(restore, -EEXIST, "there is a domain called %s already",
+             restore->name);
+        return;
+    }
     rc = fill_structs(restore);
     if (rc) {
         tsr_log_text(restore->ctx->log, why, sizeof(why));
@@ -160,15 +167,21 @@ static bool give_up(const struct tsr_restore *restore)
 
 /* ---- end ------------------------------------------------------------------ */
 
-/* Destroys what is left of the copy: by its name, and by its number. */
+/*
+ * Destroys what is left of the copy. libxl takes a domain apart itself when its
+ * creation fails, and keeps it when that was aborted (or had just succeeded): only
+ * then is the domain of this name certainly ours.
+ */
 static int destroy_copy(struct tsr_restore *restore)
 {
+    bool kept = restore->leaked || restore->ao.rc == XL_ABORTED ||
+                !restore->ao.rc;
     struct tsr_guest guest;
-    int rc, named, tries;
+    int rc = 0, named, tries;
 
     for (tries = 0; tries < 3; tries++) {
         rc = 0;
-        named = tsr_domain_id(restore->name);
+        named = kept ? tsr_domain_id(restore->name) : -1;
         if (named > 0)
             rc = tsr_domain_destroy((uint32_t)named);
         /* Domain numbers are handed out in turn, so this one cannot belong to
@@ -176,11 +189,11 @@ static int destroy_copy(struct tsr_restore *restore)
         if (restore->domid != UINT32_MAX && (int)restore->domid != named &&
             !tsr_guest_look(restore->domid, &guest) && !guest.gone)
             rc = tsr_domain_destroy(restore->domid);
-        if (rc >= 0 && tsr_domain_id(restore->name) < 0)
+        if (rc >= 0 && (!kept || tsr_domain_id(restore->name) < 0))
             return 0;
         usleep(200000);
     }
-    return rc;
+    return rc < 0 ? rc : tsr_fail(TSR_XL(XL_FAIL), "it is still there");
 }
 
 static void stop_feeder(struct tsr_restore *restore)

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* Bytes in a row before the commands are looked at again. */
-#define BUDGET (64u << 20)
+#define BUDGET (16u << 20)
 
 void tsr_save_fail(struct tsr_save *save, int code, const char *format, ...)
 {

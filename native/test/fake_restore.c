@@ -115,7 +115,7 @@ static bool wait_read(struct restore *restore, void *data, size_t size)
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
     if ((end.tv_sec - begin.tv_sec) * 1000 +
-            (end.tv_nsec - begin.tv_nsec) / 1000000 > 150)
+            (end.tv_nsec - begin.tv_nsec) / 1000000 > 1000)
         fake_world()->slow_reads++;
     return ok;
 }

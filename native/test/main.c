@@ -29,10 +29,14 @@ void test_register(const char *name, test_function *function, int seconds)
     tests[test_count++].seconds = seconds;
 }
 
+void (*test_cleanup)(void);
+
 void test_failed(const char *file, int line, const char *what)
 {
     fprintf(stderr, "%s:%d: not true: %s\n", file, line, what);
     fflush(stderr);
+    if (test_cleanup)
+        test_cleanup();
     _exit(1);
 }
 

@@ -13,6 +13,8 @@ typedef void test_function(void);
 
 void test_register(const char *name, test_function *function, int seconds);
 void test_failed(const char *file, int line, const char *what);
+/* Run before a test that failed ends; NULL: nothing. */
+extern void (*test_cleanup)(void);
 
 #define TEST_FOR(name, seconds) \
     static void test_##name(void); \

@@ -271,7 +271,7 @@ TEST(restore_refuses_a_broken_stream)
     CHECK(world->applied == 1);
     CHECK(tsr_restore_abort(s.handle) == 0);
     finish(&s, &event);
-    CHECK(event.e.a == -22);
+    CHECK(event.e.a == -22 && world->applied == 1);
     bytes_free(&bytes);
 }
 
@@ -325,6 +325,24 @@ TEST(restore_reports_a_failed_start)
     CHECK(event.e.a == -3);
 }
 
+/* Somebody else's domain of that name is not touched. */
+TEST(restore_refuses_a_name_that_is_taken)
+{
+    struct event event;
+    struct session s;
+
+    world = open_fake();
+    world->copy_exists = true;
+    snprintf(world->copy_name, sizeof(world->copy_name), "guest--incoming");
+    begin(&s);
+    wait_event(s.fd, TSR_EV_FAILED, &event);
+    CHECK(event.e.a == -EEXIST);
+    CHECK(!strcmp(event.text, "there is a domain called guest--incoming "
+                  "already"));
+    finish(&s, &event);
+    CHECK(world->copy_exists && world->destroys == 0);
+}
+
 TEST(restore_reports_its_own_end)
 {
     struct bytes bytes = { 0 };
@@ -340,6 +358,7 @@ TEST(restore_reports_its_own_end)
     CHECK(tsr_restore_finish(s.handle) == 0);
     finish(&s, &event);
     CHECK(event.e.a == -3 && event.e.b == 0 && !world->copy_exists);
+    CHECK(world->destroys == 0);
     bytes_free(&bytes);
 }
 
