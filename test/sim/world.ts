@@ -52,10 +52,10 @@ export class World implements Timeline {
   #steps = 0;
   ending: string | null = null;
 
-  constructor(seed: number, machines: Machines, isVerbose: boolean) {
-    this.plan = planOf(seed);
+  constructor(plan: Plan, machines: Machines, isVerbose: boolean) {
+    this.plan = plan;
     this.machines = machines;
-    this.random = new Random(seed ^ 0x5bd1e995);
+    this.random = new Random(plan.seed ^ 0x5bd1e995);
     this.#transcript = isVerbose ? [] : null;
     const { heartbeatTimeoutMs, buffered } = this.plan.config;
     this.checker = new Checker(
@@ -140,7 +140,12 @@ export class World implements Timeline {
   }
 }
 
-/** One run. */
+/** One run of a plan. */
+export function runPlan(plan: Plan, machines: Machines, isVerbose = false): RunResult {
+  return new World(plan, machines, isVerbose).run();
+}
+
+/** One run of the plan that a seed stands for. */
 export function runWorld(seed: number, machines: Machines, isVerbose = false): RunResult {
-  return new World(seed, machines, isVerbose).run();
+  return runPlan(planOf(seed), machines, isVerbose);
 }

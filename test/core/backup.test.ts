@@ -1,0 +1,279 @@
+/** The backup's stories (testdata/backup-*.txt are reviewed like code), and its edges. */
+import { describe, expect, it } from 'vitest';
+import { backupWakeAtMs } from '../../src/core/backup.ts';
+import { InvariantError } from '../../src/core/invariant.ts';
+import { asksWaitingMax } from '../../src/core/limits.ts';
+import { BackupStory } from './story.ts';
+
+const says = (permission: 'activating' | 'active' | 'promised' | 'standby') =>
+  ({ kind: 'record', permission }) as const;
+
+/** Every story: its file, and how it goes. */
+const stories: Readonly<Record<string, () => BackupStory>> = {
+  normal: () =>
+    new BackupStory()
+      .say('acknowledge first, then feed; epoch 0 streams through as it comes')
+      .holding()
+      .at(150, { kind: 'epoch-whole', epoch: 2 })
+      .alive(3_000),
+
+  silence: () =>
+    new BackupStory()
+      .say('a whole timeout without a byte: activate from the last acknowledged epoch')
+      .holding()
+      .until(1_200)
+      .at(1_220, says('activating'))
+      .say('what comes now is neither acknowledged nor echoed')
+      .at(1_230, { kind: 'heartbeat', seq: 9 }, { kind: 'epoch-whole', epoch: 2 })
+      .at(1_300, { kind: 'built' })
+      .at(1_320, says('active'))
+      .at(1_330, { kind: 'running' }),
+
+  'own-stall': () =>
+    new BackupStory()
+      .say('this process slept: that is no silence of the primary')
+      .holding()
+      .sleeps(2_500, 2_300)
+      .alive(4_000)
+      .say('but what was silent before, and stays so, still counts')
+      .until(4_600)
+      .sleeps(6_000, 1_390)
+      .until(6_500),
+
+  'end-of-link': () =>
+    new BackupStory()
+      .say('the hold gives the primary time to ask')
+      .holding()
+      .at(200, { kind: 'link-closed', reason: 'end of stream' })
+      .until(3_300),
+
+  'end-of-link-asked': () =>
+    new BackupStory()
+      .holding()
+      .at(200, { kind: 'link-closed', reason: 'end of stream' })
+      .at(900, { kind: 'ask', way: 'fresh', token: 1 })
+      .at(910, says('promised'))
+      .at(915, { kind: 'ask', way: 'fresh', token: 2 })
+      .at(950, { kind: 'discarded' }),
+
+  'end-of-link-without-buffer': () =>
+    new BackupStory({ buffered: false })
+      .say('-n: the end of the link activates nothing, the guest may be running there')
+      .holding()
+      .at(200, { kind: 'link-closed', reason: 'end of stream' })
+      .say('nor does the administrator, while the lease of the last echo may last')
+      .at(700, { kind: 'failover', token: 1 })
+      .until(60_000)
+      .at(60_000, { kind: 'failover', token: 2 })
+      .at(60_010, says('activating')),
+
+  'stop-over-the-link': () =>
+    new BackupStory()
+      .holding()
+      .at(200, { kind: 'ask', way: 'link', token: 1 })
+      .at(210, says('promised'))
+      .at(220, { kind: 'link-closed', reason: 'goodbye' })
+      .at(240, { kind: 'discarded' }),
+
+  'asked-while-activating': () =>
+    new BackupStory()
+      .holding()
+      .until(1_150)
+      .at(1_160, { kind: 'ask', way: 'fresh', token: 1 })
+      .at(1_170, says('activating'))
+      .at(1_180, { kind: 'built' })
+      .at(1_190, says('active'))
+      .at(1_195, { kind: 'ask', way: 'fresh', token: 2 })
+      .at(1_200, { kind: 'running' }),
+
+  'promised-by-another-process': () =>
+    new BackupStory()
+      .say('the record has the last word')
+      .holding()
+      .until(1_150)
+      .at(1_160, says('promised'))
+      .at(1_170, { kind: 'discarded' }),
+
+  'failed-build': () =>
+    new BackupStory()
+      .say('discarded first, then promised, then said')
+      .holding()
+      .until(1_150)
+      .at(1_160, says('activating'))
+      .at(1_200, { kind: 'build-failed', reason: 'out of memory' })
+      .at(1_210, { kind: 'ask', way: 'fresh', token: 1 })
+      .at(1_220, { kind: 'discard-failed', reason: 'domain is busy' })
+      .until(2_300)
+      .at(2_310, { kind: 'discarded' })
+      .at(2_320, says('promised')),
+
+  'unpause-fails': () =>
+    new BackupStory()
+      .say('active is final: the copy is unpaused until it runs, once a second')
+      .holding()
+      .until(1_150)
+      .at(1_160, says('activating'))
+      .at(1_200, { kind: 'built' })
+      .at(1_210, says('active'))
+      .at(1_220, { kind: 'unpause-failed', reason: 'no such domain' })
+      .at(1_300, { kind: 'ask', way: 'fresh', token: 1 })
+      .until(2_300)
+      .at(2_310, { kind: 'running' }),
+
+  'record-fails': () =>
+    new BackupStory()
+      .say('no activation without the record; what came meanwhile is acknowledged late')
+      .holding()
+      .until(1_150)
+      .at(1_160, { kind: 'heartbeat', seq: 5 }, { kind: 'epoch-whole', epoch: 2 })
+      .at(1_200, { kind: 'record-failed', reason: 'no space left on device' })
+      .until(2_500)
+      .at(2_510, { kind: 'record-failed', reason: 'no space left on device' })
+      .until(3_100),
+
+  'promise-fails': () =>
+    new BackupStory()
+      .say('a promise that cannot be written is tried again; the asker waits')
+      .holding()
+      .at(200, { kind: 'ask', way: 'fresh', token: 1 })
+      .at(210, { kind: 'record-failed', reason: 'no space left on device' })
+      .at(300, { kind: 'epoch-whole', epoch: 2 })
+      .until(800)
+      .at(810, says('promised'))
+      .at(820, { kind: 'discarded' }),
+
+  'copy-failed': () =>
+    new BackupStory()
+      .holding()
+      .at(200, { kind: 'copy-failed', reason: 'epoch 1 cannot be applied' })
+      .at(210, { kind: 'epoch-whole', epoch: 2 })
+      .at(220, says('promised'))
+      .at(230, { kind: 'discarded' }),
+
+  'copy-failed-while-building': () =>
+    new BackupStory()
+      .say('what would be built is older than what was acknowledged')
+      .holding()
+      .until(1_150)
+      .at(1_160, says('activating'))
+      .at(1_170, { kind: 'copy-failed', reason: 'epoch 1 cannot be applied' })
+      .at(1_200, { kind: 'built' })
+      .at(1_210, { kind: 'discarded' })
+      .at(1_220, says('promised')),
+
+  corrupt: () =>
+    new BackupStory()
+      .say('a torn epoch is dropped; then it is as if the link had ended')
+      .holding()
+      .at(200, { kind: 'corrupt', reason: 'frame 17: checksum' })
+      .until(3_300),
+
+  'end-of-link-in-the-seed': () =>
+    new BackupStory()
+      .at(0, { kind: 'link-open' })
+      .at(50, { kind: 'link-closed', reason: 'end of stream' })
+      .at(60, says('promised'))
+      .at(70, { kind: 'discarded' }),
+
+  'end-of-link-in-the-seed-disk-full': () =>
+    new BackupStory()
+      .say('nothing whole is here, so the copy does not wait for a record that fails')
+      .at(0, { kind: 'link-open' })
+      .at(50, { kind: 'link-closed', reason: 'end of stream' })
+      .at(60, { kind: 'record-failed', reason: 'no space left on device' })
+      .at(70, { kind: 'discarded' }),
+
+  'silence-in-the-seed': () =>
+    new BackupStory()
+      .at(0, { kind: 'link-open' })
+      .until(4_100)
+      .at(4_100, says('promised'))
+      .at(4_110, { kind: 'discarded' }),
+
+  'asked-in-the-seed-disk-full': () =>
+    new BackupStory()
+      .say('the asker does not wait: from now on nothing may become whole')
+      .at(0, { kind: 'link-open' })
+      .at(50, { kind: 'ask', way: 'link', token: 1 })
+      .at(60, { kind: 'record-failed', reason: 'no space left on device' })
+      .at(70, { kind: 'epoch-whole', epoch: 0 })
+      .at(80, { kind: 'link-closed', reason: 'goodbye' })
+      .at(90, { kind: 'discarded' }),
+
+  failover: () =>
+    new BackupStory()
+      .say('refused while the primary answers, and while nothing is whole')
+      .at(0, { kind: 'link-open' })
+      .at(10, { kind: 'failover', token: 1 })
+      .at(50, { kind: 'epoch-whole', epoch: 0 })
+      .at(60, { kind: 'failover', token: 2 })
+      .at(100, { kind: 'link-closed', reason: 'connection reset' })
+      .say('and begins when the link is gone; the answer waits for the record')
+      .at(200, { kind: 'failover', token: 3 })
+      .at(210, { kind: 'failover', token: 4 })
+      .at(220, says('activating'))
+      .at(230, { kind: 'failover', token: 5 }),
+};
+
+describe('backup', () => {
+  it.each(Object.keys(stories))('tells the story "%s"', async (name) => {
+    const story = stories[name];
+    if (story === undefined) throw new Error(`no story ${name}`);
+    await expect(story().text).toMatchFileSnapshot(`testdata/backup-${name}.txt`);
+  });
+
+  it('judges silence on ticks only, when the input is drained', () => {
+    const story = new BackupStory().holding();
+    // Continued after a stop: something else is served before the bytes that wait.
+    story.at(1_099, { kind: 'failover', token: 1 });
+    expect(story.state.goal).toBeNull();
+  });
+
+  it('drops an ask that could not be served for too long: its asker may be dead', () => {
+    const story = new BackupStory().holding();
+    story
+      .at(200, { kind: 'link-closed', reason: 'x' })
+      .at(210, { kind: 'ask', way: 'fresh', token: 1 });
+    for (let atMs = 220; atMs < 11_000; atMs += 600) {
+      story.at(atMs, { kind: 'tick', stalledMs: 0 });
+      if (story.state.writing !== null)
+        story.at(atMs + 1, { kind: 'record-failed', reason: 'full' });
+    }
+    expect(story.state.asks).toEqual([]);
+    story.until(12_000);
+    expect(story.state.writing).toBe('activating');
+  });
+
+  it('bounds the asks that wait', () => {
+    const story = new BackupStory().holding();
+    for (let token = 0; token < 3 * asksWaitingMax; token += 1) {
+      story.at(200, { kind: 'ask', way: 'fresh', token });
+    }
+    expect(story.state.asks.length).toBe(asksWaitingMax);
+    expect(story.state.asks.at(-1)?.token).toBe(3 * asksWaitingMax - 1);
+  });
+
+  it('takes an epoch out of order for a broken stream', () => {
+    const story = new BackupStory().holding().at(150, { kind: 'epoch-whole', epoch: 3 });
+    expect(story.state.link).toBe('closed');
+    expect(story.state.acked).toBe(1);
+  });
+
+  it('does nothing after the end (B7)', () => {
+    const story = new BackupStory().holding().at(200, { kind: 'ask', way: 'link', token: 1 });
+    story.at(210, says('promised')).at(220, { kind: 'discarded' });
+    const before = story.effects.length;
+    story.at(300, { kind: 'ask', way: 'fresh', token: 2 }, { kind: 'failover', token: 3 });
+    expect(story.effects.length).toBe(before);
+    expect(backupWakeAtMs(story.state)).toBeNull();
+  });
+
+  it.each([
+    ['a result without a write', says('activating')],
+    ['a domain that nobody built', { kind: 'built' }],
+    ['a discard that nobody ordered', { kind: 'discarded' }],
+    ['a copy that runs by itself', { kind: 'running' }],
+  ] as const)("calls the engine's mistake a bug: %s", (_, event) => {
+    expect(() => new BackupStory().holding().at(150, event)).toThrow(InvariantError);
+  });
+});

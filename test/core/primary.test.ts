@@ -1,0 +1,286 @@
+/** The primary's stories (testdata/primary-*.txt are reviewed like code), and its edges. */
+import { describe, expect, it } from 'vitest';
+import { InvariantError } from '../../src/core/invariant.ts';
+import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../src/core/primary.ts';
+import type { PrimaryEffect } from '../../src/core/primary-types.ts';
+import { PrimaryStory, primaryConfig } from './story.ts';
+
+const promised = { kind: 'promised' } as const;
+const activating = { kind: 'activating' } as const;
+const unknown = { kind: 'unknown' } as const;
+const running = { kind: 'active', running: true } as const;
+const notRunning = { kind: 'active', running: false } as const;
+
+/** Every story: its file, and how it goes. */
+const stories: Readonly<Record<string, () => PrimaryStory>> = {
+  normal: () =>
+    new PrimaryStory()
+      .say('the interval counts from the commit; output leaves with the acknowledgement')
+      .seeded()
+      .epoch(255, 1)
+      .at(300, { kind: 'ack', epoch: 1 })
+      .say('the second one is acknowledged while the third is on its way')
+      .epoch(510, 2)
+      .epoch(720, 3)
+      .at(750, { kind: 'ack', epoch: 2 })
+      .at(800, { kind: 'ack', epoch: 3 })
+      .say('a duplicate says nothing new')
+      .at(810, { kind: 'ack', epoch: 3 }),
+
+  'back-pressure': () =>
+    new PrimaryStory()
+      .say('pendingMax 2: the third epoch waits for an acknowledgement')
+      .seeded()
+      .epoch(255, 1)
+      .epoch(470, 2)
+      .until(1_500)
+      .at(1_500, { kind: 'ack', epoch: 1 }),
+
+  'short-silence': () =>
+    new PrimaryStory()
+      .say('a cut for twice the timeout: nothing is released, nothing is asked, then on')
+      .seeded()
+      .epoch(255, 1)
+      .silence()
+      .until(1_500)
+      .say('an acknowledgement that comes under a stale lease waits for a fresh one')
+      .at(2_100, { kind: 'ack', epoch: 1 })
+      .answers()
+      .until(2_700),
+
+  'long-silence': () =>
+    new PrimaryStory()
+      .say('after timeout and hold the record is asked over a fresh connection, again and again')
+      .seeded()
+      .silence()
+      .at(5_200, { kind: 'ask-failed', id: 1, reason: 'no route to host' })
+      .at(5_800, { kind: 'answer', id: 2, answer: activating })
+      .at(6_400, { kind: 'answer', id: 3, answer: notRunning })
+      .at(7_000, { kind: 'answer', id: 4, answer: running })
+      .at(7_020, { kind: 'save-ended' }),
+
+  'link-back-before-the-answer': () =>
+    new PrimaryStory()
+      .say('the link comes back while the question is on its way: on as if nothing had been')
+      .seeded()
+      .silence()
+      .until(4_300)
+      .answers()
+      .until(4_500)
+      .say('a stale answer that decides nothing is ignored')
+      .at(4_520, { kind: 'answer', id: 1, answer: activating })
+      .say('a promise is final, however late it comes')
+      .at(4_900, { kind: 'answer', id: 1, answer: promised })
+      .at(4_910, { kind: 'save-ended' }),
+
+  'end-of-link-promised': () =>
+    new PrimaryStory()
+      .seeded()
+      .epoch(255, 1)
+      .at(300, { kind: 'link-closed', reason: 'end of stream' })
+      .at(350, { kind: 'answer', id: 1, answer: promised })
+      .at(360, { kind: 'save-ended' }),
+
+  'end-of-link-unknown': () =>
+    new PrimaryStory()
+      .say('no record is no promise: mute for ever, until somebody vouches')
+      .seeded()
+      .epoch(255, 1)
+      .at(300, { kind: 'link-closed', reason: 'connection reset' })
+      .at(350, { kind: 'answer', id: 1, answer: unknown })
+      .at(900, { kind: 'answer', id: 2, answer: unknown })
+      .at(1_000, { kind: 'stop', force: false, by: 'command' })
+      .at(1_100, { kind: 'ask-failed', id: 3, reason: 'timed out' })
+      .at(1_200, { kind: 'stop', force: true, by: 'command' })
+      .at(1_210, { kind: 'save-ended' }),
+
+  'end-of-link-in-the-seed': () =>
+    new PrimaryStory()
+      .say('the barrier of epoch 0 is not set: the backup can have nothing whole')
+      .at(0, { kind: 'link-open' })
+      .at(40, { kind: 'link-closed', reason: 'end of stream' })
+      .at(50, { kind: 'save-ended' }),
+
+  'silence-in-the-seed': () =>
+    new PrimaryStory()
+      .at(0, { kind: 'link-open' })
+      .silence()
+      .until(4_500)
+      .at(4_500, { kind: 'save-ended' }),
+
+  'end-of-link-after-the-seed-left': () =>
+    new PrimaryStory()
+      .say('the seed may be whole over there: from its barrier on permission is needed')
+      .at(0, { kind: 'link-open' })
+      .at(40, { kind: 'checkpoint', epoch: 0 })
+      .at(41, { kind: 'link-closed', reason: 'end of stream' })
+      .at(50, { kind: 'drained', epoch: 0 })
+      .at(60, { kind: 'answer', id: 1, answer: promised })
+      .at(70, { kind: 'save-ended' }),
+
+  'lease-without-buffer': () =>
+    new PrimaryStory({ buffered: false })
+      .say('-n: the guest pauses when the lease runs out, from the barrier of epoch 0 on')
+      .at(0, { kind: 'link-open' })
+      .silence()
+      .at(700, { kind: 'checkpoint', epoch: 0 })
+      .at(705, { kind: 'drained', epoch: 0 })
+      .at(710, { kind: 'sent', epoch: 0 })
+      .answers()
+      .at(850, { kind: 'ack', epoch: 0 })
+      .silence()
+      .until(1_800)
+      .answers()
+      .until(2_300),
+
+  'taken-over-without-buffer': () =>
+    new PrimaryStory({ buffered: false })
+      .say('-n: the copy runs, so the guest stays paused until it is destroyed')
+      .seeded()
+      .silence()
+      .at(1_500, { kind: 'answer', id: 0, answer: running })
+      .at(1_520, { kind: 'link-closed', reason: 'end of stream' })
+      .at(1_600, { kind: 'save-ended' }),
+
+  'promised-without-buffer': () =>
+    new PrimaryStory({ buffered: false })
+      .seeded()
+      .at(100, { kind: 'link-closed', reason: 'end of stream' })
+      .at(110, { kind: 'ask-failed', id: 1, reason: 'connection refused' })
+      .at(900, { kind: 'answer', id: 2, answer: promised })
+      .at(910, { kind: 'save-ended' }),
+
+  stop: () =>
+    new PrimaryStory()
+      .say('no more checkpoints; what is on its way is still acknowledged and released')
+      .seeded()
+      .epoch(255, 1)
+      .at(270, { kind: 'stop', force: false, by: 'sigint' })
+      .at(280, { kind: 'ack', epoch: 1 })
+      .at(290, { kind: 'answer', id: 1, answer: promised })
+      .at(300, { kind: 'save-ended' }),
+
+  'stop-on-a-silent-link': () =>
+    new PrimaryStory()
+      .say('the question goes over the link and over fresh connections in turn')
+      .seeded()
+      .silence()
+      .at(900, { kind: 'stop', force: false, by: 'command' })
+      .until(3_000)
+      .at(3_000, { kind: 'answer', id: 2, answer: promised })
+      .at(3_010, { kind: 'save-ended' }),
+
+  'stop-in-the-seed': () =>
+    new PrimaryStory()
+      .at(0, { kind: 'link-open' })
+      .at(20, { kind: 'stop', force: false, by: 'sigterm' })
+      .at(30, { kind: 'save-ended' }),
+
+  'stop-forced': () =>
+    new PrimaryStory()
+      .say('who answers is not dead: force is an ordinary stop while the lease is fresh')
+      .seeded()
+      .at(100, { kind: 'stop', force: true, by: 'command' })
+      .silence()
+      .say('and opens without an answer once it is stale')
+      .at(900, { kind: 'stop', force: true, by: 'command' })
+      .at(910, { kind: 'save-ended' })
+      .at(950, { kind: 'answer', id: 1, answer: promised }),
+
+  'guest-ended': () =>
+    new PrimaryStory()
+      .say('its last packets wait for the permission like all others')
+      .seeded()
+      .at(100, { kind: 'guest-ended', reason: 'poweroff' })
+      .at(120, { kind: 'answer', id: 1, answer: promised })
+      .at(130, { kind: 'save-ended' }),
+
+  'save-failed': () =>
+    new PrimaryStory()
+      .seeded()
+      .at(100, { kind: 'save-failed', reason: 'suspend timed out' })
+      .at(120, { kind: 'answer', id: 1, answer: promised }),
+
+  'copy-lost': () =>
+    new PrimaryStory()
+      .seeded()
+      .at(100, { kind: 'copy-lost', reason: 'epoch 0 could not be applied' })
+      .at(110, { kind: 'link-closed', reason: 'end of stream' })
+      .at(120, { kind: 'save-ended' }),
+
+  'taken-over': () =>
+    new PrimaryStory()
+      .say('libxl does not end its operation: after ten seconds the guest goes all the same')
+      .seeded()
+      .at(100, { kind: 'link-closed', reason: 'end of stream' })
+      .at(200, { kind: 'answer', id: 1, answer: running })
+      .until(11_000),
+
+  'broken-peer': () =>
+    new PrimaryStory()
+      .say('an acknowledgement of what was not sent: its word counts no more, the record does')
+      .seeded()
+      .at(100, { kind: 'ack', epoch: 7 })
+      .at(150, { kind: 'answer', id: 1, answer: promised })
+      .at(160, { kind: 'save-ended' }),
+};
+
+describe('primary', () => {
+  it.each(Object.keys(stories))('tells the story "%s"', async (name) => {
+    const story = stories[name];
+    if (story === undefined) throw new Error(`no story ${name}`);
+    await expect(story().text).toMatchFileSnapshot(`testdata/primary-${name}.txt`);
+  });
+
+  it('gives the seed up for a promise only when it may be whole (P5)', () => {
+    const story = new PrimaryStory().at(0, { kind: 'link-open' });
+    story.at(20, { kind: 'stop', force: false, by: 'command' });
+    expect(story.state.opened).toBe('never-whole');
+  });
+
+  it('does nothing after the end (P3)', () => {
+    const story = new PrimaryStory().seeded().at(100, { kind: 'copy-lost', reason: 'x' });
+    story.at(110, { kind: 'save-ended' });
+    const before = story.effects.length;
+    story.at(120, { kind: 'tick' }, { kind: 'ack', epoch: 1 }, { kind: 'echo', seq: 1 });
+    story.at(130, { kind: 'stop', force: true, by: 'command' });
+    expect(story.effects.length).toBe(before);
+    expect(primaryWakeAtMs(story.state)).toBeNull();
+  });
+
+  it('pauses and unpauses in pairs (P4)', () => {
+    const story = new PrimaryStory({ buffered: false }).seeded();
+    for (let round = 1; round <= 4; round += 1) {
+      story.silence().until(round * 2_000);
+      story.answers().until(round * 2_000 + 1_000);
+    }
+    const kinds = story.effects
+      .map((effect: PrimaryEffect) => effect.kind)
+      .filter((kind) => kind === 'pause-guest' || kind === 'unpause-guest');
+    expect(kinds.length).toBeGreaterThanOrEqual(6);
+    for (const [index, kind] of kinds.entries()) {
+      expect(kind).toBe(index % 2 === 0 ? 'pause-guest' : 'unpause-guest');
+    }
+  });
+
+  it.each([
+    ['a checkpoint that nobody asked for', { kind: 'checkpoint', epoch: 1 }],
+    ['an epoch drained without its barrier', { kind: 'drained', epoch: 1 }],
+    ['an epoch sent before it is drained', { kind: 'sent', epoch: 1 }],
+  ] as const)("calls the engine's mistake a bug: %s", (_, event) => {
+    const story = new PrimaryStory().seeded();
+    expect(() => story.at(60, event)).toThrow(InvariantError);
+  });
+
+  it('refuses settings that cannot work', () => {
+    expect(() => initialPrimary({ ...primaryConfig, pendingMax: 0 })).toThrow(InvariantError);
+    expect(() => initialPrimary({ ...primaryConfig, heartbeatTimeoutMs: 5 })).toThrow(
+      InvariantError,
+    );
+  });
+
+  it('takes a time that runs backwards for no time at all', () => {
+    const state = stepPrimary(initialPrimary(primaryConfig, 100), { kind: 'link-open', nowMs: 90 });
+    expect(state.state.nowMs).toBe(100);
+  });
+});
