@@ -1,0 +1,48 @@
+/** Settings at and beyond their limits; and that every limit has a unit in its name. */
+import { describe, expect, it } from 'vitest';
+import * as limits from '../../src/core/limits.ts';
+import { boundedReason, primaryConfigProblem, timingProblem } from '../../src/core/limits.ts';
+import { backupConfig, primaryConfig } from './story.ts';
+
+describe('limits', () => {
+  it('take the defaults', () => {
+    expect(primaryConfigProblem(primaryConfig)).toBeNull();
+    expect(timingProblem(backupConfig)).toBeNull();
+  });
+
+  it.each([
+    [{ heartbeatTimeoutMs: 99 }, 'heartbeat timeout is 99 ms'],
+    [{ heartbeatTimeoutMs: 600_001 }, 'heartbeat timeout is 600001 ms'],
+    [{ heartbeatTimeoutMs: Number.NaN }, 'heartbeat timeout is NaN ms'],
+    [{ heartbeatTimeoutMs: 100.5 }, 'heartbeat timeout is 100.5 ms'],
+    [{ holdMs: -1 }, 'hold is -1 ms'],
+    [{ intervalMs: -1 }, 'interval is -1 ms'],
+    [{ pendingMax: 0 }, 'epochs in flight is 0,'],
+    [{ pendingMax: 65 }, 'epochs in flight is 65,'],
+    [{ askEveryMs: 9 }, 'pause between asks is 9 ms'],
+  ])('refuse %j', (change, words) => {
+    expect(primaryConfigProblem({ ...primaryConfig, ...change })).toContain(words);
+  });
+
+  it.each([
+    { heartbeatTimeoutMs: 100 },
+    { heartbeatTimeoutMs: 600_000 },
+    { holdMs: 0 },
+    { intervalMs: 0 },
+    { pendingMax: 1 },
+    { pendingMax: 64 },
+  ])('take the edge %j', (change) => {
+    expect(primaryConfigProblem({ ...primaryConfig, ...change })).toBeNull();
+  });
+
+  it('cut what comes from outside', () => {
+    expect(boundedReason('short')).toBe('short');
+    expect(boundedReason('x'.repeat(10_000)).length).toBe(limits.reasonCharsMax);
+  });
+
+  it('name their unit', () => {
+    const numbers = Object.entries(limits).filter(([, value]) => typeof value === 'number');
+    expect(numbers.length).toBeGreaterThan(10);
+    for (const [name] of numbers) expect(name).toMatch(/(Ms|Max|MsMax|MsMin)$/);
+  });
+});
