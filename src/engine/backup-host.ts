@@ -96,6 +96,7 @@ export class BackupHost {
   #config: DomainConfig | null = null;
   #outcome: BackupOutcome | null = null;
   #status: StatusWriter | null = null;
+  #guestEnd: string | null = null;
   #forgotten = false;
   #ackWallMs: number | null = null;
 
@@ -300,6 +301,7 @@ export class BackupHost {
       running: this.#session,
       domid: this.#builder?.domid ?? null,
       outcome: this.#outcome,
+      guestEnd: this.#guestEnd,
       ackWallMs: this.#ackWallMs,
       bytes: this.#link.counters.dataBytesReceived,
     };
@@ -363,13 +365,14 @@ export class BackupHost {
     const { xen, log, watch } = this.#set;
     const domid = this.#builder?.domid;
     if (!watch || domid === undefined || domid === null || this.#config === null) return;
-    const last = await watchGuest(
-      xen,
-      domid,
-      this.#config,
-      (text) => log.info(text),
-      () => false,
-    );
-    log.info(last);
+    const say = (text: string) => log.info(text);
+    try {
+      this.#guestEnd = await watchGuest(xen, domid, this.#config, say, () => false);
+      log.info(this.#guestEnd);
+    } catch (error) {
+      // A guest that cannot be booted again, say: nobody runs it, and nobody may believe so.
+      this.#guestEnd = `nobody watches it: ${errorText(error)}`;
+      log.error(this.#guestEnd);
+    }
   }
 }

@@ -11,6 +11,8 @@ export interface BackupView {
   readonly running: BackupSession | null;
   readonly domid: number | null;
   readonly outcome: BackupOutcome | null;
+  /** After a takeover: what became of the guest, once it needs no watching any more. */
+  readonly guestEnd: string | null;
   readonly ackWallMs: number | null;
   readonly bytes: number;
 }
@@ -25,18 +27,21 @@ const stateOfPhase: Readonly<Record<BackupPhase, SessionState>> = {
   ended: 'ended',
 };
 
-function stateOf({ outcome, running }: BackupView): SessionState {
-  if (outcome !== null) return outcome.kind === 'activated' ? 'active' : 'ended';
+function stateOf({ outcome, running, guestEnd }: BackupView): SessionState {
+  if (outcome?.kind === 'activated' && guestEnd === null) return 'active';
+  if (outcome !== null) return 'ended';
   if (running === null) return 'connecting';
   const state = stateOfPhase[running.state.phase];
   // The link is gone and nobody has decided: the administrator may have to.
   return state === 'standby' && running.state.link === 'closed' ? 'held' : state;
 }
 
-function reasonOf({ outcome, running }: BackupView): string | null {
+function reasonOf({ outcome, running, guestEnd }: BackupView): string | null {
   if (outcome !== null) {
-    if (outcome.kind === 'activated')
-      return `took over from epoch ${outcome.epoch}: ${outcome.why}`;
+    if (outcome.kind === 'activated') {
+      const took = `took over from epoch ${outcome.epoch}: ${outcome.why}`;
+      return guestEnd === null ? took : `${took}; since then ${guestEnd}`;
+    }
     return 'reason' in outcome ? outcome.reason : null;
   }
   if (running === null) return null;

@@ -269,12 +269,7 @@ export class PrimarySession {
       case 'ask-promise':
         return this.#ask(effect.id, effect.way);
       case 'pause-guest':
-        this.#guestPaused = true;
-        this.#lastReason = effect.reason;
-        log.warning(`the guest is paused: ${effect.reason}`);
-        // On record first: should this process die, whoever clears up must know of the pause.
-        this.#parts.onPause();
-        xen.pause(domid);
+        this.#pause(effect.reason);
         return;
       case 'unpause-guest':
         this.#lane.run(async () => {
@@ -299,6 +294,28 @@ export class PrimarySession {
       case 'end':
         return this.#end(effect.outcome);
     }
+  }
+
+  /**
+   * Nothing more is done here: the guest is left as somebody who decides later has to find it. With
+   * a buffer it is mute; without one it is paused, because the backup may activate from now on.
+   */
+  async abandon(): Promise<void> {
+    this.#stopTimers();
+    await this.#lane.idle();
+    const isMute = this.#parts.config.buffered || this.#guestPaused;
+    if (isMute || this.state.guest === 'ended') return;
+    this.#pause('nobody has decided who goes on');
+  }
+
+  #pause(reason: string): void {
+    const { xen, domid, log, onPause } = this.#parts;
+    this.#guestPaused = true;
+    this.#lastReason = reason;
+    log.warning(`the guest is paused: ${reason}`);
+    // On record first: should this process die, whoever clears up must know of the pause.
+    onPause();
+    xen.pause(domid);
   }
 
   #ask(id: number, way: 'link' | 'fresh'): void {

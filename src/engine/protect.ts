@@ -162,9 +162,10 @@ class Protection {
       // Held and left: whatever libxl was at, the guard sees that the guest is not suspended.
       if (this.#outcome?.kind !== 'held') guard.done();
       control?.close();
-      offSignals();
       this.#pulse?.close();
       await this.#connection?.close('the session is over');
+      // Last: an impatient signal must not take the exit code away.
+      offSignals();
     }
   }
 
@@ -305,9 +306,12 @@ class Protection {
       lastMs = performance.now();
       this.#signals += 1;
       if (this.#running === null) return this.#stop(false, by);
-      if (this.#signals > 1 && this.#running.state.phase !== 'leaving') {
-        const reason = this.#running.state.lost ?? 'the backup did not answer';
-        return this.#leaveHeld({ kind: 'held', reason });
+      const { phase, lost } = this.#running.state;
+      if (phase === 'leaving' || phase === 'ended') return;
+      if (this.#signals > 1) {
+        const reason = lost ?? 'the backup did not answer';
+        void this.#running.abandon().then(() => this.#leaveHeld({ kind: 'held', reason }));
+        return;
       }
       this.#tell('ending', `ending protection in order; the same signal again leaves at once`);
       this.#stop(false, by);

@@ -42,6 +42,7 @@ function endings(peer: string): Readonly<Record<string, string>> {
     'never-protected': 'the guest was never protected and runs on as before',
     'taken-over': `${peer} took over: the guest runs there`,
     'guest-ended': 'the guest ended by itself',
+    activated: 'the guest that took over here has ended',
     promised: `the copy was given up because ${peer} goes on`,
     'never-whole': 'the first copy was never whole: there is nothing to run',
     'copy-lost': 'the copy was lost',

@@ -50,7 +50,7 @@ export async function watchGuest(
   while (!stopped()) {
     await sleep(pollMs);
     const info = await xen.info(current);
-    if (info === null) return 'the domain is gone';
+    if (info === null) return 'the domain was destroyed';
     if (!info.shutdown || info.shutdownReason === 'suspend' || info.dying) continue;
     const event = eventOf(info);
     const action = lifeAction(config, event);
@@ -64,10 +64,10 @@ export async function watchGuest(
         break;
       case 'destroy':
         await xen.destroy(current);
-        return `destroyed after ${event}`;
+        return `the guest ended by ${event}`;
       default:
         // preserve, rename-restart, coredump-*, soft-reset: keep what is there to be looked at.
-        return `kept as it is after ${event} (action ${action})`;
+        return `the guest ended by ${event} and is kept as it is (action ${action})`;
     }
   }
   return 'the watch was ended';
