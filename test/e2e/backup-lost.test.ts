@@ -94,7 +94,7 @@ describe('the backup host dies', () => {
     await until('it is said', () => protect.said('ending'));
     // As an impatient user does: two that come close together may count as one.
     await until('it has gone', () => {
-      if (protect.child.exitCode === null) signal(protect.pid, 'SIGINT');
+      protect.child.kill('SIGINT');
       return protect.child.exitCode !== null;
     });
     expect((await protect.ended).code).toBe(18);
@@ -108,5 +108,25 @@ describe('the backup host dies', () => {
     expect(pair.a.state('g1')).toBe('running');
     expect(pair.a.sim.wrong('g1')).toBeNull();
     expect((await pair.a.tsremus('status')).out).toBe('no sessions\n');
+  });
+
+  // Proves: leaving while the backup might still answer does not let two guests run: without a
+  // buffer the guest is paused by whoever leaves, not only when the lease has run out.
+  it.concurrent('and Ctrl-C twice in the first moment pauses the guest', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: ['--heartbeat-timeout', '10000'] });
+    await pair.wire.cut();
+    await until('it has gone', () => {
+      protect.child.kill('SIGINT');
+      return protect.child.exitCode !== null;
+    });
+    expect((await protect.ended).code).toBe(18);
+    expect(pair.a.state('g1')).toBe('paused');
+    expect(pair.a.session('g1')).toMatchObject({ state: 'held', guest_paused: true });
+    await pair.wire.heal();
+    expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+    expect(pair.a.state('g1')).toBe('running');
+    expect(pair.a.sim.wrong('g1')).toBeNull();
+    await until('the copy is gone', () => pair.b.leftovers().length === 0);
   });
 });

@@ -73,6 +73,23 @@ describe('after a takeover', () => {
     pair.b.sim.run('poweroff', 'g1');
     await until('it is gone', () => pair.b.sim.list().length === 0);
     await until('the watcher has gone', () => !isRunning(watcher));
+    const status = await pair.b.tsremus('status');
+    expect(status.code).toBe(2);
+    expect(status.out).toMatch(/g1 +backup +ended/);
+    expect(status.out).toMatch(
+      /g1: .* took over from epoch \d+: .*; since then the guest ended by poweroff\n/,
+    );
+  });
+
+  // Proves: a guest that cannot be booted again is not said to run.
+  it.concurrent('a reboot that fails is seen', async ({ pair }) => {
+    pair.a.sim.create('g1', { ...guest, more: ['--on-reboot', 'restart'] });
+    await takenOver(pair);
+    pair.b.sim.fault('libxl_domain_create_new fail -3');
+    pair.b.sim.run('reboot', 'g1');
+    await until('it is seen', () => pair.b.session('g1')?.state === 'ended');
+    const status = await pair.b.tsremus('status');
+    expect(status.out).toMatch(/since then nobody watches it: cannot create domain/);
   });
 
   // Proves: what is to be kept is kept for whoever looks into it.
