@@ -144,11 +144,12 @@ export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
 }
 
 /**
- * From the barrier of epoch 0 on the seed's last byte may reach the backup at any time, and a
- * backup with a whole epoch may activate.
+ * Once the end of epoch 0 was handed to the link it may reach the backup at any time, and a backup
+ * with a whole epoch may activate. Until then the seed, which is drained long before it is sent
+ * where the line is slow, protects nobody and costs the guest nothing.
  */
 export function backupMayActivate(state: PrimaryState): boolean {
-  return state.suspended >= 0;
+  return state.sent >= 0;
 }
 
 /** The newest heartbeat known to be echoed was sent not longer ago than the lease lasts. */

@@ -29,7 +29,7 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'checkpoint'; readonly epoch: number }
   /** All of the epoch is drained, the guest runs again, the timer is held. */
   | { readonly kind: 'drained'; readonly epoch: number }
-  /** The last byte of the epoch went into the link. */
+  /** The end of the epoch is about to go into the link: said BEFORE it can reach the backup. */
   | { readonly kind: 'sent'; readonly epoch: number }
   | { readonly kind: 'ack'; readonly epoch: number }
   /** The backup says that its copy is lost; its record says promised. */

@@ -80,7 +80,8 @@ export class PrimarySession {
   #ackWallMs: number | null = null;
   #ackMs: number | null = null;
   #ackedEpoch: number | null = null;
-  #guestPaused = false;
+  /** Pauses of ours that are not undone yet; Xen counts them, too. */
+  #pauses = 0;
   #phase: PrimaryState['phase'] = 'connecting';
   #lastReason: string | null = null;
 
@@ -105,7 +106,7 @@ export class PrimarySession {
   }
 
   get guestPaused(): boolean {
-    return this.#guestPaused;
+    return this.#pauses > 0;
   }
 
   get lastReason(): string | null {
@@ -274,13 +275,15 @@ export class PrimarySession {
       case 'unpause-guest':
         this.#lane.run(async () => {
           await xen.unpause(domid);
-          this.#guestPaused = false;
-          log.info('the guest runs again');
+          this.#pauses -= 1;
+          if (this.#pauses === 0) log.info('the guest runs again');
           this.#parts.onChange();
         });
         return;
       case 'abort-save':
         this.#abortWanted = true;
+        // Nothing more of an unfinished epoch may become whole on the backup.
+        this.#pump?.stop();
         if (this.#saveEnded) {
           queueMicrotask(() => this.#dispatch({ kind: 'save-ended', nowMs: now() }));
         } else this.#save?.abort();
@@ -303,14 +306,15 @@ export class PrimarySession {
   async abandon(): Promise<void> {
     this.#stopTimers();
     await this.#lane.idle();
-    const isMute = this.#parts.config.buffered || this.#guestPaused;
+    const isMute = this.#parts.config.buffered || this.guestPaused;
     if (isMute || this.state.guest === 'ended') return;
     this.#pause('nobody has decided who goes on');
   }
 
   #pause(reason: string): void {
     const { xen, domid, log, onPause } = this.#parts;
-    this.#guestPaused = true;
+    // Xen counts pauses as we do: an unpause that is still under way does not undo this one.
+    this.#pauses += 1;
     this.#lastReason = reason;
     log.warning(`the guest is paused: ${reason}`);
     // On record first: should this process die, whoever clears up must know of the pause.

@@ -99,10 +99,12 @@ export class EpochPump {
   }
 
   async #close(end: EpochEnd): Promise<void> {
-    if (!(await this.#sink.endEpoch(end.epoch, end.pages))) return this.stop();
     this.#ends.delete(end.epoch);
     this.#epoch = end.epoch + 1;
     this.#epochBytes = 0;
+    // Before the end goes out: from then on the backup may have the epoch whole.
     this.#onSent(end.epoch, end.bytes);
+    if (this.#stopped) return;
+    if (!(await this.#sink.endEpoch(end.epoch, end.pages))) this.stop();
   }
 }

@@ -110,17 +110,18 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
 
   'end-of-link-after-the-seed-left': () =>
     new PrimaryStory()
-      .say('the seed may be whole over there: from its barrier on permission is needed')
+      .say('the seed may be whole over there: once its end is sent permission is needed')
       .at(0, { kind: 'link-open' })
       .at(40, { kind: 'checkpoint', epoch: 0 })
-      .at(41, { kind: 'link-closed', reason: 'end of stream' })
-      .at(50, { kind: 'drained', epoch: 0 })
+      .at(41, { kind: 'drained', epoch: 0 })
+      .at(42, { kind: 'sent', epoch: 0 })
+      .at(43, { kind: 'link-closed', reason: 'end of stream' })
       .at(60, { kind: 'answer', id: 1, answer: promised })
       .at(70, { kind: 'save-ended' }),
 
   'lease-without-buffer': () =>
     new PrimaryStory({ buffered: false })
-      .say('-n: the guest pauses when the lease runs out, from the barrier of epoch 0 on')
+      .say('-n: the guest pauses when the lease runs out, once the end of epoch 0 is sent')
       .at(0, { kind: 'link-open' })
       .silence()
       .at(700, { kind: 'checkpoint', epoch: 0 })

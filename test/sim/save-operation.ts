@@ -129,7 +129,8 @@ export class SaveOperation {
     const { connection } = this.#world;
     const isDamaged = this.damages;
     this.damages = false;
-    connection.send('a', { kind: 'chunk', epoch, index, count, memory, disk, isDamaged });
+    // Said before: once the last chunk is handed over, the backup may have the epoch whole.
     if (index === count - 1) this.#host.dispatch({ kind: 'sent', epoch });
+    connection.send('a', { kind: 'chunk', epoch, index, count, memory, disk, isDamaged });
   }
 }
