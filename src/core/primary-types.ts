@@ -87,8 +87,8 @@ export type PrimaryEffect =
   /** Permission is there: let everything out and remove the buffer. Never undone. */
   | { readonly kind: 'open-buffer' }
   /**
-   * End libxl's operation; the guest must not be left suspended. Nothing more of an epoch whose
-   * `checkpoint` was not reported goes into the link. -> save-ended
+   * End libxl's operation; the guest must not be left suspended. The end of an epoch whose `sent`
+   * was not reported must not go into the link any more. -> save-ended
    */
   | { readonly kind: 'abort-save' }
   /** The winner runs: drop held packets, destroy the guest here (it may be gone already). */

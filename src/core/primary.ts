@@ -99,7 +99,16 @@ function onTick(state: PrimaryState, effects: Effects): PrimaryState {
 function onLinkOpen(state: PrimaryState): PrimaryState {
   if (state.link !== 'connecting') return state;
   const { nowMs } = state;
-  return { ...state, link: 'open', saving: true, heardAtMs: nowMs, nextBeatAtMs: nowMs };
+  // HELLO was answered just now: a lease like any other. The backup counts from later.
+  const leaseFromMs = nowMs;
+  return {
+    ...state,
+    link: 'open',
+    saving: true,
+    heardAtMs: nowMs,
+    nextBeatAtMs: nowMs,
+    leaseFromMs,
+  };
 }
 
 function onLinkClosed(state: PrimaryState, from: string, effects: Effects): PrimaryState {

@@ -23,6 +23,11 @@ const seedQueueBytesMax = 8 * batchBytes;
 /** How often a feed that found the builder full looks again, ms; `fed` wakes it earlier. */
 const feedRetryMs = 20;
 
+/** How long a refused feed waits for libxl's own words, ms. */
+const reasonWaitMs = 1_000;
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
 type Ended = { readonly kind: 'built'; readonly domid: number } | { readonly kind: 'gone' };
 
 export class CopyBuilder {
@@ -44,7 +49,7 @@ export class CopyBuilder {
   #lastTurn: Promise<void> = Promise.resolve();
   #wake: () => void = () => {};
   #ended: Ended | null = null;
-  #onEnded: (() => void) | null = null;
+  #onEnded: (() => void)[] = [];
   #expected = false;
   #failure: string | null = null;
   #domid: number | null = null;
@@ -166,9 +171,20 @@ export class CopyBuilder {
     return turn;
   }
 
+  /** False when libxl has too much waiting. An error waits for the reason, which comes later. */
+  async #offer(chunk: Buffer): Promise<boolean> {
+    try {
+      return this.#restore.feed(chunk);
+    } catch (error) {
+      await Promise.race([this.#waitEnded(), sleep(reasonWaitMs)]);
+      if (this.#failure === null) throw error;
+      return false;
+    }
+  }
+
   async #feed(chunk: Buffer): Promise<void> {
     while (this.#ended === null) {
-      if (this.#restore.feed(chunk)) return;
+      if (await this.#offer(chunk)) return;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, feedRetryMs);
         this.#wake = () => {
@@ -198,13 +214,13 @@ export class CopyBuilder {
         if (!this.#expected) this.#onFailed(event.reason);
     }
     this.#wake();
-    this.#onEnded?.();
+    for (const resolve of this.#onEnded.splice(0)) resolve();
   }
 
   async #waitEnded(): Promise<Ended> {
     if (this.#ended === null) {
       await new Promise<void>((resolve) => {
-        this.#onEnded = resolve;
+        this.#onEnded.push(resolve);
       });
     }
     return this.#ended as unknown as Ended;

@@ -162,10 +162,16 @@ class Xen implements Hypervisor {
   startSave(domid: number, limitBytes: number, onEvent: (e: SaveEvent) => void): SaveOperation {
     const native = this.#native;
     let handle = -1;
+    let broken: string | null = null;
     try {
       handle = native.saveStart(domid, limitBytes, (event) => {
-        const ours = saveEvent(event);
+        if (event.kind === 'failed') broken = event.text;
+        let ours = saveEvent(event);
         if (ours === null) return;
+        // The library gave up because of a broken stream: it says which record, and where.
+        if (ours.kind === 'ended' && ours.end.kind === 'aborted' && broken !== null) {
+          ours = { kind: 'ended', end: { kind: 'failed', reason: broken } };
+        }
         onEvent(ours);
         if (ours.kind === 'ended') void native.saveFree(handle);
       });

@@ -16,6 +16,7 @@ export class SaveOperation {
   #chunks: (() => void)[] = [];
   #isPumping = false;
   #isMuted = false;
+  #isSeedAnnounced = false;
   /** The next chunk arrives damaged. */
   damages = false;
   /** The epoch that the guest is in: what it sends now belongs to it. */
@@ -47,8 +48,9 @@ export class SaveOperation {
 
   abort(): void {
     const { plan, random } = this.#world;
-    // What was not reported stays here; of what was, some may still leave.
-    if (this.epoch === 0 || random.chance(0.5)) {
+    // The pump stops: a seed whose end was not announced stays torn; of what was announced, some
+    // may still leave.
+    if (!this.#isSeedAnnounced || random.chance(0.5)) {
       this.#isMuted = true;
       this.#chunks = [];
     }
@@ -130,7 +132,11 @@ export class SaveOperation {
     const isDamaged = this.damages;
     this.damages = false;
     // Said before: once the last chunk is handed over, the backup may have the epoch whole.
-    if (index === count - 1) this.#host.dispatch({ kind: 'sent', epoch });
+    if (index === count - 1) {
+      this.#host.dispatch({ kind: 'sent', epoch });
+      if (this.#isMuted) return;
+      this.#isSeedAnnounced = true;
+    }
     connection.send('a', { kind: 'chunk', epoch, index, count, memory, disk, isDamaged });
   }
 }
