@@ -67,6 +67,13 @@ struct tsr_save {
     atomic_bool stalled;
 };
 
+/* The output buffer of new sessions; the tests put one of their own here. */
+struct tsr_save_buffer {
+    const struct tsr_buffer_ops *ops;
+    void *state;                        /* NULL: the null buffer's */
+};
+extern struct tsr_save_buffer tsr_save_buffer;
+
 void *tsr_save_main(void *save);
 
 /* save_drain.c: empties the pipe into memory, acting on what it sees. */

@@ -20,6 +20,8 @@
  */
 static const int pipe_sizes[] = { 4 << 20, 1 << 20, 1 << 18 };
 
+struct tsr_save_buffer tsr_save_buffer = { .ops = &tsr_buffer_null };
+
 static void wake(struct tsr_save *save)
 {
     uint64_t one = 1;
@@ -78,8 +80,10 @@ static int new_save(struct tsr_save **save_out)
     tsr_parser_init(&save->parser);
     pthread_mutex_init(&save->lock, NULL);
     save->pipe_in = save->pipe_out = save->wake = -1;
-    save->buffer = &tsr_buffer_null;
-    save->buffer_state = &save->null_buffer;
+    save->buffer = tsr_save_buffer.ops;
+    save->buffer_state = tsr_save_buffer.state;
+    if (!save->buffer_state)
+        save->buffer_state = &save->null_buffer;
     *save_out = save;
     return 0;
 }

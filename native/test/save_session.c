@@ -31,19 +31,14 @@ static int barriers_while_running;
 
 void begin(struct session *s, uint64_t limit)
 {
-    struct tsr_save *save;
-
     if (!world)
         world = open_fake();
     memset(s, 0, sizeof(*s));
+    tsr_save_buffer.ops = &probe;
+    tsr_save_buffer.state = &barriers_while_running;
     s->fds_before = count_fds();
     s->handle = tsr_save_start(FAKE_DOMID, limit, &s->fd);
     CHECK(s->handle >= 0);
-    /* Long before its first checkpoint. */
-    save = tsr_handle_get(s->handle, TSR_SAVE);
-    save->buffer_state = &barriers_while_running;
-    save->buffer = &probe;
-    tsr_handle_put(save);
     s->stream = tsr_stream_new();
 }
 
@@ -154,4 +149,14 @@ int64_t cpu_used(struct session *s)
     clock_gettime(clock, &cpu);
     tsr_handle_put(save);
     return cpu.tv_sec * INT64_C(1000000000) + cpu.tv_nsec;
+}
+
+void wait_until(struct session *s, uint64_t bytes)
+{
+    for (int i = 0; i < 2000 && waiting(s) != bytes; i++)
+        sleep_ms(10);
+    CHECK(waiting(s) == bytes);
+    /* It stays like that. */
+    sleep_ms(200);
+    CHECK(waiting(s) == bytes);
 }

@@ -31,6 +31,8 @@ void checkpoint(struct session *s);
 int64_t cpu_used(struct session *s);
 /* Bytes that wait to be read. */
 uint64_t waiting(struct session *s);
+/* Waits until so many bytes wait, and stay. */
+void wait_until(struct session *s, uint64_t bytes);
 /* Waits for ENDED and checks that nothing is left and nothing went wrong. */
 void finish(struct session *s, struct event *ended);
 /*
