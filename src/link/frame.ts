@@ -50,7 +50,8 @@ export type FrameKind =
   | 'copy-lost'
   | 'activated'
   | 'goodbye'
-  | 'error';
+  | 'error'
+  | 'zeros';
 
 /** Length of DATA's prefix: the epoch. */
 export const dataPrefixBytes = 4;
@@ -75,6 +76,7 @@ export const frameTypes: readonly FrameType[] = [
   { type: 12, kind: 'activated', bodyMin: 4, bodyMax: 4 },
   { type: 13, kind: 'goodbye', bodyMin: 0, bodyMax: textBytesMax },
   { type: 14, kind: 'error', bodyMin: 2, bodyMax: errorBytesMax },
+  { type: 15, kind: 'zeros', bodyMin: 8, bodyMax: 8 },
 ];
 
 const byType = new Map(frameTypes.map((entry) => [entry.type, entry]));

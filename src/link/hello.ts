@@ -18,7 +18,7 @@ import { type Message, peerError } from './messages.ts';
  * Covers the transport's own connecting, the start of a process there and the answer. An ssh to an
  * emulated host alone takes up to 8 s.
  */
-export const helloTimeoutMsDefault = 20_000;
+export const helloTimeoutMsDefault = 40_000;
 
 export interface HelloOptions {
   readonly timers: Timers;

@@ -13,7 +13,7 @@ import { encodeFrame, nextSequence } from './frame.ts';
 import { encodeBody, frameKindOf, type Message } from './messages.ts';
 
 /** What does not wait behind data. */
-export type ControlMessage = Exclude<Message, { kind: 'data' | 'epoch-end' | 'config' }>;
+export type ControlMessage = Exclude<Message, { kind: 'data' | 'zeros' | 'epoch-end' | 'config' }>;
 
 /** Only the newest of these says anything, so a queued one is replaced. */
 const cumulative: ReadonlySet<Message['kind']> = new Set(['heartbeat', 'echo', 'credit']);
@@ -22,6 +22,25 @@ const cumulative: ReadonlySet<Message['kind']> = new Set(['heartbeat', 'echo', '
 export const controlQueueMax = 1024;
 /** Calls of `sendData`, `endEpoch` and `sendConfig` that may wait. */
 export const dataQueueMax = 64;
+
+/** Zeros are looked for in blocks of this size: comparing costs next to nothing. */
+const zeroBlock = Buffer.alloc(16 * 1024);
+
+/**
+ * The next piece of `bytes` to send: a run of blocks that are all zero, or a run of those that are
+ * not, at most `bytesMax` long.
+ */
+function nextPiece(bytes: Buffer, bytesMax: number): { chunk: Buffer; isZero: boolean } {
+  const end = Math.min(bytes.length, bytesMax);
+  const isZeroAt = (at: number): boolean => {
+    const block = bytes.subarray(at, Math.min(at + zeroBlock.length, end));
+    return block.equals(zeroBlock.subarray(0, block.length));
+  };
+  const isZero = isZeroAt(0);
+  let at = zeroBlock.length;
+  while (at < end && isZeroAt(at) === isZero) at += zeroBlock.length;
+  return { chunk: bytes.subarray(0, Math.min(at, end)), isZero };
+}
 
 type Settle = (sent: boolean) => void;
 
@@ -191,7 +210,8 @@ export class LinkOutput {
   }
 
   #writeChunk(epoch: number, bytes: Buffer, settle: Settle): boolean {
-    const chunk = bytes.subarray(this.#dataAt, this.#dataAt + this.#chunkBytes);
+    const piece = nextPiece(bytes.subarray(this.#dataAt), this.#chunkBytes);
+    const { chunk } = piece;
     if (!this.window.canSend(chunk.length)) return false;
     const open = this.#openEpoch(epoch);
     open.bytes += chunk.length;
@@ -203,11 +223,11 @@ export class LinkOutput {
       this.#data.shift();
       this.#dataAt = 0;
     }
-    this.#write(
-      this.#encode({ kind: 'data', epoch, chunk }, chunk),
-      chunk,
-      last ? settle : undefined,
-    );
+    const settled = last ? settle : undefined;
+    if (piece.isZero) {
+      const zeros = this.#encode({ kind: 'zeros', epoch, bytes: chunk.length });
+      this.#write(zeros, undefined, settled);
+    } else this.#write(this.#encode({ kind: 'data', epoch, chunk }, chunk), chunk, settled);
     return true;
   }
 

@@ -10,6 +10,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Cancel, Clock, Timers } from '../host/clock.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
 import { type CreditWindowOptions, creditWindowDefaults } from './credit-window.ts';
+import { dataChunkBytesMax } from './frame.ts';
 import { FrameDecoder } from './frame-decoder.ts';
 import { type ControlMessage, controlQueueMax, LinkOutput } from './link-output.ts';
 import { decodeMessage, type Message, type MessageKind } from './messages.ts';
@@ -72,13 +73,26 @@ const endGraceMsDefault = 1000;
 const creditStepBytes = 128 * 1024;
 
 const fromPrimary: ReadonlySet<MessageKind> = new Set([
-  ...(['hello', 'config', 'data', 'epoch-end', 'heartbeat', 'ask', 'goodbye', 'error'] as const),
+  ...([
+    'hello',
+    'config',
+    'data',
+    'zeros',
+    'epoch-end',
+    'heartbeat',
+    'ask',
+    'goodbye',
+    'error',
+  ] as const),
 ]);
 const fromBackup: ReadonlySet<MessageKind> = new Set([
   ...(['hello-accepted', 'hello-refused', 'ack', 'echo', 'credit', 'answer'] as const),
   ...(['copy-lost', 'activated', 'goodbye', 'error'] as const),
 ]);
 const greetings: ReadonlySet<MessageKind> = new Set(['hello', 'hello-accepted', 'hello-refused']);
+
+/** What ZEROS stands for. Shared: nobody writes into what was received. */
+const zeroChunk = Buffer.alloc(dataChunkBytesMax);
 
 export class Link {
   readonly #input: Readable;
@@ -264,7 +278,11 @@ export class Link {
       return;
     }
     if (message.kind === 'data') this.#countData(message.chunk.length);
-    this.#handlers?.message(message);
+    if (message.kind !== 'zeros') return this.#handlers?.message(message);
+    // Nobody above has to know how a piece of the stream came.
+    const { epoch, bytes } = message;
+    this.#countData(bytes);
+    this.#handlers?.message({ kind: 'data', epoch, chunk: zeroChunk.subarray(0, bytes) });
   }
 
   #check(message: Message, offset: number): void {

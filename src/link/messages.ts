@@ -5,7 +5,7 @@
  *        | HELLO (purpose, domain, session) ---> |
  *        | <------------ HELLO (accepted, pulse) |      or refused, and the end
  *        | CONFIG -----------------------------> |
- *        | DATA 0 ... DATA 0, EPOCH_END 0 -----> |      the seed, streamed through
+ *        | DATA 0 ... ZEROS 0, EPOCH_END 0 ----> |      the seed, streamed through
  *        | <----------------- CREDIT ... , ACK 0 |
  *        | DATA 1 ..., EPOCH_END 1 ------------> |      held until whole and checked
  *        | <------------------------------ ACK 1 |
@@ -20,7 +20,13 @@ import type { Answer } from '../core/vocabulary.ts';
 import { isOperationCode, OperationError } from '../host/errors.ts';
 import { cleanText } from '../host/text.ts';
 import { Fields, parseJson } from './checks.ts';
-import { dataPrefixBytes, type Frame, type FrameKind, textBytesMax } from './frame.ts';
+import {
+  dataChunkBytesMax,
+  dataPrefixBytes,
+  type Frame,
+  type FrameKind,
+  textBytesMax,
+} from './frame.ts';
 import { encodeHello, type Hello, type HelloReply, parseHello } from './hello-message.ts';
 
 /**
@@ -35,6 +41,8 @@ export type Message =
   | { readonly kind: 'config'; readonly json: string }
   /** A piece of the raw checkpoint stream. */
   | { readonly kind: 'data'; readonly epoch: number; readonly chunk: Buffer }
+  /** A piece of the stream that is all zero bytes, as most of a young guest's memory is. */
+  | { readonly kind: 'zeros'; readonly epoch: number; readonly bytes: number }
   /** All of the epoch is sent: `bytes` of stream with this checksum, made from `pages` pages. */
   | {
       readonly kind: 'epoch-end';
@@ -89,6 +97,8 @@ export function encodeBody(message: Message): Buffer {
     case 'ack':
     case 'activated':
       return u32(message.epoch);
+    case 'zeros':
+      return Buffer.concat([u32(message.epoch), u32(message.bytes)]);
     case 'epoch-end':
       return Buffer.concat([
         u32(message.epoch),
@@ -123,6 +133,13 @@ export function decodeMessage(frame: Frame): Message {
       return { kind: 'config', json: parseConfig(body) };
     case 'data':
       return { kind: 'data', epoch: body.readUInt32LE(0), chunk: body.subarray(dataPrefixBytes) };
+    case 'zeros': {
+      const bytes = body.readUInt32LE(4);
+      if (bytes === 0 || bytes > dataChunkBytesMax) {
+        throw bodyError(frame, 'bytes', bytes, `must be 1 to ${dataChunkBytesMax}`);
+      }
+      return { kind: 'zeros', epoch: body.readUInt32LE(0), bytes };
+    }
     case 'epoch-end':
       return {
         kind: 'epoch-end',

@@ -34,6 +34,7 @@ describe('the table of frame types', () => {
       '12 activated 4..4',
       '13 goodbye 0..1024',
       '14 error 2..8192',
+      '15 zeros 8..8',
     ]);
   });
 });

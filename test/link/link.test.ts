@@ -62,6 +62,34 @@ describe('a link', () => {
     backup.destroy('done');
   });
 
+  it('sends runs of zeros as a count, and gives the very same bytes', async () => {
+    const { primary, backup } = greetedPair();
+    new Heard(primary);
+    const received: Buffer[] = [];
+    let ended: Message | null = null;
+    backup.listen({
+      message(message) {
+        if (message.kind === 'data') {
+          received.push(Buffer.from(message.chunk));
+          backup.consumed(message.chunk.length);
+        } else if (message.kind === 'epoch-end') ended = message;
+      },
+      close() {},
+    });
+    // Zeros at the start, in the middle (not aligned to anything), and at the very end.
+    const memory = Buffer.alloc(900 * kib);
+    memory.fill('page', 100 * kib + 3, 200 * kib + 77);
+    memory.fill('more', 600 * kib, 601 * kib);
+    await primary.sendData(0, memory);
+    await primary.endEpoch(0, 1);
+    while (ended === null) await new Promise((resolve) => setImmediate(resolve));
+    expect(Buffer.concat(received).equals(memory)).toBe(true);
+    expect(ended).toMatchObject({ bytes: memory.length });
+    expect(primary.counters.bytesSent).toBeLessThan(200 * kib);
+    primary.destroy('done');
+    backup.destroy('done');
+  });
+
   it('computes length and checksum of an epoch from whatever pieces it was given', async () => {
     const { primary, backup } = greetedPair({ chunkBytes: 1000 });
     const heard = new Heard(backup);

@@ -52,6 +52,11 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     chunk: fc.uint8Array({ minLength: 1, maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
   }),
   fc.record({
+    kind: fc.constant('zeros' as const),
+    epoch: u32,
+    bytes: fc.integer({ min: 1, max: 256 * 1024 }),
+  }),
+  fc.record({
     kind: fc.constant('epoch-end' as const),
     epoch: u32,
     bytes: u64,

@@ -7,7 +7,7 @@ import { huntMutants, realMachines, runSeeds } from './campaign.ts';
 import { runWorld } from './world.ts';
 
 const seeds = 400;
-const mutantSeedsMax = 3_000;
+const mutantSeedsMax = 12_000;
 
 describe('simulator', () => {
   const summary = runSeeds(1, seeds);
