@@ -111,7 +111,9 @@ export class NativeLibrary {
 
   #fail(op: string, code: number, handle = -1): NativeError {
     const text = Buffer.alloc(1024);
-    const length = this.#fn('tsr_error_text').call(handle, text, text.length);
+    // Calls off this thread fail there: without a handle the code tells which failure is meant.
+    const which = handle < 0 ? code : handle;
+    const length = this.#fn('tsr_error_text').call(which, text, text.length);
     return new NativeError(op, code, text.toString('utf8', 0, Math.max(0, length)));
   }
 

@@ -29,7 +29,8 @@ export function memoryKb(config: DomainConfig): number {
 
 /** The configuration of the copy: the same guest under the name that waits. */
 export function copyConfig(config: DomainConfig): DomainConfig {
-  const info = object(config['c_info']);
+  // The number that the guest has on the primary means nothing on the backup.
+  const { domid: _, ...info } = object(config['c_info']);
   return { ...config, c_info: { ...info, name: `${String(info['name'])}${copySuffix}` } };
 }
 

@@ -216,6 +216,7 @@ class XenRestore implements RestoreOperation {
   readonly #handle: number;
   #wanted: 'nothing' | 'build' | 'discard' = 'nothing';
   #ended = false;
+  #why: string | null = null;
 
   constructor(native: NativeLibrary, config: DomainConfig, onEvent: (e: RestoreEvent) => void) {
     this.#native = native;
@@ -223,6 +224,7 @@ class XenRestore implements RestoreOperation {
       this.#handle = native.restoreStart(JSON.stringify(config), (event) => {
         if (event.kind === 'log') onEvent({ kind: 'log', level: event.a, text: event.text });
         else if (event.kind === 'fed') onEvent({ kind: 'fed' });
+        else if (event.kind === 'failed') this.#why = event.text;
         else if (event.kind === 'ended') {
           this.#ended = true;
           onEvent(this.#endOf(event));
@@ -237,7 +239,8 @@ class XenRestore implements RestoreOperation {
   #endOf(event: NativeEvent): RestoreEvent {
     if (this.#wanted === 'discard') return { kind: 'discarded' };
     if (this.#wanted === 'build' && event.a === 0) return { kind: 'built', domid: event.b };
-    return { kind: 'failed', reason: event.text || `libxl ended with ${event.a}` };
+    const reason = this.#why ?? (event.text || `libxl ended with ${event.a}`);
+    return { kind: 'failed', reason };
   }
 
   feed(data: Buffer): boolean {

@@ -15,7 +15,7 @@ export type GuestKind = 'pv' | 'pvh';
 export interface GuestOptions {
   /** Pages rewritten per second from the start; changeable later. Default 0. */
   readonly rate?: number;
-  /** Pages of the working set. Default 12,288 (48 MB). */
+  /** Pages of the working set. Default 4,096 (16 MB). */
   readonly pages?: number;
   readonly memoryMb?: number;
   /** Lines added to the guest's configuration as they are. */
@@ -88,7 +88,7 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
   const number = guestNumber(name);
   const extra = [
     'console=hvc0 quiet mitigations=off panic=1',
-    `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 12288}`,
+    `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 4096}`,
     `lab.rate=${options.rate ?? 0}`,
   ].join(' ');
   return [
