@@ -26,8 +26,8 @@ async function install(trial: Trial): Promise<void> {
 
 async function losesPage(trial: Trial): Promise<void> {
   await install(trial);
-  // A page lost is seen until it is rewritten and copied again: after 4,096 / 1,000 seconds.
-  const guest = await trial.createGuest('a', 'pv', 1000);
+  // A page lost is seen until it is rewritten and copied again: after 4,096 / 200 seconds.
+  const guest = await trial.createGuest('a', 'pv', 200);
   const env = { TSREMUS_NATIVE: library, TSREMUS_LAB_LOSE_EVERY: String(loseEvery) };
   const entry = await trial.protect('a', guest, loseEvery, { args: ['-i', '20'], env });
   const said = await protectOutput(trial.lab, 'a', guest);
