@@ -60,9 +60,10 @@ export interface PrimaryState {
 
   /** The newest epoch whose checkpoint was asked for. The seed needs no asking: starts at 0. */
   readonly requested: number;
-  /** The newest epoch whose barrier is set; -1: none. From 0 on the backup may hold a whole one. */
+  /** The newest epoch whose barrier is set; -1: none. */
   readonly suspended: number;
   readonly drained: number;
+  /** The newest epoch whose end went out. From 0 on the backup may hold a whole one. */
   readonly sent: number;
   readonly acked: number;
   readonly released: number;

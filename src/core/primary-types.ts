@@ -21,15 +21,14 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'link-closed'; readonly reason: string }
   /** The backup echoed heartbeat `seq`. */
   | { readonly kind: 'echo'; readonly seq: number }
-  /**
-   * The barrier of epoch `epoch` is set and the guest is suspended. Epoch 0 is the seed. The
-   * engine feeds this event BEFORE the epoch's last byte goes into the link: without it the
-   * machine takes it for certain that the backup has nothing whole.
-   */
+  /** The barrier of epoch `epoch` is set and the guest is suspended. Epoch 0 is the seed. */
   | { readonly kind: 'checkpoint'; readonly epoch: number }
   /** All of the epoch is drained, the guest runs again, the timer is held. */
   | { readonly kind: 'drained'; readonly epoch: number }
-  /** The end of the epoch is about to go into the link: said BEFORE it can reach the backup. */
+  /**
+   * The end of the epoch is about to go into the link: said BEFORE it can reach the backup. As
+   * long as it was not said of epoch 0, the backup certainly has nothing whole.
+   */
   | { readonly kind: 'sent'; readonly epoch: number }
   | { readonly kind: 'ack'; readonly epoch: number }
   /** The backup says that its copy is lost; its record says promised. */

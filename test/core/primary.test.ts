@@ -1,6 +1,7 @@
 /** The primary's stories (testdata/primary-*.txt are reviewed like code), and its edges. */
 import { describe, expect, it } from 'vitest';
 import { InvariantError } from '../../src/core/invariant.ts';
+import { freshAskMs, heartbeatsRememberedMax } from '../../src/core/limits.ts';
 import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../src/core/primary.ts';
 import type { PrimaryEffect } from '../../src/core/primary-types.ts';
 import { PrimaryStory, primaryConfig } from './story.ts';
@@ -96,7 +97,7 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
 
   'end-of-link-in-the-seed': () =>
     new PrimaryStory()
-      .say('the barrier of epoch 0 is not set: the backup can have nothing whole')
+      .say('the end of epoch 0 is not sent: the backup can have nothing whole')
       .at(0, { kind: 'link-open' })
       .at(40, { kind: 'link-closed', reason: 'end of stream' })
       .at(50, { kind: 'save-ended' }),
@@ -226,6 +227,9 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .at(160, { kind: 'save-ended' }),
 };
 
+const seeded = () => new PrimaryStory().seeded();
+const kindsOf = (story: PrimaryStory) => story.effects.map((effect) => effect.kind);
+
 describe('primary', () => {
   it.each(Object.keys(stories))('tells the story "%s"', async (name) => {
     const story = stories[name];
@@ -262,6 +266,112 @@ describe('primary', () => {
     for (const [index, kind] of kinds.entries()) {
       expect(kind).toBe(index % 2 === 0 ? 'pause-guest' : 'unpause-guest');
     }
+  });
+
+  it('asks afresh at once when the link ends under a question', () => {
+    const story = seeded().at(100, { kind: 'stop', force: false, by: 'command' });
+    expect(story.state.ask?.way).toBe('link');
+    story.at(150, { kind: 'link-closed', reason: 'reset' });
+    expect(story.state.ask).toEqual({ id: 2, way: 'fresh', atMs: 150 });
+  });
+
+  it('asks at once when the link ends, however lately an ask failed', () => {
+    const story = seeded().at(100, { kind: 'stop', force: false, by: 'command' });
+    story.at(150, { kind: 'ask-failed', id: 1, reason: 'x' });
+    expect(story.state.ask).toBeNull();
+    story.at(160, { kind: 'link-closed', reason: 'reset' });
+    expect(story.state.ask).toEqual({ id: 2, way: 'fresh', atMs: 160 });
+  });
+
+  it('is not silent while it is echoed, though nothing is acknowledged for long', () => {
+    const story = new PrimaryStory({ intervalMs: 60_000 }).seeded().until(20_000);
+    expect(story.state.ask).toBeNull();
+    expect(kindsOf(story)).not.toContain('ask-promise');
+  });
+
+  it('forgets the heartbeats that an echo covers, and remembers a bounded number', () => {
+    const story = seeded().until(1_000);
+    expect(story.state.beats.length).toBeLessThanOrEqual(1);
+    story.silence().until(30_000);
+    expect(story.state.beats.length).toBe(heartbeatsRememberedMax);
+  });
+
+  it('takes an echo of an old heartbeat for no lease', () => {
+    const story = seeded().silence().until(1_000);
+    const oldest = story.state.beats[0];
+    story.at(1_001, { kind: 'echo', seq: oldest?.seq ?? 0 });
+    expect(story.state.heardAtMs).toBe(1_001);
+    expect(story.state.leaseFromMs).toBe(oldest?.sentAtMs);
+  });
+
+  it.each([
+    ['skips an epoch', 2],
+    ['was not drained', 3],
+  ])('calls the backup broken when it acknowledges what %s', (_, epoch) => {
+    const story = seeded().epoch(255, 1).epoch(465, 2).at(500, { kind: 'ack', epoch });
+    expect(story.state.link).toBe('closed');
+    expect(story.state.released).toBe(0);
+  });
+
+  it('stays mute when somebody contradicts `active`', () => {
+    const story = seeded().at(100, { kind: 'link-closed', reason: 'x' });
+    story.at(110, { kind: 'answer', id: 1, answer: notRunning });
+    story.at(120, { kind: 'answer', id: 1, answer: promised }, { kind: 'copy-lost', reason: 'x' });
+    expect(story.state.outcome).toBeNull();
+    expect(story.state.opened).toBeNull();
+  });
+
+  it('keeps its question when a stale one is answered without a decision', () => {
+    const story = seeded().at(100, { kind: 'link-closed', reason: 'x' });
+    for (const answer of [activating, unknown]) story.at(110, { kind: 'answer', id: 0, answer });
+    story.at(110, { kind: 'ask-failed', id: 0, reason: 'x' });
+    expect(story.state.ask?.id).toBe(1);
+  });
+
+  it('ends when libxl fails while it is being ended', () => {
+    const story = seeded().at(100, { kind: 'copy-lost', reason: 'x' });
+    story.at(110, { kind: 'save-failed', reason: 'aborted' });
+    expect(story.state.phase).toBe('ended');
+  });
+
+  it('ends nothing that has ended: a lost save is not aborted', () => {
+    const story = seeded().at(100, { kind: 'save-failed', reason: 'x' });
+    story.at(110, { kind: 'answer', id: 0, answer: running });
+    expect(story.state.phase).toBe('ended');
+    expect(kindsOf(story)).not.toContain('abort-save');
+    expect(kindsOf(story).slice(-3)).toEqual(['destroy-guest', 'close-link', 'end']);
+  });
+
+  it('does not unpause a guest that has ended', () => {
+    const story = new PrimaryStory({ buffered: false }).seeded().silence().until(1_000);
+    expect(story.state.paused).toBe(true);
+    story.at(1_010, { kind: 'guest-ended', reason: 'destroyed' });
+    story.at(1_020, { kind: 'answer', id: 0, answer: promised });
+    expect(kindsOf(story)).not.toContain('unpause-guest');
+  });
+
+  it.each([running, notRunning])('pauses at once, without a buffer, on %j', (answer) => {
+    const story = new PrimaryStory({ buffered: false }).seeded();
+    story.at(100, { kind: 'answer', id: 0, answer });
+    expect(story.state.paused).toBe(true);
+    expect(story.until(2_000).state.paused).toBe(true);
+    const kinds = kindsOf(story);
+    expect(kinds).toContain('pause-guest');
+    expect(kinds).not.toContain('unpause-guest');
+  });
+
+  it('drops its question when the link comes back', () => {
+    const story = seeded().silence().until(4_300);
+    expect(story.state.ask).not.toBeNull();
+    expect(story.answers().until(4_500).state.ask).toBeNull();
+  });
+
+  it('gives a fresh question up after a while', () => {
+    const story = seeded().at(100, { kind: 'link-closed', reason: 'x' });
+    story.until(100 + freshAskMs);
+    expect(story.state.ask?.id).toBe(1);
+    story.until(101 + freshAskMs + 100);
+    expect(story.state.ask?.id).toBe(2);
   });
 
   it.each([

@@ -2,7 +2,11 @@
 import { stepBackup } from '../../src/core/backup.ts';
 import { stepPrimary } from '../../src/core/primary.ts';
 import { type Mutant, mutants } from './mutants.ts';
-import { type Machines, type RunResult, runWorld } from './world.ts';
+import { planOf } from './plan.ts';
+import { type Machines, type RunResult, runPlan, runWorld } from './world.ts';
+
+/** Seeds within which every mutant must be caught. */
+export const mutantSeedsMax = 3_000;
 
 export const realMachines: Machines = { stepPrimary, stepBackup };
 
@@ -46,7 +50,8 @@ export function huntMutants(seedsMax: number): Catch[] {
 
 function hunt(mutant: Mutant, seedsMax: number): Catch {
   for (let seed = 1; seed <= seedsMax; seed += 1) {
-    const { violation, expected } = runWorld(seed, mutant.machines);
+    const plan = mutant.tweak?.(planOf(seed)) ?? planOf(seed);
+    const { violation, expected } = runPlan(plan, mutant.machines);
     if (violation === null || expected !== null) continue;
     return { mutant: mutant.name, seed, rule: `${violation.rule}: ${violation.text}` };
   }

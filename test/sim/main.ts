@@ -6,7 +6,7 @@
  *     npm run sim -- --mutants [--seeds N]    every deliberate bug must be caught within N seeds
  */
 import { parseArgs } from 'node:util';
-import { huntMutants, realMachines, runSeeds } from './campaign.ts';
+import { huntMutants, mutantSeedsMax, realMachines, runSeeds } from './campaign.ts';
 import { planOf } from './plan.ts';
 import { type RunResult, runWorld } from './world.ts';
 
@@ -14,7 +14,6 @@ import { type RunResult, runWorld } from './world.ts';
 const transcriptsMax = 3;
 
 const seedsDefault = 1_000;
-const mutantSeedsDefault = 3_000;
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -81,7 +80,7 @@ function main(): number {
       mutants: { type: 'boolean', default: false },
     },
   });
-  if (values.mutants) return runMutants(wholeNumber('seeds', values.seeds, mutantSeedsDefault));
+  if (values.mutants) return runMutants(wholeNumber('seeds', values.seeds, mutantSeedsMax));
   if (values.seed !== undefined) {
     const result = printRun(wholeNumber('seed', values.seed, 1), values.verbose);
     return result.violation === null || result.expected !== null ? 0 : 1;

@@ -11,11 +11,14 @@ import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
 import type { PrimaryState, PrimaryStep } from '../../src/core/primary.ts';
 import { stepPrimary } from '../../src/core/primary.ts';
 import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import type { Plan } from './plan.ts';
 import type { Machines } from './world.ts';
 
 export interface Mutant {
   readonly name: string;
   readonly machines: Machines;
+  /** For a bug that only one rare coincidence shows: plans in which it is less rare. */
+  readonly tweak?: (plan: Plan) => Plan;
 }
 
 type PrimaryBug = (state: PrimaryState, event: PrimaryEvent) => PrimaryStep;
@@ -125,12 +128,26 @@ const openOnFailedAsk = primary('open the buffer when nobody answers', (state, e
     : stepPrimary(state, event),
 );
 
-const runOnWhenTakenOver = primary('let the guest run when the copy runs', (state, event) => {
-  const step = stepPrimary(state, event);
-  if (step.state.phase !== 'leaving') return step;
-  const effects = step.effects.filter((effect) => effect.kind !== 'pause-guest');
-  return { state: step.state, effects };
-});
+/** Shows when the first that a host hears after a standstill is that the copy runs. */
+const runOnWhenTakenOver: Mutant = {
+  ...primary('let the guest run when the copy runs', (state, event) => {
+    const step = stepPrimary(state, event);
+    if (step.state.phase !== 'leaving') return step;
+    const effects = step.effects.filter((effect) => effect.kind !== 'pause-guest');
+    return { state: step.state, effects };
+  }),
+  tweak: (plan) => {
+    const { heartbeatTimeoutMs } = plan.config;
+    return {
+      ...plan,
+      config: { ...plan.config, buffered: false },
+      faults: plan.faults.map(({ trigger }) => ({
+        trigger,
+        fault: { kind: 'stall', host: 'a', forMs: 3 * heartbeatTimeoutMs },
+      })),
+    };
+  },
+};
 
 const destroyWhenActive = primary('destroy before the copy runs', (state, event) =>
   event.kind === 'answer' && event.answer.kind === 'active'

@@ -3,11 +3,12 @@
  * `npm run sim -- --seeds 10000` runs more of the same.
  */
 import { describe, expect, it } from 'vitest';
-import { huntMutants, realMachines, runSeeds } from './campaign.ts';
-import { runWorld } from './world.ts';
+import { huntMutants, mutantSeedsMax, realMachines, runSeeds } from './campaign.ts';
+import { mutants } from './mutants.ts';
+import { planOf } from './plan.ts';
+import { runPlan, runWorld } from './world.ts';
 
 const seeds = 400;
-const mutantSeedsMax = 12_000;
 
 describe('simulator', () => {
   const summary = runSeeds(1, seeds);
@@ -28,6 +29,17 @@ describe('simulator', () => {
     const second = runWorld(17, realMachines, true);
     expect(second.transcript).toEqual(first.transcript);
     expect(first.transcript.length).toBeGreaterThan(10);
+  });
+
+  it('breaks no rule in the plans that are made for rare mutants', () => {
+    const tweaks = mutants.flatMap(({ tweak }) => (tweak === undefined ? [] : [tweak]));
+    expect(tweaks.length).toBeGreaterThan(0);
+    for (const tweak of tweaks) {
+      for (let seed = 1; seed <= 200; seed += 1) {
+        const { violation, expected } = runPlan(tweak(planOf(seed)), realMachines);
+        expect(expected === null ? violation : null, `seed ${seed}`).toBeNull();
+      }
+    }
   });
 
   it('catches every mutant', { timeout: 120_000 }, () => {
