@@ -180,6 +180,19 @@ export function wantsPromise(state: PrimaryState): boolean {
   return backupMayActivate(state) && (isEnding(state) || isSilent(state));
 }
 
+/** Why an acknowledgement cannot be true. */
+export function badAck(state: PrimaryState, epoch: number): string {
+  return `the backup acknowledged epoch ${epoch}, expected ${state.acked + 1} of ${state.drained}`;
+}
+
+/** How the session ends when the guest may go on here. */
+export function outcomeOnPromise(state: PrimaryState): PrimaryOutcome {
+  if (state.guestEnded !== null) return { kind: 'guest-ended', reason: state.guestEnded };
+  if (state.stopBy !== null) return { kind: 'stopped', by: state.stopBy };
+  const reason = state.lost ?? 'the backup gave its copy up while the link was silent';
+  return { kind: 'unprotected', reason };
+}
+
 /** The phase that follows from everything else. */
 export function phaseOf(state: PrimaryState): PrimaryPhase {
   if (state.phase === 'ended') return 'ended';

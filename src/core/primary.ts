@@ -10,11 +10,13 @@ import { invariant, unreachable } from './invariant.ts';
 import { boundedReason, freshAskMs, heartbeatsRememberedMax, saveEndMs } from './limits.ts';
 import {
   backupMayActivate,
+  badAck,
   checkPrimary,
   isEnding,
   isLeaseFresh,
   isSilent,
   type OpenPermission,
+  outcomeOnPromise,
   type PrimaryState,
   phaseOf,
   wantsPromise,
@@ -169,10 +171,6 @@ function onAck(state: PrimaryState, epoch: number, effects: Effects): PrimarySta
   return { ...state, acked: epoch, committedAtMs: state.nowMs, heardAtMs: state.nowMs };
 }
 
-function badAck(state: PrimaryState, epoch: number): string {
-  return `the backup acknowledged epoch ${epoch}, expected ${state.acked + 1} of ${state.drained}`;
-}
-
 function onCopyLost(state: PrimaryState, from: string, effects: Effects): PrimaryState {
   if (state.outcome !== null || state.activeSeen) return state;
   const reason = `the copy was lost: ${boundedReason(from)}`;
@@ -273,13 +271,6 @@ function neverProtected(state: PrimaryState, reason: string, effects: Effects): 
 
 function goOn(state: PrimaryState, permission: OpenPermission, effects: Effects): PrimaryState {
   return leave(state, permission, outcomeOnPromise(state), effects);
-}
-
-function outcomeOnPromise(state: PrimaryState): PrimaryOutcome {
-  if (state.guestEnded !== null) return { kind: 'guest-ended', reason: state.guestEnded };
-  if (state.stopBy !== null) return { kind: 'stopped', by: state.stopBy };
-  const reason = state.lost ?? 'the backup gave its copy up while the link was silent';
-  return { kind: 'unprotected', reason };
 }
 
 /**

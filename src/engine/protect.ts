@@ -42,7 +42,7 @@ const progressEveryMs = 5_000;
 type Progress = (text: string) => void;
 
 /** Signals closer together than this are one. */
-const sameSignalMs = 1_000;
+const sameSignalMs = 100;
 
 const clocks = { clock: systemClock, timers: systemTimers };
 

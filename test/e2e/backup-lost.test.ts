@@ -1,4 +1,4 @@
-/** The backup is lost: its process, or its whole host. The guest must stay, and nothing may be silent. */
+/** The backup is lost: its process, or its whole host. The guest stays, and nothing is silent. */
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { it } from './fixture.ts';
 import { cleanUp, type Pair, prepare } from './pair.ts';

@@ -1,7 +1,7 @@
 /**
  * The lab, for tests, the demonstration and the soak: two real Xen hosts on this machine.
  *
- *     const lab = await openLab('my test');      // takes the lock, builds and boots what is missing
+ *     const lab = await openLab('my test');      // takes the lock, boots what is missing
  *     await lab.createGuest('a', 'g1', 'pv', { rate: 2000 });
  *     await lab.ssh('a', 'tsremus protect -F -n -d g1 hostb');
  *     await lab.kill('a');

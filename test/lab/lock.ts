@@ -84,7 +84,8 @@ function takeFile(purpose: string): void {
   const draft = `${lockPath}.${process.pid}`;
   writeFileSync(draft, JSON.stringify(mine));
   try {
-    rmSync(lockPath, { force: true }); // only a dead holder's file can be here: checked by the caller
+    // Only a dead holder's file can be here: checked by the caller.
+    rmSync(lockPath, { force: true });
     linkSync(draft, lockPath); // fails when another process was faster
   } catch (cause) {
     const holder = lockHolder();

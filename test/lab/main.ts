@@ -123,9 +123,8 @@ function parseKind(text: string | undefined): GuestKind {
 
 function showStatus(): number {
   const holder = lockHolder();
-  say(
-    `lock     ${holder ? `${holder.purpose}, process ${holder.pid}, since ${holder.since}` : 'free'}`,
-  );
+  const user = holder && `${holder.purpose}, process ${holder.pid}, since ${holder.since}`;
+  say(`lock     ${user ?? 'free'}`);
   say(`network  ${networkExists() ? 'up' : 'down'}`);
   for (const id of hostIds) {
     const pid = emulatorPid(id);

@@ -114,7 +114,7 @@ export class SimHost {
     this.run('fault', '--clear');
   }
 
-  /** The host loses its power: all guests stop, none is left. Its other processes are the test's. */
+  /** The host loses its power: all guests stop, none is left. Other processes are the test's. */
   crash(): void {
     this.run('crash-host');
   }

@@ -1,4 +1,4 @@
-/** All scenarios, in the order in which they run: what takes the longest to diagnose comes first. */
+/** All scenarios in their order: what takes the longest to diagnose comes first. */
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { kill, killSeed } from './kill.ts';

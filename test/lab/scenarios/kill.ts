@@ -74,7 +74,7 @@ async function measureSteps(trial: Trial, guest: string, killedMs: number): Prom
 async function backupEnd(lab: Lab, guest: string): Promise<string> {
   return waitFor(`the end of the backup's session of ${guest}`, 30_000, async () => {
     const log = await sessionLog(lab, 'b', guest, 'backup');
-    return log.find((line) => /the session is over/.test(line.text))?.text;
+    return log.find((line) => /^the session is over/.test(line.text))?.text;
   });
 }
 
@@ -109,7 +109,7 @@ async function killInSeed(trial: Trial, index: number): Promise<void> {
 export const kill: Scenario = {
   name: 'kill',
   proves:
-    'after the death of its host the guest goes on at the other one, memory, boot id and counter intact',
+    'after the death of its host the guest goes on at the other one, memory and counter intact',
   trials: { ci: 2, soak: 18 },
   run: killWhileProtected,
 };
