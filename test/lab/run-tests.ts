@@ -93,7 +93,9 @@ async function runScenario(
   options: TestOptions,
   store: ResultStore | null,
 ): Promise<TrialResult[]> {
-  const count = options.runs ?? (options.soak ? scenario.trials.soak : scenario.trials.ci);
+  const wanted = options.runs ?? (options.soak ? scenario.trials.soak : scenario.trials.ci);
+  // One that was named is meant to run.
+  const count = Math.max(1, wanted);
   say(`${scenario.name}: ${scenario.proves}`);
   const results: TrialResult[] = [];
   for (let index = 0; index < count; index += 1) {
@@ -173,7 +175,7 @@ function report(chosen: readonly Scenario[], options: TestOptions, summary: Summ
 
 async function main(): Promise<boolean> {
   const options = parseTestOptions(process.argv.slice(2));
-  const chosen = chooseScenarios(options.names);
+  const chosen = chooseScenarios(options.names, options.soak);
   if (options.list) {
     for (const { name, proves } of scenarios) console.log(`${name.padEnd(24)}${proves}`);
     return true;

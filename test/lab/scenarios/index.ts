@@ -27,7 +27,7 @@ export const scenarios: readonly Scenario[] = [
 ];
 
 /** The scenarios that `names` choose: `cut` means cut-short and cut-long; none means all. */
-export function chooseScenarios(names: readonly string[]): Scenario[] {
+export function chooseScenarios(names: readonly string[], soak: boolean): Scenario[] {
   const isMeant = (scenario: Scenario, name: string) =>
     scenario.name === name || scenario.name.startsWith(`${name}-`);
   for (const name of names) {
@@ -35,6 +35,8 @@ export function chooseScenarios(names: readonly string[]): Scenario[] {
     const known = scenarios.map((scenario) => scenario.name).join(', ');
     throw new Error(`no lab test is called ${name}; there are: ${known}`);
   }
+  // One without trials in CI is for the soak, or for whoever names it.
+  if (names.length === 0 && !soak) return scenarios.filter(({ trials }) => trials.ci > 0);
   return scenarios.filter(
     (scenario) => names.length === 0 || names.some((name) => isMeant(scenario, name)),
   );

@@ -44,6 +44,6 @@ async function losesPage(trial: Trial): Promise<void> {
 export const lostPage: Scenario = {
   name: 'lost-page',
   proves: 'a build that loses one dirty page of every hundredth epoch fails the checksum',
-  trials: { ci: 1, soak: 3 },
+  trials: { ci: 0, soak: 1 },
   run: losesPage,
 };

@@ -112,7 +112,8 @@ export class Trial {
     await protect(this.lab, host, guest, options);
     await waitForEpoch(this.lab, host, guest, 0, seedTimeoutMs);
     this.measure('protect_to_protected_ms', performance.now() - beganMs);
-    return waitForEpoch(this.lab, host, guest, epochs);
+    // An epoch takes one or two seconds under emulation.
+    return waitForEpoch(this.lab, host, guest, epochs, Math.max(120_000, epochs * 4000));
   }
 
   /** SIGKILL of a host; the answer is when. */
