@@ -91,6 +91,7 @@ function activate(state: BackupState, effects: Effects): BackupState {
       effects.push({ kind: 'unpause-copy' });
       return { ...state, copy: 'starting' };
     case 'promised':
+      // Another process gave the promise: this one follows.
       return giveUp({ ...state, goal: { kind: 'promise' } }, effects);
     default:
       return unreachable(state.record);

@@ -218,9 +218,7 @@ function onPromised(state: BackupState, effects: Effects): BackupState {
     effects.push({ kind: 'send-copy-lost', reason: state.goal.reason });
   }
   const refused = 'the primary has the promise that this copy will not run';
-  const next = answerFailovers({ ...state, asks: [] }, refused, effects);
-  // Another process gave the promise: this one follows.
-  return next.goal?.kind === 'activate' ? { ...next, goal: { kind: 'promise' } } : next;
+  return answerFailovers({ ...state, asks: [] }, refused, effects);
 }
 
 /** Nothing was decided: back to where the wish came from, and again a little later. */

@@ -33,11 +33,11 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
     new BackupStory()
       .say('this process slept: that is no silence of the primary')
       .holding()
-      .sleeps(2_500, 2_300)
+      .sleeps(2_500, { kind: 'tick', stalledMs: 2_300 })
       .alive(4_000)
       .say('but what was silent before, and stays so, still counts')
       .until(4_600)
-      .sleeps(6_000, 1_390)
+      .sleeps(6_000, { kind: 'tick', stalledMs: 1_390 })
       .until(6_500),
 
   'end-of-link': () =>
@@ -223,10 +223,78 @@ describe('backup', () => {
   });
 
   it('judges silence on ticks only, when the input is drained', () => {
-    const story = new BackupStory().holding();
     // Continued after a stop: something else is served before the bytes that wait.
-    story.at(1_099, { kind: 'failover', token: 1 });
-    expect(story.state.goal).toBeNull();
+    const story = new BackupStory().holding().sleeps(9_000, { kind: 'failover', token: 1 });
+    expect(story.state.goal).toEqual({ kind: 'activate', why: 'the administrator ordered it' });
+    const other = new BackupStory().holding().sleeps(9_000, { kind: 'bytes' });
+    expect(other.state.goal).toBeNull();
+    const asked = new BackupStory().holding();
+    asked.sleeps(9_000, { kind: 'ask', way: 'fresh', token: 1 });
+    expect(asked.state.goal).toEqual({ kind: 'promise' });
+    const closed = new BackupStory().holding().sleeps(9_000, { kind: 'link-closed', reason: 'x' });
+    expect(closed.state.goal).toBeNull();
+  });
+
+  it('does not judge a silence that ends with the event at hand', () => {
+    const story = new BackupStory().holding();
+    story.sleeps(9_000, { kind: 'copy-failed', reason: 'x' });
+    expect(story.state.goal?.kind).toBe('lose');
+  });
+
+  it('takes nothing from a link that has ended', () => {
+    const story = new BackupStory().holding().at(150, { kind: 'link-closed', reason: 'x' });
+    story.at(160, { kind: 'epoch-whole', epoch: 2 }, { kind: 'heartbeat', seq: 9 });
+    expect(story.state.acked).toBe(1);
+    expect(story.state.heardAtMs).toBe(100);
+    expect(story.effects.at(-1)).toEqual({ kind: 'feed', epoch: 1 });
+  });
+
+  it('never gives up an active copy, whatever libxl says of it', () => {
+    const story = new BackupStory().holding().until(1_150).at(1_160, says('activating'));
+    story.at(1_200, { kind: 'built' }).at(1_210, says('active'));
+    story.at(1_220, { kind: 'unpause-failed', reason: 'busy' });
+    story.at(1_230, { kind: 'copy-failed', reason: 'x' }).until(2_300);
+    expect(story.effects.at(-1)).toEqual({ kind: 'unpause-copy' });
+    expect(story.effects.map(({ kind }) => kind)).not.toContain('discard-copy');
+  });
+
+  it('takes a record that did not move for a failure, and waits before the next attempt', () => {
+    const story = new BackupStory().holding().until(1_150).at(1_160, says('activating'));
+    story.at(1_200, { kind: 'built' }).at(1_210, says('activating'));
+    expect(story.state.writing).toBeNull();
+    expect(story.until(1_700).state.writing).toBeNull();
+    expect(story.until(1_800).state.writing).toBe('active');
+  });
+
+  it('acknowledges no seed after it was asked, even when the ask is long forgotten', () => {
+    const story = new BackupStory().at(0, { kind: 'link-open' });
+    story.at(50, { kind: 'ask', way: 'link', token: 1 });
+    for (let atMs = 60; atMs < 15_000; atMs += 600) {
+      story.at(atMs, { kind: 'tick', stalledMs: 0 }, { kind: 'bytes' });
+      if (story.state.writing === null) continue;
+      story.at(atMs + 1, { kind: 'record-failed', reason: 'full' });
+    }
+    expect(story.state.asks).toEqual([]);
+    story.at(15_100, { kind: 'epoch-whole', epoch: 0 });
+    expect(story.state.acked).toBe(-1);
+  });
+
+  it('refuses a failover while an ask waits for the record', () => {
+    const story = new BackupStory().holding().at(200, { kind: 'link-closed', reason: 'x' });
+    story.at(210, { kind: 'ask', way: 'fresh', token: 1 });
+    story.at(220, { kind: 'record-failed', reason: 'full' });
+    story.at(230, { kind: 'failover', token: 2 });
+    const refused = 'the primary is asking for the promise: it is alive';
+    expect(story.effects.at(-1)).toEqual({ kind: 'failover-answer', token: 2, refused });
+  });
+
+  it('counts, without a buffer, from the last echo that it sent, however late that was', () => {
+    const story = new BackupStory({ buffered: false }).holding().until(1_150);
+    story.at(1_160, { kind: 'heartbeat', seq: 5 });
+    story.at(1_900, { kind: 'record-failed', reason: 'full' });
+    expect(story.effects.at(-1)).toEqual({ kind: 'send-echo', seq: 5 });
+    expect(story.until(2_890).state.goal).toBeNull();
+    expect(story.until(3_100).state.goal?.kind).toBe('activate');
   });
 
   it('drops an ask that could not be served for too long: its asker may be dead', () => {

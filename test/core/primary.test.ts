@@ -321,6 +321,13 @@ describe('primary', () => {
     expect(story.state.opened).toBeNull();
   });
 
+  it('releases nothing any more once the record says active (P6)', () => {
+    const story = seeded().epoch(255, 1).at(280, { kind: 'answer', id: 0, answer: notRunning });
+    story.at(290, { kind: 'ack', epoch: 1 });
+    expect(story.state.acked).toBe(1);
+    expect(story.state.released).toBe(0);
+  });
+
   it('keeps its question when a stale one is answered without a decision', () => {
     const story = seeded().at(100, { kind: 'link-closed', reason: 'x' });
     for (const answer of [activating, unknown]) story.at(110, { kind: 'answer', id: 0, answer });

@@ -163,9 +163,9 @@ export class BackupStory {
     }
   }
 
-  /** This process slept until `nowMs`: no tick in between, and the first one says so. */
-  sleeps(nowMs: number, stalledMs: number): this {
-    this.#step({ kind: 'tick', stalledMs, nowMs });
+  /** This process slept until `nowMs`: no tick in between. */
+  sleeps(nowMs: number, first: Timeless<BackupEvent>): this {
+    this.#step({ ...first, nowMs } as BackupEvent);
     return this;
   }
 
