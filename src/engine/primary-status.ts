@@ -1,5 +1,5 @@
 /** What the primary's session says of itself, from the machine's state and its own figures. */
-import type { PrimaryPhase } from '../core/primary-state.ts';
+import { isSilent, type PrimaryPhase, type PrimaryState } from '../core/primary-state.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
 import type { Guest } from './preflight.ts';
 import type { PrimarySession } from './primary-session.ts';
@@ -22,6 +22,14 @@ const stateOfPhase: Readonly<Record<PrimaryPhase, SessionState>> = {
   ended: 'ended',
 };
 
+/**
+ * The phase as an administrator sees it: a link that is silent for so long that the promise is
+ * asked for holds the guest as one that ended does, although the machine would take it up again.
+ */
+export function shownPhase(state: PrimaryState): PrimaryPhase {
+  return state.phase === 'protected' && isSilent(state) ? 'held' : state.phase;
+}
+
 export interface PrimaryView {
   readonly guest: Guest;
   readonly options: ProtectOptions;
@@ -37,7 +45,7 @@ function stateOf(view: PrimaryView, ackAgeMs: number | null): SessionState {
     return outcome.kind === 'unprotected' ? 'unprotected' : 'ended';
   }
   if (running === null) return 'connecting';
-  const state = stateOfPhase[running.state.phase];
+  const state = stateOfPhase[shownPhase(running.state)];
   if (state !== 'protected') return state;
   if (running.guestPaused) return 'late';
   const late = lateAfterMs(options.intervalMs, options.heartbeatTimeoutMs);

@@ -19,7 +19,7 @@ import { type ControlRequest, type ControlServer, serveControl } from './control
 import { type Guard, startGuard } from './guard.ts';
 import { type Guest, inspectGuest } from './preflight.ts';
 import { PrimarySession } from './primary-session.ts';
-import { primaryFacts, seedPercent } from './primary-status.ts';
+import { primaryFacts, seedPercent, shownPhase } from './primary-status.ts';
 import type {
   HeldOutcome,
   ProtectOptions,
@@ -237,7 +237,8 @@ class Protection {
 
   #changed(): void {
     this.#status?.changed();
-    const phase = this.#running?.state.phase ?? 'connecting';
+    const state = this.#running?.state;
+    const phase = state === undefined ? 'connecting' : shownPhase(state);
     if (phase === this.#lastPhase) return;
     this.#lastPhase = phase;
     const { guest, options } = this.#set;

@@ -117,6 +117,6 @@ export const kill: Scenario = {
 export const killSeed: Scenario = {
   name: 'kill-in-seed',
   proves: 'a host that dies during the first copy leaves no copy, no activation and a clear report',
-  trials: { ci: 2, soak: 4 },
+  trials: { ci: 1, soak: 4 },
   run: killInSeed,
 };

@@ -189,7 +189,7 @@ function gapsBetween(trial: Trial, guest: string, fromMs: number, toMs: number):
 export const receiveDies: Scenario = {
   name: 'receive-killed',
   proves: 'when receive dies the primary gets the promise, and the guest runs on unprotected',
-  trials: { ci: 2, soak: 10 },
+  trials: { ci: 1, soak: 10 },
   run: receiveKilled,
 };
 
@@ -197,14 +197,14 @@ export const backupHostDies: Scenario = {
   name: 'backup-killed',
   proves:
     'when the backup host dies the guest is held until the command that status prints is typed',
-  trials: { ci: 2, soak: 10 },
+  trials: { ci: 1, soak: 10 },
   run: backupHostKilled,
 };
 
 export const protectDies: Scenario = {
   name: 'protect-killed',
   proves: 'when protect is killed the guest is never left suspended, and stop cleans both sides up',
-  trials: { ci: 2, soak: 20 },
+  trials: { ci: 1, soak: 20 },
   run: protectKilled,
 };
 
