@@ -53,6 +53,7 @@ function streamOf(wire: Buffer): Buffer {
   for (let frame = decoder.next(); frame !== null; frame = decoder.next()) {
     const message = decodeMessage(frame);
     if (message.kind === 'data') chunks.push(message.chunk);
+    if (message.kind === 'zeros') chunks.push(Buffer.alloc(message.bytes));
     if (message.kind !== 'epoch-end') continue;
     whole = chunks.length;
     if (message.epoch === epochs) break;
