@@ -11,6 +11,7 @@ import { errorText, OperationError } from '../host/errors.ts';
 import type { ProcessLog } from '../host/log.ts';
 import { openRecord, type PermissionRecord, stateDir } from '../host/permission-record.ts';
 import { ownProcessId } from '../host/process-id.ts';
+import { pruneRecords } from '../host/record-prune.ts';
 import { EpochAssembler, epochLimits, type WholeEpoch } from '../link/epoch-assembler.ts';
 import type { Hello, PulseOffer } from '../link/hello-message.ts';
 import type { Link } from '../link/link.ts';
@@ -109,11 +110,12 @@ export class BackupHost {
     try {
       await checkNames(xen, hello);
       await checkRoom(xen, hello);
-      const record = openRecord(stateDir(process.env), hello.uuid, hello.session, {
-        clock: systemClock,
-        self: ownProcessId(),
-      });
+      const dir = stateDir(process.env);
+      const acting = { clock: systemClock, self: ownProcessId() };
+      const record = openRecord(dir, hello.uuid, hello.session, acting);
       await record.create({ domain: hello.domain, peer: hello.host });
+      // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
+      pruneRecords(dir, acting).catch((error: unknown) => log.info(errorText(error)));
       const heartbeats = { take: (_seq: number) => {} };
       const onHeard = (seq: number) => heartbeats.take(seq);
       const address = addressFromEnvironment(process.env);

@@ -261,14 +261,21 @@ export class BackupSession {
 
   #writeRecord(effect: Extract<BackupEffect, { kind: 'write-record' }>): void {
     this.#lane.run(async () => {
+      const { record, log } = this.#parts;
+      const { from, to, epoch, why } = effect;
       try {
-        const { from, to, epoch, why } = effect;
-        this.#permission = await this.#parts.record.move(from, to, epoch, why);
+        this.#permission = await record.move(from, to, epoch, why);
         this.#dispatch({ kind: 'record', permission: this.#permission, nowMs: now() });
       } catch (error) {
         const reason = errorText(error);
-        this.#parts.log.error(`the record could not be written: ${reason}`);
-        this.#dispatch({ kind: 'record-failed', reason, nowMs: now() });
+        log.error(`the record could not be written: ${reason}`);
+        // The step may have been taken before the failure: what can be read back is what holds.
+        const holds = await record.read().catch(() => from);
+        if (holds === from) this.#dispatch({ kind: 'record-failed', reason, nowMs: now() });
+        else {
+          this.#permission = holds;
+          this.#dispatch({ kind: 'record', permission: holds, nowMs: now() });
+        }
       }
     });
   }
