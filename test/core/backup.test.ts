@@ -235,6 +235,12 @@ describe('backup', () => {
     expect(closed.state.goal).toBeNull();
   });
 
+  it('judges the silence of a seed on ticks only, too', () => {
+    const story = new BackupStory().at(0, { kind: 'link-open' });
+    expect(story.sleeps(9_000, { kind: 'failover', token: 1 }).state.goal).toBeNull();
+    expect(story.until(9_101).state.goal?.kind).toBe('never-whole');
+  });
+
   it('does not judge a silence that ends with the event at hand', () => {
     const story = new BackupStory().holding();
     story.sleeps(9_000, { kind: 'copy-failed', reason: 'x' });
@@ -254,8 +260,9 @@ describe('backup', () => {
     story.at(1_200, { kind: 'built' }).at(1_210, says('active'));
     story.at(1_220, { kind: 'unpause-failed', reason: 'busy' });
     story.at(1_230, { kind: 'copy-failed', reason: 'x' }).until(2_300);
-    expect(story.effects.at(-1)).toEqual({ kind: 'unpause-copy' });
-    expect(story.effects.map(({ kind }) => kind)).not.toContain('discard-copy');
+    const kinds = story.effects.map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind === 'unpause-copy').length).toBe(2);
+    expect(kinds).not.toContain('discard-copy');
   });
 
   it('takes a record that did not move for a failure, and waits before the next attempt', () => {
