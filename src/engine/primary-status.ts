@@ -1,5 +1,10 @@
 /** What the primary's session says of itself, from the machine's state and its own figures. */
-import { isSilent, type PrimaryPhase, type PrimaryState } from '../core/primary-state.ts';
+import {
+  isLeaseFresh,
+  isSilent,
+  type PrimaryPhase,
+  type PrimaryState,
+} from '../core/primary-state.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
 import type { Guest } from './preflight.ts';
 import type { PrimarySession } from './primary-session.ts';
@@ -47,7 +52,7 @@ function stateOf(view: PrimaryView, ackAgeMs: number | null): SessionState {
   if (running === null) return 'connecting';
   const state = stateOfPhase[shownPhase(running.state)];
   if (state !== 'protected') return state;
-  if (running.guestPaused) return 'late';
+  if (running.guestPaused || !isLeaseFresh(running.state)) return 'late';
   const late = lateAfterMs(options.intervalMs, options.heartbeatTimeoutMs);
   return ackAgeMs !== null && ackAgeMs > late ? 'late' : 'protected';
 }
