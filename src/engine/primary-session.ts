@@ -19,7 +19,7 @@ import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ControlMessage } from '../link/link.ts';
 import type { Message } from '../link/messages.ts';
-import type { Hypervisor, SaveEvent, SaveOperation } from '../xen/hypervisor.ts';
+import type { DomainInfo, Hypervisor, SaveEvent, SaveOperation } from '../xen/hypervisor.ts';
 import { Lane, Machine } from './effect-lane.ts';
 import { EpochPump, type PumpSink } from './pump.ts';
 import type { EpochFigures } from './session-status.ts';
@@ -54,7 +54,17 @@ export interface PrimaryParts {
   readonly onPause: () => void;
 }
 
+/** The guest is looked at this often, in case it ended without libxl's noticing, ms. */
+const lookEveryMs = 2_000;
+
 const now = () => performance.now();
+
+/** How the guest ended; null while it is there. A suspended one is. */
+function endOf(info: DomainInfo | null): string | null {
+  if (info === null || info.dying) return 'the domain is gone';
+  if (!info.shutdown || info.shutdownReason === 'suspend') return null;
+  return info.shutdownReason ?? 'shutdown';
+}
 
 /** Not logged at all. */
 const routine: ReadonlySet<PrimaryEvent['kind']> = new Set(['tick', 'echo'] as const);
@@ -75,6 +85,7 @@ export class PrimarySession {
   #abortWanted = false;
   #pump: EpochPump | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #looking: NodeJS.Timeout | null = null;
   #over = false;
   readonly #figures: EpochFigures[] = [];
   #ackWallMs: number | null = null;
@@ -136,7 +147,28 @@ export class PrimarySession {
       (error) => log.info(`the stream stopped: ${errorText(error)}`),
     );
     this.#arm();
+    this.#lookLater();
     return this.#done;
+  }
+
+  /**
+   * libxl asks a guest to suspend through its event channel and waits a minute for the answer of
+   * one that has ended (libxl_dom_suspend.c): so we look for ourselves.
+   */
+  #lookLater(): void {
+    const { xen, domid } = this.#parts;
+    this.#looking = setTimeout(async () => {
+      try {
+        const reason = endOf(await xen.info(domid));
+        if (reason !== null) {
+          this.#dispatch({ kind: 'guest-ended', reason, nowMs: now() });
+          return;
+        }
+      } catch (error) {
+        this.#parts.log.info(errorText(error));
+      }
+      if (!this.#over) this.#lookLater();
+    }, lookEveryMs);
   }
 
   #arm(): void {
@@ -284,7 +316,8 @@ export class PrimarySession {
         this.#abortWanted = true;
         // Nothing more of an unfinished epoch may become whole on the backup.
         this.#pump?.stop();
-        if (this.#saveEnded) {
+        // Of a guest that is gone libxl may await a suspend for a minute: nothing depends on it.
+        if (this.#saveEnded || this.state.guest === 'ended') {
           queueMicrotask(() => this.#dispatch({ kind: 'save-ended', nowMs: now() }));
         } else this.#save?.abort();
         return;
@@ -340,6 +373,7 @@ export class PrimarySession {
   #stopTimers(): void {
     this.#over = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#looking !== null) clearTimeout(this.#looking);
     this.#pump?.stop();
   }
 
