@@ -14,6 +14,7 @@ import { pageBodies, readRecords, recordName, sequenceOf } from './stream-record
 const folder = join(import.meta.dirname, '../fixtures/streams');
 const side = join(import.meta.dirname, '../simxl/side.ts');
 const kinds = ['pv', 'pvh'] as const;
+const mayBeEmpty = new Set(['libxc X86_PV_VCPU_XSAVE', 'libxc X86_PV_VCPU_MSRS']);
 
 interface Notes {
   readonly streams: Readonly<Record<string, { epochs: number; records: number; bytes: number }>>;
@@ -77,7 +78,13 @@ describe.each(kinds)('a %s stream recorded from real Xen', (kind) => {
   it('has its records in the order in which simxl writes them', async () => {
     const real = readRecords(stream);
     const ours = readRecords(await simulated(kind, 3));
-    for (const epoch of [0, 1, 2]) expect(sequenceOf(ours, epoch)).toEqual(sequenceOf(real, epoch));
+    // libxc leaves out a vCPU's XSAVE and MSRS where they are empty (xg_sr_save_x86_pv.c), as on
+    // the lab's emulated processor, which has no XSAVE.
+    const isThere = (name: string) => !mayBeEmpty.has(name) || names.has(name);
+    const names = new Set([0, 1, 2].flatMap((epoch) => sequenceOf(real, epoch)));
+    for (const epoch of [0, 1, 2]) {
+      expect(sequenceOf(ours, epoch).filter(isThere)).toEqual(sequenceOf(real, epoch));
+    }
   });
 
   it('is refused where it was damaged', () => {
