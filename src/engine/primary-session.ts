@@ -94,7 +94,6 @@ export class PrimarySession {
   /** Pauses of ours that are not undone yet; Xen counts them, too. */
   #pauses = 0;
   #phase: PrimaryState['phase'] = 'connecting';
-  #lastReason: string | null = null;
 
   constructor(parts: PrimaryParts) {
     this.#parts = parts;
@@ -118,10 +117,6 @@ export class PrimarySession {
 
   get guestPaused(): boolean {
     return this.#pauses > 0;
-  }
-
-  get lastReason(): string | null {
-    return this.#lastReason;
   }
 
   /** Newest acknowledged epoch with its wall time and age. */
@@ -348,7 +343,6 @@ export class PrimarySession {
     const { xen, domid, log, onPause } = this.#parts;
     // Xen counts pauses as we do: an unpause that is still under way does not undo this one.
     this.#pauses += 1;
-    this.#lastReason = reason;
     log.warning(`the guest is paused: ${reason}`);
     // On record first: should this process die, whoever clears up must know of the pause.
     onPause();
@@ -364,7 +358,6 @@ export class PrimarySession {
       (answer) => this.#dispatch({ kind: 'answer', id, answer, nowMs: now() }),
       (error: unknown) => {
         const reason = errorText(error);
-        this.#lastReason = reason;
         this.#dispatch({ kind: 'ask-failed', id, reason, nowMs: now() });
       },
     );
