@@ -29,8 +29,18 @@ const nameOf = ({ direction, share }: Cut) => `${direction}_${share}`;
 /** Everything as before the cut, an epoch or two later. */
 async function checkUnharmed(trial: Trial, guest: string, cut: Cut, before: number) {
   const what = `after the cut ${direction(cut)}`;
-  const entry = await waitForEpoch(trial.lab, 'a', guest, before + 2, recoveryMsMax);
-  trial.checkEqual(`${what}: state on hosta`, entry.state, 'protected');
+  await waitForEpoch(trial.lab, 'a', guest, before + 2, recoveryMsMax);
+  // One epoch that takes long under emulation is `late` for a moment, cut or no cut.
+  const entry = await waitForState(
+    trial.lab,
+    'a',
+    guest,
+    'primary',
+    ['protected'],
+    recoveryMsMax,
+  ).catch(() => undefined);
+  trial.check(`${what}: state on hosta "protected"`, entry !== undefined, 'another state');
+  if (entry === undefined) return;
   trial.checkEqual(`${what}: guest paused`, entry.guest_paused, false);
   const copy = await peek(trial.lab, 'b', guest, 'backup');
   trial.checkEqual(`${what}: state on hostb`, copy?.state, 'standby');
@@ -119,7 +129,8 @@ async function endurance(trial: Trial): Promise<void> {
   }
   const now = await waitForEpoch(trial.lab, 'a', guest, (entry.epoch ?? 0) + 2);
   const copy = await peek(trial.lab, 'b', guest, 'backup');
-  trial.checkEqual('state on hosta', now.state, 'protected');
+  // Not more than late, and that for a moment.
+  await waitForState(trial.lab, 'a', guest, 'primary', ['protected'], 30_000);
   trial.checkEqual('state on hostb', copy?.state, 'standby');
   trial.checkEqual('beacons from hostb', trial.spoken(guest, 'b').length, 0);
   const epochs = (now.epoch ?? 0) - (entry.epoch ?? 0);
@@ -146,7 +157,7 @@ export const cutShort: Scenario = {
 export const cutLong: Scenario = {
   name: 'cut-long',
   proves: 'a cut of twice the timeout moves the guest to the backup, and never do both hosts speak',
-  trials: { ci: 2, soak: 20 },
+  trials: { ci: 4, soak: 20 },
   run: takeover,
 };
 

@@ -171,8 +171,9 @@ async function orderEnd(trial: Trial, guest: string, order: (typeof orders)[numb
   await sleep(500);
   const longest = Math.max(...gapsBetween(trial, guest, endMs, Date.now()));
   trial.measure(`${order.name}_silence_ms`, longest);
-  // The end may fall on a checkpoint that is a little longer than those seen before.
-  const limitMs = usual + 300;
+  // The end may fall on a checkpoint that is longer than the few seen before. A guest that was left
+  // suspended would be silent for the three seconds for which the native loop looks out for it.
+  const limitMs = usual + 1500;
   trial.check(`${order.name}: no silence above ${Math.round(limitMs)} ms`, longest <= limitMs, {
     longestMs: Math.round(longest),
     usualMs: Math.round(usual),
