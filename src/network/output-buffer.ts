@@ -1,0 +1,70 @@
+/**
+ * The output buffer port: what the guest sends waits here until its epoch is acknowledged
+ * (Remus, NSDI 2008, section 3.4, "Network buffering").
+ *
+ * The barrier itself is not among the methods: it belongs to the moment at which the guest is
+ * suspended, which only the native save loop knows (native/src/save_drain.c). The save is given
+ * `barrier`, and sets it at every CHECKPOINT record of the stream.
+ *
+ * One order holds in every implementation: barrier(0), the end of the seed, closes the buffer;
+ * barrier(n) seals what was sent since the last seal as epoch n, unless a sealed epoch still waits:
+ * then its packets stay with what comes next and go with that later acknowledgement.
+ */
+
+/** What waits at one moment. */
+export interface HeldOutput {
+  readonly packets: number;
+  /** Bytes of frames, without what the kernel needs to keep them. */
+  readonly bytes: number;
+  /** Frames dropped at the limit since the session began. */
+  readonly dropped: number;
+  /** A checkpoint is due now: soon frames would be dropped. */
+  readonly nearLimit: boolean;
+}
+
+export interface HeldInterface extends HeldOutput {
+  /** As dom0 calls it: vif3.0. */
+  readonly name: string;
+  /** `protected`; `blocked`: it came later and is mute; `gone`: unplugged from the guest. */
+  readonly state: 'protected' | 'blocked' | 'gone';
+}
+
+/** What the save loop sets its barriers in; null: nothing is buffered. */
+export type BarrierHandle = number | null;
+
+export interface OutputBuffer {
+  /** Every interface of the guest that is looked after. */
+  readonly interfaces: readonly HeldInterface[];
+  readonly barrier: BarrierHandle;
+  /**
+   * Lets go what was sealed up to and including `epoch`, in microseconds. Call it for nothing that
+   * is not acknowledged. Throws OperationError('command-failed') when the kernel refuses.
+   */
+  release(epoch: number): void;
+  /**
+   * Only with the permission: lets everything out, waits until it is out, and removes the
+   * buffer in the order that loses no packet. Idempotent.
+   */
+  open(): Promise<void>;
+  /**
+   * Takes the interfaces down, throws away what is held and removes the buffer: not one frame
+   * gets out. To be done before the guest is destroyed: netback may keep the guest's pages
+   * granted while packets wait, and then the destroy would wait for them. Idempotent.
+   */
+  drop(): Promise<void>;
+  /** The sum over all interfaces, as it is now. Microseconds. */
+  held(): HeldOutput;
+  /** Stops looking; whatever is held stays held. Idempotent. */
+  close(): void;
+}
+
+/** -n, and a guest without interfaces: nothing waits, nothing is held back. */
+export const nullBuffer: OutputBuffer = {
+  interfaces: [],
+  barrier: null,
+  release() {},
+  async open() {},
+  async drop() {},
+  held: () => ({ packets: 0, bytes: 0, dropped: 0, nearLimit: false }),
+  close() {},
+};
