@@ -54,7 +54,8 @@ enum tsr_event_kind {
     /*
      * save: epoch a has ended, the guest was resumed, the timer is held.
      * b = bytes, c = pages, d = nanoseconds from the epoch's first byte to its
-     * CHECKPOINT record, e = nanoseconds from there to CHECKPOINT_END.
+     * CHECKPOINT record, e = nanoseconds from there to CHECKPOINT_END,
+     * f = nanoseconds of d in which LIMIT bytes waited and no more was taken.
      */
     TSR_EV_EPOCH_END = 5,
     /*
@@ -73,6 +74,12 @@ enum tsr_event_kind {
      * that is not all there waits for its rest.
      */
     TSR_EV_FED = 7,
+    /*
+     * save: LIMIT bytes wait, no more of epoch a is taken until tsr_save_read has
+     * made room: the seed is slowed down, a checkpoint keeps the guest suspended.
+     * b = bytes that wait. Once per epoch.
+     */
+    TSR_EV_STALLED = 8,
 };
 
 /* Native byte order, 64 bytes, followed by text_len bytes of text (no NUL). */
@@ -81,8 +88,7 @@ struct tsr_event {
     uint32_t text_len;      /* at most TSR_EVENT_TEXT_MAX */
     uint64_t time_ns;       /* CLOCK_MONOTONIC when it happened */
     int64_t a;
-    uint64_t b, c, d, e;
-    uint64_t reserved;
+    uint64_t b, c, d, e, f;
 };
 #define TSR_EVENT_SIZE 64
 #define TSR_EVENT_TEXT_MAX 1024
@@ -149,9 +155,9 @@ TSR_API int tsr_domain_create(const char *config_json);
 /*
  * Starts libxl_domain_remus_start on DOMID with a stream of ours, on a thread
  * and a context of their own. Returns a handle. The thread drains the stream
- * into memory, at most LIMIT bytes unread (past that it stops reading: the
- * seed slows down, a checkpoint keeps the guest suspended until there is
- * room), always before it serves libxl; checks every record; at each
+ * into memory, at most LIMIT bytes unread (past that it stops reading, see
+ * TSR_EV_STALLED; only libxl's own few records that end an epoch go beyond),
+ * always before it serves libxl; checks every record; at each
  * CHECKPOINT record sets the barrier while the guest is certainly suspended;
  * and after each CHECKPOINT_END holds libxl's timer until tsr_save_checkpoint.
  * *EVENT_FD receives the read end of the event pipe (non-blocking, the

@@ -16,6 +16,10 @@ struct tsr_chunk {
 
 /* Blocks that stay around even when nothing needed them lately. */
 #define SPARES_MIN 8
+/* What the last 64 to 128 epochs needed at once is kept: big ones come again. */
+#define WINDOW 64
+/* Blocks given back at a time, so that no epoch pays for the end of the seed. */
+#define TRIM_MAX 16
 
 static struct tsr_chunk *chunk_new(void)
 {
@@ -107,6 +111,7 @@ uint8_t *tsr_chunks_space(struct tsr_chunks *chunks, size_t *size_out)
             pthread_mutex_unlock(&chunks->lock);
             fresh = chunk_new();
             pthread_mutex_lock(&chunks->lock);
+            chunks->made += fresh != NULL;
         }
         if (!fresh)
             goto out;
@@ -181,12 +186,14 @@ uint64_t tsr_chunks_size(struct tsr_chunks *chunks)
 void tsr_chunks_trim(struct tsr_chunks *chunks)
 {
     struct tsr_chunk *surplus = NULL, *chunk;
+    size_t keep;
     int i;
 
     pthread_mutex_lock(&chunks->lock);
-    /* At most a sixteenth at a time, so that no epoch pays for the seed. */
-    for (i = 0; i < 16; i++) {
-        if (chunks->in_use + chunks->spares <= chunks->peak + SPARES_MIN)
+    keep = chunks->peak > chunks->peak_before ? chunks->peak
+                                              : chunks->peak_before;
+    for (i = 0; i < TRIM_MAX; i++) {
+        if (chunks->in_use + chunks->spares <= keep + SPARES_MIN)
             break;
         chunk = take_spare(chunks);
         if (!chunk)
@@ -194,9 +201,11 @@ void tsr_chunks_trim(struct tsr_chunks *chunks)
         chunk->next = surplus;
         surplus = chunk;
     }
-    /* The peak is forgotten slowly: big epochs come in bursts. */
-    if (chunks->peak > chunks->in_use)
-        chunks->peak -= (chunks->peak - chunks->in_use + 15) / 16;
+    if (++chunks->trims == WINDOW) {
+        chunks->trims = 0;
+        chunks->peak_before = chunks->peak;
+        chunks->peak = chunks->in_use;
+    }
     pthread_mutex_unlock(&chunks->lock);
     free_list(surplus);
 }

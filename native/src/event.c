@@ -121,7 +121,6 @@ static void fill(struct record *record, enum tsr_event_kind kind,
     record->event.kind = (uint32_t)kind;
     record->event.text_len = (uint32_t)len;
     record->event.time_ns = tsr_now_ns();
-    record->event.reserved = 0;
     if (len)
         memcpy(record->text, text, len);
 }

@@ -199,7 +199,10 @@ struct tsr_chunks {
     size_t read_at;                     /* within first */
     size_t write_at;                    /* within last */
     uint64_t size;                      /* bytes that wait */
-    size_t in_use, spares, peak;        /* chunks */
+    size_t in_use, spares;              /* chunks */
+    size_t peak, peak_before;           /* most in use, this window and the last */
+    unsigned trims;                     /* of this window */
+    uint64_t made;                      /* chunks ever taken from the system */
 };
 
 void tsr_chunks_init(struct tsr_chunks *chunks);
@@ -213,7 +216,7 @@ const uint8_t *tsr_chunks_peek(struct tsr_chunks *chunks, size_t *size_out);
 /* Reader: N of them are done with. */
 void tsr_chunks_consume(struct tsr_chunks *chunks, size_t n);
 uint64_t tsr_chunks_size(struct tsr_chunks *chunks);
-/* Writer, now and then: gives memory back that was not needed lately. */
+/* Writer, once per epoch: gives memory back that was not needed lately. */
 void tsr_chunks_trim(struct tsr_chunks *chunks);
 
 #endif

@@ -49,6 +49,9 @@ struct tsr_save {
     bool aborted, aborted_held;
     uint64_t aborted_ns, looked_ns;
     uint64_t epoch_start, first_ns, checkpoint_ns;
+    uint64_t stalled_from_ns;           /* 0: it is not, at the moment */
+    uint64_t stalled_ns;                /* of this epoch, and done with */
+    bool stall_told;                    /* in this epoch */
     bool hold;                          /* `held` as this turn saw it */
     struct timeval served;              /* now of the last afterpoll */
     struct timeval frozen, floor;

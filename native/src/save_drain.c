@@ -68,6 +68,28 @@ static void at_checkpoint(struct tsr_save *save)
         tsr_events_send(save->events, TSR_EV_CHECKPOINT, &values, NULL);
 }
 
+/* The limit is reached: the clock of the stall runs, the caller hears of it. */
+static void begin_stall(struct tsr_save *save)
+{
+    struct tsr_event values = {
+        .a = (int64_t)save->parser.epoch,
+        .b = tsr_chunks_size(&save->chunks),
+    };
+
+    if (!save->stalled_from_ns)
+        save->stalled_from_ns = tsr_now_ns();
+    if (!save->stall_told)
+        tsr_events_send(save->events, TSR_EV_STALLED, &values, NULL);
+    save->stall_told = true;
+}
+
+static void end_stall(struct tsr_save *save)
+{
+    if (save->stalled_from_ns)
+        save->stalled_ns += tsr_now_ns() - save->stalled_from_ns;
+    save->stalled_from_ns = 0;
+}
+
 static void at_epoch_end(struct tsr_save *save)
 {
     uint64_t now = tsr_now_ns();
@@ -77,11 +99,14 @@ static void at_epoch_end(struct tsr_save *save)
         .c = save->parser.pages,
         .d = save->checkpoint_ns - save->first_ns,
         .e = now - save->checkpoint_ns,
+        .f = save->stalled_ns,
     };
 
     set_libxl_writes(save, false);
     save->epoch_start = save->parser.offset;
     save->first_ns = 0;
+    save->stalled_ns = 0;
+    save->stall_told = false;
     tsr_chunks_trim(&save->chunks);
 
     pthread_mutex_lock(&save->lock);
@@ -182,6 +207,7 @@ static bool read_some(struct tsr_save *save, size_t *n_out,
         *result = TSR_PIPE_STALLED;
         return false;
     }
+    end_stall(save);
     if (!save->discard) {
         space = tsr_chunks_space(&save->chunks, &size);
         if (!space) {
@@ -221,6 +247,8 @@ enum tsr_drained tsr_save_drain(struct tsr_save *save)
         atomic_store(&save->stalled, false);
         result = TSR_PIPE_MORE;
     }
+    if (result == TSR_PIPE_STALLED)
+        begin_stall(save);
     if (total)
         tell_data(save);
     return result;

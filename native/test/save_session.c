@@ -61,7 +61,7 @@ uint64_t drain(struct session *s)
 
 void run_epoch(struct session *s, int64_t epoch)
 {
-    bool checkpoint = false;
+    bool checkpoint = false, stalled = false;
     struct event event;
     uint64_t bytes = 0;
 
@@ -73,6 +73,10 @@ void run_epoch(struct session *s, int64_t epoch)
             checkpoint = true;
         } else if (event.e.kind == TSR_EV_EPOCH_END) {
             break;
+        } else if (event.e.kind == TSR_EV_STALLED) {
+            CHECK(event.e.a == epoch && !stalled);
+            stalled = true;
+            s->stalls++;
         } else {
             CHECK(event.e.kind == TSR_EV_DATA);
         }
@@ -80,6 +84,7 @@ void run_epoch(struct session *s, int64_t epoch)
     CHECK(checkpoint && event.e.a == epoch);
     CHECK(event.e.b == bytes);
     CHECK(event.e.c == s->stats.pages);
+    CHECK(stalled == (event.e.f > 0) && event.e.f <= event.e.d);
     CHECK(event.e.d < 20000000000u && event.e.e < 20000000000u);
     CHECK(s->stats.at_boundary && s->stats.epoch == (uint64_t)epoch + 1);
     CHECK(tsr_save_read(s->handle, (uint8_t *)&event, sizeof(event)) == 0);
@@ -137,6 +142,18 @@ uint64_t waiting(struct session *s)
 
     tsr_handle_put(save);
     return size;
+}
+
+uint64_t blocks_made(struct session *s)
+{
+    struct tsr_save *save = tsr_handle_get(s->handle, TSR_SAVE);
+    uint64_t made;
+
+    pthread_mutex_lock(&save->chunks.lock);
+    made = save->chunks.made;
+    pthread_mutex_unlock(&save->chunks.lock);
+    tsr_handle_put(save);
+    return made;
 }
 
 int64_t cpu_used(struct session *s)

@@ -14,6 +14,7 @@ struct session {
     int stream;                         /* checks what is read */
     struct tsr_stream_stats stats;
     uint64_t read;
+    int stalls;                         /* epochs that met the limit */
 };
 
 extern struct fake_world *world;
@@ -31,6 +32,8 @@ void checkpoint(struct session *s);
 int64_t cpu_used(struct session *s);
 /* Bytes that wait to be read. */
 uint64_t waiting(struct session *s);
+/* Blocks that the session's queue has ever taken from the system. */
+uint64_t blocks_made(struct session *s);
 /* Waits until so many bytes wait, and stay. */
 void wait_until(struct session *s, uint64_t bytes);
 /* Waits for ENDED and checks that nothing is left and nothing went wrong. */

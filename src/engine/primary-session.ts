@@ -255,12 +255,23 @@ export class PrimarySession {
         this.#pump?.epochEnd({ epoch, bytes, pages });
         return;
       }
+      case 'stalled':
+        // In the seed the guest runs on, and a line slower than memory is the rule.
+        if (event.epoch > 0) this.#sayStalled(event.epoch, event.waitingBytes);
+        return;
       case 'log':
         this.#parts.log.debug(`libxl: ${event.text}`);
         return;
       case 'ended':
         this.#onSaveEnded(event, nowMs);
     }
+  }
+
+  #sayStalled(epoch: number, waitingBytes: number): void {
+    const mib = Math.round(waitingBytes / 1024 ** 2);
+    this.#parts.log.warning(
+      `epoch ${epoch} keeps the guest suspended: ${mib} MiB wait to be sent, no more are held`,
+    );
   }
 
   #onSaveEnded(event: Extract<SaveEvent, { kind: 'ended' }>, nowMs: number): void {

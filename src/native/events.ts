@@ -15,6 +15,7 @@ const kindNames = {
   5: 'epoch-end',
   6: 'ended',
   7: 'fed',
+  8: 'stalled',
 } as const;
 
 export type NativeEventKind = (typeof kindNames)[keyof typeof kindNames];
@@ -29,6 +30,7 @@ export interface NativeEvent {
   readonly c: number;
   readonly d: number;
   readonly e: number;
+  readonly f: number;
   readonly text: string;
 }
 
@@ -50,6 +52,7 @@ export function decodeEvent(data: Buffer): { event: NativeEvent; used: number } 
       c: Number(data.readBigUInt64LE(32)),
       d: Number(data.readBigUInt64LE(40)),
       e: Number(data.readBigUInt64LE(48)),
+      f: Number(data.readBigUInt64LE(56)),
       text: data.toString('utf8', eventBytes, used),
     },
     used,

@@ -38,7 +38,14 @@ export type SaveEvent =
       readonly bytes: number;
       readonly pages: number;
       readonly pauseMs: number;
+      /** How long of `pauseMs` the stream waited for `read` to make room. */
+      readonly stalledMs: number;
     }
+  /**
+   * `limitBytes` wait for `read`, nothing more is taken until there is room: the seed is slowed
+   * down, a later epoch keeps the guest suspended. Once per epoch.
+   */
+  | { readonly kind: 'stalled'; readonly epoch: number; readonly waitingBytes: number }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
   /** The operation is over and the guest is not suspended (or is gone). Always the last event. */
   | { readonly kind: 'ended'; readonly end: SaveEnd };

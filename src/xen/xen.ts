@@ -269,8 +269,10 @@ function saveEvent(event: NativeEvent): SaveEvent | null {
     case 'epoch-end': {
       const pauseMs = (event.d + event.e) / 1e6;
       const { a: epoch, b: bytes, c: pages } = event;
-      return { kind: 'epoch-end', epoch, bytes, pages, pauseMs };
+      return { kind: 'epoch-end', epoch, bytes, pages, pauseMs, stalledMs: event.f / 1e6 };
     }
+    case 'stalled':
+      return { kind: 'stalled', epoch: event.a, waitingBytes: event.b };
     case 'log':
       return { kind: 'log', level: event.a, text: event.text };
     case 'failed':
