@@ -8,6 +8,7 @@ import { unreachable } from './invariant.ts';
 import type { PrimaryState } from './primary-state.ts';
 import { isLeaseFresh } from './primary-state.ts';
 import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome } from './primary-types.ts';
+import type { OutputWaiting, Schedule } from './scheduler.ts';
 import type { Answer } from './vocabulary.ts';
 
 /** `active, running` and the like. */
@@ -21,6 +22,7 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
   switch (event.kind) {
     case 'tick':
     case 'link-open':
+    case 'progress':
     case 'save-ended':
       return event.kind;
     case 'echo':
@@ -30,6 +32,10 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
     case 'sent':
     case 'ack':
       return `${event.kind} ${event.epoch}`;
+    case 'output':
+      return describeOutput(event);
+    case 'set-schedule':
+      return `set-schedule ${describeSchedule(event.schedule)}`;
     case 'link-closed':
     case 'copy-lost':
     case 'save-failed':
@@ -44,6 +50,17 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
     default:
       return unreachable(event);
   }
+}
+
+/** `every 50 ms` and the like. */
+export function describeSchedule(schedule: Schedule): string {
+  if (schedule.kind === 'fixed') return `every ${schedule.intervalMs} ms`;
+  const { minMs, maxMs, maxOverhead } = schedule;
+  return `auto, ${minMs} to ${maxMs} ms, overhead at most ${Math.round(100 * maxOverhead)} %`;
+}
+
+function describeOutput({ packets, bytes, nearLimit }: OutputWaiting): string {
+  return `output ${packets} packets, ${bytes} bytes${nearLimit ? ', near the limit' : ''}`;
 }
 
 /** A primary's effect in a few words. */

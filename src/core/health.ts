@@ -9,6 +9,7 @@ import { describeBackupOutcome, describePrimaryOutcome } from './describe.ts';
 import type { PrimaryPhase, PrimaryState } from './primary-state.ts';
 import { isLeaseFresh, wantsPromise } from './primary-state.ts';
 import type { PrimaryOutcome } from './primary-types.ts';
+import { lateAfterMs } from './scheduler.ts';
 import { leaseMs, type Permission } from './vocabulary.ts';
 
 /** 0 protected, 1 seeding or late, 2 unprotected or held, 3 unknown: `status` exits with it. */
@@ -71,7 +72,7 @@ export function primaryFacts(state: PrimaryState, nowMs: number): PrimaryFacts {
     buffered: config.buffered,
     acked: at.acked,
     ackAgeMs: at.acked < 0 ? null : at.nowMs - at.committedAtMs,
-    lateAfterMs: config.intervalMs + config.heartbeatTimeoutMs,
+    lateAfterMs: lateAfterMs(at.schedule, at.pace, config.heartbeatTimeoutMs),
     heardAgeMs: at.nowMs - at.heardAtMs,
     isLeaseFresh: isLeaseFresh(at),
     isAsking: at.outcome === null && wantsPromise(at),

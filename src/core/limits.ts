@@ -3,6 +3,7 @@
  * retries beyond one of these.
  */
 import type { PrimaryConfig } from './primary-types.ts';
+import type { Schedule } from './scheduler.ts';
 import type { SessionTiming } from './vocabulary.ts';
 
 /**
@@ -63,6 +64,36 @@ export const intervalMsMax = 3_600_000;
 /** Epochs in flight. More would only add memory: the link is full long before. */
 export const pendingMaxMax = 64;
 
+/** Epochs in flight without other orders: one is sent while the next one runs. */
+export const pendingDefault = 2;
+
+/**
+ * Bounds of `auto`, ms, without other orders. A checkpoint of an idle guest takes about 10 ms, so
+ * 20 ms is as soon as pays; 1 s is how much of an idle guest's latest work waits for the backup.
+ */
+export const autoMinMsDefault = 20;
+export const autoMaxMsDefault = 1_000;
+
+/** The share of the guest's time that pauses may take under `auto`. */
+export const overheadDefault = 0.2;
+export const overheadMin = 0.01;
+export const overheadMax = 0.9;
+
+/**
+ * How long `auto` lets the guest run, ms, to make up for long pauses. Output waits as long: with
+ * longer pauses than this makes up for, the overhead is passed rather than the network cut off.
+ */
+export const overheadRunMsMax = 10_000;
+
+/** The size of an epoch that `auto` aims at when no output waits: 2048 pages are 8 MiB. */
+export const epochPagesMax = 2_048;
+
+/**
+ * An epoch waits for its acknowledgement, and for so long the backup neither acknowledged nor took
+ * a byte, ms: it hangs, although its heartbeats may flow. At least ten timeouts.
+ */
+export const progressMsMin = 30_000;
+
 /** Pause between two asks, ms. */
 export const askEveryMsMin = 10;
 export const askEveryMsMax = 60_000;
@@ -83,11 +114,33 @@ export function timingProblem(timing: SessionTiming): string | null {
 export function primaryConfigProblem(config: PrimaryConfig): string | null {
   return (
     timingProblem(config) ??
-    rangeProblem('interval', config.intervalMs, 0, intervalMsMax) ??
+    scheduleProblem(config.schedule) ??
     rangeProblem('epochs in flight', config.pendingMax, 1, pendingMaxMax, '') ??
     rangeProblem('pause between asks', config.askEveryMs, askEveryMsMin, askEveryMsMax)
   );
 }
+
+/** What is wrong with a schedule, in words; null when nothing is. */
+export function scheduleProblem(schedule: Schedule): string | null {
+  if (schedule.kind === 'fixed') {
+    return rangeProblem('interval', schedule.intervalMs, 0, intervalMsMax);
+  }
+  const { minMs, maxMs, maxOverhead } = schedule;
+  const periods =
+    rangeProblem('shortest period', minMs, 0, intervalMsMax) ??
+    rangeProblem('longest period', maxMs, minMs, intervalMsMax);
+  if (periods !== null) return periods;
+  if (maxOverhead >= overheadMin && maxOverhead <= overheadMax) return null;
+  return `overhead is ${maxOverhead}, must be from ${overheadMin} to ${overheadMax}`;
+}
+
+/** How the primary checkpoints without other orders. */
+export const defaultSchedule: Schedule = {
+  kind: 'auto',
+  minMs: autoMinMsDefault,
+  maxMs: autoMaxMsDefault,
+  maxOverhead: overheadDefault,
+};
 
 /** Cuts a text from outside to what a log line and a record can carry. */
 export function boundedReason(reason: string): string {

@@ -60,7 +60,7 @@ function pumpRelease(state: PrimaryState, effects: Effects): PrimaryState {
 
 function pumpCheckpoint(state: PrimaryState, effects: Effects): PrimaryState {
   if (state.phase !== 'protected' || state.paused || !isLeaseFresh(state)) return state; // P7
-  const atMs = nextCheckpointAtMs(state, state.config);
+  const atMs = nextCheckpointAtMs(state, state.config.pendingMax);
   if (atMs === null || state.nowMs < atMs) return state;
   const epoch = state.requested + 1;
   effects.push({ kind: 'take-checkpoint', epoch });

@@ -16,7 +16,14 @@
 import { invariant } from './invariant.ts';
 import { primaryConfigProblem } from './limits.ts';
 import type { PrimaryConfig, PrimaryEffect, PrimaryOutcome, StopBy } from './primary-types.ts';
-import { nextCheckpointAtMs } from './scheduler.ts';
+import {
+  nextCheckpointAtMs,
+  noOutput,
+  noPace,
+  type OutputWaiting,
+  type Pace,
+  type Schedule,
+} from './scheduler.ts';
 import { heartbeatEveryMs, leaseMs } from './vocabulary.ts';
 
 /**
@@ -69,6 +76,11 @@ export interface PrimaryState {
   readonly released: number;
   readonly drainedAtMs: number;
   readonly committedAtMs: number;
+  readonly schedule: Schedule;
+  readonly pace: Pace;
+  readonly output: OutputWaiting;
+  /** An epoch waits for its acknowledgement: the last sign that it comes nearer. */
+  readonly progressAtMs: number;
 
   /** Heartbeats without an echo so far, oldest first. */
   readonly beats: readonly { readonly seq: number; readonly sentAtMs: number }[];
@@ -121,6 +133,10 @@ export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
     released: -1,
     drainedAtMs: nowMs,
     committedAtMs: nowMs,
+    schedule: config.schedule,
+    pace: noPace,
+    output: noOutput,
+    progressAtMs: nowMs,
     beats: [],
     nextSeq: 1,
     nextBeatAtMs: nowMs,
@@ -214,7 +230,7 @@ export function primaryWakeAtMs(state: PrimaryState): number | null {
     if (state.link === 'open') wakes.push(state.nextBeatAtMs);
     if (state.leaseFromMs !== null) wakes.push(state.leaseFromMs + leaseMs(config) + 1);
     if (state.ask === null) wakes.push(state.nextAskAtMs);
-    wakes.push(nextCheckpointAtMs(state, config) ?? 0);
+    wakes.push(nextCheckpointAtMs(state, config.pendingMax) ?? 0);
   }
   return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));
 }

@@ -2,11 +2,12 @@
  * The primary's events and effects. Time is `nowMs` on every event, from a monotonic clock.
  * Effects are carried out in the order given; completion comes back as an event.
  */
+import type { OutputWaiting, Schedule } from './scheduler.ts';
 import type { Answer, SessionTiming } from './vocabulary.ts';
 
 export interface PrimaryConfig extends SessionTiming {
-  /** From the commit of one epoch to the start of the next checkpoint, ms (xl remus -i). */
-  readonly intervalMs: number;
+  /** When checkpoints begin; `set-schedule` changes it. */
+  readonly schedule: Schedule;
   /** Epochs sent or being sent that are not acknowledged yet, at most. */
   readonly pendingMax: number;
   /** Pause between two attempts to ask for the promise, ms. */
@@ -23,14 +24,28 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'echo'; readonly seq: number }
   /** The barrier of epoch `epoch` is set and the guest is suspended. Epoch 0 is the seed. */
   | { readonly kind: 'checkpoint'; readonly epoch: number }
-  /** All of the epoch is drained, the guest runs again, the timer is held. */
-  | { readonly kind: 'drained'; readonly epoch: number }
+  /**
+   * All of the epoch is drained, the guest runs again, the timer is held. `pauseMs`: how long it
+   * stood still; `pages`: how many it had dirtied.
+   */
+  | {
+      readonly kind: 'drained';
+      readonly epoch: number;
+      readonly pauseMs: number;
+      readonly pages: number;
+    }
   /**
    * The end of the epoch is about to go into the link: said BEFORE it can reach the backup. As
    * long as it was not said of epoch 0, the backup certainly has nothing whole.
    */
   | { readonly kind: 'sent'; readonly epoch: number }
   | { readonly kind: 'ack'; readonly epoch: number }
+  /** The backup took some bytes of an epoch (CREDIT): it does not hang. */
+  | { readonly kind: 'progress' }
+  /** What waits in the output buffer now. */
+  | ({ readonly kind: 'output' } & OutputWaiting)
+  /** The administrator changed the schedule; `scheduleProblem` found nothing wrong with it. */
+  | { readonly kind: 'set-schedule'; readonly schedule: Schedule }
   /** The backup says that its copy is lost; its record says promised. */
   | { readonly kind: 'copy-lost'; readonly reason: string }
   /**

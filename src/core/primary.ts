@@ -7,7 +7,7 @@
  * something due.
  */
 import { invariant, unreachable } from './invariant.ts';
-import { boundedReason, saveEndMs } from './limits.ts';
+import { boundedReason, saveEndMs, scheduleProblem } from './limits.ts';
 import { pump, pumpPause } from './primary-pump.ts';
 import {
   backupMayActivate,
@@ -21,6 +21,7 @@ import {
   phaseOf,
 } from './primary-state.ts';
 import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome } from './primary-types.ts';
+import { nextPace, type Schedule } from './scheduler.ts';
 import type { Answer } from './vocabulary.ts';
 
 export { initialPrimary, type PrimaryState, primaryWakeAtMs } from './primary-state.ts';
@@ -62,9 +63,17 @@ function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): Pr
     case 'drained':
     case 'sent':
       // While libxl's operation is being ended its stream has no meaning any more.
-      return state.outcome === null ? onEpoch(state, event.kind, event.epoch) : state;
+      return state.outcome === null ? onEpoch(state, event) : state;
     case 'ack':
       return onAck(state, event.epoch, effects);
+    case 'progress':
+      return { ...state, progressAtMs: state.nowMs };
+    case 'output': {
+      const { packets, bytes, nearLimit } = event;
+      return { ...state, output: { packets, bytes, nearLimit } };
+    }
+    case 'set-schedule':
+      return onSetSchedule(state, event.schedule);
     case 'copy-lost':
       return onCopyLost(state, event.reason, effects);
     case 'answer':
@@ -125,10 +134,10 @@ function onLinkClosed(state: PrimaryState, from: string, effects: Effects): Prim
 /** An epoch's way through this host. The order is the engine's duty, so a wrong one is a bug. */
 function onEpoch(
   state: PrimaryState,
-  kind: 'checkpoint' | 'drained' | 'sent',
-  epoch: number,
+  event: EventOf<'checkpoint' | 'drained' | 'sent'>,
 ): PrimaryState {
-  switch (kind) {
+  const { epoch } = event;
+  switch (event.kind) {
     case 'checkpoint':
       invariant(epoch === state.suspended + 1, 'a checkpoint out of order');
       invariant(epoch === state.requested, 'a checkpoint that nobody asked for');
@@ -136,11 +145,30 @@ function onEpoch(
     case 'drained':
       invariant(epoch === state.suspended, 'drained an epoch without its barrier');
       invariant(epoch === state.drained + 1, 'drained an epoch twice');
-      return { ...state, drained: epoch, drainedAtMs: state.nowMs };
+      return { ...state, drained: epoch, drainedAtMs: state.nowMs, ...drainedPace(state, event) };
     case 'sent':
       invariant(epoch === state.sent + 1, 'sent an epoch out of order');
       return { ...state, sent: epoch };
   }
+}
+
+/** The seed says nothing about the epochs to come: its pages are the whole guest. */
+function drainedPace(
+  state: PrimaryState,
+  { epoch, pauseMs, pages }: EventOf<'drained'>,
+): Pick<PrimaryState, 'pace' | 'progressAtMs'> {
+  invariant(pauseMs >= 0 && pages >= 0, 'an epoch is measured');
+  const { nowMs, drainedAtMs, drained, acked } = state;
+  const progressAtMs = drained === acked ? nowMs : state.progressAtMs;
+  if (epoch === 0) return { pace: state.pace, progressAtMs };
+  const ranMs = nowMs - drainedAtMs - pauseMs;
+  return { pace: nextPace(state.pace, ranMs, pauseMs, pages), progressAtMs };
+}
+
+function onSetSchedule(state: PrimaryState, schedule: Schedule): PrimaryState {
+  const problem = scheduleProblem(schedule);
+  invariant(problem === null, problem ?? '');
+  return { ...state, schedule };
 }
 
 function onEcho(state: PrimaryState, seq: number): PrimaryState {
@@ -166,7 +194,8 @@ function onAck(state: PrimaryState, epoch: number, effects: Effects): PrimarySta
     effects.push({ kind: 'close-link' });
     return { ...state, link: 'closed', lost: badAck(state, epoch), nextAskAtMs: state.nowMs };
   }
-  return { ...state, acked: epoch, committedAtMs: state.nowMs, heardAtMs: state.nowMs };
+  const { nowMs } = state;
+  return { ...state, acked: epoch, committedAtMs: nowMs, heardAtMs: nowMs, progressAtMs: nowMs };
 }
 
 function onCopyLost(state: PrimaryState, from: string, effects: Effects): PrimaryState {

@@ -67,7 +67,9 @@ function endOf(info: DomainInfo | null): string | null {
 }
 
 /** Not logged at all. */
-const routine: ReadonlySet<PrimaryEvent['kind']> = new Set(['tick', 'echo'] as const);
+const routine: ReadonlySet<PrimaryEvent['kind']> = new Set([
+  ...(['tick', 'echo', 'progress', 'output'] as const),
+]);
 /** Logged only at level debug: they pass in their thousands. */
 const ofEpochs: ReadonlySet<PrimaryEvent['kind']> = new Set([
   ...(['checkpoint', 'drained', 'sent', 'ack'] as const),
@@ -217,6 +219,11 @@ export class PrimarySession {
     this.#dispatch({ kind: 'echo', seq, nowMs: now() });
   }
 
+  /** The backup took bytes of an epoch. */
+  onProgress(): void {
+    this.#dispatch({ kind: 'progress', nowMs: now() });
+  }
+
   onLinkClosed(reason: string): void {
     this.#dispatch({ kind: 'link-closed', reason, nowMs: now() });
   }
@@ -251,7 +258,7 @@ export class PrimarySession {
         const { epoch, bytes, pages, pauseMs } = event;
         if (this.#figures.length === figuresMax) this.#figures.shift();
         this.#figures.push({ epoch, bytes, pages, pause_ms: Math.round(pauseMs * 10) / 10 });
-        this.#dispatch({ kind: 'drained', epoch, nowMs });
+        this.#dispatch({ kind: 'drained', epoch, pauseMs, pages, nowMs });
         this.#pump?.epochEnd({ epoch, bytes, pages });
         return;
       }

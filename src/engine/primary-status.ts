@@ -6,15 +6,16 @@ import {
   type PrimaryState,
 } from '../core/primary-state.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
+import { lateAfterMs, noPace } from '../core/scheduler.ts';
 import type { Guest } from './preflight.ts';
 import type { PrimarySession } from './primary-session.ts';
-import type { HeldOutcome, ProtectOptions } from './protect-options.ts';
+import { type HeldOutcome, type ProtectOptions, scheduleOf } from './protect-options.ts';
 import type { SessionState } from './session-status.ts';
 import type { StatusFacts } from './status-writer.ts';
 
-/** A session is late when its newest acknowledgement is older than several periods. */
-export function lateAfterMs(intervalMs: number, heartbeatTimeoutMs: number): number {
-  return 5 * intervalMs + 2 * heartbeatTimeoutMs;
+function lateMs({ options, running }: PrimaryView): number {
+  const { schedule, pace } = running?.state ?? { schedule: scheduleOf(options), pace: noPace };
+  return lateAfterMs(schedule, pace, options.heartbeatTimeoutMs);
 }
 
 const stateOfPhase: Readonly<Record<PrimaryPhase, SessionState>> = {
@@ -44,7 +45,7 @@ export interface PrimaryView {
 }
 
 function stateOf(view: PrimaryView, ackAgeMs: number | null): SessionState {
-  const { outcome, running, options } = view;
+  const { outcome, running } = view;
   if (outcome !== null) {
     if (outcome.kind === 'held') return 'held';
     return outcome.kind === 'unprotected' ? 'unprotected' : 'ended';
@@ -53,8 +54,7 @@ function stateOf(view: PrimaryView, ackAgeMs: number | null): SessionState {
   const state = stateOfPhase[shownPhase(running.state)];
   if (state !== 'protected') return state;
   if (running.guestPaused || !isLeaseFresh(running.state)) return 'late';
-  const late = lateAfterMs(options.intervalMs, options.heartbeatTimeoutMs);
-  return ackAgeMs !== null && ackAgeMs > late ? 'late' : 'protected';
+  return ackAgeMs !== null && ackAgeMs > lateMs(view) ? 'late' : 'protected';
 }
 
 function reasonOf(view: PrimaryView): string | null {
@@ -90,7 +90,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     epoch: ack?.epoch ?? null,
     ack_time: ack === null ? null : new Date(ack.wallMs).toISOString(),
     ack_age_ms: ack === null ? null : Math.round(ack.ageMs),
-    late_after_ms: lateAfterMs(options.intervalMs, options.heartbeatTimeoutMs),
+    late_after_ms: lateMs(view),
     buffered: options.network,
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
     seed_percent: seeding ? seedPercent(running.bytesMoved, guest.memoryBytes) : null,

@@ -4,6 +4,7 @@
  */
 import type { BackupOutcome } from '../core/backup-types.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
+import type { Schedule } from '../core/scheduler.ts';
 
 /** Everything that `tsremus protect` was told. Options that are not built yet never get here. */
 export interface ProtectOptions {
@@ -29,6 +30,11 @@ export interface ProtectOptions {
   readonly disk: boolean;
   /** -F: the options that give up a guarantee are allowed. */
   readonly forceUnsafe: boolean;
+}
+
+/** When the session checkpoints. */
+export function scheduleOf(options: ProtectOptions): Schedule {
+  return { kind: 'fixed', intervalMs: options.intervalMs };
 }
 
 /** How far the seed is. Unknown figures are null. */

@@ -20,12 +20,13 @@ import { type Guard, startGuard } from './guard.ts';
 import { type Guest, inspectGuest } from './preflight.ts';
 import { PrimarySession } from './primary-session.ts';
 import { primaryFacts, seedPercent, shownPhase } from './primary-status.ts';
-import type {
-  HeldOutcome,
-  ProtectOptions,
-  ProtectReporter,
-  ProtectResult,
-  StopResult,
+import {
+  type HeldOutcome,
+  type ProtectOptions,
+  type ProtectReporter,
+  type ProtectResult,
+  type StopResult,
+  scheduleOf,
 } from './protect-options.ts';
 import { type Claim, claimSession } from './run-directory.ts';
 import { openSessionLog } from './session-log.ts';
@@ -191,7 +192,7 @@ class Protection {
     const { options, xen, guest, log } = this.#set;
     const { link } = this.#mustConnection();
     const running = new PrimarySession({
-      config: { ...this.#timing(), intervalMs: options.intervalMs, pendingMax: 1, askEveryMs },
+      config: { ...this.#timing(), schedule: scheduleOf(options), pendingMax: 1, askEveryMs },
       xen,
       domid: guest.domid,
       link,
@@ -205,6 +206,7 @@ class Protection {
     link.listen({
       message: (message) => running.onMessage(message),
       close: (close) => running.onLinkClosed(close.reason),
+      progress: () => running.onProgress(),
     });
     this.#seedBegan = performance.now();
     const progress = setInterval(() => this.#progress(), 200);

@@ -35,6 +35,8 @@ export interface LinkHandlers {
   message(message: Message): void;
   /** Bytes arrived: a sign of life, before they are looked at. */
   bytes?(count: number): void;
+  /** The peer took bytes of ours: CREDIT came. */
+  progress?(): void;
   /** The end; called once, and nothing after it. */
   close(close: LinkClose): void;
 }
@@ -275,6 +277,7 @@ export class Link {
     if (message.kind === 'credit') {
       this.#output.window.onCredit(message.bytes, this.#options.clock.nowMs());
       this.#output.pump();
+      this.#handlers?.progress?.();
       return;
     }
     if (message.kind === 'data') this.#countData(message.chunk.length);

@@ -21,7 +21,7 @@ const primaries: readonly (readonly [string, () => PrimaryStory, HealthCode, Reg
   ['protected', seeded, 0, /protected: epoch 0/],
   ['silent link', () => seeded().silence().until(900), 1, /heard \d+ ms ago: output waits/],
   ['long silence', () => seeded().silence().until(5_000), 2, /being asked.*its output waits/],
-  ['no acknowledgement', () => seeded().epoch(255, 1).until(2_000), 1, /which is late/],
+  ['no acknowledgement', () => seeded().epoch(255, 1).until(2_700), 1, /which is late/],
   ['link gone', closed, 2, /held: the link ended: reset.*its output waits/],
   [
     'nobody knows the session',

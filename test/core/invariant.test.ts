@@ -86,8 +86,9 @@ function playPrimary(
     switch (stroke.kind) {
       case 'epoch':
         if (sent < drained) feed({ kind: 'sent', epoch: sent + 1, nowMs });
-        else if (drained < suspended) feed({ kind: 'drained', epoch: suspended, nowMs });
-        else if (saving && suspended < requested) {
+        else if (drained < suspended) {
+          feed({ kind: 'drained', epoch: suspended, pauseMs: 5, pages: 100, nowMs });
+        } else if (saving && suspended < requested) {
           feed({ kind: 'checkpoint', epoch: requested, nowMs });
         }
         break;

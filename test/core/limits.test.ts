@@ -1,8 +1,24 @@
 /** Settings at and beyond their limits; and that every limit has a unit in its name. */
 import { describe, expect, it } from 'vitest';
 import * as limits from '../../src/core/limits.ts';
-import { boundedReason, primaryConfigProblem, timingProblem } from '../../src/core/limits.ts';
+import {
+  boundedReason,
+  defaultSchedule,
+  primaryConfigProblem,
+  timingProblem,
+} from '../../src/core/limits.ts';
+import type { Schedule } from '../../src/core/scheduler.ts';
 import { backupConfig, primaryConfig } from './story.ts';
+
+type Auto = Extract<Schedule, { kind: 'auto' }>;
+
+function fixed(intervalMs: number): Schedule {
+  return { kind: 'fixed', intervalMs };
+}
+
+function auto(change: Partial<Auto>): Schedule {
+  return { ...(defaultSchedule as Auto), ...change };
+}
 
 describe('limits', () => {
   it('take the defaults', () => {
@@ -16,7 +32,11 @@ describe('limits', () => {
     [{ heartbeatTimeoutMs: Number.NaN }, 'heartbeat timeout is NaN ms'],
     [{ heartbeatTimeoutMs: 100.5 }, 'heartbeat timeout is 100.5 ms'],
     [{ holdMs: -1 }, 'hold is -1 ms'],
-    [{ intervalMs: -1 }, 'interval is -1 ms'],
+    [{ schedule: fixed(-1) }, 'interval is -1 ms'],
+    [{ schedule: auto({ minMs: -1 }) }, 'shortest period is -1 ms'],
+    [{ schedule: auto({ maxMs: 19 }) }, 'longest period is 19 ms, must be a whole number from 20'],
+    [{ schedule: auto({ maxOverhead: 0 }) }, 'overhead is 0, must be from 0.01 to 0.9'],
+    [{ schedule: auto({ maxOverhead: Number.NaN }) }, 'overhead is NaN'],
     [{ pendingMax: 0 }, 'epochs in flight is 0,'],
     [{ pendingMax: 65 }, 'epochs in flight is 65,'],
     [{ askEveryMs: 9 }, 'pause between asks is 9 ms'],
@@ -28,7 +48,9 @@ describe('limits', () => {
     { heartbeatTimeoutMs: 100 },
     { heartbeatTimeoutMs: 600_000 },
     { holdMs: 0 },
-    { intervalMs: 0 },
+    { schedule: fixed(0) },
+    { schedule: auto({}) },
+    { schedule: auto({ minMs: 0, maxMs: 0, maxOverhead: 0.9 }) },
     { pendingMax: 1 },
     { pendingMax: 64 },
   ])('take the edge %j', (change) => {
@@ -43,6 +65,7 @@ describe('limits', () => {
   it('name their unit', () => {
     const numbers = Object.entries(limits).filter(([, value]) => typeof value === 'number');
     expect(numbers.length).toBeGreaterThan(10);
-    for (const [name] of numbers) expect(name).toMatch(/(Ms|Max|MsMax|MsMin)$/);
+    for (const [name] of numbers)
+      expect(name).toMatch(/(Ms|Max|Min|MsDefault|pendingDefault|overheadDefault)$/);
   });
 });

@@ -114,7 +114,7 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .say('the seed may be whole over there: once its end is sent permission is needed')
       .at(0, { kind: 'link-open' })
       .at(40, { kind: 'checkpoint', epoch: 0 })
-      .at(41, { kind: 'drained', epoch: 0 })
+      .at(41, { kind: 'drained', epoch: 0, pauseMs: 5, pages: 100 })
       .at(42, { kind: 'sent', epoch: 0 })
       .at(43, { kind: 'link-closed', reason: 'end of stream' })
       .at(60, { kind: 'answer', id: 1, answer: promised })
@@ -126,7 +126,7 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .at(0, { kind: 'link-open' })
       .silence()
       .at(700, { kind: 'checkpoint', epoch: 0 })
-      .at(705, { kind: 'drained', epoch: 0 })
+      .at(705, { kind: 'drained', epoch: 0, pauseMs: 5, pages: 100 })
       .at(710, { kind: 'sent', epoch: 0 })
       .answers()
       .at(850, { kind: 'ack', epoch: 0 })
@@ -284,7 +284,9 @@ describe('primary', () => {
   });
 
   it('is not silent while it is echoed, though nothing is acknowledged for long', () => {
-    const story = new PrimaryStory({ intervalMs: 60_000 }).seeded().until(20_000);
+    const story = new PrimaryStory({ schedule: { kind: 'fixed', intervalMs: 60_000 } })
+      .seeded()
+      .until(20_000);
     expect(story.state.ask).toBeNull();
     expect(kindsOf(story)).not.toContain('ask-promise');
   });
@@ -383,7 +385,7 @@ describe('primary', () => {
 
   it.each([
     ['a checkpoint that nobody asked for', { kind: 'checkpoint', epoch: 1 }],
-    ['an epoch drained without its barrier', { kind: 'drained', epoch: 1 }],
+    ['an epoch drained without its barrier', { kind: 'drained', epoch: 1, pauseMs: 5, pages: 100 }],
     ['an epoch sent before it is drained', { kind: 'sent', epoch: 1 }],
   ] as const)("calls the engine's mistake a bug: %s", (_, event) => {
     const story = new PrimaryStory().seeded();

@@ -1,15 +1,21 @@
 /** When the next checkpoint begins, as a table. */
 import { describe, expect, it } from 'vitest';
-import { nextCheckpointAtMs, type ScheduleFacts } from '../../src/core/scheduler.ts';
-
-const config = { intervalMs: 200, pendingMax: 2 };
+import {
+  nextCheckpointAtMs,
+  noOutput,
+  noPace,
+  type ScheduleFacts,
+} from '../../src/core/scheduler.ts';
 
 const idle: ScheduleFacts = {
+  schedule: { kind: 'fixed', intervalMs: 200 },
   requested: 3,
   drained: 3,
   acked: 3,
   drainedAtMs: 1_000,
   committedAtMs: 1_050,
+  pace: noPace,
+  output: noOutput,
 };
 
 const table: readonly (readonly [string, Partial<ScheduleFacts>, number | null])[] = [
@@ -22,30 +28,24 @@ const table: readonly (readonly [string, Partial<ScheduleFacts>, number | null])
 
 describe('nextCheckpointAtMs', () => {
   it.each(table)('%s', (_, facts, atMs) => {
-    expect(nextCheckpointAtMs({ ...idle, ...facts }, config)).toBe(atMs);
+    expect(nextCheckpointAtMs({ ...idle, ...facts }, 2)).toBe(atMs);
   });
 
   it('waits for the commit when only one may be in flight', () => {
-    expect(nextCheckpointAtMs({ ...idle, acked: 2 }, { ...config, pendingMax: 1 })).toBeNull();
+    expect(nextCheckpointAtMs({ ...idle, acked: 2 }, 1)).toBeNull();
   });
 
   it('is at once with an interval of 0', () => {
-    expect(nextCheckpointAtMs(idle, { ...config, intervalMs: 0 })).toBe(1_050);
+    const schedule = { kind: 'fixed', intervalMs: 0 } as const;
+    expect(nextCheckpointAtMs({ ...idle, schedule }, 2)).toBe(1_050);
   });
 
   it('never starves: acknowledgements of older epochs do not push it away', () => {
     // Four in flight, an acknowledgement every 20 ms: the next one is due all the time.
-    const deep = { intervalMs: 20, pendingMax: 4 };
+    const schedule = { kind: 'fixed', intervalMs: 20 } as const;
+    const flight = { requested: 6, drained: 6, drainedAtMs: 60, committedAtMs: 900 };
     for (const acked of [3, 4, 5]) {
-      const facts = {
-        ...idle,
-        requested: 6,
-        drained: 6,
-        acked,
-        drainedAtMs: 60,
-        committedAtMs: 900,
-      };
-      expect(nextCheckpointAtMs(facts, deep)).toBe(80);
+      expect(nextCheckpointAtMs({ ...idle, schedule, ...flight, acked }, 4)).toBe(80);
     }
   });
 });

@@ -26,7 +26,7 @@ export const primaryConfig: PrimaryConfig = {
   heartbeatTimeoutMs: 1000,
   holdMs: 3000,
   buffered: true,
-  intervalMs: 200,
+  schedule: { kind: 'fixed', intervalMs: 200 },
   pendingMax: 2,
   askEveryMs: 500,
 };
@@ -94,7 +94,7 @@ export class PrimaryStory {
   /** The engine's part of a checkpoint: suspended, drained, sent. */
   epoch(nowMs: number, epoch: number): this {
     return this.at(nowMs, { kind: 'checkpoint', epoch })
-      .at(nowMs + 5, { kind: 'drained', epoch })
+      .at(nowMs + 5, { kind: 'drained', epoch, pauseMs: 5, pages: 100 })
       .at(nowMs + 10, { kind: 'sent', epoch });
   }
 

@@ -1,5 +1,6 @@
 /** Seed -> everything that is decided beforehand: settings, speeds, and what goes wrong when. */
 import type { PrimaryConfig } from '../../src/core/primary-types.ts';
+import type { Schedule } from '../../src/core/scheduler.ts';
 import type { Direction } from './link.ts';
 import { Random } from './random.ts';
 
@@ -81,7 +82,7 @@ export function planOf(seed: number): Plan {
     heartbeatTimeoutMs: timeoutMs,
     holdMs: Math.round(timeoutMs * random.pick([0.5, 1, 3])),
     buffered: random.chance(0.7),
-    intervalMs: Math.round(timeoutMs * random.pick([0, 0.05, 0.2, 0.5])),
+    schedule: scheduleOf(random, timeoutMs),
     pendingMax: random.int(1, 3),
     askEveryMs: Math.round(timeoutMs * random.pick([0.25, 0.5, 1])),
   };
@@ -119,6 +120,11 @@ export function planOf(seed: number): Plan {
     isCutForGood: random.chance(0.06),
     forces: random.chance(0.5),
   };
+}
+
+function scheduleOf(random: Random, timeoutMs: number): Schedule {
+  const intervalMs = Math.round(timeoutMs * random.pick([0, 0.05, 0.2, 0.5]));
+  return { kind: 'fixed', intervalMs };
 }
 
 /** None, one, or a few that strike close to each other: that is where the bugs are. */

@@ -101,7 +101,7 @@ export class SaveOperation {
       this.#host.dispatch({ kind: 'checkpoint', epoch });
       this.#later(plan.drainMs * random.between(0.5, 1.5), () => {
         guest.isSuspended = false;
-        this.#host.dispatch({ kind: 'drained', epoch });
+        this.#host.dispatch({ kind: 'drained', epoch, pauseMs: plan.drainMs, pages: 100 });
         this.#queueEpoch(epoch, memory, disk);
       });
     });
