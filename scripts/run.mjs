@@ -84,6 +84,15 @@ const commands = {
     run(bin('vitest'), ['run', ...reporters, ...args]);
   },
   sim: () => tsx('test/sim/main.ts', args),
+  bench: () => {
+    build();
+    run('make', ['-s', '-C', 'native/bench']);
+    tsx('test/bench/main.ts', args);
+  },
+  'soak:simxl': () => {
+    build();
+    tsx('test/bench/soak.ts', args);
+  },
   lab: () => tsx('test/lab/main.ts', args),
   demo: () => {
     build();

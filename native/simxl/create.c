@@ -3,7 +3,7 @@
  * that a configuration which libxl hands back creates the same guest again:
  *
  *     simxl.rate=2000 simxl.fill=50 simxl.working_set=4096 simxl.beacon=10
- *     simxl.tick=10 simxl.content=mix
+ *     simxl.tick=10 simxl.content=mix simxl.burst=0
  */
 #define _GNU_SOURCE
 #include "create.h"
@@ -41,6 +41,7 @@ static void boot(struct sx_domain *d, const char *cmdline)
     struct sx_guest_options o = {
         .tag = d->st->name,
         .rate = (uint64_t)option(cmdline, "rate", 0),
+        .burst = (uint64_t)option(cmdline, "burst", 0),
         .fill = d->st->nr_pages *
             (uint64_t)option(cmdline, "fill", 25) / 100,
         .working_set = (uint64_t)option(cmdline, "working_set", 0),

@@ -206,6 +206,7 @@ int sx_domain_make(const char *host, const struct sx_spec *spec,
     snprintf(out->st->name, SX_NAME_MAX, "%s", spec->name);
     memcpy(out->st->uuid, spec->uuid, sizeof(spec->uuid));
     atomic_store(&out->st->rate_order, -1);
+    atomic_store(&out->st->burst_order, -1);
     atomic_store(&out->st->pause_count, 1);
     atomic_store(&out->st->phase, SX_MAKING);
     atomic_thread_fence(memory_order_seq_cst);

@@ -11,6 +11,7 @@
 
 #define PAGE_MAGIC 0x656761706d697378ull
 #define WORDS (SX_PAGE / 8)
+#define STRIDE 7919u /* a prime: meets every page before it meets one again */
 
 struct page_head {
     uint64_t magic, pfn, version, sum;
@@ -138,6 +139,22 @@ uint64_t sx_guest_pick(struct sx_guest *g)
     return first_data(g) + (g->rng >> 11) % g->working_set;
 }
 
+/*
+ * So many different pages of the working set, one after the other and far
+ * apart, so that no two of them leave as one piece.
+ */
+void sx_guest_burst(struct sx_domain *d)
+{
+    struct sx_guest *g = sx_guest(d);
+    uint64_t stride = g->working_set % STRIDE ? STRIDE : 1;
+    uint64_t n = SX_MIN(g->burst, g->working_set);
+
+    while (n--) {
+        g->burst_at = (g->burst_at + stride) % g->working_set;
+        sx_guest_write(d, first_data(g) + g->burst_at);
+    }
+}
+
 void sx_guest_boot(struct sx_domain *d, const struct sx_guest_options *o)
 {
     struct sx_guest *g = sx_guest(d);
@@ -157,6 +174,7 @@ void sx_guest_boot(struct sx_domain *d, const struct sx_guest_options *o)
     g->working_set = SX_MIN(o->working_set ? o->working_set : UINT64_MAX,
                             data_pages(g));
     g->rate = o->rate;
+    g->burst = o->burst;
     g->content = o->content;
     g->beacon_ms = o->beacon_ms;
     g->tick_ms = o->tick_ms ? o->tick_ms : 10;

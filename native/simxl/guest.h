@@ -36,11 +36,13 @@ struct sx_guest {
     uint64_t ticks;         /* the counter */
     uint64_t beacons;       /* beacons spoken */
     char tag[64];           /* the name that the guest calls itself */
+    uint64_t burst;         /* pages rewritten after every resume, at once */
+    uint64_t burst_at;      /* where in the working set the next one begins */
 };
 
 struct sx_guest_options {
     const char *tag;
-    uint64_t rate, fill, working_set;
+    uint64_t rate, burst, fill, working_set;
     uint32_t content, beacon_ms, tick_ms;
 };
 
@@ -52,6 +54,7 @@ static inline struct sx_guest *sx_guest(const struct sx_domain *d)
 void sx_guest_boot(struct sx_domain *d, const struct sx_guest_options *o);
 void sx_guest_write(struct sx_domain *d, uint64_t pfn);
 uint64_t sx_guest_pick(struct sx_guest *g);    /* next page to rewrite */
+void sx_guest_burst(struct sx_domain *d);      /* rewrites g->burst pages */
 bool sx_guest_hole(const struct sx_domain *d, uint64_t pfn);
 void sx_dirty(struct sx_domain *d, uint64_t pfn);
 

@@ -25,6 +25,8 @@ struct runner {
     struct sockaddr_in lan_to;
     uint64_t tick_at, beacon_at, write_at; /* when the next of them is due */
     uint64_t ran_since;
+    uint64_t suspended_at;  /* 0: not suspended */
+    bool burst_done;        /* since it was resumed */
 };
 
 static void open_lan(struct runner *r)
@@ -141,13 +143,29 @@ static void shut_down(struct runner *r, uint32_t reason)
     st->shared_info = st->vcpu;
     atomic_store(&st->shutdown_reason, reason);
     atomic_store(&st->shutdown, 1);
-    if (reason == SX_SUSPEND)
+    if (reason == SX_SUSPEND) {
         atomic_fetch_add(&st->generation, 1);
+        r->suspended_at = sx_now_ns();
+    }
 }
 
 static bool must_stop(const struct sx_state *st)
 {
     return atomic_load(&st->pause_count) || atomic_load(&st->shutdown);
+}
+
+/* The guest was suspended and runs again. */
+static void note_resumed(struct runner *r, uint64_t now)
+{
+    struct sx_state *st = r->d.st;
+    uint64_t n = atomic_load(&st->pauses);
+
+    if (!r->suspended_at)
+        return;
+    st->pause_ns[n % SX_PAUSES_MAX] = now - r->suspended_at;
+    atomic_store(&st->pauses, n + 1);
+    r->suspended_at = 0;
+    r->burst_done = false;
 }
 
 /* Stands still while paused or shut down. Sets the clocks anew afterwards:
@@ -177,6 +195,7 @@ static void stand_still(struct runner *r)
             exit(0);
     }
     now = sx_now_ns();
+    note_resumed(r, now);
     r->ran_since = r->tick_at = r->beacon_at = r->write_at = now;
 }
 
@@ -185,8 +204,13 @@ static void obey(struct runner *r)
 {
     struct sx_state *st = r->d.st;
     int64_t rate = atomic_exchange(&st->rate_order, -1);
+    int64_t burst = atomic_exchange(&st->burst_order, -1);
     uint32_t order = atomic_exchange(&st->order, 0);
 
+    if (burst >= 0) { /* from the next resume on */
+        sx_guest(&r->d)->burst = (uint64_t)burst;
+        sx_dirty(&r->d, 0);
+    }
     if (rate >= 0) {
         sx_guest(&r->d)->rate = (uint64_t)rate;
         sx_dirty(&r->d, 0);
@@ -264,6 +288,9 @@ static void loop(struct runner *r)
         obey(r);
         now = sx_now_ns();
         if (sx_guest(&r->d)->magic == SX_GUEST_MAGIC) {
+            if (!r->burst_done)
+                sx_guest_burst(&r->d);
+            r->burst_done = true;
             next = tick(r, now);
             next = SX_MIN(next, work(r, now));
         } /* else from a stream of Xen: nothing here can run that guest */

@@ -12,8 +12,11 @@
 #include "save.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define ROUNDS_MAX 5       /* of the live copy, as libxenguest's policy */
 #define DIRTY_TARGET 50
@@ -27,6 +30,8 @@ struct job {
     uint64_t pfns[BATCH_PAGES];
     uint32_t batch;
     bool drop_due;         /* the deliberate bug: lose a page */
+    uint64_t *holes;       /* seed, first round: pages never touched */
+    uint8_t *zeros;        /* BATCH_PAGES of them */
 };
 
 static int fault(struct job *j, const char *point, struct sx_fault *f)
@@ -45,10 +50,64 @@ static uint64_t take_dirty(struct job *j)
     uint64_t n = 0;
 
     for (size_t i = 0; i < j->words; i++) {
+        j->bitmap[i] = 0;
+        if (!atomic_load_explicit(&j->d->dirty[i], memory_order_relaxed))
+            continue;
         j->bitmap[i] = atomic_exchange(&j->d->dirty[i], 0);
         n += (uint64_t)__builtin_popcountll(j->bitmap[i]);
     }
     return n;
+}
+
+/*
+ * A guest of many gigabytes of which little was ever touched is a sparse file.
+ * Looking at the untouched pages would make them real, all of them; so they are
+ * sent from elsewhere. What the guest touches after this has its dirty bit.
+ */
+static void find_holes(struct job *j)
+{
+    char path[PATH_MAX];
+    off_t hole = 0, data, at, end = (off_t)j->d->mem_size;
+    int fd;
+
+    sx_path(path, j->d->host, j->d->domid, "memory");
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    j->holes = calloc(j->words, 8);
+    j->zeros = mmap(NULL, BATCH_PAGES * SX_PAGE, PROT_READ,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (fd < 0 || !j->holes || j->zeros == MAP_FAILED) {
+        free(j->holes); /* then they are made real */
+        j->holes = NULL;
+    }
+    while (j->holes && hole < end) {
+        hole = lseek(fd, hole, SEEK_HOLE);
+        if (hole < 0)
+            break;
+        data = lseek(fd, hole, SEEK_DATA);
+        if (data < 0)
+            data = end;
+        for (at = (hole + SX_PAGE - 1) / SX_PAGE; at < data / SX_PAGE; at++)
+            j->holes[at / 64] |= 1ull << (at % 64);
+        hole = data;
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+static void forget_holes(struct job *j)
+{
+    free(j->holes);
+    if (j->zeros && j->zeros != MAP_FAILED)
+        munmap(j->zeros, BATCH_PAGES * SX_PAGE);
+    j->holes = NULL;
+    j->zeros = NULL;
+}
+
+static uint8_t *page_at(struct job *j, uint64_t pfn, uint32_t place)
+{
+    if (j->holes && j->holes[pfn / 64] >> (pfn % 64) & 1)
+        return j->zeros + place * SX_PAGE;
+    return j->d->mem + pfn * SX_PAGE;
 }
 
 static int flush(struct job *j)
@@ -63,7 +122,7 @@ static int flush(struct job *j)
         return 0;
     for (uint32_t i = 0; i < j->batch; i++) {
         uint32_t type = sx_page_type(j->d, j->pfns[i]);
-        uint8_t *page = j->d->mem + j->pfns[i] * SX_PAGE;
+        uint8_t *page = page_at(j, j->pfns[i], i);
         struct iovec *last = &iov[n - 1];
 
         wire[i] = (uint64_t)type << PFN_TYPE_SHIFT | j->pfns[i];
@@ -115,11 +174,13 @@ static int send_live(struct job *j)
 
     atomic_store(&j->d->st->logdirty, 1);
     take_dirty(j);
+    find_holes(j);
     memset(j->bitmap, 0xff, j->words * 8);
     for (int round = 0;; round++) {
         rc = fault(j, "save.live", NULL);
         if (!rc && dirty)
             rc = send_pages(j);
+        forget_holes(j);
         if (rc || round >= ROUNDS_MAX || dirty < DIRTY_TARGET)
             return rc;
         if (round + 1 >= ROUNDS_MAX)

@@ -32,6 +32,7 @@
 #define SX_STATE_MAGIC 0x73696d786c303032ull
 #define SX_NAME_MAX 128
 #define SX_VCPUS_MAX 32
+#define SX_PAUSES_MAX 256u
 
 #define SX_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define SX_ARRAY(a) (sizeof(a) / sizeof((a)[0]))
@@ -101,6 +102,7 @@ struct sx_state {
     _Atomic uint32_t active;           /* the workload is between two checks */
     _Atomic uint32_t order;            /* 1 + reason: shut down for this reason */
     _Atomic int64_t rate_order;        /* new rate for the workload, or -1 */
+    _Atomic int64_t burst_order;       /* new burst, or -1 */
     _Atomic uint32_t suspend_stall_ms; /* the guest takes this long to obey */
     _Atomic uint64_t generation;       /* suspensions so far */
     _Atomic uint32_t logdirty;
@@ -109,6 +111,8 @@ struct sx_state {
                                           the same moment as the memory */
     _Atomic uint64_t epoch;            /* restore: last whole epoch applied */
     _Atomic uint64_t active_ns;        /* time that the guest has run */
+    _Atomic uint64_t pauses;           /* suspensions that ended, and how */
+    uint64_t pause_ns[SX_PAUSES_MAX];  /* long the last of them were */
     struct sx_vcpu vcpu;
     struct sx_vcpu shared_info;
 };

@@ -21,13 +21,14 @@
 static const char usage_text[] =
     "usage: simxl [--host DIR] COMMAND\n"
     "  create NAME [--type pv|pvh|hvm] [--memory MiB] [--rate PAGES/S]\n"
+    "         [--burst PAGES]\n"
     "         [--fill PERCENT] [--working-set PAGES] [--vcpus N] [--uuid U]\n"
     "         [--content mix|random|delta|text|sparse] [--beacon MS]\n"
     "         [--tick MS] [--nic] [--disk] [--ro-disk] [--pci] [--vnuma]\n"
     "         [--9pfs] [--usb] [--backend DOMAIN] [--paused] [--print]\n"
     "         [--on-poweroff|--on-reboot|--on-crash ACTION]\n"
     "  list [--json] | info NAME | config NAME | verify NAME\n"
-    "  rate NAME PAGES/S | poweroff|reboot|crash|suspend|resume NAME\n"
+    "  rate NAME PAGES/S | burst NAME PAGES | poweroff|reboot|crash|suspend|resume NAME\n"
     "  pause|unpause|destroy NAME | destroy-all | crash-host\n"
     "  freeze-host | thaw-host\n"
     "  fault RULE ... | fault --clear\n";
@@ -68,14 +69,15 @@ static int order(struct sx_domain *d, uint32_t reason)
     return 1;
 }
 
-static int set_rate(struct sx_domain *d, const char *text)
+static int give_order(struct sx_domain *d, _Atomic int64_t *order,
+                      const char *text)
 {
     char *end;
-    long rate = strtol(text, &end, 10);
+    long pages = strtol(text, &end, 10);
 
-    if (end == text || *end || rate < 0)
+    if (end == text || *end || pages < 0)
         return usage();
-    atomic_store(&d->st->rate_order, rate);
+    atomic_store(order, pages);
     sx_changed(d->st);
     return 0;
 }
@@ -109,7 +111,9 @@ static int on_domain(const char *host, const char *what, int argc,
     else if (!strcmp(what, "config"))
         rc = print_config(host, &d);
     else if (!strcmp(what, "rate"))
-        rc = argc == 2 ? set_rate(&d, argv[1]) : usage();
+        rc = argc == 2 ? give_order(&d, &d.st->rate_order, argv[1]) : usage();
+    else if (!strcmp(what, "burst"))
+        rc = argc == 2 ? give_order(&d, &d.st->burst_order, argv[1]) : usage();
     else if (!strcmp(what, "poweroff"))
         rc = order(&d, SX_POWEROFF);
     else if (!strcmp(what, "reboot"))

@@ -15,7 +15,7 @@
 
 struct wish {
     const char *name, *type, *uuid, *content, *backend;
-    long memory, rate, fill, working_set, beacon, tick, vcpus;
+    long memory, rate, burst, fill, working_set, beacon, tick, vcpus;
     int nics, disks, ro_disks;
     bool pci, vnuma, p9, usb, paused, print;
     const char *on_poweroff, *on_reboot, *on_crash;
@@ -118,8 +118,9 @@ static struct json *build_info(const struct wish *w)
 
     snprintf(cmdline, sizeof(cmdline), "console=hvc0 simxl.rate=%ld"
              " simxl.fill=%ld simxl.working_set=%ld simxl.beacon=%ld"
-             " simxl.tick=%ld simxl.content=%s", w->rate, w->fill,
-             w->working_set, w->beacon, w->tick, w->content);
+             " simxl.tick=%ld simxl.content=%s simxl.burst=%ld", w->rate,
+             w->fill, w->working_set, w->beacon, w->tick, w->content,
+             w->burst);
     json_add_int(b, "max_vcpus", w->vcpus);
     cpus = json_add(b, "avail_vcpus", json_new(JSON_ARRAY));
     for (long i = 0; i < w->vcpus; i++)
@@ -164,14 +165,15 @@ static struct json *configuration(const struct wish *w)
     return root;
 }
 
-enum { O_TYPE = 256, O_MEMORY, O_RATE, O_FILL, O_SET, O_BEACON, O_TICK,
+enum { O_TYPE = 256, O_MEMORY, O_RATE, O_BURST, O_FILL, O_SET, O_BEACON, O_TICK,
        O_CONTENT, O_VCPUS, O_UUID, O_NIC, O_DISK, O_RODISK, O_PCI, O_VNUMA,
        O_P9, O_USB, O_BACKEND, O_PAUSED, O_PRINT, O_POWEROFF, O_REBOOT,
        O_CRASH };
 
 static const struct option options[] = {
     { "type", 1, 0, O_TYPE }, { "memory", 1, 0, O_MEMORY },
-    { "rate", 1, 0, O_RATE }, { "fill", 1, 0, O_FILL },
+    { "rate", 1, 0, O_RATE }, { "burst", 1, 0, O_BURST },
+    { "fill", 1, 0, O_FILL },
     { "working-set", 1, 0, O_SET }, { "beacon", 1, 0, O_BEACON },
     { "tick", 1, 0, O_TICK }, { "content", 1, 0, O_CONTENT },
     { "vcpus", 1, 0, O_VCPUS }, { "uuid", 1, 0, O_UUID },
@@ -192,6 +194,7 @@ static bool take_option(struct wish *w, int o, char *arg)
     case O_TYPE: w->type = arg; break;
     case O_MEMORY: w->memory = n; break;
     case O_RATE: w->rate = n; break;
+    case O_BURST: w->burst = n; break;
     case O_FILL: w->fill = n; break;
     case O_SET: w->working_set = n; break;
     case O_BEACON: w->beacon = n; break;

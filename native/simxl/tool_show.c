@@ -40,7 +40,20 @@ static void add_guest(struct json *j, const struct sx_domain *d)
     json_add_int(o, "beacons", (int64_t)g->beacons);
     json_add_text(o, "sum", sum);
     json_add_int(o, "rate", (int64_t)g->rate);
+    json_add_int(o, "burst", (int64_t)g->burst);
     json_add_int(o, "working_set", (int64_t)g->working_set);
+}
+
+/* The newest pauses, the oldest of them first. */
+static void add_pauses(struct json *j, const struct sx_state *st)
+{
+    struct json *a = json_add(j, "pauses_ns", json_new(JSON_ARRAY));
+    uint64_t n = atomic_load(&st->pauses);
+    uint64_t first = n > SX_PAUSES_MAX ? n - SX_PAUSES_MAX : 0;
+
+    json_add_int(j, "pauses", (int64_t)n);
+    for (uint64_t i = first; i < n; i++)
+        json_add_int(a, NULL, (int64_t)st->pause_ns[i % SX_PAUSES_MAX]);
 }
 
 struct json *tool_domain_json(struct sx_domain *d)
@@ -63,6 +76,7 @@ struct json *tool_domain_json(struct sx_domain *d)
         json_add_text(j, "shutdown_reason",
                       sx_reason_name((int)atomic_load(&st->shutdown_reason)));
     json_add_int(j, "suspensions", (int64_t)atomic_load(&st->generation));
+    add_pauses(j, st);
     json_add_bool(j, "logdirty", atomic_load(&st->logdirty));
     json_add_bool(j, "restored", atomic_load(&st->restored));
     json_add_int(j, "epoch", (int64_t)atomic_load(&st->epoch));

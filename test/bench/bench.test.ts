@@ -1,0 +1,175 @@
+/** That the benchmarks run, measure what they say, and write the document that is promised. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ensureBuilt, repository } from '../e2e/built.ts';
+import { createGuest, save, withHost } from './bench-host.ts';
+import { lineThrough, quantile, undisturbed } from './figures.ts';
+import { parseBenchOptions } from './options.ts';
+import { drain, pausePerPage } from './pause.ts';
+import { pipeline } from './pipeline.ts';
+import { atLeast, atMost, reportOf, tableText, writeReport } from './report.ts';
+import { comparePages, soak } from './soak.ts';
+import * as yardstick from './yardstick.ts';
+
+beforeAll(async () => {
+  await ensureBuilt();
+  const made = spawnSync('make', ['-s', '-C', join(repository, 'native/bench')]);
+  expect(made.stderr.toString()).toBe('');
+}, 120_000);
+
+describe('the document of --json', () => {
+  // Proves: whatever the parts are, targets stand together, each with its five keys, and a missed
+  // one is a result like any other.
+  it('has the targets of all parts and their figures', async () => {
+    const parts = [await drain('tiny'), await pausePerPage('tiny')];
+    const report = reportOf('bench', parts, { scale: 'tiny', startedAt: new Date() });
+    const dir = mkdtempSync(join(tmpdir(), 'tsremus-bench-'));
+    const path = join(dir, 'deep/report.json');
+    writeReport(path, report);
+    const read = JSON.parse(readFileSync(path, 'utf8'));
+    rmSync(dir, { recursive: true });
+    expect(read).toMatchObject({ schema: 1, benchmark: 'bench', scale: 'tiny' });
+    expect(read.targets).toHaveLength(1);
+    expect(read.targets[0]).toMatchObject({
+      name: 'drain over memcpy',
+      value: expect.any(Number),
+      unit: 'x',
+      target: 0.5,
+      met: expect.any(Boolean),
+    });
+    expect(Object.keys(read.sections)).toEqual(['drain', 'pause-per-page']);
+    expect(read.sections['pause-per-page'].rows).toHaveLength(2);
+    expect(read.limits.every((text: string) => text.endsWith('.'))).toBe(true);
+  }, 60_000);
+
+  it('says met on either side of the bound', () => {
+    expect([atLeast('a', 0.5, 'x', 0.5).met, atLeast('a', 0.49, 'x', 0.5).met]).toEqual([
+      true,
+      false,
+    ]);
+    expect([atMost('a', 3, 'x', 3).met, atMost('a', 3.01, 'x', 3).met]).toEqual([true, false]);
+  });
+});
+
+describe('a simulated guest', () => {
+  // Proves: every epoch has the pages that were asked for, besides the bookkeeping (page 0 and a
+  // table page per 1,024), so that "N dirty pages" in the tables is true; and a pause was measured.
+  it('rewrites exactly the pages of its burst in every epoch', async () => {
+    const run = await withHost((host) => {
+      createGuest(host, 'g1', { memoryMib: 32, workingSet: 4000 });
+      const steps = [
+        { burst: 40, epochs: 4 },
+        { burst: 700, epochs: 4 },
+      ];
+      return save(host, { guest: 'g1', steps, everyMs: 0 });
+    });
+    const [few = [], many = []] = run.steps;
+    for (const { pages, pauseNs, drainNs } of few) {
+      expect(pages).toBeGreaterThanOrEqual(40);
+      expect(pages).toBeLessThanOrEqual(40 + 5);
+      expect(pauseNs).toBeGreaterThanOrEqual(drainNs);
+    }
+    for (const { pages } of many) {
+      expect(pages).toBeGreaterThanOrEqual(700);
+      expect(pages).toBeLessThanOrEqual(700 + 5);
+    }
+  }, 30_000);
+
+  // Proves: a guest of gigabytes that was never touched stays a sparse file through its seed, and
+  // the seed has all its pages nevertheless.
+  it('of 2 GiB takes no memory that it does not use', async () => {
+    await withHost(async (host) => {
+      createGuest(host, 'g1', { memoryMib: 2048, workingSet: 1000 });
+      const plan = { guest: 'g1', steps: [{ burst: 10, epochs: 1 }], everyMs: 0 };
+      const { seed } = await save(host, plan);
+      expect(seed.bytes).toBeGreaterThan(2048 * 2 ** 20 - 2 ** 20);
+      expect(statSync(join(host.dir, '1/memory')).blocks * 512).toBeLessThan(32 * 2 ** 20);
+    });
+  }, 60_000);
+});
+
+describe('end to end', () => {
+  it('measures epochs, bytes, pauses and both processes', async () => {
+    const { raw } = await pipeline('tiny');
+    const [outcome] = raw['outcomes'] as Record<string, number>[];
+    expect(outcome?.['epochsPerSecond']).toBeGreaterThan(0);
+    expect(outcome?.['rawBytesPerSecond']).toBeGreaterThan(0);
+    expect(outcome?.['wireBytesPerSecond']).toBeGreaterThan(0);
+    expect(outcome?.['rssBytes']).toMatchObject({ primary: expect.any(Number) });
+  }, 60_000);
+
+  // Proves: after a soak of some epochs the copy is compared and right, and memory was sampled.
+  it('soaks', async () => {
+    const options = { epochs: 10, memoryMib: 8, burst: 20, intervalMs: 10, everyMs: 100 };
+    const { raw, targets } = await soak(options);
+    expect(raw['comparison']).toEqual({ pages: 2048, wrong: [], wrongCount: 0, verify: null });
+    const names = targets.map(({ name }) => name);
+    expect(names).toContain('growth of the backup');
+    expect(targets.find(({ name }) => name === 'epochs')?.met).toBe(true);
+  }, 60_000);
+
+  // Proves: one wrong byte in one page of a copy is found, and page 0 is left to the bookkeeping.
+  it('finds the page of a copy that is wrong', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'tsremus-bench-'));
+    const was = Buffer.alloc(5 * 2 ** 20, 7);
+    const copy = Buffer.from(was);
+    copy[0] = 1;
+    copy[4096 * 1100 + 4095] = 1;
+    writeFileSync(join(dir, 'copy'), copy);
+    expect(comparePages(was, join(dir, 'copy'))).toEqual({ wrong: [1100], pages: 1280 });
+    rmSync(dir, { recursive: true });
+  });
+});
+
+describe('figures', () => {
+  it('are taken where the definition says', () => {
+    const values = [9, 1, 5, 3, 7, 2, 8, 4, 6, 10];
+    expect([undisturbed(values), quantile(values, 0.5), quantile(values, 1)]).toEqual([2, 6, 10]);
+    const { slope, intercept } = lineThrough([1, 2, 3].map((x) => ({ x, y: 3 * x + 2 })));
+    expect([slope, intercept]).toEqual([3, 2]);
+  });
+
+  it('have a yardstick in the same run', () => {
+    for (const measure of [yardstick.memcpyOf, yardstick.gatherOf, yardstick.pipeOf]) {
+      const stick = measure(1 << 20, 3);
+      expect(stick.ns).toHaveLength(3);
+      expect(yardstick.speedOf(stick)).toBeGreaterThan(0);
+    }
+    // A million equal bytes: whichever compressors are here make little of them.
+    const input = Buffer.alloc(1 << 20, 'a');
+    for (const stick of [
+      yardstick.zstdOf(input, 1, 1 << 18, 1),
+      yardstick.lz4Of(input, 1 << 18, 1),
+    ]) {
+      if (stick !== null) expect(stick.out).toBeLessThan(input.length / 100);
+    }
+  }, 30_000);
+
+  it('stand in columns', () => {
+    const table = {
+      title: 'T',
+      columns: ['', 'n'],
+      rows: [
+        ['a', 10],
+        ['bb', null],
+      ],
+    };
+    expect(tableText(table)).toBe('T\n       n\n  a   10\n  bb   -');
+  });
+});
+
+describe('the command line', () => {
+  it('chooses parts and refuses what there is not', () => {
+    const parts = ['drain', 'pipeline'];
+    expect(parseBenchOptions(['--quick', 'drain', '--json', 'f'], parts)).toEqual({
+      names: ['drain'],
+      scale: 'quick',
+      json: 'f',
+    });
+    expect(parseBenchOptions(['drian'], parts)).toMatch(/"drian"/);
+    expect(parseBenchOptions(['--fast'], parts)).toMatch(/--fast/);
+  });
+});
