@@ -21,6 +21,7 @@
 #define XC_OPTION_BIG_ENDIAN 1u
 
 #define PFN_TYPE_SHIFT 60
+#define PFN_TYPE (UINT64_C(0xf) << PFN_TYPE_SHIFT)
 #define PFN_RESERVED UINT64_C(0x0ff0000000000000)
 
 enum {
@@ -44,6 +45,25 @@ void tsr_parser_init(struct tsr_parser *parser)
 {
     memset(parser, 0, sizeof(*parser));
     want(parser, XL_HEADER, 16);
+}
+
+void tsr_parser_list(struct tsr_parser *parser, uint64_t *list)
+{
+    parser->list = list;
+}
+
+bool tsr_parser_page(const struct tsr_parser *parser, uint64_t *pfn_out,
+                     uint32_t *from_out)
+{
+    uint32_t left;
+
+    if (parser->state != SKIP || parser->xl ||
+        parser->type != XC_REC_PAGE_DATA)
+        return false;
+    left = (uint32_t)((parser->skip + TSR_PAGE_SIZE - 1) / TSR_PAGE_SIZE);
+    *pfn_out = parser->list[parser->data_pages - left];
+    *from_out = (uint32_t)(left * (uint64_t)TSR_PAGE_SIZE - parser->skip);
+    return true;
 }
 
 uint64_t tsr_parser_safe(const struct tsr_parser *parser)
@@ -231,13 +251,17 @@ static int take_head(struct tsr_parser *parser, enum tsr_mark *mark)
     return 0;
 }
 
-/* true: this type of page comes with its 4096 bytes. */
+/* Counts the pages that come with their 4096 bytes. */
 static const char *take_pfn(struct tsr_parser *parser, uint64_t pfn)
 {
     switch (pfn >> PFN_TYPE_SHIFT) {
     case 0x0:                           /* plain */
     case 0x1: case 0x2: case 0x3: case 0x4:     /* page tables */
     case 0x9: case 0xa: case 0xb: case 0xc:     /* pinned ones */
+        if (parser->data_pages == TSR_PAGES_MAX)
+            return "has more pages than it has room for";
+        if (parser->list)
+            parser->list[parser->data_pages] = pfn & ~PFN_TYPE;
         parser->data_pages++;
         break;
     case 0xd: case 0xe: case 0xf:       /* broken, only allocated, absent */
@@ -256,6 +280,8 @@ static int end_pfns(struct tsr_parser *parser, enum tsr_mark *mark)
         return fail_record(parser, "has a length that does not fit its pages");
     parser->pages += parser->data_pages;
     *mark = next_part(parser);
+    if (parser->list && parser->data_pages)
+        *mark = TSR_MARK_PAGES;
     return 0;
 }
 

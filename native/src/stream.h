@@ -27,11 +27,15 @@
 #define TSR_RECORD_MAX (128u << 20)     /* libxc's own limit */
 #define TSR_XL_RECORD_MAX (32u << 20)   /* ours: a device model's state */
 #define TSR_STREAM_TEXT 256
+#define TSR_PAGE_SIZE 4096u
+/* Pages with data that fit into one record. */
+#define TSR_PAGES_MAX (TSR_RECORD_MAX / TSR_PAGE_SIZE)
 
 enum tsr_mark {
     TSR_MARK_NONE,
     TSR_MARK_CHECKPOINT,                /* right behind a CHECKPOINT record */
     TSR_MARK_EPOCH_END,                 /* right behind a CHECKPOINT_END */
+    TSR_MARK_PAGES,                     /* before page bodies, see tsr_parser_list */
 };
 
 struct tsr_parser {
@@ -54,6 +58,7 @@ struct tsr_parser {
     uint32_t pfns, data_pages;          /* PAGE_DATA: to come, with data */
     uint64_t carry;                     /* a pfn split between two calls */
     uint32_t carried;
+    uint64_t *list;                     /* numbers of the data pages, or NULL */
 
     uint32_t version, guest_type;
     uint32_t width;                     /* of a PV guest, bytes */
@@ -62,6 +67,20 @@ struct tsr_parser {
 };
 
 void tsr_parser_init(struct tsr_parser *parser);
+
+/*
+ * Has the numbers of pages that come with data put into LIST, which must have
+ * TSR_PAGES_MAX entries and outlive the parser. tsr_parser_take then stops before the
+ * bodies of each PAGE_DATA record as well (TSR_MARK_PAGES).
+ */
+void tsr_parser_list(struct tsr_parser *parser, uint64_t *list);
+
+/*
+ * true: the next bytes belong to the body of a page: that of *PFN_OUT, *FROM_OUT of its
+ * bytes have been taken. Needs tsr_parser_list.
+ */
+bool tsr_parser_page(const struct tsr_parser *parser, uint64_t *pfn_out,
+                     uint32_t *from_out);
 
 /*
  * Takes up to N bytes, but stops right behind a mark. Returns 0, or -EPROTO with

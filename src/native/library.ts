@@ -70,7 +70,17 @@ const signatures = {
   tsr_stream_new: [],
   tsr_stream_check: ['int', 'pointer', 'size_t', 'pointer'],
   tsr_stream_free: ['int'],
+  tsr_codec_has_zstd: [],
+  tsr_codec_new: ['uint32', 'uint64', 'int'],
+  tsr_codec_run: ['int', 'uint64', 'pointer', 'size_t', 'pointer', 'size_t'],
+  tsr_codec_end: ['int', 'pointer'],
+  tsr_codec_free: ['int'],
+  tsr_batch_seal: ['pointer', 'size_t'],
+  tsr_batch_check: ['pointer', 'size_t'],
 } as const satisfies Record<string, readonly CType[]>;
+
+/** enum tsr_codec_flags */
+export const codecFlags = { decode: 1, plain: 2, zstd: 4 } as const;
 
 type FunctionName = keyof typeof signatures;
 
@@ -255,6 +265,48 @@ export class NativeLibrary {
 
   streamFree(handle: number): void {
     this.#fn('tsr_stream_free').call(handle);
+  }
+
+  /** True: libzstd is there, and encoders and decoders use it by themselves. */
+  codecHasZstd(): boolean {
+    return this.#fn('tsr_codec_has_zstd').call() === 1;
+  }
+
+  /** `flags` as in `codecFlags`. */
+  codecNew(flags: number, cacheBytes: number, level: number): number {
+    return this.#checked('codec', this.#fn('tsr_codec_new').call(flags, cacheBytes, level));
+  }
+
+  /** Off this thread; how many bytes of `out` were written. See tsr_codec_run for `ticket`. */
+  async codecRun(handle: number, ticket: number, input: Buffer, out: Buffer): Promise<number> {
+    const fn = this.#fn('tsr_codec_run');
+    const code = await fn.callAsync(handle, ticket, input, input.length, out, out.length);
+    return this.#checked('codec', code, handle);
+  }
+
+  /** The same on this thread, for measuring one core. */
+  codecRunSync(handle: number, ticket: number, input: Buffer, out: Buffer): number {
+    const fn = this.#fn('tsr_codec_run');
+    const code = fn.call(handle, ticket, input, input.length, out, out.length);
+    return this.#checked('codec', code, handle);
+  }
+
+  /** struct tsr_codec_digest into `digest` (88 bytes). */
+  codecEnd(handle: number, digest: Buffer): void {
+    this.#checked('codec', this.#fn('tsr_codec_end').call(handle, digest), handle);
+  }
+
+  codecFree(handle: number): void {
+    this.#fn('tsr_codec_free').call(handle);
+  }
+
+  batchSeal(batch: Buffer): void {
+    this.#checked('batch', this.#fn('tsr_batch_seal').call(batch, batch.length));
+  }
+
+  /** Throws NativeError if a batch's header or checksum is wrong. */
+  batchCheck(batch: Buffer): void {
+    this.#checked('batch', this.#fn('tsr_batch_check').call(batch, batch.length));
   }
 
   #readUntilEnded(fd: number, onEvent: (event: NativeEvent) => void): void {
