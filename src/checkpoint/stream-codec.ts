@@ -76,10 +76,10 @@ export interface StreamEncoder {
 export interface StreamDecoder {
   /**
    * Wire bytes as they come (any cut: batches may be torn across calls). `onRaw` gets the raw
-   * bytes, in order, a batch at a time; the next one waits until it is done, so that a few bytes that
-   * decode to gigabytes take no more memory than `onRaw` keeps. The caller keeps `wire` untouched
-   * until the promise settles. Calls may overlap. Rejects with an OperationError `protocol` or
-   * `limit`, or what `onRaw` threw; all later calls do then as well.
+   * bytes, in order, a batch at a time; the next one waits until it is done, so that a few bytes
+   * that decode to gigabytes take no more memory than `onRaw` keeps. The caller keeps `wire`
+   * untouched until the promise settles. Calls may overlap. Rejects with an OperationError
+   * `protocol` or `limit`, or what `onRaw` threw; all later calls do then as well.
    */
   decode(wire: Buffer, onRaw: (raw: Buffer) => void | Promise<void>): Promise<void>;
   /** Rejects with an OperationError `protocol` that names what differs. */
