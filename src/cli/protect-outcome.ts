@@ -1,8 +1,8 @@
 /** How a protection session ended, in words: what happened, and what to type next. Pure. */
 
+import { hostWord } from '../core/health-texts.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
 import type { HeldOutcome, ProtectResult } from '../engine/protect-options.ts';
-import { hostWord } from '../engine/status-texts.ts';
 import { quoteWord } from './output/shell.ts';
 
 export interface OutcomeText {

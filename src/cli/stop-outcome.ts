@@ -1,7 +1,8 @@
 /** What `tsremus stop` achieved, in words. Pure. */
+
+import { hostWord } from '../core/health-texts.ts';
 import type { StopResult } from '../engine/protect-options.ts';
 import type { SessionStatus } from '../engine/session-status.ts';
-import { hostWord } from '../engine/status-texts.ts';
 import { quoteWord } from './output/shell.ts';
 
 function sentence({ outcome }: StopResult, status: SessionStatus): string {

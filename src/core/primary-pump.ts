@@ -70,7 +70,8 @@ function pumpCheckpoint(state: PrimaryState, effects: Effects): PrimaryState {
 function pumpAsk(state: PrimaryState, effects: Effects): PrimaryState {
   if (!wantsPromise(state)) {
     // The link came back before a silence was decided: go on as if nothing had been.
-    return state.ask === null ? state : { ...state, ask: null, askNews: null };
+    if (state.ask === null && state.askNews === null) return state;
+    return { ...state, ask: null, askNews: null };
   }
   if (state.ask !== null) {
     const waitMs = state.ask.way === 'fresh' ? freshAskMs : state.config.heartbeatTimeoutMs;

@@ -1,9 +1,9 @@
 /** What the backup's session says of itself, from the machine's state. */
-import type { BackupPhase } from '../core/backup-state.ts';
 import type { BackupOutcome } from '../core/backup-types.ts';
+import { backupMachineFacts, type MachineFacts, type SessionState } from '../core/health-facts.ts';
+import { stateDir } from '../host/permission-record.ts';
 import type { Hello } from '../link/hello-message.ts';
 import type { BackupSession } from './backup-session.ts';
-import type { SessionState } from './session-status.ts';
 import type { StatusFacts } from './status-writer.ts';
 
 export interface BackupView {
@@ -17,43 +17,36 @@ export interface BackupView {
   readonly bytes: number;
 }
 
-const stateOfPhase: Readonly<Record<BackupPhase, SessionState>> = {
-  connecting: 'connecting',
-  seeding: 'seeding',
-  standby: 'standby',
-  activating: 'activating',
-  active: 'activating',
-  leaving: 'ending',
-  ended: 'ended',
-};
-
-function stateOf({ outcome, running, guestEnd }: BackupView): SessionState {
-  if (outcome?.kind === 'activated' && guestEnd === null) return 'active';
-  if (outcome !== null) return 'ended';
-  if (running === null) return 'connecting';
-  const state = stateOfPhase[running.state.phase];
-  // The link is gone and nobody has decided: the administrator may have to.
-  return state === 'standby' && running.state.link === 'closed' ? 'held' : state;
-}
-
-function reasonOf({ outcome, running, guestEnd }: BackupView): string | null {
-  if (outcome !== null) {
-    if (outcome.kind === 'activated') {
-      const took = `took over from epoch ${outcome.epoch}: ${outcome.why}`;
-      return guestEnd === null ? took : `${took}; since then ${guestEnd}`;
-    }
-    return 'reason' in outcome ? outcome.reason : null;
+/** What the machine says, or is said in its place before it runs and after it ended. */
+function machineFacts(view: BackupView): MachineFacts {
+  const { hello, running, outcome, guestEnd } = view;
+  const facts: MachineFacts =
+    running === null
+      ? {
+          role: 'backup',
+          state: 'connecting',
+          epoch: null,
+          ack_age_ms: null,
+          late_after_ms: 10 * hello.timing.heartbeatTimeoutMs,
+          buffered: hello.timing.buffered,
+          reason: null,
+        }
+      : backupMachineFacts(running.state, performance.now());
+  if (outcome === null) return facts;
+  if (outcome.kind === 'activated') {
+    const took = `took over from epoch ${outcome.epoch}: ${outcome.why}`;
+    if (guestEnd === null) return { ...facts, state: 'active', reason: took };
+    return { ...facts, state: 'ended', reason: `${took}; since then ${guestEnd}` };
   }
-  if (running === null) return null;
-  const { linkReason, copyProblem, recordProblem } = running.state;
-  const parts = [linkReason, copyProblem, recordProblem].filter((part) => part !== null);
-  return parts.length === 0 ? null : parts.join('; ');
+  return { ...facts, state: 'ended', reason: 'reason' in outcome ? outcome.reason : null };
 }
 
-function nextOf(view: BackupView): string[] {
-  const { domain, host } = view.hello;
-  if (stateOf(view) !== 'held') return [];
+function nextOf({ hello, running }: BackupView, state: SessionState): string[] {
+  const { domain, host } = hello;
+  if (state !== 'held') return [];
+  const full = (running?.state.recordProblem ?? null) !== null;
   return [
+    ...(full ? [`df -h ${stateDir(process.env)}  # the decision is recorded there`] : []),
     `tsremus stop ${domain}  # on ${host}, if the guest runs there`,
     `tsremus failover ${domain}  # here, if ${host} is dead`,
   ];
@@ -61,28 +54,22 @@ function nextOf(view: BackupView): string[] {
 
 /** The facts for the status file. */
 export function backupFacts(view: BackupView): StatusFacts {
-  const { hello, running, ackWallMs } = view;
-  const acked = running?.state.acked ?? -1;
-  const { heartbeatTimeoutMs, buffered } = hello.timing;
+  const { hello, ackWallMs } = view;
+  const facts = machineFacts(view);
   return {
+    ...facts,
     domain: hello.domain,
     domid: view.domid,
     uuid: hello.uuid,
     session: hello.session,
-    role: 'backup',
     peer: hello.host,
-    state: stateOf(view),
-    epoch: acked < 0 ? null : acked,
     ack_time: ackWallMs === null ? null : new Date(ackWallMs).toISOString(),
     ack_age_ms: ackWallMs === null ? null : Math.max(0, Date.now() - ackWallMs),
-    late_after_ms: 10 * heartbeatTimeoutMs,
-    buffered,
-    heartbeat_timeout_ms: heartbeatTimeoutMs,
+    heartbeat_timeout_ms: hello.timing.heartbeatTimeoutMs,
     seed_percent: null,
     epochs: [],
     bytes_sent: view.bytes,
-    reason: reasonOf(view),
-    next: nextOf(view),
+    next: nextOf(view, facts.state),
     outcome: view.outcome?.kind ?? null,
     transport: null,
     guest_paused: false,

@@ -91,8 +91,6 @@ export class PrimarySession {
   #over = false;
   readonly #figures: EpochFigures[] = [];
   #ackWallMs: number | null = null;
-  #ackMs: number | null = null;
-  #ackedEpoch: number | null = null;
   /** Pauses of ours that are not undone yet; Xen counts them, too. */
   #pauses = 0;
   #phase: PrimaryState['phase'] = 'connecting';
@@ -121,10 +119,9 @@ export class PrimarySession {
     return this.#pauses > 0;
   }
 
-  /** Newest acknowledged epoch with its wall time and age. */
-  get acknowledged(): { epoch: number; wallMs: number; ageMs: number } | null {
-    if (this.#ackedEpoch === null || this.#ackWallMs === null || this.#ackMs === null) return null;
-    return { epoch: this.#ackedEpoch, wallMs: this.#ackWallMs, ageMs: now() - this.#ackMs };
+  /** When the newest acknowledgement came, wall time; null before the first. */
+  get ackWallMs(): number | null {
+    return this.#ackWallMs;
   }
 
   get bytesMoved(): number {
@@ -186,9 +183,7 @@ export class PrimarySession {
     const nowMs = now();
     switch (message.kind) {
       case 'ack':
-        this.#ackedEpoch = message.epoch;
         this.#ackWallMs = Date.now();
-        this.#ackMs = nowMs;
         return this.#dispatch({ kind: 'ack', epoch: message.epoch, nowMs });
       case 'echo':
         return this.#dispatch({ kind: 'echo', seq: message.seq, nowMs });

@@ -5,6 +5,7 @@
 import { hostname, setPriority } from 'node:os';
 import { runDirectory } from '../config/settings.ts';
 import { version } from '../config/version.ts';
+import type { SessionState } from '../core/health-facts.ts';
 import type { PrimaryOutcome, StopBy } from '../core/primary-types.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
@@ -19,7 +20,7 @@ import { type ControlRequest, type ControlServer, serveControl } from './control
 import { type Guard, startGuard } from './guard.ts';
 import { type Guest, inspectGuest } from './preflight.ts';
 import { PrimarySession } from './primary-session.ts';
-import { primaryFacts, seedPercent, shownPhase } from './primary-status.ts';
+import { primaryFacts, seedPercent } from './primary-status.ts';
 import {
   type HeldOutcome,
   type ProtectOptions,
@@ -235,28 +236,25 @@ class Protection {
     return { guest, options, session, running: this.#running, outcome: this.#outcome };
   }
 
-  #lastPhase = '';
+  #told: SessionState | null = null;
 
+  /** Says what the session has come to, once each time; being late is for `status` to say. */
   #changed(): void {
     this.#status?.changed();
-    const state = this.#running?.state;
-    const phase = state === undefined ? 'connecting' : shownPhase(state);
-    if (phase === this.#lastPhase) return;
-    this.#lastPhase = phase;
+    if (this.#running === null || this.#running.state.outcome !== null) return;
     const { guest, options } = this.#set;
-    const reason = this.#running?.state.lost ?? this.#running?.state.askNews ?? null;
-    if (phase === 'protected') {
-      this.#tell('protected', `protected by ${options.host}`);
-    } else if (phase === 'ending') {
-      this.#tell('ending', `asking ${options.host} for leave to go on here`);
-    } else if (phase === 'held') {
-      const why = reason === null ? '' : `: ${reason}`;
-      this.#tell(
-        'held',
-        `held${why}; if ${options.host} is surely dead, type: ` +
-          `tsremus stop --force-unsafe ${guest.name}`,
-      );
-    }
+    const { state, reason } = primaryFacts(this.#view());
+    const texts: Partial<Record<SessionState, string>> = {
+      protected: `protected by ${options.host}`,
+      ending: `asking ${options.host} for leave to go on here`,
+      held:
+        `held${reason === null ? '' : `: ${reason}`}; if ${options.host} is surely dead, type: ` +
+        `tsremus stop --force-unsafe ${guest.name}`,
+    };
+    const text = texts[state];
+    if (text === undefined || state === this.#told) return;
+    this.#told = state;
+    this.#tell(state, text);
   }
 
   #progress(): void {

@@ -24,15 +24,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Liveness } from '../core/health-facts.ts';
 import { errnoCode, errorText, OperationError, storageError } from '../host/errors.ts';
 import { isProcessAlive, ownProcessId, type ProcessId } from '../host/process-id.ts';
 import type { SessionStatus } from './session-status.ts';
 import { parseStatus } from './status-parser.ts';
 
 export type Role = SessionStatus['role'];
-
-/** What became of the process that wrote a status file. */
-export type Liveness = 'alive' | 'dead' | 'other-boot';
 
 export interface SessionEntry {
   readonly status: SessionStatus;

@@ -1,5 +1,6 @@
 /** Checks the text of a status file. Pure; unknown keys pass: newer sessions can be read. */
-import type { SessionState, SessionStatus } from './session-status.ts';
+import type { SessionState } from '../core/health-facts.ts';
+import type { SessionStatus } from './session-status.ts';
 
 const states: Readonly<Record<SessionState, true>> = {
   connecting: true,

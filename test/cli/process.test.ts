@@ -58,27 +58,20 @@ describe('what is loaded', () => {
     ];
   }
 
-  it('at the start is the command line, and of the engine what reads and judges', () => {
+  it('at the start is the command line, and of the rest what reads and judges', () => {
     const entry = Object.entries(metafile.outputs).find(([, one]) => one.entryPoint !== undefined);
     const inputs = staticInputs(
       Object.keys(metafile.outputs).find((name) => name.endsWith('dist/main.js')) ?? '',
     );
     expect(entry).toBeDefined();
     const own = inputs.filter((name) => name.startsWith('src/')).map((name) => name.split('/')[1]);
-    expect(new Set(own)).toEqual(new Set(['main.ts', 'cli', 'config', 'engine', 'host']));
-    const engine = inputs.filter((name) => name.startsWith('src/engine/')).sort();
-    expect(engine).toEqual(
-      [
-        'control.ts',
-        'line-reader.ts',
-        'run-directory.ts',
-        'status-death.ts',
-        'status-parser.ts',
-        'status-report.ts',
-        'status-texts.ts',
-        'units.ts',
-      ].map((name) => `src/engine/${name}`),
-    );
+    expect(new Set(own)).toEqual(new Set(['main.ts', 'cli', 'config', 'core', 'engine', 'host']));
+    const filesOf = (room: string) =>
+      inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
+    const names = ['control', 'line-reader', 'run-directory', 'status-parser', 'status-report'];
+    expect(filesOf('engine')).toEqual(names.map((name) => `src/engine/${name}.ts`));
+    const judgement = ['health-death', 'health-texts', 'health', 'units'];
+    expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
   });
 

@@ -1,50 +1,92 @@
-/** Facts -> code and words; and that nothing is silent for longer than a lease. */
+/** The machines' states -> word, level and words; and that nothing is silent past a lease. */
 import { describe, expect, it } from 'vitest';
-import { backupFacts, type HealthCode, healthOf, primaryFacts } from '../../src/core/health.ts';
+import { judge, type Level } from '../../src/core/health.ts';
+import {
+  backupMachineFacts,
+  type MachineFacts,
+  primaryMachineFacts,
+  type SessionState,
+} from '../../src/core/health-facts.ts';
 import { BackupStory, PrimaryStory } from './story.ts';
 
-function ofPrimary(story: PrimaryStory, isAlive = true) {
-  return healthOf(primaryFacts(story.state, story.state.nowMs), isAlive);
+function verdictOf(facts: MachineFacts, isAlive: boolean, guestPaused: boolean) {
+  const session = { domain: 'g1', peer: 'other', pid: 7, outcome: null, next: [] };
+  const all = { ...session, ...facts, guest_paused: guestPaused };
+  return judge(all, isAlive ? 'alive' : 'dead', 0);
 }
 
-function ofBackup(story: BackupStory, isAlive = true) {
-  return healthOf(backupFacts(story.state, story.state.nowMs), isAlive);
+function ofPrimary({ state }: PrimaryStory, isAlive = true, nowMs = state.nowMs) {
+  return verdictOf(primaryMachineFacts(state, nowMs, state.paused), isAlive, state.paused);
+}
+
+function ofBackup({ state }: BackupStory, isAlive = true) {
+  return verdictOf(backupMachineFacts(state, state.nowMs), isAlive, false);
 }
 
 const promised = { kind: 'promised' } as const;
+const unknown = { kind: 'unknown' } as const;
 const seeded = () => new PrimaryStory().seeded();
 const closed = () => seeded().at(100, { kind: 'link-closed', reason: 'reset' });
+const stop = { kind: 'stop', force: false, by: 'command' } as const;
 
-const primaries: readonly (readonly [string, () => PrimaryStory, HealthCode, RegExp])[] = [
-  ['before HELLO', () => new PrimaryStory(), 1, /connecting/],
-  ['in the seed', () => new PrimaryStory().at(0, { kind: 'link-open' }).until(50), 1, /seed/],
-  ['protected', seeded, 0, /protected: epoch 0/],
-  ['silent link', () => seeded().silence().until(900), 1, /heard \d+ ms ago: output waits/],
-  ['long silence', () => seeded().silence().until(5_000), 2, /being asked.*its output waits/],
-  ['no acknowledgement', () => seeded().epoch(255, 1).until(2_700), 1, /which is late/],
-  ['link gone', closed, 2, /held: the link ended: reset.*its output waits/],
+type Row<S> = readonly [string, () => S, SessionState, Level, RegExp | null];
+
+const primaries: readonly Row<PrimaryStory>[] = [
+  ['before HELLO', () => new PrimaryStory(), 'connecting', 'warning', null],
+  [
+    'in the seed',
+    () => new PrimaryStory().at(0, { kind: 'link-open' }).until(50),
+    'seeding',
+    'warning',
+    null,
+  ],
+  ['protected', seeded, 'protected', 'ok', null],
+  ['silent link', () => seeded().silence().until(900), 'late', 'warning', /heard for \d+ ms$/],
+  ['long silence', () => seeded().silence().until(5_000), 'held', 'critical', /not heard for 4\d/],
+  [
+    'a silence that was asked about in vain',
+    () =>
+      seeded().silence().until(4_500).at(4_600, { kind: 'ask-failed', id: 1, reason: 'no route' }),
+    'held',
+    'critical',
+    /could not be asked: no route/,
+  ],
+  ['no acknowledgement', () => seeded().epoch(255, 1).until(2_700), 'late', 'warning', /not ackn/],
+  ['link gone', closed, 'held', 'critical', /^nothing leaves the guest: the link ended: reset$/],
   [
     'nobody knows the session',
-    () => closed().at(150, { kind: 'answer', id: 1, answer: { kind: 'unknown' } }),
-    2,
+    () => closed().at(150, { kind: 'answer', id: 1, answer: unknown }),
+    'held',
+    'critical',
     /no record of this session, which is no promise/,
+  ],
+  ['ordered to end', () => seeded().at(100, stop), 'ending', 'warning', null],
+  [
+    'ordered to end, no promise',
+    () => seeded().at(100, stop).at(110, { kind: 'answer', id: 1, answer: unknown }),
+    'held',
+    'critical',
+    /no promise/,
   ],
   [
     'unprotected',
     () => closed().at(150, { kind: 'answer', id: 1, answer: promised }),
-    2,
-    /runs on here, unprotected/,
+    'unprotected',
+    'critical',
+    /without a copy: the link ended: reset/,
   ],
   [
     'taken over',
     () => closed().at(150, { kind: 'answer', id: 1, answer: { kind: 'active', running: true } }),
-    2,
-    /the backup took over/,
+    'ending',
+    'warning',
+    null,
   ],
   [
     '-n, paused',
     () => new PrimaryStory({ buffered: false }).seeded().silence().until(900),
-    1,
+    'late',
+    'warning',
     /the guest is paused/,
   ],
 ];
@@ -52,71 +94,86 @@ const primaries: readonly (readonly [string, () => PrimaryStory, HealthCode, Reg
 const holding = () => new BackupStory().holding();
 const ended = (buffered: boolean) =>
   new BackupStory({ buffered }).holding().at(200, { kind: 'link-closed', reason: 'reset' });
+const noSpace = { kind: 'record-failed', reason: 'no space' } as const;
 
-const backups: readonly (readonly [string, () => BackupStory, HealthCode, RegExp])[] = [
-  ['before the session', () => new BackupStory(), 1, /not begun/],
-  ['in the seed', () => new BackupStory().at(0, { kind: 'link-open' }), 1, /seed/],
-  ['protecting', holding, 0, /holds epoch 1/],
-  ['silence', () => holding().until(900), 1, /silent for 7\d\d ms/],
-  ['link gone', () => ended(true), 2, /activated unless the primary asks/],
-  ['link gone, -n', () => ended(false), 2, /nobody activates by himself/],
-  ['activating', () => holding().until(1_200), 2, /activating epoch 1/],
+const backups: readonly Row<BackupStory>[] = [
+  ['before the session', () => new BackupStory(), 'connecting', 'warning', null],
+  ['in the seed', () => new BackupStory().at(0, { kind: 'link-open' }), 'seeding', 'warning', null],
+  ['protecting', holding, 'standby', 'ok', null],
+  ['silence', () => holding().until(900), 'late', 'warning', /not heard for 7\d\d ms/],
+  ['link gone', () => ended(true), 'held', 'critical', /nobody has decided.*: reset/],
+  ['link gone, -n', () => ended(false), 'held', 'critical', /nobody has decided.*: reset/],
+  ['activating', () => holding().until(1_200), 'activating', 'warning', null],
   [
-    'disk full',
-    () => holding().until(1_150).at(1_160, { kind: 'record-failed', reason: 'no space' }),
-    2,
-    /no space/,
+    'a full disk at the decision',
+    () => holding().until(1_150).at(1_160, noSpace),
+    'held',
+    'critical',
+    /nobody has decided.*cannot be recorded: no space/,
   ],
-  ['giving up', () => holding().at(150, { kind: 'copy-failed', reason: 'x' }), 2, /given up/],
+  [
+    'a full disk, and the primary is back',
+    () => holding().until(1_150).at(1_160, noSpace).at(1_170, { kind: 'heartbeat', seq: 2 }),
+    'late',
+    'warning',
+    /cannot be recorded: no space/,
+  ],
+  [
+    'giving up',
+    () => holding().at(150, { kind: 'copy-failed', reason: 'x' }),
+    'ending',
+    'warning',
+    /x/,
+  ],
 ];
 
-describe('health of a primary', () => {
-  it.each(primaries)('%s', (_, tell, code, words) => {
-    const health = ofPrimary(tell());
-    expect(health.code).toBe(code);
-    expect(health.text).toMatch(words);
-    expect(health.word).toBe(['OK', 'WARNING', 'CRITICAL', 'UNKNOWN'][code]);
-  });
+function check(verdict: ReturnType<typeof judge>, row: Row<unknown>): void {
+  const [, , state, level, reason] = row;
+  expect(verdict).toMatchObject({ state, level });
+  if (reason === null) expect(verdict.reason).toBeNull();
+  else expect(verdict.reason).toMatch(reason);
+}
 
-  it('says what to type when the guest is held, unless the copy goes on', () => {
-    expect(ofPrimary(closed()).next).toBe('tsremus stop --force-unsafe DOMAIN');
-    const active = { kind: 'active', running: false } as const;
-    const story = closed().at(150, { kind: 'answer', id: 1, answer: active });
-    expect(ofPrimary(story).next).toBeNull();
+describe('a primary', () => {
+  it.each(primaries)('%s', (...row) => check(ofPrimary(row[1]()), row));
+
+  it('says what to type when the guest is held', () => {
+    expect(ofPrimary(closed()).next.join('\n')).toContain('tsremus stop --force-unsafe g1');
   });
 
   it('is never OK for longer than a lease after the last echo', () => {
     const story = seeded().silence();
     for (let atMs = 60; atMs <= 6_000; atMs += 10) {
-      const { code } = healthOf(primaryFacts(story.until(atMs).state, atMs), true);
-      if (atMs > 650) expect(code, `at ${atMs} ms`).not.toBe(0);
+      const { level } = ofPrimary(story.until(atMs), true, atMs);
+      if (atMs > 650) expect(level, `at ${atMs} ms`).not.toBe('ok');
     }
   });
 
+  it('is well again when a silence ends, and forgets what the asks brought', () => {
+    const failed = { kind: 'ask-failed', id: 1, reason: 'no route' } as const;
+    const story = seeded().silence().until(4_500).at(4_600, failed).answers();
+    story.epoch(4_900, 1).at(5_000, { kind: 'ack', epoch: 1 });
+    expect(ofPrimary(story)).toMatchObject({ state: 'protected', level: 'ok', reason: null });
+    // So that an order to end it later does not look refused.
+    expect(ofPrimary(story.at(5_010, stop)).state).toBe('ending');
+  });
+
   it('knows what the death of its process means', () => {
-    expect(ofPrimary(seeded(), false).text).toContain('its output is held');
+    expect(ofPrimary(seeded(), false)).toMatchObject({ state: 'held', level: 'critical' });
     const unbuffered = new PrimaryStory({ buffered: false }).seeded();
-    expect(ofPrimary(unbuffered, false).text).toContain('it runs unprotected');
-    expect(ofPrimary(seeded(), false).code).toBe(2);
+    const verdict = ofPrimary(unbuffered, false);
+    expect(verdict).toMatchObject({ state: 'unprotected', level: 'critical' });
   });
 });
 
-describe('health of a backup', () => {
-  it.each(backups)('%s', (_, tell, code, words) => {
-    const health = ofBackup(tell());
-    expect(health.code).toBe(code);
-    expect(health.text).toMatch(words);
-  });
+describe('a backup', () => {
+  it.each(backups)('%s', (...row) => check(ofBackup(row[1]()), row));
 
   it('says what to type when the link is gone', () => {
-    expect(ofBackup(ended(false)).next).toBe('tsremus failover DOMAIN');
+    expect(ofBackup(ended(false)).next).toEqual(['tsremus failover g1  # if other is dead']);
   });
 
   it('knows what the death of its process means', () => {
-    expect(ofBackup(holding(), false)).toMatchObject({ code: 2, word: 'CRITICAL' });
+    expect(ofBackup(holding(), false)).toMatchObject({ state: 'ended', level: 'critical' });
   });
-});
-
-it('knows nothing without facts', () => {
-  expect(healthOf(null, true)).toMatchObject({ code: 3, word: 'UNKNOWN' });
 });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Liveness } from '../../src/engine/run-directory.ts';
-import type { SessionState, SessionStatus } from '../../src/engine/session-status.ts';
-import { judge, judgeAll, type Level, worst } from '../../src/engine/status-report.ts';
+import type { Level } from '../../src/core/health.ts';
+import type { Liveness, SessionState } from '../../src/core/health-facts.ts';
+import type { SessionStatus } from '../../src/engine/session-status.ts';
+import { judgeSession as judge, judgeAll, worst } from '../../src/engine/status-report.ts';
 import { sampleStatus } from './sample-status.ts';
 
 const nowMs = Date.parse('2026-11-22T12:00:00.000Z');

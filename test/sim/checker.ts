@@ -209,8 +209,8 @@ export class Checker {
     else this.#protectedUntilMs ??= this.#nowMs();
   }
 
-  primaryStatus(code: number): void {
-    if (code !== 0 || this.#protectedUntilMs === null) return;
+  primaryStatus(level: string): void {
+    if (level !== 'ok' || this.#protectedUntilMs === null) return;
     const ageMs = this.#nowMs() - this.#protectedUntilMs;
     // A lease, and one in a hundred for two clocks.
     const limitMs = 0.606 * this.#rules.timeoutMs + 1;

@@ -2,7 +2,8 @@
  * When a run has calmed down: is this an end that is allowed? Somebody runs, or is held for a
  * reason that is said. null: not (yet), ask again; a run for which that stays so is stuck.
  */
-import { backupFacts, healthOf, primaryFacts } from '../../src/core/health.ts';
+import type { Level } from '../../src/core/health.ts';
+import { backupVerdict, primaryVerdict } from './verdict.ts';
 import type { World } from './world.ts';
 
 /** How far things had come at some moment. */
@@ -30,7 +31,7 @@ function copyEnding(world: World): string | null {
   const { a, b, checker, network } = world;
   if (a.outcome === 'taken-over') return 'taken over';
   if (!a.process.isAlive) return checker.isCopyRunning ? 'activated' : 'activated, then lost';
-  if (statusOf(world) !== 2) return null;
+  if (levelOf(world) !== 'critical') return null;
   if (!network.isWhole || !b.isUp) return 'activated, cannot be told';
   // It died before anybody could note that it had run: nobody knows how far it came.
   return checker.isCopyRunning || b.store.isRunning ? null : 'held, the active copy died';
@@ -50,13 +51,13 @@ function ownEnding(world: World): string | null {
 /** `protect` lives and has not decided: it protects, or it is held for a reason. */
 function liveEnding(world: World, before: Progress): string | null {
   const { b, checker, network } = world;
-  const status = statusOf(world);
+  const level = levelOf(world);
   const canAsk = network.isWhole && b.isUp;
-  if (canAsk && b.process.isAlive && status === 0) {
+  if (canAsk && b.process.isAlive && level === 'ok') {
     const now = progressOf(world);
     return now.acked > before.acked && now.count > before.count ? 'protected' : null;
   }
-  if (status !== 2) return null;
+  if (level !== 'critical') return null;
   if (!canAsk) return 'held, the backup is out of reach';
   if (checker.permission === 'active' && b.copy.isGone) return 'held, the active copy died';
   return null;
@@ -75,8 +76,7 @@ function deadEnding(world: World, isBackupAlive: boolean): string | null {
   const waits = !plan.config.buffered && b.isLinkEndKnown && checker.permission === 'standby';
   if (!waits) return null;
   // With -n the end of the link activates nothing: the guest may be running over there.
-  const isSaid = healthOf(backupFacts(b.process.state, b.nowMs()), true).code === 2;
-  if (!isSaid) return null;
+  if (backupVerdict(b.process.state, b.nowMs()).level !== 'critical') return null;
   if (a.isUp && a.guest.isRunning) return 'runs unprotected, protect died';
   return faults.isGuestEnded ? 'guest ended, protect died' : 'waits for failover';
 }
@@ -85,7 +85,7 @@ function isStruck(world: World, faults: readonly string[]): boolean {
   return faults.some((fault) => world.faults.struck.has(fault));
 }
 
-function statusOf(world: World): number {
+function levelOf(world: World): Level {
   const { a } = world;
-  return healthOf(primaryFacts(a.process.state, a.nowMs()), a.process.isAlive).code;
+  return primaryVerdict(a.process.state, a.nowMs(), a.process.isAlive).level;
 }

@@ -1,6 +1,5 @@
 /** Host A: the guest, its output buffer, libxl's save operation, and `tsremus protect`. */
 import { describePrimaryEffect, describePrimaryEvent } from '../../src/core/describe.ts';
-import { healthOf, primaryFacts } from '../../src/core/health.ts';
 import type { PrimaryState, PrimaryStep } from '../../src/core/primary.ts';
 import { initialPrimary } from '../../src/core/primary.ts';
 import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
@@ -9,6 +8,7 @@ import { Guest, OutputBuffer } from './guest.ts';
 import type { Message } from './messages.ts';
 import { SimProcess } from './process.ts';
 import { SaveOperation } from './save-operation.ts';
+import { primaryVerdict } from './verdict.ts';
 import type { World } from './world.ts';
 
 /** An event without its time: the host's clock adds it. */
@@ -161,7 +161,7 @@ export class PrimaryHost {
   #observe(event: PrimaryEvent, state: PrimaryState, effects: readonly PrimaryEffect[]): void {
     const { checker } = this.#world;
     if (event.kind === 'tick' && state.phase !== 'ended') {
-      checker.primaryStatus(healthOf(primaryFacts(state, this.nowMs()), true).code);
+      checker.primaryStatus(primaryVerdict(state, this.nowMs(), true).level);
     }
     for (const effect of effects) {
       // When it is decided: a process can still be stopped between the check and the deed.

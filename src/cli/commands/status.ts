@@ -5,8 +5,9 @@
 import { type Command, Option } from 'commander';
 import { runDirectory } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
+import type { Level } from '../../core/health.ts';
 import { type BrokenEntry, isDomain, listSessions } from '../../engine/run-directory.ts';
-import { judgeAll, type Level, type SessionReport, worst } from '../../engine/status-report.ts';
+import { judgeAll, type SessionReport, worst } from '../../engine/status-report.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';

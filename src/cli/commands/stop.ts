@@ -1,5 +1,6 @@
 /** `tsremus stop DOMAIN`: ends protection, clears leftovers, or notes an end that was seen. */
 import type { Command } from 'commander';
+import { hostWord } from '../../core/health-texts.ts';
 import { requestControl } from '../../engine/control.ts';
 import type { StopResult } from '../../engine/protect-options.ts';
 import {
@@ -8,7 +9,6 @@ import {
   refreshed,
   type SessionEntry,
 } from '../../engine/run-directory.ts';
-import { hostWord } from '../../engine/status-texts.ts';
 import { OperationError } from '../../host/errors.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfStop } from '../exit-codes.ts';

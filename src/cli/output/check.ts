@@ -1,6 +1,7 @@
 /** The one line that Nagios and its kin read: `SERVICE STATE - text | performance data`. */
-import type { Level, SessionReport } from '../../engine/status-report.ts';
-import { formatMs } from '../../engine/units.ts';
+import type { Level } from '../../core/health.ts';
+import { formatMs } from '../../core/units.ts';
+import type { SessionReport } from '../../engine/status-report.ts';
 import { printable } from './table.ts';
 
 /** Text without the characters that mean something in a plug-in line. */

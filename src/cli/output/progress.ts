@@ -2,8 +2,9 @@
  * How far the seed is, on stderr. On a terminal one line that rewrites itself, at most four times
  * a second; elsewhere (a log, cron) one line per tenth, so that the log stays readable.
  */
+
+import { formatBytes, formatSeconds } from '../../core/units.ts';
 import type { SeedProgress } from '../../engine/protect-options.ts';
-import { formatBytes, formatSeconds } from '../../engine/units.ts';
 import type { Stream } from '../io.ts';
 
 const redrawMsMin = 250;

@@ -1,8 +1,9 @@
 /** The findings of `tsremus status` as a table with advice, and as a JSON document. Pure. */
 import type { ChalkInstance } from 'chalk';
+import type { Level } from '../../core/health.ts';
+import { formatBytes, formatMs } from '../../core/units.ts';
 import type { EpochFigures } from '../../engine/session-status.ts';
-import type { Level, SessionReport } from '../../engine/status-report.ts';
-import { formatBytes, formatMs } from '../../engine/units.ts';
+import type { SessionReport } from '../../engine/status-report.ts';
 import type { Findings } from '../commands/status.ts';
 import { type Cell, type Column, formatTable, printable } from './table.ts';
 

@@ -3,7 +3,7 @@ import { type ColorChoice, wantsColor } from '../../../src/cli/output/color.ts';
 import { ProgressLine } from '../../../src/cli/output/progress.ts';
 import { quoteWords } from '../../../src/cli/output/shell.ts';
 import { formatTable } from '../../../src/cli/output/table.ts';
-import { formatBytes, formatMs, formatSeconds } from '../../../src/engine/units.ts';
+import { formatBytes, formatMs, formatSeconds } from '../../../src/core/units.ts';
 import { FakeStream } from '../fake-io.ts';
 
 describe('colour', () => {

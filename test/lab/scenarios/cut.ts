@@ -26,6 +26,9 @@ const harmless: readonly Cut[] = [
 
 const nameOf = ({ direction, share }: Cut) => `${direction}_${share}`;
 
+/** Of an emulated host a heartbeat may be late just now. */
+const holdsCopy = (state: unknown) => state === 'standby' || state === 'late';
+
 /** Everything as before the cut, an epoch or two later. */
 async function checkUnharmed(trial: Trial, guest: string, cut: Cut, before: number) {
   const what = `after the cut ${direction(cut)}`;
@@ -43,7 +46,7 @@ async function checkUnharmed(trial: Trial, guest: string, cut: Cut, before: numb
   if (entry === undefined) return;
   trial.checkEqual(`${what}: guest paused`, entry.guest_paused, false);
   const copy = await peek(trial.lab, 'b', guest, 'backup');
-  trial.checkEqual(`${what}: state on hostb`, copy?.state, 'standby');
+  trial.check(`${what}: hostb holds a copy`, holdsCopy(copy?.state), copy?.state);
   trial.checkEqual(`${what}: beacons from hostb`, trial.spoken(guest, 'b').length, 0);
 }
 
@@ -125,13 +128,13 @@ async function endurance(trial: Trial): Promise<void> {
   while (Date.now() - beganMs < seconds * 1000) {
     await sleep(5000);
     const copy = await peek(trial.lab, 'b', guest, 'backup');
-    if (copy?.state !== 'standby') break;
+    if (!holdsCopy(copy?.state)) break;
   }
   const now = await waitForEpoch(trial.lab, 'a', guest, (entry.epoch ?? 0) + 2);
   const copy = await peek(trial.lab, 'b', guest, 'backup');
   // Not more than late, and that for a moment.
   await waitForState(trial.lab, 'a', guest, 'primary', ['protected'], 30_000);
-  trial.checkEqual('state on hostb', copy?.state, 'standby');
+  trial.check('hostb holds a copy', holdsCopy(copy?.state), copy?.state);
   trial.checkEqual('beacons from hostb', trial.spoken(guest, 'b').length, 0);
   const epochs = (now.epoch ?? 0) - (entry.epoch ?? 0);
   trial.measure('epochs', epochs);

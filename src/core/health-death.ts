@@ -5,9 +5,8 @@
  * (held); without buffering it runs on and talks on, alone. Where the host was rebooted, the guest
  * that ran under the session is gone whatever the session said last.
  */
-import type { Liveness } from './run-directory.ts';
-import type { SessionState, SessionStatus } from './session-status.ts';
-import { domainWord, hostWord, stopLine } from './status-texts.ts';
+import type { Liveness, SessionFacts, SessionState } from './health-facts.ts';
+import { domainWord, hostWord, stopLine } from './health-texts.ts';
 
 /** The judgement that replaces what the dead session said. */
 export interface Death {
@@ -16,7 +15,7 @@ export interface Death {
   readonly next: readonly string[];
 }
 
-function rebooted(status: SessionStatus): Death {
+function rebooted(status: SessionFacts): Death {
   const { domain, role } = status;
   const peer = hostWord(status.peer);
   const here = role === 'primary' ? `${domain} ran here before that` : 'the copy that was here';
@@ -28,7 +27,7 @@ function rebooted(status: SessionStatus): Death {
   };
 }
 
-function deadPrimary(status: SessionStatus): Death {
+function deadPrimary(status: SessionFacts): Death {
   const { pid } = status;
   const peer = hostWord(status.peer);
   const died = `its process ${pid} died`;
@@ -62,7 +61,7 @@ function deadPrimary(status: SessionStatus): Death {
   };
 }
 
-function deadBackup(status: SessionStatus): Death {
+function deadBackup(status: SessionFacts): Death {
   const { pid } = status;
   const peer = hostWord(status.peer);
   const clear = stopLine(status, 'clears what is left here');
@@ -81,7 +80,7 @@ function deadBackup(status: SessionStatus): Death {
 }
 
 /** What a session's death means; null when its process lives or had done its work. */
-export function deathOf(status: SessionStatus, liveness: Liveness): Death | null {
+export function deathOf(status: SessionFacts, liveness: Liveness): Death | null {
   if (liveness === 'alive') return null;
   if (liveness === 'other-boot') return rebooted(status);
   // Over: the process ended as it should, and its last word stands.

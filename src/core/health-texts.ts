@@ -1,8 +1,8 @@
 /** What to say, and what to type, where a session itself has not said it. Pure. */
-import type { SessionStatus } from './session-status.ts';
+import type { SessionFacts } from './health-facts.ts';
 
 /** The domain's name as a shell word. */
-export function domainWord(status: SessionStatus): string {
+export function domainWord(status: SessionFacts): string {
   const name = status.domain;
   return /^[A-Za-z0-9_.+:@%,-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
 }
@@ -13,12 +13,12 @@ export function hostWord(peer: string): string {
 }
 
 /** `tsremus stop web1  # why`; the comment can be pasted along. */
-export function stopLine(status: SessionStatus, why: string, options = ''): string {
+export function stopLine(status: SessionFacts, why: string, options = ''): string {
   return `tsremus stop ${options}${domainWord(status)}  # ${why}`;
 }
 
 /** What a state means for the guest; null where there is nothing to explain. */
-function meaning(status: SessionStatus): string | null {
+function meaning(status: SessionFacts): string | null {
   const peer = hostWord(status.peer);
   switch (status.state) {
     case 'held':
@@ -50,7 +50,7 @@ function endings(peer: string): Readonly<Record<string, string>> {
 }
 
 /** What happened, where the session did not say. */
-function cause(status: SessionStatus): string | null {
+function cause(status: SessionFacts): string | null {
   const peer = hostWord(status.peer);
   switch (status.state) {
     case 'late':
@@ -63,13 +63,13 @@ function cause(status: SessionStatus): string | null {
 }
 
 /** One sentence on a session that is not well, without final stop; null for one that is. */
-export function reasonFor(status: SessionStatus): string | null {
+export function reasonFor(status: SessionFacts): string | null {
   const parts = [meaning(status), status.reason ?? cause(status)].filter((part) => part !== null);
   return parts.length === 0 ? null : parts.join(': ');
 }
 
 /** Command lines for a session that is not well. */
-export function nextFor(status: SessionStatus): string[] {
+export function nextFor(status: SessionFacts): string[] {
   const peer = hostWord(status.peer);
   const word = domainWord(status);
   switch (status.state) {
