@@ -28,7 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TSR_ABI_VERSION 1
+#define TSR_ABI_VERSION 2
 #define TSR_XL_BASE 10000
 #define TSR_XL(rc) (-TSR_XL_BASE + (rc))
 
@@ -49,7 +49,9 @@ enum tsr_event_kind {
      * until 0. May come late, when the bytes have been read already. */
     TSR_EV_DATA = 3,
     /* save: the guest is suspended at the end of epoch a, the barrier is set.
-     * b = bytes of the epoch so far. */
+     * b = bytes of the epoch so far, c = packets and d = bytes that the output buffer
+     * holds, e = nanoseconds the barrier took, and in its upper 16 bits the number
+     * of interfaces whose packets wait for a later epoch (tsr_plug_barrier). */
     TSR_EV_CHECKPOINT = 4,
     /*
      * save: epoch a has ended, the guest was resumed, the timer is held.
@@ -158,12 +160,14 @@ TSR_API int tsr_domain_create(const char *config_json);
  * into memory, at most LIMIT bytes unread (past that it stops reading, see
  * TSR_EV_STALLED; only libxl's own few records that end an epoch go beyond),
  * always before it serves libxl; checks every record; at each
- * CHECKPOINT record sets the barrier while the guest is certainly suspended;
- * and after each CHECKPOINT_END holds libxl's timer until tsr_save_checkpoint.
+ * CHECKPOINT record sets the barrier of PLUG (a handle; -1: nothing is buffered)
+ * while the guest is certainly suspended; and after each CHECKPOINT_END holds
+ * libxl's timer until tsr_save_checkpoint.
  * *EVENT_FD receives the read end of the event pipe (non-blocking, the
  * caller closes it after TSR_EV_ENDED).
  */
-TSR_API int tsr_save_start(uint32_t domid, uint64_t limit, int32_t *event_fd);
+TSR_API int tsr_save_start(uint32_t domid, uint64_t limit, int plug,
+                           int32_t *event_fd);
 
 /* Lets the next checkpoint begin. -EAGAIN while an epoch is under way, or while 63
  * complete ones wait to be read; -ESHUTDOWN once the session is ending. */
@@ -216,6 +220,81 @@ TSR_API int tsr_restore_finish(int handle);
 TSR_API int tsr_restore_abort(int handle);
 
 TSR_API int tsr_restore_free(int handle);
+
+/* ---- plug: the output buffer ------------------------------------------- */
+
+/*
+ * What an interface of the guest sends is redirected (by ingress filters that the
+ * caller made) to devices of type ifb, on which sch_plug holds it. All calls may be
+ * made from any thread, and take microseconds: a netlink message or two for each
+ * interface. Failures: -errno of the kernel with its own words (-ENODEV the device
+ * is gone, -ENOENT the kernel has no sch_plug, -EPERM not root).
+ */
+
+#define TSR_PLUG_PORTS_MAX 64
+/* Bytes that a queue's limit counts for each frame beside the frame's own. */
+#define TSR_PLUG_OVERHEAD 768
+
+enum tsr_plug_flags {
+    /* Left by a process that died; nothing is made, only tsr_plug_pass makes
+     * sense. queues[0] is the older one, the action points to queues[1]. */
+    TSR_PLUG_ADOPT = 1,
+    /* The queues have their plugs already (a script's, one queue). */
+    TSR_PLUG_MADE = 2,
+};
+
+/* One interface of the guest. */
+struct tsr_plug_port {         /* 28 bytes */
+    uint32_t interface;        /* ifindex to watch, see plug.c, open_tap; 0: none */
+    uint32_t queues[2];        /* ifindex of each ifb, which must be up; queues[1]
+                                * 0: one queue, with sch_plug's own counts */
+    uint32_t action;           /* index of the mirred action that points to
+                                * queues[0]; 0 with one queue */
+    uint32_t limit;            /* bytes per queue */
+    uint32_t flags;
+    uint32_t reserved;
+};
+
+struct tsr_plug_stats {        /* 64 bytes */
+    uint64_t packets, bytes;   /* held now; bytes without TSR_PLUG_OVERHEAD */
+    uint64_t dropped;          /* at the limit, since the queues were made */
+    uint64_t sealed;           /* oldest sealed epoch; UINT64_MAX: none */
+    uint64_t barriers, merged; /* of all ports: set; ports that had to wait */
+    uint64_t barrier_ns_max, release_ns_max;
+};
+
+TSR_API int tsr_plug_open(void);
+
+/* Adds an interface: makes its plugs (-EEXIST: something is there), lets all
+ * through until the first barrier. Returns the number of the port. */
+TSR_API int tsr_plug_add(int handle, const struct tsr_plug_port *port);
+
+/*
+ * Seals what was held so far as EPOCH, on each interface; the first call (the end of
+ * the seed) closes the buffer. Interfaces with a sealed epoch that is not released,
+ * or not gone yet, are left alone: their packets go with a later epoch. Returns how
+ * many they were. After tsr_plug_pass: nothing.
+ */
+TSR_API int tsr_plug_barrier(int handle, uint64_t epoch);
+
+/* Releases what is sealed, up to and including EPOCH. Returns the number of
+ * interfaces that released something. */
+TSR_API int tsr_plug_release(int handle, uint64_t epoch);
+
+/* Opens the buffer for good, the oldest packets first. Returns the number of
+ * interfaces with packets that still wait: call it again until 0. */
+TSR_API int tsr_plug_pass(int handle);
+
+/* Figures of one port, or of all (-1). */
+TSR_API int tsr_plug_look(int handle, int port, struct tsr_plug_stats *out);
+
+/* Forgets the devices; what is held stays held. A save that has the handle keeps
+ * the plug until it ends. */
+TSR_API int tsr_plug_close(int handle);
+
+/* Sends one Ethernet frame (14 to 1514 bytes) out of INTERFACE. */
+TSR_API int tsr_send_frame(const char *interface, const uint8_t *frame,
+                           size_t size);
 
 /* ---- stream checker: strict, incremental, one for both sides ------------ */
 

@@ -3,11 +3,13 @@
  */
 #include "buffer.h"
 
-static int null_barrier(void *state_in, uint64_t epoch)
+static int null_barrier(void *state_in, uint64_t epoch,
+                        struct tsr_barrier *found_out)
 {
     struct tsr_buffer_null_state *state = state_in;
 
     (void)epoch;
+    *found_out = (struct tsr_barrier){ 0 };
     state->barriers++;
     return 0;
 }

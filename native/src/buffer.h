@@ -9,9 +9,15 @@
 
 #include <stdint.h>
 
+/* What a barrier found. */
+struct tsr_barrier {
+    uint32_t merged;                    /* interfaces whose seal has to wait */
+    uint64_t packets, bytes;            /* held on all interfaces */
+};
+
 struct tsr_buffer_ops {
     /* 0 or -errno; microseconds, since the guest waits. */
-    int (*barrier)(void *state, uint64_t epoch);
+    int (*barrier)(void *state, uint64_t epoch, struct tsr_barrier *found_out);
     void (*close)(void *state);
 };
 

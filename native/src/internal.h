@@ -37,7 +37,7 @@ int tsr_fail(int code, const char *format, ...) PRINTF(2, 3);
 
 /* ---- handle.c ----------------------------------------------------------- */
 
-enum tsr_kind { TSR_SAVE = 1, TSR_RESTORE, TSR_STREAM, TSR_CODEC };
+enum tsr_kind { TSR_SAVE = 1, TSR_RESTORE, TSR_STREAM, TSR_CODEC, TSR_PLUG };
 
 /* First member of everything that has a handle. */
 struct tsr_object {

@@ -3,6 +3,7 @@
  * of the queue and wake the session's thread; none of them waits for it, except
  * tsr_save_free, which comes after its end.
  */
+#include "plug.h"
 #include "save.h"
 
 #include <fcntl.h>
@@ -69,7 +70,7 @@ static int open_pipe(struct tsr_save *save)
     return 0;
 }
 
-static int new_save(struct tsr_save **save_out)
+static int new_save(int plug, struct tsr_save **save_out)
 {
     struct tsr_save *save = calloc(1, sizeof(*save));
 
@@ -85,10 +86,14 @@ static int new_save(struct tsr_save **save_out)
     if (!save->buffer_state)
         save->buffer_state = &save->null_buffer;
     *save_out = save;
-    return 0;
+    if (plug == -1)
+        return 0;
+    save->buffer = &tsr_buffer_plug;
+    save->buffer_state = tsr_plug_get(plug);
+    return save->buffer_state ? 0 : -EBADF;
 }
 
-int tsr_save_start(uint32_t domid, uint64_t limit, int32_t *event_fd)
+int tsr_save_start(uint32_t domid, uint64_t limit, int plug, int32_t *event_fd)
 {
     struct tsr_save *save = NULL;
     char name[16];
@@ -98,9 +103,9 @@ int tsr_save_start(uint32_t domid, uint64_t limit, int32_t *event_fd)
     if (!event_fd || limit < LIMIT_MIN)
         return tsr_fail(-EINVAL, "a save needs a limit of at least %u bytes",
                         LIMIT_MIN);
-    rc = new_save(&save);
+    rc = new_save(plug, &save);
     if (rc < 0)
-        return rc;
+        goto out;
     save->domid = domid;
     save->limit = limit;
     rc = open_pipe(save);
@@ -129,9 +134,11 @@ int tsr_save_start(uint32_t domid, uint64_t limit, int32_t *event_fd)
 out:
     if (fd >= 0)
         close(fd);
+    if (save && save->buffer_state)
+        save->buffer->close(save->buffer_state);
     if (handle >= 0)
         tsr_handle_remove(handle);
-    else
+    else if (save)
         tsr_handle_put(save);
     return rc;
 }

@@ -54,16 +54,23 @@ static void at_checkpoint(struct tsr_save *save)
         .a = (int64_t)save->parser.epoch,
         .b = save->parser.offset - save->epoch_start,
     };
+    struct tsr_barrier found;
+    char why[TSR_TEXT_MAX];
     int rc;
 
     save->checkpoint_ns = tsr_now_ns();
     set_libxl_writes(save, true);
-    rc = save->buffer->barrier(save->buffer_state, save->parser.epoch);
+    rc = save->buffer->barrier(save->buffer_state, save->parser.epoch, &found);
     if (rc < 0) {
-        tsr_save_fail(save, rc, "the output buffer took no barrier: %s",
-                      strerror(-rc));
+        /* What is held stays held: nothing of this epoch is ever announced. */
+        if (tsr_error_text(-1, why, sizeof(why)) <= 0)
+            snprintf(why, sizeof(why), "%s", strerror(-rc));
+        tsr_save_fail(save, rc, "the output buffer took no barrier: %s", why);
         return;
     }
+    values.c = found.packets;
+    values.d = found.bytes;
+    values.e = (uint64_t)found.merged << 48 | (tsr_now_ns() - save->checkpoint_ns);
     if (!save->failed)
         tsr_events_send(save->events, TSR_EV_CHECKPOINT, &values, NULL);
 }

@@ -11,9 +11,12 @@ struct fake_world *world;
 int barrier_rc;
 
 /* The buffer of the tests: notes whether the guest was suspended. */
-static int probe_barrier(void *state, uint64_t epoch)
+static int probe_barrier(void *state, uint64_t epoch,
+                         struct tsr_barrier *found)
 {
     int *running = state;
+
+    *found = (struct tsr_barrier){ 0 };
 
     if (!world->suspended || (int)epoch != world->barriers)
         (*running)++;
@@ -37,7 +40,7 @@ void begin(struct session *s, uint64_t limit)
     tsr_save_buffer.ops = &probe;
     tsr_save_buffer.state = &barriers_while_running;
     s->fds_before = count_fds();
-    s->handle = tsr_save_start(FAKE_DOMID, limit, &s->fd);
+    s->handle = tsr_save_start(FAKE_DOMID, limit, -1, &s->fd);
     CHECK(s->handle >= 0);
     s->stream = tsr_stream_new();
 }

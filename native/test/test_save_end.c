@@ -235,8 +235,8 @@ TEST(save_refuses_wrong_arguments)
     int32_t fd;
 
     world = open_fake();
-    CHECK(tsr_save_start(FAKE_DOMID, 10, &fd) == -EINVAL);
-    CHECK(tsr_save_start(FAKE_DOMID, LIMIT, NULL) == -EINVAL);
+    CHECK(tsr_save_start(FAKE_DOMID, 10, -1, &fd) == -EINVAL);
+    CHECK(tsr_save_start(FAKE_DOMID, LIMIT, -1, NULL) == -EINVAL);
     CHECK(tsr_save_checkpoint(-1) == -EBADF);
     CHECK(tsr_save_read(12345, NULL, 0) == -EBADF);
     CHECK(tsr_save_abort(0) == -EBADF);

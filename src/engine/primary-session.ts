@@ -133,7 +133,7 @@ export class PrimarySession {
     const { xen, domid, link, log } = this.#parts;
     this.#dispatch({ kind: 'link-open', nowMs: now() });
     const limitBytes = Math.max(drainBytesMin, Math.floor(totalmem() * drainShare));
-    this.#save = xen.startSave(domid, limitBytes, (event) => this.#onSave(event));
+    this.#save = xen.startSave(domid, limitBytes, null, (event) => this.#onSave(event));
     this.#pump = new EpochPump(
       this.#save,
       link,

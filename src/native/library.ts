@@ -14,7 +14,7 @@ import {
   openLibrary,
 } from './ffi.ts';
 
-const abiVersion = 1;
+const abiVersion = 2;
 const xlBase = 10_000;
 /** A configuration of a big guest is some 10 KiB; the header allows a megabyte. */
 const jsonBytesMax = 1 << 20;
@@ -57,7 +57,7 @@ const signatures = {
   tsr_domain_rename: ['uint32', 'pointer', 'pointer'],
   tsr_domain_destroy: ['uint32'],
   tsr_domain_create: ['pointer'],
-  tsr_save_start: ['uint32', 'uint64', 'pointer'],
+  tsr_save_start: ['uint32', 'uint64', 'int', 'pointer'],
   tsr_save_checkpoint: ['int'],
   tsr_save_read: ['int', 'pointer', 'size_t'],
   tsr_save_abort: ['int'],
@@ -67,6 +67,13 @@ const signatures = {
   tsr_restore_finish: ['int'],
   tsr_restore_abort: ['int'],
   tsr_restore_free: ['int'],
+  tsr_plug_open: [],
+  tsr_plug_add: ['int', 'pointer'],
+  tsr_plug_release: ['int', 'uint64'],
+  tsr_plug_pass: ['int'],
+  tsr_plug_look: ['int', 'int', 'pointer'],
+  tsr_plug_close: ['int'],
+  tsr_send_frame: ['pointer', 'pointer', 'size_t'],
   tsr_stream_new: [],
   tsr_stream_check: ['int', 'pointer', 'size_t', 'pointer'],
   tsr_stream_free: ['int'],
@@ -196,10 +203,19 @@ export class NativeLibrary {
     return this.#checked('create', await this.#fn('tsr_domain_create').callAsync(config));
   }
 
-  /** Starts a save; events go to `onEvent` until `ended`. */
-  saveStart(domid: number, limitBytes: number, onEvent: (e: NativeEvent) => void): number {
+  /**
+   * Starts a save that sets its barriers in `plug` (null: nowhere); events go to `onEvent` until
+   * `ended`.
+   */
+  saveStart(
+    domid: number,
+    limitBytes: number,
+    plug: number | null,
+    onEvent: (e: NativeEvent) => void,
+  ): number {
     const fd = Buffer.alloc(4);
-    const handle = this.#checked('save', this.#fn('tsr_save_start').call(domid, limitBytes, fd));
+    const code = this.#fn('tsr_save_start').call(domid, limitBytes, plug ?? -1, fd);
+    const handle = this.#checked('save', code);
     this.#readUntilEnded(fd.readInt32LE(0), onEvent);
     return handle;
   }
@@ -251,6 +267,41 @@ export class NativeLibrary {
 
   async restoreFree(handle: number): Promise<void> {
     await this.#fn('tsr_restore_free').callAsync(handle);
+  }
+
+  plugOpen(): number {
+    return this.#checked('open the output buffer', this.#fn('tsr_plug_open').call());
+  }
+
+  /** `port` is a struct tsr_plug_port; the number of the port. */
+  plugAdd(handle: number, port: Buffer): number {
+    return this.#checked('add to the output buffer', this.#fn('tsr_plug_add').call(handle, port));
+  }
+
+  /** How many interfaces released something. */
+  plugRelease(handle: number, epoch: number): number {
+    return this.#checked('release', this.#fn('tsr_plug_release').call(handle, epoch));
+  }
+
+  /** How many interfaces still hold something. */
+  plugPass(handle: number): number {
+    return this.#checked('open the output buffer', this.#fn('tsr_plug_pass').call(handle));
+  }
+
+  /** Fills `stats` (64 bytes, struct tsr_plug_stats); port -1: of all. */
+  plugLook(handle: number, port: number, stats: Buffer): void {
+    const code = this.#fn('tsr_plug_look').call(handle, port, stats);
+    this.#checked('look at the output buffer', code);
+  }
+
+  plugClose(handle: number): void {
+    this.#fn('tsr_plug_close').call(handle);
+  }
+
+  /** Sends one Ethernet frame out of an interface. */
+  sendFrame(name: string, frame: Buffer): void {
+    const code = this.#fn('tsr_send_frame').call(cString(name), frame, frame.length);
+    this.#checked('send a frame', code);
   }
 
   streamNew(): number {

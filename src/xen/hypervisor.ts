@@ -29,8 +29,16 @@ export interface HostInfo {
 export type SaveEvent =
   /** Bytes wait for `read`. */
   | { readonly kind: 'data' }
-  /** The guest is suspended and the barrier is set. */
-  | { readonly kind: 'checkpoint'; readonly epoch: number }
+  /** The guest is suspended and the barrier is set; what the output buffer held then. */
+  | {
+      readonly kind: 'checkpoint';
+      readonly epoch: number;
+      readonly heldPackets: number;
+      readonly heldBytes: number;
+      /** Interfaces whose packets of this epoch wait for a later one. */
+      readonly merged: number;
+      readonly barrierMs: number;
+    }
   /** The guest runs again; the whole epoch (`bytes`) is drained; the timer is held. */
   | {
       readonly kind: 'epoch-end';
@@ -115,7 +123,13 @@ export interface Hypervisor {
   destroy(domid: number): Promise<void>;
   /** A new domain from its configuration, left paused. */
   create(config: DomainConfig): Promise<number>;
-  startSave(domid: number, limitBytes: number, onEvent: (event: SaveEvent) => void): SaveOperation;
+  /** Barriers are set in `barrier` (an output buffer's), in the moment of each suspend. */
+  startSave(
+    domid: number,
+    limitBytes: number,
+    barrier: number | null,
+    onEvent: (event: SaveEvent) => void,
+  ): SaveOperation;
   startRestore(config: DomainConfig, onEvent: (event: RestoreEvent) => void): RestoreOperation;
   streamChecker(): StreamChecker;
 }

@@ -159,12 +159,17 @@ class Xen implements Hypervisor {
     }
   }
 
-  startSave(domid: number, limitBytes: number, onEvent: (e: SaveEvent) => void): SaveOperation {
+  startSave(
+    domid: number,
+    limitBytes: number,
+    barrier: number | null,
+    onEvent: (e: SaveEvent) => void,
+  ): SaveOperation {
     const native = this.#native;
     let handle = -1;
     let broken: string | null = null;
     try {
-      handle = native.saveStart(domid, limitBytes, (event) => {
+      handle = native.saveStart(domid, limitBytes, barrier, (event) => {
         if (event.kind === 'failed') broken = event.text;
         let ours = saveEvent(event);
         if (ours === null) return;
@@ -265,7 +270,7 @@ function saveEvent(event: NativeEvent): SaveEvent | null {
     case 'data':
       return { kind: 'data' };
     case 'checkpoint':
-      return { kind: 'checkpoint', epoch: event.a };
+      return checkpointEvent(event);
     case 'epoch-end': {
       const pauseMs = (event.d + event.e) / 1e6;
       const { a: epoch, b: bytes, c: pages } = event;
@@ -282,6 +287,15 @@ function saveEvent(event: NativeEvent): SaveEvent | null {
     default:
       return null;
   }
+}
+
+/** The upper 16 bits of e count interfaces, the others nanoseconds (tsremus.h). */
+const mergedUnit = 2 ** 48;
+
+function checkpointEvent({ a: epoch, c, d, e }: NativeEvent): SaveEvent {
+  const merged = Math.floor(e / mergedUnit);
+  const barrierMs = (e - merged * mergedUnit) / 1e6;
+  return { kind: 'checkpoint', epoch, heldPackets: c, heldBytes: d, merged, barrierMs };
 }
 
 function saveEnd(event: NativeEvent): SaveEnd {

@@ -77,7 +77,7 @@ class Saver {
     this.#seedEnd = new Promise((resolve) => {
       this.#onEpoch = resolve;
     });
-    this.#handle = library.saveStart(domid, limitBytes, (event) => this.#take(event));
+    this.#handle = library.saveStart(domid, limitBytes, null, (event) => this.#take(event));
   }
 
   #take(event: NativeEvent): void {

@@ -18,7 +18,7 @@ async function save(xen: Hypervisor, name: string, epochs: number): Promise<void
   const buffer = Buffer.alloc(1 << 20);
   let ended = 0;
   const end = await new Promise<SaveEnd>((resolve) => {
-    const operation = xen.startSave(domid, 1 << 30, (event) => {
+    const operation = xen.startSave(domid, 1 << 30, null, (event) => {
       for (let n = operation.read(buffer); n > 0; n = operation.read(buffer)) {
         process.stdout.write(Buffer.from(buffer.subarray(0, n)));
       }

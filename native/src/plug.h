@@ -1,0 +1,49 @@
+/*
+ * The output buffer of a guest: what plug.c (the rule), plug_kernel.c (how the
+ * kernel is told) and the tests share.
+ */
+#ifndef TSR_PLUG_H
+#define TSR_PLUG_H
+
+#include "buffer.h"
+#include "internal.h"
+
+/* What waits in one queue. */
+struct tsr_queue_look {
+    uint64_t packets, bytes, dropped;
+};
+
+/*
+ * What the rule asks of the kernel, each for the sch_plug on device QUEUE. 0 or
+ * -errno with a sentence (tsr_fail).
+ */
+struct tsr_plug_kernel {
+    /* Puts a closed plug of LIMIT bytes on the device. */
+    int (*create)(void *state, uint32_t queue, uint32_t limit);
+    /* ACTION: TCQ_PLUG_BUFFER, _RELEASE_ONE or _RELEASE_INDEFINITE. */
+    int (*change)(void *state, uint32_t queue, int action);
+    /* From now on the mirred action ACTION sends to QUEUE. */
+    int (*redirect)(void *state, uint32_t action, uint32_t queue);
+    int (*look)(void *state, uint32_t queue, struct tsr_queue_look *look_out);
+    void (*close)(void *state);
+};
+
+/* Tells the real one, over a netlink socket of its own. */
+extern const struct tsr_plug_kernel tsr_plug_kernel_linux;
+/* *STATE_OUT for it; 0 or -errno with a sentence. */
+int tsr_plug_kernel_open(void **state_out);
+
+/* The kernel of plugs opened from now on; the tests put a model here. */
+struct tsr_plug_world {
+    const struct tsr_plug_kernel *kernel;
+    void *state;                        /* NULL: tsr_plug_kernel_open */
+};
+extern struct tsr_plug_world tsr_plug_world;
+
+/* The save loop's view of a plug: STATE is the struct behind the handle. */
+extern const struct tsr_buffer_ops tsr_buffer_plug;
+
+/* The plug behind HANDLE with a reference, as a state for tsr_buffer_plug. */
+void *tsr_plug_get(int handle);
+
+#endif

@@ -1,0 +1,450 @@
+/*
+ * The output buffer's rule on a kernel of our own: sch_plug word for word
+ * (net/sched/sch_plug.c), the mirred action as a pointer. Every frame knows the
+ * epoch in which the guest sent it; the ledger looks at each one that comes out.
+ */
+#include "session.h"
+
+#include <errno.h>
+#include <linux/pkt_sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../src/plug.h"
+
+#define FRAMES 4096
+#define QUEUES 5                        /* device numbers 1 to 4 */
+
+struct queue {
+    bool made, throttled, indefinite, stopped;
+    uint32_t current, last, to_release, limit, bytes;
+    unsigned head, tail;
+    unsigned frames[FRAMES];            /* the epoch of each, in its ordinal */
+    uint64_t dropped;
+};
+
+static struct {
+    struct queue queues[QUEUES];
+    uint32_t target;                    /* of the action */
+    int refuse;                         /* the next call fails with this */
+    unsigned epoch;                     /* of the guest */
+    int64_t acked;
+    unsigned sent, out, last_out, early, disordered;
+    bool seeding, open;
+} net;
+
+static unsigned epoch_of[1 << 20];
+
+static void leaves(unsigned frame)
+{
+    bool due = net.open || epoch_of[frame] == 0 ||
+               (int64_t)epoch_of[frame] <= net.acked;
+
+    net.early += !due;
+    net.disordered += net.out && frame < net.last_out;
+    net.last_out = frame;
+    net.out++;
+}
+
+static void run_queue(struct queue *q)
+{
+    while (!q->throttled && !q->stopped) {
+        if (!q->indefinite) {
+            if (!q->to_release) {
+                q->throttled = true;
+                return;
+            }
+            q->to_release--;
+        }
+        if (q->head == q->tail)
+            return;
+        leaves(q->frames[q->head++ % FRAMES]);
+        q->bytes -= 100;
+    }
+}
+
+static void enqueue(uint32_t device, unsigned frame)
+{
+    struct queue *q = &net.queues[device];
+
+    if (q->bytes + 100 > q->limit) {
+        q->dropped++;
+        return;
+    }
+    if (!q->indefinite)
+        q->current++;
+    q->frames[q->tail++ % FRAMES] = frame;
+    q->bytes += 100;
+    run_queue(q);
+}
+
+static int refused(void)
+{
+    int rc = net.refuse;
+
+    net.refuse = 0;
+    return rc ? tsr_fail(rc, "refused by the model") : 0;
+}
+
+static int model_create(void *state, uint32_t queue, uint32_t limit)
+{
+    (void)state;
+    if (net.queues[queue].made)
+        return tsr_fail(-EEXIST, "there is a plug already");
+    net.queues[queue] = (struct queue){ .made = true, .throttled = true,
+                                        .limit = limit };
+    return refused();
+}
+
+static int model_change(void *state, uint32_t queue, int action)
+{
+    struct queue *q = &net.queues[queue];
+    int rc = refused();
+
+    (void)state;
+    if (rc || !q->made)
+        return rc ? rc : tsr_fail(-ENODEV, "no such queue");
+    if (action == TCQ_PLUG_BUFFER) {
+        q->last = q->current;
+        q->current = 0;
+        if (q->indefinite)
+            q->throttled = true;
+        q->indefinite = false;
+    } else if (action == TCQ_PLUG_RELEASE_ONE) {
+        q->to_release += q->last;
+        q->last = 0;
+        q->throttled = false;
+    } else {
+        q->indefinite = true;
+        q->to_release = q->last = q->current = 0;
+        q->throttled = false;
+    }
+    run_queue(q);
+    return 0;
+}
+
+static int model_redirect(void *state, uint32_t action, uint32_t queue)
+{
+    int rc = refused();
+
+    (void)state;
+    CHECK(action == 7);
+    if (!rc)
+        net.target = queue;
+    return rc;
+}
+
+static int model_look(void *state, uint32_t queue,
+                      struct tsr_queue_look *look_out)
+{
+    const struct queue *q = &net.queues[queue];
+
+    (void)state;
+    look_out->packets = q->tail - q->head;
+    look_out->bytes = q->bytes;
+    look_out->dropped = q->dropped;
+    return refused();
+}
+
+static void model_close(void *state)
+{
+    (void)state;
+}
+
+static const struct tsr_plug_kernel model = {
+    model_create, model_change, model_redirect, model_look, model_close,
+};
+
+static int begin_plug(bool paired)
+{
+    struct tsr_plug_port port = {
+        .queues = { 1, paired ? 2 : 0 },
+        .action = paired ? 7 : 0,
+        .limit = 100 * FRAMES,
+    };
+    int handle;
+
+    memset(&net, 0, sizeof(net));
+    net.target = 1;
+    net.acked = -1;
+    tsr_plug_world.kernel = &model;
+    tsr_plug_world.state = &net;
+    handle = tsr_plug_open();
+    CHECK(handle >= 0);
+    CHECK(tsr_plug_add(handle, &port) == 0);
+    return handle;
+}
+
+static void guest_sends(void)
+{
+    unsigned frame = net.sent++;
+
+    epoch_of[frame] = net.epoch;
+    enqueue(net.target, frame);
+}
+
+static int barrier(int handle)
+{
+    int rc = tsr_plug_barrier(handle, net.epoch);
+
+    CHECK(rc >= 0);
+    net.epoch++;
+    return rc;
+}
+
+static void ack(int handle, int64_t epoch)
+{
+    net.acked = epoch;
+    CHECK(tsr_plug_release(handle, (uint64_t)epoch) >= 0);
+}
+
+static struct tsr_plug_stats look(int handle)
+{
+    struct tsr_plug_stats stats;
+
+    CHECK(tsr_plug_look(handle, -1, &stats) == 0);
+    return stats;
+}
+
+static void one_after_the_other(bool paired)
+{
+    int handle = begin_plug(paired);
+
+    guest_sends();
+    CHECK(net.out == 1);                /* the seed runs freely */
+    CHECK(barrier(handle) == 0);
+    guest_sends();
+    guest_sends();
+    CHECK(net.out == 1);
+    ack(handle, 0);
+    CHECK(net.out == 1);                /* epoch 0 is the seed: nothing sealed */
+    CHECK(barrier(handle) == 0);        /* seals epoch 1 */
+    CHECK(look(handle).sealed == 1 && look(handle).packets == 2);
+    guest_sends();
+    ack(handle, 0);
+    CHECK(net.out == 1);
+    ack(handle, 1);
+    CHECK(net.out == 3 && look(handle).packets == 1);
+    CHECK(look(handle).bytes == 100 && look(handle).sealed == UINT64_MAX);
+    CHECK(barrier(handle) == 0);
+    ack(handle, 2);
+    CHECK(net.out == 4 && !net.early && !net.disordered);
+    CHECK(tsr_plug_close(handle) == 0);
+    CHECK(tsr_plug_close(handle) == -EBADF);
+}
+
+TEST(plug_pair_releases_what_is_acknowledged)
+{
+    one_after_the_other(true);
+}
+
+TEST(plug_single_releases_what_is_acknowledged)
+{
+    one_after_the_other(false);
+}
+
+/* A second barrier before the release: the packets go with the later epoch. */
+static void merges(bool paired)
+{
+    int handle = begin_plug(paired);
+
+    barrier(handle);
+    guest_sends();                      /* epoch 1 */
+    CHECK(barrier(handle) == 0);
+    guest_sends();                      /* epoch 2 */
+    CHECK(barrier(handle) == 1);
+    guest_sends();                      /* epoch 3 */
+    ack(handle, 1);
+    CHECK(net.out == 1);
+    ack(handle, 2);
+    CHECK(net.out == 1);                /* epoch 2 is not sealed alone */
+    CHECK(barrier(handle) == 0);        /* 2 and 3, as 3 */
+    CHECK(look(handle).sealed == 3);
+    ack(handle, 2);
+    CHECK(net.out == 1);
+    ack(handle, 3);
+    CHECK(net.out == 3 && !net.early);
+    CHECK(look(handle).merged == 1 && look(handle).barriers == 4);
+    tsr_plug_close(handle);
+}
+
+TEST(plug_pair_merges)
+{
+    merges(true);
+}
+
+TEST(plug_single_merges)
+{
+    merges(false);
+}
+
+/* While the sealed queue still empties its successor is not sealed: order. */
+TEST(plug_keeps_the_order_of_a_slow_queue)
+{
+    int handle = begin_plug(true);
+
+    barrier(handle);
+    guest_sends();
+    barrier(handle);
+    net.queues[2].stopped = true;
+    ack(handle, 1);
+    guest_sends();
+    CHECK(net.out == 0 && barrier(handle) == 1);
+    ack(handle, 2);
+    CHECK(net.out == 0);
+    net.queues[2].stopped = false;
+    run_queue(&net.queues[2]);
+    CHECK(net.out == 1 && barrier(handle) == 0);
+    ack(handle, 3);
+    CHECK(net.out == 2 && !net.early && !net.disordered);
+    tsr_plug_close(handle);
+}
+
+/* Read from the ring before the barrier, queued after it: to the sealed epoch. */
+TEST(plug_takes_a_frame_that_was_under_way)
+{
+    int handle = begin_plug(true);
+    uint32_t before;
+
+    barrier(handle);
+    before = net.target;
+    epoch_of[net.sent] = 1;
+    barrier(handle);
+    enqueue(before, net.sent++);
+    CHECK(net.out == 0 && net.target != before);
+    ack(handle, 1);
+    CHECK(net.out == 1 && !net.early);
+    tsr_plug_close(handle);
+}
+
+TEST(plug_passes_everything_in_order_and_for_good)
+{
+    int handle = begin_plug(true);
+
+    barrier(handle);
+    guest_sends();
+    barrier(handle);
+    guest_sends();
+    net.open = true;
+    net.queues[2].stopped = true;
+    CHECK(tsr_plug_pass(handle) == 1 && net.out == 0);
+    net.queues[2].stopped = false;
+    CHECK(tsr_plug_pass(handle) == 0 && net.out == 2 && !net.disordered);
+    CHECK(tsr_plug_barrier(handle, 9) == 0);
+    guest_sends();
+    CHECK(net.out == 3);
+    tsr_plug_close(handle);
+}
+
+/* What a refusal leaves: nothing is let go, and the next barrier still seals. */
+TEST(plug_holds_when_the_kernel_refuses)
+{
+    char text[256];
+
+    for (int paired = 0; paired < 2; paired++) {
+        int handle = begin_plug(paired);
+
+        barrier(handle);
+        guest_sends();
+        net.refuse = -ENOMEM;
+        CHECK(tsr_plug_barrier(handle, 1) == -ENOMEM);
+        CHECK(tsr_error_text(-ENOMEM, text, sizeof(text)) > 0);
+        CHECK(!strcmp(text, "refused by the model"));
+        ack(handle, 0);
+        CHECK(net.out == 0);
+        barrier(handle);
+        net.refuse = -ENODEV;
+        CHECK(tsr_plug_release(handle, 1) == -ENODEV && net.out == 0);
+        ack(handle, 1);
+        CHECK(net.out == 1 && !net.early);
+        tsr_plug_close(handle);
+    }
+}
+
+TEST(plug_counts_what_is_dropped_at_the_limit)
+{
+    int handle = begin_plug(true);
+
+    barrier(handle);
+    for (int i = 0; i < FRAMES + 5; i++)
+        guest_sends();
+    CHECK(look(handle).packets == FRAMES && look(handle).dropped == 5);
+    tsr_plug_close(handle);
+}
+
+TEST(plug_refuses_what_makes_no_sense)
+{
+    struct tsr_plug_port port = { .queues = { 1, 2 } };
+    int handle = begin_plug(true);
+
+    CHECK(tsr_plug_add(handle, &port) == -EINVAL);
+    port.action = 7;
+    CHECK(tsr_plug_add(handle, &port) == -EEXIST);
+    CHECK(tsr_plug_add(handle, NULL) == -EINVAL);
+    CHECK(tsr_plug_add(handle + 1, &port) == -EBADF);
+    CHECK(tsr_plug_look(handle, 0, NULL) == -EINVAL);
+    tsr_plug_close(handle);
+}
+
+/* A handle that the save loop still has is not torn away under it. */
+TEST(plug_lives_until_its_save_ends)
+{
+    int handle = begin_plug(true);
+    void *held = tsr_plug_get(handle);
+    struct tsr_barrier found;
+
+    CHECK(held && tsr_plug_close(handle) == 0 && !tsr_plug_get(handle));
+    CHECK(tsr_buffer_plug.barrier(held, 0, &found) == 0);
+    tsr_buffer_plug.close(held);
+}
+
+/* Frames, barriers, acknowledgements, slow devices and refusals at random. */
+TEST(plug_is_never_early)
+{
+    srand(7);
+    for (int run = 0; run < 300; run++) {
+        bool paired = run % 2;
+        int handle = begin_plug(paired);
+
+        barrier(handle);
+        for (int i = 0; i < 500; i++) {
+            int what = rand() % 10;
+            struct queue *q = &net.queues[1 + (paired ? rand() % 2 : 0)];
+
+            if (what < 5) {
+                guest_sends();
+            } else if (what < 7) {
+                barrier(handle);
+            } else if (what < 9) {
+                if (net.acked < (int64_t)net.epoch - 1)
+                    ack(handle, net.acked + 1 + rand() %
+                                    ((int64_t)net.epoch - 1 - net.acked));
+            } else if (paired) {
+                q->stopped = !q->stopped;
+                run_queue(q);
+            } else {
+                net.refuse = rand() % 2 ? -ENOMEM : 0;
+                tsr_plug_barrier(handle, net.epoch++);
+                net.refuse = 0;
+            }
+            CHECK(!net.early && !net.disordered);
+        }
+        net.queues[1].stopped = net.queues[2].stopped = false;
+        run_queue(&net.queues[1]);
+        run_queue(&net.queues[2]);
+        net.open = true;
+        CHECK(tsr_plug_pass(handle) == 0);
+        CHECK(net.out == net.sent && !net.early && !net.disordered);
+        tsr_plug_close(handle);
+    }
+}
+
+TEST(frame_refuses_what_is_no_frame)
+{
+    uint8_t frame[1600] = { 0 };
+
+    CHECK(tsr_send_frame("lo", frame, 13) == -EINVAL);
+    CHECK(tsr_send_frame("lo", frame, sizeof(frame)) == -EINVAL);
+    CHECK(tsr_send_frame("no-such-device", frame, 60) == -ENODEV);
+    CHECK(tsr_send_frame(NULL, frame, 60) == -EINVAL);
+}
