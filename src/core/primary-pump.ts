@@ -85,9 +85,13 @@ function pumpAsk(state: PrimaryState, effects: Effects): PrimaryState {
   return { ...state, ask: { id, way, atMs: state.nowMs }, lastAskId: id, lastAskWay: way };
 }
 
-/** Over the link while it answers; over a fresh connection when not, and in turn when unsure. */
+/**
+ * Over the link while it answers; over a fresh connection when not, and in turn when unsure: the
+ * heartbeats may come by datagrams while the link's byte stream is stuck.
+ */
 function askWay(state: PrimaryState): 'link' | 'fresh' {
   if (state.link !== 'open' || !isEnding(state)) return 'fresh';
+  if (state.ask?.way === 'link') return 'fresh'; // it got no answer
   if (isLeaseFresh(state)) return 'link';
   return state.lastAskWay === 'link' ? 'fresh' : 'link';
 }

@@ -24,7 +24,7 @@ import {
   type Pace,
   type Schedule,
 } from './scheduler.ts';
-import { heartbeatEveryMs, leaseMs } from './vocabulary.ts';
+import { heartbeatEveryMs, leaseMs, progressMs } from './vocabulary.ts';
 
 /**
  *  - `connecting`: HELLO is not exchanged yet.
@@ -79,7 +79,7 @@ export interface PrimaryState {
   readonly schedule: Schedule;
   readonly pace: Pace;
   readonly output: OutputWaiting;
-  /** An epoch waits for its acknowledgement: the last sign that it comes nearer. */
+  /** While an epoch waits for its acknowledgement: the last sign that it comes nearer. */
   readonly progressAtMs: number;
 
   /** Heartbeats without an echo so far, oldest first. */
@@ -180,6 +180,16 @@ export function isSilent(state: PrimaryState): boolean {
   return state.link === 'open' && state.nowMs - state.heardAtMs >= heartbeatTimeoutMs + holdMs;
 }
 
+/**
+ * Heartbeats come back and an epoch's acknowledgement does not come nearer: libxl hangs over there,
+ * or the byte stream is stuck beside live datagrams. Waiting on would hold the guest's output for
+ * ever, and the backup sees no silence.
+ */
+export function isStuck(state: PrimaryState): boolean {
+  if (state.drained === state.acked || !isLeaseFresh(state)) return false;
+  return state.nowMs - state.progressAtMs >= progressMs(state.config);
+}
+
 /** Something ends protection here; only a promise (or `active`) finishes it. */
 export function isEnding(state: PrimaryState): boolean {
   return (
@@ -230,6 +240,7 @@ export function primaryWakeAtMs(state: PrimaryState): number | null {
     if (state.link === 'open') wakes.push(state.nextBeatAtMs);
     if (state.leaseFromMs !== null) wakes.push(state.leaseFromMs + leaseMs(config) + 1);
     if (state.ask === null) wakes.push(state.nextAskAtMs);
+    if (state.drained > state.acked) wakes.push(state.progressAtMs + progressMs(config));
     wakes.push(nextCheckpointAtMs(state, config.pendingMax) ?? 0);
   }
   return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));

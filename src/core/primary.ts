@@ -15,6 +15,7 @@ import {
   checkPrimary,
   isLeaseFresh,
   isSilent,
+  isStuck,
   type OpenPermission,
   outcomeOnPromise,
   type PrimaryState,
@@ -102,6 +103,13 @@ function onTick(state: PrimaryState, effects: Effects): PrimaryState {
     const silenceMs = state.nowMs - state.heardAtMs;
     return neverProtected(state, `the backup was silent for ${silenceMs} ms`, effects);
   }
+  if (state.outcome === null && state.lost === null && isStuck(state)) {
+    const stuckMs = Math.round(state.nowMs - state.progressAtMs);
+    const waiting = `epoch ${state.acked + 1} made no progress for ${stuckMs} ms`;
+    const reason = `the backup hangs: ${waiting}, although its heartbeats come`;
+    if (!backupMayActivate(state)) return neverProtected(state, reason, effects);
+    return { ...state, lost: reason, nextAskAtMs: state.nowMs };
+  }
   return state;
 }
 
@@ -176,8 +184,11 @@ function onEcho(state: PrimaryState, seq: number): PrimaryState {
   const echoed = state.beats.find((beat) => beat.seq === seq);
   // Older than all that is remembered, or never sent: no proof of anything recent.
   if (echoed === undefined) return state;
+  // After a silence (the peer's, or this host stood still) what is under way gets its time again.
+  const progressAtMs = isLeaseFresh(state) ? state.progressAtMs : state.nowMs;
   return {
     ...state,
+    progressAtMs,
     beats: state.beats.filter((beat) => beat.seq > seq),
     leaseFromMs: Math.max(state.leaseFromMs ?? echoed.sentAtMs, echoed.sentAtMs),
     heardAtMs: state.nowMs,

@@ -12,6 +12,7 @@
  * `activating` proves that the copy never ran; only then, and only after that copy was
  * destroyed, may `activating` become `promised`. Both ends are final.
  */
+import { progressMsMin } from './limits.ts';
 
 /** What the record on the backup host says. */
 export type Permission = 'standby' | 'activating' | 'active' | 'promised';
@@ -42,6 +43,11 @@ export interface SessionTiming {
 /** A heartbeat goes out every tenth of the timeout. */
 export function heartbeatEveryMs(timing: SessionTiming): number {
   return Math.max(10, Math.floor(timing.heartbeatTimeoutMs / 10));
+}
+
+/** How long an epoch may wait for its acknowledgement without any progress, ms. */
+export function progressMs(timing: SessionTiming): number {
+  return Math.max(progressMsMin, 10 * timing.heartbeatTimeoutMs);
 }
 
 /** The share of the timeout for which the primary trusts its last echo (DESIGN.md: 0.6). */

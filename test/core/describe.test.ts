@@ -10,6 +10,7 @@ import {
   describePrimaryEvent,
   describePrimaryOutcome,
 } from '../../src/core/describe.ts';
+import { defaultSchedule } from '../../src/core/limits.ts';
 import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
 
 const nowMs = 0;
@@ -20,6 +21,24 @@ const primaryEvents: readonly (readonly [PrimaryEvent, string])[] = [
   [{ kind: 'tick', nowMs }, 'tick'],
   [{ kind: 'echo', seq: 4, nowMs }, 'echo 4'],
   [{ kind: 'ack', epoch: 7, nowMs }, 'ack 7'],
+  [{ kind: 'drained', epoch: 2, pauseMs: 4, pages: 9, nowMs }, 'drained 2'],
+  [{ kind: 'progress', nowMs }, 'progress'],
+  [
+    { kind: 'output', packets: 3, bytes: 200, nearLimit: false, nowMs },
+    'output 3 packets, 200 bytes',
+  ],
+  [
+    { kind: 'output', packets: 3, bytes: 200, nearLimit: true, nowMs },
+    'output 3 packets, 200 bytes, near the limit',
+  ],
+  [
+    { kind: 'set-schedule', schedule: { kind: 'fixed', intervalMs: 50 }, nowMs },
+    'set-schedule every 50 ms',
+  ],
+  [
+    { kind: 'set-schedule', schedule: defaultSchedule, nowMs },
+    'set-schedule auto, 20 to 1000 ms, overhead at most 20 %',
+  ],
   [{ kind: 'link-closed', reason, nowMs }, 'link-closed (end of stream)'],
   [{ kind: 'answer', id: 2, answer: promised, nowMs }, 'answer 2: promised'],
   [{ kind: 'ask-failed', id: 2, reason, nowMs }, 'ask-failed 2 (end of stream)'],

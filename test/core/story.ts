@@ -91,6 +91,13 @@ export class PrimaryStory {
     }
   }
 
+  /** Nothing happens until `nowMs`, not even a tick: the process stood still. */
+  sleeps(nowMs: number): this {
+    this.#echoes = [];
+    this.#step({ kind: 'tick', nowMs });
+    return this;
+  }
+
   /** The engine's part of a checkpoint: suspended, drained, sent. */
   epoch(nowMs: number, epoch: number): this {
     return this.at(nowMs, { kind: 'checkpoint', epoch })
@@ -111,7 +118,7 @@ export class PrimaryStory {
       if (effect.kind !== 'send-heartbeat' || !this.#answers) continue;
       this.#echoes.push({ atMs: event.nowMs + 2, seq: effect.seq });
     }
-    const isRoutine = event.kind === 'tick' || event.kind === 'echo';
+    const isRoutine = ['tick', 'echo', 'progress'].includes(event.kind);
     const told = effects.filter((effect) => effect.kind !== 'send-heartbeat');
     if (isRoutine && told.length === 0) return;
     const words = told.map(describePrimaryEffect);

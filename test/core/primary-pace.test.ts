@@ -1,0 +1,108 @@
+/** The primary's stories of when it checkpoints, and of a backup that does not get on. */
+import { describe, expect, it } from 'vitest';
+import { InvariantError } from '../../src/core/invariant.ts';
+import { defaultSchedule, pendingMaxMax } from '../../src/core/limits.ts';
+import { PrimaryStory } from './story.ts';
+
+const promised = { kind: 'promised' } as const;
+
+const stories: Readonly<Record<string, () => PrimaryStory>> = {
+  'automatic-schedule': () =>
+    new PrimaryStory({ schedule: defaultSchedule })
+      .say('nothing is known yet: soonest; then an idle guest, latest')
+      .seeded()
+      .epoch(60, 1)
+      .at(80, { kind: 'ack', epoch: 1 })
+      .until(600)
+      .say('a packet waits and nothing is in flight: now')
+      .at(600, { kind: 'output', packets: 1, bytes: 60, nearLimit: false })
+      .epoch(610, 2)
+      .say('its barrier could not be set while an epoch is in flight: the acknowledgement first')
+      .until(900)
+      .at(900, { kind: 'ack', epoch: 2 })
+      .epoch(910, 3)
+      .at(925, { kind: 'output', packets: 0, bytes: 0, nearLimit: false })
+      .at(930, { kind: 'ack', epoch: 3 })
+      .say('near the limit: at once, and only one at a time')
+      .at(940, { kind: 'output', packets: 90, bytes: 9_000, nearLimit: true })
+      .at(941, { kind: 'output', packets: 91, bytes: 9_100, nearLimit: true })
+      .epoch(945, 4)
+      .at(957, { kind: 'output', packets: 91, bytes: 9_100, nearLimit: true })
+      .at(960, { kind: 'output', packets: 0, bytes: 0, nearLimit: false })
+      .at(970, { kind: 'ack', epoch: 4 })
+      .say('the administrator wants a fixed interval')
+      .at(1_000, { kind: 'set-schedule', schedule: { kind: 'fixed', intervalMs: 50 } }),
+
+  'backup-hangs': () =>
+    new PrimaryStory()
+      .say('heartbeats come, the acknowledgement does not: nobody else would notice')
+      .seeded()
+      .epoch(255, 1)
+      .epoch(470, 2)
+      .say('the link stays silent, then a fresh connection is asked')
+      .until(31_400)
+      .at(31_400, { kind: 'answer', id: 2, answer: promised })
+      .at(31_410, { kind: 'save-ended' }),
+
+  'slow-link': () => {
+    const story = new PrimaryStory()
+      .say('an epoch that takes minutes, but moves, is waited for')
+      .seeded()
+      .epoch(255, 1);
+    for (let nowMs = 20_000; nowMs <= 120_000; nowMs += 20_000)
+      story.at(nowMs, { kind: 'progress' });
+    return story.at(121_000, { kind: 'ack', epoch: 1 });
+  },
+
+  'standstill-of-this-host': () =>
+    new PrimaryStory()
+      .say('both hosts stood still for a minute: what is under way gets its time again')
+      .seeded()
+      .epoch(255, 1)
+      .sleeps(60_255)
+      .until(60_900)
+      .at(60_900, { kind: 'ack', epoch: 1 }),
+};
+
+describe('primary', () => {
+  it.each(Object.keys(stories))('tells the story "%s"', async (name) => {
+    const story = stories[name];
+    if (story === undefined) throw new Error(`no story ${name}`);
+    await expect(story().text).toMatchFileSnapshot(`testdata/primary-${name}.txt`);
+  });
+
+  it('gives a hanging backup ten timeouts, too, and up the seed without asking', () => {
+    const hangs = (heartbeatTimeoutMs: number) =>
+      new PrimaryStory({ heartbeatTimeoutMs }).seeded().epoch(255, 1);
+    expect(hangs(5_000).until(50_000).state.lost).toBeNull();
+    expect(hangs(5_000).until(51_000).state.lost).toContain('the backup hangs: epoch 1');
+    const seed = new PrimaryStory().at(0, { kind: 'link-open' }).at(30, {
+      kind: 'checkpoint',
+      epoch: 0,
+    });
+    seed.at(40, { kind: 'drained', epoch: 0, pauseMs: 5, pages: 100 }).until(30_500);
+    expect(seed.state.outcome).toMatchObject({ kind: 'never-protected' });
+    expect(seed.effects.map(({ kind }) => kind)).not.toContain('ask-promise');
+  });
+
+  it('does not call a backup hanging that has nothing to do', () => {
+    const schedule = { kind: 'fixed', intervalMs: 3_600_000 } as const;
+    expect(new PrimaryStory({ schedule }).seeded().until(300_000).state.lost).toBeNull();
+  });
+
+  it('never runs two checkpoints at once, and never more epochs ahead than allowed', () => {
+    const schedule = { kind: 'fixed', intervalMs: 0 } as const;
+    for (const pendingMax of [1, 2, 3, pendingMaxMax]) {
+      const story = new PrimaryStory({ schedule, pendingMax }).seeded();
+      for (let epoch = 1; epoch <= pendingMax; epoch += 1) story.epoch(50 + 20 * epoch, epoch);
+      const taken = story.until(5_000).effects.filter(({ kind }) => kind === 'take-checkpoint');
+      expect(taken.length).toBe(pendingMax);
+    }
+  });
+
+  it('refuses a schedule that was not checked', () => {
+    const schedule = { kind: 'fixed', intervalMs: -1 } as const;
+    const story = new PrimaryStory().seeded();
+    expect(() => story.at(100, { kind: 'set-schedule', schedule })).toThrow(InvariantError);
+  });
+});
