@@ -2,10 +2,8 @@
  * Beacons of the guests, captured outside both hosts, each with the host whose wire it came over.
  * This is the check that no two hosts ever speak for one guest.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { LabError } from './command.ts';
-import { labProgram } from './guest.ts';
-import { inNamespace } from './network.ts';
+import { startInside } from './inside.ts';
 import { type HostId, hostIds, hosts } from './settings.ts';
 
 export interface Beacon {
@@ -31,47 +29,21 @@ export interface BeaconCapture {
 /** Starts capturing; returns when it certainly misses nothing any more. */
 export async function captureBeacons(): Promise<BeaconCapture> {
   const taps = hostIds.map((id) => `${id}=${hosts[id].lanTap}`);
-  const argv = [...inNamespace, labProgram(), 'capture', ...taps];
-  const child = spawn(argv[0] as string, argv.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] });
   const beacons: Beacon[] = [];
   const listeners = new Set<(beacon: Beacon) => void>();
-  await readBeacons(child, (beacon) => {
+  const program = await startInside(['capture', ...taps], (line) => {
+    const beacon = parseBeacon(line);
     beacons.push(beacon);
     for (const listener of listeners) listener(beacon);
   });
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   return {
     beacons,
     stop: async () => {
-      child.stdin?.end();
-      const timer = setTimeout(() => child.kill('SIGKILL'), 2000);
-      await ended;
-      clearTimeout(timer);
+      await program.stop();
       return beacons;
     },
     waitFor: (accept, timeoutMs) => firstBeacon(beacons, listeners, accept, timeoutMs),
   };
-}
-
-/** Resolves when the capture has begun; from then on every line becomes a beacon. */
-function readBeacons(child: ChildProcess, onBeacon: (beacon: Beacon) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let rest = '';
-    let trouble = '';
-    child.stderr?.on('data', (data) => {
-      trouble += data;
-    });
-    child.stdout?.on('data', (data: Buffer) => {
-      const lines = (rest + data.toString('latin1')).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) {
-        if (line.startsWith('#')) resolve();
-        else onBeacon(parseBeacon(line));
-      }
-    });
-    child.on('error', reject);
-    child.on('close', () => reject(new LabError(`the capture ended: ${trouble.trim()}`)));
-  });
 }
 
 function firstBeacon(

@@ -18,6 +18,8 @@ export interface GuestOptions {
   /** Pages of the working set. Default 4,096 (16 MB). */
   readonly pages?: number;
   readonly memoryMb?: number;
+  /** Network interfaces. Default 1. */
+  readonly interfaces?: number;
   /** Lines added to the guest's configuration as they are. */
   readonly extraConfig?: string;
   /** Whether to wait until the guest answers. Default true. */
@@ -40,6 +42,13 @@ export interface GuestState {
   readonly beaconMs: number;
   readonly beaconSequence: number;
   readonly uptimeMs: number;
+  /** How often it was suspended and resumed, or activated, by its own clocks. */
+  readonly suspends: number;
+  /** The last number said over IPv4 and over IPv6; see guest/traffic.c. */
+  readonly numbers: readonly [number, number];
+  /** Frames sent by all flows, and by each of them; see guest/flows.c. */
+  readonly frames: number;
+  readonly flows: readonly number[];
   readonly pauses: GuestPauses;
 }
 
@@ -75,6 +84,17 @@ export function guestIp(name: string): string {
   return `10.77.0.${guestNumber(name)}`;
 }
 
+/** Its IPv6 address ends with the same digits. */
+export function guestIp6(name: string): string {
+  return `fd77::${guestNumber(name)}`;
+}
+
+/** The MAC of a guest's interface. guest/frame.c knows guests by its first four bytes. */
+export function guestMac(name: string, index = 0): string {
+  const bytes = [index, guestNumber(name)].map((byte) => byte.toString(16).padStart(2, '0'));
+  return `00:16:3e:77:${bytes.join(':')}`;
+}
+
 function guestNumber(name: string): number {
   const [, letter, digits] = /^([gh])(\d{1,2})$/.exec(name) ?? [];
   if (letter && Number(digits) < 50) return (letter === 'g' ? 100 : 150) + Number(digits);
@@ -85,11 +105,15 @@ function guestNumber(name: string): number {
 
 /** The configuration that xl gets. */
 export function guestConfig(name: string, kind: GuestKind, options: GuestOptions = {}): string {
-  const number = guestNumber(name);
+  const interfaces = options.interfaces ?? 1;
+  const vifs = Array.from(
+    { length: interfaces },
+    (_, index) => `"mac=${guestMac(name, index)},bridge=xenbr0"`,
+  );
   const extra = [
     'console=hvc0 quiet mitigations=off panic=1',
     `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 4096}`,
-    `lab.rate=${options.rate ?? 0}`,
+    `lab.rate=${options.rate ?? 0} lab.vifs=${interfaces}`,
   ].join(' ');
   return [
     `name = "${name}"`,
@@ -99,7 +123,7 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     `extra = "${extra}"`,
     `memory = ${options.memoryMb ?? 128}`,
     'vcpus = 1',
-    `vif = ["mac=00:16:3e:77:00:${number.toString(16).padStart(2, '0')},bridge=xenbr0"]`,
+    `vif = [${vifs.join(', ')}]`,
     // RDTSCP fails in an emulated SVM guest otherwise.
     ...(kind === 'pvh' ? ['tsc_mode = "native"'] : []),
     ...(options.extraConfig ? [options.extraConfig] : []),

@@ -2,8 +2,12 @@
  * The lab's two networks, in a network namespace of their own: nothing of them is to be seen from
  * the machine, and deleting the namespace deletes all of it.
  *
- *   lan    10.77.0.0/24   the guests' network; the namespace itself is 10.77.0.1 on it
+ *   lan    10.77.0.0/24   the guests' network; the namespace itself is 10.77.0.1 on it, and
+ *          fd77::/64      fd77::1; 10.77.1.0/24 is for guests with a second interface
  *   repl   10.78.0.0/24   the replication network between the hosts
+ *
+ * Each host hangs on a switch of its own, and those on `lan`: so a host that dies takes no carrier
+ * away from `lan`, which goes on sending its guests' frames there until somebody tells it better.
  *
  * `cut` drops what one *host* sends to the other, on both networks, silently. Guests have
  * addresses of their own (Xen's 00:16:3e), so their traffic passes, and so does the lab's: only
@@ -21,6 +25,8 @@ import {
   namespace,
   otherHost,
   outsideIp,
+  outsideIp6,
+  outsideIpSecond,
   runDir,
 } from './settings.ts';
 
@@ -48,7 +54,7 @@ export function networkExists(): boolean {
 export async function createNetwork(): Promise<void> {
   await deleteNetwork();
   // No spanning tree and no delay: a port forwards from its first moment.
-  const bridge = 'type bridge forward_delay 0 stp_state 0';
+  const bridge = 'type bridge forward_delay 0 stp_state 0 mcast_snooping 0';
   const commands = [
     'link set lo up',
     `link add lan ${bridge}`,
@@ -56,24 +62,47 @@ export async function createNetwork(): Promise<void> {
     'link set lan up',
     'link set repl up',
     `addr add ${outsideIp}/24 dev lan`,
+    `addr add ${outsideIpSecond}/24 dev lan`,
   ];
   for (const id of hostIds) {
+    const [own, uplink] = [`switch${id}`, `uplink${id}`];
+    commands.push(`link add ${own} ${bridge}`, `link set ${own} up`);
+    commands.push(`link add ${uplink} type veth peer name ${uplink}-lan`);
+    const ports = [
+      [uplink, own],
+      [`${uplink}-lan`, 'lan'],
+    ];
     for (const [tap, bridge] of [
-      [hosts[id].lanTap, 'lan'],
+      [hosts[id].lanTap, own],
       [hosts[id].replicationTap, 'repl'],
-    ]) {
+    ] as const) {
       commands.push(`tuntap add ${tap} mode tap`);
-      commands.push(`link set ${tap} master ${bridge}`, `link set ${tap} up`);
+      ports.push([tap, bridge]);
+    }
+    for (const [port, bridge] of ports) {
+      commands.push(`link set ${port} master ${bridge}`, `link set ${port} up`);
     }
   }
   await run(['ip', 'netns', 'add', namespace]);
+  // The namespace's own addresses are on lan only: the switches are none of its interfaces.
+  await run([...inNamespace, 'sysctl', '-q', '-w', 'net.ipv4.conf.all.arp_ignore=1']);
   // ip -batch in one go: two dozen separate processes would take longer than the rest of `up`.
   await run([...inNamespace, 'ip', '-batch', '-'], { input: `${commands.join('\n')}\n` });
-  await run([...inNamespace, 'sysctl', '-q', '-w', 'net.ipv6.conf.all.disable_ipv6=1']).catch(
-    () => {},
-  );
+  await allowIpv6();
   writeRules();
   await run([...inNamespace, 'nft', '-f', join(rulesDir, 'base.nft')]);
+}
+
+/** IPv6 on the guests' network, and nowhere else: a machine without it has no such tests. */
+async function allowIpv6(): Promise<void> {
+  const set = (name: string, value: number) => `net.ipv6.conf.${name}.disable_ipv6=${value}`;
+  try {
+    await run([...inNamespace, 'sysctl', '-q', '-w', set('all', 1)]);
+    await run([...inNamespace, 'sysctl', '-q', '-w', set('lan', 0)]);
+    await run([...inNamespace, 'ip', 'addr', 'add', `${outsideIp6}/64`, 'dev', 'lan', 'nodad']);
+  } catch {
+    // A test that needs it will say that nobody answers.
+  }
 }
 
 /** Removes the namespace and with it everything in it. */

@@ -12,6 +12,8 @@ export interface ProtectOptions {
   readonly logLevel?: 'info' | 'debug';
   /** More of the environment of the primary. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Output waits for its acknowledgement; without it, -n. */
+  readonly buffered?: boolean;
 }
 
 /** A session as `tsremus status --json` gives it; only what the lab looks at. */
@@ -51,7 +53,8 @@ export async function protect(
   guest: string,
   options: ProtectOptions = {},
 ): Promise<void> {
-  const args = ['-F', '-n', '-d', ...(options.args ?? []), guest, backupName(id)];
+  const unsafe = options.buffered ? ['-F', '-d'] : ['-F', '-n', '-d'];
+  const args = [...unsafe, ...(options.args ?? []), guest, backupName(id)];
   const env = {
     ...(options.logLevel ? { TSREMUS_LOG_LEVEL: options.logLevel } : {}),
     ...options.env,

@@ -33,6 +33,10 @@ export const queryPort = 5001;
 
 /** The namespace's own address on the guests' LAN. */
 export const outsideIp = '10.77.0.1';
+export const outsideIp6 = 'fd77::1';
+
+/** And the one that guests with a second interface talk to from there. */
+export const outsideIpSecond = '10.77.1.1';
 
 export type HostId = 'a' | 'b';
 export const hostIds: readonly HostId[] = ['a', 'b'];

@@ -19,6 +19,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define TRANSMIT_QUEUE 10000
+
 static char command_line[4096];
 
 static void complain(const char *what)
@@ -88,6 +90,17 @@ const char *boot_parameter(const char *key)
     return NULL;
 }
 
+/* Before it is up: with the usual thousand a guest that sends flat out would drop its own. */
+static void set_queue(int fd, const char *interface)
+{
+    struct ifreq request = { 0 };
+
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
+    request.ifr_qlen = TRANSMIT_QUEUE;
+    if (ioctl(fd, SIOCSIFTXQLEN, &request))
+        complain(interface);
+}
+
 static void set_flags_up(int fd, const char *interface)
 {
     struct ifreq request = { 0 };
@@ -98,32 +111,79 @@ static void set_flags_up(int fd, const char *interface)
         complain(interface);
 }
 
-static void set_address(int fd, unsigned long what, const char *ip)
+static void set_address(int fd, const char *interface, unsigned long what, const char *ip)
 {
     struct ifreq request = { 0 };
     struct sockaddr_in address = { .sin_family = AF_INET };
 
     inet_pton(AF_INET, ip, &address.sin_addr);
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "eth0");
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", interface);
     memcpy(&request.ifr_addr, &address, sizeof(address));
     if (ioctl(fd, what, &request))
-        complain("address of eth0");
+        complain(interface);
 }
 
-void boot_network(const char *ip)
+/* linux/ipv6.h has this, and much that libc's headers have as well. */
+struct address6 {
+    struct in6_addr address;
+    uint32_t prefix_bits;
+    int interface;
+};
+
+static void set_address6(const char *interface, const char *ip)
 {
+    struct address6 request = { .prefix_bits = 64, .interface = (int)if_nametoindex(interface) };
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    inet_pton(AF_INET6, ip, &request.address);
+    if (fd < 0 || ioctl(fd, SIOCSIFADDR, &request))
+        complain(ip);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        complain(path);
+    if (fd >= 0)
+        close(fd);
+}
+
+void boot_network(const char *ip, int count)
+{
+    const char *last = strrchr(ip, '.');
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0) {
-        complain("socket");
+    if (fd < 0 || !last) {
+        complain("network");
         return;
     }
-    for (int i = 0; i < 500 && access("/sys/class/net/eth0", F_OK); i++)
-        usleep(10000);
     set_flags_up(fd, "lo");
-    set_address(fd, SIOCSIFADDR, ip);
-    set_address(fd, SIOCSIFNETMASK, "255.255.255.0");
-    set_flags_up(fd, "eth0");
+    /* Each address on its own interface only, although all are on one network. */
+    write_file("/proc/sys/net/ipv4/conf/all/arp_ignore", "1");
+    for (int n = 0; n < count; n++) {
+        char interface[16], path[64], address[32];
+
+        snprintf(interface, sizeof(interface), "eth%d", n);
+        snprintf(path, sizeof(path), "/sys/class/net/%s", interface);
+        for (int i = 0; i < 500 && access(path, F_OK); i++)
+            usleep(10000);
+        /* An address is to be of use at once: nobody else has it. */
+        snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_dad", interface);
+        write_file(path, "0");
+        snprintf(address, sizeof(address), "10.77.%d%s", n, last);
+        set_address(fd, interface, SIOCSIFADDR, address);
+        set_address(fd, interface, SIOCSIFNETMASK, "255.255.255.0");
+        set_queue(fd, interface);
+        set_flags_up(fd, interface);
+        if (n == 0) {
+            snprintf(address, sizeof(address), "fd77::%s", last + 1);
+            set_address6(interface, address);
+        }
+    }
     close(fd);
 }
 

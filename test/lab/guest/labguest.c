@@ -9,11 +9,18 @@
  *   labguest ask IP TIMEOUT_MS COMMAND...
  *   labguest ping IP udp|tcp INTERVAL_MS SECONDS
  *   labguest capture LABEL=INTERFACE...
- *   labguest selftest                             whether the pattern finds lost pages
+ *   labguest talk IP INTERVAL_US WINDOW           numbers, asked for over one TCP connection
+ *   labguest pull IP SECONDS                      what the guest can send over TCP
+ *   labguest sink                                 takes the flows' datagrams
+ *   labguest flood INTERFACE GUEST_MAC GUEST_IP GUEST_IP6 PER_SECOND
+ *   labguest frames INTERFACE FILE                records the guests' frames
+ *   labguest serve NAME IP                        the guest's main loop as a plain process
+ *   labguest selftest                             whether the checks find what they must
  *   labguest spawn COUNT PROGRAM [ARGUMENT...]    what fork and exec cost here
  */
 #define _GNU_SOURCE
 #include "labguest.h"
+#include "traffic.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -25,7 +32,7 @@
 
 static int be_process_one(void)
 {
-    char name[NAME_MAX_BYTES] = "guest";
+    char name[NAME_MAX_BYTES] = "guest", ip[32] = "10.77.0.100";
     const char *value;
 
     boot_prepare();
@@ -47,11 +54,12 @@ static int be_process_one(void)
     if (pattern_init(value ? (uint32_t)strtoul(value, NULL, 10) : 12288))
         printf("LAB failed: no memory for the pattern\n");
     value = boot_parameter("lab.ip");
-    if (!value)
-        value = "10.77.0.100";
-    boot_network(value);
-    printf("LAB guest %s at %s\n", name, value);
-    serve(name);
+    if (value)
+        snprintf(ip, sizeof(ip), "%.*s", (int)sizeof(ip) - 1, value);
+    value = boot_parameter("lab.vifs");
+    boot_network(ip, value ? atoi(value) : 1);
+    printf("LAB guest %s at %s\n", name, ip);
+    serve(name, ip);
 }
 
 static int join_words(int count, char **words, char *out, size_t size)
@@ -102,10 +110,22 @@ int main(int argc, char **argv)
         return client_ping(argv[2], argv[3], atoi(argv[4]), atoi(argv[5]));
     if (!strcmp(mode, "capture") && argc > 2)
         return capture(argc - 2, argv + 2);
+    if (!strcmp(mode, "talk") && argc == 5)
+        return talk(argv[2], atoi(argv[3]), atoi(argv[4]));
+    if (!strcmp(mode, "pull") && argc == 4)
+        return pull(argv[2], atoi(argv[3]));
+    if (!strcmp(mode, "sink"))
+        return sink();
+    if (!strcmp(mode, "flood") && argc == 7)
+        return flood(argv + 2);
+    if (!strcmp(mode, "frames") && argc == 4)
+        return frames(argv[2], argv[3]);
+    if (!strcmp(mode, "serve") && argc == 4 && !pattern_init(64))
+        serve(argv[2], argv[3]);
     if (!strcmp(mode, "selftest"))
         return selftest();
     if (!strcmp(mode, "spawn") && argc > 3 && atoi(argv[2]) > 0)
         return spawn_many(atoi(argv[2]), argv + 3);
-    fprintf(stderr, "usage: labguest ask|ping|capture|selftest|spawn ...\n");
+    fprintf(stderr, "usage: labguest ask|ping|capture|talk|pull|sink|flood|frames|serve|selftest|spawn ...\n");
     return 64;
 }

@@ -13,6 +13,8 @@
 #define QUERY_PORT 5001
 #define ECHO_PORT 7
 #define OUTSIDE_IP "10.77.0.1"
+#define OUTSIDE_IP_SECOND "10.77.1.1"
+#define OUTSIDE_IP6 "fd77::1"
 #define NAME_MAX_BYTES 32
 
 /* boot.c: duties of process 1 */
@@ -21,8 +23,11 @@
 void boot_prepare(void);
 /* The value of KEY= on the kernel's command line, or NULL. */
 const char *boot_parameter(const char *key);
-/* Brings lo and eth0 up; eth0 gets this address. */
-void boot_network(const char *ip);
+/*
+ * Brings lo and COUNT interfaces up. 10.77.0.N means that eth0 gets this and fd77::N, and eth1
+ * 10.77.1.N.
+ */
+void boot_network(const char *ip, int count);
 /* Mounts the root disk of a host and becomes its init; returns only on failure. */
 void boot_switch_root(const char *device, const char *init);
 /* Ends this machine: "poweroff", "reboot" or "crash". */
@@ -67,11 +72,13 @@ int selftest(void);
 void pauses_start(void);
 void pauses_tick(void);
 void pauses_reset(void);
+/* How often this guest was suspended and resumed, or activated, since it started. */
+uint32_t pauses_suspends(void);
 /* Writes a JSON object into OUT; the number of bytes. */
 int pauses_describe(char *out, size_t size);
 
 /* server.c: the guest's main loop; never returns */
-_Noreturn void serve(const char *name);
+_Noreturn void serve(const char *name, const char *ip);
 
 /* client.c: the outside */
 

@@ -14,13 +14,25 @@
 #include <x86intrin.h>
 
 #define THRESHOLD_MS 25.0
+#define WINDOW_NS 1000000 /* within this time all clocks are read, or once more */
+#define READS_MAX 20
+#define ACTIVATION_MS 300.0
 #define SAMPLES_MAX 8192
+
+/* Clocks against CLOCK_MONOTONIC at one moment. */
+struct clocks {
+    int64_t slept_from, slept_to; /* what CLOCK_BOOTTIME is ahead by, ns: between these two */
+    double tsc_ms;                /* what the time-stamp counter is */
+};
 
 static struct {
     uint64_t last;      /* counter at the previous round */
     uint64_t tsc_start; /* start of the calibration */
     double mono_start;
     double ticks_per_ms; /* 0 until calibrated */
+    struct clocks clocks; /* at the last count of suspensions */
+    bool clocks_known;
+    uint32_t suspends;
     double since;        /* sum of all gaps since the reset: the observed time */
     double total, longest;
     uint32_t count, jumps;
@@ -107,4 +119,51 @@ int pauses_describe(char *out, size_t size)
                     p.count, THRESHOLD_MS, p.count ? p.total / p.count : 0.0,
                     n ? (double)sorted[n / 2] : 0.0, n ? (double)sorted[n * 9 / 10] : 0.0,
                     p.longest, p.total, p.since, p.jumps, p.ticks_per_ms);
+}
+
+static int64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* False when something came between every time: then there was no one moment. */
+static bool read_clocks(struct clocks *out)
+{
+    for (int i = 0; i < READS_MAX; i++) {
+        int64_t before = clock_ns(CLOCK_MONOTONIC), boot = clock_ns(CLOCK_BOOTTIME), after;
+
+        out->tsc_ms = (double)__rdtsc() / p.ticks_per_ms - (double)before / 1e6;
+        after = clock_ns(CLOCK_MONOTONIC);
+        out->slept_from = boot - after;
+        out->slept_to = boot - before;
+        if (after - before < WINDOW_NS)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * On resume the kernel adds the time of the suspension to CLOCK_BOOTTIME, while CLOCK_MONOTONIC
+ * stood still (timekeeping_resume() in kernel/time/timekeeping.c): when what the one is ahead of
+ * the other certainly grew, there was a suspension, and by nothing else it ever does. Only a host
+ * whose time of day is behind the other's adds nothing when it activates its copy; there the
+ * time-stamp counter, which is another one, gives it away.
+ */
+uint32_t pauses_suspends(void)
+{
+    struct clocks now;
+    double moved;
+
+    if (p.ticks_per_ms <= 0 || !read_clocks(&now))
+        return p.suspends;
+    moved = now.tsc_ms - p.clocks.tsc_ms;
+    if (p.clocks_known && (now.slept_from > p.clocks.slept_to || moved > ACTIVATION_MS ||
+                           moved < -ACTIVATION_MS))
+        p.suspends++;
+    p.clocks = now;
+    p.clocks_known = true;
+    return p.suspends;
 }

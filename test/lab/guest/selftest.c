@@ -1,12 +1,15 @@
 /*
- * Proves, on any machine, that the pattern finds out a copy that lost a page.
+ * Proves, on any machine, that the pattern finds out a copy that lost a page, and that a capture
+ * tells the frames apart that the checks of output commit go by.
  *
  * Every check runs some rewrites, saves one page of memory, rewrites on, and puts the saved page
  * back: exactly what a checkpoint leaves that forgot one dirty page. The verification must see it,
  * whether the page belongs to the working set, the books or the running checksum.
  */
 #include "labguest.h"
+#include "traffic.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +55,87 @@ static struct pattern_report lose(enum pattern_part part, uint32_t page, size_t 
     return report;
 }
 
+static const struct frame_addresses outside = {
+    .mac = { 0x52, 0x54, 0, 0x77, 0, 1 },
+    .guest_mac = { 0, 0x16, 0x3e, 0x77, 0, 0x65 },
+};
+
+/* The answer to a request, as far as a capture looks: the other way round, and says so. */
+static void turn_round(uint8_t *frame)
+{
+    uint8_t guest[6];
+
+    memcpy(guest, frame, 6);
+    memcpy(frame, frame + 6, 6);
+    memcpy(frame + 6, guest, 6);
+}
+
+static bool is_kind(const uint8_t *frame, size_t size, enum frame_kind kind, uint64_t key)
+{
+    struct frame_record record;
+
+    return frame_classify(frame, size, 0, &record) && record.kind == kind && record.key == key &&
+           record.guest == 0x3e770065;
+}
+
+static void check_requests(void)
+{
+    uint8_t frame[256] = { 0 };
+    size_t size = frame_build_ping4(frame, &outside, 0x12345678);
+
+    expect(is_kind(frame, size, KIND_PING4_ASK, 0x12345678), "a ping");
+    turn_round(frame);
+    frame[34] = 0;
+    expect(is_kind(frame, size, KIND_PING4, 0x12345678), "its answer");
+    size = frame_build_ping6(frame, &outside, 77);
+    expect(is_kind(frame, size, KIND_PING6_ASK, 77), "a ping over IPv6");
+    turn_round(frame);
+    frame[54] = 129;
+    expect(is_kind(frame, size, KIND_PING6, 77), "its answer");
+    size = frame_build_arp(frame, &outside, 0xabcdef01);
+    frame[41] = 1; /* the guest's address, other than the sender's */
+    expect(is_kind(frame, size, KIND_ARP_ASK, 0xabcdef01), "an ARP request");
+    turn_round(frame);
+    frame[21] = 2;
+    memcpy(frame + 32, frame, 6);
+    expect(is_kind(frame, size, KIND_ARP, 0xabcdef01), "its answer");
+    memcpy(frame + 38, frame + 28, 4);
+    expect(is_kind(frame, size, KIND_ANNOUNCE, 0), "a gratuitous ARP");
+}
+
+static void check_flows(void)
+{
+    static union {
+        struct frame_head head;
+        uint8_t bytes[256];
+    } payload = { { .magic = FRAME_MAGIC, .flow = FLOW_VLAN, .bytes = 200 } };
+    uint8_t frame[512], *ip = frame + 18;
+    struct frame_record record;
+    uint32_t sum = IPPROTO_UDP + 208;
+    size_t size;
+
+    payload.head.suspends = 9;
+    payload.head.sequence = 1u << 20;
+    frame_fill(&payload.head);
+    expect(frame_is_whole(&payload, 200), "a whole frame");
+    expect(!frame_is_whole(&payload, 199), "a frame cut short");
+    payload.bytes[199] ^= 1;
+    expect(!frame_is_whole(&payload, 200), "a frame with a wrong byte");
+    payload.bytes[199] ^= 1;
+    size = frame_build_vlan(frame, outside.guest_mac, inet_addr("10.77.0.101"), &payload, 200);
+    expect(frame_classify(frame, 160, 0, &record) && record.from_guest &&
+               record.kind == KIND_FLOW && record.vlan == VLAN_ID && record.suspends == 9 &&
+               record.sequence == 1u << 20 && record.flow == FLOW_VLAN,
+           "a tagged frame, cut off as a capture does");
+    for (uint8_t *at = ip + 12; at < frame + size; at += 2)
+        sum += (uint32_t)at[0] << 8 | at[1];
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    expect(size == VLAN_OVERHEAD + 200 && sum == 0xffff, "its UDP checksum");
+    frame[6] = 0x52; /* from somebody else to the multicast address */
+    expect(!frame_classify(frame, 160, 0, &record), "a frame that is no guest's");
+}
+
 int selftest(void)
 {
     struct pattern_report report;
@@ -83,5 +167,7 @@ int selftest(void)
     rewrite_all(2);
     report = verify_all();
     expect(report.stale + report.torn == 0 && report.sum_ok, "wholly rewritten pages");
+    check_requests();
+    check_flows();
     return failures > 0;
 }

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "labguest.h"
+#include "traffic.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -100,6 +101,8 @@ static void advance(void)
         s.counter++;
     for (s.rewrite_due += passed * s.rate / 1e3; s.rewrite_due >= 1; s.rewrite_due -= 1)
         pattern_rewrite_next();
+    traffic_suspends();
+    flows_advance(passed);
     s.beacon_due += passed;
     if (s.beacon_ms > 0 && s.beacon_due >= s.beacon_ms) {
         s.beacon_due = s.beacon_due > 2 * s.beacon_ms ? 0 : s.beacon_due - s.beacon_ms;
@@ -125,17 +128,18 @@ static void answer(struct client *client, const char *text)
 
 static void answer_state(struct client *client)
 {
-    char pauses[512], text[1300];
+    char pauses[512], traffic[256], text[1300];
 
     pauses_describe(pauses, sizeof(pauses));
+    traffic_describe(traffic, sizeof(traffic));
     snprintf(text, sizeof(text),
              "{\"name\":\"%s\",\"boot\":\"%s\",\"counter\":%lu,\"rate\":%.0f,\"pages\":%u,"
              "\"runs\":%u,\"rewrites\":%lu,\"checksum\":\"%016lx\",\"checksumOk\":%s,"
-             "\"beaconMs\":%.0f,\"beaconSequence\":%lu,\"uptimeMs\":%.0f,\"pauses\":%s}",
+             "\"beaconMs\":%.0f,\"beaconSequence\":%lu,\"uptimeMs\":%.0f,%s,\"pauses\":%s}",
              s.name, s.boot_id, (unsigned long)s.counter, s.rate, pattern_pages(), pattern_runs(),
              (unsigned long)pattern_rewrites(), (unsigned long)pattern_checksum(),
              pattern_sum_ok() ? "true" : "false", s.beacon_ms, (unsigned long)s.beacon_sequence,
-             monotonic_ms(), pauses);
+             monotonic_ms(), traffic, pauses);
     answer(client, text);
 }
 
@@ -155,6 +159,14 @@ static void answer_verified(struct client *client)
                       ",\"firstBad\":{\"page\":%u,\"has\":%u,\"due\":%u}", r->first_bad,
                       r->first_has, r->first_due);
     snprintf(text + n, sizeof(text) - (size_t)n, "}");
+    answer(client, text);
+}
+
+static void answer_history(struct client *client)
+{
+    char text[1300];
+
+    traffic_history(text, sizeof(text));
     answer(client, text);
 }
 
@@ -208,6 +220,10 @@ static void obey(struct client *client, char *line)
     } else if (!strcmp(line, "beacon") && argument && value >= 0) {
         s.beacon_ms = value;
         answer_state(client);
+    } else if (!strcmp(line, "flow") && argument && flows_set(argument)) {
+        answer_state(client);
+    } else if (!strcmp(line, "history")) {
+        answer_history(client);
     } else if (!strcmp(line, "reset")) {
         pauses_reset();
         answer_state(client);
@@ -271,14 +287,18 @@ static void echo_datagram(int fd)
 
 static void serve_sockets(int timeout_ms)
 {
-    struct pollfd fds[FIXED_SOCKETS + CLIENTS_MAX];
+    struct pollfd fds[FIXED_SOCKETS + CLIENTS_MAX + TRAFFIC_FDS_MAX];
+    struct pollfd *traffic = fds + FIXED_SOCKETS + CLIENTS_MAX;
+    int traffic_count;
 
     for (int i = 0; i < FIXED_SOCKETS; i++)
         fds[i] = (struct pollfd){ .fd = s.sockets[i], .events = POLLIN };
     for (int i = 0; i < CLIENTS_MAX; i++)
         fds[FIXED_SOCKETS + i] = (struct pollfd){ .fd = s.clients[i].fd, .events = POLLIN };
-    if (poll(fds, FIXED_SOCKETS + CLIENTS_MAX, timeout_ms) <= 0)
+    traffic_count = traffic_poll(traffic);
+    if (poll(fds, (nfds_t)(FIXED_SOCKETS + CLIENTS_MAX + traffic_count), timeout_ms) <= 0)
         return;
+    traffic_serve(traffic);
     for (int i = 0; i < CLIENTS_MAX; i++)
         if (fds[FIXED_SOCKETS + i].revents && s.clients[i].fd >= 0)
             serve_client(&s.clients[i]);
@@ -302,9 +322,10 @@ static void make_boot_id(void)
         snprintf(s.boot_id + 2 * i, 3, "%02x", bytes[i]);
 }
 
-void serve(const char *name)
+void serve(const char *name, const char *ip)
 {
     const char *rate;
+    uint64_t boot;
 
     snprintf(s.name, sizeof(s.name), "%s", name);
     make_boot_id();
@@ -321,9 +342,13 @@ void serve(const char *name)
     for (int i = 0; i < CLIENTS_MAX; i++)
         s.clients[i].fd = -1;
     pauses_start();
+    boot = strtoull(strndupa(s.boot_id, 16), NULL, 16);
+    traffic_start(boot, ip);
     s.last_ms = monotonic_ms();
     for (;;) {
-        serve_sockets(s.verifying ? 0 : s.rate > 0 ? BUSY_ROUND_MS : IDLE_ROUND_MS);
+        bool at_once = s.verifying || flows_are_hungry();
+
+        serve_sockets(at_once ? 0 : s.rate > 0 ? BUSY_ROUND_MS : IDLE_ROUND_MS);
         advance();
         if (s.verifying)
             continue_verification();
