@@ -1,0 +1,211 @@
+/**
+ * The checks of output commit, on evidence alone. Pure: what a test saw goes in, what was wrong
+ * comes out; commit-check.test.ts shows each check a case that it must find.
+ *
+ * Which epoch a frame belongs to, the guest itself says: each frame of its flows carries how often
+ * the guest had been suspended (guest/pauses.c). Epoch 0 is the seed and ends with the first
+ * suspension, so what was said after k suspensions of a protection is of epoch k. Answers of the
+ * guest's kernel carry nothing of the kind, but they are younger than their requests: an answer to
+ * a request that passed the host when k checkpoints had been made is of epoch k or a later one.
+ * When an epoch was acknowledged is in the primary's log, by the same clock as the capture's.
+ */
+import type { FrameKind, FrameRecord } from './frame-records.ts';
+import type { GuestMark, NumberAnswer } from './traffic.ts';
+
+/** What the primary's log at level debug says of epochs, ms of the host's wall clock. */
+export interface EpochTimes {
+  readonly acknowledgedMs: ReadonlyMap<number, number>;
+  /** When each checkpoint, the seed's included, was certainly made. */
+  readonly checkpointMs: readonly number[];
+  /** When the buffer was opened with a permission; null: never. */
+  readonly openedMs: number | null;
+}
+
+/** The log's times are cut off to whole ms. */
+const logResolutionMs = 1;
+
+/** Reads a session's log as it is in the file. */
+export function parseEpochTimes(log: string): EpochTimes {
+  const acknowledgedMs = new Map<number, number>();
+  const checkpointMs: number[] = [];
+  let openedMs: number | null = null;
+  for (const line of log.split('\n')) {
+    const match = /^[A-Z]+ (\S+Z) (?: *-> )?(ack|checkpoint|open-buffer)\b ?(\d*)/.exec(line);
+    if (match === null) continue;
+    const timeMs = Date.parse(match[1] as string);
+    const epoch = Number(match[3]);
+    if (match[2] === 'ack') acknowledgedMs.set(epoch, timeMs);
+    else if (match[2] === 'checkpoint') checkpointMs.push(timeMs + logResolutionMs);
+    else openedMs ??= timeMs;
+  }
+  return { acknowledgedMs, checkpointMs, openedMs };
+}
+
+/** A frame that left too early. */
+export interface EarlyFrame {
+  readonly kind: FrameKind;
+  readonly vlan: number;
+  readonly epoch: number;
+  readonly leftMs: number;
+  /** Before the acknowledgement; null: its epoch was never acknowledged. */
+  readonly earlyMs: number | null;
+}
+
+export interface FrameVerdict {
+  /** Frames of epochs after the seed that were looked at, by kind; `vlan` counts apart. */
+  readonly checked: Readonly<Record<string, number>>;
+  /** Epochs of which at least one frame was looked at. */
+  readonly epochs: number;
+  readonly early: number;
+  readonly firstEarly: readonly EarlyFrame[];
+}
+
+const firstEarlyMax = 5;
+const answerTo: Partial<Record<FrameKind, FrameKind>> = {
+  ping4: 'ping4-ask',
+  ping6: 'ping6-ask',
+  arp: 'arp-ask',
+};
+
+/** How many of these ascending times are not after `ms`. */
+function countUpTo(times: readonly number[], ms: number): number {
+  let [low, high] = [0, times.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((times[middle] as number) <= ms) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/**
+ * Looks at every frame of one guest that left its host. `guest` is the last byte of its MACs,
+ * `suspendsBefore` how often it had been suspended before it was protected.
+ */
+export function checkFrames(
+  records: readonly FrameRecord[],
+  times: EpochTimes,
+  guest: number,
+  suspendsBefore: number,
+): FrameVerdict {
+  const checked: Record<string, number> = {};
+  const epochs = new Set<number>();
+  const firstEarly: EarlyFrame[] = [];
+  let early = 0;
+  const askedMs = new Map<string, number[]>();
+  for (const record of records) {
+    if ((record.guest & 0xff) !== guest) continue;
+    const { kind, timeMs: leftMs, vlan } = record;
+    if (!record.fromGuest) {
+      if (kind.endsWith('-ask')) push(askedMs, `${kind} ${record.key}`, leftMs);
+      continue;
+    }
+    const epoch = epochOf(record, times, suspendsBefore, askedMs);
+    if (epoch === null || epoch < 1) continue;
+    const name = vlan === 0 ? kind : 'vlan';
+    checked[name] = (checked[name] ?? 0) + 1;
+    epochs.add(epoch);
+    const ackMs = times.acknowledgedMs.get(epoch) ?? Number.POSITIVE_INFINITY;
+    if (leftMs >= Math.min(ackMs, times.openedMs ?? Number.POSITIVE_INFINITY)) continue;
+    early += 1;
+    const earlyMs = ackMs === Number.POSITIVE_INFINITY ? null : ackMs - leftMs;
+    if (firstEarly.length < firstEarlyMax) firstEarly.push({ kind, vlan, epoch, leftMs, earlyMs });
+  }
+  return { checked, epochs: epochs.size, early, firstEarly };
+}
+
+function push(lists: Map<string, number[]>, key: string, value: number): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
+}
+
+/** The earliest epoch that the frame can be of; null: nothing can be told. */
+function epochOf(
+  record: FrameRecord,
+  times: EpochTimes,
+  suspendsBefore: number,
+  askedMs: Map<string, number[]>,
+): number | null {
+  if (record.kind === 'flow') return record.suspends - suspendsBefore;
+  const ask = answerTo[record.kind];
+  if (ask === undefined) return null;
+  // Answers come in the order of their requests.
+  const requestMs = askedMs.get(`${ask} ${record.key}`)?.shift();
+  return requestMs === undefined ? null : countUpTo(times.checkpointMs, requestMs);
+}
+
+/** How a guest's flows went on at the outside: what was lost or came twice, by sequence. */
+export interface FlowVerdict {
+  readonly frames: number;
+  readonly missing: number;
+  readonly again: number;
+}
+
+/** The frames of one flow of one guest, as they left. */
+export function checkFlow(
+  records: readonly FrameRecord[],
+  guest: number,
+  flow: number,
+): FlowVerdict {
+  let last: number | null = null;
+  let [frames, missing, again] = [0, 0, 0];
+  for (const record of records) {
+    const isIts = record.kind === 'flow' && record.fromGuest && record.flow === flow;
+    if (!isIts || (record.guest & 0xff) !== guest) continue;
+    frames += 1;
+    if (last !== null && record.flowSequence <= last) again += 1;
+    else if (last !== null) missing += record.flowSequence - last - 1;
+    last = Math.max(last ?? 0, record.flowSequence);
+  }
+  return { frames, missing, again };
+}
+
+/** What a client saw of the guest's counter over one connection, across a failover. */
+export interface NumbersVerdict {
+  readonly answers: number;
+  /** Answers whose number is not the one before and one more, or that another boot gave. */
+  readonly breaks: number;
+  readonly firstBreak: { readonly before: NumberAnswer; readonly after: NumberAnswer } | null;
+  /** The longest time between two answers, and between a request and its answer, ms. */
+  readonly silenceMs: number;
+  readonly slowestMs: number;
+}
+
+export function checkNumbers(answers: readonly NumberAnswer[]): NumbersVerdict {
+  let breaks = 0;
+  let firstBreak: NumbersVerdict['firstBreak'] = null;
+  let [silenceMs, slowestMs] = [0, 0];
+  let before: NumberAnswer | null = null;
+  for (const after of answers) {
+    slowestMs = Math.max(slowestMs, after.timeMs - after.askedMs);
+    if (before !== null) {
+      silenceMs = Math.max(silenceMs, after.timeMs - before.timeMs);
+      if (after.number !== before.number + 1 || after.boot !== before.boot) {
+        breaks += 1;
+        firstBreak ??= { before, after };
+      }
+    }
+    before = after;
+  }
+  return { answers: answers.length, breaks, firstBreak, silenceMs, slowestMs };
+}
+
+/**
+ * Numbers that a client saw before the other host's guest said anything, and that the survivor
+ * does not know: `history` is what the survivor remembers, `suspends` what it counted with its
+ * activation. Null: the survivor does not remember that suspension.
+ */
+export function countUnsaid(
+  answers: readonly NumberAnswer[],
+  activatedMs: number,
+  history: readonly GuestMark[],
+  suspends: number,
+  family: 4 | 6,
+): number | null {
+  const mark = history.find((one) => one.suspends === suspends);
+  if (mark === undefined) return null;
+  const known = mark.numbers[family === 4 ? 0 : 1];
+  const seen = answers.filter((answer) => answer.timeMs < activatedMs).map(({ number }) => number);
+  return Math.max(0, (seen.at(-1) ?? 0) - known);
+}
