@@ -73,6 +73,7 @@ const ofOperation: Readonly<Record<OperationCode, ExitCode>> = {
   'not-root': exit.notRoot,
   'no-xen': exit.unavailable,
   'not-built': exit.unavailable,
+  'no-buffer': exit.failed,
   hypervisor: exit.failed,
   'disk-full': exit.storage,
   storage: exit.storage,

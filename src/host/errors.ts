@@ -33,6 +33,8 @@ export const operationCodes = [
   'not-root',
   'no-xen',
   'not-built',
+  /** This host cannot hold a guest's output: module, tool, or somebody else's ingress filters. */
+  'no-buffer',
   /** libxenlight or the hypervisor refused. */
   'hypervisor',
   'disk-full',

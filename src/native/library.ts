@@ -289,8 +289,8 @@ export class NativeLibrary {
   }
 
   /** Fills `stats` (64 bytes, struct tsr_plug_stats); port -1: of all. */
-  plugLook(handle: number, port: number, stats: Buffer): void {
-    const code = this.#fn('tsr_plug_look').call(handle, port, stats);
+  async plugLook(handle: number, port: number, stats: Buffer): Promise<void> {
+    const code = await this.#fn('tsr_plug_look').callAsync(handle, port, stats);
     this.#checked('look at the output buffer', code);
   }
 

@@ -38,7 +38,7 @@ export interface OutputBuffer {
   readonly barrier: BarrierHandle;
   /**
    * Lets go what was sealed up to and including `epoch`, in microseconds. Call it for nothing that
-   * is not acknowledged. Throws OperationError('command-failed') when the kernel refuses.
+   * is not acknowledged. Throws OperationError('no-buffer') when the kernel refuses.
    */
   release(epoch: number): void;
   /**
@@ -52,8 +52,10 @@ export interface OutputBuffer {
    * granted while packets wait, and then the destroy would wait for them. Idempotent.
    */
   drop(): Promise<void>;
-  /** The sum over all interfaces, as it is now. Microseconds. */
+  /** The sum over all interfaces, as it was when it was last looked at (every 20 ms). */
   held(): HeldOutput;
+  /** Says what is held at every look, until the buffer is opened, dropped or closed. */
+  listen(listener: (held: HeldOutput) => void): void;
   /** Stops looking; whatever is held stays held. Idempotent. */
   close(): void;
 }
@@ -66,5 +68,6 @@ export const nullBuffer: OutputBuffer = {
   async open() {},
   async drop() {},
   held: () => ({ packets: 0, bytes: 0, dropped: 0, nearLimit: false }),
+  listen() {},
   close() {},
 };

@@ -1,0 +1,81 @@
+/**
+ * The guest's network interfaces as dom0 sees them.
+ *
+ * A paravirtual interface is a device of xen-netback, whatever it is called (`vifname=`): its
+ * parent in sysfs is vif-DOMID-DEVID (drivers/net/xen-netback/interface.c, xenvif_alloc). An HVM
+ * guest has beside each the emulated one, NAME-emu, a tap device of its device model: libxl
+ * (libxl_nic.c, libxl__device_nic_devname) names it so. Both carry what the guest sends.
+ */
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+export interface GuestInterface {
+  /** As dom0 calls it: vif3.0. */
+  readonly name: string;
+  /** Number of the device within the guest. */
+  readonly devid: number;
+  readonly emulated: boolean;
+  /** The kernel's number of the device. */
+  readonly index: number;
+}
+
+/**
+ * Linux, IFNAMSIZ: 15 characters. Fewer are taken here than the kernel takes: none that means
+ * something in a line of `tc -batch`.
+ */
+export function isInterfaceName(name: string): boolean {
+  return /^[\w.@+-]{1,15}$/.test(name) && !/^[-.]/.test(name);
+}
+
+/** What is looked up of the host's network devices. */
+export interface Devices {
+  /** Every interface of the domain, in the order of its devices; emulated ones after theirs. */
+  ofGuest(domid: number): GuestInterface[];
+  /** The kernel's number of a device; null: there is none of that name. */
+  index(name: string): number | null;
+  /** A counter of its statistics (rx_packets); 0 where there is none. */
+  count(name: string, counter: string): number;
+}
+
+/** The host's devices, from sysfs. */
+export function openDevices(sysfs = '/sys'): Devices {
+  const net = join(sysfs, 'class/net');
+  const number = (...path: string[]) => {
+    try {
+      return Number(readFileSync(join(net, ...path), 'utf8').trim());
+    } catch {
+      return null;
+    }
+  };
+  const index = (name: string) => number(name, 'ifindex');
+  return {
+    index,
+    count: (name, counter) => number(name, 'statistics', counter) ?? 0,
+    ofGuest(domid) {
+      const found: GuestInterface[] = [];
+      const add = (name: string, devid: number, emulated: boolean) => {
+        const at = index(name);
+        if (at !== null && isInterfaceName(name)) found.push({ name, devid, emulated, index: at });
+      };
+      for (const name of readdirSync(net)) {
+        const devid = deviceOf(join(net, name), domid);
+        if (devid === null) continue;
+        add(name, devid, false);
+        if (existsSync(join(net, `${name}-emu`))) add(`${name}-emu`, devid, true);
+      }
+      return found.sort((a, b) => a.devid - b.devid || Number(a.emulated) - Number(b.emulated));
+    },
+  };
+}
+
+/** The number of the guest's device that the interface at `path` is the back end of, or null. */
+function deviceOf(path: string, domid: number): number | null {
+  let parent: string;
+  try {
+    parent = basename(readlinkSync(join(path, 'device')));
+  } catch {
+    return null; // a bridge, a tap, lo: no device behind it
+  }
+  const match = /^vif-(\d+)-(\d+)$/.exec(parent);
+  return match !== null && Number(match[1]) === domid ? Number(match[2]) : null;
+}

@@ -1,0 +1,309 @@
+/**
+ * The output buffer of one guest, made of plugs: see set-up.ts for its parts and native/src/plug.c
+ * for its rule. After a crash the same object is made from what the dead session wrote down
+ * (leftover.ts): it can then only be opened or dropped.
+ */
+import { errorText, OperationError } from '../host/errors.ts';
+import type { Devices } from './interfaces.ts';
+import type { HeldInterface, HeldOutput, OutputBuffer } from './output-buffer.ts';
+import { frameOverheadBytes, type PlugDriver, type PlugPort } from './plug-driver.ts';
+import { scriptTeardown } from './script.ts';
+import { type BufferedInterface, type BufferState, removeState, writeState } from './state-file.ts';
+import { batch, batchAll, type Run } from './tools.ts';
+
+/** How often what waits is looked at, ms: a few netlink messages. */
+const lookEveryMs = 20;
+/** How often interfaces are looked for, ms: faster than a hotplug script makes one work. */
+const scanEveryMs = 50;
+/** Every this often until all is out, ms. */
+const drainEveryMs = 5;
+/** What is not out after this long never will be, ms: frames go out at the speed of memory. */
+const drainMsMax = 10_000;
+/** From this share of its limit on a queue asks for a checkpoint. */
+const nearShare = 0.5;
+
+export interface PlugBufferParts {
+  readonly limitBytes: number;
+  readonly statePath: string;
+  readonly onNews: (text: string) => void;
+}
+
+export interface PlugBufferTools {
+  readonly run: Run;
+  readonly devices: Devices;
+}
+
+interface Port {
+  readonly plan: BufferedInterface;
+  readonly number: number;
+}
+
+const nothingHeld: HeldOutput = { packets: 0, bytes: 0, dropped: 0, nearLimit: false };
+
+export class PlugBuffer implements OutputBuffer {
+  readonly #parts: PlugBufferParts;
+  readonly #driver: PlugDriver;
+  readonly #tools: PlugBufferTools;
+  readonly #ports: Port[] = [];
+  readonly #held = new Map<string, HeldOutput>();
+  readonly #gone = new Set<string>();
+  readonly #blocked = new Map<string, boolean>();
+  #state: BufferState;
+  #listener: (held: HeldOutput) => void = () => {};
+  #looking: NodeJS.Timeout | null = null;
+  #scanning: NodeJS.Timeout | null = null;
+  #ended: Promise<void> | null = null;
+  #isClosed = false;
+
+  constructor(
+    state: BufferState,
+    parts: PlugBufferParts,
+    driver: PlugDriver,
+    tools: PlugBufferTools,
+  ) {
+    this.#state = state;
+    this.#parts = parts;
+    this.#driver = driver;
+    this.#tools = tools;
+  }
+
+  get barrier(): number {
+    return this.#driver.handle;
+  }
+
+  get interfaces(): readonly HeldInterface[] {
+    const known = this.#ports.map(({ plan: { name } }) => ({
+      name,
+      state: this.#gone.has(name) ? ('gone' as const) : ('protected' as const),
+      ...(this.#held.get(name) ?? nothingHeld),
+    }));
+    const blocked = [...this.#blocked.keys()].map((name) => ({
+      name,
+      state: 'blocked' as const,
+      ...nothingHeld,
+    }));
+    return [...known, ...blocked];
+  }
+
+  /** Set-up: the plugs of one interface; nothing is redirected into them yet. */
+  add(plan: BufferedInterface, port: PlugPort): void {
+    this.#ports.push({ plan, number: this.#driver.add(port) });
+  }
+
+  /** Set-up: one more interface, written down. */
+  async addToState(plan: BufferedInterface): Promise<void> {
+    this.#state = { ...this.#state, interfaces: [...this.#state.interfaces, plan] };
+    await writeState(this.#parts.statePath, this.#state);
+  }
+
+  listen(listener: (held: HeldOutput) => void): void {
+    this.#listener = listener;
+  }
+
+  /** Set-up is complete: looks at what waits, and for interfaces that come and go. */
+  watch(): void {
+    this.#lookLater();
+    this.#scanLater();
+  }
+
+  #lookLater(): void {
+    this.#looking = setTimeout(async () => {
+      try {
+        await this.#look();
+        if (this.#isClosed || this.#ended !== null) return;
+        this.#listener(this.held());
+      } catch (error) {
+        this.#parts.onNews(`cannot look at the output buffer: ${errorText(error)}`);
+      }
+      if (!this.#isClosed && this.#ended === null) this.#lookLater();
+    }, lookEveryMs);
+    this.#looking.unref();
+  }
+
+  async #look(): Promise<void> {
+    for (const { plan, number } of this.#ports) {
+      const { packets, bytes, dropped } = await this.#driver.look(number);
+      const memory = bytes + packets * frameOverheadBytes;
+      // Of two queues each has half the limit, and one of them may hold all of this.
+      const near = (this.#parts.limitBytes / plan.queues.length) * nearShare;
+      this.#held.set(plan.name, { packets, bytes, dropped, nearLimit: memory >= near });
+    }
+  }
+
+  held(): HeldOutput {
+    let sum = nothingHeld;
+    for (const { packets, bytes, dropped, nearLimit } of this.#held.values()) {
+      sum = {
+        packets: sum.packets + packets,
+        bytes: sum.bytes + bytes,
+        dropped: sum.dropped + dropped,
+        nearLimit: sum.nearLimit || nearLimit,
+      };
+    }
+    return sum;
+  }
+
+  release(epoch: number): void {
+    this.#driver.release(epoch);
+  }
+
+  // ---- interfaces that come and go ------------------------------------------------------------
+
+  #scanLater(): void {
+    this.#scanning = setTimeout(async () => {
+      try {
+        await this.#scan();
+      } catch (error) {
+        this.#parts.onNews(errorText(error));
+      }
+      if (!this.#isClosed && this.#ended === null) this.#scanLater();
+    }, scanEveryMs);
+    this.#scanning.unref();
+  }
+
+  async #scan(): Promise<void> {
+    const found = this.#tools.devices.ofGuest(this.#state.domid).map(({ name }) => name);
+    for (const { plan } of this.#ports) {
+      if (found.includes(plan.name) || this.#gone.has(plan.name)) continue;
+      this.#gone.add(plan.name);
+      this.#parts.onNews(`${plan.name} is gone; the others stay protected`);
+    }
+    for (const name of found) {
+      const isKnown = this.#ports.some(({ plan }) => plan.name === name);
+      if ((isKnown && !this.#gone.has(name)) || this.#blocked.has(name)) continue;
+      // Noted before it is done: it must not be tried twice at the same time.
+      this.#blocked.set(name, false);
+      await this.#block(name);
+    }
+    for (const name of this.#blocked.keys()) if (!found.includes(name)) this.#blocked.delete(name);
+  }
+
+  /** A new interface has no queue, and its first frames would leave unacknowledged. */
+  async #block(name: string): Promise<void> {
+    const lines = [
+      ['qdisc', 'add', 'dev', name, 'clsact'],
+      ['filter', 'add', 'dev', name, 'ingress', 'protocol', 'all', 'matchall', 'action', 'drop'],
+    ];
+    await batch(this.#tools.run, 'tc', lines, `cannot block ${name}`);
+    this.#blocked.set(name, true);
+    const again = `tsremus stop ${this.#state.domain}, then protect it again`;
+    this.#parts.onNews(`${name} came while the guest is protected: blocked (${again})`);
+  }
+
+  // ---- the end --------------------------------------------------------------------------------
+
+  open(): Promise<void> {
+    this.#ended ??= this.#open();
+    return this.#ended;
+  }
+
+  drop(): Promise<void> {
+    this.#ended ??= this.#drop();
+    return this.#ended;
+  }
+
+  async #open(): Promise<void> {
+    this.#stopLooking();
+    await this.#drain();
+    // Now frames pass through open queues. Without the redirect they go the straight way.
+    await this.#removeRedirects();
+    await this.#drain();
+    await this.#removeQueues();
+  }
+
+  /** Opens the plugs and waits until nothing is in them, or on the way back from their devices. */
+  async #drain(): Promise<void> {
+    const endMs = performance.now() + drainMsMax;
+    while (this.#driver.pass() > 0 || this.#onTheWay()) {
+      if (performance.now() > endMs) {
+        throw new OperationError('no-buffer', 'the output buffer does not empty', {
+          op: 'open-buffer',
+          subject: this.#state.domain,
+          hint: 'see what waits: tc -s qdisc show',
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, drainEveryMs));
+    }
+  }
+
+  /** An ifb counts what it takes as received and what it gave back as sent (drivers/net/ifb.c). */
+  #onTheWay(): boolean {
+    const { count } = this.#tools.devices;
+    const queues = this.#ports.flatMap(({ plan }) => plan.queues);
+    return queues.some(
+      (queue) =>
+        count(queue, 'rx_packets') > count(queue, 'tx_packets') + count(queue, 'rx_dropped'),
+    );
+  }
+
+  async #removeRedirects(): Promise<void> {
+    const ours = this.#state.interfaces.filter(({ script }) => script === null);
+    const blocked = [...this.#blocked].filter(([, done]) => done).map(([name]) => name);
+    const names = [...ours.map(({ name }) => name), ...blocked];
+    const lines = names
+      .filter((name) => this.#tools.devices.index(name) !== null)
+      .map((name) => ['qdisc', 'del', 'dev', name, 'clsact']);
+    const actions = ours.map(({ action }) => action).filter((action) => action !== null);
+    const remove = actions.map((action) => deleteAction(action));
+    await batchAll(this.#tools.run, 'tc', [...lines, ...remove]);
+  }
+
+  async #drop(): Promise<void> {
+    this.#stopLooking();
+    const { run, devices } = this.#tools;
+    const names = [...this.#state.interfaces.map(({ name }) => name), ...this.#blocked.keys()];
+    // Down, netback reads no more, and what comes back from an ifb goes nowhere.
+    const down = names
+      .filter((name) => devices.index(name) !== null)
+      .map((name) => ['link', 'set', 'dev', name, 'down']);
+    await batchAll(run, 'ip', down);
+    // Whatever still comes meets a redirect to a device that is gone, and is dropped.
+    await this.#removeQueues();
+    const actions = this.#state.interfaces.map(({ action }) => action);
+    const remove = actions.filter((action) => action !== null).map((one) => deleteAction(one));
+    await batchAll(run, 'tc', remove);
+  }
+
+  async #removeQueues(): Promise<void> {
+    const { run, devices } = this.#tools;
+    const there = (queue: string) => devices.index(queue) !== null;
+    const ours = this.#state.interfaces.filter(({ script }) => script === null);
+    const queues = () => ours.flatMap((plan) => plan.queues).filter(there);
+    await batchAll(
+      run,
+      'ip',
+      queues().map((queue) => ['link', 'del', 'dev', queue]),
+    );
+    for (const plan of this.#state.interfaces) {
+      if (plan.script === null) continue;
+      const guest = { ...plan, index: 0 };
+      await scriptTeardown(run, plan.script, this.#state.domid, guest, plan.queues[0] ?? '');
+    }
+    const left = queues();
+    this.close();
+    if (left.length > 0) {
+      throw new OperationError('no-buffer', `cannot remove ${left.join(', ')}`, {
+        op: 'remove-buffer',
+        subject: left[0],
+        hint: left.map((queue) => `ip link del ${queue}`).join('; '),
+      });
+    }
+    await removeState(this.#parts.statePath);
+  }
+
+  #stopLooking(): void {
+    if (this.#looking !== null) clearTimeout(this.#looking);
+    if (this.#scanning !== null) clearTimeout(this.#scanning);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#stopLooking();
+    this.#driver.close();
+  }
+}
+
+function deleteAction(action: number): readonly string[] {
+  return ['actions', 'del', 'action', 'mirred', 'index', String(action)];
+}

@@ -1,0 +1,200 @@
+/**
+ * Makes an output buffer: for every interface of the guest two ifb devices of our own, an ingress
+ * qdisc with a filter that takes every frame (IPv4, IPv6, ARP, tagged ones), and the plugs.
+ *
+ *     vif3.0 ── ingress ── matchall ── mirred (one action, turned at each barrier)
+ *                                        ├──► tsr3.0a [plug] ┐ ifb: back to where the
+ *                                        └──► tsr3.0b [plug] ┘ frame came from, vif3.0
+ *
+ * The names say whose the devices are: tsr, the domain, the guest's device, `e` for an emulated
+ * one, a or b. Nothing that somebody else made is touched.
+ */
+import { OperationError } from '../host/errors.ts';
+import { type Devices, type GuestInterface, openDevices } from './interfaces.ts';
+import { PlugBuffer } from './plug-buffer.ts';
+import type { PlugDriver } from './plug-driver.ts';
+import { scriptSetup } from './script.ts';
+import { type BufferedInterface, type BufferState, readState, writeState } from './state-file.ts';
+import { batch, loadModules, type Run, runTool, tcJson } from './tools.ts';
+
+export interface BufferRequest {
+  readonly domain: string;
+  readonly domid: number;
+  readonly uuid: string;
+  readonly session: string;
+  /** Interfaces that the guest's configuration has; as many must be found here. */
+  readonly interfaceCount: number;
+  /** Memory of dom0 that the frames held for one interface may take. */
+  readonly limitBytes: number;
+  /** -N; null: we do it. */
+  readonly script: string | null;
+  /** Where the state is written down. */
+  readonly statePath: string;
+  /** Interfaces appeared, vanished, or could not be looked at. */
+  readonly onNews: (text: string) => void;
+}
+
+export interface BufferTools {
+  readonly run: Run;
+  readonly openPlug: () => PlugDriver;
+  readonly devices: Devices;
+}
+
+/** Actions are numbered per host; ours begin here, far from what `tc` gives out by itself. */
+const actionFirst = 0x5453_0000;
+
+/** Sets a buffer up that lets everything through until the first barrier. */
+export async function setUpBuffer(request: BufferRequest, tools: BufferTools): Promise<PlugBuffer> {
+  const { domid, domain, uuid, session, statePath, script } = request;
+  if ((await readState(statePath)) !== null) {
+    throw new OperationError('locked', `an output buffer of ${domain} is left from before`, {
+      op: 'set-up-buffer',
+      subject: domain,
+      hint: `tsremus stop ${domain}`,
+    });
+  }
+  const guests = tools.devices.ofGuest(domid);
+  checkFound(request, guests);
+  if (script === null) await loadModules(tools.run);
+  const plans = script === null ? await planned(guests, domid, tools.run) : [];
+  const state: BufferState = { schema: 1, domain, domid, uuid, session, interfaces: plans };
+  const driver = tools.openPlug();
+  const buffer = new PlugBuffer(state, request, driver, tools);
+  try {
+    await writeState(statePath, state);
+    for (const [at, guest] of guests.entries()) {
+      const plan = plans[at];
+      if (plan !== undefined) await makeOne(buffer, plan, guest, request, tools);
+      else await takeScripts(buffer, guest, request, tools);
+    }
+  } catch (error) {
+    await buffer.open().catch(() => {});
+    throw error;
+  }
+  buffer.watch();
+  return buffer;
+}
+
+function checkFound({ domain, interfaceCount, domid }: BufferRequest, guests: GuestInterface[]) {
+  const real = guests.filter(({ emulated }) => !emulated).length;
+  if (real >= interfaceCount) return;
+  const found = real === 0 ? 'none' : `only ${real}`;
+  throw new OperationError(
+    'no-buffer',
+    `${domain} has ${interfaceCount} network interfaces, and ${found} of them was found here`,
+    {
+      op: 'find-interfaces',
+      subject: domain,
+      hint: `wait until the guest has started, then look: ls -d /sys/class/net/vif${domid}.*`,
+    },
+  );
+}
+
+/** What is to be made, after a look that nothing of it is there, nor anybody's filters. */
+async function planned(
+  guests: readonly GuestInterface[],
+  domid: number,
+  runs: Run,
+): Promise<BufferedInterface[]> {
+  const doing = 'cannot look at the interfaces of the guest';
+  if (guests.length === 0) return [];
+  const qdiscs = await tcJson(runs, ['qdisc', 'show'], doing);
+  for (const { name } of guests) {
+    const theirs = qdiscs.find(
+      ({ dev, kind }) => dev === name && (kind === 'ingress' || kind === 'clsact'),
+    );
+    if (theirs === undefined) continue;
+    throw new OperationError(
+      'no-buffer',
+      `${name} has an ingress qdisc already (${String(theirs['kind'])}) that is not ours`,
+      {
+        op: 'set-up-buffer',
+        subject: name,
+        hint:
+          `see what it is for: tc filter show dev ${name} ingress; remove it ` +
+          `(tc qdisc del dev ${name} ${String(theirs['kind'])}), or use a script of yours (-N)`,
+      },
+    );
+  }
+  let action = await freeActions(runs);
+  return guests.map(({ name, devid, emulated }) => {
+    const base = `tsr${domid}.${devid}${emulated ? 'e' : ''}`;
+    const queues = [`${base}a`, `${base}b`];
+    return { name, devid, emulated, queues, action: action++, script: null };
+  });
+}
+
+/** The first number from which on no mirred action exists. */
+async function freeActions(runs: Run): Promise<number> {
+  const lists = await tcJson(runs, ['actions', 'list', 'action', 'mirred'], 'cannot list actions');
+  const used = lists.flatMap(({ actions }) => (Array.isArray(actions) ? actions : []));
+  const indexes = used.map((one: { index?: unknown }) => Number(one?.index ?? 0));
+  return Math.max(actionFirst, ...indexes.filter((index) => index < 0x7000_0000)) + 1;
+}
+
+async function makeOne(
+  buffer: PlugBuffer,
+  plan: BufferedInterface,
+  guest: GuestInterface,
+  request: BufferRequest,
+  { run, devices }: BufferTools,
+): Promise<void> {
+  const doing = `cannot buffer the output of ${plan.name}`;
+  const make = plan.queues.flatMap((queue) => [
+    // A queue of its own for each frame to wait in on its way back; the default is 32.
+    ['link', 'add', 'dev', queue, 'txqueuelen', '1000', 'type', 'ifb'],
+    ['link', 'set', 'dev', queue, 'up'],
+  ]);
+  await batch(run, 'ip', make, doing);
+  const queues = plan.queues.map((queue) => indexOf(queue, devices));
+  const limitBytes = Math.floor(request.limitBytes / 2);
+  const { action } = plan;
+  buffer.add(plan, { interfaceIndex: guest.index, queues, action, limitBytes, how: 'make' });
+  const redirect = ['mirred', 'egress', 'redirect', 'dev', plan.queues[0] ?? ''];
+  const act = ['action', ...redirect, 'index', String(action)];
+  const filter = ['filter', 'add', 'dev', plan.name, 'ingress', 'protocol', 'all', 'prio', '1'];
+  // The action first, by itself: that fails if there is one of this number.
+  await batch(
+    run,
+    'tc',
+    [
+      ['qdisc', 'add', 'dev', plan.name, 'clsact'],
+      ['actions', 'add', ...act],
+      [...filter, 'matchall', ...act],
+    ],
+    doing,
+  );
+}
+
+async function takeScripts(
+  buffer: PlugBuffer,
+  guest: GuestInterface,
+  request: BufferRequest,
+  { run, devices }: BufferTools,
+): Promise<void> {
+  const script = request.script ?? '';
+  const ifb = await scriptSetup(run, script, request.domid, guest);
+  const { name, devid, emulated } = guest;
+  await buffer.addToState({ name, devid, emulated, queues: [ifb], action: null, script });
+  const qdiscs = await tcJson(run, ['qdisc', 'show', 'dev', ifb], `cannot look at ${ifb}`);
+  const how = qdiscs.some(({ kind }) => kind === 'plug') ? 'made' : 'make';
+  const limitBytes = request.limitBytes;
+  const plan = { name, devid, emulated, queues: [ifb], action: null, script };
+  const queues = [indexOf(ifb, devices)];
+  buffer.add(plan, { interfaceIndex: guest.index, queues, action: null, limitBytes, how });
+}
+
+function indexOf(name: string, devices: Devices): number {
+  const index = devices.index(name);
+  if (index !== null) return index;
+  throw new OperationError('no-buffer', `there is no network device ${name}`, {
+    op: 'set-up-buffer',
+    subject: name,
+  });
+}
+
+/** The tools of this host. */
+export async function hostTools(): Promise<BufferTools> {
+  const { openPlug } = await import('./plug-driver.ts');
+  return { run: runTool, openPlug, devices: openDevices() };
+}
