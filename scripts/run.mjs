@@ -89,6 +89,10 @@ const commands = {
     run('make', ['-s', '-C', 'native/bench']);
     tsx('test/bench/main.ts', args);
   },
+  'bench:lab': () => {
+    build();
+    tsx('test/bench/lab.ts', args);
+  },
   'soak:simxl': () => {
     build();
     tsx('test/bench/soak.ts', args);

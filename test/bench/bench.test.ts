@@ -4,9 +4,13 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { epochOf, streamStart } from '../checkpoint/streams.ts';
 import { ensureBuilt, repository } from '../e2e/built.ts';
+import { readRecords, recordName } from '../native/stream-records.ts';
 import { createGuest, save, withHost } from './bench-host.ts';
+import { encoder } from './encoder.ts';
 import { lineThrough, quantile, undisturbed } from './figures.ts';
+import { epochsOf, filterPages, isZero, loadMixes, pagesOf } from './mixes.ts';
 import { parseBenchOptions } from './options.ts';
 import { drain, pausePerPage } from './pause.ts';
 import { pipeline } from './pipeline.ts';
@@ -24,7 +28,7 @@ describe('the document of --json', () => {
   // Proves: whatever the parts are, targets stand together, each with its five keys, and a missed
   // one is a result like any other.
   it('has the targets of all parts and their figures', async () => {
-    const parts = [await drain('tiny'), await pausePerPage('tiny')];
+    const parts = [await drain('tiny'), await pausePerPage('tiny'), await encoder('tiny')];
     const report = reportOf('bench', parts, { scale: 'tiny', startedAt: new Date() });
     const dir = mkdtempSync(join(tmpdir(), 'tsremus-bench-'));
     const path = join(dir, 'deep/report.json');
@@ -40,7 +44,7 @@ describe('the document of --json', () => {
       target: 0.5,
       met: expect.any(Boolean),
     });
-    expect(Object.keys(read.sections)).toEqual(['drain', 'pause-per-page']);
+    expect(Object.keys(read.sections)).toEqual(['drain', 'pause-per-page', 'encoder']);
     expect(read.sections['pause-per-page'].rows).toHaveLength(2);
     expect(read.limits.every((text: string) => text.endsWith('.'))).toBe(true);
   }, 60_000);
@@ -88,6 +92,38 @@ describe('a simulated guest', () => {
       expect(seed.bytes).toBeGreaterThan(2048 * 2 ** 20 - 2 ** 20);
       expect(statSync(join(host.dir, '1/memory')).blocks * 512).toBeLessThan(32 * 2 ** 20);
     });
+  }, 60_000);
+});
+
+describe('a page mix', () => {
+  const page = (byte: number) => Buffer.alloc(4096, byte);
+  const stream = Buffer.concat([
+    streamStart(),
+    epochOf([1, 2, 3].map((pfn) => ({ pfn, body: page(pfn % 3) }))),
+    epochOf([2, 3].map((pfn) => ({ pfn, body: page(pfn % 3) }))),
+  ]);
+
+  // Proves: taking pages out leaves a stream that the checker and the encoder take, with all the
+  // other pages, in order; and a mix is cut at the ends of its epochs.
+  it('loses the pages that are taken out and nothing else', () => {
+    expect(filterPages(stream, () => true).equals(stream)).toBe(true);
+    const dense = filterPages(stream, ({ body }) => !isZero(body));
+    const names = readRecords(dense).flatMap((record) =>
+      recordName(record) === 'libxc PAGE_DATA' ? pagesOf(dense, record) : [],
+    );
+    expect(names.map(({ name, body }) => [Number(name), body?.[0]])).toEqual([
+      [1, 1],
+      [2, 2],
+      [2, 2],
+    ]);
+    expect(epochsOf(dense)).toHaveLength(2);
+    expect(Buffer.concat(epochsOf(dense)).equals(dense)).toBe(true);
+  });
+
+  it('is there, recorded or made', () => {
+    const mixes = loadMixes();
+    expect(mixes.map(({ name }) => name)).toContain('few words');
+    for (const mix of mixes) expect(epochsOf(mix.stream).length, mix.name).toBeGreaterThan(1);
   }, 60_000);
 });
 

@@ -3,6 +3,7 @@
  * `--json FILE` writes every figure. Exit code 0 also where a target is missed: speed is measured
  * here, not asserted. Anything else means that the benchmark itself could not run.
  */
+import { encoder } from './encoder.ts';
 import { type BenchOptions, parseBenchOptions, type Scale, usage } from './options.ts';
 import { drain, pausePerPage, pausePerSize } from './pause.ts';
 import { pipeline, sustained } from './pipeline.ts';
@@ -21,6 +22,7 @@ const sections: Readonly<Record<string, (scale: Scale) => Promise<Section>>> = {
   'pause-per-page': pausePerPage,
   'pause-per-size': pausePerSize,
   'sustained-drain': sustainedDrain,
+  encoder,
   pipeline,
   sustained,
 };

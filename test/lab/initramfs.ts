@@ -33,6 +33,22 @@ export async function makeInitramfs(
   return image;
 }
 
+/** Files as a newc archive that goes behind another one: the kernel unpacks both. */
+export function packFiles(files: ReadonlyMap<string, Buffer>): Buffer {
+  const parts: Buffer[] = [];
+  const folders = new Set<string>();
+  for (const [name, data] of files) {
+    for (let at = name.indexOf('/'); at > 0; at = name.indexOf('/', at + 1)) {
+      const folder = name.slice(0, at);
+      if (!folders.has(folder)) parts.push(entry(folder, 0o40755, Buffer.alloc(0)));
+      folders.add(folder);
+    }
+    parts.push(entry(name, 0o100644, data));
+  }
+  parts.push(entry('TRAILER!!!', 0, Buffer.alloc(0)));
+  return Buffer.concat(parts);
+}
+
 /** All entries below `tree` as one newc archive, ended by its trailer. */
 function packTree(tree: string): Buffer {
   const parts: Buffer[] = [];

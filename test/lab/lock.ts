@@ -6,7 +6,7 @@
  * dead is taken over; pid reuse is told apart by the process's start time.
  */
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { LabError } from './command.ts';
+import { LabError, sleep } from './command.ts';
 import { lockPath } from './settings.ts';
 
 interface Holder {
@@ -44,6 +44,20 @@ export function lockHolder(): Holder | undefined {
   return holder && startTicks(holder.pid) === holder.startTicks ? holder : undefined;
 }
 
+/** The lab is one, and others may be using it: waits for its turn, and says for whom. */
+export async function waitForTurn(report: (text: string) => void): Promise<void> {
+  for (let saidMs = 0; ; ) {
+    const holder = lockHolder();
+    if (holder === undefined) return;
+    if (Date.now() - saidMs > 30_000) {
+      const { purpose, pid, since } = holder;
+      report(`waiting: ${purpose} uses the lab (process ${pid}, since ${since})`);
+      saidMs = Date.now();
+    }
+    await sleep(1000);
+  }
+}
+
 /** Takes the lock for `purpose`; returns the function that gives it back. Nests freely. */
 export function acquireLock(purpose: string): () => void {
   const inherited = process.env[inheritVariable];
@@ -62,6 +76,21 @@ export function acquireLock(purpose: string): () => void {
     depth -= 1;
     if (depth === 0) releaseFile();
   };
+}
+
+/** Waits until the lock is free and takes it; others who wait may be faster, now and then. */
+export async function acquireInTurn(
+  purpose: string,
+  report: (text: string) => void,
+): Promise<() => void> {
+  for (;;) {
+    await waitForTurn(report);
+    try {
+      return acquireLock(purpose);
+    } catch (error) {
+      if (lockHolder() === undefined) throw error;
+    }
+  }
 }
 
 /** Runs `work` while holding the lock. */

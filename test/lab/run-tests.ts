@@ -8,8 +8,8 @@
 import { writeFileSync } from 'node:fs';
 import { collectEvidence } from './evidence.ts';
 import { isRunning } from './host.ts';
-import { down, type Lab, LabError, openLab, sleep } from './lab.ts';
-import { lockHolder } from './lock.ts';
+import { down, type Lab, LabError, openLab } from './lab.ts';
+import { waitForTurn } from './lock.ts';
 import {
   currentCommit,
   figureRows,
@@ -31,19 +31,6 @@ const begunMs = Date.now();
 function say(text: string): void {
   const seconds = ((Date.now() - begunMs) / 1000).toFixed(1).padStart(7);
   console.log(`${seconds} s  ${text}`);
-}
-
-/** The lab is one, and others may be using it: waits for its turn. */
-async function waitForTurn(): Promise<void> {
-  for (let saidMs = 0; ; ) {
-    const holder = lockHolder();
-    if (holder === undefined) return;
-    if (Date.now() - saidMs > 30_000) {
-      say(`waiting: ${holder.purpose} uses the lab (process ${holder.pid}, since ${holder.since})`);
-      saidMs = Date.now();
-    }
-    await sleep(1000);
-  }
 }
 
 async function runTrial(
@@ -180,7 +167,7 @@ async function main(): Promise<boolean> {
     for (const { name, proves } of scenarios) console.log(`${name.padEnd(24)}${proves}`);
     return true;
   }
-  await waitForTurn();
+  await waitForTurn(say);
   // A lab that was up before belongs to somebody who wants it up.
   const keep = options.keep || (!inCi && hostIds.some(isRunning));
   let lab: Lab;

@@ -64,6 +64,15 @@ void pattern_verify(uint32_t first, uint32_t count, struct pattern_report *repor
 enum pattern_part { PATTERN_PAGE, PATTERN_BOOKS, PATTERN_LEDGER };
 void *pattern_part(enum pattern_part part, uint32_t page);
 
+/* load.c: other things that a guest may do to its memory */
+
+enum load_kind { LOAD_PATTERN, LOAD_DATABASE, LOAD_TEXT, LOAD_RANDOM, LOAD_UNPACK };
+
+/* Chooses a load by name; -1 when there is none of that name, or no memory for it. */
+int load_set(const char *name);
+/* One page's worth of the chosen load; of the pattern at first. */
+void load_step(void);
+
 /* selftest.c: 0 when every kind of lost page is found out */
 int selftest(void);
 

@@ -100,7 +100,7 @@ static void advance(void)
     for (s.counter_due += passed; s.counter_due >= COUNTER_MS; s.counter_due -= COUNTER_MS)
         s.counter++;
     for (s.rewrite_due += passed * s.rate / 1e3; s.rewrite_due >= 1; s.rewrite_due -= 1)
-        pattern_rewrite_next();
+        load_step();
     traffic_suspends();
     flows_advance(passed);
     s.beacon_due += passed;
@@ -216,6 +216,8 @@ static void obey(struct client *client, char *line)
         s.rate = value;
         answer_state(client);
     } else if (!strcmp(line, "runs") && argument && !pattern_set_runs((uint32_t)value)) {
+        answer_state(client);
+    } else if (!strcmp(line, "load") && argument && !load_set(argument)) {
         answer_state(client);
     } else if (!strcmp(line, "beacon") && argument && value >= 0) {
         s.beacon_ms = value;

@@ -1,0 +1,164 @@
+/** Tables and targets of `npm run bench:lab`: ratios of two runs of one boot. */
+
+import type { LabRun, LinkKind } from './lab-tools.ts';
+import type { Window } from './lab-window.ts';
+import type { Scale } from './options.ts';
+import {
+  atMost,
+  type BenchReport,
+  reportOf,
+  rounded,
+  type Section,
+  sectionText,
+  type Target,
+  tableText,
+  targetTable,
+} from './report.ts';
+
+export interface LabFound {
+  /** The same guest without protection. */
+  readonly baseline: readonly Window[];
+  readonly runs: readonly LabRun[];
+}
+
+export interface LabContext {
+  readonly scale: Scale;
+  readonly startedAt: Date;
+  readonly lab: Readonly<Record<string, unknown>>;
+}
+
+const heavy = 20_000;
+
+const windowOf = (run: LabRun | undefined, rate: number) =>
+  run?.windows.find((window) => window.rate === rate);
+
+/** One pause per epoch. */
+const periodMs = ({ seconds, pauses }: Window) => (seconds * 1000) / Math.max(1, pauses.count);
+
+const title = ({ tool, link, args }: LabRun) =>
+  `${tool}, ${link} link${args.length === 0 ? ', automatic' : ''}`;
+
+function lost(window: Window, baseline: readonly Window[]): number {
+  const before = baseline.find(({ rate }) => rate === window.rate);
+  // An idle guest rewrites nothing: what it loses is the time that it stands still.
+  if (before === undefined || before.rewritesPerSecond < 1) return window.stood;
+  return 1 - window.rewritesPerSecond / before.rewritesPerSecond;
+}
+
+function rowsOf(run: LabRun, baseline: readonly Window[]): (string | number)[][] {
+  return run.windows.map((window) => [
+    title(run),
+    window.rate,
+    Math.round(window.pauses.mean),
+    Math.round(window.pauses.p90),
+    Math.round(window.pauses.max),
+    Math.round(window.gaps.mean),
+    Math.round(periodMs(window)),
+    rounded(window.wireBytesPerSecond / 1e6),
+    `${Math.round(window.cpu.a * 100)} + ${Math.round(window.cpu.b * 100)}`,
+    `${Math.round(lost(window, baseline) * 100)} %`,
+    rounded(run.seedMs / 1000),
+  ]);
+}
+
+function pair(found: LabFound, link: LinkKind) {
+  const of = (tool: string) =>
+    found.runs.find((run) => run.tool === tool && run.link === link && run.args.length > 0);
+  return { stock: of('xl remus'), ours: of('tsremus') };
+}
+
+/** Targets of one link; nothing where one of the two was not measured. */
+function linkTargets(found: LabFound, link: LinkKind, pauseTarget: number): Target[] {
+  const { stock, ours } = pair(found, link);
+  const [theirs, own] = [windowOf(stock, heavy), windowOf(ours, heavy)];
+  if (stock === undefined || ours === undefined || !theirs || !own) return [];
+  const [name, x] = [`${link} link`, 'of stock'];
+  return [
+    atMost(
+      `mean pause at 20,000 pages/s, ${name}`,
+      own.pauses.mean / theirs.pauses.mean,
+      x,
+      pauseTarget,
+    ),
+    atMost(
+      `bytes on the wire at 20,000 pages/s, ${name}`,
+      own.wireBytesPerSecond / theirs.wireBytesPerSecond,
+      x,
+      0.25,
+    ),
+    atMost(`seed, ${name}`, ours.seedMs / stock.seedMs, x, 0.5),
+  ];
+}
+
+/** dom0's work for protection alone: above what the same guest costs without it. */
+function idleTarget(found: LabFound): Target[] {
+  const idle = (run: LabRun | undefined) => windowOf(run, 0)?.cpu.a;
+  const base = found.baseline.find(({ rate }) => rate === 0)?.cpu.a ?? 0;
+  const theirs = idle(pair(found, 'free').stock);
+  const own = idle(found.runs.find(({ args }) => args.length === 0));
+  if (theirs === undefined || own === undefined) return [];
+  const ratio = (own - base) / (theirs - base);
+  return [atMost('dom0 CPU of an idle guest, automatic mode', ratio, 'of stock', 0.2)];
+}
+
+const columns = [
+  '',
+  'pages/s',
+  'pause ms',
+  'p90',
+  'max',
+  'gap outside',
+  'period',
+  'wire MB/s',
+  'CPU % a + b',
+  'lost',
+  'seed s',
+];
+
+function baselineRow(window: Window): (string | number)[] {
+  const cpu = `${Math.round(window.cpu.a * 100)} + ${Math.round(window.cpu.b * 100)}`;
+  const wire = rounded(window.wireBytesPerSecond / 1e6);
+  return ['unprotected', window.rate, '-', '-', '-', '-', '-', wire, cpu, '0 %', '-'];
+}
+
+export function labSection(found: LabFound): Section {
+  const rewritten = found.baseline.map(({ rewritesPerSecond }) => Math.round(rewritesPerSecond));
+  return {
+    name: 'lab',
+    tables: [
+      {
+        title: 'Stock xl remus and tsremus, same boot, same guest, same ssh, -i 200',
+        columns,
+        rows: [
+          ...found.baseline.map(baselineRow),
+          ...found.runs.flatMap((run) => rowsOf(run, found.baseline)),
+        ],
+      },
+    ],
+    limits: [
+      `Unprotected, the guest rewrites ${rewritten.join(', ')} pages a second where it is asked ` +
+        'for 0, 2,000 and 20,000: emulation gives no more.',
+      'About 100 ms of every pause in this lab are the guest suspending and resuming under ' +
+        'emulation, whoever asks it to.',
+      'ssh moves 10 to 13 MB/s between these hosts, about what the shaped link lets through: for ' +
+        'stock the cipher is the limit on both links.',
+    ],
+    targets: [
+      ...linkTargets(found, 'free', 0.5),
+      ...linkTargets(found, 'shaped', 0.2),
+      ...idleTarget(found),
+    ],
+    skipped: [],
+    raw: { ...found },
+  };
+}
+
+export function labReport(
+  found: LabFound,
+  context: LabContext,
+): { text: string; document: BenchReport & { readonly lab: LabContext['lab'] } } {
+  const section = labSection(found);
+  const report = reportOf('bench:lab', [section], context);
+  const text = `${sectionText(section)}\n\n${tableText(targetTable(report.targets))}`;
+  return { text, document: { ...report, lab: context.lab } };
+}
