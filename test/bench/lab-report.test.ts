@@ -32,6 +32,7 @@ const found = {
     run('tsremus', 3000, windows(100, 1e6, 0.5)),
     run('tsremus', 3000, [windowOf(0, 100, 1e5, 0.15)], []),
   ],
+  network: [],
 };
 const context = { scale: 'quick', startedAt: new Date(), lab: { xen: '4.17' } } as const;
 

@@ -1,5 +1,6 @@
 /** Tables and targets of `npm run bench:lab`: ratios of two runs of one boot. */
 
+import type { NetworkFigures } from '../lab/bench-net.ts';
 import type { LabRun, LinkKind } from './lab-tools.ts';
 import type { Window } from './lab-window.ts';
 import type { Scale } from './options.ts';
@@ -10,6 +11,7 @@ import {
   rounded,
   type Section,
   sectionText,
+  type Table,
   type Target,
   tableText,
   targetTable,
@@ -19,6 +21,8 @@ export interface LabFound {
   /** The same guest without protection. */
   readonly baseline: readonly Window[];
   readonly runs: readonly LabRun[];
+  /** What a client sees; empty: was not asked for. */
+  readonly network: readonly NetworkFigures[];
 }
 
 export interface LabContext {
@@ -121,6 +125,33 @@ function baselineRow(window: Window): (string | number)[] {
   return ['unprotected', window.rate, '-', '-', '-', '-', '-', wire, cpu, '0 %', '-'];
 }
 
+function networkTable(rows: readonly NetworkFigures[]): Table {
+  const columns = [
+    '-i',
+    'round trip ms',
+    'p90',
+    'max',
+    'answers/s',
+    'of many/s',
+    'MB/s',
+    'epoch ms',
+  ];
+  return {
+    title: 'What a client sees of the guest, its output buffered',
+    columns,
+    rows: rows.map((row) => [
+      row.interval ?? 'unprotected',
+      rounded(row.roundTripP50Ms),
+      rounded(row.roundTripP90Ms),
+      rounded(row.roundTripMaxMs),
+      rounded(row.alonePerSecond),
+      rounded(row.pipelinedPerSecond),
+      rounded(row.throughputBytesPerSecond / 1e6),
+      row.epochEveryMs === null ? null : rounded(row.epochEveryMs),
+    ]),
+  };
+}
+
 export function labSection(found: LabFound): Section {
   const rewritten = found.baseline.map(({ rewritesPerSecond }) => Math.round(rewritesPerSecond));
   return {
@@ -134,6 +165,7 @@ export function labSection(found: LabFound): Section {
           ...found.runs.flatMap((run) => rowsOf(run, found.baseline)),
         ],
       },
+      ...(found.network.length === 0 ? [] : [networkTable(found.network)]),
     ],
     limits: [
       `Unprotected, the guest rewrites ${rewritten.join(', ')} pages a second where it is asked ` +

@@ -5,6 +5,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { benchNetwork } from '../lab/bench-net.ts';
 import { isRunning } from '../lab/host.ts';
 import { down, type Lab, openLab } from '../lab/lab.ts';
 import { acquireInTurn } from '../lab/lock.ts';
@@ -68,7 +69,8 @@ async function measureAll(lab: Lab, seconds: number, links: readonly LinkKind[])
   return { baseline, runs };
 }
 
-const usage = 'usage: npm run bench:lab -- [--quick] [--json FILE] [--link free|shaped]';
+const usage = `usage: npm run bench:lab -- [--quick] [--json FILE] [--link free|shaped] [--net]
+--net: besides, what a client sees of the guest at each interval`;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -76,6 +78,7 @@ async function main(): Promise<void> {
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
       link: { type: 'string' },
+      net: { type: 'boolean', default: false },
     },
   });
   if (values.link !== undefined && values.link !== 'free' && values.link !== 'shaped') {
@@ -90,7 +93,10 @@ async function main(): Promise<void> {
   try {
     await lab.install();
     const seconds = values.quick ? windowSeconds.quick : windowSeconds.full;
-    const found = await measureAll(lab, seconds, links);
+    const compared = await measureAll(lab, seconds, links);
+    await setLink(lab, 'free');
+    const network = values.net ? await benchNetwork(lab, { seconds: seconds / 2, say }) : [];
+    const found = { ...compared, network };
     const report = labReport(found, {
       scale: values.quick ? 'quick' : 'full',
       startedAt,
@@ -100,7 +106,6 @@ async function main(): Promise<void> {
     if (values.json !== undefined) {
       writeFileSync(values.json, `${JSON.stringify(report.document, null, 2)}\n`);
     }
-    await setLink(lab, 'free');
     await lab.clean();
   } finally {
     lab.close();

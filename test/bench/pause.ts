@@ -56,8 +56,8 @@ const drainSpeed = (epochs: readonly SaverEpoch[]) =>
 /** Enough epochs for a median, few enough to end: a million pages are 4 GB each time. */
 const epochsFor = (pages: number) => Math.max(5, Math.min(60, Math.round(1_000_000 / pages)));
 
-/** A guest of so many dirty pages needs its memory, the epoch's, and the yardstick's. */
-const bytesFor = (pages: number) => 4 * pages * pageBytes + 1024 * mib;
+/** The guest's memory and the epoch's; later the yardstick's two buffers. */
+const bytesFor = (pages: number) => 2 * pages * pageBytes + 2048 * mib;
 
 function pauseTable(rows: readonly PauseRow[]): Table {
   return {
@@ -83,7 +83,8 @@ function pauseTable(rows: readonly PauseRow[]): Table {
         rounded(pauseMs(epochs)),
         rounded(pauseMs(epochs, 0.9)),
         rounded(pauseMs(epochs, 1)),
-        rounded(drainSpeed(epochs)),
+        // What fits into the pipe comes in one read: no speed to speak of.
+        pages * pageBytes < 4 * mib ? null : rounded(drainSpeed(epochs)),
         rounded(memcpyMs),
         rounded(quiet / memcpyMs),
       ];
@@ -96,20 +97,20 @@ async function measurePages(
   scale: Scale,
 ): Promise<{ rows: PauseRow[]; run: SaverResult }> {
   const most = Math.max(...pages);
-  return withHost(async (host) => {
+  const run = await withHost((host) => {
     createGuest(host, 'g1', {
       memoryMib: Math.ceil((most * pageBytes) / mib) + 64,
       workingSet: most,
     });
     const steps = pages.map((burst) => ({ burst, epochs: epochsFor(burst) }));
-    const run = await save(host, { guest: 'g1', steps, everyMs: 0 });
-    const rows = pages.map((count, at) => ({
-      pages: count,
-      epochs: run.steps[at] ?? [],
-      gather: yardstick.gatherOf(count * pageBytes, epochsFor(count), region[scale]),
-    }));
-    return { rows, run };
+    return save(host, { guest: 'g1', steps, everyMs: 0 });
   });
+  const rows = pages.map((count, at) => ({
+    pages: count,
+    epochs: run.steps[at] ?? [],
+    gather: yardstick.gatherOf(count * pageBytes, epochsFor(count), region[scale]),
+  }));
+  return { rows, run };
 }
 
 /** Pause and drain against the number of dirty pages. */
