@@ -2,12 +2,15 @@
  * The checks of output commit, on evidence alone. Pure: what a test saw goes in, what was wrong
  * comes out; commit-check.test.ts shows each check a case that it must find.
  *
- * Which epoch a frame belongs to, the guest itself says: each frame of its flows carries how often
- * the guest had been suspended (guest/pauses.c). Epoch 0 is the seed and ends with the first
- * suspension, so what was said after k suspensions of a protection is of epoch k. Answers of the
- * guest's kernel carry nothing of the kind, but they are younger than their requests: an answer to
- * a request that passed the host when k checkpoints had been made is of epoch k or a later one.
- * When an epoch was acknowledged is in the primary's log, by the same clock as the capture's.
+ * Which epoch a frame belongs to, the guest itself says, twice. Each frame of its flows carries
+ * how often the guest had been suspended (guest/pauses.c): epoch 0 is the seed and ends with the
+ * first suspension, so what was said after k suspensions of a protection is of epoch k. A process
+ * that did not get to run between two suspensions counts one too few. So the frame also carries
+ * the guest's own time, by a clock that goes on while it is suspended; frames that nothing held
+ * back set that clock against the host's. Then, as for answers of the guest's kernel, which are
+ * younger than their requests: what was sent (or asked for) when k checkpoints had been made is of
+ * epoch k or a later one. All of these are lower bounds, and the highest counts. When an epoch was
+ * acknowledged is in the primary's log, by the same clock as the capture's.
  */
 import type { FrameKind, FrameRecord } from './frame-records.ts';
 import type { GuestMark, NumberAnswer } from './traffic.ts';
@@ -58,6 +61,8 @@ export interface FrameVerdict {
   readonly epochs: number;
   readonly early: number;
   readonly firstEarly: readonly EarlyFrame[];
+  /** Of the frames that did not leave early: how long after the acknowledgement, ms. */
+  readonly soonestMs: number;
 }
 
 const firstEarlyMax = 5;
@@ -92,6 +97,8 @@ export function checkFrames(
   const epochs = new Set<number>();
   const firstEarly: EarlyFrame[] = [];
   let early = 0;
+  let soonestMs = Number.POSITIVE_INFINITY;
+  const aheadMs = clockAheadMs(records, guest, suspendsBefore);
   const askedMs = new Map<string, number[]>();
   for (const record of records) {
     if ((record.guest & 0xff) !== guest) continue;
@@ -100,18 +107,42 @@ export function checkFrames(
       if (kind.endsWith('-ask')) push(askedMs, `${kind} ${record.key}`, leftMs);
       continue;
     }
-    const epoch = epochOf(record, times, suspendsBefore, askedMs);
-    if (epoch === null || epoch < 1) continue;
+    const sentMs = kind === 'flow' ? record.sentMs + aheadMs : requestOf(record, askedMs);
+    const counted = kind === 'flow' ? record.suspends - suspendsBefore : 0;
+    const epoch = Math.max(counted, countUpTo(times.checkpointMs, sentMs));
+    if (epoch < 1) continue;
     const name = vlan === 0 ? kind : 'vlan';
     checked[name] = (checked[name] ?? 0) + 1;
     epochs.add(epoch);
     const ackMs = times.acknowledgedMs.get(epoch) ?? Number.POSITIVE_INFINITY;
-    if (leftMs >= Math.min(ackMs, times.openedMs ?? Number.POSITIVE_INFINITY)) continue;
+    const freeMs = Math.min(ackMs, times.openedMs ?? Number.POSITIVE_INFINITY);
+    if (leftMs >= freeMs) {
+      soonestMs = Math.min(soonestMs, leftMs - freeMs);
+      continue;
+    }
     early += 1;
     const earlyMs = ackMs === Number.POSITIVE_INFINITY ? null : ackMs - leftMs;
     if (firstEarly.length < firstEarlyMax) firstEarly.push({ kind, vlan, epoch, leftMs, earlyMs });
   }
-  return { checked, epochs: epochs.size, early, firstEarly };
+  return { checked, epochs: epochs.size, early, firstEarly, soonestMs };
+}
+
+/**
+ * By how much the host's clock is ahead of the guest's, at most: from frames of before the first
+ * checkpoint, which leave as soon as they are sent. Without such frames nothing is known.
+ */
+function clockAheadMs(
+  records: readonly FrameRecord[],
+  guest: number,
+  suspendsBefore: number,
+): number {
+  let aheadMs = Number.POSITIVE_INFINITY;
+  for (const record of records) {
+    const isIts = record.kind === 'flow' && record.fromGuest && (record.guest & 0xff) === guest;
+    if (!isIts || record.suspends > suspendsBefore) continue;
+    aheadMs = Math.min(aheadMs, record.timeMs - record.sentMs);
+  }
+  return aheadMs === Number.POSITIVE_INFINITY ? Number.NEGATIVE_INFINITY : aheadMs;
 }
 
 function push(lists: Map<string, number[]>, key: string, value: number): void {
@@ -120,19 +151,11 @@ function push(lists: Map<string, number[]>, key: string, value: number): void {
   else list.push(value);
 }
 
-/** The earliest epoch that the frame can be of; null: nothing can be told. */
-function epochOf(
-  record: FrameRecord,
-  times: EpochTimes,
-  suspendsBefore: number,
-  askedMs: Map<string, number[]>,
-): number | null {
-  if (record.kind === 'flow') return record.suspends - suspendsBefore;
+/** When the request of an answer passed the host; answers come in the order of their requests. */
+function requestOf(record: FrameRecord, askedMs: Map<string, number[]>): number {
   const ask = answerTo[record.kind];
-  if (ask === undefined) return null;
-  // Answers come in the order of their requests.
-  const requestMs = askedMs.get(`${ask} ${record.key}`)?.shift();
-  return requestMs === undefined ? null : countUpTo(times.checkpointMs, requestMs);
+  const requestMs = ask && askedMs.get(`${ask} ${record.key}`)?.shift();
+  return requestMs ?? Number.NEGATIVE_INFINITY;
 }
 
 /** How a guest's flows went on at the outside: what was lost or came twice, by sequence. */
@@ -193,19 +216,15 @@ export function checkNumbers(answers: readonly NumberAnswer[]): NumbersVerdict {
 
 /**
  * Numbers that a client saw before the other host's guest said anything, and that the survivor
- * does not know: `history` is what the survivor remembers, `suspends` what it counted with its
- * activation. Null: the survivor does not remember that suspension.
+ * does not know: of all suspensions that it remembers its activation is the last one.
  */
 export function countUnsaid(
   answers: readonly NumberAnswer[],
   activatedMs: number,
   history: readonly GuestMark[],
-  suspends: number,
   family: 4 | 6,
-): number | null {
-  const mark = history.find((one) => one.suspends === suspends);
-  if (mark === undefined) return null;
-  const known = mark.numbers[family === 4 ? 0 : 1];
+): number {
+  const known = history.at(-1)?.numbers[family === 4 ? 0 : 1] ?? 0;
   const seen = answers.filter((answer) => answer.timeMs < activatedMs).map(({ number }) => number);
   return Math.max(0, (seen.at(-1) ?? 0) - known);
 }

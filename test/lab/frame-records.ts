@@ -1,5 +1,5 @@
 /**
- * What guest/frames.c keeps of a frame, read back: `struct frame_record` of guest/traffic.h, 48
+ * What guest/frames.c keeps of a frame, read back: `struct frame_record` of guest/traffic.h, 56
  * bytes, little-endian. Pure.
  */
 
@@ -36,9 +36,11 @@ export interface FrameRecord {
   readonly suspends: number;
   readonly sequence: number;
   readonly flowSequence: number;
+  /** When the guest sent it, by its own CLOCK_BOOTTIME, ms. */
+  readonly sentMs: number;
 }
 
-export const recordBytes = 48;
+export const recordBytes = 56;
 
 /** All records of a file; throws when it ends within one or holds a kind that is not known. */
 export function decodeFrames(data: Buffer): FrameRecord[] {
@@ -66,5 +68,6 @@ function decode(data: Buffer, at: number): FrameRecord {
     key: Number(data.readBigUInt64LE(at + 24)),
     sequence: Number(data.readBigUInt64LE(at + 32)),
     flowSequence: Number(data.readBigUInt64LE(at + 40)),
+    sentMs: Number(data.readBigUInt64LE(at + 48) / 1000n) / 1000,
   };
 }

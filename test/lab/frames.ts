@@ -2,9 +2,13 @@
  * Frames of the guests as they leave a host: recorded on the outer port of its bridge, by the
  * host's own clock, which is also that of tsremus' log there. See guest/frames.c.
  */
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { decodeFrames, type FrameRecord } from './frame-records.ts';
+import { startInside } from './inside.ts';
 import { type HostId, hosts, type Lab, LabError } from './lab.ts';
+import { runDir } from './settings.ts';
 
 /** The port of xenbr0 that leads outside; host/start names it. */
 const outerPort = 'eth0';
@@ -31,6 +35,25 @@ export async function recordFrames(lab: Lab, host: HostId): Promise<FrameRecordi
     throw new LabError(`cannot record frames on ${hosts[host].name}: ${begun.stderr.trim()}`);
   }
   return { stop: () => fetchFrames(lab, host) };
+}
+
+/** Starts recording on the machine's end of a host's wire, by the machine's clock. */
+export async function recordWire(host: HostId): Promise<FrameRecording> {
+  const path = join(runDir, `frames-${host}`);
+  let said = '';
+  const program = await startInside(['frames', hosts[host].lanTap, path], (line) => {
+    said = line;
+  });
+  return {
+    stop: async () => {
+      await program.stop();
+      const records = decodeFrames(readFileSync(path));
+      rmSync(path);
+      const { dropped } = parseSummary(said, '');
+      if (dropped > 0) throw new LabError(`${dropped} frames of ${hosts[host].name} were missed`);
+      return records;
+    },
+  };
 }
 
 async function fetchFrames(lab: Lab, host: HostId): Promise<readonly FrameRecord[]> {

@@ -1,6 +1,7 @@
 /**
  * Long-running programs of the lab in its network namespace: they say `# …` when they have begun,
- * speak in lines, and end with their standard input.
+ * speak in lines, and end with their standard input; `frames`, which has none in a host, on
+ * SIGTERM.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { LabError } from './command.ts';
@@ -27,6 +28,7 @@ export async function startInside(
   return {
     stop: async () => {
       child.stdin?.end();
+      if (args[0] === 'frames') child.kill('SIGTERM');
       const timer = setTimeout(() => child.kill('SIGKILL'), endMs);
       await ended;
       clearTimeout(timer);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FRAMES_AT_ONCE 32 /* of one flow in one round: the others want their turn */
@@ -117,6 +118,14 @@ bool flows_set(const char *arguments)
     return true;
 }
 
+static uint64_t boottime_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /* False when there is no room: the frame was not sent and its numbers are not used up. */
 static bool send_frame(enum flow_kind kind, struct flow *flow)
 {
@@ -136,6 +145,7 @@ static bool send_frame(enum flow_kind kind, struct flow *flow)
         .sequence = sequence + 1,
         .flow_sequence = flow->sequence + 1,
         .boot = boot_id,
+        .sent_ns = boottime_ns(),
     };
     frame_fill(&payload.head);
     if (kind == FLOW_VLAN) {

@@ -1,5 +1,5 @@
 /*
- * Records all frames from and to guests that pass an interface, into a file: 48 bytes each
+ * Records all frames from and to guests that pass an interface, into a file: 56 bytes each
  * (struct frame_record), and JSON on what the kernel had to drop at the end. Made for a host whose
  * only processor is emulated: a filter in the kernel leaves everything else out, frames come in
  * blocks through a shared ring, and nothing is formatted.
@@ -28,7 +28,7 @@
 #define BLOCKS 64
 #define BLOCK_MS 100
 #define SNAP_BYTES 160
-#define RECORDS_MAX 4000000 /* 192 MB: a host keeps its files in memory */
+#define RECORDS_MAX 3500000 /* 196 MB: a host keeps its files in memory */
 
 static volatile sig_atomic_t ending;
 static uint64_t kept, lost;
