@@ -1,15 +1,20 @@
 /** All scenarios in their order: what takes the longest to diagnose comes first. */
+
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
+import { floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { kill, killSeed } from './kill.ts';
 import { lostPage } from './lost-page.ts';
 import { messagesTest } from './messages.ts';
 import { oppositeDirections } from './opposite.ts';
+import { outputUnbuffered } from './output-commit.ts';
 import { backupHostDies, failover, protectDies, receiveDies, stop } from './processes.ts';
 import type { Scenario } from './scenario.ts';
 
 export const scenarios: readonly Scenario[] = [
   kill,
+  outputUnbuffered,
+  floodWithout,
   killSeed,
   lostPage,
   cutShort,

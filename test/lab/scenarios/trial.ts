@@ -9,6 +9,7 @@ import {
   captureBeacons,
   findTwoSpeakers,
   type GuestKind,
+  type GuestOptions,
   type GuestState,
   guestState,
   type HostId,
@@ -40,6 +41,7 @@ export class Trial {
   readonly #say: (text: string) => void;
   readonly #revived: Promise<void>[] = [];
   readonly #dead = new Set<HostId>();
+  readonly #atEnd: (() => Promise<void>)[] = [];
   #capture: BeaconCapture | null = null;
 
   constructor(lab: Lab, random: Random, mode: Mode, say: (text: string) => void) {
@@ -96,8 +98,14 @@ export class Trial {
     return this.#capture;
   }
 
-  async createGuest(host: HostId, kind: GuestKind, rate: number, name = firstName[kind]) {
-    await this.lab.createGuest(host, name, kind, { rate });
+  async createGuest(
+    host: HostId,
+    kind: GuestKind,
+    rate: number,
+    name = firstName[kind],
+    options: GuestOptions = {},
+  ): Promise<string> {
+    await this.lab.createGuest(host, name, kind, { rate, ...options });
     return name;
   }
 
@@ -134,9 +142,17 @@ export class Trial {
     this.#revived.push(booted);
   }
 
+  /** To be done at the end, whatever the end is; twice must be no harm. */
+  atEnd(work: () => Promise<void>): void {
+    this.#atEnd.push(work);
+  }
+
   /** Ends the capture, boots what is dead. Two speakers are wrong in every scenario. */
   async end(): Promise<void> {
     for (const host of [...this.#dead]) this.reviveInBackground(host);
+    for (const work of this.#atEnd.splice(0)) {
+      await work().catch((error) => this.problems.push(String(error)));
+    }
     if (this.#capture !== null) {
       const two = findTwoSpeakers(await this.#capture.stop());
       const [first] = two;
