@@ -13,7 +13,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, constants, gunzipSync } from 'node:zlib';
-import { filterPages, mixesDir, pagesOf } from '../bench/mixes.ts';
+import { epochsOf, filterPages, mixesDir, pagesOf } from '../bench/mixes.ts';
 import { readRecords, recordName } from '../native/stream-records.ts';
 import { guestConfig, setGuestBeacon, setGuestRate, waitForGuest } from './guest.ts';
 import { packFiles } from './initramfs.ts';
@@ -151,10 +151,10 @@ function compress(stream: Buffer): Buffer {
   return brotliCompressSync(stream, { params });
 }
 
-/** As many epochs as fit into a fixture. */
-function fixtureOf(saved: Buffer): { compressed: Buffer; stream: Buffer; epochs: number } {
-  const whole = withoutXlHeader(saved);
-  for (let epochs = epochsMax; epochs > 0; epochs--) {
+/** What xl wrote -> as many of its epochs as fit into a fixture. */
+export function fixtureOf(saved: Buffer): { compressed: Buffer; stream: Buffer; epochs: number } {
+  const whole = wholeEpochs(withoutXlHeader(saved), epochsMax);
+  for (let epochs = epochsOf(whole).length - 1; epochs > 0; epochs--) {
     const stream = reduced(wholeEpochs(whole, epochs));
     const compressed = compress(stream);
     if (compressed.length <= bytesMax) return { compressed, stream, epochs };
@@ -195,5 +195,7 @@ async function main(names: readonly string[]): Promise<void> {
   }
 }
 
-const named = process.argv.slice(2);
-await main(named.length > 0 ? named : Object.keys(loads));
+if (process.argv[1] === import.meta.filename) {
+  const named = process.argv.slice(2);
+  await main(named.length > 0 ? named : Object.keys(loads));
+}
