@@ -29,9 +29,16 @@ uint64_t tsr_chain(uint64_t chain, uint64_t value);
 #define TSR_NO_SLOT UINT32_MAX
 #define TSR_CACHE_BYTES_MAX (UINT64_C(1) << 40)
 
+/* A page that found no room, and how many had come before it. */
+struct tsr_refused {
+    uint32_t tag;                       /* of its number */
+    uint32_t when;
+};
+
 struct tsr_cache {
     uint32_t slots;                     /* 0: no cache */
     uint32_t used, hand;
+    uint32_t misses, strangers;         /* since it was full */
     uint32_t mask;                      /* entries of index - 1 */
     uint64_t evictions;
     uint8_t *base;                      /* the mapping that holds all below */
@@ -40,6 +47,7 @@ struct tsr_cache {
     uint64_t *pfns;
     uint64_t *hashes;                   /* of the whole page; 0: not known */
     uint32_t *index;                    /* slot + 1, open addressing */
+    struct tsr_refused *refused;        /* by page number, the last of each place */
     uint8_t *seen;                      /* found since the hand came by */
 };
 
@@ -48,7 +56,7 @@ int tsr_cache_init(struct tsr_cache *cache, uint64_t bytes);
 void tsr_cache_dispose(struct tsr_cache *cache);
 /* The slot of PFN, which now counts as used lately; or TSR_NO_SLOT. */
 uint32_t tsr_cache_find(struct tsr_cache *cache, uint64_t pfn);
-/* A slot for PFN, which must not have one; evicts. TSR_NO_SLOT without a cache. */
+/* A slot for PFN, which must not have one. TSR_NO_SLOT: it is not to be kept. */
 uint32_t tsr_cache_take(struct tsr_cache *cache, uint64_t pfn);
 static inline uint8_t *tsr_cache_page(const struct tsr_cache *cache,
                                       uint32_t slot)

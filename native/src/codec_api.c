@@ -12,7 +12,7 @@
 /* What one call needs, kept for the next. */
 struct work {
     struct work *next;
-    uint8_t *encoded;                   /* of the largest batch */
+    uint8_t *encoded;                   /* of the largest batch; once zstd needs it */
     struct tsr_zstd zstd;
 };
 
@@ -70,9 +70,11 @@ int tsr_codec_new(uint32_t flags, uint64_t cache_bytes, int level)
     rc = tsr_pages_init(&codec->pages, flags & TSR_CODEC_PLAIN, cache_bytes);
     if (!rc && flags & TSR_CODEC_ZSTD && !tsr_zstd_available())
         rc = tsr_fail(-ENOSYS, "there is no libzstd.so.1");
-    codec->ops = rc ? NULL : tsr_map(TSR_OPS_MAX);
-    if (!rc && !codec->ops)
-        rc = tsr_fail(-ENOMEM, "out of memory");
+    if (!rc && !(flags & TSR_CODEC_DECODE)) {
+        codec->ops = tsr_map(TSR_OPS_MAX);
+        if (!codec->ops)
+            rc = tsr_fail(-ENOMEM, "out of memory");
+    }
     if (!rc)
         rc = tsr_handle_new(&codec->object);
     if (rc < 0)
@@ -91,14 +93,15 @@ static struct work *get_work(struct codec *codec)
     pthread_mutex_unlock(&codec->lock);
     if (work)
         return work;
-    work = calloc(1, sizeof(*work));
-    if (work)
+    return calloc(1, sizeof(*work));
+}
+
+/* The room for what zstd takes or gives. */
+static bool make_room(struct work *work)
+{
+    if (!work->encoded)
         work->encoded = tsr_map(encoded_max);
-    if (work && !work->encoded) {
-        free(work);
-        work = NULL;
-    }
-    return work;
+    return work->encoded;
 }
 
 static void put_work(struct codec *codec, struct work *work)
@@ -174,14 +177,16 @@ static int encode(struct codec *codec, struct work *work, uint64_t ticket,
                   const uint8_t *raw, size_t size, uint8_t *out,
                   size_t capacity)
 {
-    bool zstd = codec->flags & TSR_CODEC_ZSTD;
+    bool zstd = codec->flags & TSR_CODEC_ZSTD, room = !zstd || make_room(work);
     uint8_t *encoded = zstd ? work->encoded : out + TSR_BATCH_HEADER;
     size_t encoded_size = 0;
     int rc = await_turn(codec, ticket);
 
     if (rc)
         return rc;
-    if (!size || size > TSR_BATCH_RAW_MAX ||
+    if (!room) {
+        rc = tsr_object_fail(codec, -ENOMEM, "out of memory");
+    } else if (!size || size > TSR_BATCH_RAW_MAX ||
         capacity < TSR_BATCH_HEADER + TSR_BATCH_ENCODED_MAX(size)) {
         rc = tsr_object_fail(codec, -EMSGSIZE, "a batch holds 1 byte to 1 MiB");
     } else {
@@ -211,6 +216,8 @@ static const char *unseal(struct codec *codec, struct work *work,
         return NULL;
     if (!tsr_zstd_available())
         return "is compressed, and there is no libzstd.so.1";
+    if (!make_room(work))
+        return "does not fit into the memory that is left";
     if (!tsr_zstd_decompress(&work->zstd, work->encoded, fields->encoded_size,
                              payload, fields->payload_size))
         return "does not decompress to what it says";

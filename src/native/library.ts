@@ -335,13 +335,6 @@ export class NativeLibrary {
     return this.#checked('codec', code, handle);
   }
 
-  /** The same on this thread, for measuring one core. */
-  codecRunSync(handle: number, ticket: number, input: Buffer, out: Buffer): number {
-    const fn = this.#fn('tsr_codec_run');
-    const code = fn.call(handle, ticket, input, input.length, out, out.length);
-    return this.#checked('codec', code, handle);
-  }
-
   /** struct tsr_codec_digest into `digest` (88 bytes). */
   codecEnd(handle: number, digest: Buffer): void {
     this.#checked('codec', this.#fn('tsr_codec_end').call(handle, digest), handle);

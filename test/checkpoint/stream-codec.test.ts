@@ -6,12 +6,21 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   batchBytesMax,
+  callsMax,
   type EncodedEpoch,
   type StreamCodecOptions,
 } from '../../src/checkpoint/stream-codec.ts';
 import { openStreamDecoder } from '../../src/checkpoint/stream-decoder.ts';
 import { openStreamEncoder } from '../../src/checkpoint/stream-encoder.ts';
-import { cut, epochOf, type Page, pageBytes, recordedEpochs, streamStart } from './streams.ts';
+import {
+  cut,
+  epochOf,
+  type Page,
+  pageBytes,
+  pageData,
+  recordedEpochs,
+  streamStart,
+} from './streams.ts';
 
 const mib = 1 << 20;
 
@@ -146,6 +155,38 @@ describe('pages that come again', () => {
     const results = await roundTrip(threeEpochs(), { codec: 'zstd', cacheBytes: 0 });
     expect(results.map(({ pages }) => pages.copy)).toEqual([700, 700, 600]);
     expect(results.map(({ cacheState }) => cacheState)).toEqual([0n, 0n, 0n]);
+  });
+});
+
+describe('a few bytes that decode to much', () => {
+  it('are decoded no faster than they are taken', async () => {
+    const zeroes = Array.from({ length: 1024 }, (_, pfn) => ({ pfn, body: Buffer.alloc(4096) }));
+    const many = Buffer.concat(Array.from({ length: 5 }, () => pageData(zeroes)));
+    const encoder = await openStreamEncoder({ codec: 'zstd', cacheBytes: 0 });
+    let rooms = 0;
+    const decoder = await openStreamDecoder({
+      codec: 'zstd',
+      cacheBytes: 0,
+      allocate: (bytes) => {
+        rooms += 1;
+        return Buffer.alloc(bytes);
+      },
+    });
+    const wire: Buffer[] = [];
+    for (const piece of cut(Buffer.concat([streamStart(), many]), [mib])) {
+      wire.push(await encoder.encode(piece));
+    }
+    expect(wire.length).toBeGreaterThan(20);
+    expect(Buffer.concat(wire).length).toBeLessThan(16_384);
+    let taken = 0;
+    await decoder.decode(Buffer.concat(wire), async () => {
+      taken += 1;
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(rooms).toBeLessThanOrEqual(taken + callsMax);
+    });
+    expect(taken).toBe(wire.length);
+    encoder.close();
+    decoder.close();
   });
 });
 
