@@ -24,7 +24,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef TSR_RECORD_MAX                  /* fuzzing makes it smaller, to reach it */
 #define TSR_RECORD_MAX (128u << 20)     /* libxc's own limit */
+#endif
 #define TSR_XL_RECORD_MAX (32u << 20)   /* ours: a device model's state */
 #define TSR_STREAM_TEXT 256
 #define TSR_PAGE_SIZE 4096u
