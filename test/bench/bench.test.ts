@@ -139,7 +139,14 @@ describe('end to end', () => {
 
   // Proves: after a soak of some epochs the copy is compared and right, and memory was sampled.
   it('soaks', async () => {
-    const options = { epochs: 10, memoryMib: 8, burst: 20, intervalMs: 10, everyMs: 100 };
+    const options = {
+      epochs: 10,
+      memoryMib: 8,
+      burst: 20,
+      intervalMs: 10,
+      everyMs: 100,
+      timeMsMax: 30_000,
+    };
     const { raw, targets } = await soak(options);
     expect(raw['comparison']).toEqual({ pages: 2048, wrong: [], wrongCount: 0, verify: null });
     const names = targets.map(({ name }) => name);

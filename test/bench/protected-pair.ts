@@ -14,6 +14,10 @@ import { type BenchGuest, createGuest } from './bench-host.ts';
 export const guestName = 'g1';
 const startTimeoutMs = 120_000;
 const stopTimeoutMs = 120_000;
+/** The status is written every second; a machine with other work may take its time. */
+const sampleTimeoutMs = 120_000;
+/** Figures of a busy machine are worth little, but a benchmark is not to end in a takeover. */
+const patience = ['--heartbeat-timeout', '15000'];
 const clockTicks = 100;
 
 /** One look at both processes. */
@@ -44,7 +48,16 @@ function processFigures(pid: number): ProcessFigures {
 export class ProtectedPair {
   readonly #sims = simPair();
   readonly #dir = dirname(this.#sims.a.dir);
+  readonly #onSignal = () => {
+    this.close();
+    process.exit(130);
+  };
   #protect: Running | null = null;
+
+  constructor() {
+    // What it starts leads sessions of its own: nobody else would end it.
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, this.#onSignal);
+  }
 
   get a(): SimHost {
     return this.#sims.a;
@@ -74,7 +87,7 @@ export class ProtectedPair {
     const exec = `exec ${process.execPath} ${main} receive`;
     writeFileSync(receive, ['#!/bin/sh', ...lines, exec, ''].join('\n'));
     chmodSync(receive, 0o755);
-    const argv = ['protect', '-F', '-n', '-d', '-s', '', ...args, guestName, receive];
+    const argv = ['protect', '-F', '-n', '-d', '-s', '', ...patience, ...args, guestName, receive];
     this.#protect = new Running(process.execPath, [main, ...argv], this.#env('a'));
     await this.#orEnded(
       until('the first epochs', () => (this.status()?.epoch ?? 0) >= 3, startTimeoutMs),
@@ -117,10 +130,14 @@ export class ProtectedPair {
   async sample(): Promise<Sample> {
     const before = this.status()?.updated;
     const status = await this.#orEnded(
-      until('a new status', () => {
-        const now = this.status();
-        return now !== null && now.updated !== before ? now : null;
-      }),
+      until(
+        'a new status',
+        () => {
+          const now = this.status();
+          return now !== null && now.updated !== before ? now : null;
+        },
+        sampleTimeoutMs,
+      ),
     );
     const backup = this.status('backup');
     if (backup === null) throw new Error('the backup has no status');
@@ -160,6 +177,7 @@ export class ProtectedPair {
   }
 
   close(): void {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, this.#onSignal);
     for (const name of ['a', 'b'] as const) {
       for (const pid of this.#pids(name)) {
         try {

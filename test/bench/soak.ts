@@ -1,6 +1,7 @@
 /**
  * `npm run soak:simxl`: a guest under protection for so many epochs that a leak shows, and a copy
- * that is compared page by page at the end. Bounded by --epochs; says every minute how far it is.
+ * that is compared page by page at the end. Bounded by --epochs and --minutes; says every minute
+ * how far it is.
  * Exit code 1 when a page of the copy is wrong, 0 otherwise: memory that grows is a missed target.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
@@ -37,6 +38,8 @@ export interface SoakOptions {
   readonly burst: number;
   readonly intervalMs: number;
   readonly everyMs: number;
+  /** Ends then, however many epochs there were; the copy is verified all the same. */
+  readonly timeMsMax: number;
 }
 
 interface Comparison {
@@ -110,6 +113,7 @@ function growthMib(samples: readonly Sample[], side: 'primary' | 'backup', epoch
 }
 
 async function gather(pair: ProtectedPair, options: SoakOptions): Promise<Sample[]> {
+  const endMs = performance.now() + options.timeMsMax;
   let last = await pair.sample();
   const samples: Sample[] = [last];
   do {
@@ -121,7 +125,7 @@ async function gather(pair: ProtectedPair, options: SoakOptions): Promise<Sample
       const rss = `${primary?.toFixed(1)} + ${backup?.toFixed(1)} MiB`;
       console.log(`epoch ${last.epoch} of ${options.epochs}, ${rss}`);
     }
-  } while (last.epoch < options.epochs);
+  } while (last.epoch < options.epochs && performance.now() < endMs);
   return samples;
 }
 
@@ -148,8 +152,8 @@ function sectionOf(
   if (first === undefined || last === undefined) throw new Error('nothing was sampled');
   const seconds = (last.timeMs - first.timeMs) / 1000;
   const growth = {
-    primary: growthMib(samples, 'primary', options.epochs),
-    backup: growthMib(samples, 'backup', options.epochs),
+    primary: growthMib(samples, 'primary', last.epoch),
+    backup: growthMib(samples, 'backup', last.epoch),
   };
   const tenth = Math.max(1, Math.floor(samples.length / 10));
   const rss = (side: 'primary' | 'backup', part: readonly Sample[]) =>
@@ -188,7 +192,8 @@ function sectionOf(
   };
 }
 
-const usage = `usage: npm run soak:simxl -- [--epochs N] [--pages N] [--memory MIB] [--json FILE]`;
+const usage = `usage: npm run soak:simxl -- [--epochs N] [--minutes N] [--pages N] [--memory MIB]
+       [--interval MS] [--json FILE]`;
 
 function count(name: string, text: string): number {
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
@@ -201,6 +206,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     args: [...argv],
     options: {
       epochs: { type: 'string', default: '100000' },
+      minutes: { type: 'string', default: '1440' },
       pages: { type: 'string', default: '100' },
       memory: { type: 'string', default: '32' },
       interval: { type: 'string', default: '10' },
@@ -214,6 +220,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     burst: count('pages', values.pages),
     intervalMs: count('interval', values.interval),
     everyMs: 5000,
+    timeMsMax: count('minutes', values.minutes) * 60_000,
   });
   const report = reportOf('soak:simxl', [section], { scale: 'full', startedAt });
   console.log(`${sectionText(section)}\n\n${tableText(targetTable(report.targets))}`);
