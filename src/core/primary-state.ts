@@ -12,6 +12,11 @@
  *   P7  a checkpoint begins only while protected, with a fresh lease and an unpaused guest
  *   P8  `end` is emitted once, last, and always with the outcome that was decided
  *   P9  a guest is destroyed only after the backup said that its copy runs
+ *
+ * Several epochs in flight change none of them. What counts is `acked`: output is released up to it
+ * and no further, a copy is activated from it, and everything after it was never seen by anybody
+ * (with -n: may have been seen, however many epochs are in flight). The lease knows no epochs: it
+ * says how lately the backup had decided nothing, and the backup acknowledges nothing after it has.
  */
 import { invariant } from './invariant.ts';
 import { primaryConfigProblem } from './limits.ts';

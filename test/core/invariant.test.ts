@@ -12,6 +12,7 @@ import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
 import { InvariantError, invariant, unreachable } from '../../src/core/invariant.ts';
 import { initialPrimary, stepPrimary } from '../../src/core/primary.ts';
 import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import type { Schedule } from '../../src/core/scheduler.ts';
 import type { Answer, Permission } from '../../src/core/vocabulary.ts';
 import { backupConfig, primaryConfig } from './story.ts';
 
@@ -34,6 +35,12 @@ type PrimaryStroke =
   | { readonly kind: 'save-over' }
   | Exclude<PrimaryEvent, { kind: 'checkpoint' | 'drained' | 'sent' | 'save-ended' }>;
 
+const schedules: fc.Arbitrary<Schedule> = fc.constantFrom<Schedule>(
+  { kind: 'fixed', intervalMs: 0 },
+  { kind: 'fixed', intervalMs: 200 },
+  { kind: 'auto', minMs: 0, maxMs: 300, maxOverhead: 0.2 },
+);
+
 const reason = fc.constantFrom('eof', 'reset');
 
 const primaryStrokes: fc.Arbitrary<PrimaryStroke> = fc.oneof(
@@ -42,6 +49,19 @@ const primaryStrokes: fc.Arbitrary<PrimaryStroke> = fc.oneof(
   { weight: 6, arbitrary: fc.constant({ kind: 'good-echo' } as const) },
   { weight: 6, arbitrary: fc.constant({ kind: 'tick', nowMs: 0 } as const) },
   { weight: 2, arbitrary: fc.constant({ kind: 'save-over' } as const) },
+  fc.constant({ kind: 'progress', nowMs: 0 } as const),
+  fc.record({
+    kind: fc.constant('output' as const),
+    packets: small,
+    bytes: fc.nat(1_000),
+    nearLimit: fc.boolean(),
+    nowMs: fc.constant(0),
+  }),
+  fc.record({
+    kind: fc.constant('set-schedule' as const),
+    schedule: schedules,
+    nowMs: fc.constant(0),
+  }),
   fc.record({ kind: fc.constant('echo' as const), seq: small, nowMs: fc.constant(0) }),
   fc.record({ kind: fc.constant('ack' as const), epoch: small, nowMs: fc.constant(0) }),
   fc.record({ kind: fc.constant('link-closed' as const), reason, nowMs: fc.constant(0) }),
@@ -70,19 +90,33 @@ const primaryStrokes: fc.Arbitrary<PrimaryStroke> = fc.oneof(
 function playPrimary(
   strokes: readonly (readonly [number, PrimaryStroke])[],
   buffered: boolean,
+  pendingMax = 2,
 ): PrimaryEffect[] {
-  let state = initialPrimary({ ...primaryConfig, buffered });
+  let state = initialPrimary({ ...primaryConfig, buffered, pendingMax });
   let nowMs = 0;
   const told: PrimaryEffect[] = [];
+  /** The ledger: what the backup acknowledged, in order, and what was asked for. */
+  let acked = -1;
+  let taken = 0;
+  let drainedEpoch = -1;
   const feed = (event: PrimaryEvent): void => {
+    if (event.kind === 'ack' && event.epoch === acked + 1 && acked < drainedEpoch) acked += 1;
+    if (event.kind === 'drained') drainedEpoch = event.epoch;
     const step = stepPrimary(state, event);
     state = step.state;
     told.push(...step.effects);
+    for (const effect of step.effects) {
+      if (effect.kind === 'release') expect(effect.epoch).toBe(acked);
+      if (effect.kind !== 'take-checkpoint') continue;
+      taken += 1;
+      expect(effect.epoch).toBe(taken);
+      expect(taken - acked).toBeLessThanOrEqual(pendingMax);
+    }
   };
   feed({ kind: 'link-open', nowMs });
   for (const [waitMs, stroke] of strokes) {
     nowMs += waitMs;
-    const { requested, suspended, drained, sent, acked, saving, beats } = state;
+    const { requested, suspended, drained, sent, saving, beats } = state;
     switch (stroke.kind) {
       case 'epoch':
         if (sent < drained) feed({ kind: 'sent', epoch: sent + 1, nowMs });
@@ -231,8 +265,9 @@ describe('invariants of the primary', () => {
   const lists = fc.array(fc.tuple(later, primaryStrokes), { maxLength: 120 });
 
   it('hold whatever comes, and effects keep their order', () => {
-    const property = fc.property(lists, fc.boolean(), (strokes, buffered) => {
-      const told = playPrimary(strokes, buffered);
+    const depth = fc.integer({ min: 1, max: 4 });
+    const property = fc.property(lists, fc.boolean(), depth, (strokes, buffered, most) => {
+      const told = playPrimary(strokes, buffered, most);
       const kinds = told.map((effect) => effect.kind);
       const releases = told.filter((effect) => effect.kind === 'release');
       for (const [index, release] of releases.entries()) {

@@ -33,6 +33,9 @@ export class BackupHost {
   isLinkEndKnown = false;
   isFailoverOrdered = false;
   #isActivating = false;
+  #hung: 'epochs' | 'stream' | null = null;
+  #stuckIn: Message[] = [];
+  #stuckOut: Message[] = [];
 
   constructor(world: World) {
     this.#world = world;
@@ -72,6 +75,30 @@ export class BackupHost {
 
   onMessage(message: Message): void {
     this.process.run(() => this.#receive(message));
+  }
+
+  /** Nothing of an epoch is taken any more; or the link's stream is stuck, both ways. */
+  hang(isStream: boolean): void {
+    this.#hung = isStream ? 'stream' : 'epochs';
+  }
+
+  heal(): void {
+    if (this.#hung === null) return;
+    this.#hung = null;
+    const came = this.#stuckIn.splice(0);
+    for (const message of came) this.onMessage(message);
+    for (const message of this.#stuckOut.splice(0)) this.#send(message);
+  }
+
+  #isStuck(message: Message): boolean {
+    if (this.#hung === null) return false;
+    return this.#hung === 'stream' ? message.kind !== 'heartbeat' : message.kind === 'chunk';
+  }
+
+  /** Echoes go by datagrams, too. */
+  #send(message: Message): void {
+    if (this.#hung === 'stream' && message.kind !== 'echo') this.#stuckOut.push(message);
+    else this.#world.connection.send('b', message);
   }
 
   onClosed(reason: string): void {
@@ -161,6 +188,10 @@ export class BackupHost {
 
   #receive(message: Message): void {
     if (this.#hasStreamEnded) return; // read already, but nobody listens any more
+    if (this.#isStuck(message)) {
+      this.#stuckIn.push(message);
+      return;
+    }
     switch (message.kind) {
       case 'heartbeat':
         this.dispatch({ kind: 'heartbeat', seq: message.seq });
@@ -174,10 +205,12 @@ export class BackupHost {
           this.dispatch({ kind: 'corrupt', reason: `epoch ${message.epoch}: checksum` });
           return;
         }
+        this.#send({ kind: 'credit' });
         if (!this.copy.receive(message)) return;
         this.#world.checker.wholeArrived(message.epoch);
         this.dispatch({ kind: 'epoch-whole', epoch: message.epoch });
         return;
+      case 'credit':
       case 'echo':
       case 'ack':
       case 'answer':
@@ -202,12 +235,12 @@ export class BackupHost {
     const { checker, connection } = this.#world;
     switch (effect.kind) {
       case 'send-echo':
-        connection.send('b', { kind: 'echo', seq: effect.seq });
+        this.#send({ kind: 'echo', seq: effect.seq });
         return;
       case 'send-ack':
         checker.ackSent(effect.epoch);
         this.noteProtecting();
-        connection.send('b', { kind: 'ack', epoch: effect.epoch });
+        this.#send({ kind: 'ack', epoch: effect.epoch });
         return;
       case 'feed':
         checker.feeds(effect.epoch);
@@ -234,10 +267,10 @@ export class BackupHost {
         return;
       case 'send-copy-lost':
         checker.answered('promised');
-        connection.send('b', { kind: 'copy-lost', reason: effect.reason });
+        this.#send({ kind: 'copy-lost', reason: effect.reason });
         return;
       case 'send-activated':
-        connection.send('b', { kind: 'activated' });
+        this.#send({ kind: 'activated' });
         return;
       case 'failover-answer':
         this.isFailoverOrdered ||= effect.refused === null;
@@ -256,7 +289,7 @@ export class BackupHost {
 
   #answer(way: 'link' | 'fresh', token: number, answer: Answer): void {
     if (way === 'link') {
-      this.#world.connection.send('b', { kind: 'answer', id: token, answer });
+      this.#send({ kind: 'answer', id: token, answer });
       return;
     }
     this.#asked.get(token)?.(answer);

@@ -1,14 +1,11 @@
 /** Many runs: what came out of them, counted; and the hunt for mutants. */
-import { stepBackup } from '../../src/core/backup.ts';
-import { stepPrimary } from '../../src/core/primary.ts';
+import { realMachines } from './machines.ts';
 import { type Mutant, mutants } from './mutants.ts';
 import { planOf } from './plan.ts';
-import { type Machines, type RunResult, runPlan, runWorld } from './world.ts';
+import { type RunResult, runPlan, runWorld } from './world.ts';
 
 /** Seeds within which every mutant must be caught. */
 export const mutantSeedsMax = 3_000;
-
-export const realMachines: Machines = { stepPrimary, stepBackup };
 
 export interface Summary {
   readonly runs: number;
@@ -53,6 +50,7 @@ function hunt(mutant: Mutant, seedsMax: number): Catch {
     const plan = mutant.tweak?.(planOf(seed)) ?? planOf(seed);
     const { violation, expected } = runPlan(plan, mutant.machines);
     if (violation === null || expected !== null) continue;
+    if (mutant.rule !== undefined && violation.rule !== mutant.rule) continue;
     return { mutant: mutant.name, seed, rule: `${violation.rule}: ${violation.text}` };
   }
   return { mutant: mutant.name, seed: null, rule: '' };

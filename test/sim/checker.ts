@@ -2,13 +2,17 @@
  * The invariants of DESIGN.md, checked against a ledger of what truly happened in the world.
  * Shares no code with src/core: a mistake there cannot hide here.
  *
- *   output-commit   no packet of epoch N >= 1 leaves the primary before all of N is acknowledged
+ *   output-commit   no packet of epoch N >= 1 leaves the primary before all of N is acknowledged,
+ *                   and none of an interface that was plugged in later
  *   whole-epochs    a copy runs from a whole, acknowledged epoch, the newest one
  *   one-commit      memory and disk of the running copy are of the same epoch
  *   one-active      only one side emits anything beyond the epoch a copy was activated from
  *   nothing-silent  the primary's status is not OK for longer than a lease once nobody protects
  *
  * and the protocol's own promises: permission, record, order, lease, no activation without cause.
+ * Of the output, packet by packet: what leaves, leaves in the order in which the guest sent it;
+ * what was acknowledged does not wait on and on; an opened buffer loses nothing; of a guest that
+ * was destroyed nothing leaves.
  */
 import type { Packet } from './guest.ts';
 
@@ -29,6 +33,7 @@ export interface CopyContent {
 export interface CheckerRules {
   readonly isBuffered: boolean;
   readonly timeoutMs: number;
+  readonly pendingMax: number;
 }
 
 interface Snapshot {
@@ -57,6 +62,11 @@ export class Checker {
   isOpened = false;
   isVouched = false;
   #isNeverWhole = false;
+  #isDestroyed = false;
+  /** What waits in the output buffer, and whether its interface is a protected one. */
+  readonly #held = new Map<Packet, boolean>();
+  /** The count of the last packet that left by each interface. */
+  readonly #leftCount = new Map<number, number>();
   #isDecided = false;
   #protectedUntilMs: number | null = Number.NEGATIVE_INFINITY;
 
@@ -113,17 +123,59 @@ export class Checker {
   destroyed(): void {
     this.#isDecided = true;
     this.#require(this.activated !== null, 'destroyed-early', 'destroyed before the copy ran');
+    this.#isDestroyed = true;
   }
 
   ended(): void {
     this.#isDecided = true;
   }
 
+  // --- the output buffer ---
+
+  held(packet: Packet, isProtected: boolean): void {
+    this.#held.set(packet, isProtected);
+  }
+
+  /** Dropped at the limit, as a real network would. */
+  refused(packet: Packet): void {
+    this.#held.delete(packet);
+  }
+
+  /** Gone with their interface, or thrown away with their guest. */
+  lost(packets: readonly Packet[]): void {
+    for (const packet of packets) this.#held.delete(packet);
+  }
+
+  /**
+   * The driver has released: an interface has one seal, so an epoch may have to leave with one of
+   * the next, but not with one that could not even be in flight together with it.
+   */
+  released(acked: number): void {
+    const latest = acked - (this.#rules.pendingMax - 1);
+    for (const [{ epoch }, isProtected] of this.#held) {
+      const isDue = isProtected && epoch <= latest;
+      this.#require(!isDue, 'held-too-long', `a packet of epoch ${epoch} waits after ack ${acked}`);
+    }
+  }
+
+  /** The buffer was opened and removed. */
+  tornDown(): void {
+    const { size } = this.#held;
+    this.#require(size === 0, 'teardown', `${size} packets were lost`);
+  }
+
   // --- what clients see ---
 
   emitted(packet: Packet): void {
-    const { epoch, from } = packet;
+    const { epoch, from, port, count } = packet;
     if (from === 'b') return;
+    this.#require(!this.#isDestroyed, 'one-active', 'a packet left after its guest was destroyed');
+    const last = this.#leftCount.get(port) ?? -1;
+    this.#require(count > last, 'output-order', `packet ${count} left after ${last}`);
+    this.#leftCount.set(port, count);
+    const isBlocked = this.#held.get(packet) === false && !this.isOpened;
+    this.#require(!isBlocked, 'output-commit', 'a packet of a blocked interface left');
+    this.#held.delete(packet);
     if (!this.#rules.isBuffered) {
       this.#require(!this.isCopyRunning, 'one-active', 'both guests send');
       return;

@@ -30,7 +30,11 @@ export function endingOf(world: World, before: Progress): string | null {
 function copyEnding(world: World): string | null {
   const { a, b, checker, network } = world;
   if (a.outcome === 'taken-over') return 'taken over';
-  if (!a.process.isAlive) return checker.isCopyRunning ? 'activated' : 'activated, then lost';
+  if (!a.process.isAlive) {
+    // Whoever cleans up learns that the copy runs.
+    if (checker.isCopyRunning && a.guest.isAlive && mustCleanUp(world)) return null;
+    return checker.isCopyRunning ? 'activated' : 'activated, then lost';
+  }
   if (levelOf(world) !== 'critical') return null;
   if (!network.isWhole || !b.isUp) return 'activated, cannot be told';
   // It died before anybody could note that it had run: nobody knows how far it came.
@@ -66,6 +70,12 @@ function liveEnding(world: World, before: Progress): string | null {
 /** `protect` died without a decision: the backup has to do something, if it can. */
 function deadEnding(world: World, isBackupAlive: boolean): string | null {
   const { a, b, checker, plan, faults } = world;
+  if (a.cleanUp.done === 'open') {
+    if (!a.guest.isAlive) return 'cleaned up, no guest';
+    const isOpen = a.guest.isRunning && !a.buffer?.isHolding;
+    return isOpen ? 'cleaned up, the guest goes on' : null;
+  }
+  if (a.guest.isAlive && checker.permission !== 'active' && mustCleanUp(world)) return null;
   if (checker.permission === 'promised') return 'promised, then protect died';
   if (!isBackupAlive) {
     if (checker.acked < 0) return 'both died in the seed';
@@ -79,6 +89,11 @@ function deadEnding(world: World, isBackupAlive: boolean): string | null {
   if (backupVerdict(b.process.state, b.nowMs()).level !== 'critical') return null;
   if (a.isUp && a.guest.isRunning) return 'runs unprotected, protect died';
   return faults.isGuestEnded ? 'guest ended, protect died' : 'waits for failover';
+}
+
+/** The administrator cleans up, and can ask. */
+function mustCleanUp({ a, b, plan, network }: World): boolean {
+  return plan.cleansUp && a.isUp && b.isUp && network.isWhole;
 }
 
 function isStruck(world: World, faults: readonly string[]): boolean {

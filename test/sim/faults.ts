@@ -7,6 +7,7 @@ export class FaultInjector {
   readonly #world: World;
   #onEffect: Fault[] = [];
   #isCalm = false;
+  #isHungForGood = false;
   /** What struck whom, for the verdict at the end. */
   readonly struck = new Set<string>();
   /** The primary's guest could not be paused by anybody since then. */
@@ -55,6 +56,7 @@ export class FaultInjector {
     b.continue();
     a.guest.isFrozen = false;
     if (b.copy.guest !== null) b.copy.guest.isFrozen = false;
+    if (!this.#isHungForGood) b.heal();
     b.store.isFull = false;
     b.store.slowMs = 0;
     b.store.liesLeft = 0;
@@ -153,6 +155,15 @@ export class FaultInjector {
       case 'failover':
         b.failover();
         return;
+      case 'plug-in':
+        a.buffer?.plugIn(fault.port);
+        return;
+      case 'unplug':
+        this.#unplug();
+        return;
+      case 'hang':
+        this.#hang(fault.isStream, fault.forMs);
+        return;
       default:
         this.#carryOutOnBackup(fault);
         return;
@@ -192,6 +203,19 @@ export class FaultInjector {
       default:
         throw new Error(`no such fault: ${fault.kind}`);
     }
+  }
+
+  #unplug(): void {
+    const { a, random } = this.#world;
+    const present = a.buffer?.present ?? [];
+    if (present.length > 0) a.buffer?.unplug(random.pick(present));
+  }
+
+  #hang(isStream: boolean, forMs: number | null): void {
+    const { b } = this.#world;
+    b.hang(isStream);
+    if (forMs === null) this.#isHungForGood = true;
+    else this.#heals(forMs, () => b.heal());
   }
 
   #cut(directions: readonly Direction[], forMs: number): void {

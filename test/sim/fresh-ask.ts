@@ -1,20 +1,24 @@
 /** A fresh run of the transport that asks for the promise: connect, ask, wait, give up. */
 import type { Answer } from '../../src/core/vocabulary.ts';
-import type { PrimaryHost } from './primary-host.ts';
 import type { World } from './world.ts';
+
+/** Who asks, and hears one of the two at most (`answered` even after it gave up). */
+export interface Asker {
+  isAlive(): boolean;
+  answered(answer: Answer): void;
+  failed(reason: string): void;
+}
 
 export class FreshAsk {
   readonly #world: World;
-  readonly #host: PrimaryHost;
-  readonly #id: number;
+  readonly #asker: Asker;
   #isOver = false;
   /** Given up, but the answer may still come through. */
   #isLate = false;
 
-  constructor(world: World, host: PrimaryHost, id: number) {
+  constructor(world: World, asker: Asker) {
     this.#world = world;
-    this.#host = host;
-    this.#id = id;
+    this.#asker = asker;
   }
 
   start(): void {
@@ -37,14 +41,14 @@ export class FreshAsk {
 
   #later(delayMs: number, what: () => void): void {
     this.#world.after(delayMs, () => {
-      if (!this.#isOver && this.#host.process.isAlive) what();
+      if (!this.#isOver && this.#asker.isAlive()) what();
     });
   }
 
   #giveUp(reason: string): void {
     const wasLate = this.#isLate;
     this.cancel(this.#world.plan.hasLateAnswers);
-    if (!wasLate) this.#host.dispatch({ kind: 'ask-failed', id: this.#id, reason });
+    if (!wasLate) this.#asker.failed(reason);
   }
 
   #connect(): void {
@@ -67,6 +71,6 @@ export class FreshAsk {
 
   #deliver(answer: Answer): void {
     this.#isOver = true;
-    this.#host.dispatch({ kind: 'answer', id: this.#id, answer });
+    this.#asker.answered(answer);
   }
 }

@@ -6,7 +6,8 @@
  *     npm run sim -- --mutants [--seeds N]    every deliberate bug must be caught within N seeds
  */
 import { parseArgs } from 'node:util';
-import { huntMutants, mutantSeedsMax, realMachines, runSeeds } from './campaign.ts';
+import { huntMutants, mutantSeedsMax, runSeeds } from './campaign.ts';
+import { realMachines } from './machines.ts';
 import { planOf } from './plan.ts';
 import { type RunResult, runWorld } from './world.ts';
 

@@ -16,6 +16,8 @@ export type Message =
   | { readonly kind: 'heartbeat'; readonly seq: number }
   | { readonly kind: 'echo'; readonly seq: number }
   | { readonly kind: 'ack'; readonly epoch: number }
+  /** The backup has used up one chunk. */
+  | { readonly kind: 'credit' }
   | { readonly kind: 'ask'; readonly id: number }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
   | { readonly kind: 'copy-lost'; readonly reason: string }

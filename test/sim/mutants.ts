@@ -11,14 +11,17 @@ import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
 import type { PrimaryState, PrimaryStep } from '../../src/core/primary.ts';
 import { stepPrimary } from '../../src/core/primary.ts';
 import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import { bufferMutants } from './buffer-mutants.ts';
+import { type Machines, realMachines } from './machines.ts';
 import type { Plan } from './plan.ts';
-import type { Machines } from './world.ts';
 
 export interface Mutant {
   readonly name: string;
   readonly machines: Machines;
   /** For a bug that only one rare coincidence shows: plans in which it is less rare. */
   readonly tweak?: (plan: Plan) => Plan;
+  /** The rule that must catch it, where another one sees it, too. */
+  readonly rule?: string;
 }
 
 type PrimaryBug = (state: PrimaryState, event: PrimaryEvent) => PrimaryStep;
@@ -26,12 +29,12 @@ type BackupBug = (state: BackupState, event: BackupEvent) => BackupStep;
 
 const primary = (name: string, bug: PrimaryBug): Mutant => ({
   name,
-  machines: { stepPrimary: bug, stepBackup },
+  machines: { ...realMachines, stepPrimary: bug },
 });
 
 const backup = (name: string, bug: BackupBug): Mutant => ({
   name,
-  machines: { stepPrimary, stepBackup: bug },
+  machines: { ...realMachines, stepBackup: bug },
 });
 
 /** The real step, with more effects after it. */
@@ -55,11 +58,14 @@ function mapBackup(
   return { state: step.state, effects };
 }
 
-const releaseBeforeAck = primary('release before acknowledgement', (state, event) =>
-  andPrimary(state, event, () =>
-    event.kind === 'drained' ? [{ kind: 'release', epoch: event.epoch }] : [],
+const releaseBeforeAck: Mutant = {
+  ...primary('release before acknowledgement', (state, event) =>
+    andPrimary(state, event, () =>
+      event.kind === 'drained' ? [{ kind: 'release', epoch: event.epoch }] : [],
+    ),
   ),
-);
+  rule: 'output-commit',
+};
 
 const trustStaleAck = primary('trust a stale acknowledgement', (state, event) =>
   andPrimary(state, event, ({ state: after }) =>
@@ -242,6 +248,20 @@ const giveUpOnUnpause = backup('forget the copy when it cannot be unpaused', (st
   ),
 );
 
+/** A backup that hangs is waited for, however long. */
+const neverGiveUp: Mutant = {
+  ...primary('wait for a backup that hangs', (state, event) =>
+    stepPrimary({ ...state, progressAtMs: event.nowMs }, event),
+  ),
+  tweak: (plan) => ({
+    ...plan,
+    faults: plan.faults.map(({ trigger }, index) => ({
+      trigger,
+      fault: { kind: 'hang', isStream: index % 2 === 0, forMs: null },
+    })),
+  }),
+};
+
 /** Every one of these must be caught. */
 export const mutants: readonly Mutant[] = [
   releaseBeforeAck,
@@ -267,4 +287,6 @@ export const mutants: readonly Mutant[] = [
   countOwnStall,
   promiseBeforeDiscard,
   giveUpOnUnpause,
+  neverGiveUp,
+  ...bufferMutants,
 ];

@@ -2,6 +2,7 @@
 import type { PrimaryConfig } from '../../src/core/primary-types.ts';
 import type { Schedule } from '../../src/core/scheduler.ts';
 import type { Direction } from './link.ts';
+import type { BufferPlan, PortKind } from './output-buffer.ts';
 import { Random } from './random.ts';
 
 /** When a fault strikes: at a time, or just before the n-th effect of one host's machine. */
@@ -30,6 +31,14 @@ export type FaultKind =
   | { readonly kind: 'disk-slow'; readonly forMs: number; readonly byMs: number }
   | { readonly kind: 'disk-lies'; readonly times: number }
   | { readonly kind: 'stop' }
+  /**
+   * The backup takes no bytes of epochs any more, or the link's stream is stuck altogether, while
+   * heartbeats flow; null: for good.
+   */
+  | { readonly kind: 'hang'; readonly isStream: boolean; readonly forMs: number | null }
+  /** An interface is plugged in, or unplugged. */
+  | { readonly kind: 'plug-in'; readonly port: PortKind }
+  | { readonly kind: 'unplug' }
   | { readonly kind: 'failover' };
 
 export interface Fault {
@@ -46,6 +55,8 @@ export interface Plan {
   readonly packetMs: number;
   readonly seedChunks: number;
   readonly epochChunks: number;
+  readonly epochPages: number;
+  readonly buffer: BufferPlan;
   readonly chunkMs: number;
   readonly suspendMs: number;
   readonly drainMs: number;
@@ -70,6 +81,8 @@ export interface Plan {
   readonly calmAtMs: number;
   /** The replication network never heals. */
   readonly isCutForGood: boolean;
+  /** The administrator cleans up what a killed protect left. */
+  readonly cleansUp: boolean;
   /** The administrator forces the guest on when the copy is truly dead. */
   readonly forces: boolean;
 }
@@ -100,6 +113,11 @@ export function planOf(seed: number): Plan {
     packetMs: timeoutMs * random.pick([0.05, 0.1, 0.2]),
     seedChunks,
     epochChunks: random.int(1, 4),
+    epochPages: random.pick([1, 200, 5_000, 100_000]),
+    buffer: {
+      ports: random.pick([['one'], ['two'], ['two'], ['one', 'two'], ['two', 'two']]),
+      limitBytes: random.pick([5_000, 15_000, 1_000_000]),
+    },
     chunkMs,
     suspendMs: timeoutMs * random.pick([0.01, 0.05]),
     drainMs: timeoutMs * random.pick([0.005, 0.05]),
@@ -119,12 +137,15 @@ export function planOf(seed: number): Plan {
     calmAtMs,
     isCutForGood: random.chance(0.06),
     forces: random.chance(0.5),
+    cleansUp: random.chance(0.5),
   };
 }
 
 function scheduleOf(random: Random, timeoutMs: number): Schedule {
   const intervalMs = Math.round(timeoutMs * random.pick([0, 0.05, 0.2, 0.5]));
-  return { kind: 'fixed', intervalMs };
+  if (random.chance(0.5)) return { kind: 'fixed', intervalMs };
+  const maxMs = intervalMs + Math.round(timeoutMs * random.pick([0, 0.1, 0.5]));
+  return { kind: 'auto', minMs: intervalMs, maxMs, maxOverhead: random.pick([0.05, 0.2, 0.9]) };
 }
 
 /** None, one, or a few that strike close to each other: that is where the bugs are. */
@@ -170,6 +191,16 @@ function faultOf(random: Random, timeoutMs: number): FaultKind {
     [2, () => ({ kind: 'disk-slow', forMs, byMs: timeoutMs * random.pick([0.5, 2]) })],
     [2, () => ({ kind: 'disk-lies', times })],
     [4, () => ({ kind: 'stop' })],
+    [
+      1,
+      () => ({
+        kind: 'hang',
+        isStream: random.chance(0.5),
+        forMs: random.chance(0.3) ? null : forMs,
+      }),
+    ],
+    [2, () => ({ kind: 'plug-in', port: random.pick(['one', 'two']) })],
+    [2, () => ({ kind: 'unplug' })],
     [2, () => ({ kind: 'failover' })],
   ];
   let ticket = random.next() * makers.reduce((sum, [weight]) => sum + weight, 0);

@@ -3,9 +3,11 @@ import { describePrimaryEffect, describePrimaryEvent } from '../../src/core/desc
 import type { PrimaryState, PrimaryStep } from '../../src/core/primary.ts';
 import { initialPrimary } from '../../src/core/primary.ts';
 import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import { CleanUp } from './clean-up.ts';
 import { FreshAsk } from './fresh-ask.ts';
-import { Guest, OutputBuffer } from './guest.ts';
+import { Guest } from './guest.ts';
 import type { Message } from './messages.ts';
+import type { OutputBuffer } from './output-buffer.ts';
 import { SimProcess } from './process.ts';
 import { SaveOperation } from './save-operation.ts';
 import { primaryVerdict } from './verdict.ts';
@@ -20,6 +22,8 @@ export class PrimaryHost {
   readonly buffer: OutputBuffer | null;
   readonly process: SimProcess<PrimaryState, PrimaryEvent, PrimaryEffect>;
   readonly save: SaveOperation;
+  readonly cleanUp: CleanUp;
+  #toldOutput = '';
   #ask: FreshAsk | null = null;
   #isTickDue = false;
   effectsDone = 0;
@@ -30,9 +34,8 @@ export class PrimaryHost {
   constructor(world: World) {
     this.#world = world;
     const { plan, checker } = world;
-    this.buffer = plan.config.buffered
-      ? new OutputBuffer((packet) => checker.emitted(packet))
-      : null;
+    const { OutputBuffer } = world.machines;
+    this.buffer = plan.config.buffered ? new OutputBuffer(plan.buffer, checker) : null;
     this.process = new SimProcess<PrimaryState, PrimaryEvent, PrimaryEffect>(
       world,
       initialPrimary(plan.config, this.nowMs()),
@@ -47,6 +50,7 @@ export class PrimaryHost {
       },
     );
     this.save = new SaveOperation(world, this);
+    this.cleanUp = new CleanUp(world, this);
   }
 
   /** The host's own clock. */
@@ -85,6 +89,7 @@ export class PrimaryHost {
     const { connection, random } = this.#world;
     if (random.chance(0.5)) connection.close('a');
     else connection.abort('a');
+    this.cleanUp.begin();
   }
 
   crash(): void {
@@ -99,7 +104,22 @@ export class PrimaryHost {
     this.process.continue();
     if (!this.#isTickDue) return;
     this.#isTickDue = false;
-    this.dispatch({ kind: 'tick' });
+    this.#tick();
+  }
+
+  /** Permission is there: the buffer lets everything out and is removed. */
+  open(): void {
+    const { checker } = this.#world;
+    checker.opened();
+    this.buffer?.open();
+    checker.tornDown();
+  }
+
+  /** The copy runs: what is held is thrown away, then the guest is destroyed. */
+  destroy(): void {
+    this.#world.checker.destroyed();
+    this.buffer?.drop();
+    this.guest.isAlive = false;
   }
 
   #exit(): void {
@@ -113,26 +133,51 @@ export class PrimaryHost {
     this.#world.after(plan.tickMs, () => {
       if (!this.process.isAlive) return;
       if (this.process.isStopped) this.#isTickDue = true;
-      else this.dispatch({ kind: 'tick' });
+      else this.#tick();
       this.#ticks();
     });
   }
 
+  #tick(): void {
+    this.#tellOutput();
+    this.dispatch({ kind: 'tick' });
+  }
+
+  /** What waits is looked at with every tick. */
+  #tellOutput(): void {
+    const output = this.buffer?.look();
+    const text = JSON.stringify(output);
+    if (output === undefined || text === this.#toldOutput) return;
+    this.#toldOutput = text;
+    this.dispatch({ kind: 'output', ...output });
+  }
+
   #guestWorks(): void {
-    const { plan, random, checker } = this.#world;
+    const { plan, random } = this.#world;
     this.#world.after(plan.packetMs * random.between(0.5, 1.5), () => {
       if (!this.guest.isAlive) return;
-      if (this.guest.isRunning) {
-        const packet = this.guest.work(this.save.epoch);
-        if (this.buffer === null) checker.emitted(packet);
-        else this.buffer.accept(packet);
-      }
+      if (this.guest.isRunning) this.#send();
       this.#guestWorks();
     });
   }
 
+  #send(): void {
+    const { checker, random } = this.#world;
+    const { buffer, guest, save } = this;
+    const present = buffer?.present ?? [0];
+    const port = present.length === 0 ? null : random.pick(present);
+    const packet = guest.work(save.epoch, port ?? 0, random.int(60, 1_500));
+    if (port === null) return; // it works on, and nobody hears of it
+    if (buffer === null) checker.emitted(packet);
+    else buffer.accept(packet);
+  }
+
   #receive(message: Message): void {
     switch (message.kind) {
+      case 'credit':
+        this.save.credited();
+        this.dispatch({ kind: 'progress' });
+        return;
       case 'ack':
         this.dispatch({ kind: 'ack', epoch: message.epoch });
         return;
@@ -167,7 +212,7 @@ export class PrimaryHost {
       // When it is decided: a process can still be stopped between the check and the deed.
       if (effect.kind === 'release') checker.releases(effect.epoch, event.nowMs);
     }
-    const isRoutine = event.kind === 'tick' || event.kind === 'echo';
+    const isRoutine = ['tick', 'echo', 'progress', 'output'].includes(event.kind);
     const telling = effects.filter((effect) => effect.kind !== 'send-heartbeat');
     if (isRoutine && telling.length === 0) return;
     this.#world.trace('A', () => {
@@ -190,6 +235,7 @@ export class PrimaryHost {
       case 'release':
         checker.acted('release');
         this.buffer?.release(effect.epoch);
+        checker.released(effect.epoch);
         return;
       case 'ask-promise':
         checker.acted('ask-promise');
@@ -203,16 +249,13 @@ export class PrimaryHost {
         this.guest.isPaused = false;
         return;
       case 'open-buffer':
-        checker.opened();
-        this.buffer?.open();
+        this.open();
         return;
       case 'abort-save':
         this.save.abort();
         return;
       case 'destroy-guest':
-        checker.destroyed();
-        this.guest.isAlive = false;
-        this.buffer?.drop();
+        this.destroy();
         return;
       case 'close-link':
         connection.close('a');
@@ -232,7 +275,11 @@ export class PrimaryHost {
       return;
     }
     this.#ask?.cancel(this.#world.plan.hasLateAnswers);
-    this.#ask = new FreshAsk(this.#world, this, id);
+    this.#ask = new FreshAsk(this.#world, {
+      isAlive: () => this.process.isAlive,
+      answered: (answer) => this.dispatch({ kind: 'answer', id, answer }),
+      failed: (reason) => this.dispatch({ kind: 'ask-failed', id, reason }),
+    });
     this.#ask.start();
   }
 }

@@ -15,6 +15,8 @@ export class SaveOperation {
   #isEndReported = false;
   #chunks: (() => void)[] = [];
   #isPumping = false;
+  /** Chunks that the backup did not say to have used up. */
+  #inFlight = 0;
   #isMuted = false;
   #isSeedAnnounced = false;
   /** The next chunk arrives damaged. */
@@ -88,20 +90,27 @@ export class SaveOperation {
   }
 
   #suspend(epoch: number): void {
-    const { plan, random, checker } = this.#world;
+    const { plan, random, checker, machines } = this.#world;
     this.#later(plan.suspendMs * random.between(0.5, 1.5), () => {
       const { guest, buffer } = this.#host;
       // A paused guest cannot take part in its own suspend.
       if (guest.isPaused) return this.#suspend(epoch);
       guest.isSuspended = true;
       this.epoch = epoch + 1;
-      buffer?.barrier();
+      if (machines.barrierAt === 'suspended') buffer?.barrier(epoch);
       checker.barrier(epoch, guest.memory, guest.disk);
       const { memory, disk } = guest;
       this.#host.dispatch({ kind: 'checkpoint', epoch });
       this.#later(plan.drainMs * random.between(0.5, 1.5), () => {
         guest.isSuspended = false;
-        this.#host.dispatch({ kind: 'drained', epoch, pauseMs: plan.drainMs, pages: 100 });
+        if (machines.barrierAt === 'resumed')
+          this.#world.after(plan.packetMs, () => buffer?.barrier(epoch));
+        this.#host.dispatch({
+          kind: 'drained',
+          epoch,
+          pauseMs: plan.drainMs,
+          pages: plan.epochPages,
+        });
         this.#queueEpoch(epoch, memory, disk);
       });
     });
@@ -122,13 +131,19 @@ export class SaveOperation {
     this.#isPumping = true;
     this.#host.process.later(this.#world.plan.chunkMs, () => {
       this.#isPumping = false;
-      if (this.#world.connection.backlog('a') < windowChunks) this.#chunks.shift()?.();
+      if (this.#inFlight < windowChunks) this.#chunks.shift()?.();
       this.#pump();
     });
   }
 
+  /** The backup has used up a chunk: another may be sent. */
+  credited(): void {
+    this.#inFlight -= 1;
+  }
+
   #sendChunk(epoch: number, index: number, count: number, memory: number, disk: number): void {
     const { connection } = this.#world;
+    this.#inFlight += 1;
     const isDamaged = this.damages;
     this.damages = false;
     // Said before: once the last chunk is handed over, the backup may have the epoch whole.

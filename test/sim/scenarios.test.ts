@@ -5,15 +5,17 @@
  * the lines marked EXPECTED are what nobody can prevent without a buffer.
  */
 import { describe, expect, it } from 'vitest';
-import { realMachines } from './campaign.ts';
 import type { Direction } from './link.ts';
+import { realMachines } from './machines.ts';
 import { type Fault, type FaultKind, type Plan, planOf } from './plan.ts';
 import { type RunResult, runPlan } from './world.ts';
 
 const runs = 30;
 
+type Scenario = (timeoutMs: number) => FaultKind[];
+
 /** The plan of a seed with these faults instead of its own, in terms of the timeout. */
-function planWith(seed: number, buffered: boolean, make: (timeoutMs: number) => FaultKind[]): Plan {
+function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
   const plan = planOf(seed);
   const { heartbeatTimeoutMs } = plan.config;
   const seedMs = plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
@@ -29,13 +31,16 @@ function planWith(seed: number, buffered: boolean, make: (timeoutMs: number) => 
     isCutForGood: false,
     misdirected: 0,
     forces: false,
+    cleansUp: false,
     calmAtMs: atMs + 12 * heartbeatTimeoutMs,
   };
 }
 
-function runMany(buffered: boolean, make: (timeoutMs: number) => FaultKind[]): RunResult[] {
+function runMany(buffered: boolean, make: Scenario, cleansUp: boolean): RunResult[] {
   const seeds = Array.from({ length: runs }, (_, index) => 5_000 + index);
-  return seeds.map((seed) => runPlan(planWith(seed, buffered, make), realMachines));
+  return seeds.map((seed) =>
+    runPlan({ ...planWith(seed, buffered, make), cleansUp }, realMachines),
+  );
 }
 
 function endingsOf(results: readonly RunResult[]): string {
@@ -57,7 +62,7 @@ function cut(directions: readonly Direction[], share: number) {
   ];
 }
 
-const scenarios: Readonly<Record<string, (timeoutMs: number) => FaultKind[]>> = {
+const scenarios: Readonly<Record<string, Scenario>> = {
   nothing: () => [],
   'cut both ways, 0.3 of the timeout': cut(both, 0.3),
   'cut both ways, 2 timeouts': cut(both, 2),
@@ -72,6 +77,12 @@ const scenarios: Readonly<Record<string, (timeoutMs: number) => FaultKind[]>> = 
   'host b crashes and reboots': (ms) => [{ kind: 'crash', host: 'b', rebootMs: 2 * ms }],
   'protect killed': () => [{ kind: 'kill-protect' }],
   'protect killed, link cut': (ms) => [...cut(both, 5)(ms), { kind: 'kill-protect' }],
+  'protect killed, cleaned up': () => [{ kind: 'kill-protect' }],
+  'protect killed, link cut for 5 timeouts, cleaned up': (ms) => [
+    ...cut(both, 5)(ms),
+    { kind: 'kill-protect' },
+  ],
+  'both killed, cleaned up': () => [{ kind: 'kill-receive' }, { kind: 'kill-protect' }],
   'protect stopped for 5 timeouts': (ms) => [{ kind: 'stop-protect', forMs: 5 * ms }],
   'host a stands still for 5 timeouts': (ms) => [{ kind: 'stall', host: 'a', forMs: 5 * ms }],
   'receive killed': () => [{ kind: 'kill-receive' }],
@@ -86,6 +97,19 @@ const scenarios: Readonly<Record<string, (timeoutMs: number) => FaultKind[]>> = 
     { kind: 'disk-full', forMs: 5 * ms },
     { kind: 'crash', host: 'a', rebootMs: null },
   ],
+  'backup hangs for 2 timeouts': (ms) => [{ kind: 'hang', isStream: false, forMs: 2 * ms }],
+  'backup hangs for good': () => [{ kind: 'hang', isStream: false, forMs: null }],
+  'stream stuck beside live heartbeats': () => [{ kind: 'hang', isStream: true, forMs: null }],
+  'ordered stop, stream stuck beside live heartbeats': () => [
+    { kind: 'hang', isStream: true, forMs: null },
+    { kind: 'stop' },
+  ],
+  'interface plugged in': () => [{ kind: 'plug-in', port: 'two' }],
+  'interface unplugged': () => [{ kind: 'unplug' }],
+  'interface plugged in, then host a crashes': () => [
+    { kind: 'plug-in', port: 'one' },
+    { kind: 'crash', host: 'a', rebootMs: null },
+  ],
   'libxl gives up on a': () => [{ kind: 'save-failed' }],
   'guest powers off': () => [{ kind: 'guest-ended' }],
   'ordered stop': () => [{ kind: 'stop' }],
@@ -94,8 +118,8 @@ const scenarios: Readonly<Record<string, (timeoutMs: number) => FaultKind[]>> = 
 
 const results = Object.entries(scenarios).map(([name, make]) => ({
   name,
-  buffered: runMany(true, make),
-  unbuffered: runMany(false, make),
+  buffered: runMany(true, make, name.includes('cleaned up')),
+  unbuffered: runMany(false, make, name.includes('cleaned up')),
 }));
 
 describe('scenarios', () => {

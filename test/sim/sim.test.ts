@@ -3,7 +3,8 @@
  * `npm run sim -- --seeds 10000` runs more of the same.
  */
 import { describe, expect, it } from 'vitest';
-import { huntMutants, mutantSeedsMax, realMachines, runSeeds } from './campaign.ts';
+import { huntMutants, mutantSeedsMax, runSeeds } from './campaign.ts';
+import { realMachines } from './machines.ts';
 import { mutants } from './mutants.ts';
 import { planOf } from './plan.ts';
 import { runPlan, runWorld } from './world.ts';
@@ -31,11 +32,12 @@ describe('simulator', () => {
     expect(first.transcript.length).toBeGreaterThan(10);
   });
 
-  it('breaks no rule in the plans that are made for rare mutants', () => {
-    const tweaks = mutants.flatMap(({ tweak }) => (tweak === undefined ? [] : [tweak]));
-    expect(tweaks.length).toBeGreaterThan(0);
+  it('breaks no rule in the plans that are made for rare mutants', { timeout: 120_000 }, () => {
+    const all = mutants.flatMap(({ tweak }) => (tweak === undefined ? [] : [tweak]));
+    const tweaks = new Set(all);
+    expect(tweaks.size).toBeGreaterThan(5);
     for (const tweak of tweaks) {
-      for (let seed = 1; seed <= 200; seed += 1) {
+      for (let seed = 1; seed <= 60; seed += 1) {
         const { violation, expected } = runPlan(tweak(planOf(seed)), realMachines);
         expect(expected === null ? violation : null, `seed ${seed}`).toBeNull();
       }

@@ -3,24 +3,18 @@
  * mutants of them) until a rule is broken or the run has come to a good end.
  */
 
-import type { stepBackup } from '../../src/core/backup.ts';
 import { InvariantError } from '../../src/core/invariant.ts';
-import type { stepPrimary } from '../../src/core/primary.ts';
 import { BackupHost } from './backup-host.ts';
 import { Checker, type Violation } from './checker.ts';
 import { endingOf, type Progress, progressOf } from './ending.ts';
 import { EventQueue } from './event-queue.ts';
 import { FaultInjector } from './faults.ts';
 import { Connection, Network, type Timeline } from './link.ts';
+import type { Machines } from './machines.ts';
 import type { Message } from './messages.ts';
 import { type Plan, planOf } from './plan.ts';
 import { PrimaryHost } from './primary-host.ts';
 import { Random } from './random.ts';
-
-export interface Machines {
-  readonly stepPrimary: typeof stepPrimary;
-  readonly stepBackup: typeof stepBackup;
-}
 
 export interface RunResult {
   readonly seed: number;
@@ -57,9 +51,9 @@ export class World implements Timeline {
     this.machines = machines;
     this.random = new Random(plan.seed ^ 0x5bd1e995);
     this.#transcript = isVerbose ? [] : null;
-    const { heartbeatTimeoutMs, buffered } = this.plan.config;
+    const { heartbeatTimeoutMs, buffered, pendingMax } = this.plan.config;
     this.checker = new Checker(
-      { isBuffered: buffered, timeoutMs: heartbeatTimeoutMs },
+      { isBuffered: buffered, timeoutMs: heartbeatTimeoutMs, pendingMax },
       () => this.nowMs,
     );
     this.network = new Network(this, this.plan.delayMsMin, this.plan.delayMsMax);
@@ -122,7 +116,8 @@ export class World implements Timeline {
     const { plan } = this;
     const { heartbeatTimeoutMs, holdMs } = plan.config;
     // Silence, hold, a few asks that time out, a slow disk, and then some.
-    const patienceMs = 20 * heartbeatTimeoutMs + 4 * holdMs + 4 * plan.askTimeoutMs + 12_000;
+    const restMs = plan.faults.some(({ fault }) => fault.kind === 'hang') ? 45_000 : 12_000;
+    const patienceMs = 20 * heartbeatTimeoutMs + 4 * holdMs + 4 * plan.askTimeoutMs + restMs;
     this.after(plan.calmAtMs, () => this.faults.calm());
     const look = (before: Progress): void => {
       this.ending = endingOf(this, before);
