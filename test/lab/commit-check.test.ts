@@ -21,6 +21,7 @@ function frame(over: Partial<FrameRecord>): FrameRecord {
   return {
     timeMs: 0,
     fromGuest: true,
+    leaves: true,
     kind: 'flow',
     vlan: 0,
     bytes: 200,
@@ -85,6 +86,11 @@ describe('frames', () => {
   it('of another guest are not looked at', () => {
     expect(judge([frame({ suspends: 10, guest: 0x3e770066 })])).toMatchObject({ checked: {} });
     expect(judge([frame({ suspends: 10, guest: 0x3e770100 + guest })]).early).toBe(1);
+  });
+
+  it('that come in from elsewhere are not looked at', () => {
+    expect(judge([frame({ suspends: 10, leaves: false })])).toMatchObject({ checked: {} });
+    expect(checkFlow([frame({ leaves: false })], guest, 0).frames).toBe(0);
   });
 
   it('with a tag are counted apart', () => {
@@ -159,10 +165,15 @@ describe('a flow', () => {
   const sent = (...numbers: number[]) =>
     numbers.map((flowSequence) => frame({ flow: 2, flowSequence }));
 
-  it('is whole, lacks frames, or has some twice', () => {
-    expect(checkFlow(sent(4, 5, 6), guest, 2)).toEqual({ frames: 3, missing: 0, again: 0 });
-    expect(checkFlow(sent(4, 7), guest, 2)).toEqual({ frames: 2, missing: 2, again: 0 });
-    expect(checkFlow(sent(4, 5, 4, 5, 6), guest, 2)).toEqual({ frames: 5, missing: 0, again: 2 });
+  const flow = (frames: number, missing: number, again: number, late: number) => ({
+    ...{ frames, missing, again, late },
+  });
+
+  it('is whole, lacks frames, has some twice or late', () => {
+    expect(checkFlow(sent(4, 5, 6), guest, 2)).toEqual(flow(3, 0, 0, 0));
+    expect(checkFlow(sent(4, 7), guest, 2)).toEqual(flow(2, 2, 0, 0));
+    expect(checkFlow(sent(4, 5, 4, 5, 6), guest, 2)).toEqual(flow(5, 0, 2, 0));
+    expect(checkFlow(sent(4, 6, 7, 5), guest, 2)).toEqual(flow(4, 0, 0, 1));
     expect(checkFlow(sent(4, 5), guest, 1).frames).toBe(0);
   });
 });
@@ -219,7 +230,7 @@ describe('records', () => {
   function encode(): Buffer {
     const data = Buffer.alloc(recordBytes);
     data.writeBigUInt64LE(1_795_378_645_895_768_123n, 0);
-    data.writeUInt8(1, 8);
+    data.writeUInt8(3, 8);
     data.writeUInt8(1, 9);
     data.writeUInt16LE(77, 10);
     data.writeUInt16LE(1446, 12);

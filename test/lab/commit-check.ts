@@ -107,6 +107,8 @@ export function checkFrames(
       if (kind.endsWith('-ask')) push(askedMs, `${kind} ${record.key}`, leftMs);
       continue;
     }
+    // What the guest says on the other host comes in here when it is meant for everybody.
+    if (!record.leaves) continue;
     const sentMs = kind === 'flow' ? record.sentMs + aheadMs : requestOf(record, askedMs);
     const counted = kind === 'flow' ? record.suspends - suspendsBefore : 0;
     const epoch = Math.max(counted, countUpTo(times.checkpointMs, sentMs));
@@ -138,8 +140,7 @@ function clockAheadMs(
 ): number {
   let aheadMs = Number.POSITIVE_INFINITY;
   for (const record of records) {
-    const isIts = record.kind === 'flow' && record.fromGuest && (record.guest & 0xff) === guest;
-    if (!isIts || record.suspends > suspendsBefore) continue;
+    if (!isFlowOf(record, guest) || record.suspends > suspendsBefore) continue;
     aheadMs = Math.min(aheadMs, record.timeMs - record.sentMs);
   }
   return aheadMs === Number.POSITIVE_INFINITY ? Number.NEGATIVE_INFINITY : aheadMs;
@@ -158,11 +159,19 @@ function requestOf(record: FrameRecord, askedMs: Map<string, number[]>): number 
   return requestMs ?? Number.NEGATIVE_INFINITY;
 }
 
-/** How a guest's flows went on at the outside: what was lost or came twice, by sequence. */
+function isFlowOf(record: FrameRecord, guest: number): boolean {
+  const { kind, fromGuest, leaves } = record;
+  return kind === 'flow' && fromGuest && leaves && (record.guest & 0xff) === guest;
+}
+
+/** How one flow of a guest went on: what was lost or came twice, by its sequence. */
 export interface FlowVerdict {
   readonly frames: number;
+  /** Between the first and the last. */
   readonly missing: number;
   readonly again: number;
+  /** Came once, but after a later one. */
+  readonly late: number;
 }
 
 /** The frames of one flow of one guest, as they left. */
@@ -171,17 +180,20 @@ export function checkFlow(
   guest: number,
   flow: number,
 ): FlowVerdict {
-  let last: number | null = null;
-  let [frames, missing, again] = [0, 0, 0];
+  const seen = new Set<number>();
+  let [frames, late] = [0, 0];
+  let [first, last] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const record of records) {
-    const isIts = record.kind === 'flow' && record.fromGuest && record.flow === flow;
-    if (!isIts || (record.guest & 0xff) !== guest) continue;
+    if (!isFlowOf(record, guest) || record.flow !== flow) continue;
+    const { flowSequence } = record;
     frames += 1;
-    if (last !== null && record.flowSequence <= last) again += 1;
-    else if (last !== null) missing += record.flowSequence - last - 1;
-    last = Math.max(last ?? 0, record.flowSequence);
+    if (flowSequence < last && !seen.has(flowSequence)) late += 1;
+    seen.add(flowSequence);
+    first = Math.min(first, flowSequence);
+    last = Math.max(last, flowSequence);
   }
-  return { frames, missing, again };
+  const missing = frames === 0 ? 0 : last - first + 1 - seen.size;
+  return { frames, missing, again: frames - seen.size, late };
 }
 
 /** What a client saw of the guest's counter over one connection, across a failover. */

@@ -22,7 +22,10 @@ export type FrameKind = (typeof kinds)[number];
 export interface FrameRecord {
   /** The capturing host's wall clock, ms with a fraction of a microsecond. */
   readonly timeMs: number;
+  /** By its MAC; else it goes to a guest. */
   readonly fromGuest: boolean;
+  /** It went out at the interface; else it came in. */
+  readonly leaves: boolean;
   readonly kind: FrameKind;
   /** The 802.1Q tag; 0: none. */
   readonly vlan: number;
@@ -58,7 +61,8 @@ function decode(data: Buffer, at: number): FrameRecord {
   const timeNs = data.readBigUInt64LE(at);
   return {
     timeMs: Number(timeNs / 1000n) / 1000,
-    fromGuest: data.readUInt8(at + 8) === 1,
+    fromGuest: (data.readUInt8(at + 8) & 1) !== 0,
+    leaves: (data.readUInt8(at + 8) & 2) !== 0,
     kind,
     vlan: data.readUInt16LE(at + 10),
     bytes: data.readUInt16LE(at + 12),

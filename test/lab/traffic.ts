@@ -87,8 +87,9 @@ export interface FlowReport {
   readonly got: number;
   readonly first: number;
   readonly last: number;
-  /** Came a second time or out of order. */
   readonly again: number;
+  /** Came once, but after a later one. */
+  readonly late: number;
   /** Between the first and the last. */
   readonly missing: number;
 }

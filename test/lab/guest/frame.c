@@ -267,10 +267,11 @@ bool frame_classify(const uint8_t *data, size_t size, uint16_t tag, struct frame
     memset(out, 0, sizeof(*out));
     if (size < ETHER_HEAD)
         return false;
-    out->from_guest = !memcmp(data + 6, guest_prefix, sizeof(guest_prefix));
-    if (!out->from_guest && memcmp(data, guest_prefix, sizeof(guest_prefix)))
+    if (!memcmp(data + 6, guest_prefix, sizeof(guest_prefix)))
+        out->flags = FRAME_FROM_GUEST;
+    else if (memcmp(data, guest_prefix, sizeof(guest_prefix)))
         return false;
-    out->guest = get32(data + (out->from_guest ? 8 : 2));
+    out->guest = get32(data + (out->flags ? 8 : 2));
     out->vlan = tag;
     type = get16(data + 12);
     if (type == TYPE_VLAN && size >= at + 4) {

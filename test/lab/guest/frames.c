@@ -30,6 +30,10 @@
 #define SNAP_BYTES 160
 #define RECORDS_MAX 3500000 /* 196 MB: a host keeps its files in memory */
 
+/* Between the packet's own header and the frame (tpacket_rcv in net/packet/af_packet.c). */
+enum { ADDRESS_AT = (sizeof(struct tpacket3_hdr) + TPACKET_ALIGNMENT - 1) / TPACKET_ALIGNMENT *
+                    TPACKET_ALIGNMENT };
+
 static volatile sig_atomic_t ending;
 static uint64_t kept, lost;
 static FILE *file;
@@ -87,12 +91,15 @@ static void *open_ring(const char *interface, int *fd)
 static void keep(const struct tpacket3_hdr *packet)
 {
     const uint8_t *data = (const uint8_t *)packet + packet->tp_mac;
+    const struct sockaddr_ll *from = (const void *)((const uint8_t *)packet + ADDRESS_AT);
     bool tagged = packet->tp_status & TP_STATUS_VLAN_VALID;
     uint16_t tag = tagged ? (uint16_t)packet->hv1.tp_vlan_tci : 0;
     struct frame_record record;
 
     if (!frame_classify(data, packet->tp_snaplen, tag, &record))
         return;
+    if (from->sll_pkttype == PACKET_OUTGOING)
+        record.flags |= FRAME_LEAVES;
     record.time_ns = packet->tp_sec * 1000000000ull + packet->tp_nsec;
     record.bytes = (uint16_t)(packet->tp_len > 0xffff ? 0xffff : packet->tp_len);
     if (kept < RECORDS_MAX && fwrite(&record, sizeof(record), 1, file) == 1)

@@ -123,7 +123,7 @@ static void check_flows(void)
     expect(!frame_is_whole(&payload, 200), "a frame with a wrong byte");
     payload.bytes[199] ^= 1;
     size = frame_build_vlan(frame, outside.guest_mac, inet_addr("10.77.0.101"), &payload, 200);
-    expect(frame_classify(frame, 160, 0, &record) && record.from_guest &&
+    expect(frame_classify(frame, 160, 0, &record) && record.flags == FRAME_FROM_GUEST &&
                record.kind == KIND_FLOW && record.vlan == VLAN_ID && record.suspends == 9 &&
                record.sequence == 1u << 20 && record.flow == FLOW_VLAN,
            "a tagged frame, cut off as a capture does");

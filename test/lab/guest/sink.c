@@ -2,8 +2,8 @@
  * The end of the guest's flows, outside of it: UDP on port 5004, over IPv4 and IPv6, whole only if
  * the kernel found UDP's own checksum right and we the frame's. A line of JSON at the end:
  * per flow how many came, how many are missing between the first and the last, how many came a
- * second time (or out of order), and how many were damaged. After an activation, what the guest
- * says again counts as coming a second time, unless nobody had heard it before.
+ * second time, and how many after a later one; and how many were damaged. What a guest says again
+ * after its activation counts as coming a second time, unless nobody had heard it before.
  */
 #define _GNU_SOURCE
 #include "traffic.h"
@@ -20,9 +20,11 @@
 
 #define RECEIVE_BUFFER (64 << 20)
 #define MESSAGES 64
+#define SEQUENCES (1u << 24) /* later ones count as damaged */
 
-static struct {
-    uint64_t got, first, last, again, missing;
+static struct flow {
+    uint64_t got, first, last, again, late;
+    uint8_t seen[SEQUENCES / 8];
 } flows[FLOWS];
 static uint64_t damaged;
 static uint64_t guest_boot;
@@ -47,6 +49,27 @@ static int open_sink(int family)
     return fd;
 }
 
+static void count(struct flow *flow, uint64_t sequence)
+{
+    uint8_t bit = (uint8_t)(1u << sequence % 8), *byte = &flow->seen[sequence / 8];
+
+    flow->got++;
+    if (*byte & bit)
+        flow->again++;
+    else if (sequence < flow->last)
+        flow->late++;
+    *byte |= bit;
+    if (flow->first == 0 || sequence < flow->first)
+        flow->first = sequence;
+    if (sequence > flow->last)
+        flow->last = sequence;
+}
+
+static uint64_t missing(const struct flow *flow)
+{
+    return flow->got ? flow->last - flow->first + 1 - (flow->got - flow->again) : 0;
+}
+
 static void take(const uint8_t *payload, size_t size)
 {
     struct frame_head head;
@@ -56,20 +79,13 @@ static void take(const uint8_t *payload, size_t size)
         return;
     }
     memcpy(&head, payload, sizeof(head));
-    if (head.flow >= FLOWS || (guest_boot && head.boot != guest_boot)) {
+    if (head.flow >= FLOWS || head.flow_sequence >= SEQUENCES ||
+        (guest_boot && head.boot != guest_boot)) {
         damaged++;
         return;
     }
     guest_boot = head.boot;
-    if (flows[head.flow].got++ == 0) {
-        flows[head.flow].first = head.flow_sequence;
-    } else if (head.flow_sequence <= flows[head.flow].last) {
-        flows[head.flow].again++;
-        return;
-    } else {
-        flows[head.flow].missing += head.flow_sequence - flows[head.flow].last - 1;
-    }
-    flows[head.flow].last = head.flow_sequence;
+    count(&flows[head.flow], head.flow_sequence);
 }
 
 static void take_all(int fd)
@@ -115,10 +131,11 @@ int sink(void)
     }
     printf("{\"damaged\":%lu,\"flows\":[", (unsigned long)damaged);
     for (int i = 0; i < FLOWS; i++)
-        printf("%s{\"got\":%lu,\"first\":%lu,\"last\":%lu,\"again\":%lu,\"missing\":%lu}",
+        printf("%s{\"got\":%lu,\"first\":%lu,\"last\":%lu,\"again\":%lu,\"late\":%lu,"
+               "\"missing\":%lu}",
                i ? "," : "", (unsigned long)flows[i].got, (unsigned long)flows[i].first,
                (unsigned long)flows[i].last, (unsigned long)flows[i].again,
-               (unsigned long)flows[i].missing);
+               (unsigned long)flows[i].late, (unsigned long)missing(&flows[i]));
     printf("]}\n");
     return 0;
 }

@@ -98,7 +98,7 @@ enum frame_kind {
 /* What the capture keeps of a frame; frame-records.ts reads the same 56 bytes. */
 struct frame_record {
     uint64_t time_ns; /* CLOCK_REALTIME of the machine that captured */
-    uint8_t from_guest;
+    uint8_t flags; /* FRAME_FROM_GUEST by its MAC, FRAME_LEAVES by the interface's direction */
     uint8_t kind;
     uint16_t vlan; /* 0: none */
     uint16_t bytes;
@@ -111,8 +111,11 @@ struct frame_record {
     uint64_t sent_ns;
 };
 
+#define FRAME_FROM_GUEST 1
+#define FRAME_LEAVES 2
+
 /*
- * Fills all but the time. DATA begins with the Ethernet header and may be cut off after 160 bytes;
+ * Fills all but the time and the direction. DATA begins with the Ethernet header and may be cut off after 160 bytes;
  * TAG is an 802.1Q tag that the kernel took out of it, or 0. False: not from or to a guest.
  */
 bool frame_classify(const uint8_t *data, size_t size, uint16_t tag, struct frame_record *out);

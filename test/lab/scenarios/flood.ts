@@ -79,12 +79,14 @@ function checkNothingLost(
   trial.measure('flat_out_frames', flat.frames);
   trial.measure('flat_out_missing', flat.missing);
   trial.checkEqual('frames of the flat-out sender said twice', flat.again, 0);
+  trial.measure('frames_late', steady.late + flat.late);
 }
 
 /** Devices, filters and files of the buffer are gone with it. */
 async function checkNothingLeft(trial: Trial): Promise<void> {
-  const { stdout } = await trial.lab.ssh('a', 'ip -o link | grep -v -e veth0 | grep ifb; true');
-  trial.checkEqual('devices left on hosta', stdout, '');
+  const list = 'ip -o link show type ifb; tc qdisc show | grep -e clsact -e ingress; true';
+  const { stdout } = await trial.lab.ssh('a', list);
+  trial.checkEqual('devices and filters left on hosta', stdout, '');
   const after = await status(trial.lab, 'a');
   trial.checkEqual('sessions left on hosta', after.sessions.length, 0);
 }

@@ -40,8 +40,8 @@ async function killUnderLoad(trial: Trial, kind: GuestKind, holdMs: number) {
   const records = await watched.fetch();
   const number = guestNumberOf(guest);
   const escaped = records.filter(
-    ({ fromGuest, guest: mac, timeMs }) =>
-      fromGuest && (mac & 0xff) === number && timeMs > killedMs + leavingMs,
+    ({ fromGuest, leaves, guest: mac, timeMs }) =>
+      fromGuest && leaves && (mac & 0xff) === number && timeMs > killedMs + leavingMs,
   );
   trial.check('not one frame after the kill', escaped.length === 0, {
     frames: escaped.length,
