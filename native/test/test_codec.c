@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -409,6 +410,15 @@ static void *wait_for_turn(void *argument)
     return NULL;
 }
 
+static int holders_of(int handle)
+{
+    struct tsr_object *object = tsr_handle_peek(handle);
+    int refs = __atomic_load_n(&object->refs, __ATOMIC_SEQ_CST);
+
+    tsr_handle_put(object);
+    return refs;
+}
+
 TEST(codec_free_ends_calls_that_wait)
 {
     static struct pair pair;
@@ -416,8 +426,9 @@ TEST(codec_free_ends_calls_that_wait)
 
     open_pair(&pair, 0, 0);
     CHECK(!pthread_create(&thread, NULL, wait_for_turn, &pair));
-    for (volatile int i = 0; i < 10000000; i++)
-        ;
+    /* The table's, ours, and that of the call. */
+    while (holders_of(pair.encoder) < 3)
+        sched_yield();
     CHECK(tsr_codec_free(pair.encoder) == 0);
     CHECK(!pthread_join(thread, NULL));
     CHECK(tsr_codec_free(pair.decoder) == 0);
