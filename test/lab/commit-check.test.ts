@@ -10,6 +10,7 @@ import {
   checkNumbers,
   countUnsaid,
   type EpochTimes,
+  guestClockMs,
   parseEpochTimes,
 } from './commit-check.ts';
 import { decodeFrames, type FrameRecord, recordBytes } from './frame-records.ts';
@@ -74,7 +75,8 @@ describe('frames', () => {
     // The guest's clock is 100 behind; a frame of the seed leaves as soon as it is sent.
     const seed = frame({ suspends: 7, timeMs: -600, sentMs: -700 });
     // It counted one suspension of three: by its clock this one was sent at 2000.
-    const sent = (timeMs: number) => frame({ suspends: 8, timeMs, sentMs: 1900 });
+    const sentMs = 1900 + guestClockMs;
+    const sent = (timeMs: number) => frame({ suspends: 8, timeMs, sentMs });
     expect(judge([seed, sent(2999)])).toMatchObject({ early: 1, firstEarly: [{ epoch: 3 }] });
     expect(judge([seed, sent(3000)]).early).toBe(0);
     // A clock that nothing is set against says nothing; one that lags, less than the count.

@@ -1,7 +1,11 @@
 /** Clients of a guest that hold on to their connections while something happens to it. */
 import { checkNumbers, countUnsaid } from '../commit-check.ts';
+import type { GuestOptions } from '../lab.ts';
 import { guestHistory, startTalk, type Talk, type TalkOptions } from '../traffic.ts';
 import type { Trial } from './trial.ts';
+
+/** A guest that is to be spoken to needs no memory to speak of, and its seed takes less time. */
+export const small: GuestOptions = { memoryMb: 96 };
 
 /** Answers that show that a connection is alive. */
 const aliveCount = 50;

@@ -5,7 +5,7 @@
 import { cutFor, type GuestKind, guestState, sleep } from '../lab.ts';
 import { peek, protectExit, waitForEpoch } from '../session.ts';
 import { setFlow, startSink } from '../traffic.ts';
-import { Clients } from './clients.ts';
+import { Clients, small } from './clients.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 
@@ -14,7 +14,7 @@ const recoveryMsMax = 40_000;
 const bytesPerSecond = 128 * 1024;
 
 async function loadedGuest(trial: Trial, kind: GuestKind) {
-  const guest = await trial.createGuest('a', kind, 2000);
+  const guest = await trial.createGuest('a', kind, 2000, undefined, small);
   const before = await guestState(guest);
   await trial.protect('a', guest, 1, { buffered: true });
   const stopSink = await startSink();

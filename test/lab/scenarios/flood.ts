@@ -7,6 +7,7 @@ import type { FrameRecord } from '../frame-records.ts';
 import { type GuestKind, guestState, sleep } from '../lab.ts';
 import { peek, protectExit, status, waitForEpoch } from '../session.ts';
 import { flowNumber, type SinkReport, setFlow, startFlood, startSink } from '../traffic.ts';
+import { small } from './clients.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 import { guestNumberOf, Watched } from './watched.ts';
@@ -41,7 +42,8 @@ async function startLoad(trial: Trial, guest: string): Promise<() => Promise<Sin
 }
 
 async function floodAndStop(trial: Trial, index: number): Promise<void> {
-  const guest = await trial.createGuest('a', kinds[index % 2] as GuestKind, 200);
+  const kind = kinds[index % 2] as GuestKind;
+  const guest = await trial.createGuest('a', kind, 200, undefined, small);
   const watched = await Watched.protect(trial, 'a', [guest], { buffered: true, args: patience });
   const stopLoad = await startLoad(trial, guest);
   const { epoch } = (await peek(trial.lab, 'a', guest, 'primary')) ?? {};
@@ -93,7 +95,7 @@ async function checkNothingLeft(trial: Trial): Promise<void> {
 
 /** What must be found where nothing is held back. */
 async function floodUnbuffered(trial: Trial): Promise<void> {
-  const guest = await trial.createGuest('a', 'pv', 200);
+  const guest = await trial.createGuest('a', 'pv', 200, undefined, small);
   const watched = await Watched.protect(trial, 'a', [guest], { buffered: false, args: patience });
   const stopLoad = await startLoad(trial, guest);
   const { epoch } = (await peek(trial.lab, 'a', guest, 'primary')) ?? {};

@@ -5,7 +5,7 @@
 import { type GuestKind, guestState, sleep } from '../lab.ts';
 import { peek, status } from '../session.ts';
 import { setFlow, startFlood, startSink } from '../traffic.ts';
-import { Clients } from './clients.ts';
+import { Clients, small } from './clients.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 import { guestNumberOf, Watched } from './watched.ts';
@@ -25,7 +25,7 @@ async function killProtect(trial: Trial, guest: string): Promise<number> {
 
 /** A loaded guest whose protect is killed; then nothing may leave the host any more. */
 async function killUnderLoad(trial: Trial, kind: GuestKind, holdMs: number) {
-  const guest = await trial.createGuest('a', kind, 200);
+  const guest = await trial.createGuest('a', kind, 200, undefined, small);
   const args = ['--hold', String(holdMs)];
   const watched = await Watched.protect(trial, 'a', [guest], { buffered: true, args });
   const stopSink = await startSink();

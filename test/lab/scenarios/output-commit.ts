@@ -5,7 +5,7 @@
 import { type GuestKind, type GuestState, guestState, sleep, verifyGuest } from '../lab.ts';
 import { peek } from '../session.ts';
 import { guestHistory, setFlow, startSink } from '../traffic.ts';
-import { Clients } from './clients.ts';
+import { Clients, small } from './clients.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 
@@ -25,7 +25,7 @@ interface Death {
 
 /** A guest with clients, protected, and its host killed at a random moment. */
 async function killUnderClients(trial: Trial, kind: GuestKind, buffered: boolean): Promise<Death> {
-  const guest = await trial.createGuest('a', kind, 200);
+  const guest = await trial.createGuest('a', kind, 200, undefined, small);
   const before = await guestState(guest);
   await trial.protect('a', guest, 1, { buffered });
   const stopSink = await startSink();

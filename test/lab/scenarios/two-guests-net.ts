@@ -4,7 +4,7 @@ import { recordWire } from '../frames.ts';
 import { guestMac, guestState, type HostId } from '../lab.ts';
 import { peek, waitForEpoch } from '../session.ts';
 import { setFlow } from '../traffic.ts';
-import { Clients } from './clients.ts';
+import { Clients, small } from './clients.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 import { Watched } from './watched.ts';
@@ -40,8 +40,8 @@ function macOf(record: FrameRecord): string {
 }
 
 async function twoGuests(trial: Trial): Promise<void> {
-  await trial.createGuest('a', 'pv', 200, two, { interfaces: 2 });
-  await trial.createGuest('a', 'pvh', 200, one);
+  await trial.createGuest('a', 'pv', 200, two, { ...small, interfaces: 2 });
+  await trial.createGuest('a', 'pvh', 200, one, small);
   const guests = [two, one];
   const watched = await Watched.protect(trial, 'a', guests, { buffered: true, args });
   await setFlow(two, 'udp4', bytesPerSecond);
