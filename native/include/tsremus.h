@@ -28,7 +28,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TSR_ABI_VERSION 2
+struct tsr_stream_stats;
+
+#define TSR_ABI_VERSION 3
 #define TSR_XL_BASE 10000
 #define TSR_XL(rc) (-TSR_XL_BASE + (rc))
 
@@ -196,21 +198,30 @@ TSR_API int tsr_save_free(int handle);
 /*
  * Starts libxl_domain_create_restore with a checkpointed stream (REMUS) for
  * CONFIG (libxl_domain_config JSON, its c_info.name already that of the copy). FAILED
- * with -EEXIST follows if there is a domain of that name.
+ * with -EEXIST follows if there is a domain of that name. At most LIMIT bytes may
+ * wait for libxl.
  */
-TSR_API int tsr_restore_start(const char *config_json, int32_t *event_fd);
+TSR_API int tsr_restore_start(const char *config_json, uint64_t limit,
+                              int32_t *event_fd);
 
 /*
- * Checks these bytes as tsr_stream_check does and queues a copy of them for libxl.
- * -ENOBUFS when 64 MiB already wait (none is taken), -EMSGSIZE for more than that
- * at once, -EPROTO when they do not continue the stream (nothing of them goes to
- * libxl, the session can only be aborted), -ESHUTDOWN after finish, abort or the
- * end. One thread at a time.
+ * Checks these bytes as tsr_stream_check does (this is the only check that they
+ * need) and queues a copy of them. Those of epoch 0 go on to libxl as they come,
+ * later ones wait for tsr_restore_apply. OUT (or NULL) is filled unless nothing was
+ * taken: -ENOBUFS when there is no room for them below LIMIT, -EMSGSIZE when there
+ * never will be, -ESHUTDOWN after finish, abort or the end; or -EPROTO when they do
+ * not continue the stream (nothing of them goes to libxl, the session can only be
+ * aborted). One thread at a time.
  */
-TSR_API int tsr_restore_feed(int handle, const uint8_t *data, size_t size);
+TSR_API int tsr_restore_feed(int handle, const uint8_t *data, size_t size,
+                             struct tsr_stream_stats *out);
 
-/* End-of-file after all that was fed (up to the last whole record of libxl): libxl
- * builds the domain, paused. TSR_EV_ENDED brings its domid. This IS activation. */
+/* Lets libxl have everything up to OFFSET of the stream, the epoch_end of a whole
+ * epoch that was fed; -EINVAL for one that is not all there. */
+TSR_API int tsr_restore_apply(int handle, uint64_t offset);
+
+/* End-of-file after epoch 0 and all that was applied: libxl builds the domain,
+ * paused. TSR_EV_ENDED brings its domid. This IS activation. */
 TSR_API int tsr_restore_finish(int handle);
 
 /* Discards the copy: aborts the operation and destroys the domain. Never

@@ -34,7 +34,11 @@ static struct tsr_chunk *chunk_new(void)
         free(chunk);
         return NULL;
     }
-    /* libxl and Node fork: their children have no use for gigabytes of it. */
+    /*
+     * libxl and Node fork, and a child has no use for gigabytes of it: with 1 GiB
+     * that a fork had to copy the page tables of, a spawn stopped the event loop for
+     * 60 ms and more; with 1 GiB of these for a few, as with none.
+     */
     madvise(data, TSR_CHUNK_SIZE, MADV_DONTFORK);
     chunk->data = data;
     chunk->next = NULL;

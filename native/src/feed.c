@@ -51,6 +51,9 @@ static struct orders orders_of(struct tsr_restore *restore)
      * mean activation. */
     orders.close = restore->finish_wanted && !restore->abort_wanted;
     orders.safe = tsr_parser_safe(&restore->parser);
+    /* A later epoch goes to libxl as a whole, and only when somebody says so. */
+    if (restore->parser.epoch && orders.safe > restore->applied)
+        orders.safe = restore->applied;
     pthread_mutex_unlock(&restore->lock);
     return orders;
 }
@@ -119,7 +122,7 @@ void *tsr_feeder_main(void *restore_in)
             tell_fed(restore, &told);
             if (orders.close) {
                 /* The end of the file: libxl builds the domain. What is left
-                 * in the queue is the beginning of a record: torn. */
+                 * in the queue is of an epoch that does not count. */
                 close(restore->pipe_out);
                 restore->pipe_out = -1;
                 break;

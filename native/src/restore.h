@@ -8,9 +8,6 @@
 #include "internal.h"
 #include "stream.h"
 
-/* Bytes that may wait for libxl; one feed may go beyond it. */
-#define TSR_RESTORE_LIMIT (64u << 20)
-
 struct tsr_restore {
     struct tsr_object object;
     struct tsr_events *events;
@@ -19,6 +16,7 @@ struct tsr_restore {
     int wake_feeder;
     pthread_t thread, feeder;
     struct tsr_chunks chunks;
+    uint64_t limit;                     /* bytes that may wait */
     char *config_json;
     char name[128];                     /* of the copy */
 
@@ -35,6 +33,7 @@ struct tsr_restore {
     /* Shared; under lock. */
     pthread_mutex_t lock;
     struct tsr_parser parser;           /* of what was fed */
+    uint64_t applied;                   /* beyond epoch 0: the feeder's end */
     bool finish_wanted, abort_wanted;
     bool over;                          /* libxl is done: the feeder stops */
     bool ended;

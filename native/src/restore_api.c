@@ -34,7 +34,8 @@ static void destroy(struct tsr_object *object)
     free(restore);
 }
 
-static int new_restore(const char *config_json, struct tsr_restore **out)
+static int new_restore(const char *config_json, uint64_t limit,
+                       struct tsr_restore **out)
 {
     struct tsr_restore *restore = calloc(1, sizeof(*restore));
 
@@ -46,6 +47,7 @@ static int new_restore(const char *config_json, struct tsr_restore **out)
     pthread_mutex_init(&restore->lock, NULL);
     restore->pipe_in = restore->pipe_out = -1;
     restore->wake = restore->wake_feeder = -1;
+    restore->limit = limit;
     restore->config_json = strdup(config_json);
     if (!restore->config_json) {
         tsr_handle_put(restore);
@@ -94,15 +96,16 @@ static int start_threads(struct tsr_restore *restore)
 }
 
 /* tsr_restore_start: the configuration's c_info.name must be the copy's. */
-int tsr_restore_start(const char *config_json, int32_t *event_fd)
+int tsr_restore_start(const char *config_json, uint64_t limit,
+                      int32_t *event_fd)
 {
     struct tsr_restore *restore = NULL;
     int handle = -1, rc;
     int32_t fd = -1;
 
-    if (!config_json || !event_fd)
-        return tsr_fail(-EINVAL, "a restore needs a configuration");
-    rc = new_restore(config_json, &restore);
+    if (!config_json || !event_fd || !limit)
+        return tsr_fail(-EINVAL, "a restore needs a configuration and a limit");
+    rc = new_restore(config_json, limit, &restore);
     if (rc < 0)
         return rc;
     if (!tsr_json_string(config_json, "c_info.name", restore->name,
@@ -146,10 +149,10 @@ static int check_feed(struct tsr_restore *restore, size_t size)
         return tsr_object_fail(restore, -ESHUTDOWN, "the session is ending");
     if (restore->parser.failed)
         return tsr_object_fail(restore, -EPROTO, "%s", restore->parser.text);
-    if (size > TSR_RESTORE_LIMIT)
-        return tsr_object_fail(restore, -EMSGSIZE, "more than %u bytes at once",
-                               TSR_RESTORE_LIMIT);
-    if (tsr_chunks_size(&restore->chunks) >= TSR_RESTORE_LIMIT)
+    if (size > restore->limit)
+        return tsr_object_fail(restore, -EMSGSIZE, "more than %llu bytes at "
+                               "once", (unsigned long long)restore->limit);
+    if (tsr_chunks_size(&restore->chunks) > restore->limit - size)
         return -ENOBUFS;
     return 0;
 }
@@ -165,6 +168,11 @@ static int check_stream(struct tsr_restore *restore, const uint8_t *data,
         if (tsr_parser_take(&restore->parser, data, size, &taken, &mark) < 0)
             return tsr_object_fail(restore, -EPROTO, "%s",
                                    restore->parser.text);
+        if (mark == TSR_MARK_EPOCH_END) {
+            tsr_chunks_trim(&restore->chunks);
+            if (restore->parser.epoch == 1)
+                restore->applied = restore->parser.epoch_end;
+        }
         data += taken;
         size -= taken;
     }
@@ -190,16 +198,13 @@ static int queue(struct tsr_restore *restore, const uint8_t *data, size_t size)
     return 0;
 }
 
-/*
- * tsr_restore_feed: checks the bytes as tsr_stream_check does and queues a copy.
- * -ENOBUFS: too much waits already, none is taken. -EPROTO: they do not continue
- * the stream; nothing of them goes to libxl, and the session can only be aborted.
- * To be called by one thread at a time.
- */
-int tsr_restore_feed(int handle, const uint8_t *data, size_t size)
+/* tsr_restore_feed: to be called by one thread at a time. */
+int tsr_restore_feed(int handle, const uint8_t *data, size_t size,
+                     struct tsr_stream_stats *out)
 {
     struct tsr_restore *restore = tsr_handle_get(handle, TSR_RESTORE);
     struct tsr_parser before;
+    uint64_t applied;
     int rc;
 
     if (!restore)
@@ -207,6 +212,7 @@ int tsr_restore_feed(int handle, const uint8_t *data, size_t size)
     pthread_mutex_lock(&restore->lock);
     rc = check_feed(restore, size);
     before = restore->parser;
+    applied = restore->applied;
     pthread_mutex_unlock(&restore->lock);
     if (rc < 0)
         goto out;
@@ -225,11 +231,33 @@ int tsr_restore_feed(int handle, const uint8_t *data, size_t size)
         memcpy(before.text, restore->parser.text, sizeof(before.text));
         restore->parser = before;
         restore->parser.failed = true;
+        restore->applied = applied;
     }
+    if (out)
+        tsr_stream_fill(&restore->parser, out);
     pthread_mutex_unlock(&restore->lock);
     if (!rc)
         tsr_restore_wake(restore->wake_feeder);
 out:
+    tsr_handle_put(restore);
+    return rc;
+}
+
+int tsr_restore_apply(int handle, uint64_t offset)
+{
+    struct tsr_restore *restore = tsr_handle_get(handle, TSR_RESTORE);
+    int rc = 0;
+
+    if (!restore)
+        return -EBADF;
+    pthread_mutex_lock(&restore->lock);
+    if (offset > restore->parser.epoch_end)
+        rc = tsr_object_fail(restore, -EINVAL, "the epoch is not all there");
+    else if (offset > restore->applied)
+        restore->applied = offset;
+    pthread_mutex_unlock(&restore->lock);
+    if (!rc)
+        tsr_restore_wake(restore->wake_feeder);
     tsr_handle_put(restore);
     return rc;
 }

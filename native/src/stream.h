@@ -99,6 +99,11 @@ int tsr_parser_take(struct tsr_parser *parser, const uint8_t *data, size_t n,
  */
 uint64_t tsr_parser_safe(const struct tsr_parser *parser);
 
+/* stream_api.c: what the caller is told of the parser's position. */
+struct tsr_stream_stats;
+void tsr_stream_fill(const struct tsr_parser *parser,
+                     struct tsr_stream_stats *out);
+
 /* rules.c: the checks of one record. All return NULL or what is wrong. */
 const char *tsr_rule_name(const struct tsr_parser *parser);
 /* After the record's header; sets *HEAD_OUT to the bytes of the body to see. */

@@ -40,8 +40,8 @@ int tsr_stream_new(void)
     return rc;
 }
 
-static void fill_stats(const struct tsr_parser *parser,
-                       struct tsr_stream_stats *out)
+void tsr_stream_fill(const struct tsr_parser *parser,
+                     struct tsr_stream_stats *out)
 {
     *out = (struct tsr_stream_stats){
         .offset = parser->offset,
@@ -77,7 +77,7 @@ int tsr_stream_check(int handle, const uint8_t *data, size_t size,
         size -= taken;
     }
     if (out)
-        fill_stats(&stream->parser, out);
+        tsr_stream_fill(&stream->parser, out);
     if (rc)
         rc = tsr_object_fail(stream, rc, "%s", stream->parser.text);
     pthread_mutex_unlock(&stream->lock);

@@ -70,6 +70,7 @@ static void backup(int link)
 {
     static uint8_t buffer[1 << 20];
     char *config, text[256];
+    struct tsr_stream_stats stats;
     struct event event;
     uint32_t length;
     int handle, fd, rc;
@@ -79,10 +80,10 @@ static void backup(int link)
     read_all(link, &length, 4);
     config = calloc(1, length + 1);
     read_all(link, config, length);
-    handle = tsr_restore_start(config, &fd);
+    handle = tsr_restore_start(config, 64u << 20, &fd);
     CHECK(handle >= 0);
-    while ((n = read(link, buffer, sizeof(buffer))) > 0)
-        while ((rc = tsr_restore_feed(handle, buffer, (size_t)n))) {
+    while ((n = read(link, buffer, sizeof(buffer))) > 0) {
+        while ((rc = tsr_restore_feed(handle, buffer, (size_t)n, &stats))) {
             if (rc != -ENOBUFS) {
                 tsr_error_text(handle, text, sizeof(text));
                 fprintf(stderr, "feed: %s\n", text);
@@ -90,6 +91,8 @@ static void backup(int link)
             }
             sleep_ms(1);
         }
+        CHECK(tsr_restore_apply(handle, stats.epoch_end) == 0);
+    }
     CHECK(tsr_restore_finish(handle) == 0);
     wait_event(fd, TSR_EV_ENDED, &event);
     if (event.e.a)

@@ -9,6 +9,7 @@ import { addGuard } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
 import { addReceive } from './commands/receive.ts';
 import { addResync } from './commands/resync.ts';
+import { addSet } from './commands/set.ts';
 import { addStatus } from './commands/status.ts';
 import { addStop } from './commands/stop.ts';
 import type { Context } from './context.ts';
@@ -50,6 +51,7 @@ export function buildProgram(context: Context): Command {
     .addHelpText('after', examples);
   addProtect(program, context);
   addStop(program, context);
+  addSet(program, context);
   addFailover(program, context);
   addStatus(program, context);
   addResync(program, context);

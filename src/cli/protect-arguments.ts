@@ -6,8 +6,11 @@ import {
   type Environment,
   heartbeatTimeoutSetting,
   holdSetting,
-  intervalSetting,
-  milliseconds,
+  intervalOf,
+  maxMemory,
+  maxOverheadSetting,
+  maxPendingSetting,
+  numberOf,
   sshCommand,
 } from '../config/settings.ts';
 import { UsageError } from '../config/usage-error.ts';
@@ -17,6 +20,9 @@ import { OperationError } from '../host/errors.ts';
 /** As commander hands them over: what was typed, nothing converted. */
 export interface ProtectFlags {
   readonly interval?: string;
+  readonly maxOverhead?: string;
+  readonly maxPending?: string;
+  readonly maxMemory?: string;
   readonly heartbeatTimeout?: string;
   readonly hold?: string;
   readonly compression: boolean;
@@ -91,6 +97,17 @@ function checkNames(domain: string, host: string, command: string | null): void 
   }
 }
 
+/** The overhead that `auto` may reach, percent; a fixed interval leaves it unused. */
+function overhead(flags: ProtectFlags, interval: number | 'auto', env: Environment): number {
+  if (interval !== 'auto' && flags.maxOverhead !== undefined) {
+    throw new UsageError(
+      `--max-overhead is for --interval auto: with ${interval} ms nothing is left to choose`,
+      'leave one of the two out',
+    );
+  }
+  return numberOf(maxOverheadSetting, flags.maxOverhead, env);
+}
+
 /** Checks everything that can be checked without touching the guest. */
 export function protectOptions(
   domain: string,
@@ -98,12 +115,16 @@ export function protectOptions(
   flags: ProtectFlags,
   env: Environment,
 ): ProtectOptions {
+  const interval = intervalOf(flags.interval, env);
   const options: ProtectOptions = {
     domain,
     host,
-    intervalMs: milliseconds(intervalSetting, flags.interval, env),
-    heartbeatTimeoutMs: milliseconds(heartbeatTimeoutSetting, flags.heartbeatTimeout, env),
-    holdMs: milliseconds(holdSetting, flags.hold, env),
+    interval,
+    maxOverheadPercent: overhead(flags, interval, env),
+    pendingMax: numberOf(maxPendingSetting, flags.maxPending, env),
+    maxMemoryBytes: maxMemory(flags.maxMemory, env),
+    heartbeatTimeoutMs: numberOf(heartbeatTimeoutSetting, flags.heartbeatTimeout, env),
+    holdMs: numberOf(holdSetting, flags.hold, env),
     sshCommand: sshCommand(flags.sshCommand, env),
     compression: flags.compression,
     wait: flags.wait,

@@ -6,46 +6,89 @@ import { UsageError } from './usage-error.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** One setting that is a number of milliseconds. */
-export interface MillisecondsSetting {
+/** One setting that is a whole number. */
+export interface NumberSetting {
   readonly flag: string;
   readonly variable: string;
-  readonly fallback: number;
+  readonly unit: 'milliseconds' | 'percent' | 'epochs';
+  /** What holds when nothing is said; a word where that is no number. */
+  readonly fallback: number | 'auto';
+  /** For hints. */
+  readonly example: number;
   readonly min: number;
   readonly max: number;
   /** Why 0 is refused where a user may expect it to mean something. */
   readonly zero?: string;
 }
 
-export const intervalSetting: MillisecondsSetting = {
+export const intervalSetting = {
   flag: '--interval',
   variable: 'TSREMUS_INTERVAL',
-  fallback: 200,
+  unit: 'milliseconds',
+  fallback: 'auto',
+  example: 200,
   min: 10,
   max: 60_000,
   // main_remus() of xl parses with atoi and reads 0 as "not given".
   zero: 'leave the option out, or say --interval 200 (xl remus takes 0 for 200)',
-};
+} as const satisfies NumberSetting;
 
-export const heartbeatTimeoutSetting: MillisecondsSetting = {
+export const maxOverheadSetting = {
+  flag: '--max-overhead',
+  variable: 'TSREMUS_MAX_OVERHEAD',
+  unit: 'percent',
+  fallback: 20,
+  example: 20,
+  min: 1,
+  max: 90,
+} as const satisfies NumberSetting;
+
+export const maxPendingSetting = {
+  flag: '--max-pending',
+  variable: 'TSREMUS_MAX_PENDING',
+  unit: 'epochs',
+  fallback: 2,
+  example: 2,
+  min: 1,
+  max: 64,
+} as const satisfies NumberSetting;
+
+export const heartbeatTimeoutSetting = {
   flag: '--heartbeat-timeout',
   variable: 'TSREMUS_HEARTBEAT_TIMEOUT',
+  unit: 'milliseconds',
   fallback: 1_000,
+  example: 1_000,
   // Below this the scheduling of an ordinary dom0 looks like a dead host.
   min: 200,
   max: 60_000,
-};
+} as const satisfies NumberSetting;
 
-export const holdSetting: MillisecondsSetting = {
+export const holdSetting = {
   flag: '--hold',
   variable: 'TSREMUS_HOLD',
+  unit: 'milliseconds',
   fallback: 3_000,
+  example: 3_000,
   min: 100,
   max: 600_000,
-};
+} as const satisfies NumberSetting;
 
-/** Every setting in milliseconds: the man page is checked against this list. */
-export const millisecondsSettings = [intervalSetting, heartbeatTimeoutSetting, holdSetting];
+/** Every setting that is a number: the man page is checked against this list. */
+export const numberSettings: readonly NumberSetting[] = [
+  intervalSetting,
+  maxOverheadSetting,
+  maxPendingSetting,
+  heartbeatTimeoutSetting,
+  holdSetting,
+];
+
+/** What a session may use of a host's memory; the backup has its own. */
+export const maxMemoryFlag = '--max-memory';
+export const maxMemoryVariable = 'TSREMUS_MAX_MEMORY';
+/** Less leaves nothing to divide; more than any dom0 has is a slip. */
+export const maxMemoryBytesMin = 64 * 1024 ** 2;
+export const maxMemoryBytesMax = 16 * 1024 ** 4;
 
 /** Where a session's state is kept while this host is up. */
 export const runDirectoryVariable = 'TSREMUS_RUN_DIR';
@@ -54,37 +97,88 @@ export const runDirectoryDefault = '/run/tsremus';
 /** The default of -s. */
 export const sshCommandVariable = 'TSREMUS_SSH_COMMAND';
 
-function parseMilliseconds(text: string, name: string, setting: MillisecondsSetting): number {
-  const origin = name === setting.variable ? 'environment' : 'arguments';
-  const range = `milliseconds, ${setting.min} to ${setting.max}`;
-  const say =
-    origin === 'arguments' ? `${name} ${setting.fallback}` : `${name}=${setting.fallback}`;
-  const hint = `say, for example, ${say}`;
+/** Where a value was said: a flag, a variable, or a key of `tsremus set`. */
+export interface Said {
+  readonly text: string;
+  /** As the user knows it. */
+  readonly name: string;
+  readonly origin: 'arguments' | 'environment';
+  /** What stands between name and value. */
+  readonly joint: ' ' | '=';
+}
+
+/** A value of the flag, else of the environment, else null. */
+export function said(
+  setting: { readonly flag: string; readonly variable: string },
+  flag: string | undefined,
+  env: Environment,
+): Said | null {
+  if (flag !== undefined) {
+    return { text: flag, name: setting.flag, origin: 'arguments', joint: ' ' };
+  }
+  const set = env[setting.variable];
+  // An empty variable is an unset one, as everywhere in a shell.
+  return set ? { text: set, name: setting.variable, origin: 'environment', joint: '=' } : null;
+}
+
+/** The number that was said; throws UsageError with the range. */
+export function parseNumber({ text, name, origin, joint }: Said, setting: NumberSetting): number {
+  const { unit, min, max, example, zero } = setting;
+  const range = `${unit}, ${min} to ${max}`;
+  const hint = `say, for example, ${name}${joint}${example}`;
   if (!/^[0-9]{1,9}$/.test(text)) {
     const shown = JSON.stringify(text.slice(0, 40));
     throw new UsageError(`${name}: ${shown} is not a whole number of ${range}`, hint, origin);
   }
   const value = Number(text);
-  if (value === 0 && setting.zero !== undefined) {
-    throw new UsageError(`${name}: 0 is not a time`, setting.zero, origin);
+  if (value === 0 && zero !== undefined) {
+    throw new UsageError(`${name}: 0 is not a time`, zero, origin);
   }
-  if (value < setting.min || value > setting.max) {
+  if (value < min || value > max) {
     throw new UsageError(`${name}: ${value} is out of range (${range})`, hint, origin);
   }
   return value;
 }
 
 /** The value of a setting: from the flag, else from the environment, else its default. */
-export function milliseconds(
-  setting: MillisecondsSetting,
+export function numberOf(
+  setting: NumberSetting & { readonly fallback: number },
   flag: string | undefined,
   env: Environment,
 ): number {
-  if (flag !== undefined) return parseMilliseconds(flag, setting.flag, setting);
-  const set = env[setting.variable];
-  // An empty variable is an unset one, as everywhere in a shell.
-  if (set) return parseMilliseconds(set, setting.variable, setting);
-  return setting.fallback;
+  const value = said(setting, flag, env);
+  return value === null ? setting.fallback : parseNumber(value, setting);
+}
+
+/** The interval that was said: a number of milliseconds, or `auto`. */
+export function parseInterval(value: Said): number | 'auto' {
+  return value.text === 'auto' ? 'auto' : parseNumber(value, intervalSetting);
+}
+
+/** The interval: from the flag, else from the environment, else `auto`. */
+export function intervalOf(flag: string | undefined, env: Environment): number | 'auto' {
+  const value = said(intervalSetting, flag, env);
+  return value === null ? intervalSetting.fallback : parseInterval(value);
+}
+
+const suffixes = ['', 'K', 'M', 'G', 'T'];
+
+/** Bytes of `--max-memory`, with or without K, M, G or T (powers of 1024); null: not said. */
+export function maxMemory(flag: string | undefined, env: Environment): number | null {
+  const value = said({ flag: maxMemoryFlag, variable: maxMemoryVariable }, flag, env);
+  if (value === null) return null;
+  const { text, name, origin, joint } = value;
+  const hint = `say, for example, ${name}${joint}512M`;
+  const [, digits = '', suffix = ''] = /^([0-9]{1,15})([KMGT]?)$/i.exec(text) ?? [];
+  if (digits === '') {
+    const shown = JSON.stringify(text.slice(0, 40));
+    throw new UsageError(`${name}: ${shown} is not a size such as 512M or 2G`, hint, origin);
+  }
+  const bytes = Number(digits) * 1024 ** suffixes.indexOf(suffix.toUpperCase());
+  if (bytes < maxMemoryBytesMin || bytes > maxMemoryBytesMax) {
+    throw new UsageError(`${name}: ${text} is out of range (64M to 16T)`, hint, origin);
+  }
+  return bytes;
 }
 
 /** The folder of status files and control sockets. */

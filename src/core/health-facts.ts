@@ -55,6 +55,8 @@ export interface SessionFacts {
   readonly buffered: boolean;
   /** Primary with -n: this session paused the guest (once). */
   readonly guest_paused: boolean;
+  /** What makes protection worse than it should be, one sentence; null: nothing. */
+  readonly degraded: string | null;
   /** What happened, one sentence; null while all is well. */
   readonly reason: string | null;
   /** What to type next, complete command lines; empty while all is well. */

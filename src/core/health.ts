@@ -9,6 +9,7 @@
  *   R4  a session that ended otherwise than by an order stays CRITICAL until somebody says seen
  *   R5  a dead process is judged by what its death does to the guest
  *   R6  a process that lives but does not report is WARNING, soon CRITICAL
+ *   R7  a session that would be OK but is degraded is WARNING, and says why
  */
 import { deathOf } from './health-death.ts';
 import type { Liveness, SessionFacts, SessionState } from './health-facts.ts';
@@ -90,11 +91,13 @@ export function judge(facts: SessionFacts, liveness: Liveness, reportAgeMs: numb
   const ackAgeMs = ackAge(facts, liveness, reportAgeMs);
   const death = deathOf(facts, liveness);
   if (death !== null) return { level: 'critical', ackAgeMs, ...death };
+  const level = levelOf(facts);
+  const isWorse = level === 'ok' && facts.outcome === null && facts.degraded !== null;
   return {
     state: facts.state,
-    level: levelOf(facts),
+    level: isWorse ? 'warning' : level,
     ackAgeMs,
-    reason: reasonFor(facts),
+    reason: isWorse ? facts.degraded : reasonFor(facts),
     next: facts.next.length > 0 ? facts.next : nextFor(facts),
   };
 }

@@ -135,12 +135,12 @@ export function scheduleProblem(schedule: Schedule): string | null {
 }
 
 /** How the primary checkpoints without other orders. */
-export const defaultSchedule: Schedule = {
+export const defaultSchedule = {
   kind: 'auto',
   minMs: autoMinMsDefault,
   maxMs: autoMaxMsDefault,
   maxOverhead: overheadDefault,
-};
+} as const satisfies Schedule;
 
 /** Cuts a text from outside to what a log line and a record can carry. */
 export function boundedReason(reason: string): string {

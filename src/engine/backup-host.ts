@@ -3,7 +3,10 @@
  * so that whatever is missing is a clear refusal; then the link's messages become the machine's
  * events, and after activation the guest is watched.
  */
-import { runDirectory } from '../config/settings.ts';
+import { totalmem } from 'node:os';
+import type { StreamDecoder } from '../checkpoint/stream-codec.ts';
+import { openStreamDecoder } from '../checkpoint/stream-decoder.ts';
+import { maxMemory, runDirectory } from '../config/settings.ts';
 import type { BackupOutcome } from '../core/backup-types.ts';
 import type { Permission } from '../core/vocabulary.ts';
 import { systemClock } from '../host/clock.ts';
@@ -12,26 +15,31 @@ import type { ProcessLog } from '../host/log.ts';
 import { openRecord, type PermissionRecord, stateDir } from '../host/permission-record.ts';
 import { ownProcessId } from '../host/process-id.ts';
 import { pruneRecords } from '../host/record-prune.ts';
-import { EpochAssembler, epochLimits, type WholeEpoch } from '../link/epoch-assembler.ts';
+import { EpochAssembler, epochLimits, wireLimits } from '../link/epoch-assembler.ts';
 import type { Hello, PulseOffer } from '../link/hello-message.ts';
 import type { Link } from '../link/link.ts';
 import type { Message } from '../link/messages.ts';
 import { addressFromEnvironment, type OfferedPulse, offerPulse } from '../link/pulse.ts';
-import { copySuffix } from '../xen/guest-config.ts';
 import type { DomainConfig, Hypervisor } from '../xen/hypervisor.ts';
 import { openXen } from '../xen/xen.ts';
+import { checkNames, checkRoom } from './backup-preflight.ts';
 import { BackupSession, type SessionRecord } from './backup-session.ts';
 import { type BackupView, backupFacts } from './backup-status.ts';
 import { type ControlRequest, serveControl } from './control.ts';
 import { CopyBuilder } from './copy-builder.ts';
+import {
+  cacheBytesWithin,
+  defaultMaxMemory,
+  type MemoryBudget,
+  memoryBudget,
+} from './memory-budget.ts';
 import type { ReceiveOptions } from './protect-options.ts';
 import { type Claim, claimSession } from './run-directory.ts';
 import { openSessionLog } from './session-log.ts';
 import { StatusWriter } from './status-writer.ts';
+import { chooseStream, type StreamAgreement } from './stream-agreement.ts';
+import { RawBuffers, StreamIntake } from './stream-intake.ts';
 import { watchGuest } from './watch.ts';
-
-/** Xen's own needs for a domain, and a little air, bytes. */
-const memoryReserveBytes = 32 * 1024 * 1024;
 
 /** Everything that a session needs before it is accepted. */
 export interface Prepared {
@@ -45,45 +53,20 @@ export interface Prepared {
   /** Where heartbeats by datagram go, once there is a session. */
   readonly heartbeats: { take: (seq: number) => void };
   readonly watch: boolean;
+  readonly stream: StreamAgreement;
+  readonly budget: MemoryBudget;
+  readonly decoder: StreamDecoder;
+  /** Those of the decoder. */
+  readonly buffers: RawBuffers;
 }
 
-async function checkRoom(xen: Hypervisor, hello: Hello): Promise<void> {
-  const { freeMemoryKb } = await xen.host();
-  const need = hello.memoryBytes + memoryReserveBytes;
-  if (freeMemoryKb === null || freeMemoryKb * 1024 >= need) return;
-  const mib = (bytes: number) => Math.ceil(bytes / 1024 ** 2);
-  throw new OperationError(
-    'limit',
-    `not enough free memory for a copy of ${hello.domain}: ${mib(need)} MiB are needed, ` +
-      `${mib(freeMemoryKb * 1024)} MiB are free`,
-    {
-      op: 'check-memory',
-      subject: hello.domain,
-      hint: 'free some: xl list; xl mem-set Domain-0 ...',
-    },
-  );
-}
-
-/** A domain of that name here is another guest, or the same one: neither may be touched. */
-async function checkNames(xen: Hypervisor, hello: Hello): Promise<void> {
-  if ((await xen.find(hello.domain)) !== null) {
-    throw new OperationError('locked', `a domain called ${hello.domain} is on this host already`, {
-      op: 'check-name',
-      subject: hello.domain,
-      hint: `see it: xl list ${hello.domain}; rename or destroy it if it is not needed`,
-    });
-  }
-  const waiting = hello.domain + copySuffix;
-  const domid = await xen.find(waiting);
-  if (domid === null) return;
-  // Our claim is the only one, so nobody holds this copy any more: a crashed session left it.
-  const info = await xen.info(domid);
-  if (info !== null && info.uuid === hello.uuid) return xen.destroy(domid);
-  throw new OperationError('locked', `a domain called ${waiting} is on this host already`, {
-    op: 'check-name',
-    subject: waiting,
-    hint: `see it: xl list ${waiting}; destroy it if it is not needed`,
-  });
+/** Chooses the codec and opens it; the cache counts towards what the session may use here. */
+async function prepareStream(hello: Hello) {
+  const maxBytes = maxMemory(undefined, process.env) ?? defaultMaxMemory(totalmem());
+  const stream = chooseStream(hello, cacheBytesWithin(maxBytes, hello.memoryBytes));
+  const buffers = new RawBuffers();
+  const decoder = await openStreamDecoder({ ...stream, allocate: buffers.allocate });
+  return { stream, budget: memoryBudget(maxBytes, stream.cacheBytes), decoder, buffers };
 }
 
 type StreamMessage = Extract<Message, { readonly kind: 'data' | 'epoch-end' }>;
@@ -91,7 +74,10 @@ type StreamMessage = Extract<Message, { readonly kind: 'data' | 'epoch-end' }>;
 export class BackupHost {
   readonly #set: Prepared;
   readonly #link: Link;
-  readonly #assembler: EpochAssembler;
+  #assembler: EpochAssembler | null = null;
+  #intake: StreamIntake | null = null;
+  /** Why the stream cannot be used; the primary is told before the link is closed. */
+  #broken: OperationError | null = null;
   #session: BackupSession | null = null;
   #builder: CopyBuilder | null = null;
   #config: DomainConfig | null = null;
@@ -122,7 +108,8 @@ export class BackupHost {
       const pulse = await offerPulse(address, { session: hello.session, log, onHeard });
       const watch = options.wait && !hello.noWait;
       const pulseOffer = pulse?.offer ?? null;
-      return { hello, xen, claim, log, record, pulse, pulseOffer, heartbeats, watch };
+      const session = { hello, xen, claim, log, record, pulse, pulseOffer, heartbeats, watch };
+      return { ...session, ...(await prepareStream(hello)) };
     } catch (error) {
       claim.release('as-before');
       throw error;
@@ -132,11 +119,6 @@ export class BackupHost {
   constructor(set: Prepared, link: Link) {
     this.#set = set;
     this.#link = link;
-    this.#assembler = new EpochAssembler({
-      ...epochLimits(set.hello.memoryBytes),
-      onChunk: (epoch, chunk) => this.#onChunk(epoch, chunk),
-      onEpoch: (epoch) => this.#onEpoch(epoch),
-    });
   }
 
   async run(): Promise<BackupOutcome> {
@@ -147,6 +129,7 @@ export class BackupHost {
     try {
       const outcome = await this.#receive();
       this.#outcome = outcome;
+      this.#closeStream();
       log.info(`the session is over: ${JSON.stringify(outcome)}`);
       this.#status.write();
       await this.#link.close('the session is over');
@@ -155,10 +138,17 @@ export class BackupHost {
       return outcome;
     } finally {
       this.#status.close();
+      this.#closeStream();
       control.close();
       this.#release();
       log.close();
     }
+  }
+
+  /** Nothing more is decoded; the page cache goes, however long the guest is watched. */
+  #closeStream(): void {
+    this.#intake?.stop();
+    this.#set.decoder.close();
   }
 
   /** What is left to be seen: a takeover and a lost copy; a copy given up in order is not. */
@@ -190,32 +180,61 @@ export class BackupHost {
     resolve: (outcome: BackupOutcome) => void,
     reject: (error: unknown) => void,
   ): void {
-    const { hello, xen, log, pulse } = this.#set;
+    const { hello, xen, log, pulse, budget } = this.#set;
     if (message.kind !== 'config') {
       throw new OperationError('protocol', `${message.kind} before CONFIG`, { op: 'read-message' });
     }
     this.#config = JSON.parse(message.json) as DomainConfig;
-    const who = { name: hello.domain, uuid: hello.uuid };
-    this.#builder = new CopyBuilder(xen, this.#config, who, log, (reason) =>
-      this.#session?.onCopyFailed(reason),
-    );
+    const limits = epochLimits(hello.memoryBytes);
+    const builder = new CopyBuilder(xen, this.#config, {
+      name: hello.domain,
+      uuid: hello.uuid,
+      log,
+      queueBytesMax: budget.queueBytes,
+      epochBytesMax: limits.epochBytesMax,
+      onFailed: (reason) => this.#session?.onCopyFailed(reason),
+    });
+    this.#builder = builder;
     const session = new BackupSession({
       config: hello.timing,
       xen,
-      builder: this.#builder,
+      builder,
       record: this.#sessionRecord(),
       send: (out) => {
         if (out.kind === 'ack') this.#ackWallMs = Date.now();
         this.#link.send(out);
         if (out.kind === 'echo') pulse?.pulse.send(out.seq);
       },
-      closeLink: (reason) => void this.#link.close(reason),
+      closeLink: (reason) => this.#closeLink(reason),
       log,
       onChange: () => this.#status?.changed(),
     });
     this.#session = session;
+    this.#openIntake(builder, session);
     this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
     session.run().then(resolve, reject);
+  }
+
+  #openIntake(builder: CopyBuilder, session: BackupSession): void {
+    const { hello, decoder, buffers } = this.#set;
+    const limits = epochLimits(hello.memoryBytes);
+    const intake = new StreamIntake(
+      {
+        limits,
+        decoder,
+        sink: builder,
+        onConsumed: (bytes) => this.#link.consumed(bytes),
+        onWhole: (epoch) => session.onEpochWhole(epoch),
+        onError: (error) => this.#onBroken(error, session),
+      },
+      buffers,
+    );
+    this.#intake = intake;
+    this.#assembler = new EpochAssembler({
+      ...wireLimits(limits),
+      onChunk: (epoch, chunk) => intake.piece(epoch, chunk),
+      onEpoch: (end) => intake.end(end),
+    });
   }
 
   #sessionRecord(): SessionRecord {
@@ -253,47 +272,25 @@ export class BackupHost {
 
   #onStream(message: StreamMessage, session: BackupSession): void {
     try {
-      if (message.kind === 'epoch-end') return this.#assembler.onEpochEnd(message);
-      this.#assembler.onData(message);
+      if (message.kind === 'epoch-end') this.#assembler?.onEpochEnd(message);
+      else this.#assembler?.onData(message);
     } catch (error) {
       if (!(error instanceof OperationError)) throw error;
-      this.#set.log.error(error.message);
-      session.onCorrupt(error.message);
-      throw error;
+      this.#onBroken(error, session);
     }
   }
 
-  #onChunk(epoch: number, chunk: Buffer): void {
-    if (epoch > 0) {
-      this.#mustBuilder().epochChunk(chunk);
-      return this.#link.consumed(chunk.length); // stored, within the epoch's own bound
-    }
-    // The seed's credit follows libxl's pace.
-    this.#mustBuilder()
-      .seedChunk(chunk)
-      .then(
-        () => this.#link.consumed(chunk.length),
-        (error: unknown) => this.#session?.onCopyFailed(errorText(error)),
-      );
+  /** Nothing of the stream counts any more; what was whole before does. */
+  #onBroken(error: OperationError, session: BackupSession): void {
+    this.#set.log.error(error.message);
+    this.#intake?.stop();
+    this.#broken = error;
+    session.onCorrupt(error.message);
   }
 
-  #onEpoch({ epoch }: WholeEpoch): void {
-    const builder = this.#mustBuilder();
-    if (epoch > 0) {
-      builder.epochWhole(epoch);
-      this.#session?.onEpochWhole(epoch);
-      return;
-    }
-    // The seed is whole when libxl has been given all of it.
-    builder.seedEnd().then(
-      () => this.#session?.onEpochWhole(0),
-      (error: unknown) => this.#session?.onCopyFailed(errorText(error)),
-    );
-  }
-
-  #mustBuilder(): CopyBuilder {
-    if (this.#builder === null) throw new Error('no copy is being built');
-    return this.#builder;
+  #closeLink(reason: string): void {
+    if (this.#broken !== null) this.#link.fail(this.#broken);
+    else void this.#link.close(reason);
   }
 
   #view(): BackupView {
@@ -306,6 +303,10 @@ export class BackupHost {
       guestEnd: this.#guestEnd,
       ackWallMs: this.#ackWallMs,
       bytes: this.#link.counters.dataBytesReceived,
+      rawBytes: this.#intake?.rawBytes ?? 0,
+      builder: this.#builder,
+      stream: this.#set.stream,
+      budget: this.#set.budget,
     };
   }
 

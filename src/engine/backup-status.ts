@@ -1,10 +1,14 @@
 /** What the backup's session says of itself, from the machine's state. */
 import type { BackupOutcome } from '../core/backup-types.ts';
 import { backupMachineFacts, type MachineFacts, type SessionState } from '../core/health-facts.ts';
+import { formatBytes } from '../core/units.ts';
 import { stateDir } from '../host/permission-record.ts';
 import type { Hello } from '../link/hello-message.ts';
 import type { BackupSession } from './backup-session.ts';
+import type { CopyBuilder } from './copy-builder.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { StatusFacts } from './status-writer.ts';
+import type { StreamAgreement } from './stream-agreement.ts';
 
 export interface BackupView {
   readonly hello: Hello;
@@ -15,6 +19,10 @@ export interface BackupView {
   readonly guestEnd: string | null;
   readonly ackWallMs: number | null;
   readonly bytes: number;
+  readonly rawBytes: number;
+  readonly builder: CopyBuilder | null;
+  readonly stream: StreamAgreement;
+  readonly budget: MemoryBudget;
 }
 
 /** What the machine says, or is said in its place before it runs and after it ended. */
@@ -52,6 +60,34 @@ function nextOf({ hello, running }: BackupView, state: SessionState): string[] {
   ];
 }
 
+/** What the stream is and how it moves. */
+function streamFacts({ bytes, rawBytes, builder, stream, budget, outcome }: BackupView) {
+  const waiting = builder?.queuedBytes ?? 0;
+  const isBehind = outcome === null && builder?.isFull === true;
+  return {
+    epochs: [],
+    bytes_sent: bytes,
+    bytes_raw: rawBytes,
+    codec: stream.codec,
+    pages: null,
+    histograms: null,
+    schedule: null,
+    pending_max: null,
+    in_flight: null,
+    memory: {
+      max_bytes: budget.maxBytes,
+      queue_bytes: budget.queueBytes,
+      cache_bytes: budget.cacheBytes,
+      waiting_bytes: waiting,
+    },
+    stalls: 0,
+    stalled_ms: 0,
+    degraded: isBehind
+      ? `libxl is behind: ${formatBytes(waiting)} wait for it, and the primary waits`
+      : null,
+  };
+}
+
 /** The facts for the status file. */
 export function backupFacts(view: BackupView): StatusFacts {
   const { hello, ackWallMs } = view;
@@ -67,8 +103,7 @@ export function backupFacts(view: BackupView): StatusFacts {
     ack_age_ms: ackWallMs === null ? null : Math.max(0, Date.now() - ackWallMs),
     heartbeat_timeout_ms: hello.timing.heartbeatTimeoutMs,
     seed_percent: null,
-    epochs: [],
-    bytes_sent: view.bytes,
+    ...streamFacts(view),
     next: nextOf(view, facts.state),
     outcome: view.outcome?.kind ?? null,
     transport: null,

@@ -27,6 +27,16 @@ const socketPathBytesMax = 107;
 export type ControlRequest =
   /** End protection in order; `force` vouches that the copy is dead. Result: `StopResult`. */
   | { readonly verb: 'stop'; readonly force: boolean }
+  /**
+   * Primary: checkpoint every `interval` ms, or automatically; what is absent stays. Result:
+   * `SetResult`; error `usage` when it cannot be.
+   */
+  | {
+      readonly verb: 'set';
+      readonly interval?: number | 'auto';
+      /** Percent. */
+      readonly maxOverhead?: number;
+    }
   /** Backup: activate now. Result: `FailoverResult`; error `split-brain-risk` when refused. */
   | { readonly verb: 'failover' }
   /** Backup: what `failover` would do, changing nothing. Result: `FailoverPlan`. */
@@ -45,6 +55,11 @@ export type ControlRequest =
 /** Answer to `ask`. */
 export interface PromiseResult {
   readonly answer: Answer;
+}
+
+/** Answer to `set`: what holds now, in words. */
+export interface SetResult {
+  readonly text: string;
 }
 
 /** Answer to `failover`. */
@@ -101,10 +116,12 @@ export function parseRequest(line: string): ControlRequest | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { verb, force, session } = value as Record<string, unknown>;
+  const { verb, force, session, interval, maxOverhead } = value as Record<string, unknown>;
   switch (verb) {
     case 'stop':
       return typeof force === 'boolean' ? { verb, force } : null;
+    case 'set':
+      return setRequest(interval, maxOverhead);
     case 'ask':
       return typeof session === 'string' ? { verb, session } : null;
     case 'failover':
@@ -114,6 +131,18 @@ export function parseRequest(line: string): ControlRequest | null {
     default:
       return null;
   }
+}
+
+/** Ranges are the session's to judge. */
+function setRequest(interval: unknown, maxOverhead: unknown): ControlRequest | null {
+  const isNumber = (value: unknown) => typeof value === 'number' && Number.isFinite(value);
+  if (interval !== undefined && interval !== 'auto' && !isNumber(interval)) return null;
+  if (maxOverhead !== undefined && !isNumber(maxOverhead)) return null;
+  return {
+    verb: 'set',
+    ...(interval === undefined ? {} : { interval: interval as number | 'auto' }),
+    ...(maxOverhead === undefined ? {} : { maxOverhead: maxOverhead as number }),
+  };
 }
 
 function errorReply(error: unknown): Reply {

@@ -1,6 +1,11 @@
 /**
- * The copy on the backup: takes the stream, checks it, feeds it to the hypervisor in order, and
- * ends it in one of two ways: built (renamed, paused) or discarded without a trace.
+ * The copy on the backup: hands the stream to the hypervisor in order, says where its epochs end
+ * and which of them count, and ends the copy in one of two ways: built (renamed, paused) or
+ * discarded without a trace.
+ *
+ * The stream is checked once, where it is queued for the hypervisor; an epoch is acknowledged, and
+ * goes on to the hypervisor, after that. What is queued lies in memory of the native library,
+ * outside of what a fork copies.
  */
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
@@ -10,44 +15,35 @@ import type {
   Hypervisor,
   RestoreEvent,
   RestoreOperation,
-  StreamChecker,
+  StreamPosition,
 } from '../xen/hypervisor.ts';
 
-/**
- * The hypervisor is called once per megabyte: a foreign call costs as much as copying a hundred
- * kilobytes, and many times that on a slow host.
- */
-const batchBytes = 1024 * 1024;
-/** Bytes of the seed that may wait here for libxl; past it the primary gets no credit. */
-const seedQueueBytesMax = 8 * batchBytes;
-/** How often a feed that found the builder full looks again, ms; `fed` wakes it earlier. */
-const feedRetryMs = 20;
-
-/** How long a refused feed waits for libxl's own words, ms. */
-const reasonWaitMs = 1_000;
-
-const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+/** The most that is taken at once. */
+const pieceBytesMax = 1024 * 1024;
 
 type Ended = { readonly kind: 'built'; readonly domid: number } | { readonly kind: 'gone' };
 
+export interface CopyBuilderOptions {
+  readonly name: string;
+  readonly uuid: string;
+  readonly log: Log;
+  /** Bytes that may wait for the hypervisor before `room` makes the primary wait. */
+  readonly queueBytesMax: number;
+  /** The largest epoch: the one under way has to fit, whatever waits before it. */
+  readonly epochBytesMax: number;
+  readonly onFailed: (reason: string) => void;
+}
+
 export class CopyBuilder {
   readonly #xen: Hypervisor;
-  readonly #name: string;
-  readonly #uuid: string;
-  readonly #log: Log;
-  readonly #onFailed: (reason: string) => void;
-  readonly #checker: StreamChecker;
+  readonly #options: CopyBuilderOptions;
   readonly #restore: RestoreOperation;
-  readonly #whole = new Map<number, readonly Buffer[]>();
-  #feeding: Promise<void> = Promise.resolve();
-  #pieces: Buffer[] = [];
-  #pieceBytes = 0;
-  #batches: Buffer[] = [];
-  #seedBatch: Buffer[] = [];
-  #seedBatchBytes = 0;
-  #seedQueuedBytes = 0;
-  #lastTurn: Promise<void> = Promise.resolve();
-  #wake: () => void = () => {};
+  /** Where whole epochs end that were not applied yet. */
+  readonly #ends = new Map<number, number>();
+  #position: StreamPosition = { bytes: 0, epochs: 0, epochEnd: 0, atBoundary: false };
+  #appliedBytes = 0;
+  #fedBytes = 0;
+  #waiting: (() => void)[] = [];
   #ended: Ended | null = null;
   #onEnded: (() => void)[] = [];
   #expected = false;
@@ -55,20 +51,13 @@ export class CopyBuilder {
   #domid: number | null = null;
   #lastEpoch = -1;
 
-  constructor(
-    xen: Hypervisor,
-    config: DomainConfig,
-    who: { readonly name: string; readonly uuid: string },
-    log: Log,
-    onFailed: (reason: string) => void,
-  ) {
+  constructor(xen: Hypervisor, config: DomainConfig, options: CopyBuilderOptions) {
     this.#xen = xen;
-    this.#name = who.name;
-    this.#uuid = who.uuid;
-    this.#log = log;
-    this.#onFailed = onFailed;
-    this.#checker = xen.streamChecker();
-    this.#restore = xen.startRestore(copyConfig(config), (event) => this.#onEvent(event));
+    this.#options = options;
+    // What `room` allows, and one piece: the library's own limit is never met.
+    const limitBytes = options.queueBytesMax + options.epochBytesMax + pieceBytesMax;
+    const onEvent = (event: RestoreEvent) => this.#onEvent(event);
+    this.#restore = xen.startRestore(copyConfig(config), limitBytes, onEvent);
   }
 
   /** The newest epoch handed to libxl. */
@@ -81,127 +70,86 @@ export class CopyBuilder {
     return this.#domid;
   }
 
-  /**
-   * A piece of the seed: checked and passed on, a batch at a time. Resolves when there is room for
-   * more; throws OperationError('protocol') when the stream is wrong.
-   */
-  seedChunk(chunk: Buffer): Promise<void> {
-    this.#seedBatch.push(chunk);
-    this.#seedBatchBytes += chunk.length;
-    return this.#seedBatchBytes < batchBytes ? Promise.resolve() : this.#flushSeed();
+  /** Bytes of the stream that are here and not with the hypervisor. */
+  get queuedBytes(): number {
+    return this.#position.bytes - this.#fedBytes;
   }
 
   /**
-   * All of the seed is here; resolves when libxl has it. Throws OperationError('protocol') when
-   * it is torn.
+   * The next bytes of the stream, at most a megabyte. Throws OperationError('protocol') when they
+   * do not continue it. A copy that has failed or ended takes them and forgets them: why it failed
+   * is told by `onFailed`.
    */
-  seedEnd(): Promise<void> {
-    void this.#flushSeed();
-    this.#requireBoundary(0);
-    return this.#lastTurn;
+  take(raw: Buffer): void {
+    if (this.#ended !== null) return;
+    let position: StreamPosition | null;
+    try {
+      position = this.#restore.feed(raw);
+    } catch (error) {
+      if (error instanceof OperationError && error.code === 'protocol') throw error;
+      this.#options.log.info(`the copy takes nothing more: ${errorText(error)}`);
+      return;
+    }
+    if (position === null) {
+      throw new OperationError('limit', `${this.queuedBytes} bytes wait for libxl`, { op: 'feed' });
+    }
+    // The seed goes on as it comes.
+    if (position.epochs === 0) this.#appliedBytes = position.bytes;
+    else if (this.#position.epochs === 0) this.#appliedBytes = position.epochEnd;
+    this.#position = position;
   }
 
-  #flushSeed(): Promise<void> {
-    const batch = Buffer.concat(this.#seedBatch);
-    this.#seedBatch = [];
-    this.#seedBatchBytes = 0;
-    this.#checker.check(batch);
-    this.#seedQueuedBytes += batch.length;
-    const turn = this.#queue([batch]).then(() => {
-      this.#seedQueuedBytes -= batch.length;
-    });
-    this.#lastTurn = turn;
-    // Whoever waits for it hears of a failure; nobody has to wait.
-    turn.catch(() => {});
-    return this.#seedQueuedBytes > seedQueueBytesMax ? turn : Promise.resolve();
+  /** More than may wait, waits for the hypervisor alone, which will take some of it by itself. */
+  #isFull(): boolean {
+    if (this.#ended !== null || this.#fedBytes >= this.#appliedBytes) return false;
+    return this.queuedBytes > this.#options.queueBytesMax;
   }
 
-  /** A piece of a later epoch: checked now, so that little is left to do when it is whole. */
-  epochChunk(chunk: Buffer): void {
-    this.#pieces.push(chunk);
-    this.#pieceBytes += chunk.length;
-    if (this.#pieceBytes >= batchBytes) this.#closeBatch();
+  /** Resolves when there is room for more. */
+  async room(): Promise<void> {
+    while (this.#isFull()) {
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+      });
+    }
   }
 
-  /** The epoch is whole: fed when the machine says so. */
-  epochWhole(epoch: number): void {
-    this.#closeBatch();
-    this.#requireBoundary(epoch);
-    this.#whole.set(epoch, this.#batches);
-    this.#batches = [];
+  /** True while the primary has to wait for the hypervisor here. */
+  get isFull(): boolean {
+    return this.#waiting.length > 0;
   }
 
-  #closeBatch(): void {
-    if (this.#pieces.length === 0) return;
-    const batch = Buffer.concat(this.#pieces);
-    this.#pieces = [];
-    this.#pieceBytes = 0;
-    this.#checker.check(batch);
-    this.#batches.push(batch);
-  }
-
-  #requireBoundary(epoch: number): void {
-    const at = this.#checker.check(Buffer.alloc(0));
-    if (at.atBoundary && at.epoch === epoch + 1) return;
-    throw new OperationError(
-      'protocol',
-      `epoch ${epoch} does not end with CHECKPOINT_END (the stream is in epoch ${at.epoch})`,
-      { op: 'check-stream' },
-    );
+  /** All of the epoch was taken. Throws OperationError('protocol') when it is torn. */
+  whole(epoch: number): void {
+    if (this.#ended !== null) return;
+    const { atBoundary, epochs, epochEnd } = this.#position;
+    if (!atBoundary || epochs !== epoch + 1) {
+      throw new OperationError(
+        'protocol',
+        `epoch ${epoch} does not end with CHECKPOINT_END (the stream is in epoch ${epochs})`,
+        { op: 'check-stream' },
+      );
+    }
+    this.#ends.set(epoch, epochEnd);
   }
 
   /** Hands a whole epoch to libxl; the seed has gone already. */
   feedEpoch(epoch: number): void {
     this.#lastEpoch = epoch;
-    const chunks = this.#whole.get(epoch);
-    if (chunks === undefined) return;
-    this.#whole.delete(epoch);
-    this.#queue(chunks).catch((error: unknown) => this.#log.error(errorText(error)));
-  }
-
-  #queue(chunks: readonly Buffer[]): Promise<void> {
-    const turn = this.#feeding.then(async () => {
-      for (const chunk of chunks) {
-        await this.#feed(chunk);
-        // Heartbeats are answered between two batches, however large the epoch.
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    });
-    this.#feeding = turn.catch(() => {});
-    return turn;
-  }
-
-  /** False when libxl has too much waiting. An error waits for the reason, which comes later. */
-  async #offer(chunk: Buffer): Promise<boolean> {
-    try {
-      return this.#restore.feed(chunk);
-    } catch (error) {
-      await Promise.race([this.#waitEnded(), sleep(reasonWaitMs)]);
-      if (this.#failure === null) throw error;
-      return false;
-    }
-  }
-
-  async #feed(chunk: Buffer): Promise<void> {
-    while (this.#ended === null) {
-      if (await this.#offer(chunk)) return;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, feedRetryMs);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
-    throw new OperationError('hypervisor', this.#failure ?? 'the copy is gone', { op: 'feed' });
+    const end = this.#ends.get(epoch);
+    if (end === undefined || this.#ended !== null) return;
+    this.#ends.delete(epoch);
+    this.#appliedBytes = end;
+    this.#restore.apply(end);
   }
 
   #onEvent(event: RestoreEvent): void {
     switch (event.kind) {
       case 'fed':
+        this.#fedBytes = event.bytes;
         return this.#wake();
       case 'log':
-        return this.#log.debug(`libxl: ${event.text}`);
+        return this.#options.log.debug(`libxl: ${event.text}`);
       case 'built':
         this.#ended = event;
         break;
@@ -211,10 +159,14 @@ export class CopyBuilder {
       case 'failed':
         this.#failure = event.reason;
         this.#ended = { kind: 'gone' };
-        if (!this.#expected) this.#onFailed(event.reason);
+        if (!this.#expected) this.#options.onFailed(event.reason);
     }
     this.#wake();
     for (const resolve of this.#onEnded.splice(0)) resolve();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   async #waitEnded(): Promise<Ended> {
@@ -226,20 +178,19 @@ export class CopyBuilder {
     return this.#ended as unknown as Ended;
   }
 
-  /** Activation: end-of-file after everything fed; the copy stands paused under its own name. */
+  /** Activation: end-of-file after all that was applied; the copy stands paused, renamed. */
   async build(): Promise<void> {
-    await this.#feeding;
     this.#expected = true;
     if (this.#ended === null) this.#restore.finish();
     const ended = await this.#waitEnded();
     if (ended.kind !== 'built') {
       throw new OperationError('hypervisor', `libxl cannot build the copy: ${this.#failure}`, {
         op: 'build-copy',
-        subject: this.#name,
+        subject: this.#options.name,
       });
     }
     this.#domid = ended.domid;
-    await this.#xen.rename(ended.domid, this.#name + copySuffix, this.#name);
+    await this.#xen.rename(ended.domid, this.#options.name + copySuffix, this.#options.name);
   }
 
   /** Lets the built copy run, and looks whether it does. */
@@ -251,9 +202,9 @@ export class CopyBuilder {
     if (before?.paused) await this.#xen.unpause(domid);
     const info = await this.#xen.info(domid);
     if (info === null || info.paused) {
-      throw new OperationError('hypervisor', `the copy of ${this.#name} does not run`, {
+      throw new OperationError('hypervisor', `the copy of ${this.#options.name} does not run`, {
         op: 'unpause',
-        subject: this.#name,
+        subject: this.#options.name,
       });
     }
   }
@@ -263,8 +214,7 @@ export class CopyBuilder {
     this.#expected = true;
     if (this.#ended === null) this.#restore.discard();
     await this.#waitEnded();
-    await destroyCopy(this.#xen, this.#name, this.#uuid, 'waiting-or-built');
-    this.#checker.close();
+    await destroyCopy(this.#xen, this.#options.name, this.#options.uuid, 'waiting-or-built');
   }
 }
 

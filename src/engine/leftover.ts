@@ -114,6 +114,7 @@ async function ask(status: SessionStatus): Promise<Answer> {
       buffered: status.buffered,
     },
     memoryBytes: 0,
+    cacheBytes: 0,
     noWait: false,
   } as const;
   const options = { clock: systemClock, timers: systemTimers, timeoutMs: askTimeoutMs };

@@ -2,57 +2,22 @@
  * Shell around the primary machine: carries out its effects on the guest, the link and the
  * transport, and turns what happens into its events. Decides nothing.
  */
-
-import { totalmem } from 'node:os';
 import { describePrimaryEffect, describePrimaryEvent } from '../core/describe.ts';
 import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../core/primary.ts';
 import type { PrimaryState } from '../core/primary-state.ts';
-import type {
-  PrimaryConfig,
-  PrimaryEffect,
-  PrimaryEvent,
-  PrimaryOutcome,
-  StopBy,
-} from '../core/primary-types.ts';
-import type { Answer } from '../core/vocabulary.ts';
-import { errorText } from '../host/errors.ts';
-import type { Log } from '../host/log.ts';
-import type { ControlMessage } from '../link/link.ts';
+import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome, StopBy } from '../core/primary-types.ts';
+import type { Schedule } from '../core/scheduler.ts';
+import { errorText, OperationError } from '../host/errors.ts';
 import type { Message } from '../link/messages.ts';
-import type { DomainInfo, Hypervisor, SaveEvent, SaveOperation } from '../xen/hypervisor.ts';
+import type { DomainInfo, SaveEvent, SaveOperation } from '../xen/hypervisor.ts';
 import { Lane, Machine } from './effect-lane.ts';
-import { EpochPump, type PumpSink } from './pump.ts';
-import type { EpochFigures } from './session-status.ts';
+import type { PrimaryParts } from './primary-parts.ts';
+import { EpochPump } from './pump.ts';
+import { SessionFigures } from './session-figures.ts';
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
 const tickMsMin = 5;
 const tickMsMax = 100;
-/** The share of dom0's memory in which the stream may wait: past it the guest waits. */
-const drainShare = 0.25;
-const drainBytesMin = 64 * 1024 * 1024;
-const figuresMax = 16;
-
-/** What the session needs of the link; the primary's half of src/link. */
-export interface SessionLink extends PumpSink {
-  send(message: ControlMessage): boolean;
-  close(reason: string): Promise<void>;
-}
-
-export interface PrimaryParts {
-  readonly config: PrimaryConfig;
-  readonly xen: Hypervisor;
-  readonly domid: number;
-  readonly link: SessionLink;
-  /** Sends a heartbeat on the datagram path too, where there is one. */
-  readonly pulse: ((seq: number) => void) | null;
-  /** Asks for the promise by a fresh run of the transport. */
-  readonly askFresh: () => Promise<Answer>;
-  readonly log: Log;
-  /** Something changed that status and progress may want to show. */
-  readonly onChange: () => void;
-  /** The guest is about to be paused: to be written down before this returns. */
-  readonly onPause: () => void;
-}
 
 /** The guest is looked at this often, in case it ended without libxl's noticing, ms. */
 const lookEveryMs = 2_000;
@@ -89,7 +54,7 @@ export class PrimarySession {
   #timer: NodeJS.Timeout | null = null;
   #looking: NodeJS.Timeout | null = null;
   #over = false;
-  readonly #figures: EpochFigures[] = [];
+  readonly figures = new SessionFigures();
   #ackWallMs: number | null = null;
   /** Pauses of ours that are not undone yet; Xen counts them, too. */
   #pauses = 0;
@@ -111,10 +76,6 @@ export class PrimarySession {
     return this.#machine.state;
   }
 
-  get figures(): readonly EpochFigures[] {
-    return this.#figures;
-  }
-
   get guestPaused(): boolean {
     return this.#pauses > 0;
   }
@@ -124,22 +85,37 @@ export class PrimarySession {
     return this.#ackWallMs;
   }
 
-  get bytesMoved(): number {
-    return this.#pump?.totalBytes ?? 0;
+  /** What keeps the guest from running as it should; null: nothing. */
+  get degraded(): string | null {
+    return this.figures.degraded(now());
+  }
+
+  /** Bytes of the stream that the guest has left behind and that are not being sent yet. */
+  get waitingBytes(): number {
+    return Math.max(0, this.figures.drainedBytes - this.moved.rawBytes);
+  }
+
+  /** Of the checkpoint stream: taken from the guest, and sent, encoded. */
+  get moved(): { readonly rawBytes: number; readonly wireBytes: number } {
+    return { rawBytes: this.#pump?.rawBytes ?? 0, wireBytes: this.#pump?.wireBytes ?? 0 };
   }
 
   /** Runs from the open link to the outcome. Rejects only on a violated invariant. */
   run(): Promise<PrimaryOutcome> {
-    const { xen, domid, link, log } = this.#parts;
+    const { xen, domid, link, encoder, queueBytes } = this.#parts;
     this.#dispatch({ kind: 'link-open', nowMs: now() });
-    const limitBytes = Math.max(drainBytesMin, Math.floor(totalmem() * drainShare));
-    this.#save = xen.startSave(domid, limitBytes, null, (event) => this.#onSave(event));
-    this.#pump = new EpochPump(
-      this.#save,
-      link,
-      (epoch) => this.#dispatch({ kind: 'sent', epoch, nowMs: now() }),
-      (error) => log.info(`the stream stopped: ${errorText(error)}`),
-    );
+    this.#save = xen.startSave(domid, queueBytes, null, (event) => this.#onSave(event));
+    this.#pump = new EpochPump({
+      save: this.#save,
+      encoder,
+      sink: link,
+      onSent: (epoch) => {
+        this.figures.leaving(epoch, now());
+        this.#dispatch({ kind: 'sent', epoch, nowMs: now() });
+      },
+      onFigures: (sent) => this.figures.sent(sent),
+      onError: (error) => this.#onPumpError(error),
+    });
     this.#arm();
     this.#lookLater();
     return this.#done;
@@ -175,6 +151,19 @@ export class PrimarySession {
     }, delayMs);
   }
 
+  /** Nothing more can be sent: the backup is told why, and asked for leave to go on here. */
+  #onPumpError(error: unknown): void {
+    const text = `the checkpoint stream cannot be sent: ${errorText(error)}`;
+    this.#parts.log.error(text);
+    const code = error instanceof OperationError ? error.code : 'command-failed';
+    this.#parts.link.fail(new OperationError(code, text, { op: 'send-stream', cause: error }));
+  }
+
+  /** A schedule in which `scheduleProblem` found nothing wrong. */
+  setSchedule(schedule: Schedule): void {
+    this.#dispatch({ kind: 'set-schedule', schedule, nowMs: now() });
+  }
+
   stop(force: boolean, by: StopBy): void {
     this.#dispatch({ kind: 'stop', force, by, nowMs: now() });
   }
@@ -184,6 +173,7 @@ export class PrimarySession {
     switch (message.kind) {
       case 'ack':
         this.#ackWallMs = Date.now();
+        this.figures.acknowledged(message.epoch, nowMs);
         return this.#dispatch({ kind: 'ack', epoch: message.epoch, nowMs });
       case 'echo':
         return this.#dispatch({ kind: 'echo', seq: message.seq, nowMs });
@@ -201,7 +191,7 @@ export class PrimarySession {
         });
       case 'error':
         this.#parts.log.error(`the backup says: ${message.text}`);
-        return;
+        return this.onLinkClosed(`the backup ended the session: ${message.text}`);
       case 'goodbye':
         return this.onLinkClosed(`the backup ended the session: ${message.reason}`);
       default:
@@ -251,15 +241,14 @@ export class PrimarySession {
         return this.#dispatch({ kind: 'checkpoint', epoch: event.epoch, nowMs });
       case 'epoch-end': {
         const { epoch, bytes, pages, pauseMs } = event;
-        if (this.#figures.length === figuresMax) this.#figures.shift();
-        this.#figures.push({ epoch, bytes, pages, pause_ms: Math.round(pauseMs * 10) / 10 });
+        this.figures.drained(event, nowMs);
         this.#dispatch({ kind: 'drained', epoch, pauseMs, pages, nowMs });
         this.#pump?.epochEnd({ epoch, bytes, pages });
         return;
       }
       case 'stalled':
         // In the seed the guest runs on, and a line slower than memory is the rule.
-        if (event.epoch > 0) this.#sayStalled(event.epoch, event.waitingBytes);
+        if (event.epoch > 0) this.#onStalled(event.epoch, event.waitingBytes);
         return;
       case 'log':
         this.#parts.log.debug(`libxl: ${event.text}`);
@@ -269,11 +258,10 @@ export class PrimarySession {
     }
   }
 
-  #sayStalled(epoch: number, waitingBytes: number): void {
-    const mib = Math.round(waitingBytes / 1024 ** 2);
-    this.#parts.log.warning(
-      `epoch ${epoch} keeps the guest suspended: ${mib} MiB wait to be sent, no more are held`,
-    );
+  #onStalled(epoch: number, waitingBytes: number): void {
+    this.figures.stalled(epoch, waitingBytes);
+    this.#parts.log.warning(this.degraded ?? '');
+    this.#parts.onChange();
   }
 
   #onSaveEnded(event: Extract<SaveEvent, { kind: 'ended' }>, nowMs: number): void {

@@ -1,11 +1,18 @@
 /** What the primary's session says of itself, from the machine's state and its own figures. */
 import { type MachineFacts, primaryMachineFacts } from '../core/health-facts.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
-import { lateAfterMs, noPace } from '../core/scheduler.ts';
+import { lateAfterMs, noPace, type Schedule } from '../core/scheduler.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { Guest } from './preflight.ts';
 import type { PrimarySession } from './primary-session.ts';
-import { type HeldOutcome, type ProtectOptions, scheduleOf } from './protect-options.ts';
+import type { HeldOutcome, ProtectOptions } from './protect-options.ts';
+import { scheduleOf } from './schedule-change.ts';
+import type { MemoryStatus, ScheduleStatus } from './session-status.ts';
 import type { StatusFacts } from './status-writer.ts';
+
+function scheduleSaid({ interval, maxOverheadPercent }: ProtectOptions): Schedule {
+  return scheduleOf(interval, maxOverheadPercent);
+}
 
 export interface PrimaryView {
   readonly guest: Guest;
@@ -13,6 +20,9 @@ export interface PrimaryView {
   readonly session: string;
   readonly running: PrimarySession | null;
   readonly outcome: PrimaryOutcome | HeldOutcome | null;
+  /** Null before they are agreed with the backup. */
+  readonly codec: string | null;
+  readonly budget: MemoryBudget | null;
 }
 
 /** What the machine says, or was said in its place before it ran and after it ended. */
@@ -24,7 +34,7 @@ function machineFacts({ options, running, outcome }: PrimaryView): MachineFacts 
           state: 'connecting',
           epoch: null,
           ack_age_ms: null,
-          late_after_ms: lateAfterMs(scheduleOf(options), noPace, options.heartbeatTimeoutMs),
+          late_after_ms: lateAfterMs(scheduleSaid(options), noPace, options.heartbeatTimeoutMs),
           buffered: options.network,
           reason: null,
         }
@@ -43,6 +53,47 @@ export function seedPercent(bytes: number, memoryBytes: number): number {
   return Math.min(99, Math.floor((100 * bytes) / memoryBytes));
 }
 
+/** A schedule as status shows it. */
+export function scheduleStatus(schedule: Schedule): ScheduleStatus {
+  if (schedule.kind === 'fixed') {
+    return { mode: 'fixed', interval_ms: schedule.intervalMs, max_overhead_percent: null };
+  }
+  const percent = Math.round(1000 * schedule.maxOverhead) / 10;
+  return { mode: 'auto', interval_ms: null, max_overhead_percent: percent };
+}
+
+function memoryOf({ budget, running }: PrimaryView): MemoryStatus | null {
+  if (budget === null) return null;
+  return {
+    max_bytes: budget.maxBytes,
+    queue_bytes: budget.queueBytes,
+    cache_bytes: budget.cacheBytes,
+    waiting_bytes: running?.waitingBytes ?? 0,
+  };
+}
+
+/** What the stream is and how it moves. */
+function streamFacts(view: PrimaryView) {
+  const { running, options } = view;
+  const figures = running?.figures;
+  const state = running?.state;
+  return {
+    epochs: figures === undefined ? [] : [...figures.epochs],
+    bytes_sent: running?.moved.wireBytes ?? 0,
+    bytes_raw: running?.moved.rawBytes ?? 0,
+    codec: view.codec,
+    pages: figures?.pages ?? null,
+    histograms: figures?.histograms() ?? null,
+    schedule: scheduleStatus(state?.schedule ?? scheduleSaid(options)),
+    pending_max: options.pendingMax,
+    in_flight: state === undefined || state.acked < 0 ? 0 : state.drained - state.acked,
+    memory: memoryOf(view),
+    stalls: figures?.stalls.count ?? 0,
+    stalled_ms: figures?.stalls.ms ?? 0,
+    degraded: view.outcome === null ? (running?.degraded ?? null) : null,
+  };
+}
+
 /** The facts for the status file. */
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
@@ -58,9 +109,8 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     peer: options.host,
     ack_time: ackWallMs === null ? null : new Date(ackWallMs).toISOString(),
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
-    seed_percent: seeding ? seedPercent(running.bytesMoved, guest.memoryBytes) : null,
-    epochs: running === null ? [] : [...running.figures],
-    bytes_sent: running?.bytesMoved ?? 0,
+    seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
+    ...streamFacts(view),
     next: [],
     outcome: outcome?.kind ?? null,
     transport: { host: options.host, ssh_command: options.sshCommand },

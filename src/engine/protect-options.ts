@@ -4,7 +4,6 @@
  */
 import type { BackupOutcome } from '../core/backup-types.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
-import type { Schedule } from '../core/scheduler.ts';
 
 /** Everything that `tsremus protect` was told. Options that are not built yet never get here. */
 export interface ProtectOptions {
@@ -12,15 +11,21 @@ export interface ProtectOptions {
   readonly domain: string;
   /** The backup host; a whole shell command when `sshCommand` is empty. */
   readonly host: string;
-  /** From the commit of one epoch to the next checkpoint, ms (-i). */
-  readonly intervalMs: number;
+  /** From the commit of one epoch to the next checkpoint, ms, or as the guest's work asks (-i). */
+  readonly interval: number | 'auto';
+  /** With `auto`: the share of the guest's time that pauses may take, percent. */
+  readonly maxOverheadPercent: number;
+  /** Epochs that may be without acknowledgement before the next checkpoint waits. */
+  readonly pendingMax: number;
+  /** What the session may use of this host's memory, bytes; null: the default share of it. */
+  readonly maxMemoryBytes: number | null;
   /** Silence after which the backup activates, ms. */
   readonly heartbeatTimeoutMs: number;
   /** Time from the end of the link to the activation, ms. */
   readonly holdMs: number;
   /** -s: null is `ssh`; the empty string runs `host` itself as a shell command. */
   readonly sshCommand: string | null;
-  /** False with -u. Nothing is compressed yet, so both are true to their word. */
+  /** False with -u: the stream goes as it is. */
   readonly compression: boolean;
   /** False with -e: no process on the backup watches the guest after its activation. */
   readonly wait: boolean;
@@ -30,11 +35,6 @@ export interface ProtectOptions {
   readonly disk: boolean;
   /** -F: the options that give up a guarantee are allowed. */
   readonly forceUnsafe: boolean;
-}
-
-/** When the session checkpoints. */
-export function scheduleOf(options: ProtectOptions): Schedule {
-  return { kind: 'fixed', intervalMs: options.intervalMs };
 }
 
 /** How far the seed is. Unknown figures are null. */

@@ -2,9 +2,12 @@
  * `tsremus protect`: from the command line's options to the outcome of a session. Opens what is
  * needed in the order in which failing is cheapest, runs the session, and leaves things tidy.
  */
-import { hostname, setPriority } from 'node:os';
+import { hostname, totalmem } from 'node:os';
+import type { StreamEncoder } from '../checkpoint/stream-codec.ts';
+import { openStreamEncoder } from '../checkpoint/stream-encoder.ts';
 import { runDirectory } from '../config/settings.ts';
 import { version } from '../config/version.ts';
+import { describeSchedule } from '../core/describe.ts';
 import type { SessionState } from '../core/health-facts.ts';
 import type { PrimaryOutcome, StopBy } from '../core/primary-types.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
@@ -16,25 +19,36 @@ import { followPulse, type Pulse } from '../link/pulse.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import { openXen } from '../xen/xen.ts';
-import { type ControlRequest, type ControlServer, serveControl } from './control.ts';
+import {
+  type ControlRequest,
+  type ControlServer,
+  type SetResult,
+  serveControl,
+} from './control.ts';
 import { type Guard, startGuard } from './guard.ts';
+import {
+  cacheBytesWithin,
+  defaultMaxMemory,
+  type MemoryBudget,
+  memoryBudget,
+} from './memory-budget.ts';
 import { type Guest, inspectGuest } from './preflight.ts';
 import { PrimarySession } from './primary-session.ts';
 import { primaryFacts, seedPercent } from './primary-status.ts';
-import {
-  type HeldOutcome,
-  type ProtectOptions,
-  type ProtectReporter,
-  type ProtectResult,
-  type StopResult,
-  scheduleOf,
+import { onEndSignals, raisePriority } from './process-settings.ts';
+import type {
+  HeldOutcome,
+  ProtectOptions,
+  ProtectReporter,
+  ProtectResult,
+  StopResult,
 } from './protect-options.ts';
 import { type Claim, claimSession } from './run-directory.ts';
+import { changedSchedule, type SetRequest, scheduleOf } from './schedule-change.ts';
 import { openSessionLog } from './session-log.ts';
 import { StatusWriter } from './status-writer.ts';
+import { agreedStream, codecsOf, type StreamAgreement } from './stream-agreement.ts';
 
-/** A heartbeat must not wait behind a busy dom0: tsremus runs before ordinary processes. */
-const niceness = -10;
 const askEveryMs = 1_000;
 /** A fresh run of the transport gets this long, in which ssh connects and node starts. */
 const askTimeoutMs = 15_000;
@@ -42,9 +56,6 @@ const askTimeoutMs = 15_000;
 /** Whoever waits for the end hears at least this often what is being waited for. */
 const progressEveryMs = 5_000;
 type Progress = (text: string) => void;
-
-/** Signals closer together than this are one. */
-const sameSignalMs = 100;
 
 const clocks = { clock: systemClock, timers: systemTimers };
 
@@ -111,21 +122,28 @@ class Protection {
   readonly #aborted = new AbortController();
   #leaveHeld: (outcome: HeldOutcome) => void = () => {};
   #seedBegan = 0;
+  readonly #maxMemoryBytes: number;
+  #encoder: StreamEncoder | null = null;
+  #agreed: StreamAgreement | null = null;
+  #budget: MemoryBudget | null = null;
 
   constructor(set: Setting) {
     this.#set = set;
     const { options, guest } = set;
+    this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(totalmem());
+    const codecs = codecsOf(options.compression);
     this.#hello = {
       tsremus: version,
       xen: null,
       host: hostname(),
-      capabilities: { codecs: ['none'], disks: [] },
+      capabilities: { codecs, disks: [] },
       purpose: 'session',
       domain: guest.name,
       uuid: guest.uuid,
       session: this.#session,
       timing: this.#timing(),
       memoryBytes: guest.memoryBytes,
+      cacheBytes: cacheBytesWithin(this.#maxMemoryBytes, guest.memoryBytes),
       noWait: !options.wait,
     };
   }
@@ -137,11 +155,11 @@ class Protection {
 
   async run(): Promise<ProtectResult> {
     const { guest, claim, log, options } = this.#set;
-    raisePriority(log);
+    raisePriority((text) => log.info(text));
     this.#status = new StatusWriter(claim, log, () => primaryFacts(this.#view()));
     const guard = startGuard(guest.domid, guest.uuid);
     let control: ControlServer | null = null;
-    const offSignals = this.#onSignals();
+    const offSignals = onEndSignals((by) => this.#onSignal(by));
     try {
       control = await serveControl(claim.socketPath, (request, progress) =>
         this.#control(request, progress),
@@ -165,6 +183,7 @@ class Protection {
       if (this.#outcome?.kind !== 'held') guard.done();
       control?.close();
       this.#pulse?.close();
+      this.#encoder?.close();
       await this.#connection?.close('the session is over');
       // Last: an impatient signal must not take the exit code away.
       offSignals();
@@ -172,7 +191,7 @@ class Protection {
   }
 
   async #connect(): Promise<void> {
-    const { command, log, guest } = this.#set;
+    const { command, log, guest, options } = this.#set;
     const { signal } = this.#aborted;
     const onStderrLine = (line: string) => log.info(`transport: ${line}`);
     const connection = await connectBackup(command, this.#hello, {
@@ -186,17 +205,27 @@ class Protection {
       const onHeard = (seq: number) => this.#running?.onEcho(seq);
       this.#pulse = followPulse(pulse, { session: this.#session, log, onHeard });
     }
+    const offered = { codecs: codecsOf(options.compression), cacheBytes: this.#hello.cacheBytes };
+    const agreed = agreedStream(connection.reply.stream, offered);
+    this.#agreed = agreed;
+    this.#budget = memoryBudget(this.#maxMemoryBytes, agreed.cacheBytes);
+    this.#encoder = await openStreamEncoder(agreed);
     await connection.link.sendConfig(JSON.stringify(guest.config));
   }
 
   #runSession(): Promise<PrimaryOutcome | HeldOutcome> {
     const { options, xen, guest, log } = this.#set;
     const { link } = this.#mustConnection();
+    const { pendingMax } = options;
+    const schedule = scheduleOf(options.interval, options.maxOverheadPercent);
+    const { encoder, queueBytes } = this.#mustStream();
     const running = new PrimarySession({
-      config: { ...this.#timing(), schedule: scheduleOf(options), pendingMax: 1, askEveryMs },
+      config: { ...this.#timing(), schedule, pendingMax, askEveryMs },
       xen,
       domid: guest.domid,
       link,
+      encoder,
+      queueBytes,
       pulse: this.#pulse === null ? null : (seq) => this.#pulse?.send(seq),
       askFresh: () => this.#askFresh(),
       log,
@@ -230,10 +259,22 @@ class Protection {
     return this.#connection;
   }
 
+  #mustStream(): { encoder: StreamEncoder; queueBytes: number } {
+    if (this.#encoder === null || this.#budget === null) throw new Error('not connected');
+    return { encoder: this.#encoder, queueBytes: this.#budget.queueBytes };
+  }
+
   #view() {
     const { guest, options } = this.#set;
-    const session = this.#session;
-    return { guest, options, session, running: this.#running, outcome: this.#outcome };
+    return {
+      guest,
+      options,
+      session: this.#session,
+      running: this.#running,
+      outcome: this.#outcome,
+      codec: this.#agreed?.codec ?? null,
+      budget: this.#budget,
+    };
   }
 
   #told: SessionState | null = null;
@@ -260,7 +301,7 @@ class Protection {
   #progress(): void {
     const running = this.#running;
     if (running === null || running.state.phase !== 'seeding') return;
-    const bytes = running.bytesMoved;
+    const bytes = running.moved.rawBytes;
     const seconds = (performance.now() - this.#seedBegan) / 1000;
     const bytesPerSecond = seconds > 0 ? bytes / seconds : 0;
     const { memoryBytes } = this.#set.guest;
@@ -275,9 +316,10 @@ class Protection {
     this.#set.reporter.event(kind, text);
   }
 
-  async #control(request: ControlRequest, progress: Progress): Promise<StopResult> {
+  async #control(request: ControlRequest, progress: Progress): Promise<StopResult | SetResult> {
+    if (request.verb === 'set') return this.#setSchedule(request);
     if (request.verb !== 'stop') {
-      throw new OperationError('not-built', 'this is the primary: it can only be stopped', {
+      throw new OperationError('not-built', 'this is the primary: it can be stopped or set', {
         op: 'answer-control',
       });
     }
@@ -292,6 +334,21 @@ class Protection {
     }).finally(() => clearInterval(telling));
   }
 
+  #setSchedule(request: SetRequest): SetResult {
+    const running = this.#running;
+    if (running === null) {
+      throw new OperationError('command-failed', 'the session is only beginning', {
+        op: 'set-schedule',
+        hint: 'the same command again in a moment',
+      });
+    }
+    const schedule = changedSchedule(running.state.schedule, request);
+    running.setSchedule(schedule);
+    const text = `checkpoints ${describeSchedule(schedule)}`;
+    this.#tell('set', text);
+    return { text };
+  }
+
   #stop(force: boolean, by: StopBy): void {
     if (this.#running !== null) return this.#running.stop(force, by);
     this.#stoppedBy ??= by;
@@ -299,34 +356,18 @@ class Protection {
   }
 
   /** First signal: end in order. A second one while held: leave the guest mute and go. */
-  #onSignals(): () => void {
-    let lastMs = Number.NEGATIVE_INFINITY;
-    const handler = (by: StopBy) => () => {
-      // timeout(1) and some shells send the same signal twice, to the process and to its group.
-      if (performance.now() - lastMs < sameSignalMs) return;
-      lastMs = performance.now();
-      this.#signals += 1;
-      if (this.#running === null) return this.#stop(false, by);
-      const { phase, lost } = this.#running.state;
-      if (phase === 'leaving' || phase === 'ended') return;
-      if (this.#signals > 1) {
-        const reason = lost ?? 'the backup did not answer';
-        void this.#running.abandon().then(() => this.#leaveHeld({ kind: 'held', reason }));
-        return;
-      }
-      this.#tell('ending', `ending protection in order; the same signal again leaves at once`);
-      this.#stop(false, by);
-    };
-    const onInt = handler('sigint');
-    const onTerm = handler('sigterm');
-    process.on('SIGINT', onInt);
-    process.on('SIGTERM', onTerm);
-    process.on('SIGHUP', onTerm);
-    return () => {
-      process.off('SIGINT', onInt);
-      process.off('SIGTERM', onTerm);
-      process.off('SIGHUP', onTerm);
-    };
+  #onSignal(by: StopBy): void {
+    this.#signals += 1;
+    if (this.#running === null) return this.#stop(false, by);
+    const { phase, lost } = this.#running.state;
+    if (phase === 'leaving' || phase === 'ended') return;
+    if (this.#signals > 1) {
+      const reason = lost ?? 'the backup did not answer';
+      void this.#running.abandon().then(() => this.#leaveHeld({ kind: 'held', reason }));
+      return;
+    }
+    this.#tell('ending', `ending protection in order; the same signal again leaves at once`);
+    this.#stop(false, by);
   }
 
   #conclude(outcome: PrimaryOutcome | HeldOutcome): ProtectResult {
@@ -349,13 +390,5 @@ async function guardReady(guard: Guard): Promise<void> {
       op: 'start-guard',
       cause: error,
     });
-  }
-}
-
-function raisePriority(log: Log): void {
-  try {
-    setPriority(niceness);
-  } catch (error) {
-    log.info(`runs at ordinary priority: ${errorText(error)}`);
   }
 }

@@ -5,17 +5,19 @@
  * It survives the ssh session that started it: it leads a session of its own, ignores SIGHUP,
  * and logs to a file.
  */
-import { hostname, setPriority } from 'node:os';
+import { hostname } from 'node:os';
 import { version } from '../config/version.ts';
 import type { BackupOutcome } from '../core/backup-types.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
-import { errorText, OperationError } from '../host/errors.ts';
+import { OperationError } from '../host/errors.ts';
 import { type Decision, greetPrimary, type LocalSpeaker, refuse } from '../link/hello.ts';
 import type { Hello } from '../link/hello-message.ts';
 import { openStdioLink } from '../link/stdio.ts';
 import { BackupHost, type Prepared } from './backup-host.ts';
+import { raisePriority } from './process-settings.ts';
 import { answerQuestion } from './promise-run.ts';
 import type { ReceiveOptions, ReceiveResult } from './protect-options.ts';
+import { codecsOf } from './stream-agreement.ts';
 
 const clocks = { clock: systemClock, timers: systemTimers };
 
@@ -27,14 +29,14 @@ export async function runReceive(options: ReceiveOptions): Promise<ReceiveResult
     tsremus: version,
     xen: null,
     host: hostname(),
-    capabilities: { codecs: ['none'], disks: [] },
+    capabilities: { codecs: codecsOf(true), disks: [] },
   };
   let prepared: Prepared | null = null;
   const decide = async (hello: Hello): Promise<Decision> => {
-    if (hello.purpose !== 'session') return { accept: true, pulse: null };
+    if (hello.purpose !== 'session') return { accept: true, pulse: null, stream: null };
     try {
       prepared = await BackupHost.prepare(hello, options);
-      return { accept: true, pulse: prepared.pulseOffer };
+      return { accept: true, pulse: prepared.pulseOffer, stream: prepared.stream };
     } catch (error) {
       if (error instanceof OperationError) return refuse(error);
       throw error;
@@ -42,7 +44,7 @@ export async function runReceive(options: ReceiveOptions): Promise<ReceiveResult
   };
   const hello = await greetPrimary(link, speaker, decide, clocks);
   if (prepared !== null) {
-    raisePriority();
+    raisePriority((text) => process.emitWarning(text));
     return { outcome: await new BackupHost(prepared, link).run() };
   }
   await answerQuestion(link, hello);
@@ -51,11 +53,3 @@ export async function runReceive(options: ReceiveOptions): Promise<ReceiveResult
 
 /** A question decides nothing for this process: it ends well. */
 const answered: BackupOutcome = { kind: 'promised' };
-
-function raisePriority(): void {
-  try {
-    setPriority(-10);
-  } catch (error) {
-    process.emitWarning(`runs at ordinary priority: ${errorText(error)}`);
-  }
-}

@@ -5,13 +5,56 @@
  */
 
 import type { SessionFacts } from '../core/health-facts.ts';
+import type { HistogramSummary } from './histogram.ts';
 
 export interface EpochFigures {
   readonly epoch: number;
   /** How long the guest stood still, ms: from the first byte after the suspend to the resume. */
   readonly pause_ms: number;
+  /** Of the checkpoint stream, before it was encoded. */
   readonly bytes: number;
+  /** Null: not sent yet. */
+  readonly sent_bytes: number | null;
   readonly pages: number;
+}
+
+/** What became of the pages that were sent. */
+export interface PagesByKind {
+  /** Since last sent; a byte each. */
+  readonly unchanged: number;
+  readonly zero: number;
+  /** As the difference to the copy last sent. */
+  readonly delta: number;
+  readonly raw: number;
+}
+
+/** Of every epoch but the seed: times in ms, sizes in bytes. */
+export interface Histograms {
+  readonly pause_ms: HistogramSummary;
+  readonly encode_ms: HistogramSummary;
+  readonly transfer_ms: HistogramSummary;
+  readonly acknowledge_ms: HistogramSummary;
+  readonly period_ms: HistogramSummary;
+  readonly raw_bytes: HistogramSummary;
+  readonly sent_bytes: HistogramSummary;
+}
+
+/** When checkpoints begin: `fixed` has an interval, `auto` the most that pauses may take. */
+export interface ScheduleStatus {
+  readonly mode: 'fixed' | 'auto';
+  readonly interval_ms: number | null;
+  readonly max_overhead_percent: number | null;
+}
+
+/** The session's share of this host's memory. */
+export interface MemoryStatus {
+  readonly max_bytes: number;
+  /** For what waits: to be sent, on the backup to be applied. */
+  readonly queue_bytes: number;
+  /** For the page cache of the codec. */
+  readonly cache_bytes: number;
+  /** How much waits now. */
+  readonly waiting_bytes: number;
 }
 
 /** What is judged (core/health-facts.ts), and what is only shown. */
@@ -27,7 +70,25 @@ export interface SessionStatus extends SessionFacts {
   readonly seed_percent: number | null;
   /** The last few epochs, oldest first, at most 16. */
   readonly epochs: readonly EpochFigures[];
+  /** Over the link, as it was encoded; on the backup: received. */
   readonly bytes_sent: number;
+  /** The same before it was encoded, or decoded. */
+  readonly bytes_raw: number;
+  /** How the stream is encoded: `zstd` or `none`; null before that is agreed. */
+  readonly codec: string | null;
+  /** Primary: what became of all pages, the seed's too. */
+  readonly pages: PagesByKind | null;
+  /** Primary. */
+  readonly histograms: Histograms | null;
+  /** Primary. */
+  readonly schedule: ScheduleStatus | null;
+  /** Epochs that may be without acknowledgement, and that are; primary. */
+  readonly pending_max: number | null;
+  readonly in_flight: number | null;
+  readonly memory: MemoryStatus | null;
+  /** Primary: checkpoints that kept the guest waiting for memory, and how long in all. */
+  readonly stalls: number;
+  readonly stalled_ms: number;
   readonly started: string;
   readonly updated: string;
   /** The start time of process `pid` in clock ticks (/proc/PID/stat). */

@@ -1,6 +1,6 @@
 /** Checks the text of a status file. Pure; unknown keys pass: newer sessions can be read. */
 import type { SessionState } from '../core/health-facts.ts';
-import type { SessionStatus } from './session-status.ts';
+import type { Histograms, SessionStatus } from './session-status.ts';
 
 const states: Readonly<Record<SessionState, true>> = {
   connecting: true,
@@ -46,6 +46,22 @@ function wrongKey(value: object, checks: Readonly<Record<string, Check>>): strin
   return null;
 }
 
+const isHistogram = hasKeys({
+  count: isCount,
+  sum: isCount,
+  ...Object.fromEntries(['min', 'p50', 'p90', 'p99', 'max'].map((key) => [key, orNull(isCount)])),
+});
+
+const histogramChecks: Readonly<Record<keyof Histograms, Check>> = {
+  pause_ms: isHistogram,
+  encode_ms: isHistogram,
+  transfer_ms: isHistogram,
+  acknowledge_ms: isHistogram,
+  period_ms: isHistogram,
+  raw_bytes: isHistogram,
+  sent_bytes: isHistogram,
+};
+
 const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   schema: (value) => value === 1,
   domain: (value) => isText(value) && value !== '',
@@ -63,10 +79,40 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   heartbeat_timeout_ms: isCount,
   seed_percent: orNull(isCount),
   epochs: isListOf(
-    hasKeys({ epoch: isCount, pause_ms: isCount, bytes: isCount, pages: isCount }),
+    hasKeys({
+      epoch: isCount,
+      pause_ms: isCount,
+      bytes: isCount,
+      sent_bytes: orNull(isCount),
+      pages: isCount,
+    }),
     epochsMax,
   ),
   bytes_sent: isCount,
+  bytes_raw: isCount,
+  codec: orNull(isText),
+  pages: orNull(hasKeys({ unchanged: isCount, zero: isCount, delta: isCount, raw: isCount })),
+  histograms: orNull(hasKeys(histogramChecks)),
+  schedule: orNull(
+    hasKeys({
+      mode: isText,
+      interval_ms: orNull(isCount),
+      max_overhead_percent: orNull(isCount),
+    }),
+  ),
+  pending_max: orNull(isCount),
+  in_flight: orNull(isCount),
+  memory: orNull(
+    hasKeys({
+      max_bytes: isCount,
+      queue_bytes: isCount,
+      cache_bytes: isCount,
+      waiting_bytes: isCount,
+    }),
+  ),
+  stalls: isCount,
+  stalled_ms: isCount,
+  degraded: orNull(isText),
   reason: orNull(isText),
   next: isListOf(isText, linesMax),
   outcome: orNull(isText),

@@ -2,32 +2,26 @@
  * The backup's side of DATA and EPOCH_END: pieces in, whole and checked epochs out.
  *
  *   A1  epochs come in order, 0, 1, 2, ..., each with one end
- *   A2  an epoch is handed over only when its length and checksum are what the primary computed
+ *   A2  an epoch is handed over only when its length is what the primary sent; every piece was
+ *       checked with its frame, and what the pieces decode to is checked behind this (src/engine)
  *   A3  no epoch grows beyond its stated maximum
  *
  * Pieces pass through as they come, so that they can be checked and stored while the rest is on its
  * way; an epoch's end says whether what passed was right, and until then nothing may be made of it.
  */
 import { OperationError } from '../host/errors.ts';
-import { crc32 } from './crc32.ts';
-import type { Message } from './messages.ts';
+import type { EpochEnd, Message } from './messages.ts';
 
 export interface EpochLimits {
   readonly seedBytesMax: number;
   readonly epochBytesMax: number;
 }
 
-/** An epoch that is all here; its pieces were handed on before. */
-export interface WholeEpoch {
-  readonly epoch: number;
-  readonly bytes: number;
-  readonly pages: number;
-}
-
 export interface EpochAssemblerOptions extends EpochLimits {
   /** A piece of an epoch, in order. */
   readonly onChunk: (epoch: number, chunk: Buffer) => void;
-  readonly onEpoch: (epoch: WholeEpoch) => void;
+  /** All pieces of an epoch are here, and were handed on before. */
+  readonly onEpoch: (end: EpochEnd) => void;
 }
 
 const mib = 1024 * 1024;
@@ -42,14 +36,18 @@ export function epochLimits(memoryBytes: number): EpochLimits {
   return { epochBytesMax, seedBytesMax: 12 * epochBytesMax };
 }
 
+/** Of the same epochs when they are encoded: what does not shrink grows by less than a 256th. */
+export function wireLimits({ seedBytesMax, epochBytesMax }: EpochLimits): EpochLimits {
+  const grown = (bytes: number) => bytes + Math.ceil(bytes / 256) + mib;
+  return { seedBytesMax: grown(seedBytesMax), epochBytesMax: grown(epochBytesMax) };
+}
+
 type DataMessage = Extract<Message, { kind: 'data' }>;
-type EpochEndMessage = Extract<Message, { kind: 'epoch-end' }>;
 
 export class EpochAssembler {
   readonly #options: EpochAssemblerOptions;
   #epoch = 0;
   #bytes = 0;
-  #crc = 0;
 
   constructor(options: EpochAssemblerOptions) {
     this.#options = options;
@@ -75,21 +73,18 @@ export class EpochAssembler {
       throw new OperationError('limit', message, { op: 'assemble-epoch', subject: `${epoch}` });
     }
     this.#bytes = bytes;
-    this.#crc = crc32(chunk, this.#crc);
     this.#options.onChunk(epoch, chunk);
   }
 
   /** Checks the epoch and hands it over; throws an OperationError `protocol` (A1, A2). */
-  onEpochEnd({ epoch, bytes, crc, pages }: EpochEndMessage): void {
+  onEpochEnd(end: EpochEnd): void {
+    const { epoch, bytes } = end;
     this.#checkEpoch('epoch-end', epoch);
     if (bytes === 0) throw wrong('epoch-end', 'bytes', bytes, 'an epoch is never empty');
     if (bytes !== this.#bytes) throw wrong('epoch-end', 'bytes', bytes, `${this.#bytes} came`);
-    if (crc !== this.#crc) throw wrong('epoch-end', 'crc', crc, `${this.#crc} was computed`);
-    const whole: WholeEpoch = { epoch, bytes, pages };
     this.#epoch += 1;
     this.#bytes = 0;
-    this.#crc = 0;
-    this.#options.onEpoch(whole);
+    this.#options.onEpoch(end);
   }
 
   #checkEpoch(kind: string, epoch: number): void {

@@ -9,14 +9,14 @@
  *
  * Little-endian. `length` counts the body only. `crc32` covers the 16 bytes before it and the
  * body. `sequence` starts at 0 in each direction and rises by one (modulo 2^32), so that a lost,
- * repeated or foreign frame is noticed. `flags` is 0 in version 1.
+ * repeated or foreign frame is noticed. `flags` is 0.
  *
  * Magic and version keep their places for ever: that is how two versions recognise each other.
  */
 import { crc32 } from './crc32.ts';
 
 /** The protocol this build speaks. Raised when an older peer could misunderstand. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 export const frameMagic = Buffer.from('tsrm', 'latin1');
 export const frameHeaderBytes = 20;
@@ -50,8 +50,7 @@ export type FrameKind =
   | 'copy-lost'
   | 'activated'
   | 'goodbye'
-  | 'error'
-  | 'zeros';
+  | 'error';
 
 /** Length of DATA's prefix: the epoch. */
 export const dataPrefixBytes = 4;
@@ -65,7 +64,7 @@ export const frameTypes: readonly FrameType[] = [
     bodyMin: dataPrefixBytes + 1,
     bodyMax: dataPrefixBytes + dataChunkBytesMax,
   },
-  { type: 4, kind: 'epoch-end', bodyMin: 24, bodyMax: 24 },
+  { type: 4, kind: 'epoch-end', bodyMin: 44, bodyMax: 44 },
   { type: 5, kind: 'ack', bodyMin: 4, bodyMax: 4 },
   { type: 6, kind: 'heartbeat', bodyMin: 8, bodyMax: 8 },
   { type: 7, kind: 'echo', bodyMin: 8, bodyMax: 8 },
@@ -76,7 +75,6 @@ export const frameTypes: readonly FrameType[] = [
   { type: 12, kind: 'activated', bodyMin: 4, bodyMax: 4 },
   { type: 13, kind: 'goodbye', bodyMin: 0, bodyMax: textBytesMax },
   { type: 14, kind: 'error', bodyMin: 2, bodyMax: errorBytesMax },
-  { type: 15, kind: 'zeros', bodyMin: 8, bodyMax: 8 },
 ];
 
 const byType = new Map(frameTypes.map((entry) => [entry.type, entry]));

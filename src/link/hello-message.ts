@@ -18,7 +18,7 @@ import {
 export const purposes = ['session', 'promise', 'status'] as const;
 export type Purpose = (typeof purposes)[number];
 
-/** What a side can do. `codecs` always holds `none`. */
+/** What a side can do. `codecs`: the best first; always holds `none`, where it is allowed to. */
 export interface Capabilities {
   readonly codecs: readonly string[];
   readonly disks: readonly string[];
@@ -47,6 +47,8 @@ export interface Hello extends Speaker {
   readonly timing: SessionTiming;
   /** Memory that the guest can come to occupy, bytes; the backup checks it and derives limits. */
   readonly memoryBytes: number;
+  /** Bytes that the page cache of the codec may take; each side has one of the agreed size. */
+  readonly cacheBytes: number;
   /** True (xl remus -e): after activation nobody watches the guest for its end. */
   readonly noWait: boolean;
 }
@@ -59,10 +61,19 @@ export interface PulseOffer {
   readonly key: string;
 }
 
+/** How the stream is encoded: what the backup chose of what the primary can do. */
+export interface StreamChoice {
+  readonly codec: string;
+  /** At most what the primary named; 0: no page cache. */
+  readonly cacheBytes: number;
+}
+
 /** The backup's HELLO: it accepts, ... */
 export interface HelloAccepted extends Speaker {
   readonly kind: 'hello-accepted';
   readonly pulse: PulseOffer | null;
+  /** Null where nothing is replicated. */
+  readonly stream: StreamChoice | null;
 }
 
 /** ... or it refuses, with an operation code, a sentence and what to do. */
@@ -89,7 +100,8 @@ export function parseHello(body: Uint8Array): Hello | HelloReply {
   if (side === 'primary') return parsePrimary(fields, speaker);
   if (fields.boolean('accepted')) {
     const pulse = fields.has('pulse') ? parsePulse(fields.object('pulse')) : null;
-    return { kind: 'hello-accepted', ...speaker, pulse };
+    const stream = fields.has('stream') ? parseStream(fields.object('stream')) : null;
+    return { kind: 'hello-accepted', ...speaker, pulse, stream };
   }
   return {
     kind: 'hello-refused',
@@ -134,7 +146,15 @@ function parsePrimary(fields: Fields, speaker: Speaker): Hello {
       buffered: timing.boolean('buffered'),
     },
     memoryBytes: fields.integer('memoryBytes', 0, memoryBytesMax),
+    cacheBytes: fields.integer('cacheBytes', 0, memoryBytesMax),
     noWait: fields.boolean('noWait'),
+  };
+}
+
+function parseStream(fields: Fields): StreamChoice {
+  return {
+    codec: fields.matching('codec', /^[a-z0-9-]{1,32}$/, 'must be the name of a codec'),
+    cacheBytes: fields.integer('cacheBytes', 0, memoryBytesMax),
   };
 }
 

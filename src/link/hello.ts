@@ -10,7 +10,14 @@ import type { Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
 import { protocolVersion } from './frame.ts';
 import { versionError } from './frame-decoder.ts';
-import type { Hello, HelloAccepted, HelloRefused, PulseOffer, Speaker } from './hello-message.ts';
+import type {
+  Hello,
+  HelloAccepted,
+  HelloRefused,
+  PulseOffer,
+  Speaker,
+  StreamChoice,
+} from './hello-message.ts';
 import type { Link } from './link.ts';
 import { type Message, peerError } from './messages.ts';
 
@@ -28,7 +35,11 @@ export interface HelloOptions {
 
 /** What the backup says to a HELLO that is well formed. */
 export type Decision =
-  | { readonly accept: true; readonly pulse: PulseOffer | null }
+  | {
+      readonly accept: true;
+      readonly pulse: PulseOffer | null;
+      readonly stream: StreamChoice | null;
+    }
   | {
       readonly accept: false;
       readonly code: string;
@@ -83,7 +94,8 @@ export async function greetPrimary(
   const decision = await decide(hello);
   const ours = { ...speaker, protocol: protocolVersion };
   if (decision.accept) {
-    link.send({ kind: 'hello-accepted', ...ours, pulse: decision.pulse });
+    const { pulse, stream } = decision;
+    link.send({ kind: 'hello-accepted', ...ours, pulse, stream });
     return hello;
   }
   const { code, message, hint } = decision;

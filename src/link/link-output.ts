@@ -7,13 +7,12 @@
  */
 import type { Writable } from 'node:stream';
 import type { Clock } from '../host/clock.ts';
-import { crc32 } from './crc32.ts';
 import { CreditWindow, type CreditWindowOptions } from './credit-window.ts';
 import { encodeFrame, nextSequence } from './frame.ts';
-import { encodeBody, frameKindOf, type Message } from './messages.ts';
+import { type EpochDigest, encodeBody, frameKindOf, type Message } from './messages.ts';
 
 /** What does not wait behind data. */
-export type ControlMessage = Exclude<Message, { kind: 'data' | 'zeros' | 'epoch-end' | 'config' }>;
+export type ControlMessage = Exclude<Message, { kind: 'data' | 'epoch-end' | 'config' }>;
 
 /** Only the newest of these says anything, so a queued one is replaced. */
 const cumulative: ReadonlySet<Message['kind']> = new Set(['heartbeat', 'echo', 'credit']);
@@ -22,25 +21,6 @@ const cumulative: ReadonlySet<Message['kind']> = new Set(['heartbeat', 'echo', '
 export const controlQueueMax = 1024;
 /** Calls of `sendData`, `endEpoch` and `sendConfig` that may wait. */
 export const dataQueueMax = 64;
-
-/** Zeros are looked for in blocks of this size: comparing costs next to nothing. */
-const zeroBlock = Buffer.alloc(16 * 1024);
-
-/**
- * The next piece of `bytes` to send: a run of blocks that are all zero, or a run of those that are
- * not, at most `bytesMax` long.
- */
-function nextPiece(bytes: Buffer, bytesMax: number): { chunk: Buffer; isZero: boolean } {
-  const end = Math.min(bytes.length, bytesMax);
-  const isZeroAt = (at: number): boolean => {
-    const block = bytes.subarray(at, Math.min(at + zeroBlock.length, end));
-    return block.equals(zeroBlock.subarray(0, block.length));
-  };
-  const isZero = isZeroAt(0);
-  let at = zeroBlock.length;
-  while (at < end && isZeroAt(at) === isZero) at += zeroBlock.length;
-  return { chunk: bytes.subarray(0, Math.min(at, end)), isZero };
-}
 
 type Settle = (sent: boolean) => void;
 
@@ -55,6 +35,7 @@ type DataItem =
       readonly kind: 'end';
       readonly epoch: number;
       readonly pages: number;
+      readonly digest: EpochDigest;
       readonly settle: Settle;
     }
   | { readonly kind: 'config'; readonly json: string; readonly settle: Settle };
@@ -65,11 +46,10 @@ export interface LinkOutputOptions {
   readonly window: CreditWindowOptions;
 }
 
-/** The epoch that is being sent; its total and checksum go into EPOCH_END. */
+/** The epoch that is being sent; its total goes into EPOCH_END. */
 interface OpenEpoch {
   readonly epoch: number;
   bytes: number;
-  crc: number;
 }
 
 export class LinkOutput {
@@ -116,8 +96,8 @@ export class LinkOutput {
     return this.#queue((settle) => ({ kind: 'data', epoch, bytes, settle }));
   }
 
-  endEpoch(epoch: number, pages: number): Promise<boolean> {
-    return this.#queue((settle) => ({ kind: 'end', epoch, pages, settle }));
+  endEpoch(epoch: number, pages: number, digest: EpochDigest): Promise<boolean> {
+    return this.#queue((settle) => ({ kind: 'end', epoch, pages, digest, settle }));
   }
 
   sendConfig(json: string): Promise<boolean> {
@@ -198,24 +178,19 @@ export class LinkOutput {
       this.#write(this.#encode({ kind: 'config', json: item.json }), undefined, item.settle);
       return true;
     }
-    const { bytes, crc } = this.#openEpoch(item.epoch);
+    const { bytes } = this.#openEpoch(item.epoch);
     this.#open = null;
-    const { epoch, pages } = item;
-    this.#write(
-      this.#encode({ kind: 'epoch-end', epoch, bytes, crc, pages }),
-      undefined,
-      item.settle,
-    );
+    const { epoch, pages, digest } = item;
+    const end = this.#encode({ kind: 'epoch-end', epoch, bytes, pages, digest });
+    this.#write(end, undefined, item.settle);
     return true;
   }
 
   #writeChunk(epoch: number, bytes: Buffer, settle: Settle): boolean {
-    const piece = nextPiece(bytes.subarray(this.#dataAt), this.#chunkBytes);
-    const { chunk } = piece;
+    const chunk = bytes.subarray(this.#dataAt, this.#dataAt + this.#chunkBytes);
     if (!this.window.canSend(chunk.length)) return false;
     const open = this.#openEpoch(epoch);
     open.bytes += chunk.length;
-    open.crc = crc32(chunk, open.crc);
     this.window.onSent(chunk.length, this.#clock.nowMs());
     this.#dataAt += chunk.length;
     const last = this.#dataAt === bytes.length;
@@ -223,16 +198,13 @@ export class LinkOutput {
       this.#data.shift();
       this.#dataAt = 0;
     }
-    const settled = last ? settle : undefined;
-    if (piece.isZero) {
-      const zeros = this.#encode({ kind: 'zeros', epoch, bytes: chunk.length });
-      this.#write(zeros, undefined, settled);
-    } else this.#write(this.#encode({ kind: 'data', epoch, chunk }, chunk), chunk, settled);
+    const head = this.#encode({ kind: 'data', epoch, chunk }, chunk);
+    this.#write(head, chunk, last ? settle : undefined);
     return true;
   }
 
   #openEpoch(epoch: number): OpenEpoch {
-    this.#open ??= { epoch, bytes: 0, crc: 0 };
+    this.#open ??= { epoch, bytes: 0 };
     if (this.#open.epoch !== epoch) {
       throw new Error(`epoch ${epoch} is sent before the end of epoch ${this.#open.epoch}`);
     }

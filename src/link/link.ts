@@ -10,10 +10,9 @@ import type { Readable, Writable } from 'node:stream';
 import type { Cancel, Clock, Timers } from '../host/clock.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
 import { type CreditWindowOptions, creditWindowDefaults } from './credit-window.ts';
-import { dataChunkBytesMax } from './frame.ts';
 import { FrameDecoder } from './frame-decoder.ts';
 import { type ControlMessage, controlQueueMax, LinkOutput } from './link-output.ts';
-import { decodeMessage, type Message, type MessageKind } from './messages.ts';
+import { decodeMessage, type EpochDigest, type Message, type MessageKind } from './messages.ts';
 
 export type { ControlMessage } from './link-output.ts';
 
@@ -75,26 +74,13 @@ const endGraceMsDefault = 1000;
 const creditStepBytes = 128 * 1024;
 
 const fromPrimary: ReadonlySet<MessageKind> = new Set([
-  ...([
-    'hello',
-    'config',
-    'data',
-    'zeros',
-    'epoch-end',
-    'heartbeat',
-    'ask',
-    'goodbye',
-    'error',
-  ] as const),
+  ...(['hello', 'config', 'data', 'epoch-end', 'heartbeat', 'ask', 'goodbye', 'error'] as const),
 ]);
 const fromBackup: ReadonlySet<MessageKind> = new Set([
   ...(['hello-accepted', 'hello-refused', 'ack', 'echo', 'credit', 'answer'] as const),
   ...(['copy-lost', 'activated', 'goodbye', 'error'] as const),
 ]);
 const greetings: ReadonlySet<MessageKind> = new Set(['hello', 'hello-accepted', 'hello-refused']);
-
-/** What ZEROS stands for. Shared: nobody writes into what was received. */
-const zeroChunk = Buffer.alloc(dataChunkBytesMax);
 
 export class Link {
   readonly #input: Readable;
@@ -189,7 +175,7 @@ export class Link {
   }
 
   /**
-   * Sends bytes of the epoch's checkpoint stream, in pieces, as credit allows. Resolves to true
+   * Sends bytes of the epoch's encoded stream, in pieces, as credit allows. Resolves to true
    * when all of them are with the transport (only then may the buffer be used again), to false when
    * the link closed before that.
    */
@@ -197,9 +183,9 @@ export class Link {
     return this.#output.sendData(epoch, bytes);
   }
 
-  /** Ends the epoch: its length and checksum are computed here. Resolves like `sendData`. */
-  endEpoch(epoch: number, pages: number): Promise<boolean> {
-    return this.#output.endEpoch(epoch, pages);
+  /** Ends the epoch: how much was sent of it is known here. Resolves like `sendData`. */
+  endEpoch(epoch: number, pages: number, digest: EpochDigest): Promise<boolean> {
+    return this.#output.endEpoch(epoch, pages, digest);
   }
 
   /**
@@ -281,11 +267,7 @@ export class Link {
       return;
     }
     if (message.kind === 'data') this.#countData(message.chunk.length);
-    if (message.kind !== 'zeros') return this.#handlers?.message(message);
-    // Nobody above has to know how a piece of the stream came.
-    const { epoch, bytes } = message;
-    this.#countData(bytes);
-    this.#handlers?.message({ kind: 'data', epoch, chunk: zeroChunk.subarray(0, bytes) });
+    this.#handlers?.message(message);
   }
 
   #check(message: Message, offset: number): void {

@@ -5,7 +5,7 @@
  *        | HELLO (purpose, domain, session) ---> |
  *        | <------------ HELLO (accepted, pulse) |      or refused, and the end
  *        | CONFIG -----------------------------> |
- *        | DATA 0 ... ZEROS 0, EPOCH_END 0 ----> |      the seed, streamed through
+ *        | DATA 0 ..., EPOCH_END 0 ------------> |      the seed, streamed through
  *        | <----------------- CREDIT ... , ACK 0 |
  *        | DATA 1 ..., EPOCH_END 1 ------------> |      held until whole and checked
  *        | <------------------------------ ACK 1 |
@@ -20,13 +20,7 @@ import type { Answer } from '../core/vocabulary.ts';
 import { isOperationCode, OperationError } from '../host/errors.ts';
 import { cleanText } from '../host/text.ts';
 import { Fields, parseJson } from './checks.ts';
-import {
-  dataChunkBytesMax,
-  dataPrefixBytes,
-  type Frame,
-  type FrameKind,
-  textBytesMax,
-} from './frame.ts';
+import { dataPrefixBytes, type Frame, type FrameKind, textBytesMax } from './frame.ts';
 import { encodeHello, type Hello, type HelloReply, parseHello } from './hello-message.ts';
 
 /**
@@ -39,18 +33,9 @@ export type Message =
   | HelloReply
   /** The domain's configuration, the JSON text of an object. */
   | { readonly kind: 'config'; readonly json: string }
-  /** A piece of the raw checkpoint stream. */
+  /** A piece of the encoded checkpoint stream, cut anywhere. */
   | { readonly kind: 'data'; readonly epoch: number; readonly chunk: Buffer }
-  /** A piece of the stream that is all zero bytes, as most of a young guest's memory is. */
-  | { readonly kind: 'zeros'; readonly epoch: number; readonly bytes: number }
-  /** All of the epoch is sent: `bytes` of stream with this checksum, made from `pages` pages. */
-  | {
-      readonly kind: 'epoch-end';
-      readonly epoch: number;
-      readonly bytes: number;
-      readonly crc: number;
-      readonly pages: number;
-    }
+  | EpochEnd
   | { readonly kind: 'ack'; readonly epoch: number }
   | { readonly kind: 'heartbeat'; readonly seq: number }
   | { readonly kind: 'echo'; readonly seq: number }
@@ -68,6 +53,27 @@ export type Message =
       readonly text: string;
       readonly hint: string | null;
     };
+
+/** What both sides must find at the end of an epoch, see src/checkpoint. */
+export interface EpochDigest {
+  readonly rawBytes: number;
+  /** Of the raw bytes of the epoch. */
+  readonly checksum: bigint;
+  /** Of all that happened to the page cache in the session. */
+  readonly cacheState: bigint;
+}
+
+/**
+ * All of the epoch is sent: `bytes` in DATA, made from `pages` pages. What they decode to, and what
+ * that leaves in the page cache, must be the same on both sides.
+ */
+export interface EpochEnd {
+  readonly kind: 'epoch-end';
+  readonly epoch: number;
+  readonly bytes: number;
+  readonly pages: number;
+  readonly digest: EpochDigest;
+}
 
 export type MessageKind = Message['kind'];
 
@@ -97,14 +103,14 @@ export function encodeBody(message: Message): Buffer {
     case 'ack':
     case 'activated':
       return u32(message.epoch);
-    case 'zeros':
-      return Buffer.concat([u32(message.epoch), u32(message.bytes)]);
     case 'epoch-end':
       return Buffer.concat([
         u32(message.epoch),
         u64(message.bytes),
-        u32(message.crc),
         u64(message.pages),
+        u64(message.digest.rawBytes),
+        hash(message.digest.checksum),
+        hash(message.digest.cacheState),
       ]);
     case 'heartbeat':
     case 'echo':
@@ -133,20 +139,17 @@ export function decodeMessage(frame: Frame): Message {
       return { kind: 'config', json: parseConfig(body) };
     case 'data':
       return { kind: 'data', epoch: body.readUInt32LE(0), chunk: body.subarray(dataPrefixBytes) };
-    case 'zeros': {
-      const bytes = body.readUInt32LE(4);
-      if (bytes === 0 || bytes > dataChunkBytesMax) {
-        throw bodyError(frame, 'bytes', bytes, `must be 1 to ${dataChunkBytesMax}`);
-      }
-      return { kind: 'zeros', epoch: body.readUInt32LE(0), bytes };
-    }
     case 'epoch-end':
       return {
         kind: 'epoch-end',
         epoch: body.readUInt32LE(0),
         bytes: readU64(frame, 4, 'bytes'),
-        crc: body.readUInt32LE(12),
-        pages: readU64(frame, 16, 'pages'),
+        pages: readU64(frame, 12, 'pages'),
+        digest: {
+          rawBytes: readU64(frame, 20, 'rawBytes'),
+          checksum: body.readBigUInt64LE(28),
+          cacheState: body.readBigUInt64LE(36),
+        },
       };
     case 'ack':
     case 'activated':
@@ -178,6 +181,12 @@ function u64(value: number): Buffer {
   if (!Number.isSafeInteger(value) || value < 0) throw new Error(`${value} is no u64`);
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64LE(BigInt(value));
+  return bytes;
+}
+
+function hash(value: bigint): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(value);
   return bytes;
 }
 

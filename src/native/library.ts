@@ -14,7 +14,7 @@ import {
   openLibrary,
 } from './ffi.ts';
 
-const abiVersion = 2;
+const abiVersion = 3;
 const xlBase = 10_000;
 /** A configuration of a big guest is some 10 KiB; the header allows a megabyte. */
 const jsonBytesMax = 1 << 20;
@@ -62,8 +62,9 @@ const signatures = {
   tsr_save_read: ['int', 'pointer', 'size_t'],
   tsr_save_abort: ['int'],
   tsr_save_free: ['int'],
-  tsr_restore_start: ['pointer', 'pointer'],
-  tsr_restore_feed: ['int', 'pointer', 'size_t'],
+  tsr_restore_start: ['pointer', 'uint64', 'pointer'],
+  tsr_restore_feed: ['int', 'pointer', 'size_t', 'pointer'],
+  tsr_restore_apply: ['int', 'uint64'],
   tsr_restore_finish: ['int'],
   tsr_restore_abort: ['int'],
   tsr_restore_free: ['int'],
@@ -241,20 +242,32 @@ export class NativeLibrary {
     await this.#fn('tsr_save_free').callAsync(handle);
   }
 
-  restoreStart(configJson: string, onEvent: (event: NativeEvent) => void): number {
+  restoreStart(
+    configJson: string,
+    limitBytes: number,
+    onEvent: (event: NativeEvent) => void,
+  ): number {
     const fd = Buffer.alloc(4);
     const fn = this.#fn('tsr_restore_start');
-    const handle = this.#checked('restore', fn.call(cString(configJson), fd));
+    const handle = this.#checked('restore', fn.call(cString(configJson), limitBytes, fd));
     this.#readUntilEnded(fd.readInt32LE(0), onEvent);
     return handle;
   }
 
-  /** False when libxl has too much waiting; try again after a `fed` event. */
-  restoreFeed(handle: number, data: Buffer): boolean {
-    const code = this.#fn('tsr_restore_feed').call(handle, data, data.length);
+  /**
+   * Checks and queues `data`; `stats` (64 bytes, struct tsr_stream_stats) says where the stream is.
+   * False when there is no room; try again after a `fed` event.
+   */
+  restoreFeed(handle: number, data: Buffer, stats: Buffer): boolean {
+    const code = this.#fn('tsr_restore_feed').call(handle, data, data.length, stats);
     if (code === -105) return false;
     this.#checked('feed', code, handle);
     return true;
+  }
+
+  /** Lets libxl have the stream up to `offset`, the end of a whole epoch. */
+  restoreApply(handle: number, offset: number): void {
+    this.#checked('apply', this.#fn('tsr_restore_apply').call(handle, offset), handle);
   }
 
   restoreFinish(handle: number): void {

@@ -76,8 +76,8 @@ export interface SaveOperation {
 }
 
 export type RestoreEvent =
-  /** Everything fed so far went into the builder. */
-  | { readonly kind: 'fed' }
+  /** The first `bytes` of the stream are with the builder. */
+  | { readonly kind: 'fed'; readonly bytes: number }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
   /** After `finish`: the copy is built, paused. */
   | { readonly kind: 'built'; readonly domid: number }
@@ -86,25 +86,32 @@ export type RestoreEvent =
   /** The builder gave up by itself, or could not build. */
   | { readonly kind: 'failed'; readonly reason: string };
 
+/** How far a checkpoint stream is. */
+export interface StreamPosition {
+  readonly bytes: number;
+  /** Epochs that are complete. */
+  readonly epochs: number;
+  /** Offset of the end of the newest complete one; 0 before the first. */
+  readonly epochEnd: number;
+  /** True when nothing has come behind it. */
+  readonly atBoundary: boolean;
+}
+
 /** The backup's operation: a copy that is built only at `finish`. */
 export interface RestoreOperation {
-  /** Queues bytes; false when too much waits already (none was taken): retry after `fed`. */
-  feed(data: Buffer): boolean;
-  /** End-of-file: this IS activation. */
+  /**
+   * Checks that the bytes continue the stream, strictly and record by record, and queues them.
+   * Those of epoch 0 go to the builder as they come, later ones wait for `apply`. Null when there
+   * is no room (nothing was taken): retry after `fed`. Throws OperationError('protocol') that names
+   * record and offset; then the copy can only be discarded.
+   */
+  feed(data: Buffer): StreamPosition | null;
+  /** Lets the builder have everything up to `epochEnd`, the end of a whole epoch. */
+  apply(epochEnd: number): void;
+  /** End-of-file behind all that was applied: this IS activation. */
   finish(): void;
   /** Never end-of-file: abort and destroy. Idempotent. */
   discard(): void;
-}
-
-/** Strict check of a checkpoint stream, piece by piece. */
-export interface StreamChecker {
-  /** Throws OperationError('protocol') that names record and offset. */
-  check(data: Buffer): {
-    readonly atBoundary: boolean;
-    readonly epoch: number;
-    readonly pages: number;
-  };
-  close(): void;
 }
 
 export interface Hypervisor {
@@ -130,6 +137,10 @@ export interface Hypervisor {
     barrier: number | null,
     onEvent: (event: SaveEvent) => void,
   ): SaveOperation;
-  startRestore(config: DomainConfig, onEvent: (event: RestoreEvent) => void): RestoreOperation;
-  streamChecker(): StreamChecker;
+  /** At most `limitBytes` may wait for the builder. */
+  startRestore(
+    config: DomainConfig,
+    limitBytes: number,
+    onEvent: (event: RestoreEvent) => void,
+  ): RestoreOperation;
 }

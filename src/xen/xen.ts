@@ -17,10 +17,13 @@ import type {
   SaveEnd,
   SaveEvent,
   SaveOperation,
-  StreamChecker,
+  StreamPosition,
 } from './hypervisor.ts';
 
+/** struct tsr_stream_stats. */
 const streamStatsBytes = 64;
+/** EPROTO: the bytes do not continue the stream. */
+const errnoProto = 71;
 
 /**
  * Opens libxenlight. Errors: `no-xen` (69) where there is none, it is too old or this is not Xen;
@@ -190,29 +193,12 @@ class Xen implements Hypervisor {
     };
   }
 
-  startRestore(config: DomainConfig, onEvent: (e: RestoreEvent) => void): RestoreOperation {
-    return new XenRestore(this.#native, config, onEvent);
-  }
-
-  streamChecker(): StreamChecker {
-    const native = this.#native;
-    const handle = native.streamNew();
-    const stats = Buffer.alloc(streamStatsBytes);
-    return {
-      check(data) {
-        try {
-          native.streamCheck(handle, data, stats);
-        } catch (error) {
-          throw new OperationError('protocol', text(error), { op: 'check-stream', cause: error });
-        }
-        return {
-          atBoundary: stats.readUInt32LE(32) === 1,
-          epoch: Number(stats.readBigUInt64LE(8)),
-          pages: Number(stats.readBigUInt64LE(16)),
-        };
-      },
-      close: () => native.streamFree(handle),
-    };
+  startRestore(
+    config: DomainConfig,
+    limitBytes: number,
+    onEvent: (e: RestoreEvent) => void,
+  ): RestoreOperation {
+    return new XenRestore(this.#native, config, limitBytes, onEvent);
   }
 }
 
@@ -222,13 +208,19 @@ class XenRestore implements RestoreOperation {
   #wanted: 'nothing' | 'build' | 'discard' = 'nothing';
   #ended = false;
   #why: string | null = null;
+  readonly #stats = Buffer.alloc(streamStatsBytes);
 
-  constructor(native: NativeLibrary, config: DomainConfig, onEvent: (e: RestoreEvent) => void) {
+  constructor(
+    native: NativeLibrary,
+    config: DomainConfig,
+    limitBytes: number,
+    onEvent: (e: RestoreEvent) => void,
+  ) {
     this.#native = native;
     try {
-      this.#handle = native.restoreStart(JSON.stringify(config), (event) => {
+      this.#handle = native.restoreStart(JSON.stringify(config), limitBytes, (event) => {
         if (event.kind === 'log') onEvent({ kind: 'log', level: event.a, text: event.text });
-        else if (event.kind === 'fed') onEvent({ kind: 'fed' });
+        else if (event.kind === 'fed') onEvent({ kind: 'fed', bytes: event.a });
         else if (event.kind === 'failed') this.#why = event.text;
         else if (event.kind === 'ended') {
           this.#ended = true;
@@ -248,9 +240,26 @@ class XenRestore implements RestoreOperation {
     return { kind: 'failed', reason };
   }
 
-  feed(data: Buffer): boolean {
+  feed(data: Buffer): StreamPosition | null {
     if (this.#ended) throw new OperationError('hypervisor', 'the copy is gone', { op: 'feed' });
-    return this.#native.restoreFeed(this.#handle, data);
+    const stats = this.#stats;
+    try {
+      if (!this.#native.restoreFeed(this.#handle, data, stats)) return null;
+    } catch (error) {
+      const isStream = error instanceof NativeError && error.errno === errnoProto;
+      const code = isStream ? 'protocol' : 'hypervisor';
+      throw new OperationError(code, text(error), { op: 'feed', cause: error });
+    }
+    return {
+      bytes: Number(stats.readBigUInt64LE(0)),
+      epochs: Number(stats.readBigUInt64LE(8)),
+      epochEnd: Number(stats.readBigUInt64LE(40)),
+      atBoundary: stats.readUInt32LE(32) === 1,
+    };
+  }
+
+  apply(epochEnd: number): void {
+    this.#native.restoreApply(this.#handle, epochEnd);
   }
 
   finish(): void {

@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { newContext } from '../../src/cli/context.ts';
 import { exit } from '../../src/cli/exit-codes.ts';
 import { buildProgram } from '../../src/cli/program.ts';
-import { millisecondsSettings } from '../../src/config/settings.ts';
+import { numberSettings } from '../../src/config/settings.ts';
 import { fakeIo } from './fake-io.ts';
 
 const repository = join(import.meta.dirname, '../..');
@@ -134,7 +134,7 @@ it('tsremus.8 has every variable of the environment', () => {
 
 it('tsremus-protect.8 has the ranges and the defaults', () => {
   const options = section('tsremus-protect.8', 'OPTIONS').join(' ');
-  for (const { flag, min, max, fallback } of millisecondsSettings) {
+  for (const { flag, min, max, fallback } of numberSettings) {
     const about = options.slice(options.indexOf(`Fl ${flag.slice(1)} `));
     expect(about.slice(0, 400), flag).toContain(`${min} to ${max}, default ${fallback}`);
   }

@@ -25,12 +25,15 @@ function given(): ProtectOptions {
 }
 
 describe('options', () => {
-  it('have the defaults of xl remus', async () => {
+  it('have their defaults', async () => {
     expect((await runLine(['protect', 'web1', 'hostb'])).code).toBe(0);
     expect(given()).toEqual({
       domain: 'web1',
       host: 'hostb',
-      intervalMs: 200,
+      interval: 'auto',
+      maxOverheadPercent: 20,
+      pendingMax: 2,
+      maxMemoryBytes: null,
       heartbeatTimeoutMs: 1_000,
       holdMs: 3_000,
       sshCommand: null,
@@ -59,7 +62,7 @@ describe('options', () => {
   ])('are read by letter and by name: %j', async (options) => {
     expect((await runLine(['protect', ...options, 'web1', 'hostb'])).err).toBe('');
     expect(given()).toMatchObject({
-      intervalMs: 50,
+      interval: 50,
       sshCommand: 'ssh -p 2222',
       compression: false,
       wait: false,
@@ -72,12 +75,24 @@ describe('options', () => {
   it('of our own are read too', async () => {
     await runLine(['protect', '--heartbeat-timeout', '500', '--hold=1500', 'web1', 'hostb']);
     expect(given()).toMatchObject({ heartbeatTimeoutMs: 500, holdMs: 1_500 });
+    engine.runProtect.mockClear();
+    const pace = ['-i', 'auto', '--max-overhead', '5', '--max-pending=3', '--max-memory=1G'];
+    await runLine(['protect', ...pace, 'web1', 'hostb']);
+    expect(given()).toMatchObject({
+      interval: 'auto',
+      maxOverheadPercent: 5,
+      pendingMax: 3,
+      maxMemoryBytes: 1024 ** 3,
+    });
   });
 
   it('may come from the environment', async () => {
     const env = { TSREMUS_INTERVAL: '40', TSREMUS_SSH_COMMAND: 'ssh -4' };
     await runLine(['protect', 'web1', 'hostb'], fakeIo(env));
-    expect(given()).toMatchObject({ intervalMs: 40, sshCommand: 'ssh -4' });
+    expect(given()).toMatchObject({
+      interval: 40,
+      sshCommand: 'ssh -4',
+    });
   });
 
   it('let HOST be a command with an empty -s', async () => {
@@ -101,6 +116,10 @@ describe('a refusal', () => {
     [['-i', '0'], 64, /^--interval: 0 is not a time$/, /xl remus takes 0 for 200/],
     [['-i', 'fast'], 64, /^--interval: "fast" is not a whole number/, /--interval 200/],
     [['-i', '5'], 64, /^--interval: 5 is out of range \(milliseconds, 10 to 60000\)$/, /200/],
+    [['-i', '50', '--max-overhead', '5'], 64, /^--max-overhead is for --interval auto/, /one of/],
+    [['--max-overhead', '91'], 64, /out of range \(percent, 1 to 90\)$/, /20/],
+    [['--max-pending', '0'], 64, /out of range \(epochs, 1 to 64\)$/, /2/],
+    [['--max-memory', '1M'], 64, /^--max-memory: 1M is out of range \(64M to 16T\)$/, /512M/],
     [['--heartbeat-timeout', '10'], 64, /out of range \(milliseconds, 200 to 60000\)$/, /1000/],
     [['--hold', '1'], 64, /out of range \(milliseconds, 100 to 600000\)$/, /3000/],
   ];

@@ -2,9 +2,13 @@ import { describe, expect, it } from 'vitest';
 import {
   heartbeatTimeoutSetting,
   holdSetting,
-  intervalSetting,
-  milliseconds,
-  millisecondsSettings,
+  intervalOf,
+  maxMemory,
+  maxOverheadSetting,
+  maxPendingSetting,
+  numberOf,
+  numberSettings,
+  parseNumber,
   runDirectory,
   sshCommand,
 } from '../../src/config/settings.ts';
@@ -20,32 +24,36 @@ function refusal(run: () => unknown): UsageError {
   throw new Error('it was accepted');
 }
 
-describe('a time in milliseconds', () => {
+describe('a number', () => {
   it('comes from the flag, else from the environment, else from its default', () => {
-    const env = { TSREMUS_INTERVAL: '50' };
-    expect(milliseconds(intervalSetting, '100', env)).toBe(100);
-    expect(milliseconds(intervalSetting, undefined, env)).toBe(50);
-    expect(milliseconds(intervalSetting, undefined, { TSREMUS_INTERVAL: '' })).toBe(200);
-    expect(milliseconds(intervalSetting, undefined, {})).toBe(200);
-    expect(milliseconds(heartbeatTimeoutSetting, undefined, {})).toBe(1_000);
-    expect(milliseconds(holdSetting, undefined, {})).toBe(3_000);
+    const env = { TSREMUS_HOLD: '500' };
+    expect(numberOf(holdSetting, '1000', env)).toBe(1_000);
+    expect(numberOf(holdSetting, undefined, env)).toBe(500);
+    expect(numberOf(holdSetting, undefined, { TSREMUS_HOLD: '' })).toBe(3_000);
+    expect(numberOf(holdSetting, undefined, {})).toBe(3_000);
+    expect(numberOf(heartbeatTimeoutSetting, undefined, {})).toBe(1_000);
+    expect(numberOf(maxOverheadSetting, undefined, {})).toBe(20);
+    expect(numberOf(maxPendingSetting, undefined, {})).toBe(2);
   });
 
-  it('accepts both ends of its range and nothing beyond', () => {
-    for (const setting of millisecondsSettings) {
-      expect(milliseconds(setting, String(setting.min), {})).toBe(setting.min);
-      expect(milliseconds(setting, String(setting.max), {})).toBe(setting.max);
-      const range = `${setting.min} to ${setting.max}`;
+  it('is within its range, ends included', () => {
+    for (const setting of numberSettings) {
+      const parse = (text: string) =>
+        parseNumber({ text, name: setting.flag, origin: 'arguments', joint: ' ' }, setting);
+      expect(parse(String(setting.min))).toBe(setting.min);
+      expect(parse(String(setting.max))).toBe(setting.max);
       for (const value of [setting.min - 1, setting.max + 1]) {
-        expect(refusal(() => milliseconds(setting, String(value), {})).message).toContain(range);
+        expect(() => parse(String(value))).toThrow(UsageError);
       }
+      const range = `${setting.min} to ${setting.max}`;
+      expect(refusal(() => parse(String(setting.max + 1))).message).toContain(range);
     }
   });
 
   it.each(['', ' ', 'x', '-5', '1e3', '20.5', '0x20', '200ms', '99999999999999999999', '٣'])(
     'refuses %j',
     (text) => {
-      const error = refusal(() => milliseconds(intervalSetting, text, {}));
+      const error = refusal(() => intervalOf(text, {}));
       expect(error.message).toBe(
         `--interval: ${JSON.stringify(text)} is not a whole number of milliseconds, 10 to 60000`,
       );
@@ -53,20 +61,49 @@ describe('a time in milliseconds', () => {
     },
   );
 
-  it('does not read 0 as the default, as xl remus does', () => {
-    const error = refusal(() => milliseconds(intervalSetting, '0', {}));
-    expect(error).toMatchObject({ message: '--interval: 0 is not a time', origin: 'arguments' });
-    expect(error.hint).toContain('xl remus');
-  });
-
   it('names the variable when that is wrong', () => {
-    const error = refusal(() => milliseconds(holdSetting, undefined, { TSREMUS_HOLD: 'long' }));
+    const error = refusal(() => numberOf(holdSetting, undefined, { TSREMUS_HOLD: 'long' }));
     expect(error).toMatchObject({
       message: 'TSREMUS_HOLD: "long" is not a whole number of milliseconds, 100 to 600000',
       hint: 'say, for example, TSREMUS_HOLD=3000',
       origin: 'environment',
     });
   });
+});
+
+describe('the interval', () => {
+  it('is automatic unless something is said', () => {
+    expect(intervalOf(undefined, {})).toBe('auto');
+    expect(intervalOf('auto', { TSREMUS_INTERVAL: '50' })).toBe('auto');
+    expect(intervalOf(undefined, { TSREMUS_INTERVAL: '50' })).toBe(50);
+    expect(intervalOf('100', { TSREMUS_INTERVAL: 'auto' })).toBe(100);
+  });
+
+  it('is not 200 when 0 is said, as with xl remus', () => {
+    const error = refusal(() => intervalOf('0', {}));
+    expect(error).toMatchObject({ message: '--interval: 0 is not a time', origin: 'arguments' });
+    expect(error.hint).toContain('xl remus');
+  });
+});
+
+describe('a size of memory', () => {
+  it('has the suffixes of xl and of everybody else', () => {
+    expect(maxMemory(undefined, {})).toBeNull();
+    expect(maxMemory('67108864', {})).toBe(64 * 1024 ** 2);
+    expect(maxMemory('65536K', {})).toBe(64 * 1024 ** 2);
+    expect(maxMemory('512m', {})).toBe(512 * 1024 ** 2);
+    expect(maxMemory('2G', { TSREMUS_MAX_MEMORY: '1T' })).toBe(2 * 1024 ** 3);
+    expect(maxMemory(undefined, { TSREMUS_MAX_MEMORY: '1T' })).toBe(1024 ** 4);
+  });
+
+  it.each(['', 'x', '-1G', '1.5G', '1GB', '2P', '0', '63M', '17T', '999999999999999'])(
+    'refuses %j',
+    (text) => {
+      const error = refusal(() => maxMemory(text, {}));
+      expect(error.message).toMatch(/^--max-memory: .*(is not a size|is out of range)/);
+      expect(error.hint).toBe('say, for example, --max-memory 512M');
+    },
+  );
 });
 
 it('knows the run directory', () => {

@@ -10,7 +10,7 @@ import {
 import { BackupStory, PrimaryStory } from './story.ts';
 
 function verdictOf(facts: MachineFacts, isAlive: boolean, guestPaused: boolean) {
-  const session = { domain: 'g1', peer: 'other', pid: 7, outcome: null, next: [] };
+  const session = { domain: 'g1', peer: 'other', pid: 7, outcome: null, next: [], degraded: null };
   const all = { ...session, ...facts, guest_paused: guestPaused };
   return judge(all, isAlive ? 'alive' : 'dead', 0);
 }

@@ -113,8 +113,8 @@ describe('a backup that cannot be reached', () => {
 });
 
 describe('a peer', () => {
-  /** A header of protocol version 2: magic, version, HELLO, no flags, number 0, two bytes, crc. */
-  const strange = String.raw`tsrm\002\000\001\000\000\000\000\000\002\000\000\000\000\000\000\000{}`;
+  /** A header of protocol version 3: magic, version, HELLO, no flags, number 0, two bytes, crc. */
+  const strange = String.raw`tsrm\003\000\001\000\000\000\000\000\002\000\000\000\000\000\000\000{}`;
 
   it('of another protocol version', async () => {
     const ran = await tsremus([...protect.slice(0, 4), '-s', '', 'g1', `printf '${strange}'; cat`]);

@@ -156,6 +156,14 @@ it('takes requests apart strictly', () => {
   });
   expect(parseRequest('{"verb":"failover-plan"}')).toEqual({ verb: 'failover-plan' });
   expect(parseRequest('{"verb":"forget"}')).toEqual({ verb: 'forget' });
+  expect(parseRequest('{"verb":"set","interval":"auto","maxOverhead":5}')).toEqual({
+    verb: 'set',
+    interval: 'auto',
+    maxOverhead: 5,
+  });
+  expect(parseRequest('{"verb":"set","interval":50}')).toEqual({ verb: 'set', interval: 50 });
+  expect(parseRequest('{"verb":"set","interval":"soon"}')).toBeNull();
+  expect(parseRequest('{"verb":"set","maxOverhead":"all"}')).toBeNull();
   expect(parseRequest('{"verb":"stop","force":"yes"}')).toBeNull();
 });
 

@@ -156,6 +156,23 @@ describe('a session that is silent (R6)', () => {
   });
 });
 
+describe('a session that is degraded (R7)', () => {
+  const degraded = 'libxl is behind';
+
+  it('is WARNING although it protects, and says why', () => {
+    for (const state of ['protected', 'standby'] as const) {
+      const report = judge(status({ state, degraded }), 'alive', nowMs);
+      expect(report).toMatchObject({ state, level: 'warning', reason: degraded });
+    }
+  });
+
+  it('is not better for it, nor once it is over', () => {
+    expect(judge(status({ state: 'held', degraded }), 'alive', nowMs).level).toBe('critical');
+    const over = status({ state: 'ended', outcome: 'stopped', degraded });
+    expect(judge(over, 'alive', nowMs).level).toBe('ok');
+  });
+});
+
 describe('several sessions', () => {
   const session = (changes: Partial<SessionStatus>, liveness: Liveness = 'alive') => ({
     status: status(changes),

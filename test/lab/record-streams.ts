@@ -11,6 +11,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, constants, gunzipSync } from 'node:zlib';
+import { openStreamDecoder } from '../../src/checkpoint/stream-decoder.ts';
 import { FrameDecoder } from '../../src/link/frame-decoder.ts';
 import { decodeMessage } from '../../src/link/messages.ts';
 import { pageBodies, readRecords, recordName } from '../native/stream-records.ts';
@@ -35,7 +36,7 @@ async function record(lab: Lab, guest: string, kind: GuestKind): Promise<Buffer>
   await lab.clean();
   await lab.createGuest('a', guest, kind, { rate: 200, pages: 1024 });
   const transport = `tee ${recording} | ssh ${backupName('a')} tsremus receive`;
-  const protect = `tsremus protect -F -n -d -s '' ${guest} '${transport}'`;
+  const protect = `tsremus protect -F -n -d -u -s '' ${guest} '${transport}'`;
   await must(lab, `(setsid ${protect} </dev/null >/run/record.out 2>&1 &)`);
   await waitForEpoch(lab, 'a', guest, epochs);
   await must(lab, `tsremus stop ${guest}`);
@@ -45,19 +46,23 @@ async function record(lab: Lab, guest: string, kind: GuestKind): Promise<Buffer>
 }
 
 /** The checkpoint stream that frames carried, up to the end of the last whole epoch wanted. */
-function streamOf(wire: Buffer): Buffer {
+async function streamOf(wire: Buffer): Promise<Buffer> {
   const decoder = new FrameDecoder();
   decoder.push(wire);
+  const batches = await openStreamDecoder({ codec: 'none', cacheBytes: 0 });
   const chunks: Buffer[] = [];
   let whole = 0;
   for (let frame = decoder.next(); frame !== null; frame = decoder.next()) {
     const message = decodeMessage(frame);
-    if (message.kind === 'data') chunks.push(message.chunk);
-    if (message.kind === 'zeros') chunks.push(Buffer.alloc(message.bytes));
+    if (message.kind === 'data') {
+      await batches.decode(message.chunk, (raw) => void chunks.push(raw));
+    }
     if (message.kind !== 'epoch-end') continue;
+    await batches.endEpoch(message.digest);
     whole = chunks.length;
     if (message.epoch === epochs) break;
   }
+  batches.close();
   return Buffer.concat(chunks.slice(0, whole));
 }
 
@@ -90,7 +95,7 @@ async function main(): Promise<void> {
       ['g1', 'pv'],
       ['h1', 'pvh'],
     ] as const) {
-      const stream = withoutPages(streamOf(await record(lab, guest, kind)));
+      const stream = withoutPages(await streamOf(await record(lab, guest, kind)));
       const compressed = compress(stream);
       writeFileSync(join(target, `${kind}.br`), compressed);
       const records = readRecords(stream).length;

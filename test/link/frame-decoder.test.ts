@@ -171,13 +171,13 @@ describe('what a wrong frame is called', () => {
   });
 
   it.each([
-    [2, "install the other host's version of tsremus here too"],
+    [3, "install the other host's version of tsremus here too"],
     [0, 'install this version of tsremus on the other host too'],
   ])('names both versions when the peer speaks %i', (version, hint) => {
     const { error } = decodeAll([patched(4, version)]);
     expect(error?.code).toBe('version-mismatch');
     expect(error?.message).toBe(
-      `the peer speaks protocol ${version}, this tsremus speaks protocol 1`,
+      `the peer speaks protocol ${version}, this tsremus speaks protocol 2`,
     );
     expect(error?.hint).toBe(hint);
   });

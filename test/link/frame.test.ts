@@ -23,7 +23,7 @@ describe('the table of frame types', () => {
       '1 hello 2..65536',
       '2 config 2..1048576',
       '3 data 5..262148',
-      '4 epoch-end 24..24',
+      '4 epoch-end 44..44',
       '5 ack 4..4',
       '6 heartbeat 8..8',
       '7 echo 8..8',
@@ -34,7 +34,6 @@ describe('the table of frame types', () => {
       '12 activated 4..4',
       '13 goodbye 0..1024',
       '14 error 2..8192',
-      '15 zeros 8..8',
     ]);
   });
 });
@@ -43,7 +42,7 @@ describe('encodeFrame', () => {
   it('lays out the header as the protocol says', () => {
     const frame = encodeFrame('ack', 7, Buffer.from([1, 2, 3, 4]));
     expect(frame.toString('hex')).toBe(
-      ['7473726d', '0100', '05', '00', '07000000', '04000000', 'fc3be4b5', '01020304'].join(''),
+      ['7473726d', '0200', '05', '00', '07000000', '04000000', '0e8f2c9c', '01020304'].join(''),
     );
   });
 

@@ -52,16 +52,15 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     chunk: fc.uint8Array({ minLength: 1, maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
   }),
   fc.record({
-    kind: fc.constant('zeros' as const),
-    epoch: u32,
-    bytes: fc.integer({ min: 1, max: 256 * 1024 }),
-  }),
-  fc.record({
     kind: fc.constant('epoch-end' as const),
     epoch: u32,
     bytes: u64,
-    crc: u32,
     pages: u64,
+    digest: fc.record({
+      rawBytes: u64,
+      checksum: fc.bigInt(0n, 2n ** 64n - 1n),
+      cacheState: fc.bigInt(0n, 2n ** 64n - 1n),
+    }),
   }),
   fc.record({ kind: fc.constantFrom('ack' as const, 'activated' as const), epoch: u32 }),
   fc.record({ kind: fc.constantFrom('heartbeat' as const, 'echo' as const), seq: u64 }),

@@ -60,8 +60,12 @@ export const sampleHello: HelloContent = {
   session: '0123456789abcdef0123456789abcdef',
   timing: { heartbeatTimeoutMs: 1000, holdMs: 3000, buffered: true },
   memoryBytes: 128 * 1024 * 1024,
+  cacheBytes: 64 * 1024 * 1024,
   noWait: false,
 };
+
+/** What the end of some epoch may say. */
+export const sampleDigest = { rawBytes: 9, checksum: 2n ** 63n + 5n, cacheState: 0n };
 
 export const helloMessage: Hello = { kind: 'hello', protocol: protocolVersion, ...sampleHello };
 
@@ -70,6 +74,7 @@ export const acceptedMessage: HelloAccepted = {
   protocol: protocolVersion,
   ...speakerB,
   pulse: null,
+  stream: { codec: 'none', cacheBytes: 0 },
 };
 
 /** Everything that a link told its listener, in order. */

@@ -9,7 +9,7 @@ import { askFresh, type ConnectOptions, connectBackup } from '../../src/link/con
 import { openTransport, type Transport } from '../../src/link/transport.ts';
 import { transportCommand } from '../../src/link/transport-command.ts';
 import { bundleFixture } from '../fixtures/bundle.ts';
-import { Heard, operationError, sampleHello } from './support.ts';
+import { Heard, operationError, sampleDigest, sampleHello } from './support.ts';
 
 const bin = join(import.meta.dirname, '../fixtures/bin');
 const remoteDir = mkdtempSync(join(tmpdir(), 'tsremus-remote-'));
@@ -160,7 +160,7 @@ describe('a session over a transport', () => {
       const sent = link.sendData(epoch, Buffer.alloc(8 * 1024 * 1024, epoch + 1));
       link.send({ kind: 'heartbeat', seq: epoch });
       await sent;
-      await link.endEpoch(epoch, 2048);
+      await link.endEpoch(epoch, 2048, sampleDigest);
     }
     await heard.until(({ kinds }) => kinds.filter((kind) => kind === 'ack').length === 3);
     expect(heard.kinds.filter((kind) => kind === 'echo').length).toBe(3);
@@ -189,7 +189,7 @@ describe('a session over a transport', () => {
     expect(link.counters.inFlightBytes).toBeLessThanOrEqual(link.counters.windowBytes);
     process.kill(group, 'SIGCONT');
     await sent;
-    await link.endEpoch(0, 1);
+    await link.endEpoch(0, 1, sampleDigest);
     await heard.untilKind('ack');
     expect(heard.messages).toContainEqual({ kind: 'echo', seq: 1999 });
     await connection.close('stopped');

@@ -9,7 +9,14 @@ import {
 import type { PrimaryState } from '../../src/core/primary.ts';
 
 function verdictOf(facts: MachineFacts, isAlive: boolean, guestPaused: boolean): Verdict {
-  const session = { domain: 'g1', peer: 'the other host', pid: 1, outcome: null, next: [] };
+  const session = {
+    domain: 'g1',
+    peer: 'the other host',
+    pid: 1,
+    outcome: null,
+    next: [],
+    degraded: null,
+  };
   const all = { ...session, ...facts, guest_paused: guestPaused };
   return judge(all, isAlive ? 'alive' : 'dead', 0);
 }

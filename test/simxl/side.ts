@@ -35,21 +35,26 @@ async function save(xen: Hypervisor, name: string, epochs: number): Promise<void
 }
 
 async function restore(xen: Hypervisor, file: string, how: string): Promise<void> {
-  const checker = xen.streamChecker();
   let wake = () => {};
   const ended = new Promise<object>((resolve) => {
-    const operation = xen.startRestore(JSON.parse(readFileSync(file, 'utf8')), (event) => {
-      if (event.kind === 'fed') wake();
-      else if (event.kind !== 'log') resolve(event);
-    });
+    const operation = xen.startRestore(
+      JSON.parse(readFileSync(file, 'utf8')),
+      64 << 20,
+      (event) => {
+        if (event.kind === 'fed') wake();
+        else if (event.kind !== 'log') resolve(event);
+      },
+    );
     const feed = async () => {
       for await (const data of process.stdin as AsyncIterable<Buffer>) {
-        checker.check(data);
-        while (!operation.feed(data)) {
+        let position = operation.feed(data);
+        while (position === null) {
           await new Promise<void>((fed) => {
             wake = fed;
           });
+          position = operation.feed(data);
         }
+        operation.apply(position.epochEnd);
       }
       if (how === 'finish') operation.finish();
       else operation.discard();
@@ -57,7 +62,6 @@ async function restore(xen: Hypervisor, file: string, how: string): Promise<void
     void feed();
   });
   const event = await ended;
-  checker.close();
   report(event);
 }
 

@@ -106,8 +106,8 @@ async function protect(io: Io, domain: string, host: string, flags: Flags): Prom
 
 function addXlOptions(command: Command): Command {
   return command
-    .option('-i, --interval <ms>', 'from a commit to the next checkpoint, ms (default: 200)')
-    .option('-u, --no-compression', 'do not compress (nothing is compressed yet)')
+    .option('-i, --interval <ms>', 'from a commit to the next checkpoint, ms, or auto (default)')
+    .option('-u, --no-compression', 'send what changed as it is')
     .option('-s, --ssh-command <cmd>', "carry the stream with CMD; '' runs HOST as a command")
     .option('-e, --no-wait', 'let no process on HOST watch the guest after a failover')
     .option('-N, --netbuf-script <file>', 'script that sets up the output buffer (not built yet)')
@@ -130,6 +130,9 @@ export function addProtect(program: Command, context: Context): void {
     .argument('<domain>', 'name, UUID or number of the domain')
     .argument('<host>', 'the backup host, as ssh knows it');
   addXlOptions(command)
+    .option('--max-overhead <percent>', 'with auto: share of time for pauses (default: 20)')
+    .option('--max-pending <count>', 'epochs that may wait for acknowledgement (default: 2)')
+    .option('--max-memory <size>', 'memory to use here, such as 512M (default: a quarter)')
     .option('--heartbeat-timeout <ms>', 'silence after which HOST takes over, ms (default: 1000)')
     .option('--hold <ms>', 'time from the end of the link to the takeover, ms (default: 3000)')
     .addOption(new Option('-q, --quiet', 'say nothing unless something is wrong'))

@@ -28,6 +28,8 @@ export interface Findings {
   readonly level: Level;
   readonly reports: readonly SessionReport[];
   readonly broken: readonly BrokenEntry[];
+  /** One domain was named: its figures are shown as well. */
+  readonly detailed: boolean;
   /** What to say when there is no session. */
   readonly empty: string;
 }
@@ -49,6 +51,7 @@ function find(io: Io, domain: string | undefined): Findings {
     level: worst([...reports.map(({ level }) => level), ...unknown]),
     reports,
     broken,
+    detailed: domain !== undefined,
     empty: domain === undefined ? 'no sessions' : `there is no session of ${domain} on this host`,
   };
 }

@@ -27,6 +27,7 @@ function label(domain: string, what: string): string {
 function figures(report: SessionReport): string[] {
   const { domain, epoch, late_after_ms: lateAfterMs, epochs } = report.status;
   const last = epochs.at(-1);
+  const sent = epochs.findLast((one) => one.sent_bytes !== null);
   const found: string[] = [];
   if (report.ackAgeMs !== null) {
     const age = Math.round(report.ackAgeMs);
@@ -35,8 +36,8 @@ function figures(report: SessionReport): string[] {
   if (epoch !== null) found.push(`${label(domain, 'epoch')}=${epoch}c`);
   if (last !== undefined) {
     found.push(`${label(domain, 'pause')}=${last.pause_ms}ms;;;0`);
-    found.push(`${label(domain, 'size')}=${last.bytes}B;;;0`);
   }
+  if (sent !== undefined) found.push(`${label(domain, 'size')}=${sent.sent_bytes}B;;;0`);
   return found;
 }
 

@@ -5,6 +5,7 @@ import { formatBytes, formatMs } from '../../core/units.ts';
 import type { EpochFigures } from '../../engine/session-status.ts';
 import type { SessionReport } from '../../engine/status-report.ts';
 import type { Findings } from '../commands/status.ts';
+import { figuresText } from './figures.ts';
 import { type Cell, type Column, formatTable, printable } from './table.ts';
 
 const columns: readonly Column[] = [
@@ -22,8 +23,9 @@ const columns: readonly Column[] = [
 const peerColumnsMax = 30;
 
 /** The middle one of the last epochs: one odd epoch should not be what is shown. */
-function median(epochs: readonly EpochFigures[], of: (epoch: EpochFigures) => number) {
-  const values = epochs.map(of).sort((one, other) => one - other);
+function median(epochs: readonly EpochFigures[], of: (epoch: EpochFigures) => number | null) {
+  const known = epochs.map(of).filter((value) => value !== null);
+  const values = known.sort((one, other) => one - other);
   return values[Math.floor((values.length - 1) / 2)];
 }
 
@@ -43,7 +45,7 @@ function row(report: SessionReport, paint: ChalkInstance): Cell[] {
   const over = report.state === 'active' || report.state === 'ended';
   const ackAgeMs = over ? null : report.ackAgeMs;
   const pause = median(status.epochs, (epoch) => epoch.pause_ms);
-  const size = median(status.epochs, (epoch) => epoch.bytes);
+  const size = median(status.epochs, (epoch) => epoch.sent_bytes);
   const texts = [
     status.domain,
     status.role,
@@ -69,7 +71,7 @@ function advice({ reason, next, status }: SessionReport): string {
   return what + next.map((line) => `  Try: ${printable(line)}\n`).join('');
 }
 
-/** What `tsremus status` prints. */
+/** What `tsremus status` prints; with the figures of each session where they were asked for. */
 export function statusText(findings: Findings, paint: ChalkInstance): string {
   const { reports, broken, empty } = findings;
   const rows = reports.map((report) => row(report, paint));
@@ -77,7 +79,8 @@ export function statusText(findings: Findings, paint: ChalkInstance): string {
   const unreadable = broken.map((entry) => {
     return `\nunknown: ${printable(`${entry.statusPath}: ${entry.reason}`)}\n`;
   });
-  return table + reports.map(advice).join('') + unreadable.join('');
+  const figures = findings.detailed ? reports.map(({ status }) => figuresText(status)) : [];
+  return [table, ...figures, ...reports.map(advice), ...unreadable].join('');
 }
 
 /** What `tsremus status --json` prints: the session's own keys, and the judgement beside them. */

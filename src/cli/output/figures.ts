@@ -1,0 +1,88 @@
+/** What a session does and how fast, below its line in `tsremus status DOMAIN`. Pure. */
+import { formatBytes, formatMs } from '../../core/units.ts';
+import type { Histograms, SessionStatus } from '../../engine/session-status.ts';
+import { type Cell, type Column, formatTable, printable } from './table.ts';
+
+const columns: readonly Column[] = [
+  { title: '' },
+  { title: 'p50', align: 'right' },
+  { title: 'p99', align: 'right' },
+  { title: 'max', align: 'right' },
+];
+
+const measured: readonly (readonly [string, keyof Histograms, (value: number) => string])[] = [
+  ['pause', 'pause_ms', shortMs],
+  ['encode', 'encode_ms', shortMs],
+  ['transfer', 'transfer_ms', shortMs],
+  ['acknowledge', 'acknowledge_ms', shortMs],
+  ['period', 'period_ms', shortMs],
+  ['bytes in', 'raw_bytes', formatBytes],
+  ['bytes out', 'sent_bytes', formatBytes],
+];
+
+/** Times of an epoch are small: tenths count below 10 ms. */
+function shortMs(ms: number): string {
+  return ms < 9.95 ? `${ms.toFixed(1)} ms` : formatMs(ms);
+}
+
+function histogramLines(histograms: Histograms): string {
+  const rows = measured.map(([name, key, format]): Cell[] => {
+    const { p50, p99, max } = histograms[key];
+    const cells = [p50, p99, max].map((value) => (value === null ? '-' : format(value)));
+    return [name, ...cells].map((text) => ({ text }));
+  });
+  return indented(formatTable(columns, rows));
+}
+
+function indented(text: string): string {
+  return text.replace(/^(?=.)/gm, '  ');
+}
+
+function scheduleWords({ schedule, pending_max, in_flight }: SessionStatus): string[] {
+  if (schedule === null) return [];
+  const words =
+    schedule.mode === 'fixed'
+      ? `every ${schedule.interval_ms} ms`
+      : `auto, pauses at most ${schedule.max_overhead_percent} % of the time`;
+  return [words, `${in_flight} of ${pending_max} epochs in flight`];
+}
+
+function streamWords({ role, codec, bytes_raw, bytes_sent }: SessionStatus): string[] {
+  if (codec === null) return [];
+  const [from, to] = role === 'primary' ? ['read', 'sent'] : ['decoded', 'received'];
+  const ratio = bytes_sent === 0 ? '' : ` (${(bytes_raw / bytes_sent).toFixed(1)} : 1)`;
+  return [
+    `codec ${codec}`,
+    `${formatBytes(bytes_raw)} ${from}, ${formatBytes(bytes_sent)} ${to}${ratio}`,
+  ];
+}
+
+function pageWords({ pages }: SessionStatus): string[] {
+  if (pages === null) return [];
+  const { unchanged, zero, delta, raw } = pages;
+  return [`pages: ${unchanged} unchanged, ${zero} zero, ${delta} delta, ${raw} raw`];
+}
+
+function memoryWords({ memory, stalls, stalled_ms }: SessionStatus): string[] {
+  if (memory === null) return [];
+  const { waiting_bytes, queue_bytes, cache_bytes } = memory;
+  const stalled = stalls === 0 ? '' : `, ${stalls} checkpoints waited ${formatMs(stalled_ms)}`;
+  return [
+    `memory: ${formatBytes(waiting_bytes)} of ${formatBytes(queue_bytes)} wait, ` +
+      `${formatBytes(cache_bytes)} for the page cache${stalled}`,
+  ];
+}
+
+/** The figures of one session, with a blank line before them. */
+export function figuresText(status: SessionStatus): string {
+  const { domain, role, histograms } = status;
+  const lines = [
+    scheduleWords(status).join('; '),
+    streamWords(status).join('; '),
+    ...pageWords(status),
+    ...memoryWords(status),
+  ].filter((line) => line !== '');
+  const head = `\n${printable(`${domain} (${role})`)}\n`;
+  const text = lines.map((line) => `  ${line}\n`).join('');
+  return head + text + (histograms === null ? '' : histogramLines(histograms));
+}

@@ -1,0 +1,40 @@
+/** What a session asks of the system for its own process. */
+import { setPriority } from 'node:os';
+import type { StopBy } from '../core/primary-types.ts';
+import { errorText } from '../host/errors.ts';
+
+/** A heartbeat must not wait behind a busy dom0: tsremus runs before ordinary processes. */
+const niceness = -10;
+
+/** Signals closer together than this are one. */
+const sameSignalMs = 100;
+
+/** Puts this process before ordinary ones; without the right to do so it says so and goes on. */
+export function raisePriority(say: (text: string) => void): void {
+  try {
+    setPriority(niceness);
+  } catch (error) {
+    say(`runs at ordinary priority: ${errorText(error)}`);
+  }
+}
+
+/** Calls `onSignal` for those that end a session; the function returned stops that. */
+export function onEndSignals(onSignal: (by: StopBy) => void): () => void {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  const handler = (by: StopBy) => () => {
+    // timeout(1) and some shells send the same signal twice, to the process and to its group.
+    if (performance.now() - lastMs < sameSignalMs) return;
+    lastMs = performance.now();
+    onSignal(by);
+  };
+  const onInt = handler('sigint');
+  const onTerm = handler('sigterm');
+  process.on('SIGINT', onInt);
+  process.on('SIGTERM', onTerm);
+  process.on('SIGHUP', onTerm);
+  return () => {
+    process.off('SIGINT', onInt);
+    process.off('SIGTERM', onTerm);
+    process.off('SIGHUP', onTerm);
+  };
+}
