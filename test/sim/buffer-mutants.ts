@@ -12,7 +12,7 @@ import {
   type PortKind,
   TwoQueues,
 } from './output-buffer.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, Trigger } from './plan.ts';
 
 export interface BufferMutant {
   readonly name: string;
@@ -199,6 +199,20 @@ const killedAndCleanedUp = (plan: Plan): Plan => ({
   faults: plan.faults.map(({ trigger }) => ({ trigger, fault: { kind: 'kill-protect' } })),
 });
 
+/** Just before some early effect of the backup, which may be the acknowledgement of the seed. */
+const killedAtTheSeedsEnd = (plan: Plan): Plan => {
+  const trigger: Trigger = { kind: 'effect', host: 'b', count: 1 + (plan.seed % 24) };
+  const forMs = 5 * plan.config.heartbeatTimeoutMs;
+  return {
+    ...isBuffered(plan),
+    cleansUp: true,
+    faults: [
+      { trigger, fault: { kind: 'cut', directions: ['ab', 'ba'], forMs } },
+      { trigger, fault: { kind: 'kill-protect' } },
+    ],
+  };
+};
+
 /** Every one of these must be caught. */
 export const bufferMutants: readonly BufferMutant[] = [
   {
@@ -239,9 +253,20 @@ export const bufferMutants: readonly BufferMutant[] = [
     name: 'clean up when nobody answers',
     machines: {
       ...realMachines,
-      cleanUpDeed: (answer) => (answer === null ? 'open' : realMachines.cleanUpDeed(answer)),
+      cleanUpDeed: (answer, acked) =>
+        answer === null ? 'open' : realMachines.cleanUpDeed(answer, acked),
     },
     tweak: killedAndCleanedUp,
+  },
+  {
+    // The seed may be whole over there although its acknowledgement was never heard of.
+    name: 'clean up a seed when nobody answers',
+    machines: {
+      ...realMachines,
+      cleanUpDeed: (answer, acked) =>
+        answer === null && acked < 0 ? 'open' : realMachines.cleanUpDeed(answer, acked),
+    },
+    tweak: killedAtTheSeedsEnd,
   },
   {
     name: 'destroy what was left before the copy runs',

@@ -10,8 +10,11 @@ import type { World } from './world.ts';
 
 export type CleanUpDeed = 'open' | 'destroy' | 'offer';
 
-/** null: nobody answered. */
-export function cleanUpDeed(answer: Answer | null): CleanUpDeed {
+/**
+ * `answer` null: nobody answered. `_acked`: the newest acknowledgement that the dead process had
+ * heard of. That there was none permits nothing: it may have been under way, or lost.
+ */
+export function cleanUpDeed(answer: Answer | null, _acked: number): CleanUpDeed {
   if (answer?.kind === 'promised') return 'open';
   return answer?.kind === 'active' && answer.running ? 'destroy' : 'offer';
 }
@@ -46,7 +49,7 @@ export class CleanUp {
   }
 
   #carryOut(answer: Answer | null): void {
-    const deed = this.#world.machines.cleanUpDeed(answer);
+    const deed = this.#world.machines.cleanUpDeed(answer, this.#host.process.state.acked);
     this.#world.trace('A', () => `clean-up: ${answer?.kind ?? 'no answer'}: ${deed}`);
     if (deed === 'offer') return this.begin();
     this.done = deed;
