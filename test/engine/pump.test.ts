@@ -40,7 +40,7 @@ class Stage {
     };
     const encoder: StreamEncoder = {
       encode: (raw) => this.#encode(raw),
-      endEpoch: async () => this.#endEpoch(),
+      endEpoch: () => this.#endEpoch(),
       close: () => {},
     };
     this.pump = new EpochPump({
@@ -96,7 +96,9 @@ class Stage {
     return copy;
   }
 
-  #endEpoch(): EncodedEpoch {
+  /** As the real one: what is encoded before this is done counts to the epoch. */
+  async #endEpoch(): Promise<EncodedEpoch> {
+    for (let i = 0; i < 4; i++) await turn();
     const rawBytes = this.#epochBytes;
     this.#epochBytes = 0;
     const pages = { same: 0, zero: 0, delta: 0, copy: rawBytes };
