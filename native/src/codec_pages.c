@@ -318,8 +318,6 @@ static const char *decode_delta(struct tsr_pages *pages,
         runs = tsr_ops_take(reader, 2 * (size_t)*head);
     if (!runs)
         return "ends within an operation";
-    if (piece->size % 8)
-        return "has a delta of half a word";
     wrong = tsr_delta_apply(copy, piece->size / 8, runs, *head, reader->data,
                             (size_t)(reader->data_end - reader->data), &used);
     if (!wrong)
