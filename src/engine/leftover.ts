@@ -56,11 +56,8 @@ async function stopPrimary(status: SessionStatus, force: boolean): Promise<StopR
   try {
     answer = await ask(status);
   } catch (error) {
-    // Before the first whole copy nobody could have taken over: no answer is needed.
-    if (status.epoch !== null || status.state !== 'seeding') {
-      return { outcome: { kind: 'held', reason: errorText(error) } };
-    }
-    answer = { kind: 'promised' };
+    // Not even in the seed: it may be whole over there, its acknowledgement lost with the process.
+    return { outcome: { kind: 'held', reason: errorText(error) } };
   }
   switch (answer.kind) {
     case 'promised':

@@ -122,6 +122,22 @@ describe('at any moment', () => {
     expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
     expect(pair.a.sim.wrong('g1')).toBeNull();
   });
+
+  // Proves: a seed without an acknowledgement permits nothing. It may be whole over there, with the
+  // acknowledgement lost on its way, so without an answer only the administrator's word helps.
+  it.concurrent('in the seed, and the backup cannot be asked: held', async ({ pair }) => {
+    pair.a.sim.create('g1', { ...guest, memoryMib: 64 });
+    pair.a.sim.fault('save.live stall 60000');
+    const protect = pair.protect();
+    await until('the seed begins', () => pair.a.session('g1')?.state === 'seeding');
+    await pair.wire.set({ there: 'cut', back: 'cut', refuse: true });
+    await kill(protect);
+    expect((await pair.a.tsremus('stop', 'g1')).code).toBe(18);
+    expect((await pair.a.tsremus('stop', '--force-unsafe', 'g1')).code).toBe(0);
+    expect(pair.a.state('g1')).toBe('running');
+    await pair.wire.heal();
+    await until('the copy is gone', () => pair.b.leftovers().length === 0);
+  });
 });
 
 describe('with the guest paused', () => {
