@@ -22,6 +22,7 @@ export interface OutcomeSubject {
 export function outcomeMessage(
   outcome: PrimaryOutcome | HeldOutcome,
   { domain, host: named }: OutcomeSubject,
+  detail: string | null = null,
 ): string {
   const host = hostWord(named);
   switch (outcome.kind) {
@@ -34,7 +35,7 @@ export function outcomeMessage(
     case 'taken-over':
       return `${host} took over: ${domain} runs there, the guest here was destroyed`;
     case 'guest-ended':
-      return `${domain} ended by itself: ${outcome.reason}`;
+      return `${domain} ended by itself: ${outcome.reason}${detail === null ? '' : `; ${detail}`}`;
     case 'held':
       return `${domain} is held, nothing leaves it: ${outcome.reason}`;
   }
@@ -46,6 +47,7 @@ function outcomeNext(
 ): string[] {
   const host = hostWord(named);
   const name = quoteWord(domain);
+  const only = `only if the copy on ${host} never ran and never will`;
   switch (outcome.kind) {
     case 'stopped':
       return [];
@@ -59,7 +61,7 @@ function outcomeNext(
     case 'held':
       return [
         `tsremus stop ${name}  # asks ${host} once more`,
-        `tsremus stop --force-unsafe ${name}  # only if the copy on ${host} is surely dead`,
+        `tsremus stop --force-unsafe ${name}  # ${only}`,
       ];
   }
 }
@@ -67,5 +69,5 @@ function outcomeNext(
 /** Message and next steps; what the engine proposes comes before our own. */
 export function outcomeText(result: ProtectResult, subject: OutcomeSubject): OutcomeText {
   const next = result.next ?? outcomeNext(result.outcome, subject);
-  return { message: outcomeMessage(result.outcome, subject), next };
+  return { message: outcomeMessage(result.outcome, subject, result.detail ?? null), next };
 }

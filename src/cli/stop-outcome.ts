@@ -35,7 +35,9 @@ function next({ outcome }: StopResult, status: SessionStatus): string[] {
   const peer = hostWord(status.peer);
   if (outcome.kind === 'taken-over') return [`tsremus status ${word}  # on ${peer}`];
   if (outcome.kind !== 'held') return [];
-  return [`tsremus stop --force-unsafe ${word}  # only if the copy on ${peer} is surely dead`];
+  return [
+    `tsremus stop --force-unsafe ${word}  # only if the copy on ${peer} never ran and never will`,
+  ];
 }
 
 /** Message and next steps; what the engine says comes before our own. */

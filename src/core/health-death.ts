@@ -32,7 +32,11 @@ function deadPrimary(status: SessionFacts): Death {
   const peer = hostWord(status.peer);
   const died = `its process ${pid} died`;
   const ask = stopLine(status, `asks ${peer}, and clears what is left here`);
-  const force = stopLine(status, `only if the copy on ${peer} is surely dead`, '--force-unsafe ');
+  const force = stopLine(
+    status,
+    `only if the copy on ${peer} never ran and never will`,
+    '--force-unsafe ',
+  );
   if (status.guest_paused) {
     return {
       state: 'held',

@@ -77,7 +77,7 @@ export function nextFor(status: SessionFacts): string[] {
       if (status.role === 'backup') return [`tsremus failover ${word}  # if ${peer} is dead`];
       return [
         stopLine(status, `asks ${peer} once more`),
-        stopLine(status, `only if the copy on ${peer} is surely dead`, '--force-unsafe '),
+        stopLine(status, `only if the copy on ${peer} never ran and never will`, '--force-unsafe '),
       ];
     case 'unprotected':
       return [`tsremus protect ${word} HOST`, stopLine(status, 'seen, leave it so')];

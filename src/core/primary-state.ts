@@ -55,7 +55,7 @@ export type OpenPermission =
   | 'promised'
   /** The backup cannot have a whole epoch: the seed's end never left. */
   | 'never-whole'
-  /** The administrator vouches that the copy is dead. */
+  /** The administrator vouches that the copy never ran and never will. */
   | 'forced';
 
 export interface PrimaryAsk {

@@ -56,8 +56,9 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   /** Ask `id` got no answer (backup host unreachable, command failed, link closed). */
   | { readonly kind: 'ask-failed'; readonly id: number; readonly reason: string }
   /**
-   * The administrator ends protection; `force` vouches that the copy is dead. While the lease
-   * is fresh the backup evidently lives, and a forced stop is an ordinary one.
+   * The administrator ends protection; `force` vouches that the copy never ran and never
+   * will. While the lease is fresh the backup evidently lives, and a forced stop is an ordinary
+   * one.
    */
   | { readonly kind: 'stop'; readonly force: boolean; readonly by: StopBy }
   /** libxl's operation ended by itself while the guest is still there. */

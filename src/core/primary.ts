@@ -267,7 +267,7 @@ function onStop(state: PrimaryState, event: EventOf<'stop'>, effects: Effects): 
   }
   // Who answers is not dead: then the order to go on without asking is an ordinary stop.
   if (event.force && !isLeaseFresh(state)) {
-    const reason = 'the administrator vouched that the copy is dead';
+    const reason = 'the administrator vouched that the copy never ran and never will';
     return leave(stopped, 'forced', { kind: 'unprotected', reason }, effects);
   }
   return stopped;

@@ -39,7 +39,7 @@ import { openSessionLog } from './session-log.ts';
 import { StatusWriter } from './status-writer.ts';
 import { chooseStream, type StreamAgreement } from './stream-agreement.ts';
 import { RawBuffers, StreamIntake } from './stream-intake.ts';
-import { watchGuest } from './watch.ts';
+import { watchCopy } from './watch-copy.ts';
 
 /** Everything that a session needs before it is accepted. */
 export interface Prepared {
@@ -84,6 +84,8 @@ export class BackupHost {
   #outcome: BackupOutcome | null = null;
   #status: StatusWriter | null = null;
   #guestEnd: string | null = null;
+  /** The number of the guest since its last reboot here. */
+  #restartedAs: number | null = null;
   #forgotten = false;
   #ackWallMs: number | null = null;
 
@@ -298,7 +300,7 @@ export class BackupHost {
     return {
       hello,
       running: this.#session,
-      domid: this.#builder?.domid ?? null,
+      domid: this.#restartedAs ?? this.#builder?.domid ?? null,
       outcome: this.#outcome,
       guestEnd: this.#guestEnd,
       ackWallMs: this.#ackWallMs,
@@ -365,17 +367,13 @@ export class BackupHost {
 
   /** Until the guest is gone, as xl's daemon would; with -e nobody does. */
   async #watch(): Promise<void> {
-    const { xen, log, watch } = this.#set;
+    const { xen, log, watch, hello } = this.#set;
     const domid = this.#builder?.domid;
     if (!watch || domid === undefined || domid === null || this.#config === null) return;
-    const say = (text: string) => log.info(text);
-    try {
-      this.#guestEnd = await watchGuest(xen, domid, this.#config, say, () => false);
-      log.info(this.#guestEnd);
-    } catch (error) {
-      // A guest that cannot be booted again, say: nobody runs it, and nobody may believe so.
-      this.#guestEnd = `nobody watches it: ${errorText(error)}`;
-      log.error(this.#guestEnd);
-    }
+    const guest = { domid, uuid: hello.uuid, name: hello.domain };
+    this.#guestEnd = await watchCopy(xen, guest, this.#config, log, (number) => {
+      this.#restartedAs = number;
+      this.#status?.write();
+    });
   }
 }

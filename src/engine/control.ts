@@ -25,7 +25,10 @@ const socketPathBytesMax = 107;
 
 /** What a session can be asked. A verb that a session does not know is answered `not-built`. */
 export type ControlRequest =
-  /** End protection in order; `force` vouches that the copy is dead. Result: `StopResult`. */
+  /**
+   * End protection in order; `force` vouches that the copy never ran and never will. Result:
+   * `StopResult`.
+   */
   | { readonly verb: 'stop'; readonly force: boolean }
   /**
    * Primary: checkpoint every `interval` ms, or automatically; what is absent stays. Result:

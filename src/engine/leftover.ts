@@ -18,23 +18,38 @@ import { openXen } from '../xen/xen.ts';
 import { destroyCopy } from './copy-builder.ts';
 import { decide } from './promise-run.ts';
 import type { StopResult } from './protect-options.ts';
-import { forgetSession, listSessions } from './run-directory.ts';
+import { forgetSession, isSettled, listSessions } from './run-directory.ts';
 import type { SessionStatus } from './session-status.ts';
 
 const askTimeoutMs = 15_000;
 
-/** Ends what is left of a dead session, as permitted. */
-export async function stopLeftover(
+/** Ends what is left of a dead session, as permitted, and leaves it to be seen. */
+export async function settleLeftover(
   status: SessionStatus,
   { force }: { readonly force: boolean },
 ): Promise<StopResult> {
-  const result =
-    status.role === 'primary' ? await stopPrimary(status, force) : await stopBackup(status);
-  if (result.outcome.kind !== 'held') forget(status);
-  return result;
+  return status.role === 'primary' ? stopPrimary(status, force) : stopBackup(status);
 }
 
-function forget(status: SessionStatus): void {
+/** A dead session of the guest on the primary; null when there is none any more. */
+export function leftoverOf(guest: {
+  readonly uuid: string;
+  readonly session: string;
+}): SessionStatus | null {
+  const { sessions } = listSessions(runDirectory(process.env));
+  const found = sessions.find(
+    ({ status, liveness }) =>
+      status.role === 'primary' &&
+      status.uuid === guest.uuid &&
+      status.session === guest.session &&
+      liveness !== 'alive' &&
+      !isSettled(status),
+  );
+  return found?.status ?? null;
+}
+
+/** Takes a dead session out of sight. */
+export function forgetLeftover(status: SessionStatus): void {
   const { sessions } = listSessions(runDirectory(process.env));
   for (const entry of sessions) {
     const same = entry.status.session === status.session && entry.status.role === status.role;

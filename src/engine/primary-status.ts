@@ -2,6 +2,7 @@
 import { type MachineFacts, primaryMachineFacts } from '../core/health-facts.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
 import { lateAfterMs, noPace, type Schedule } from '../core/scheduler.ts';
+import type { GuestEnd } from './guest-end.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Guest } from './preflight.ts';
 import type { PrimarySession } from './primary-session.ts';
@@ -23,10 +24,12 @@ export interface PrimaryView {
   /** Null before they are agreed with the backup. */
   readonly codec: string | null;
   readonly budget: MemoryBudget | null;
+  /** Of a guest that ended by itself: what became of it. */
+  readonly guestEnd: GuestEnd | null;
 }
 
 /** What the machine says, or was said in its place before it ran and after it ended. */
-function machineFacts({ options, running, outcome }: PrimaryView): MachineFacts {
+function machineFacts({ options, running, outcome, guestEnd }: PrimaryView): MachineFacts {
   const facts: MachineFacts =
     running === null
       ? {
@@ -40,7 +43,10 @@ function machineFacts({ options, running, outcome }: PrimaryView): MachineFacts 
         }
       : primaryMachineFacts(running.state, performance.now(), running.guestPaused);
   if (outcome === null) return facts;
-  const reason = 'reason' in outcome ? outcome.reason : null;
+  const why = 'reason' in outcome ? outcome.reason : null;
+  const reason = guestEnd === null ? why : `${why}; ${guestEnd.text}`;
+  // The guest that was booted anew is another one, and nobody protects it.
+  if (guestEnd?.isRunning) return { ...facts, state: 'unprotected', reason };
   if (outcome.kind === 'held' || outcome.kind === 'unprotected') {
     return { ...facts, state: outcome.kind, reason };
   }
@@ -94,6 +100,11 @@ function streamFacts(view: PrimaryView) {
   };
 }
 
+function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
+  if (guestEnd !== null) return guestEnd.domid;
+  return outcome?.kind === 'taken-over' ? null : guest.domid;
+}
+
 /** The facts for the status file. */
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
@@ -103,7 +114,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
   return {
     ...facts,
     domain: guest.name,
-    domid: outcome?.kind === 'taken-over' ? null : guest.domid,
+    domid: domidOf(view),
     uuid: guest.uuid,
     session: view.session,
     peer: options.host,
@@ -115,5 +126,6 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     outcome: outcome?.kind ?? null,
     transport: { host: options.host, ssh_command: options.sshCommand },
     guest_paused: running?.guestPaused ?? false,
+    watch: options.wait,
   };
 }

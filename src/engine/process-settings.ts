@@ -18,8 +18,8 @@ export function raisePriority(say: (text: string) => void): void {
   }
 }
 
-/** Calls `onSignal` for those that end a session; the function returned stops that. */
-export function onEndSignals(onSignal: (by: StopBy) => void): () => void {
+/** Calls `onSignal` for those that end a session, as long as this process lives. */
+export function onEndSignals(onSignal: (by: StopBy) => void): void {
   let lastMs = Number.NEGATIVE_INFINITY;
   const handler = (by: StopBy) => () => {
     // timeout(1) and some shells send the same signal twice, to the process and to its group.
@@ -27,14 +27,7 @@ export function onEndSignals(onSignal: (by: StopBy) => void): () => void {
     lastMs = performance.now();
     onSignal(by);
   };
-  const onInt = handler('sigint');
-  const onTerm = handler('sigterm');
-  process.on('SIGINT', onInt);
-  process.on('SIGTERM', onTerm);
-  process.on('SIGHUP', onTerm);
-  return () => {
-    process.off('SIGINT', onInt);
-    process.off('SIGTERM', onTerm);
-    process.off('SIGHUP', onTerm);
-  };
+  process.on('SIGINT', handler('sigint'));
+  process.on('SIGTERM', handler('sigterm'));
+  process.on('SIGHUP', handler('sigterm'));
 }

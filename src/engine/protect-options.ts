@@ -64,6 +64,8 @@ export interface HeldOutcome {
 
 export interface ProtectResult {
   readonly outcome: PrimaryOutcome | HeldOutcome;
+  /** What became of the guest after an end of its own, a clause; null: there is nothing to say. */
+  readonly detail?: string | null;
   /** Complete command lines to type next; the command line has its own when this is absent. */
   readonly next?: readonly string[];
 }

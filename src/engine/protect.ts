@@ -11,7 +11,7 @@ import { describeSchedule } from '../core/describe.ts';
 import type { SessionState } from '../core/health-facts.ts';
 import type { PrimaryOutcome, StopBy } from '../core/primary-types.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
-import { errorText, OperationError } from '../host/errors.ts';
+import { OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import { askFresh, type Connection, connectBackup, type HelloContent } from '../link/connect.ts';
 import { newSessionId } from '../link/identity.ts';
@@ -25,7 +25,7 @@ import {
   type SetResult,
   serveControl,
 } from './control.ts';
-import { type Guard, startGuard } from './guard.ts';
+import type { GuestEnd } from './guest-end.ts';
 import {
   cacheBytesWithin,
   defaultMaxMemory,
@@ -46,6 +46,7 @@ import type {
 import { type Claim, claimSession } from './run-directory.ts';
 import { changedSchedule, type SetRequest, scheduleOf } from './schedule-change.ts';
 import { openSessionLog } from './session-log.ts';
+import { SessionWatch } from './session-watch.ts';
 import { StatusWriter } from './status-writer.ts';
 import { agreedStream, codecsOf, type StreamAgreement } from './stream-agreement.ts';
 
@@ -110,11 +111,14 @@ class Protection {
   readonly #set: Setting;
   readonly #session = newSessionId();
   readonly #hello: HelloContent;
+  readonly #watch: SessionWatch;
   readonly #waiting: ((result: StopResult) => void)[] = [];
   #connection: Connection | null = null;
   #running: PrimarySession | null = null;
   #pulse: Pulse | null = null;
   #outcome: PrimaryOutcome | HeldOutcome | null = null;
+  /** Of a guest that ended by itself: what became of it. */
+  #guestEnd: GuestEnd | null = null;
   #status: StatusWriter | null = null;
   #signals = 0;
   /** Ordered before there was a session to stop. */
@@ -129,7 +133,9 @@ class Protection {
 
   constructor(set: Setting) {
     this.#set = set;
-    const { options, guest } = set;
+    const { options, guest, xen, log } = set;
+    const { wait } = options;
+    this.#watch = new SessionWatch({ xen, guest, session: this.#session, wait, log });
     this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(totalmem());
     const codecs = codecsOf(options.compression);
     this.#hello = {
@@ -154,39 +160,42 @@ class Protection {
   }
 
   async run(): Promise<ProtectResult> {
-    const { guest, claim, log, options } = this.#set;
+    const { claim, log, options } = this.#set;
     raisePriority((text) => log.info(text));
     this.#status = new StatusWriter(claim, log, () => primaryFacts(this.#view()));
-    const guard = startGuard(guest.domid, guest.uuid);
     let control: ControlServer | null = null;
-    const offSignals = onEndSignals((by) => this.#onSignal(by));
+    // Heard to the very end: an impatient signal must not take the exit code away.
+    onEndSignals((by) => this.#onSignal(by));
     try {
       control = await serveControl(claim.socketPath, (request, progress) =>
         this.#control(request, progress),
       );
+      // Before the backup counts heartbeats: a guard takes its time to start.
+      await this.#watch.begin();
+      this.#aborted.signal.throwIfAborted();
       await this.#connect();
-      await guardReady(guard);
       this.#aborted.signal.throwIfAborted();
       this.#tell('connected', `connected to ${options.host}; the first copy begins`);
       const outcome = await this.#runSession();
-      return this.#conclude(outcome);
+      return await this.#conclude(outcome);
     } catch (error) {
       // Nothing was copied yet: whatever the abort broke, the order is carried out.
-      if (this.#stoppedBy !== null) return this.#conclude({ kind: 'stopped', by: this.#stoppedBy });
+      if (this.#stoppedBy !== null) {
+        return await this.#conclude({ kind: 'stopped', by: this.#stoppedBy });
+      }
+      // Whatever libxl was at, the guard sees that the guest does not stay suspended.
+      if (this.#running !== null) this.#watch.abandon();
       // A session that never began leaves no trace; one that broke must not look as if it had
       // ended well.
       if (this.#running !== null) claim.release('keep-status');
       this.#status.close();
       throw error;
     } finally {
-      // Held and left: whatever libxl was at, the guard sees that the guest is not suspended.
-      if (this.#outcome?.kind !== 'held') guard.done();
+      await this.#watch.close();
       control?.close();
       this.#pulse?.close();
       this.#encoder?.close();
       await this.#connection?.close('the session is over');
-      // Last: an impatient signal must not take the exit code away.
-      offSignals();
     }
   }
 
@@ -272,6 +281,7 @@ class Protection {
       session: this.#session,
       running: this.#running,
       outcome: this.#outcome,
+      guestEnd: this.#guestEnd,
       codec: this.#agreed?.codec ?? null,
       budget: this.#budget,
     };
@@ -289,7 +299,8 @@ class Protection {
       protected: `protected by ${options.host}`,
       ending: `asking ${options.host} for leave to go on here`,
       held:
-        `held${reason === null ? '' : `: ${reason}`}; if ${options.host} is surely dead, type: ` +
+        `held${reason === null ? '' : `: ${reason}`}; if the copy on ${options.host} ` +
+        `never ran and never will, type: ` +
         `tsremus stop --force-unsafe ${guest.name}`,
     };
     const text = texts[state];
@@ -357,6 +368,7 @@ class Protection {
 
   /** First signal: end in order. A second one while held: leave the guest mute and go. */
   #onSignal(by: StopBy): void {
+    if (this.#outcome !== null) return;
     this.#signals += 1;
     if (this.#running === null) return this.#stop(false, by);
     const { phase, lost } = this.#running.state;
@@ -370,25 +382,18 @@ class Protection {
     this.#stop(false, by);
   }
 
-  #conclude(outcome: PrimaryOutcome | HeldOutcome): ProtectResult {
+  async #conclude(outcome: PrimaryOutcome | HeldOutcome): Promise<ProtectResult> {
     const { claim, log } = this.#set;
     this.#outcome = outcome;
     log.info(`the session is over: ${JSON.stringify(outcome)}`);
+    if (outcome.kind === 'guest-ended') this.#guestEnd = await this.#watch.settle();
     this.#status?.close();
+    const wasSuspended = (this.#running?.state.suspended ?? -1) >= 0;
+    const unwatched = await this.#watch.end(outcome, this.#guestEnd, wasSuspended);
+    if (unwatched !== null) this.#tell('unwatched', unwatched);
     for (const resolve of this.#waiting) resolve({ outcome });
     // An end that was ordered needs no looking after; every other one stays to be seen.
     claim.release(outcome.kind === 'stopped' ? 'forget' : 'keep-status');
-    return { outcome };
-  }
-}
-
-async function guardReady(guard: Guard): Promise<void> {
-  try {
-    await guard.ready;
-  } catch (error) {
-    throw new OperationError('command-failed', `the guard did not start: ${errorText(error)}`, {
-      op: 'start-guard',
-      cause: error,
-    });
+    return { outcome, detail: this.#guestEnd?.text ?? null };
   }
 }

@@ -5,6 +5,7 @@
  *                                   reader sees a whole file, old or new, never half of one
  *     KEY.ROLE.sock                 its control socket
  *     KEY.ROLE.PID-START.claim      the process that owns KEY.ROLE
+ *     KEY.watch.PID-START.claim     the process that watches the guest's own end (watch.ts)
  *
  * KEY is the guest's UUID. A claim belongs to one process for ever (pid and start time never come
  * back together), so a dead one can be removed by anybody without a race; a file that one process
@@ -237,8 +238,9 @@ function liveRivals(dir: string, base: string, own: string): Rival[] {
   return rivals;
 }
 
-function lockedError(domain: string, role: Role, pid: number): OperationError {
-  const what = role === 'primary' ? 'is protected already' : 'has its copy here already';
+function lockedError(domain: string, role: Role | 'watch', pid: number): OperationError {
+  const held = { primary: 'is protected', backup: 'has its copy here', watch: 'is watched' };
+  const what = `${held[role]} already`;
   return new OperationError('already-protected', `${domain} ${what}, by process ${pid}`, {
     op: 'claim',
     subject: domain,
@@ -247,7 +249,12 @@ function lockedError(domain: string, role: Role, pid: number): OperationError {
 }
 
 /** Writes our claim and makes sure that it is the only one; removes it again when it is not. */
-async function claimAlone(dir: string, base: string, domain: string, role: Role): Promise<string> {
+async function claimAlone(
+  dir: string,
+  base: string,
+  domain: string,
+  role: Role | 'watch',
+): Promise<string> {
   const id = ownProcessId();
   const name = claimName(base, id);
   const path = join(dir, name);
@@ -320,4 +327,41 @@ export async function claimSession(
       unlinkIfThere(claimPath);
     },
   };
+}
+
+const watchBase = (uuid: string) => `${fileKey(uuid)}.watch`;
+
+/** The process of tsremus that watches the guest's own end; null: none does. */
+export function watcherOf(dir: string, uuid: string): ProcessId | null {
+  return liveRivals(dir, watchBase(uuid), '')[0]?.id ?? null;
+}
+
+/**
+ * Makes this process the one that watches the guest's own end. Returns what gives the watch back;
+ * null when another process that lives has it.
+ */
+export async function claimWatch(
+  dir: string,
+  guest: { readonly uuid: string; readonly name: string },
+): Promise<(() => void) | null> {
+  ensureDirectory(dir);
+  try {
+    const path = await claimAlone(dir, watchBase(guest.uuid), guest.name, 'watch');
+    return () => unlinkIfThere(path);
+  } catch (error) {
+    if (error instanceof OperationError && error.code === 'already-protected') return null;
+    throw error;
+  }
+}
+
+/** Changes what a session without a living owner left to be seen; nothing when it is gone. */
+export function amendStatus(
+  dir: string,
+  { uuid, session }: { readonly uuid: string; readonly session: string },
+  change: (status: SessionStatus) => SessionStatus,
+): void {
+  const entry = readEntry(join(dir, `${fileKey(uuid)}.primary.json`));
+  if (entry === null || !('status' in entry) || entry.status.session !== session) return;
+  const failure = publishTo(entry.statusPath, change(entry.status));
+  if (failure !== null) throw failure;
 }

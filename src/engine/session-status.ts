@@ -96,4 +96,6 @@ export interface SessionStatus extends SessionFacts {
   readonly boot_id: string;
   /** Primary: how to reach the backup again: argv of the transport, for `stop` after a crash. */
   readonly transport: { readonly host: string; readonly ssh_command: string | null } | null;
+  /** False with -e: nobody carries out what the guest's own end asks for. */
+  readonly watch?: boolean;
 }

@@ -123,6 +123,7 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   boot_id: isText,
   transport: orNull(hasKeys({ host: isText, ssh_command: orNull(isText) })),
   guest_paused: isFlag,
+  watch: (value) => value === undefined || isFlag(value), // not in older ones
 };
 
 /** The status that `text` holds, or why it holds none. */

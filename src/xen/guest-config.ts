@@ -27,11 +27,18 @@ export function memoryKb(config: DomainConfig): number {
   return Number.isFinite(kb) ? kb : 0;
 }
 
+/** The configuration with which the guest is booted anew: not under the number that it had. */
+export function bootConfig(config: DomainConfig): DomainConfig {
+  const { domid: _, ...info } = object(config['c_info']);
+  return { ...config, c_info: info };
+}
+
 /** The configuration of the copy: the same guest under the name that waits. */
 export function copyConfig(config: DomainConfig): DomainConfig {
   // The number that the guest has on the primary means nothing on the backup.
-  const { domid: _, ...info } = object(config['c_info']);
-  return { ...config, c_info: { ...info, name: `${String(info['name'])}${copySuffix}` } };
+  const boot = bootConfig(config);
+  const info = object(boot['c_info']);
+  return { ...boot, c_info: { ...info, name: `${String(info['name'])}${copySuffix}` } };
 }
 
 export type LifeEvent = 'poweroff' | 'reboot' | 'crash' | 'watchdog' | 'soft-reset';

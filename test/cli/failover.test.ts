@@ -72,6 +72,19 @@ describe('failover', () => {
     expect(verbs).toEqual(['failover-plan']);
   });
 
+  // Proves: with -n the primary's guest may run on unnoticed; a y that comes by habit is no answer.
+  it('with -n warns of two guests, and wants the name', async () => {
+    await live(silent, { buffered: false });
+    const hasty = await runLine(['failover', 'web1'], terminal('y'));
+    expect(hasty.code).toBe(10);
+    expect(hasty.err).toContain('if it does, TWO GUESTS RUN: both answer as web1');
+    expect(hasty.io.questions).toEqual(["Two guests may run. Type the domain's name to go on: "]);
+    expect(verbs).toEqual(['failover-plan']);
+    expect((await runLine(['failover', 'web1'], terminal(' web1'))).code).toBe(0);
+    expect((await failover('--yes', 'web1')).code).toBe(0);
+    expect((await failover('--dry-run', 'web1')).out).toContain('TWO GUESTS RUN');
+  });
+
   it('needs --yes where it cannot ask', async () => {
     await live(silent);
     const ran = await failover('web1');

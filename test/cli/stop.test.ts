@@ -11,7 +11,7 @@ import { runLine, TemporaryRun } from './fake-io.ts';
 
 type StopLeftover = (status: SessionStatus, how: { force: boolean }) => Promise<StopResult>;
 const engine = vi.hoisted(() => ({ stopLeftover: vi.fn<StopLeftover>() }));
-vi.mock('../../src/engine/leftover.ts', () => engine);
+vi.mock('../../src/engine/stop-leftover.ts', () => engine);
 
 let run: TemporaryRun;
 let server: ControlServer | null = null;
@@ -63,7 +63,7 @@ describe('a session that lives', () => {
     expect(ran.out).toBe('');
     expect(ran.err).toBe(
       'tsremus: web1 stays held, nothing leaves it: hostb does not answer\n' +
-        'Try: tsremus stop --force-unsafe web1  # only if the copy on hostb is surely dead\n',
+        'Try: tsremus stop --force-unsafe web1  # only if the copy on hostb never ran and never will\n',
     );
   });
 

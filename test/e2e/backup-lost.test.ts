@@ -68,7 +68,9 @@ describe('the backup host dies', () => {
     await until('it is held', () => pair.a.session('g1')?.state === 'held');
     const status = await pair.a.tsremus('status');
     expect(status.code).toBe(2);
-    expect(status.out).toMatch(/Try: tsremus stop --force-unsafe g1 {2}# only if .* surely dead\n/);
+    expect(status.out).toMatch(
+      /Try: tsremus stop --force-unsafe g1 {2}# only if .* never ran and never will\n/,
+    );
     expect(pair.a.state('g1')).toBe('paused');
 
     const stop = await pair.a.tsremus('stop', '--force-unsafe', 'g1');
@@ -76,7 +78,7 @@ describe('the backup host dies', () => {
     expect((await protect.ended).code).toBe(16);
     expect(protect.events.at(-1)).toMatchObject({
       outcome: 'unprotected',
-      reason: 'the administrator vouched that the copy is dead',
+      reason: 'the administrator vouched that the copy never ran and never will',
     });
     expect(pair.a.state('g1')).toBe('running');
     expect(pair.a.sim.wrong('g1')).toBeNull();

@@ -1,4 +1,5 @@
 /** The guest's own end, under protection and after a takeover. */
+import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { it } from './fixture.ts';
 import { cleanUp, type Pair, prepare } from './pair.ts';
@@ -9,30 +10,57 @@ afterAll(cleanUp);
 
 const guest = { memoryMib: 16, rate: 1_000 };
 
+/** The process that watches g1, by the run directory; null: none. Never two that live. */
+function watcherOf(pair: Pair, host = pair.a): number | null {
+  const found = readdirSync(host.runDir)
+    .map((name) => Number(/\.watch\.(\d+)-.*\.claim$/.exec(name)?.[1]))
+    .filter((pid) => pid > 0 && isRunning(pid));
+  expect(found.length).toBeLessThanOrEqual(1);
+  return found[0] ?? null;
+}
+
+const quick = ['--hold', '300', '--heartbeat-timeout', '2500'];
+
 describe('a protected guest', () => {
-  // Proves: an end of its own is no failure of the host: the copy goes, and nothing comes back.
-  it.concurrent.for(['poweroff', 'reboot', 'crash'])(
-    'that ends by %s is not resurrected',
-    async (how, { pair }) => {
-      pair.a.sim.create('g1', guest);
-      const protect = await pair.protected({
-        args: ['--hold', '100', '--heartbeat-timeout', '800'],
-      });
-      pair.a.sim.run(how, 'g1');
-      const { code } = await protect.ended;
-      expect(protect.events.at(-1)).toMatchObject({
-        outcome: 'guest-ended',
-        reason: how,
-        exit: 19,
-      });
-      expect(code).toBe(19);
-      // What becomes of the domain is for whoever started it, as without tsremus.
-      expect(pair.a.sim.find('g1')).toMatchObject({ state: 'shutdown', shutdown_reason: how });
-      await until('the copy is gone', () => pair.b.leftovers().length === 0);
-      expect(pair.b.record('')).toEqual(['promised', 'standby']);
-      expect((await pair.a.tsremus('status')).code).toBe(2);
-    },
-  );
+  // Proves: an end of its own is no failure of the host: the copy goes, nothing comes back; and
+  // what the configuration says of such an end is done here, with the permission.
+  it.concurrent.for([
+    ['poweroff', 'destroy', 'its domain was destroyed, as configured'],
+    ['crash', 'destroy', 'its domain was destroyed, as configured'],
+    ['crash', 'preserve', 'its domain is kept (action preserve)'],
+    ['poweroff', 'restart', 'it was booted anew'],
+    ['reboot', 'restart', 'it was booted anew'],
+    ['reboot', 'destroy', 'its domain was destroyed, as configured'],
+  ] as const)('ends by %s, configured: %s', async ([how, action, text], { pair }) => {
+    pair.a.sim.create('g1', { ...guest, more: [`--on-${how}`, action] });
+    const before = pair.a.sim.find('g1');
+    const protect = await pair.protected({ args: quick });
+    pair.a.sim.run(how, 'g1');
+    expect((await protect.ended).code).toBe(19);
+    const last = protect.events.at(-1);
+    expect(last).toMatchObject({ outcome: 'guest-ended', reason: how, exit: 19 });
+    expect(last?.['text']).toContain(`g1 ended by itself: ${how}; ${text}`);
+    await until('the copy is gone', () => pair.b.leftovers().length === 0);
+    expect(pair.b.record('')).toEqual(['promised', 'standby']);
+
+    const after = pair.a.sim.find('g1');
+    const status = await pair.a.tsremus('status');
+    expect(status.code).toBe(2);
+    if (action === 'restart') {
+      expect(after).toMatchObject({ state: 'running', uuid: before?.uuid });
+      expect(after?.guest?.boot).not.toBe(before?.guest?.boot);
+      // Nobody may believe that it is still protected.
+      expect(status.out).toMatch(/g1 +primary +unprotected/);
+      expect(status.out).toContain('Try: tsremus protect g1 HOST');
+      expect(pair.a.session('g1')?.domid).toBe(after?.domid);
+      expect(watcherOf(pair)).not.toBeNull();
+    } else {
+      expect(status.out).toMatch(/g1 +primary +ended/);
+      if (action === 'preserve') expect(after).toMatchObject({ state: 'shutdown' });
+      else expect(after).toBeNull();
+      await until('nobody watches it', () => pair.guards().length === 0);
+    }
+  });
 
   // Proves: so for one that somebody destroys.
   it.concurrent('that is destroyed is not resurrected', async ({ pair }) => {
@@ -42,11 +70,154 @@ describe('a protected guest', () => {
     expect((await protect.ended).code).toBe(19);
     await until('the copy is gone', () => pair.b.leftovers().length === 0);
   });
+
+  // Proves: -e leaves the guest as it ended, and nobody behind.
+  it.concurrent('is left alone with -e', async ({ pair }) => {
+    pair.a.sim.create('g1', { ...guest, more: ['--on-reboot', 'restart'] });
+    const protect = await pair.protected({ args: [...quick, '-e'] });
+    pair.a.sim.run('reboot', 'g1');
+    expect((await protect.ended).code).toBe(19);
+    expect(pair.a.sim.find('g1')).toMatchObject({ state: 'shutdown', shutdown_reason: 'reboot' });
+    await until('its guard has gone', () => pair.guards().length === 0);
+  });
+
+  // Proves: a guest that cannot be booted again is not said to run.
+  it.concurrent('that cannot be booted anew is not said to run', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: quick });
+    pair.a.sim.fault('libxl_domain_create_new fail -3');
+    pair.a.sim.run('reboot', 'g1');
+    expect((await protect.ended).code).toBe(19);
+    expect(protect.events.at(-1)?.['text']).toContain('nobody runs it now: cannot create domain');
+    expect((await pair.a.tsremus('status')).out).toMatch(/g1 +primary +ended/);
+  });
+});
+
+/** Boots it anew; resolves when that is seen. */
+async function rebootsAnew(pair: Pair): Promise<void> {
+  const boot = pair.a.sim.find('g1')?.guest?.boot;
+  pair.a.sim.run('reboot', 'g1');
+  await until('it is booted anew', () => {
+    const found = pair.a.sim.find('g1');
+    return found?.state === 'running' && found.guest?.boot !== boot;
+  });
+}
+
+describe('after protection', () => {
+  // Proves: xl's daemon left at the first checkpoint, so tsremus carries on its work; one watcher
+  // at a time, whatever comes and goes; and an order to stop leaves nothing to be seen.
+  it.concurrent('that was stopped the guest is watched, by one', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const first = await pair.protected({ args: quick });
+    expect(watcherOf(pair)).toBe(first.pid);
+    expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+    await first.ended;
+    const watcher = watcherOf(pair);
+    expect(pair.guards()).toEqual([watcher]);
+    await rebootsAnew(pair);
+    expect((await pair.a.tsremus('status')).out).toBe('no sessions\n');
+
+    const second = pair.protect({ args: quick });
+    await pair.moreEpochs(pair.a, 'g1', 3);
+    expect(watcherOf(pair)).toBe(second.pid);
+    expect(isRunning(watcher ?? 0)).toBe(false);
+    expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+    await second.ended;
+    pair.a.sim.run('poweroff', 'g1');
+    await until('it is gone', () => pair.a.sim.list().length === 0);
+    await until('the watcher has gone', () => pair.guards().length === 0);
+    expect(watcherOf(pair)).toBeNull();
+  });
+
+  // Proves: what a lost protection left to be seen stays true when the guest reboots and ends.
+  it.concurrent('that was lost the status follows the guest', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: quick });
+    signal(pair.receiver(), 'SIGKILL');
+    expect((await protect.ended).code).toBe(16);
+    await rebootsAnew(pair);
+    const domid = pair.a.sim.find('g1')?.domid;
+    await until('status knows', () => pair.a.session('g1')?.domid === domid);
+    const status = await pair.a.tsremus('status');
+    expect(status.out).toMatch(/g1 +primary +unprotected/);
+    expect(status.out).toContain(`since then it was booted anew, as domain ${domid}`);
+    pair.a.sim.run('poweroff', 'g1');
+    await until('status knows', () => pair.a.session('g1')?.state === 'ended');
+    const over = await pair.a.tsremus('status');
+    expect(over.code).toBe(2);
+    expect(over.out).toContain('since then the guest ended by poweroff');
+  });
+
+  // Proves: a session that cannot begin gives the watch back.
+  it.concurrent('a session that is refused leaves the guest watched', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const first = await pair.protected({ args: quick });
+    expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+    await first.ended;
+    expect(watcherOf(pair)).not.toBeNull();
+    const refused = await pair.protect({ command: 'exit 1' }).ended;
+    expect(refused.code).toBe(13);
+    expect(pair.guards()).toEqual([watcherOf(pair)]);
+    await rebootsAnew(pair);
+  });
+
+  // Proves: with protect killed the guest's end waits for the permission, and gets it.
+  it.concurrent('whose protect was killed the guest reboots with leave', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: quick });
+    signal(protect.pid, 'SIGKILL');
+    await until('the guard watches', () => pair.guards()[0] === watcherOf(pair));
+    await rebootsAnew(pair);
+    expect(pair.b.record('')).toEqual(['promised', 'standby']);
+    await until('the copy is gone', () => pair.b.sim.list().length === 0);
+    await until('status knows', () => pair.a.session('g1')?.outcome === 'guest-ended');
+    const status = await pair.a.tsremus('status');
+    expect(status.out).toMatch(/g1 +primary +unprotected/);
+    expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+    expect((await pair.a.tsremus('status')).out).toBe('no sessions\n');
+  });
+
+  // Proves: without the permission nothing is booted: the copy may be what goes on.
+  it.concurrent('whose protect was killed nothing is booted without leave', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: quick });
+    await pair.wire.set({ there: 'cut', back: 'cut', refuse: true });
+    signal(protect.pid, 'SIGKILL');
+    await until('the guard watches', () => pair.guards()[0] === watcherOf(pair));
+    pair.a.sim.run('reboot', 'g1');
+    await until('it was asked for', () => /could not|cannot|held/.test(pair.a.log('g1.watch')));
+    expect(pair.a.sim.find('g1')).toMatchObject({ state: 'shutdown' });
+    await until('the copy runs', () => pair.b.state('g1') === 'running');
+    await pair.wire.heal();
+    await until('the loser is gone', () => pair.a.sim.list().length === 0);
+    await until('status knows', () => pair.a.session('g1')?.outcome === 'taken-over');
+    expect((await pair.a.tsremus('status')).out).toContain('took over: the guest runs there');
+  });
+
+  // Proves: a host that protects what it took over has one watcher too.
+  it.concurrent('of a guest that took over, the way back has one watcher', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await takenOver(pair);
+    await pair.wire.heal();
+    expect((await protect.ended).code).toBe(17);
+    const receiver = watcherOf(pair, pair.b);
+    expect(receiver).toBe(pair.receiver());
+    const back = pair.protect({ from: pair.b, args: quick });
+    await until('it is protected', () =>
+      pair.b.sessions().some(({ role, state }) => role === 'primary' && state === 'protected'),
+    );
+    expect(watcherOf(pair, pair.b)).toBe(back.pid);
+    expect(isRunning(receiver ?? 0)).toBe(false);
+    pair.b.sim.run('reboot', 'g1');
+    expect((await back.ended).code).toBe(19);
+    expect(pair.b.sim.list()).toHaveLength(1);
+    await until('the copy on A is gone', () => pair.a.sim.list().length === 0);
+  });
 });
 
 /** The copy runs, and its watcher lives (or does not, with -e). */
 async function takenOver(pair: Pair, args: readonly string[] = []): Promise<Running> {
-  const protect = await pair.protected({ args: ['--heartbeat-timeout', '600', ...args] });
+  const protect = await pair.protected({ args: ['--heartbeat-timeout', '1500', ...args] });
   await pair.wire.cut();
   await until('the copy runs', () => pair.b.session('g1')?.state === 'active');
   return protect;
@@ -70,6 +241,8 @@ describe('after a takeover', () => {
       return found?.state === 'running' && found.guest?.boot !== boot && found.guest?.boot;
     });
     expect(isRunning(watcher)).toBe(true);
+    const { domid } = pair.b.sim.find('g1') ?? {};
+    await until('status has its number', () => pair.b.session('g1')?.domid === domid);
     pair.b.sim.run('poweroff', 'g1');
     await until('it is gone', () => pair.b.sim.list().length === 0);
     await until('the watcher has gone', () => !isRunning(watcher));

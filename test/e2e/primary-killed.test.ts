@@ -160,10 +160,10 @@ describe('with the guest paused', () => {
 });
 
 describe('the guard', () => {
-  // Proves: it goes when protect ends in order, so that nothing is left on the host.
+  // Proves: it goes when protect ends in order and nobody is to watch (-e): nothing is left.
   it.concurrent('ends with protect', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const protect = await pair.protected();
+    const protect = await pair.protected({ args: ['-e'] });
     const guards = pair.guards();
     expect(guards).toHaveLength(1);
     expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);

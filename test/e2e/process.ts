@@ -94,7 +94,7 @@ export function processesWith(text: string): Found[] {
 export async function until<T>(
   what: string,
   probe: () => T | Promise<T>,
-  timeoutMs = 15_000,
+  timeoutMs = 30_000,
 ): Promise<NonNullable<Exclude<T, false>>> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {

@@ -90,7 +90,10 @@ export class FaultInjector {
       // He looks first: the copy is gone, and never ran.
       const isDead = !b.process.isAlive && b.copy.isGone && checker.activated === null;
       if (isDead && a.process.isAlive && !a.process.isStopped) {
-        this.#world.trace('A', () => 'the administrator vouches that the copy is dead');
+        this.#world.trace(
+          'A',
+          () => 'the administrator vouches that the copy never ran and never will',
+        );
         checker.isVouched = true;
         a.dispatch({ kind: 'stop', force: true, by: 'command' });
       }

@@ -68,6 +68,19 @@ function planLines({ status }: SessionEntry, plan: FailoverPlan): string[] {
     `  ${from}`,
     ...plan.primary.map((known) => `  ${known}`),
     `  if ${domain} still runs on ${peer}, what it did since that epoch is lost`,
+    ...(status.buffered ? [] : twiceLines(domain, peer)),
+  ];
+}
+
+/**
+ * With -n nothing holds back the primary's guest once tsremus has died there (DESIGN.md, "Who may
+ * go on"): an administrator who goes on here vouches for it.
+ */
+function twiceLines(domain: string, peer: string): string[] {
+  return [
+    `  WARNING: protected with -n: nothing keeps ${domain} on ${peer} from running on`,
+    `  if it does, TWO GUESTS RUN: both answer as ${domain}, both write what they share`,
+    `  make sure first that ${peer} is off, or that xl list there does not show ${domain}`,
   ];
 }
 
@@ -82,8 +95,13 @@ function refusal(entry: SessionEntry, reason: string): CommandFailure {
   });
 }
 
-async function confirmed(io: Io, flags: Flags): Promise<boolean> {
+async function confirmed(io: Io, { status }: SessionEntry, flags: Flags): Promise<boolean> {
   if (flags.yes) return true;
+  if (!status.buffered) {
+    const { domain } = status;
+    const name = await io.ask(`Two guests may run. Type the domain's name to go on: `);
+    return (name ?? '').trim() === domain;
+  }
   const answer = await io.ask('Go on? [y/N] ');
   return /^y(es)?$/i.test((answer ?? '').trim());
 }
@@ -106,7 +124,7 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
     if (flags.json) writeJson(io.out, { domain, dry_run: true, plan: lines, exit: exit.ok });
     return exit.ok;
   }
-  if (!(await confirmed(io, flags))) throw failed('declined', 'nothing was done');
+  if (!(await confirmed(io, entry, flags))) throw failed('declined', 'nothing was done');
   const onProgress = (text: string) => io.err.write(`${printable(`${domain}: ${text}`)}\n`);
   const request = { verb: 'failover' } as const;
   const result = await requestControl<FailoverResult>(entry.socketPath, request, { onProgress });

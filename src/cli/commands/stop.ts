@@ -33,7 +33,7 @@ interface Flags extends OutputOptions {
 }
 
 async function stopDead(entry: SessionEntry, force: boolean): Promise<StopResult> {
-  const { stopLeftover } = await import('../../engine/leftover.ts');
+  const { stopLeftover } = await import('../../engine/stop-leftover.ts');
   return stopLeftover(entry.status, { force });
 }
 
@@ -147,7 +147,7 @@ export function addStop(program: Command, context: Context): void {
     )
     .argument('<domain>', 'name, UUID or number of the domain')
     .addOption(
-      forceUnsafeOption('go on here even if the backup cannot be asked: you vouch that it is dead'),
+      forceUnsafeOption('go on here unasked: you vouch that the copy never ran and never will'),
     )
     .addOption(jsonOption('report as one JSON document on stdout'))
     .addOption(colorOption())
