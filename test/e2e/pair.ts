@@ -89,7 +89,7 @@ export class Host {
     const uuid = this.sim.find(guest)?.uuid ?? '';
     if (!existsSync(this.stateDir)) return [];
     return readdirSync(this.stateDir)
-      .filter((name) => name.includes(uuid))
+      .filter((name) => name.includes(uuid) && /\.(standby|decision|outcome)$/.test(name))
       .map((name) => JSON.parse(readFileSync(join(this.stateDir, name), 'utf8')).says as string)
       .sort();
   }
