@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { epochOf, streamStart } from '../checkpoint/streams.ts';
 import { ensureBuilt, repository } from '../e2e/built.ts';
+import { fixtureOf } from '../lab/record-mixes.ts';
 import { readRecords, recordName } from '../native/stream-records.ts';
 import { createGuest, save, withHost } from './bench-host.ts';
 import { encoder } from './encoder.ts';
@@ -118,6 +119,22 @@ describe('a page mix', () => {
     ]);
     expect(epochsOf(dense)).toHaveLength(2);
     expect(Buffer.concat(epochsOf(dense)).equals(dense)).toBe(true);
+  });
+
+  // Proves: of what xl saved, with its own header and a torn end, the whole epochs stay, and of
+  // the seed the pages that come again.
+  it('is made of what xl saved', () => {
+    const header = Buffer.alloc(48 + 5);
+    header.writeUInt32LE(5, 44);
+    const saved = Buffer.concat([header, stream, stream.subarray(-3000, -100)]);
+    const { epochs, stream: kept } = fixtureOf(saved);
+    expect(epochs).toBe(1);
+    const seed = readRecords(kept).filter(({ epoch }) => epoch === 0);
+    const pages = seed.flatMap((record) =>
+      recordName(record) === 'libxc PAGE_DATA' ? pagesOf(kept, record) : [],
+    );
+    expect(pages.map(({ name }) => Number(name))).toEqual([2, 3]);
+    expect(epochsOf(kept)[1]?.equals(epochsOf(stream)[1] ?? Buffer.alloc(0))).toBe(true);
   });
 
   it('is there, recorded or made', () => {
