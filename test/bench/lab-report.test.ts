@@ -9,6 +9,7 @@ function windowOf(rate: number, pauseMs: number, bytes: number, cpu: number): Wi
   return {
     rate,
     seconds: 10,
+    epochs: 20,
     pauses,
     gaps: pauses,
     stood: (pauseMs * 20) / 10_000,

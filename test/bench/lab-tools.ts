@@ -2,7 +2,7 @@
  * The two that are compared: stock `xl remus` and `tsremus protect`, with the same guest, the same
  * ssh and the same interval, started as an administrator would.
  */
-import { captureBeacons, findGaps, type Lab, sleep, waitFor } from '../lab/lab.ts';
+import { guestState, type Lab, sleep, waitFor } from '../lab/lab.ts';
 import { backupName, protect, waitForEpoch } from '../lab/session.ts';
 import { guestName, replicationInterface, type Window } from './lab-window.ts';
 
@@ -22,8 +22,6 @@ export const shaping = { rateMbit: 100, delayMs: 10 } as const;
 
 const guestPages = 10_000;
 const seedTimeoutMs = 180_000;
-/** A pause: no gap of an unprotected guest is so long. */
-const pauseOverMs = 80;
 
 export interface Tool {
   readonly name: string;
@@ -31,22 +29,16 @@ export interface Tool {
   start(lab: Lab, args: readonly string[]): Promise<number>;
 }
 
-/** From the command to the end of the guest's first pause: the pages are in ssh by then. */
+/** From the command to the end of the guest's first suspension: the pages are in ssh by then. */
 async function startStock(lab: Lab, args: readonly string[]): Promise<number> {
-  const capture = await captureBeacons();
-  try {
-    const command = `xl remus -F -n -d ${args.join(' ')} ${guestName} ${backupName('a')}`;
-    const startMs = Date.now();
-    await lab.ssh('a', `(setsid ${command} </dev/null >/run/stock.out 2>&1 &)`);
-    const gap = await waitFor('the first checkpoint of xl remus', seedTimeoutMs, async () => {
-      await sleep(200);
-      const seen = capture.beacons.filter(({ timeMs }) => timeMs >= startMs);
-      return findGaps(seen, guestName, pauseOverMs)[0];
-    });
-    return gap.fromMs + gap.lengthMs - startMs;
-  } finally {
-    await capture.stop();
-  }
+  const { suspends } = await guestState(guestName);
+  const command = `xl remus -F -n -d ${args.join(' ')} ${guestName} ${backupName('a')}`;
+  const startMs = Date.now();
+  await lab.ssh('a', `(setsid ${command} </dev/null >/run/stock.out 2>&1 &)`);
+  return waitFor('the first checkpoint of xl remus', seedTimeoutMs, async () => {
+    const state = await guestState(guestName).catch(() => null);
+    return state !== null && state.suspends > suspends ? Date.now() - startMs : undefined;
+  });
 }
 
 /** From the command to the backup's acknowledgement of the seed. */

@@ -35,7 +35,9 @@ export interface Window {
   readonly rate: number;
   /** By the guest's time-stamp counter. */
   readonly seconds: number;
-  /** Pauses by the guest's time-stamp counter, ms; one per epoch. */
+  /** How often the guest was suspended, by its own count. */
+  readonly epochs: number;
+  /** Pauses by the guest's time-stamp counter, ms; shorter ones than 25 ms are not seen. */
   readonly pauses: Spread;
   /** Silences of its beacon, ms, seen on the host's wire. */
   readonly gaps: Spread;
@@ -112,6 +114,7 @@ export async function measureWindow(lab: Lab, rate: number, seconds: number): Pr
     return {
       rate,
       seconds: guestSeconds,
+      epochs: to.suspends - from.suspends,
       pauses: insideOf(to),
       gaps: spread(lengths),
       stood: to.pauses.totalMs / to.pauses.observedMs,

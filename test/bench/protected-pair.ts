@@ -25,6 +25,8 @@ export interface Sample {
   readonly timeMs: number;
   readonly epoch: number;
   readonly bytesSent: number;
+  /** The same before it was encoded. */
+  readonly bytesRaw: number;
   readonly primary: ProcessFigures;
   readonly backup: ProcessFigures;
 }
@@ -145,6 +147,7 @@ export class ProtectedPair {
       timeMs: Date.parse(status.updated),
       epoch: status.epoch ?? 0,
       bytesSent: status.bytes_sent,
+      bytesRaw: status.bytes_raw,
       primary: processFigures(status.pid),
       backup: processFigures(backup.pid),
     };
