@@ -2,6 +2,7 @@
  * Shell around the backup machine: checks what arrives, hands whole epochs to libxl, keeps the
  * record, builds or discards the copy. Decides nothing.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { backupWakeAtMs, failoverRefusal, initialBackup, stepBackup } from '../core/backup.ts';
 import type { BackupState } from '../core/backup-state.ts';
 import type {
@@ -11,6 +12,7 @@ import type {
   BackupOutcome,
 } from '../core/backup-types.ts';
 import { describeBackupEffect, describeBackupEvent } from '../core/describe.ts';
+import { recordRetryMs } from '../core/limits.ts';
 import type { Answer, Permission } from '../core/vocabulary.ts';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
@@ -270,7 +272,8 @@ export class BackupSession {
         const reason = errorText(error);
         log.error(`the record could not be written: ${reason}`);
         // The step may have been taken before the failure: what can be read back is what holds.
-        const holds = await record.read().catch(() => from);
+        const holds = await this.#readBack();
+        if (holds === null) return;
         if (holds === from) this.#dispatch({ kind: 'record-failed', reason, nowMs: now() });
         else {
           this.#permission = holds;
@@ -278,6 +281,22 @@ export class BackupSession {
         }
       }
     });
+  }
+
+  /**
+   * What the record says, as soon as it can be read. Until then the machine waits mute: it must not
+   * go on as if nothing were decided. Null when the session is over before.
+   */
+  async #readBack(): Promise<Permission | null> {
+    while (!this.#over) {
+      try {
+        return await this.#parts.record.read();
+      } catch (error) {
+        this.#parts.log.error(`the record cannot be read either: ${errorText(error)}`);
+        await sleep(recordRetryMs);
+      }
+    }
+    return null;
   }
 
   #slow(
