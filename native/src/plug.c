@@ -160,16 +160,28 @@ static int add_port(struct tsr_plug *plug, const struct tsr_plug_port *given)
 
 /* ---- barrier and release ---------------------------------------------------- */
 
+/* How many frames have not come out of QUEUE, in *FRAMES_OUT; exact only for 0. */
+static int not_out(struct tsr_plug *plug, uint32_t queue, uint64_t *frames_out)
+{
+    struct tsr_queue_look look = { 0 };
+    int rc = plug->kernel->look(plug->state, queue, &look);
+
+    *frames_out = look.packets;
+    if (rc < 0 || look.packets)
+        return rc;
+    return plug->kernel->transit(plug->state, queue, frames_out);
+}
+
 /* Closes the other queue again once all is out of it. */
 static int close_emptied(struct tsr_plug *plug, struct port *port)
 {
-    struct tsr_queue_look look;
+    uint64_t frames;
     int rc;
 
     if (!port->emptying || !paired(port))
         return 0;
-    rc = plug->kernel->look(plug->state, other(port), &look);
-    if (rc < 0 || look.packets)
+    rc = not_out(plug, other(port), &frames);
+    if (rc < 0 || frames)
         return rc;
     rc = plug->kernel->change(plug->state, other(port), TCQ_PLUG_BUFFER);
     if (!rc)
@@ -273,13 +285,13 @@ static int release_port(struct tsr_plug *plug, struct port *port,
 /* 0: all is out of the queue, which stays open. */
 static int pass(struct tsr_plug *plug, uint32_t queue)
 {
-    struct tsr_queue_look look = { 0 };
+    uint64_t frames = 0;
     int rc = plug->kernel->change(plug->state, queue,
                                   TCQ_PLUG_RELEASE_INDEFINITE);
 
     if (!rc)
-        rc = plug->kernel->look(plug->state, queue, &look);
-    return rc < 0 ? rc : look.packets != 0;
+        rc = not_out(plug, queue, &frames);
+    return rc < 0 ? rc : frames != 0;
 }
 
 static int pass_port(struct tsr_plug *plug, struct port *port)

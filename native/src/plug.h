@@ -25,6 +25,8 @@ struct tsr_plug_kernel {
     /* From now on the mirred action ACTION sends to QUEUE. */
     int (*redirect)(void *state, uint32_t action, uint32_t queue);
     int (*look)(void *state, uint32_t queue, struct tsr_queue_look *look_out);
+    /* Frames that have left the plug and are still inside the device. */
+    int (*transit)(void *state, uint32_t queue, uint64_t *frames_out);
     void (*close)(void *state);
 };
 

@@ -8,6 +8,7 @@
 #include "plug.h"
 
 #include <linux/gen_stats.h>
+#include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
@@ -28,6 +29,7 @@ struct request {
     union {
         struct tcmsg tc;
         struct tcamsg tca;
+        struct if_stats_msg stats;
         char room[512];
     };
 };
@@ -277,6 +279,43 @@ static int linux_look(void *state, uint32_t queue,
     return 0;
 }
 
+/*
+ * An ifb hands its frames back in a tasklet of its own, which may come late. It counts
+ * what it took as received and what it handed back as sent (drivers/net/ifb.c).
+ */
+static int linux_transit(void *state, uint32_t queue, uint64_t *frames_out)
+{
+    struct linux_kernel *kernel = state;
+    union {
+        struct nlmsghdr head;
+        char room[4096];
+    } answer = { .head = { .nlmsg_len = 0 } };
+    size_t start = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(struct if_stats_msg)));
+    /* The first two counters of struct rtnl_link_stats64. */
+    struct { uint64_t received, sent; } counts;
+    const struct rtattr *stats;
+    struct request request;
+    int rc;
+
+    begin(kernel, &request, RTM_GETSTATS, 0, sizeof(request.stats));
+    request.stats.ifindex = queue;
+    request.stats.filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64);
+    rc = talk(kernel, &request, &answer, sizeof(answer),
+              "cannot look at a device of the buffer", queue);
+    if (rc < 0)
+        return rc;
+    stats = answer.head.nlmsg_len <= start ? NULL
+            : find((void *)((char *)&answer + start),
+                   answer.head.nlmsg_len - start, IFLA_STATS_LINK_64,
+                   sizeof(counts));
+    if (!stats)
+        return tsr_fail(-EPROTO, "the kernel gives no counts of network device "
+                        "number %u", queue);
+    memcpy(&counts, RTA_DATA(stats), sizeof(counts));
+    *frames_out = counts.received - counts.sent;
+    return 0;
+}
+
 int tsr_plug_kernel_open(void **state_out)
 {
     struct sockaddr_nl address = { .nl_family = AF_NETLINK };
@@ -312,5 +351,6 @@ const struct tsr_plug_kernel tsr_plug_kernel_linux = {
     .change = linux_change,
     .redirect = linux_redirect,
     .look = linux_look,
+    .transit = linux_transit,
     .close = linux_close,
 };

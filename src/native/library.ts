@@ -70,6 +70,7 @@ const signatures = {
   tsr_restore_free: ['int'],
   tsr_plug_open: [],
   tsr_plug_add: ['int', 'pointer'],
+  tsr_plug_barrier: ['int', 'uint64'],
   tsr_plug_release: ['int', 'uint64'],
   tsr_plug_pass: ['int'],
   tsr_plug_look: ['int', 'int', 'pointer'],
@@ -289,6 +290,11 @@ export class NativeLibrary {
   /** `port` is a struct tsr_plug_port; the number of the port. */
   plugAdd(handle: number, port: Buffer): number {
     return this.#checked('add to the output buffer', this.#fn('tsr_plug_add').call(handle, port));
+  }
+
+  /** What the save loop does by itself, for tests without one: how many interfaces must wait. */
+  plugBarrier(handle: number, epoch: number): number {
+    return this.#checked('seal', this.#fn('tsr_plug_barrier').call(handle, epoch));
   }
 
   /** How many interfaces released something. */

@@ -33,24 +33,20 @@ export interface Devices {
   ofGuest(domid: number): GuestInterface[];
   /** The kernel's number of a device; null: there is none of that name. */
   index(name: string): number | null;
-  /** A counter of its statistics (rx_packets); 0 where there is none. */
-  count(name: string, counter: string): number;
 }
 
 /** The host's devices, from sysfs. */
 export function openDevices(sysfs = '/sys'): Devices {
   const net = join(sysfs, 'class/net');
-  const number = (...path: string[]) => {
+  const index = (name: string) => {
     try {
-      return Number(readFileSync(join(net, ...path), 'utf8').trim());
+      return Number(readFileSync(join(net, name, 'ifindex'), 'utf8').trim());
     } catch {
       return null;
     }
   };
-  const index = (name: string) => number(name, 'ifindex');
   return {
     index,
-    count: (name, counter) => number(name, 'statistics', counter) ?? 0,
     ofGuest(domid) {
       const found: GuestInterface[] = [];
       const add = (name: string, devid: number, emulated: boolean) => {

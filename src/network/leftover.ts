@@ -6,7 +6,7 @@ import type { OutputBuffer } from './output-buffer.ts';
 import { PlugBuffer } from './plug-buffer.ts';
 import type { BufferTools } from './set-up.ts';
 import { type BufferedInterface, readState } from './state-file.ts';
-import { tcJson } from './tools.ts';
+import { actionTargets } from './tools.ts';
 
 /** The buffer left there; null: none. It can be opened or dropped, nothing else. */
 export async function adoptBuffer(
@@ -17,7 +17,7 @@ export async function adoptBuffer(
   if (state === null) return null;
   const parts = { limitBytes: 0, statePath, onNews() {} };
   const buffer = new PlugBuffer(state, parts, tools.openPlug(), tools);
-  const targets = await actionTargets(tools);
+  const targets = await actionTargets(tools.run);
   for (const plan of state.interfaces) {
     const queues = inOrder(plan, targets.get(plan.action ?? 0))
       .map((queue) => tools.devices.index(queue))
@@ -39,17 +39,4 @@ export async function adoptBuffer(
 /** The older queue first: the one to which the action does not point. */
 function inOrder({ queues }: BufferedInterface, target: string | undefined): readonly string[] {
   return target === queues[0] ? [...queues].reverse() : queues;
-}
-
-/** Where each mirred action points to now. */
-async function actionTargets({ run }: BufferTools): Promise<Map<number, string>> {
-  const words = ['actions', 'list', 'action', 'mirred'];
-  const lists = await tcJson(run, words, 'cannot look at what a session left');
-  const targets = new Map<number, string>();
-  for (const { actions } of lists) {
-    for (const one of Array.isArray(actions) ? actions : []) {
-      targets.set(Number(one?.index), String(one?.to_dev));
-    }
-  }
-  return targets;
 }

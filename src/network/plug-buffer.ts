@@ -9,7 +9,7 @@ import type { HeldInterface, HeldOutput, OutputBuffer } from './output-buffer.ts
 import { frameOverheadBytes, type PlugDriver, type PlugPort } from './plug-driver.ts';
 import { scriptTeardown } from './script.ts';
 import { type BufferedInterface, type BufferState, removeState, writeState } from './state-file.ts';
-import { batch, batchAll, type Run } from './tools.ts';
+import { actionTargets, batch, batchAll, type Run } from './tools.ts';
 
 /** How often what waits is looked at, ms: a few netlink messages. */
 const lookEveryMs = 20;
@@ -19,6 +19,8 @@ const scanEveryMs = 50;
 const drainEveryMs = 5;
 /** What is not out after this long never will be, ms: frames go out at the speed of memory. */
 const drainMsMax = 10_000;
+const actionTriesMax = 10;
+const actionEveryMs = 50;
 /** From this share of its limit on a queue asks for a checkpoint. */
 const nearShare = 0.5;
 
@@ -208,13 +210,13 @@ export class PlugBuffer implements OutputBuffer {
     // Now frames pass through open queues. Without the redirect they go the straight way.
     await this.#removeRedirects();
     await this.#drain();
-    await this.#removeQueues();
+    await this.#removeQueues(actionTriesMax);
   }
 
   /** Opens the plugs and waits until nothing is in them, or on the way back from their devices. */
   async #drain(): Promise<void> {
     const endMs = performance.now() + drainMsMax;
-    while (this.#driver.pass() > 0 || this.#onTheWay()) {
+    while (this.#driver.pass() > 0) {
       if (performance.now() > endMs) {
         throw new OperationError('no-buffer', 'the output buffer does not empty', {
           op: 'open-buffer',
@@ -226,16 +228,6 @@ export class PlugBuffer implements OutputBuffer {
     }
   }
 
-  /** An ifb counts what it takes as received and what it gave back as sent (drivers/net/ifb.c). */
-  #onTheWay(): boolean {
-    const { count } = this.#tools.devices;
-    const queues = this.#ports.flatMap(({ plan }) => plan.queues);
-    return queues.some(
-      (queue) =>
-        count(queue, 'rx_packets') > count(queue, 'tx_packets') + count(queue, 'rx_dropped'),
-    );
-  }
-
   async #removeRedirects(): Promise<void> {
     const ours = this.#state.interfaces.filter(({ script }) => script === null);
     const blocked = [...this.#blocked].filter(([, done]) => done).map(([name]) => name);
@@ -243,9 +235,26 @@ export class PlugBuffer implements OutputBuffer {
     const lines = names
       .filter((name) => this.#tools.devices.index(name) !== null)
       .map((name) => ['qdisc', 'del', 'dev', name, 'clsact']);
-    const actions = ours.map(({ action }) => action).filter((action) => action !== null);
-    const remove = actions.map((action) => deleteAction(action));
-    await batchAll(this.#tools.run, 'tc', [...lines, ...remove]);
+    await batchAll(this.#tools.run, 'tc', lines);
+  }
+
+  /**
+   * Normally an action goes with its filter (some time after it: RCU). One whose filter was gone
+   * already (an interface unplugged) was made anew by the next barrier and stands alone.
+   */
+  async #removeActions(triesMax: number): Promise<void> {
+    const ours = this.#state.interfaces.map(({ action }) => action).filter((one) => one !== null);
+    if (ours.length === 0) return;
+    const { run } = this.#tools;
+    for (let tries = 0; tries < triesMax; tries++) {
+      const targets = await actionTargets(run);
+      const left = ours.filter((action) => targets.has(action));
+      if (left.length === 0) return;
+      if (tries > 0) await new Promise((resolve) => setTimeout(resolve, actionEveryMs));
+      const index = (action: number) => ['index', String(action)];
+      const lines = left.map((one) => ['actions', 'del', 'action', 'mirred', ...index(one)]);
+      await batchAll(run, 'tc', lines);
+    }
   }
 
   async #drop(): Promise<void> {
@@ -258,13 +267,10 @@ export class PlugBuffer implements OutputBuffer {
       .map((name) => ['link', 'set', 'dev', name, 'down']);
     await batchAll(run, 'ip', down);
     // Whatever still comes meets a redirect to a device that is gone, and is dropped.
-    await this.#removeQueues();
-    const actions = this.#state.interfaces.map(({ action }) => action);
-    const remove = actions.filter((action) => action !== null).map((one) => deleteAction(one));
-    await batchAll(run, 'tc', remove);
+    await this.#removeQueues(1);
   }
 
-  async #removeQueues(): Promise<void> {
+  async #removeQueues(actionTries: number): Promise<void> {
     const { run, devices } = this.#tools;
     const there = (queue: string) => devices.index(queue) !== null;
     const ours = this.#state.interfaces.filter(({ script }) => script === null);
@@ -279,6 +285,7 @@ export class PlugBuffer implements OutputBuffer {
       const guest = { ...plan, index: 0 };
       await scriptTeardown(run, plan.script, this.#state.domid, guest, plan.queues[0] ?? '');
     }
+    await this.#removeActions(actionTries);
     const left = queues();
     this.close();
     if (left.length > 0) {
@@ -302,8 +309,4 @@ export class PlugBuffer implements OutputBuffer {
     this.#stopLooking();
     this.#driver.close();
   }
-}
-
-function deleteAction(action: number): readonly string[] {
-  return ['actions', 'del', 'action', 'mirred', 'index', String(action)];
 }

@@ -15,7 +15,7 @@ import { PlugBuffer } from './plug-buffer.ts';
 import type { PlugDriver } from './plug-driver.ts';
 import { scriptSetup } from './script.ts';
 import { type BufferedInterface, type BufferState, readState, writeState } from './state-file.ts';
-import { batch, loadModules, type Run, runTool, tcJson } from './tools.ts';
+import { actionTargets, batch, loadModules, type Run, runTool, tcJson } from './tools.ts';
 
 export interface BufferRequest {
   readonly domain: string;
@@ -42,6 +42,7 @@ export interface BufferTools {
 
 /** Actions are numbered per host; ours begin here, far from what `tc` gives out by itself. */
 const actionFirst = 0x5453_0000;
+const actionLast = 0x7000_0000;
 
 /** Sets a buffer up that lets everything through until the first barrier. */
 export async function setUpBuffer(request: BufferRequest, tools: BufferTools): Promise<PlugBuffer> {
@@ -126,10 +127,8 @@ async function planned(
 
 /** The first number from which on no mirred action exists. */
 async function freeActions(runs: Run): Promise<number> {
-  const lists = await tcJson(runs, ['actions', 'list', 'action', 'mirred'], 'cannot list actions');
-  const used = lists.flatMap(({ actions }) => (Array.isArray(actions) ? actions : []));
-  const indexes = used.map((one: { index?: unknown }) => Number(one?.index ?? 0));
-  return Math.max(actionFirst, ...indexes.filter((index) => index < 0x7000_0000)) + 1;
+  const used = [...(await actionTargets(runs)).keys()].filter((index) => index < actionLast);
+  return Math.max(actionFirst, ...used) + 1;
 }
 
 async function makeOne(
@@ -153,17 +152,19 @@ async function makeOne(
   const redirect = ['mirred', 'egress', 'redirect', 'dev', plan.queues[0] ?? ''];
   const act = ['action', ...redirect, 'index', String(action)];
   const filter = ['filter', 'add', 'dev', plan.name, 'ingress', 'protocol', 'all', 'prio', '1'];
-  // The action first, by itself: that fails if there is one of this number.
-  await batch(
-    run,
-    'tc',
-    [
-      ['qdisc', 'add', 'dev', plan.name, 'clsact'],
-      ['actions', 'add', ...act],
-      [...filter, 'matchall', ...act],
-    ],
-    doing,
-  );
+  const lines = [
+    ['qdisc', 'add', 'dev', plan.name, 'clsact'],
+    [...filter, 'matchall', ...act],
+  ];
+  await batch(run, 'tc', lines, doing);
+  // Had there been an action of this number, the filter would now have that one.
+  const target = (await actionTargets(run)).get(action ?? 0);
+  if (target === plan.queues[0]) return;
+  throw new OperationError('no-buffer', `${doing}: its action ${action} goes to ${target}`, {
+    op: 'set-up-buffer',
+    subject: plan.name,
+    hint: 'tc actions list action mirred shows whose it is; then try again',
+  });
 }
 
 async function takeScripts(

@@ -93,6 +93,18 @@ export async function tcJson(
   }
 }
 
+/** Where each mirred action of this host points to, by its number. */
+export async function actionTargets(runs: Run): Promise<Map<number, string>> {
+  const words = ['actions', 'list', 'action', 'mirred'];
+  const targets = new Map<number, string>();
+  for (const { actions } of await tcJson(runs, words, 'cannot list the mirred actions')) {
+    for (const one of Array.isArray(actions) ? actions : []) {
+      targets.set(Number(one?.index), String(one?.to_dev));
+    }
+  }
+  return targets;
+}
+
 interface Module {
   readonly name: string;
   readonly parameters?: readonly string[];

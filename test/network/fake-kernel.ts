@@ -121,11 +121,6 @@ export class FakeKernel {
       this.add(/ dev (\S+)/.exec(line)?.[1] ?? '', true);
       return null;
     }
-    if (/^tc actions add /.test(line)) {
-      if (this.actions.has(action)) return 'File exists';
-      this.actions.set(action, device?.name ?? '');
-      return null;
-    }
     if (/^tc actions del action mirred index/.test(line)) {
       return this.actions.delete(action) ? null : 'No such file or directory';
     }
@@ -143,11 +138,15 @@ export class FakeKernel {
       device.ingress = true;
     } else if (/^tc qdisc del dev \S+ clsact$/.test(line)) {
       device.ingress = false;
+      if (device.filter !== null && device.filter !== 'drop') {
+        this.actions.delete(device.filter.action);
+      }
       device.filter = null;
     } else if (/^tc filter add .* protocol all matchall action drop$/.test(line)) {
       device.filter = 'drop';
     } else if (/^tc filter add .* protocol all prio 1 matchall action mirred/.test(line)) {
-      if (!this.actions.has(action)) return 'no such action';
+      if (!this.actions.has(action))
+        this.actions.set(action, / redirect dev (\S+)/.exec(line)?.[1] ?? '');
       device.filter = { action };
     } else return `unknown command ${line}`;
     return null;
@@ -289,7 +288,6 @@ export async function fakeBench(options: BenchOptions): Promise<Bench & { kernel
               return { name, index, devid, emulated: false };
             }),
         index: (name) => kernel.devices.get(name)?.index ?? null,
-        count: () => 0,
       },
     },
     send: (name, number) => kernel.send(name, number),
