@@ -281,7 +281,8 @@ static int linux_look(void *state, uint32_t queue,
 
 /*
  * An ifb hands its frames back in a tasklet of its own, which may come late. It counts
- * what it took as received and what it handed back as sent (drivers/net/ifb.c).
+ * what it took as received and what it handed back as sent; what this host itself
+ * sends on it (an address being looked for) it drops (drivers/net/ifb.c).
  */
 static int linux_transit(void *state, uint32_t queue, uint64_t *frames_out)
 {
@@ -291,8 +292,9 @@ static int linux_transit(void *state, uint32_t queue, uint64_t *frames_out)
         char room[4096];
     } answer = { .head = { .nlmsg_len = 0 } };
     size_t start = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(struct if_stats_msg)));
-    /* The first two counters of struct rtnl_link_stats64. */
-    struct { uint64_t received, sent; } counts;
+    struct rtnl_link_stats64 counts;
+    /* The kernel's struct grows at its end. */
+    size_t known = offsetof(struct rtnl_link_stats64, multicast);
     const struct rtattr *stats;
     struct request request;
     int rc;
@@ -307,12 +309,12 @@ static int linux_transit(void *state, uint32_t queue, uint64_t *frames_out)
     stats = answer.head.nlmsg_len <= start ? NULL
             : find((void *)((char *)&answer + start),
                    answer.head.nlmsg_len - start, IFLA_STATS_LINK_64,
-                   sizeof(counts));
+                   known);
     if (!stats)
         return tsr_fail(-EPROTO, "the kernel gives no counts of network device "
                         "number %u", queue);
-    memcpy(&counts, RTA_DATA(stats), sizeof(counts));
-    *frames_out = counts.received - counts.sent;
+    memcpy(&counts, RTA_DATA(stats), known);
+    *frames_out = counts.rx_packets - counts.rx_dropped - counts.tx_packets;
     return 0;
 }
 

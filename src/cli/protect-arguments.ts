@@ -2,6 +2,7 @@
  * The arguments of `tsremus protect` -> ProtectOptions, or a refusal that says why. Options keep
  * the letters and the meaning of `xl remus`; what is not built yet is refused, never ignored.
  */
+import { bufferLimit, netbufScript } from '../config/buffer-limit.ts';
 import {
   type Environment,
   heartbeatTimeoutSetting,
@@ -29,6 +30,7 @@ export interface ProtectFlags {
   readonly sshCommand?: string;
   readonly wait: boolean;
   readonly netbufScript?: string;
+  readonly bufferLimit?: string;
   readonly forceUnsafe?: boolean;
   readonly blackhole?: boolean;
   readonly network: boolean;
@@ -64,6 +66,13 @@ function checkCombination(flags: ProtectFlags): void {
       'add -F if that is what you want; tsremus-protect(8), GUARANTEES, says what remains',
     );
   }
+  for (const [option, value] of [
+    ['--netbuf-script (-N)', flags.netbufScript],
+    ['--buffer-limit', flags.bufferLimit],
+  ]) {
+    if (flags.network || value === undefined) continue;
+    throw new UsageError(`${option} cannot go with --no-network (-n): nothing is buffered`);
+  }
   if (flags.userspaceProxy && !flags.colo) {
     throw new UsageError('--userspace-proxy (-p) belongs to --colo (-c)', 'leave -p out');
   }
@@ -82,10 +91,8 @@ function checkBuilt(flags: ProtectFlags): void {
       hint,
     });
   };
-  const unbuffered = 'leave it out; until output is buffered, guests with interfaces need -F -n';
   if (flags.colo) refuse('--colo (-c)', 'leave it out: checkpoints by interval are built');
   if (flags.blackhole) refuse('--blackhole (-b)', 'leave it out and name a real backup host');
-  if (flags.netbufScript !== undefined) refuse('--netbuf-script (-N)', unbuffered);
 }
 
 function checkNames(domain: string, host: string, command: string | null): void {
@@ -129,6 +136,8 @@ export function protectOptions(
     compression: flags.compression,
     wait: flags.wait,
     network: flags.network,
+    netbufScript: netbufScript(flags.netbufScript),
+    bufferLimitBytes: bufferLimit(flags.bufferLimit, env),
     disk: flags.disk,
     forceUnsafe: flags.forceUnsafe ?? false,
   };

@@ -106,6 +106,7 @@ export function backupFacts(view: BackupView): StatusFacts {
     ...streamFacts(view),
     next: nextOf(view, facts.state),
     outcome: view.outcome?.kind ?? null,
+    output: null,
     transport: null,
     guest_paused: false,
   };

@@ -16,6 +16,7 @@ import { transportCommand } from '../link/transport-command.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import { openXen } from '../xen/xen.ts';
 import { destroyCopy } from './copy-builder.ts';
+import { leftOutput } from './output.ts';
 import { decide } from './promise-run.ts';
 import type { StopResult } from './protect-options.ts';
 import { forgetSession, isSettled, listSessions } from './run-directory.ts';
@@ -61,6 +62,8 @@ async function stopPrimary(status: SessionStatus, force: boolean): Promise<StopR
   const xen = await openXen();
   const domid = await ownGuest(xen, status);
   if (domid === null) {
+    // Its interfaces are gone with it: nothing that is still held can go anywhere.
+    await (await leftOutput(status.uuid)).drop();
     return { outcome: { kind: 'guest-ended', reason: 'the guest is not on this host any more' } };
   }
   if (force) {
@@ -80,6 +83,8 @@ async function stopPrimary(status: SessionStatus, force: boolean): Promise<StopR
       return { outcome: { kind: 'stopped', by: 'command' } };
     case 'active':
       if (!answer.running) break;
+      // First: what is held may keep pages of the guest, and the destroy would wait for them.
+      await (await leftOutput(status.uuid)).drop();
       await xen.destroy(domid);
       return { outcome: { kind: 'taken-over' } };
     case 'activating':
@@ -101,11 +106,12 @@ async function ownGuest(xen: Hypervisor, status: SessionStatus): Promise<number 
   return info === null || info.uuid !== status.uuid || info.dying ? null : status.domid;
 }
 
-/** Resumes and unpauses the guest, as far as the dead session left it standing. */
+/** Undoes what the dead session left the guest in: suspended, paused, mute. */
 async function letRun(xen: Hypervisor, domid: number, status: SessionStatus): Promise<void> {
   const info = await xen.info(domid);
   if (info?.shutdown && info.shutdownReason === 'suspend') await xen.resume(domid);
   if (info?.paused && status.guest_paused) await xen.unpause(domid);
+  await (await leftOutput(status.uuid)).open();
 }
 
 async function ask(status: SessionStatus): Promise<Answer> {

@@ -4,14 +4,9 @@
  */
 import { OperationError } from '../host/errors.ts';
 import { isDomainName } from '../link/identity.ts';
-import {
-  hasInterfaces,
-  hasWritableDisks,
-  identity,
-  memoryKb,
-  refusals,
-} from '../xen/guest-config.ts';
+import { hasWritableDisks, identity, memoryKb, refusals } from '../xen/guest-config.ts';
 import type { DomainConfig, Hypervisor } from '../xen/hypervisor.ts';
+import type { Claim } from './run-directory.ts';
 
 /** A guest that may be protected. */
 export interface Guest {
@@ -23,9 +18,8 @@ export interface Guest {
   readonly memoryBytes: number;
 }
 
-/** What the administrator gives up (-n, -d), as far as the guest's devices are concerned. */
+/** What the administrator gives up (-d), as far as the guest's devices are concerned. */
 export interface Unsafe {
-  readonly network: boolean;
   readonly disk: boolean;
 }
 
@@ -79,8 +73,7 @@ export async function inspectGuest(
   }
   const reasons = refusals(config);
   if (reasons.length > 0) throw unsupported(name, reasons.join('; '));
-  if (unsafe.network && hasInterfaces(config)) throw notBuilt(name, 'network interfaces', '-n');
-  if (unsafe.disk && hasWritableDisks(config)) throw notBuilt(name, 'writable disks', '-d');
+  if (unsafe.disk && hasWritableDisks(config)) throw disksNotBuilt(name);
   // Older libxl leaves the UUID out of the configuration; the domain itself always has one.
   const memoryBytes = Math.max(memoryKb(config), info.memoryKb) * 1024;
   return { domid, name, uuid: (uuid ?? info.uuid).toLowerCase(), config, memoryBytes };
@@ -94,15 +87,27 @@ function unsupported(name: string, why: string): OperationError {
   });
 }
 
-function notBuilt(name: string, what: string, option: string): OperationError {
-  const missing = option === '-n' ? 'buffering of network output' : 'replication of disks';
+function disksNotBuilt(name: string): OperationError {
   return new OperationError(
     'not-built',
-    `domain ${name} has ${what}, and ${missing} is not built yet`,
+    `domain ${name} has writable disks, and replication of disks is not built yet`,
     {
       op: 'inspect-guest',
       subject: name,
-      hint: `tsremus protect -F ${option} ... does without it; see tsremus-protect(8) for the risk`,
+      hint: 'tsremus protect -F -d ... does without it; see tsremus-protect(8) for the risk',
     },
+  );
+}
+
+/** What a crashed session left may be a suspended or paused guest, or a copy that lives. */
+export function refuseLeftover(claim: Claim, guest: Guest): void {
+  const leftover = claim.leftover;
+  if (leftover === null) return;
+  // Given back before the error is thrown, with the leftover's status as it was.
+  claim.release('keep-status');
+  throw new OperationError(
+    'locked',
+    `an earlier session of ${guest.name} was not ended in order (its process ${leftover.pid} died)`,
+    { op: 'claim', subject: guest.name, hint: `tsremus stop ${guest.name}` },
   );
 }

@@ -5,6 +5,7 @@ import type { Answer } from '../core/vocabulary.ts';
 import type { OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ControlMessage } from '../link/link.ts';
+import type { OutputBuffer } from '../network/output-buffer.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import type { PumpSink } from './pump.ts';
 
@@ -24,6 +25,8 @@ export interface PrimaryParts {
   readonly encoder: StreamEncoder;
   /** Bytes of the stream that may wait to be sent: past it a checkpoint keeps the guest waiting. */
   readonly queueBytes: number;
+  /** What the guest sends waits in it. */
+  readonly output: OutputBuffer;
   /** Sends a heartbeat on the datagram path too, where there is one. */
   readonly pulse: ((seq: number) => void) | null;
   /** Asks for the promise by a fresh run of the transport. */

@@ -292,8 +292,9 @@ export class PrimarySession {
         this.#save?.checkpoint();
         return;
       case 'release':
+        return this.#release(effect.epoch);
       case 'open-buffer':
-        // With -n there is no buffer: the null buffer has nothing to let out.
+        this.#lane.run(() => this.#parts.output.open());
         return;
       case 'ask-promise':
         return this.#ask(effect.id, effect.way);
@@ -318,7 +319,11 @@ export class PrimarySession {
         } else this.#save?.abort();
         return;
       case 'destroy-guest':
-        this.#lane.run(() => xen.destroy(domid));
+        this.#lane.run(async () => {
+          // Whatever became of it: a copy runs elsewhere, and this one must end.
+          await this.#parts.output.drop().catch((error) => log.error(errorText(error)));
+          await xen.destroy(domid);
+        });
         return;
       case 'close-link':
         void link.close('the session is over');
@@ -348,6 +353,15 @@ export class PrimarySession {
     // On record first: should this process die, whoever clears up must know of the pause.
     onPause();
     xen.pause(domid);
+  }
+
+  /** One that the kernel refuses is made up for by the next: what is sealed stays sealed. */
+  #release(epoch: number): void {
+    try {
+      this.#parts.output.release(epoch);
+    } catch (error) {
+      this.#parts.log.error(`epoch ${epoch} is still held back: ${errorText(error)}`);
+    }
   }
 
   #ask(id: number, way: 'link' | 'fresh'): void {

@@ -2,8 +2,10 @@
 import { type MachineFacts, primaryMachineFacts } from '../core/health-facts.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
 import { lateAfterMs, noPace, type Schedule } from '../core/scheduler.ts';
+import type { HeldInterface } from '../network/output-buffer.ts';
 import type { GuestEnd } from './guest-end.ts';
 import type { MemoryBudget } from './memory-budget.ts';
+import { blockedReason, outputStatus } from './output-status.ts';
 import type { Guest } from './preflight.ts';
 import type { PrimarySession } from './primary-session.ts';
 import type { HeldOutcome, ProtectOptions } from './protect-options.ts';
@@ -19,6 +21,7 @@ export interface PrimaryView {
   readonly guest: Guest;
   readonly options: ProtectOptions;
   readonly session: string;
+  readonly interfaces: readonly HeldInterface[];
   readonly running: PrimarySession | null;
   readonly outcome: PrimaryOutcome | HeldOutcome | null;
   /** Null before they are agreed with the backup. */
@@ -109,10 +112,12 @@ function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
   const facts = machineFacts(view);
+  const blocked = blockedReason(guest.name, view.interfaces);
   const ackWallMs = running?.ackWallMs ?? null;
   const seeding = facts.state === 'seeding' && running !== null;
   return {
     ...facts,
+    reason: facts.reason ?? blocked,
     domain: guest.name,
     domid: domidOf(view),
     uuid: guest.uuid,
@@ -123,6 +128,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...streamFacts(view),
     next: [],
+    output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,
     transport: { host: options.host, ssh_command: options.sshCommand },
     guest_paused: running?.guestPaused ?? false,

@@ -31,6 +31,10 @@ export interface ProtectOptions {
   readonly wait: boolean;
   /** False with -n. */
   readonly network: boolean;
+  /** -N: the script that makes the output buffer's redirect; null: we do. */
+  readonly netbufScript: string | null;
+  /** What dom0 may hold back for one interface, bytes of its memory. */
+  readonly bufferLimitBytes: number;
   /** False with -d. */
   readonly disk: boolean;
   /** -F: the options that give up a guarantee are allowed. */

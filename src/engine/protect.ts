@@ -17,6 +17,7 @@ import { askFresh, type Connection, connectBackup, type HelloContent } from '../
 import { newSessionId } from '../link/identity.ts';
 import { followPulse, type Pulse } from '../link/pulse.ts';
 import { transportCommand } from '../link/transport-command.ts';
+import { nullBuffer, type OutputBuffer } from '../network/output-buffer.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import { openXen } from '../xen/xen.ts';
 import {
@@ -32,7 +33,8 @@ import {
   type MemoryBudget,
   memoryBudget,
 } from './memory-budget.ts';
-import { type Guest, inspectGuest } from './preflight.ts';
+import { leaveOutput, openOutput } from './output.ts';
+import { type Guest, inspectGuest, refuseLeftover } from './preflight.ts';
 import { PrimarySession } from './primary-session.ts';
 import { primaryFacts, seedPercent } from './primary-status.ts';
 import { onEndSignals, raisePriority } from './process-settings.ts';
@@ -84,19 +86,6 @@ export async function runProtect(
   }
 }
 
-/** What a crashed session left may be a suspended or paused guest, or a copy that lives. */
-function refuseLeftover(claim: Claim, guest: Guest): void {
-  const leftover = claim.leftover;
-  if (leftover === null) return;
-  // Given back before the error is thrown, with the leftover's status as it was.
-  claim.release('keep-status');
-  throw new OperationError(
-    'locked',
-    `an earlier session of ${guest.name} was not ended in order (its process ${leftover.pid} died)`,
-    { op: 'claim', subject: guest.name, hint: `tsremus stop ${guest.name}` },
-  );
-}
-
 interface Setting {
   readonly options: ProtectOptions;
   readonly reporter: ProtectReporter;
@@ -116,6 +105,7 @@ class Protection {
   #connection: Connection | null = null;
   #running: PrimarySession | null = null;
   #pulse: Pulse | null = null;
+  #output: OutputBuffer = nullBuffer;
   #outcome: PrimaryOutcome | HeldOutcome | null = null;
   /** Of a guest that ended by itself: what became of it. */
   #guestEnd: GuestEnd | null = null;
@@ -154,13 +144,15 @@ class Protection {
     };
   }
 
+  readonly #onNews = (text: string) => this.#tell('output', text);
+
   #timing() {
     const { heartbeatTimeoutMs, holdMs, network } = this.#set.options;
     return { heartbeatTimeoutMs, holdMs, buffered: network };
   }
 
   async run(): Promise<ProtectResult> {
-    const { claim, log, options } = this.#set;
+    const { claim, log, options, guest } = this.#set;
     raisePriority((text) => log.info(text));
     this.#status = new StatusWriter(claim, log, () => primaryFacts(this.#view()));
     let control: ControlServer | null = null;
@@ -173,6 +165,7 @@ class Protection {
       // Before the backup counts heartbeats: a guard takes its time to start.
       await this.#watch.begin();
       this.#aborted.signal.throwIfAborted();
+      this.#output = await openOutput(options, guest, this.#session, this.#onNews);
       await this.#connect();
       this.#aborted.signal.throwIfAborted();
       this.#tell('connected', `connected to ${options.host}; the first copy begins`);
@@ -191,6 +184,7 @@ class Protection {
       this.#status.close();
       throw error;
     } finally {
+      await leaveOutput(this.#output, this.#running !== null, this.#onNews);
       await this.#watch.close();
       control?.close();
       this.#pulse?.close();
@@ -235,6 +229,7 @@ class Protection {
       link,
       encoder,
       queueBytes,
+      output: this.#output,
       pulse: this.#pulse === null ? null : (seq) => this.#pulse?.send(seq),
       askFresh: () => this.#askFresh(),
       log,
@@ -279,6 +274,7 @@ class Protection {
       guest,
       options,
       session: this.#session,
+      interfaces: this.#output.interfaces,
       running: this.#running,
       outcome: this.#outcome,
       guestEnd: this.#guestEnd,

@@ -57,6 +57,23 @@ export interface MemoryStatus {
   readonly waiting_bytes: number;
 }
 
+/** What the output buffer holds. */
+export interface OutputStatus {
+  readonly packets: number;
+  readonly bytes: number;
+  /** Frames dropped at the limit since the session began. */
+  readonly dropped: number;
+  readonly interfaces: readonly {
+    readonly name: string;
+    /** `blocked`: it came later, and is mute; `gone`: unplugged. */
+    readonly state: 'protected' | 'blocked' | 'gone';
+    readonly packets: number;
+    readonly bytes: number;
+    readonly dropped: number;
+    readonly near_limit: boolean;
+  }[];
+}
+
 /** What is judged (core/health-facts.ts), and what is only shown. */
 export interface SessionStatus extends SessionFacts {
   readonly schema: 1;
@@ -94,6 +111,8 @@ export interface SessionStatus extends SessionFacts {
   /** The start time of process `pid` in clock ticks (/proc/PID/stat). */
   readonly pid_start: number;
   readonly boot_id: string;
+  /** Primary: what waits in the output buffer; null with -n, and on the backup. */
+  readonly output: OutputStatus | null;
   /** Primary: how to reach the backup again: argv of the transport, for `stop` after a crash. */
   readonly transport: { readonly host: string; readonly ssh_command: string | null } | null;
   /** False with -e: nobody carries out what the guest's own end asks for. */

@@ -62,6 +62,16 @@ const histogramChecks: Readonly<Record<keyof Histograms, Check>> = {
   sent_bytes: isHistogram,
 };
 
+const held = { packets: isCount, bytes: isCount, dropped: isCount };
+const interfacesMax = 256;
+const isOutput = hasKeys({
+  ...held,
+  interfaces: isListOf(
+    hasKeys({ ...held, name: isText, state: isText, near_limit: isFlag }),
+    interfacesMax,
+  ),
+});
+
 const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   schema: (value) => value === 1,
   domain: (value) => isText(value) && value !== '',
@@ -121,6 +131,7 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   pid: isCount,
   pid_start: isCount,
   boot_id: isText,
+  output: orNull(isOutput),
   transport: orNull(hasKeys({ host: isText, ssh_command: orNull(isText) })),
   guest_paused: isFlag,
   watch: (value) => value === undefined || isFlag(value), // not in older ones

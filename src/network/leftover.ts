@@ -11,10 +11,11 @@ import { actionTargets } from './tools.ts';
 /** The buffer left there; null: none. It can be opened or dropped, nothing else. */
 export async function adoptBuffer(
   statePath: string,
-  tools: BufferTools,
+  openTools: () => Promise<BufferTools>,
 ): Promise<OutputBuffer | null> {
   const state = await readState(statePath);
   if (state === null) return null;
+  const tools = await openTools();
   const parts = { limitBytes: 0, statePath, onNews() {} };
   const buffer = new PlugBuffer(state, parts, tools.openPlug(), tools);
   const targets = await actionTargets(tools.run);

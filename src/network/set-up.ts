@@ -47,13 +47,8 @@ const actionLast = 0x7000_0000;
 /** Sets a buffer up that lets everything through until the first barrier. */
 export async function setUpBuffer(request: BufferRequest, tools: BufferTools): Promise<PlugBuffer> {
   const { domid, domain, uuid, session, statePath, script } = request;
-  if ((await readState(statePath)) !== null) {
-    throw new OperationError('locked', `an output buffer of ${domain} is left from before`, {
-      op: 'set-up-buffer',
-      subject: domain,
-      hint: `tsremus stop ${domain}`,
-    });
-  }
+  const left = await readState(statePath);
+  if (left !== null) throw leftError(left, statePath);
   const guests = tools.devices.ofGuest(domid);
   checkFound(request, guests);
   if (script === null) await loadModules(tools.run);
@@ -76,19 +71,32 @@ export async function setUpBuffer(request: BufferRequest, tools: BufferTools): P
   return buffer;
 }
 
-function checkFound({ domain, interfaceCount, domid }: BufferRequest, guests: GuestInterface[]) {
+/**
+ * A session that died is refused before (its leftover): this one ended, with permission, and could
+ * not remove what it had made.
+ */
+function leftError(left: BufferState, statePath: string): OperationError {
+  const ours = left.interfaces.filter(({ script }) => script === null);
+  const queues = ours.flatMap((one) => one.queues).map((queue) => `ip link del ${queue}`);
+  const filters = ours.map(({ name }) => `tc qdisc del dev ${name} clsact`);
+  return new OperationError('locked', `an output buffer of ${left.domain} is left from before`, {
+    op: 'set-up-buffer',
+    subject: left.domain,
+    hint: [...filters, ...queues, `rm ${statePath}`].join('; '),
+  });
+}
+
+function checkFound({ domain, interfaceCount }: BufferRequest, guests: GuestInterface[]) {
   const real = guests.filter(({ emulated }) => !emulated).length;
   if (real >= interfaceCount) return;
+  const many =
+    interfaceCount === 1 ? '1 network interface' : `${interfaceCount} network interfaces`;
   const found = real === 0 ? 'none' : `only ${real}`;
-  throw new OperationError(
-    'no-buffer',
-    `${domain} has ${interfaceCount} network interfaces, and ${found} of them was found here`,
-    {
-      op: 'find-interfaces',
-      subject: domain,
-      hint: `wait until the guest has started, then look: ls -d /sys/class/net/vif${domid}.*`,
-    },
-  );
+  throw new OperationError('no-buffer', `${domain} has ${many}, dom0 has ${found} of them`, {
+    op: 'find-interfaces',
+    subject: domain,
+    hint: 'wait until the guest has started; dom0 calls its interfaces so: ls /sys/class/net',
+  });
 }
 
 /** What is to be made, after a look that nothing of it is there, nor anybody's filters. */
@@ -142,7 +150,8 @@ async function makeOne(
   const make = plan.queues.flatMap((queue) => [
     // A queue of its own for each frame to wait in on its way back; the default is 32.
     ['link', 'add', 'dev', queue, 'txqueuelen', '1000', 'type', 'ifb'],
-    ['link', 'set', 'dev', queue, 'up'],
+    // No address: this host is not to send anything of its own on it.
+    ['link', 'set', 'dev', queue, 'addrgenmode', 'none', 'up'],
   ]);
   await batch(run, 'ip', make, doing);
   const queues = plan.queues.map((queue) => indexOf(queue, devices));

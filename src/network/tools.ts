@@ -21,12 +21,20 @@ const path = [process.env['PATH'], '/usr/sbin', '/sbin', '/usr/bin', '/bin']
 export const runTool: Run = (argv, options = {}) =>
   run(argv, { timeoutMs, ...options, env: { ...process.env, ...options.env, PATH: path } });
 
+/** The last line on stderr of a batch says where it ended; the one before it, why. */
+function lastWords({ detail, message }: OperationError): string {
+  const said = detail.cause instanceof Error ? detail.cause.message.trim().split('\n') : [];
+  const why = said.filter((line) => !/^(Command failed|We have an error|Usage)/.test(line));
+  return why.at(-1)?.trim() ?? message;
+}
+
 /** What a failure of `ip` or `tc` means, in our words. */
 function explain(error: unknown, doing: string): OperationError {
   if (!(error instanceof OperationError)) throw error;
-  const detail = { op: 'set-up-buffer', subject: error.detail.subject, cause: error };
+  const subject = error.detail.subject ?? 'a command';
+  const detail = { op: 'set-up-buffer', subject, cause: error };
   if (error.code === 'command-not-found') {
-    return new OperationError('no-buffer', `${doing}: ${String(detail.subject)} is not installed`, {
+    return new OperationError('no-buffer', `${doing}: ${subject} is not installed`, {
       ...detail,
       hint: 'apt install iproute2 kmod',
     });
@@ -37,7 +45,8 @@ function explain(error: unknown, doing: string): OperationError {
       hint: 'run it as root',
     });
   }
-  return new OperationError('no-buffer', `${doing}: ${error.message}`, detail);
+  const why = error.code === 'command-failed' ? lastWords(error) : error.message;
+  return new OperationError('no-buffer', `${doing}: ${subject} says: ${why}`, detail);
 }
 
 /** Several commands for `ip` or `tc`, in one process; the first that fails ends it. */

@@ -74,9 +74,9 @@ export function refusals(config: DomainConfig): string[] {
   return reasons;
 }
 
-/** True when the guest has network interfaces. */
-export function hasInterfaces(config: DomainConfig): boolean {
-  return list(config['nics']).length > 0;
+/** How many network interfaces the guest has. */
+export function interfaceCount(config: DomainConfig): number {
+  return list(config['nics']).length;
 }
 
 /** True when the guest can write to a disk. libxl prints `readwrite` only where it is set. */

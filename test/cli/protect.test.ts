@@ -41,6 +41,8 @@ describe('options', () => {
       wait: true,
       network: true,
       disk: true,
+      netbufScript: null,
+      bufferLimitBytes: 64 * 1024 ** 2,
       forceUnsafe: false,
     });
   });
@@ -107,7 +109,11 @@ describe('a refusal', () => {
     [['-d'], 64, /^--no-disk \(-d\) leaves the disks.*needs --force-unsafe \(-F\)/, /add -F/],
     [['-b'], 64, /^--blackhole \(-b\) keeps no copy.*needs --force-unsafe \(-F\)/, /add -F/],
     [['-F', '-b'], 69, /^--blackhole \(-b\) is not built yet$/, /leave it out/],
-    [['-N', '/etc/xen/x'], 69, /^--netbuf-script \(-N\) is not built yet$/, /-F -n/],
+    [['-N', ''], 64, /^--netbuf-script \(-N\) names no file$/, /leave it out/],
+    [['-F', '-n', '-N', 'x'], 64, /^--netbuf-script \(-N\) cannot go with --no-network/, /--help/],
+    [['-F', '-n', '--buffer-limit', '2M'], 64, /^--buffer-limit cannot go with --no-net/, /--help/],
+    [['--buffer-limit', '1x'], 64, /^--buffer-limit: "1x" is not a size/, /--buffer-limit 64M/],
+    [['--buffer-limit', '3G'], 64, /^--buffer-limit: 3G is out of range \(1M to 2G\)$/, /64M/],
     [['-c'], 69, /^--colo \(-c\) is not built yet$/, /leave it out/],
     [['-c', '-p'], 69, /^--colo \(-c\) is not built yet$/, /leave it out/],
     [['-p'], 64, /^--userspace-proxy \(-p\) belongs to --colo \(-c\)$/, /leave -p out/],

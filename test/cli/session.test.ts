@@ -211,10 +211,10 @@ describe('a refusal leaves everything as it was', () => {
     expect(ran).toMatchObject({ code: 13, out: '' });
   });
 
-  it('interfaces without -n: 69', async () => {
+  it('interfaces that dom0 does not have: 10', async () => {
     pair.a.create('web2', { more: ['--nic'] });
     const ran = await type(pair.a, 'protect', 'web2', 'hostb');
-    expect(ran).toMatchObject({ code: 69, out: '' });
-    expect(ran.err).toContain('-n');
+    expect(ran).toMatchObject({ code: 10, out: '' });
+    expect(ran.err).toContain('web2 has 1 network interface, dom0 has none of them');
   });
 });

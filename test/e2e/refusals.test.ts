@@ -278,7 +278,7 @@ describe('a guest', () => {
     ['vNUMA', 10, ['--vnuma'], ['-F', '-n', '-d']],
     ['9pfs', 10, ['--9pfs'], ['-F', '-n', '-d']],
     ['a driver domain', 10, ['--nic', '--backend', 'net1'], ['-F', '-n', '-d']],
-    ['an interface, without -n', 69, ['--nic'], ['-F', '-d']],
+    ['an interface that dom0 does not have', 10, ['--nic'], ['-F', '-d']],
     ['a writable disk, without -d', 69, ['--disk'], ['-F', '-n']],
     ['an interface and a disk, without a word', 69, ['--nic', '--disk'], []],
     ['a pause of its own', 10, ['--paused'], ['-F', '-n', '-d']],
@@ -321,7 +321,8 @@ describe('a command line', () => {
   it.concurrent.for([
     [69, 'protect -c g1 hostb'],
     [69, 'protect -F -b g1 hostb'],
-    [69, 'protect -N /etc/xen/scripts/remus-netbuf-setup g1 hostb'],
+    [64, 'protect -F -n -N remus-netbuf-setup g1 hostb'],
+    [64, 'protect --buffer-limit 64x g1 hostb'],
     [69, 'resync'],
     [64, 'protect g1'],
     [64, 'protect -n g1 hostb'],

@@ -51,6 +51,7 @@ export function sampleStatus(changes: Partial<SessionStatus> = {}): SessionStatu
     pid: owner.pid,
     pid_start: owner.startTicks,
     boot_id: owner.bootId,
+    output: null,
     transport: { host: 'hostb', ssh_command: null },
     guest_paused: false,
     ...changes,

@@ -110,7 +110,7 @@ function addXlOptions(command: Command): Command {
     .option('-u, --no-compression', 'send what changed as it is')
     .option('-s, --ssh-command <cmd>', "carry the stream with CMD; '' runs HOST as a command")
     .option('-e, --no-wait', 'let no process on HOST watch the guest after a failover')
-    .option('-N, --netbuf-script <file>', 'script that sets up the output buffer (not built yet)')
+    .option('-N, --netbuf-script <file>', 'let a script of xl remus make the output buffer')
     .addOption(forceUnsafeOption('allow the options that give up a guarantee', '-F'))
     .option('-b, --blackhole', 'copy to nowhere, to measure (with -F; not built yet)')
     .option('-n, --no-network', 'do not buffer what the guest sends (with -F)')
@@ -133,6 +133,7 @@ export function addProtect(program: Command, context: Context): void {
     .option('--max-overhead <percent>', 'with auto: share of time for pauses (default: 20)')
     .option('--max-pending <count>', 'epochs that may wait for acknowledgement (default: 2)')
     .option('--max-memory <size>', 'memory to use here, such as 512M (default: a quarter)')
+    .option('--buffer-limit <size>', 'output held per interface, of memory here (default: 64M)')
     .option('--heartbeat-timeout <ms>', 'silence after which HOST takes over, ms (default: 1000)')
     .option('--hold <ms>', 'time from the end of the link to the takeover, ms (default: 3000)')
     .addOption(new Option('-q, --quiet', 'say nothing unless something is wrong'))
@@ -143,11 +144,5 @@ export function addProtect(program: Command, context: Context): void {
         protect(context.io, domain, host, flags),
       ),
     );
-  addHelp(
-    command,
-    'Example:',
-    '  tsremus protect -F -n -d web1 hostb',
-    '',
-    'See tsremus-protect(8).',
-  );
+  addHelp(command, 'Example:', '  tsremus protect -F -d web1 hostb', '', 'See tsremus-protect(8).');
 }

@@ -1,0 +1,51 @@
+/**
+ * --buffer-limit and --netbuf-script: what dom0 may hold back of a guest's output. Pure.
+ */
+import type { Environment } from './settings.ts';
+import { UsageError } from './usage-error.ts';
+
+export const bufferLimitFlag = '--buffer-limit';
+export const bufferLimitVariable = 'TSREMUS_BUFFER_LIMIT';
+/**
+ * Memory of dom0 for one interface, with what the kernel needs for each frame. 64 MiB hold 0.2 s of
+ * a guest that sends full frames at 1.5 Gbit/s, and are no danger to any dom0.
+ */
+export const bufferLimitDefaultBytes = 64 * 1024 ** 2;
+const bytesMin = 1024 ** 2;
+/** sch_plug counts in 32 bits. */
+const bytesMax = 2 * 1024 ** 3;
+
+const suffixes = ['', 'K', 'M', 'G'];
+
+/** Bytes: from the flag, else from the environment, else the default. */
+export function bufferLimit(flag: string | undefined, env: Environment): number {
+  const isFlag = flag !== undefined;
+  const text = flag ?? env[bufferLimitVariable];
+  if (!isFlag && !text) return bufferLimitDefaultBytes;
+  const name = isFlag ? bufferLimitFlag : bufferLimitVariable;
+  const origin = isFlag ? 'arguments' : 'environment';
+  const hint = `say, for example, ${name}${isFlag ? ' ' : '='}64M`;
+  const match = /^([0-9]{1,12})([KMG]?)$/i.exec(text ?? '');
+  if (match === null) {
+    const shown = JSON.stringify((text ?? '').slice(0, 40));
+    throw new UsageError(`${name}: ${shown} is not a size such as 64M or 1G`, hint, origin);
+  }
+  const bytes = Number(match[1]) * 1024 ** suffixes.indexOf((match[2] ?? '').toUpperCase());
+  if (bytes >= bytesMin && bytes <= bytesMax) return bytes;
+  throw new UsageError(`${name}: ${text} is out of range (1M to 2G)`, hint, origin);
+}
+
+/** Where xl looks for a script that is named without a folder. */
+const scriptFolder = '/etc/xen/scripts';
+
+/** The path of -N; null: not said. */
+export function netbufScript(flag: string | undefined): string | null {
+  if (flag === undefined) return null;
+  if (flag === '') {
+    throw new UsageError(
+      '--netbuf-script (-N) names no file',
+      'leave it out: tsremus does it itself',
+    );
+  }
+  return flag.includes('/') ? flag : `${scriptFolder}/${flag}`;
+}
