@@ -17,6 +17,7 @@ import type {
   RestoreOperation,
   StreamPosition,
 } from '../xen/hypervisor.ts';
+import { announceGuest } from './output.ts';
 
 /** The most that is taken at once. */
 const pieceBytesMax = 1024 * 1024;
@@ -37,6 +38,7 @@ export interface CopyBuilderOptions {
 export class CopyBuilder {
   readonly #xen: Hypervisor;
   readonly #options: CopyBuilderOptions;
+  readonly #config: DomainConfig;
   readonly #restore: RestoreOperation;
   /** Where whole epochs end that were not applied yet. */
   readonly #ends = new Map<number, number>();
@@ -54,6 +56,7 @@ export class CopyBuilder {
   constructor(xen: Hypervisor, config: DomainConfig, options: CopyBuilderOptions) {
     this.#xen = xen;
     this.#options = options;
+    this.#config = config;
     // What `room` allows, and one piece: the library's own limit is never met.
     const limitBytes = options.queueBytesMax + options.epochBytesMax + pieceBytesMax;
     const onEvent = (event: RestoreEvent) => this.#onEvent(event);
@@ -207,6 +210,8 @@ export class CopyBuilder {
         subject: this.#options.name,
       });
     }
+    // Not waited for: the guest runs, and its network is told beside it.
+    void announceGuest(domid, this.#config, this.#options.log);
   }
 
   /** No trace is left: the operation aborted, the domain destroyed. */

@@ -4,8 +4,10 @@
 import { join } from 'node:path';
 import { runDirectory } from '../config/settings.ts';
 import { errorText } from '../host/errors.ts';
+import type { Log } from '../host/log.ts';
 import { nullBuffer, type OutputBuffer } from '../network/output-buffer.ts';
-import { interfaceCount } from '../xen/guest-config.ts';
+import { interfaceCount, macAddresses } from '../xen/guest-config.ts';
+import type { DomainConfig } from '../xen/hypervisor.ts';
 import type { Guest } from './preflight.ts';
 import type { ProtectOptions } from './protect-options.ts';
 import { fileKey } from './run-directory.ts';
@@ -39,6 +41,19 @@ export async function openOutput(
     },
     await hostTools(),
   );
+}
+
+/** After a failover: the network is told where the guest is now. What fails is only logged. */
+export async function announceGuest(domid: number, config: DomainConfig, log: Log): Promise<void> {
+  const macs = macAddresses(config);
+  if (macs.size === 0) return;
+  try {
+    const { announce, hostAnnounceTools } = await import('../network/announce.ts');
+    const problems = await announce(domid, macs, await hostAnnounceTools());
+    for (const problem of problems) log.warning(problem);
+  } catch (error) {
+    log.warning(`the guest's new place was not announced: ${errorText(error)}`);
+  }
 }
 
 /**

@@ -79,6 +79,16 @@ export function interfaceCount(config: DomainConfig): number {
   return list(config['nics']).length;
 }
 
+/** The MAC address of each network interface, by the number of its device. */
+export function macAddresses(config: DomainConfig): Map<number, string> {
+  const macs = new Map<number, string>();
+  for (const [at, nic] of list(config['nics']).entries()) {
+    const { mac, devid } = nic;
+    if (typeof mac === 'string') macs.set(typeof devid === 'number' ? devid : at, mac);
+  }
+  return macs;
+}
+
 /** True when the guest can write to a disk. libxl prints `readwrite` only where it is set. */
 export function hasWritableDisks(config: DomainConfig): boolean {
   return list(config['disks']).some((disk) => Boolean(disk['readwrite']) && !disk['is_cdrom']);

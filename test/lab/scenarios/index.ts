@@ -8,11 +8,13 @@ import { lostPage } from './lost-page.ts';
 import { messagesTest } from './messages.ts';
 import { oppositeDirections } from './opposite.ts';
 import { outputUnbuffered } from './output-commit.ts';
+import { plugContract } from './plug-contract.ts';
 import { backupHostDies, failover, protectDies, receiveDies, stop } from './processes.ts';
 import type { Scenario } from './scenario.ts';
 
 export const scenarios: readonly Scenario[] = [
   kill,
+  plugContract,
   outputUnbuffered,
   floodWithout,
   killSeed,
