@@ -7,6 +7,7 @@ import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../core/primary.ts
 import type { PrimaryState } from '../core/primary-state.ts';
 import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome, StopBy } from '../core/primary-types.ts';
 import type { Schedule } from '../core/scheduler.ts';
+import { systemClock, systemTimers } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Message } from '../link/messages.ts';
 import type { DomainInfo, SaveEvent, SaveOperation } from '../xen/hypervisor.ts';
@@ -14,6 +15,7 @@ import { Lane, Machine } from './effect-lane.ts';
 import type { PrimaryParts } from './primary-parts.ts';
 import { EpochPump } from './pump.ts';
 import { SessionFigures } from './session-figures.ts';
+import { WakeTimer } from './wake-timer.ts';
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
 const tickMsMin = 5;
@@ -51,7 +53,7 @@ export class PrimarySession {
   #saveEnded = false;
   #abortWanted = false;
   #pump: EpochPump | null = null;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #timer: WakeTimer;
   #looking: NodeJS.Timeout | null = null;
   #over = false;
   readonly figures = new SessionFigures();
@@ -65,6 +67,13 @@ export class PrimarySession {
     this.#machine = new Machine(initialPrimary(parts.config, now()), stepPrimary, (e) =>
       this.#perform(e),
     );
+    this.#timer = new WakeTimer({
+      clock: systemClock,
+      timers: systemTimers,
+      minMs: tickMsMin,
+      maxMs: tickMsMax,
+      onWake: () => this.#dispatch({ kind: 'tick', nowMs: now() }),
+    });
     this.#lane = new Lane((error) => parts.log.error(errorText(error)));
     this.#done = new Promise((resolve, reject) => {
       this.#finish = resolve;
@@ -116,7 +125,6 @@ export class PrimarySession {
       onFigures: (sent) => this.figures.sent(sent),
       onError: (error) => this.#onPumpError(error),
     });
-    this.#arm();
     this.#lookLater();
     return this.#done;
   }
@@ -139,16 +147,6 @@ export class PrimarySession {
       }
       if (!this.#over) this.#lookLater();
     }, lookEveryMs);
-  }
-
-  #arm(): void {
-    if (this.#over) return;
-    const wakeAtMs = primaryWakeAtMs(this.state) ?? 0;
-    const delayMs = Math.min(tickMsMax, Math.max(tickMsMin, wakeAtMs - now()));
-    this.#timer = setTimeout(() => {
-      this.#dispatch({ kind: 'tick', nowMs: now() });
-      this.#arm();
-    }, delayMs);
   }
 
   /** Nothing more can be sent: the backup is told why, and asked for leave to go on here. */
@@ -225,6 +223,7 @@ export class PrimarySession {
       this.#fail(error);
       return;
     }
+    if (!this.#over) this.#timer.wakeAt(primaryWakeAtMs(this.state));
     const { phase } = this.#machine.state;
     if (phase === this.#phase && (routine.has(event.kind) || ofEpochs.has(event.kind))) return;
     this.#phase = phase;
@@ -380,7 +379,7 @@ export class PrimarySession {
 
   #stopTimers(): void {
     this.#over = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer.stop();
     if (this.#looking !== null) clearTimeout(this.#looking);
     this.#pump?.stop();
   }
