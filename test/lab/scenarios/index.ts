@@ -1,22 +1,30 @@
 /** All scenarios in their order: what takes the longest to diagnose comes first. */
 
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
-import { floodWithout } from './flood.ts';
+import { cutLoad } from './cut-load.ts';
+import { flood, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { kill, killSeed } from './kill.ts';
 import { lostPage } from './lost-page.ts';
 import { messagesTest } from './messages.ts';
+import { protectMuted } from './muted.ts';
 import { oppositeDirections } from './opposite.ts';
-import { outputUnbuffered } from './output-commit.ts';
+import { outputCommit, outputUnbuffered } from './output-commit.ts';
 import { plugContract } from './plug-contract.ts';
 import { backupHostDies, failover, protectDies, receiveDies, stop } from './processes.ts';
 import type { Scenario } from './scenario.ts';
+import { twoGuestsNet } from './two-guests-net.ts';
 
 export const scenarios: readonly Scenario[] = [
   kill,
   plugContract,
+  outputCommit,
   outputUnbuffered,
+  flood,
   floodWithout,
+  protectMuted,
+  twoGuestsNet,
+  cutLoad,
   killSeed,
   lostPage,
   cutShort,

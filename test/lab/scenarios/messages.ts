@@ -54,10 +54,10 @@ function refusals(guest: string): Refusal[] {
       command: `TSREMUS_LIBXL=/nonexistent/libxenlight.so ${protect(backup)}`,
     },
     {
-      name: 'network not given up',
-      code: 69,
-      says: /-n/,
-      command: `tsremus protect ${guest} ${backup}`,
+      name: 'unbuffered without -F',
+      code: 64,
+      says: /-F/,
+      command: `tsremus protect -n ${guest} ${backup}`,
     },
   ];
 }
