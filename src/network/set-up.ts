@@ -151,7 +151,8 @@ async function makeOne(
     // A queue of its own for each frame to wait in on its way back; the default is 32.
     ['link', 'add', 'dev', queue, 'txqueuelen', '1000', 'type', 'ifb'],
     // No address: this host is not to send anything of its own on it.
-    ['link', 'set', 'dev', queue, 'addrgenmode', 'none', 'up'],
+    ['link', 'set', 'dev', queue, 'addrgenmode', 'none'],
+    ['link', 'set', 'dev', queue, 'up'],
   ]);
   await batch(run, 'ip', make, doing);
   const queues = plan.queues.map((queue) => indexOf(queue, devices));

@@ -130,7 +130,8 @@ export class FakeKernel {
   }
 
   #change(line: string, device: Device, action: number): string | null {
-    if (/^ip link set dev \S+ addrgenmode none up$/.test(line)) device.isUp = true;
+    if (/^ip link set dev \S+ addrgenmode none$/.test(line)) return null;
+    else if (/^ip link set dev \S+ up$/.test(line)) device.isUp = true;
     else if (/^ip link set dev \S+ down$/.test(line)) device.isUp = false;
     else if (/^ip link del/.test(line)) this.devices.delete(device.name);
     else if (/^tc qdisc add dev \S+ clsact$/.test(line)) {

@@ -97,7 +97,8 @@ async function makeInterface(name: string, at: number): Promise<Capture> {
   for (const port of [name, inside]) await ip('link', 'set', `${port}`, 'master', `${bridge}`);
   for (const one of [bridge, name, guest, inside, outside]) {
     // No address, and none of the frames with which a host looks for one.
-    await ip('link', 'set', `${one}`, 'addrgenmode', 'none', 'up');
+    await ip('link', 'set', `${one}`, 'addrgenmode', 'none');
+    await ip('link', 'set', `${one}`, 'up');
   }
   const capture = new Capture(`${outside}`);
   await capture.ready();
