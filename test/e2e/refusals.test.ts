@@ -304,7 +304,7 @@ describe('a guest', () => {
   });
 
   it('that is protected already', async () => {
-    const first = await pair.protected();
+    const first = await pair.protected({ args: ['-e'] });
     const ran = await tsremus(toB());
     await pair.moreEpochs(pair.a, 'g1', 2);
     expect((await tsremus(['stop', 'g1'])).code).toBe(0);
