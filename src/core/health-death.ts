@@ -47,8 +47,9 @@ function deadPrimary(status: SessionFacts): Death {
   if (status.epoch === null) {
     return {
       state: 'unprotected',
-      reason: `${died} before there was a whole copy: the guest runs on alone`,
-      next: [ask],
+      // The seed may be whole over there: its acknowledgement may have died with the process.
+      reason: `${died} before there was a whole copy that it knew of: the guest is here alone`,
+      next: [ask, force],
     };
   }
   if (status.buffered) {

@@ -159,7 +159,7 @@ describe('a session', () => {
 
   it('that was killed is told by status, and cleared by stop', async () => {
     const { child, ended } = protect();
-    await until(pair.b, 'standby');
+    await until(pair.a, 'protected');
     child.kill('SIGKILL');
     await ended;
     const status = await type(pair.a, 'status');
