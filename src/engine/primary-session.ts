@@ -111,9 +111,9 @@ export class PrimarySession {
 
   /** Runs from the open link to the outcome. Rejects only on a violated invariant. */
   run(): Promise<PrimaryOutcome> {
-    const { xen, domid, link, encoder, queueBytes } = this.#parts;
+    const { xen, domid, link, encoder, queueBytes, output } = this.#parts;
     this.#dispatch({ kind: 'link-open', nowMs: now() });
-    this.#save = xen.startSave(domid, queueBytes, null, (event) => this.#onSave(event));
+    this.#save = xen.startSave(domid, queueBytes, output.barrier, (event) => this.#onSave(event));
     this.#pump = new EpochPump({
       save: this.#save,
       encoder,
