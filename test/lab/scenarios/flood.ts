@@ -117,7 +117,7 @@ export const flood: Scenario = {
   name: 'flood',
   proves:
     'no frame leaves before its acknowledgement, whatever it is; an ordered stop loses none of them',
-  trials: { ci: 0, soak: 2 },
+  trials: { ci: 1, soak: 4 },
   run: floodAndStop,
 };
 
