@@ -1,8 +1,10 @@
 /**
  * `npm run demo`: two real Xen hosts, a guest that rewrites its memory, protection, the death of
- * the first host, and the guest going on at the second. Exits 0 only if boot id, counter and memory
- * checksum continue there.
+ * the first host, and the guest going on at the second. A client keeps one TCP connection open all
+ * the time. Exits 0 only if boot id, counter and memory checksum continue there, and the client's
+ * connection with the very next number.
  */
+import { checkNumbers } from './commit-check.ts';
 import {
   down,
   type GuestState,
@@ -15,12 +17,17 @@ import {
   waitForGuest,
 } from './lab.ts';
 import { peek, protect, protectOutput, sessionLog, waitForEpoch } from './session.ts';
+import { startTalk, type Talk } from './traffic.ts';
 
 const guest = 'g1';
 const pagesPerSecond = 2000;
 const epochs = 30;
 /** The protocol's own bounds under emulation: the heartbeat timeout and the build of the copy. */
 const takeoverMsMax = 60_000;
+/** What was on its way when the host died has come by then. */
+const inFlightMs = 300;
+/** The client asks this often, whether it has answers or not. */
+const askEveryUs = 20_000;
 
 const startedMs = Date.now();
 
@@ -34,6 +41,7 @@ interface Ending {
   readonly before: GuestState;
   readonly after: GuestState;
   readonly answeredMs: number;
+  readonly client: Talk;
 }
 
 async function run(lab: Lab): Promise<boolean> {
@@ -46,8 +54,10 @@ async function run(lab: Lab): Promise<boolean> {
   say(
     `guest ${guest} (${kind}, 128 MB) runs on ${hosts.a.name}, rewriting ${pagesPerSecond} pages/s`,
   );
-  say(`$ tsremus protect -F -n -d ${guest} ${hosts.b.name}`);
-  await protect(lab, 'a', guest);
+  const client = await startTalk(guest, { intervalUs: askEveryUs });
+  say('a client outside asks it for the next number, over one TCP connection');
+  say(`$ tsremus protect -F -d ${guest} ${hosts.b.name}`);
+  await protect(lab, 'a', guest, { buffered: true });
   await waitForEpoch(lab, 'a', guest, 0);
   const first = Date.now();
   say('the first copy is acknowledged: protected');
@@ -60,15 +70,43 @@ async function run(lab: Lab): Promise<boolean> {
       `pause ${Math.round(mean)} ms`,
   );
   console.log(indent(await protectOutput(lab, 'a', guest)));
-  return report(lab, await killAndWait(lab));
+  const ok = await report(lab, await killAndWait(lab, client));
+  await client.stop();
+  return ok;
 }
 
-async function killAndWait(lab: Lab): Promise<Ending> {
+async function killAndWait(lab: Lab, client: Talk): Promise<Ending> {
   const before = await guestState(guest);
   const killedMs = await lab.kill('a');
   say(`host ${hosts.a.name} is dead (SIGKILL of its emulator)`);
   const after = await waitForGuest(guest, takeoverMsMax);
-  return { killedMs, before, after, answeredMs: Date.now() };
+  const answeredMs = Date.now();
+  // Its connection goes on when TCP tries again, which it does ever more rarely.
+  await client.waitForAnswers(10, answeredMs, takeoverMsMax).catch((error) => say(String(error)));
+  return { killedMs, before, after, answeredMs, client };
+}
+
+/** What the client saw; the silence is the whole of what it felt. */
+function reportClient({ client, killedMs }: Ending): [string, boolean][] {
+  const verdict = checkNumbers(client.answers);
+  const last = client.answers.filter(({ timeMs }) => timeMs <= killedMs).at(-1);
+  const first = client.answers.find(({ timeMs }) => timeMs > killedMs + inFlightMs);
+  console.log('\nThe client, over one TCP connection:');
+  console.log(
+    `  ${verdict.answers} answers; the longest silence was ${seconds(verdict.silenceMs)}`,
+  );
+  console.log(`  before the kill its last number was ${last?.number ?? 'none'}`);
+  const late = first === undefined ? '' : `, ${seconds(first.timeMs - killedMs)} after the kill`;
+  console.log(`  it went on with ${first?.number ?? 'none'}${late}`);
+  const goesOn = client.broken === null && first !== undefined;
+  return [
+    ["the client's TCP connection goes on", goesOn],
+    ['every number the one before and one more', verdict.breaks === 0],
+  ];
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
 }
 
 async function report(lab: Lab, ending: Ending): Promise<boolean> {
@@ -97,6 +135,7 @@ async function report(lab: Lab, ending: Ending): Promise<boolean> {
       after.counter > before.counter - 500 && later.counter > after.counter,
     ],
     [`memory checksum over ${verified.pages} pages`, verified.ok && verified.checksumOk],
+    ...reportClient(ending),
   ];
   console.log('');
   for (const [what, ok] of checks) console.log(`  ${ok ? 'ok    ' : 'FAILED'}  ${what}`);
