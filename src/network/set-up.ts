@@ -40,9 +40,13 @@ export interface BufferTools {
   readonly devices: Devices;
 }
 
-/** Actions are numbered per host; ours begin here, far from what `tc` gives out by itself. */
-const actionFirst = 0x5453_0000;
-const actionLast = 0x7000_0000;
+/**
+ * Actions are numbered per host, and guests may be protected at the same moment: so an interface's
+ * action has the kernel's own number of the interface, which no other device has or had. Far from
+ * what `tc` gives out by itself, which begins at 1.
+ */
+const actionFirst = 0x4000_0000;
+const interfacesMax = 0x2000_0000;
 
 /** Sets a buffer up that lets everything through until the first barrier. */
 export async function setUpBuffer(request: BufferRequest, tools: BufferTools): Promise<PlugBuffer> {
@@ -125,18 +129,12 @@ async function planned(
       },
     );
   }
-  let action = await freeActions(runs);
-  return guests.map(({ name, devid, emulated }) => {
+  return guests.map(({ name, devid, emulated, index }) => {
     const base = `tsr${domid}.${devid}${emulated ? 'e' : ''}`;
     const queues = [`${base}a`, `${base}b`];
-    return { name, devid, emulated, queues, action: action++, script: null };
+    const action = actionFirst + (index % interfacesMax);
+    return { name, devid, emulated, queues, action, script: null };
   });
-}
-
-/** The first number from which on no mirred action exists. */
-async function freeActions(runs: Run): Promise<number> {
-  const used = [...(await actionTargets(runs)).keys()].filter((index) => index < actionLast);
-  return Math.max(actionFirst, ...used) + 1;
 }
 
 async function makeOne(

@@ -52,23 +52,35 @@ export interface Clause {
 const limitBytes = 4 * 1024 * 1024;
 const overhead = 768;
 
-async function setUp(bench: Bench, limit = limitBytes): Promise<[OutputBuffer, string[]]> {
+function requestOf(bench: Bench, limit = limitBytes) {
   const news: string[] = [];
-  const buffer = await setUpBuffer(
-    {
-      domain: 'web1',
-      domid: bench.domid,
-      uuid: '6a7b',
-      session: 'abc',
-      interfaceCount: bench.interfaces.length,
-      limitBytes: limit,
-      script: null,
-      statePath: bench.statePath,
-      onNews: (text) => news.push(text),
-    },
-    bench.tools,
-  );
-  return [buffer, news];
+  const request = {
+    domain: 'web1',
+    domid: bench.domid,
+    uuid: '6a7b',
+    session: 'abc',
+    interfaceCount: bench.interfaces.length,
+    limitBytes: limit,
+    script: null,
+    statePath: bench.statePath,
+    onNews: (text: string) => news.push(text),
+  };
+  return { request, news };
+}
+
+async function setUp(bench: Bench, limit = limitBytes): Promise<[OutputBuffer, string[]]> {
+  const { request, news } = requestOf(bench, limit);
+  return [await setUpBuffer(request, bench.tools), news];
+}
+
+/** As if the interface `at` were the only one of a guest of its own. */
+function setUpOne(bench: Bench, at: number): Promise<OutputBuffer> {
+  const { devices } = bench.tools;
+  const ofGuest = () => devices.ofGuest(bench.domid).slice(at, at + 1);
+  const { request } = requestOf(bench);
+  const domid = bench.domid + 10_000 * at;
+  const own = { ...request, domid, interfaceCount: 1, statePath: `${bench.statePath}.${at}` };
+  return setUpBuffer(own, { ...bench.tools, devices: { ...devices, ofGuest } });
 }
 
 function first(bench: Bench): string {
@@ -76,18 +88,28 @@ function first(bench: Bench): string {
 }
 
 /** Waits for what is due at once, and would be seen within this time if it were wrong. */
-async function until(what: () => Promise<boolean> | boolean, name: string): Promise<void> {
+async function until(
+  what: () => Promise<boolean> | boolean,
+  name: string,
+  seen: () => unknown = () => undefined,
+): Promise<void> {
   const endMs = performance.now() + 20_000;
   while (!(await what())) {
-    assert.ok(performance.now() < endMs, `in time: ${name}`);
+    const late = performance.now() >= endMs;
+    assert.ok(!late, `in time: ${name}; seen: ${JSON.stringify(seen())}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
 async function expectArrived(bench: Bench, name: string, numbers: readonly number[]) {
+  let seen: readonly number[] = [];
   await until(
-    async () => (await bench.arrived(name)).length >= numbers.length,
+    async () => {
+      seen = await bench.arrived(name);
+      return seen.length >= numbers.length;
+    },
     `${numbers.length} frames`,
+    () => seen,
   );
   assert.deepEqual(await bench.arrived(name), numbers);
 }
@@ -316,6 +338,17 @@ export const clauses: readonly Clause[] = [
       buffer.release(1);
       await expectArrived(bench, two, numbers(0, 2));
       await buffer.open();
+      assert.ok(isClean(bench));
+    },
+  },
+  {
+    name: 'keeps guests apart that are protected at the same moment',
+    interfaceCount: 2,
+    async run(bench) {
+      const buffers = await Promise.all(bench.interfaces.map((_, at) => setUpOne(bench, at)));
+      for (const [at, name] of bench.interfaces.entries()) bench.send(name, at);
+      for (const [at, name] of bench.interfaces.entries()) await expectArrived(bench, name, [at]);
+      for (const buffer of buffers) await buffer.open();
       assert.ok(isClean(bench));
     },
   },
