@@ -6,7 +6,7 @@
  *               │ CHECKPOINT: guest suspended, barrier
  *               └ CHECKPOINT_END: epoch complete, timer held
  *
- * libxl is served only with an empty pipe (see save_drain.c for why). Its timer
+ * libxl is served only with all of it read (see save_drain.c for why). Its timer
  * for the next checkpoint is held by giving it the same `now` again and again
  * until tsr_save_checkpoint.
  *
@@ -79,7 +79,7 @@ static void start(struct tsr_save *save)
     }
     save->served = tsr_loop_now();
     rc = tsr_xl.libxl_domain_remus_start(save->ctx->xl, save->info, save->domid,
-                                         save->pipe_out, -1, &save->ao.how);
+                                         save->stream_out, -1, &save->ao.how);
     if (rc) {
         tsr_log_text(save->ctx->log, why, sizeof(why));
         tsr_save_fail(save, TSR_XL(rc), "cannot start checkpoints of domain "
@@ -171,18 +171,19 @@ static void turn(struct tsr_save *save)
 {
     struct pollfd extra[3] = {
         { .fd = save->wake, .events = POLLIN },
-        { .fd = save->drained == TSR_PIPE_STALLED ? -1 : save->pipe_in,
+        { .fd = save->drained == TSR_STREAM_STALLED ? -1
+                                                   : save->stream_in,
           .events = POLLIN },
         { .events = POLLOUT },
     };
-    bool serve = save->drained == TSR_PIPE_EMPTY;
+    bool serve = save->drained == TSR_STREAM_EMPTY;
     int timeout_ms = -1;
     uint64_t count;
     int rc;
 
     obey(save);
     extra[2].fd = tsr_events_want(save->events);
-    if (save->drained == TSR_PIPE_MORE)
+    if (save->drained == TSR_STREAM_MORE)
         timeout_ms = 0;
     else if (save->wait_moment)
         timeout_ms = 20;
@@ -199,7 +200,7 @@ static void turn(struct tsr_save *save)
         tsr_events_flush(save->events);
 
     save->drained = tsr_save_drain(save);
-    if (serve && save->drained == TSR_PIPE_EMPTY) {
+    if (serve && save->drained == TSR_STREAM_EMPTY) {
         save->served = clock_of(save);
         tsr_loop_serve(&save->loop, save->served);
     }

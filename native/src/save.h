@@ -15,9 +15,9 @@
 #define TSR_ENDS_MAX 64
 
 enum tsr_drained {
-    TSR_PIPE_EMPTY,                     /* libxl may be served */
-    TSR_PIPE_MORE,                      /* there may be more in it */
-    TSR_PIPE_STALLED,                   /* the limit is reached */
+    TSR_STREAM_EMPTY,                     /* libxl may be served */
+    TSR_STREAM_MORE,                      /* there may be more in it */
+    TSR_STREAM_STALLED,                   /* the limit is reached */
 };
 
 struct tsr_save {
@@ -25,7 +25,7 @@ struct tsr_save {
     uint32_t domid;
     uint64_t limit;
     struct tsr_events *events;
-    int pipe_in, pipe_out;              /* the stream; we read, libxl writes */
+    int stream_in, stream_out;              /* the stream; we read, libxl writes */
     int wake;                           /* eventfd: look at the commands */
     pthread_t thread;
     struct tsr_chunks chunks;
@@ -79,7 +79,7 @@ extern struct tsr_save_buffer tsr_save_buffer;
 
 void *tsr_save_main(void *save);
 
-/* save_drain.c: empties the pipe into memory, acting on what it sees. */
+/* save_drain.c: reads all of the stream into memory, acting on what it sees. */
 enum tsr_drained tsr_save_drain(struct tsr_save *save);
 /* Notes the first failure of the session: event, text; it is ended then. */
 void tsr_save_fail(struct tsr_save *save, int code, const char *format, ...)

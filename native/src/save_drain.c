@@ -1,10 +1,10 @@
 /*
- * The stream's way from libxl's pipe into memory.
+ * The stream's way from libxl into memory.
  *
  * Order is everything here. The save helper writes its CHECKPOINT record before
  * it asks libxl to resume the guest, and libxl sees that request only inside
  * afterpoll, and only if it was there when poll returned. The session's thread
- * empties the pipe between the two. So when the CHECKPOINT record is met here,
+ * reads all there is between the two. So when the CHECKPOINT record is met here,
  * the guest is suspended and stays so until this function has returned.
  */
 #include "save.h"
@@ -38,14 +38,14 @@ void tsr_save_fail(struct tsr_save *save, int code, const char *format, ...)
 /*
  * Between CHECKPOINT and CHECKPOINT_END libxl itself writes to the stream, from
  * inside afterpoll, in our thread: with a device model's state that is bigger
- * than the pipe it would wait for ever for us to read. So the pipe does not block
- * then. It must block for the helper, whose end this is as well; but the helper
- * writes nothing meanwhile, it waits for answers that come from us.
+ * than the kernel's buffer it would wait for ever for us to read. So that end does
+ * not block then. It must block for the helper, whose end it is as well; but that
+ * one writes nothing meanwhile, it waits for answers that come from us.
  */
 static void set_libxl_writes(struct tsr_save *save, bool on)
 {
     save->libxl_writes = on;
-    fcntl(save->pipe_out, F_SETFL, on ? O_NONBLOCK : 0);
+    fcntl(save->stream_out, F_SETFL, on ? O_NONBLOCK : 0);
 }
 
 static void at_checkpoint(struct tsr_save *save)
@@ -211,7 +211,7 @@ static bool read_some(struct tsr_save *save, size_t *n_out,
         allowed = UINT64_MAX;
     }
     if (!allowed) {
-        *result = TSR_PIPE_STALLED;
+        *result = TSR_STREAM_STALLED;
         return false;
     }
     end_stall(save);
@@ -225,12 +225,12 @@ static bool read_some(struct tsr_save *save, size_t *n_out,
     }
     if (size > allowed)
         size = (size_t)allowed;
-    r = read(save->pipe_in, space, size);
+    r = read(save->stream_in, space, size);
     if (r <= 0) {
         if (r < 0 && errno != EAGAIN && errno != EINTR)
             tsr_save_fail(save, -errno, "cannot read the stream: %s",
                           strerror(errno));
-        *result = r < 0 && errno == EINTR ? TSR_PIPE_MORE : TSR_PIPE_EMPTY;
+        *result = r < 0 && errno == EINTR ? TSR_STREAM_MORE : TSR_STREAM_EMPTY;
         return false;
     }
     take(save, space, (size_t)r);
@@ -240,7 +240,7 @@ static bool read_some(struct tsr_save *save, size_t *n_out,
 
 enum tsr_drained tsr_save_drain(struct tsr_save *save)
 {
-    enum tsr_drained result = TSR_PIPE_MORE;
+    enum tsr_drained result = TSR_STREAM_MORE;
     size_t n, total = 0;
 
     while (total < BUDGET) {
@@ -248,13 +248,13 @@ enum tsr_drained tsr_save_drain(struct tsr_save *save)
             break;
         total += n;
     }
-    atomic_store(&save->stalled, result == TSR_PIPE_STALLED);
-    if (result == TSR_PIPE_STALLED && allowance(save)) {
+    atomic_store(&save->stalled, result == TSR_STREAM_STALLED);
+    if (result == TSR_STREAM_STALLED && allowance(save)) {
         /* The reader made room just before it could see that we wait. */
         atomic_store(&save->stalled, false);
-        result = TSR_PIPE_MORE;
+        result = TSR_STREAM_MORE;
     }
-    if (result == TSR_PIPE_STALLED)
+    if (result == TSR_STREAM_STALLED)
         begin_stall(save);
     if (total)
         tell_data(save);

@@ -46,7 +46,7 @@ TEST(save_runs_hvm)
     run(HVM, 100);
 }
 
-/* More than fits into the pipe, written by libxl in the thread that reads. */
+/* More than fits into the stream, written by libxl in the thread that reads. */
 TEST(save_takes_a_big_device_state)
 {
     run(HVM, 9u << 20);
