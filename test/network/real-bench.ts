@@ -48,21 +48,42 @@ class Capture {
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
   #rest: Buffer = Buffer.alloc(0);
   #begun = false;
+  #said = '';
+  #onSaid: () => void = () => {};
+  #isClosed = false;
 
   constructor(name: string) {
     const argv = ['-i', name, '-w', '-', '-U', '--immediate-mode', '-Q', 'in', '-Z', 'root'];
     this.#child = spawn('tcpdump', argv, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child.stdout.on('data', (chunk: Buffer) => this.#take(chunk));
+    // Read to the end: it says its line in pieces, and a closed pipe would end it between two.
+    this.#child.stderr.on('data', (chunk: Buffer) => {
+      this.#said += String(chunk);
+      this.#onSaid();
+    });
+    this.#child.on('close', () => this.#onSaid());
   }
 
   /** Resolves when it listens. */
   async ready(): Promise<void> {
-    let said = '';
-    for await (const chunk of this.#child.stderr) {
-      said += String(chunk);
-      if (said.includes('listening on')) break;
+    const isReady = () => /listening on .*\n/.test(this.#said);
+    while (!isReady() && this.#isAlive) {
+      await new Promise<void>((resolve) => {
+        this.#onSaid = resolve;
+      });
     }
-    if (!said.includes('listening on')) throw new Error(`tcpdump: ${said}`);
+    this.check();
+  }
+
+  get #isAlive(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Throws where nothing is captured any more: an empty list would say that nothing came. */
+  check(): void {
+    if (this.#isAlive || this.#isClosed) return;
+    const { exitCode, signalCode } = this.#child;
+    throw new Error(`tcpdump ended (${exitCode ?? signalCode}): ${this.#said}`);
   }
 
   #take(chunk: Buffer): void {
@@ -82,6 +103,7 @@ class Capture {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#child.kill('SIGKILL');
   }
 }
@@ -155,7 +177,9 @@ export async function realBench(options: BenchOptions): Promise<Bench> {
     },
     async arrived(name) {
       await new Promise((resolve) => setTimeout(resolve, settleMs));
-      return [...(captures.get(name)?.numbers ?? [])];
+      const capture = captures.get(name);
+      capture?.check();
+      return [...(capture?.numbers ?? [])];
     },
     barrier: (epoch) => native.plugBarrier(handle, epoch),
     plugIn,
