@@ -37,6 +37,8 @@ export function outcomeMessage(
     case 'guest-ended':
       return `${domain} ended by itself: ${outcome.reason}${detail === null ? '' : `; ${detail}`}`;
     case 'held':
+      if (outcome.mayOpen)
+        return `${domain} may go on here, but its output buffer is not removed: ${outcome.reason}`;
       return `${domain} is held, nothing leaves it: ${outcome.reason}`;
   }
 }
@@ -59,6 +61,7 @@ function outcomeNext(
     case 'guest-ended':
       return [`xl list ${name}`, again];
     case 'held':
+      if (outcome.mayOpen) return [`tsremus stop ${name}  # tries again`];
       return [
         `tsremus stop ${name}  # asks ${host} once more`,
         `tsremus stop --force-unsafe ${name}  # ${only}`,

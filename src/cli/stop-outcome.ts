@@ -20,6 +20,8 @@ function sentence({ outcome }: StopResult, status: SessionStatus): string {
     case 'guest-ended':
       return `${domain} had ended by itself: ${outcome.reason}`;
     case 'held':
+      if ('mayOpen' in outcome && outcome.mayOpen)
+        return `${domain} may go on here, but its output buffer is not removed: ${outcome.reason}`;
       return `${domain} stays held, nothing leaves it: ${outcome.reason}`;
     case 'activated':
       return `the copy of ${domain} runs here since the takeover; it was left alone`;
@@ -35,6 +37,7 @@ function next({ outcome }: StopResult, status: SessionStatus): string[] {
   const peer = hostWord(status.peer);
   if (outcome.kind === 'taken-over') return [`tsremus status ${word}  # on ${peer}`];
   if (outcome.kind !== 'held') return [];
+  if ('mayOpen' in outcome && outcome.mayOpen) return [`tsremus stop ${word}  # tries again`];
   return [
     `tsremus stop --force-unsafe ${word}  # only if the copy on ${peer} never ran and never will`,
   ];

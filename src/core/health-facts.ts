@@ -55,6 +55,8 @@ export interface SessionFacts {
   readonly buffered: boolean;
   /** Primary with -n: this session paused the guest (once). */
   readonly guest_paused: boolean;
+  /** Primary: it may go on here, but its output buffer could not be removed. Older: absent. */
+  readonly may_open?: boolean;
   /** What makes protection worse than it should be, one sentence; null: nothing. */
   readonly degraded: string | null;
   /** What happened, one sentence; null while all is well. */

@@ -24,6 +24,7 @@ function meaning(status: SessionFacts): string | null {
     case 'held':
       if (status.role === 'backup')
         return `nobody has decided whether ${peer} or this host goes on`;
+      if (status.may_open) return 'its output buffer could not be removed';
       if (status.guest_paused) return 'the guest is paused';
       return status.buffered ? 'nothing leaves the guest' : 'nobody has decided who goes on';
     case 'unprotected':
@@ -75,6 +76,7 @@ export function nextFor(status: SessionFacts): string[] {
   switch (status.state) {
     case 'held':
       if (status.role === 'backup') return [`tsremus failover ${word}  # if ${peer} is dead`];
+      if (status.may_open) return [stopLine(status, 'tries again; it may go on here')];
       return [
         stopLine(status, `asks ${peer} once more`),
         stopLine(status, `only if the copy on ${peer} never ran and never will`, '--force-unsafe '),

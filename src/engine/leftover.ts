@@ -16,7 +16,7 @@ import { transportCommand } from '../link/transport-command.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import { openXen } from '../xen/xen.ts';
 import { destroyCopy } from './copy-builder.ts';
-import { leftOutput } from './output.ts';
+import { leftOutput, openForGood } from './output.ts';
 import { decide } from './promise-run.ts';
 import type { StopResult } from './protect-options.ts';
 import { forgetSession, isSettled, listSessions } from './run-directory.ts';
@@ -63,13 +63,12 @@ async function stopPrimary(status: SessionStatus, force: boolean): Promise<StopR
   const domid = await ownGuest(xen, status);
   if (domid === null) {
     // Its interfaces are gone with it: nothing that is still held can go anywhere.
-    await (await leftOutput(status.uuid)).drop();
+    await dropLeft(status);
     return { outcome: { kind: 'guest-ended', reason: 'the guest is not on this host any more' } };
   }
-  if (force) {
-    await letRun(xen, domid, status);
-    return { outcome: { kind: 'stopped', by: 'command' }, text: `${status.domain} runs on here` };
-  }
+  if (force) return letRun(xen, domid, status, `${status.domain} runs on here`);
+  // A permission is final: nobody is asked twice, and need not be there any more.
+  if (status.may_open) return letRun(xen, domid, status);
   let answer: Answer;
   try {
     answer = await ask(status);
@@ -79,12 +78,11 @@ async function stopPrimary(status: SessionStatus, force: boolean): Promise<StopR
   }
   switch (answer.kind) {
     case 'promised':
-      await letRun(xen, domid, status);
-      return { outcome: { kind: 'stopped', by: 'command' } };
+      return letRun(xen, domid, status);
     case 'active':
       if (!answer.running) break;
       // First: what is held may keep pages of the guest, and the destroy would wait for them.
-      await (await leftOutput(status.uuid)).drop();
+      await dropLeft(status);
       await xen.destroy(domid);
       return { outcome: { kind: 'taken-over' } };
     case 'activating':
@@ -106,12 +104,40 @@ async function ownGuest(xen: Hypervisor, status: SessionStatus): Promise<number 
   return info === null || info.uuid !== status.uuid || info.dying ? null : status.domid;
 }
 
-/** Undoes what the dead session left the guest in: suspended, paused, mute. */
-async function letRun(xen: Hypervisor, domid: number, status: SessionStatus): Promise<void> {
+async function dropLeft({ uuid, domid }: SessionStatus): Promise<void> {
+  const left = await leftOutput(uuid, domid);
+  await left.drop().finally(() => left.close());
+}
+
+/**
+ * With the permission, undoes what the dead session left the guest in: suspended, paused, mute.
+ * `text`: what to say where it is done.
+ */
+async function letRun(
+  xen: Hypervisor,
+  domid: number,
+  status: SessionStatus,
+  text?: string,
+): Promise<StopResult> {
   const info = await xen.info(domid);
-  if (info?.shutdown && info.shutdownReason === 'suspend') await xen.resume(domid);
+  const isSuspended = info?.shutdownReason === 'suspend';
+  if (info?.shutdown && isSuspended) await xen.resume(domid);
   if (info?.paused && status.guest_paused) await xen.unpause(domid);
-  await (await leftOutput(status.uuid)).open();
+  const isOver = info === null || (info.shutdown && !isSuspended);
+  const unopened = await openLeft(status, isOver);
+  if (unopened !== null) return { outcome: { kind: 'held', reason: unopened, mayOpen: true } };
+  return { outcome: { kind: 'stopped', by: 'command' }, ...(text === undefined ? {} : { text }) };
+}
+
+async function openLeft({ uuid, domid }: SessionStatus, isOver: boolean): Promise<string | null> {
+  try {
+    const left = await leftOutput(uuid, domid);
+    const unopened = await openForGood(left, isOver, () => {});
+    left.close();
+    return unopened;
+  } catch (error) {
+    return errorText(error);
+  }
 }
 
 async function ask(status: SessionStatus): Promise<Answer> {

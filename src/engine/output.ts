@@ -3,13 +3,14 @@
  */
 import { join } from 'node:path';
 import { runDirectory } from '../config/settings.ts';
+import type { PrimaryOutcome } from '../core/primary-types.ts';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import { nullBuffer, type OutputBuffer } from '../network/output-buffer.ts';
 import { interfaceCount, macAddresses } from '../xen/guest-config.ts';
 import type { DomainConfig } from '../xen/hypervisor.ts';
 import type { Guest } from './preflight.ts';
-import type { ProtectOptions } from './protect-options.ts';
+import type { HeldOutcome, ProtectOptions } from './protect-options.ts';
 import { fileKey } from './run-directory.ts';
 
 /** Where the state of the guest's output buffer is written down. */
@@ -69,9 +70,40 @@ export async function leaveOutput(
   buffer.close();
 }
 
-/** What a session of this guest left whose process died; the null buffer: nothing. */
-export async function leftOutput(uuid: string): Promise<OutputBuffer> {
+/**
+ * With the permission: lets everything out and removes the buffer. Returns what kept it from that,
+ * null when it is done. What a guest that ended by itself still holds is thrown away rather than
+ * left in the way of what its configuration wants done with it.
+ */
+export async function openForGood(
+  buffer: OutputBuffer,
+  guestEnded: boolean,
+  onNews: (text: string) => void,
+): Promise<string | null> {
+  try {
+    await buffer.open();
+    return null;
+  } catch (error) {
+    onNews(errorText(error));
+    if (!guestEnded) return errorText(error);
+  }
+  return buffer.drop().then(() => null, errorText);
+}
+
+/** An end is none while the buffer is there: the guest may be mute, and somebody must know. */
+export function heldBack(
+  outcome: PrimaryOutcome | HeldOutcome,
+  unopened: string | null,
+): PrimaryOutcome | HeldOutcome {
+  return unopened === null ? outcome : { kind: 'held', reason: unopened, mayOpen: true };
+}
+
+/**
+ * What a session of guest `uuid` left whose process died; the null buffer: nothing. `domid`: its
+ * domain, by which devices are known where the state is lost; null: it is not known.
+ */
+export async function leftOutput(uuid: string, domid: number | null): Promise<OutputBuffer> {
   const { adoptBuffer } = await import('../network/leftover.ts');
   const { hostTools } = await import('../network/set-up.ts');
-  return (await adoptBuffer(bufferStatePath(uuid), hostTools)) ?? nullBuffer;
+  return (await adoptBuffer(bufferStatePath(uuid), domid, hostTools)) ?? nullBuffer;
 }

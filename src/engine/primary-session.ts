@@ -10,12 +10,14 @@ import type { Schedule } from '../core/scheduler.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Message } from '../link/messages.ts';
-import type { DomainInfo, SaveEvent, SaveOperation } from '../xen/hypervisor.ts';
+import type { SaveEvent, SaveOperation } from '../xen/hypervisor.ts';
 import { Lane, Machine } from './effect-lane.ts';
+import { openForGood } from './output.ts';
 import type { PrimaryParts } from './primary-parts.ts';
 import { EpochPump } from './pump.ts';
 import { SessionFigures } from './session-figures.ts';
 import { WakeTimer } from './wake-timer.ts';
+import { endOf } from './watch.ts';
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
 const tickMsMin = 5;
@@ -25,13 +27,6 @@ const tickMsMax = 100;
 const lookEveryMs = 2_000;
 
 const now = () => performance.now();
-
-/** How the guest ended; null while it is there. A suspended one is. */
-function endOf(info: DomainInfo | null): string | null {
-  if (info === null || info.dying) return 'the domain is gone';
-  if (!info.shutdown || info.shutdownReason === 'suspend') return null;
-  return info.shutdownReason ?? 'shutdown';
-}
 
 /** Not logged at all. */
 const routine: ReadonlySet<PrimaryEvent['kind']> = new Set([
@@ -61,6 +56,7 @@ export class PrimarySession {
   /** Pauses of ours that are not undone yet; Xen counts them, too. */
   #pauses = 0;
   #phase: PrimaryState['phase'] = 'connecting';
+  #unopened: string | null = null;
 
   constructor(parts: PrimaryParts) {
     this.#parts = parts;
@@ -87,6 +83,11 @@ export class PrimarySession {
 
   get guestPaused(): boolean {
     return this.#pauses > 0;
+  }
+
+  /** What kept the output buffer from being opened when it was to be; null: nothing. */
+  get unopened(): string | null {
+    return this.#unopened;
   }
 
   /** When the newest acknowledgement came, wall time; null before the first. */
@@ -125,6 +126,9 @@ export class PrimarySession {
       onFigures: (sent) => this.figures.sent(sent),
       onError: (error) => this.#onPumpError(error),
     });
+    output.listen(({ packets, bytes, nearLimit }) =>
+      this.#dispatch({ kind: 'output', packets, bytes, nearLimit, nowMs: now() }),
+    );
     this.#lookLater();
     return this.#done;
   }
@@ -293,7 +297,10 @@ export class PrimarySession {
       case 'release':
         return this.#release(effect.epoch);
       case 'open-buffer':
-        this.#lane.run(() => this.#parts.output.open());
+        this.#lane.run(async () => {
+          const isOver = this.state.guest === 'ended';
+          this.#unopened = await openForGood(this.#parts.output, isOver, (text) => log.error(text));
+        });
         return;
       case 'ask-promise':
         return this.#ask(effect.id, effect.way);

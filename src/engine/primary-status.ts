@@ -133,5 +133,6 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     transport: { host: options.host, ssh_command: options.sshCommand },
     guest_paused: running?.guestPaused ?? false,
     watch: options.wait,
+    may_open: outcome?.kind === 'held' && outcome.mayOpen === true,
   };
 }

@@ -64,6 +64,8 @@ export interface ProtectReporter {
 export interface HeldOutcome {
   readonly kind: 'held';
   readonly reason: string;
+  /** The permission was given, and only the output buffer that could not be removed is left. */
+  readonly mayOpen?: boolean;
 }
 
 export interface ProtectResult {

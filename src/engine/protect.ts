@@ -33,7 +33,7 @@ import {
   type MemoryBudget,
   memoryBudget,
 } from './memory-budget.ts';
-import { leaveOutput, openOutput } from './output.ts';
+import { heldBack, leaveOutput, openOutput } from './output.ts';
 import { type Guest, inspectGuest, refuseLeftover } from './preflight.ts';
 import { PrimarySession } from './primary-session.ts';
 import { primaryFacts, seedPercent } from './primary-status.ts';
@@ -378,8 +378,9 @@ class Protection {
     this.#stop(false, by);
   }
 
-  async #conclude(outcome: PrimaryOutcome | HeldOutcome): Promise<ProtectResult> {
+  async #conclude(ended: PrimaryOutcome | HeldOutcome): Promise<ProtectResult> {
     const { claim, log } = this.#set;
+    const outcome = heldBack(ended, this.#running?.unopened ?? null);
     this.#outcome = outcome;
     log.info(`the session is over: ${JSON.stringify(outcome)}`);
     if (outcome.kind === 'guest-ended') this.#guestEnd = await this.#watch.settle();

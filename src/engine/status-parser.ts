@@ -134,6 +134,7 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   output: orNull(isOutput),
   transport: orNull(hasKeys({ host: isText, ssh_command: orNull(isText) })),
   guest_paused: isFlag,
+  may_open: (value) => value === undefined || isFlag(value), // nor this
   watch: (value) => value === undefined || isFlag(value), // not in older ones
 };
 

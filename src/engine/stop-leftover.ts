@@ -5,7 +5,7 @@ import { otherWatcher } from '../xen/other-watcher.ts';
 import { startGuard } from './guard.ts';
 import { forgetLeftover, settleLeftover } from './leftover.ts';
 import type { StopResult } from './protect-options.ts';
-import { watcherOf } from './run-directory.ts';
+import { amendStatus, watcherOf } from './run-directory.ts';
 import type { SessionStatus } from './session-status.ts';
 
 /** Ends what is left of a dead session, as permitted. */
@@ -16,6 +16,7 @@ export async function stopLeftover(
   const result = await settleLeftover(status, order);
   const { outcome } = result;
   if (outcome.kind !== 'held') forgetLeftover(status);
+  else if ('mayOpen' in outcome && outcome.mayOpen) noteUnopened(status, outcome.reason);
   if (outcome.kind !== 'stopped' || status.watch === false) return result;
   try {
     await ensureWatch(status);
@@ -24,6 +25,13 @@ export async function stopLeftover(
     const unwatched = `nobody carries out what its own end asks for: ${errorText(error)}`;
     return { ...result, text: `${status.domain} runs on here, but ${unwatched}` };
   }
+}
+
+/** The permission was given, and stays so whatever becomes of the backup. */
+function noteUnopened(left: SessionStatus, reason: string): void {
+  amendStatus(runDirectory(process.env), left, (status) => {
+    return { ...status, state: 'held', outcome: 'held', may_open: true, next: [], reason };
+  });
 }
 
 /** The session's guard watches the guest, as a rule; if that died too, another one begins. */

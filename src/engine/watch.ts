@@ -32,6 +32,13 @@ export function lifeEventOf(info: DomainInfo): LifeEvent | null {
   }
 }
 
+/** Why the guest is not there to run any more, a clause; null: it is. A suspended one is. */
+export function endOf(info: DomainInfo | null): string | null {
+  if (info === null || info.dying) return 'the domain is gone';
+  if (!info.shutdown || info.shutdownReason === 'suspend') return null;
+  return info.shutdownReason ?? 'shutdown';
+}
+
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /**

@@ -27,12 +27,32 @@ export function isInterfaceName(name: string): boolean {
   return /^[\w.@+-]{1,15}$/.test(name) && !/^[-.]/.test(name);
 }
 
+/** The two devices that hold what an interface sends. The names say whose they are. */
+export function queueNames(
+  domid: number,
+  { devid, emulated }: Pick<GuestInterface, 'devid' | 'emulated'>,
+): [string, string] {
+  const base = `tsr${domid}.${devid}${emulated ? 'e' : ''}`;
+  return [`${base}a`, `${base}b`];
+}
+
+/** The reverse of `queueNames`; null for a device that is none of ours. */
+export function ownerOfQueue(
+  name: string,
+): (Pick<GuestInterface, 'devid' | 'emulated'> & { domid: number }) | null {
+  const match = /^tsr(\d{1,5})\.(\d{1,3})(e?)[ab]$/.exec(name);
+  if (match === null) return null;
+  return { domid: Number(match[1]), devid: Number(match[2]), emulated: match[3] === 'e' };
+}
+
 /** What is looked up of the host's network devices. */
 export interface Devices {
   /** Every interface of the domain, in the order of its devices; emulated ones after theirs. */
   ofGuest(domid: number): GuestInterface[];
   /** The kernel's number of a device; null: there is none of that name. */
   index(name: string): number | null;
+  /** The names of all devices. */
+  names(): readonly string[];
 }
 
 /** The host's devices, from sysfs. */
@@ -45,15 +65,17 @@ export function openDevices(sysfs = '/sys'): Devices {
       return null;
     }
   };
+  const names = () => (existsSync(net) ? readdirSync(net) : []);
   return {
     index,
+    names,
     ofGuest(domid) {
       const found: GuestInterface[] = [];
       const add = (name: string, devid: number, emulated: boolean) => {
         const at = index(name);
         if (at !== null && isInterfaceName(name)) found.push({ name, devid, emulated, index: at });
       };
-      for (const name of readdirSync(net)) {
+      for (const name of names()) {
         const devid = deviceOf(join(net, name), domid);
         if (devid === null) continue;
         add(name, devid, false);

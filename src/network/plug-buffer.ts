@@ -9,7 +9,7 @@ import type { HeldInterface, HeldOutput, OutputBuffer } from './output-buffer.ts
 import { frameOverheadBytes, type PlugDriver, type PlugPort } from './plug-driver.ts';
 import { scriptTeardown } from './script.ts';
 import { type BufferedInterface, type BufferState, removeState, writeState } from './state-file.ts';
-import { actionTargets, batch, batchAll, type Run } from './tools.ts';
+import { actionTargets, batch, batchAll, type Run, tcJson } from './tools.ts';
 
 /** How often what waits is looked at, ms: a few netlink messages. */
 const lookEveryMs = 20;
@@ -40,6 +40,11 @@ interface Port {
   readonly number: number;
 }
 
+/** True for the part of what `tc -json qdisc show` prints that the redirect of `name` hangs on. */
+function isIngress({ dev, kind }: Readonly<Record<string, unknown>>, name: string): boolean {
+  return dev === name && (kind === 'clsact' || kind === 'ingress');
+}
+
 const nothingHeld: HeldOutput = { packets: 0, bytes: 0, dropped: 0, nearLimit: false };
 
 export class PlugBuffer implements OutputBuffer {
@@ -54,7 +59,8 @@ export class PlugBuffer implements OutputBuffer {
   #listener: (held: HeldOutput) => void = () => {};
   #looking: NodeJS.Timeout | null = null;
   #scanning: NodeJS.Timeout | null = null;
-  #ended: Promise<void> | null = null;
+  #end: Promise<void> | null = null;
+  #isEnding = false;
   #isClosed = false;
 
   constructor(
@@ -112,12 +118,12 @@ export class PlugBuffer implements OutputBuffer {
     this.#looking = setTimeout(async () => {
       try {
         await this.#look();
-        if (this.#isClosed || this.#ended !== null) return;
+        if (this.#isClosed || this.#isEnding) return;
         this.#listener(this.held());
       } catch (error) {
         this.#parts.onNews(`cannot look at the output buffer: ${errorText(error)}`);
       }
-      if (!this.#isClosed && this.#ended === null) this.#lookLater();
+      if (!this.#isClosed && !this.#isEnding) this.#lookLater();
     }, lookEveryMs);
     this.#looking.unref();
   }
@@ -158,7 +164,7 @@ export class PlugBuffer implements OutputBuffer {
       } catch (error) {
         this.#parts.onNews(errorText(error));
       }
-      if (!this.#isClosed && this.#ended === null) this.#scanLater();
+      if (!this.#isClosed && !this.#isEnding) this.#scanLater();
     }, scanEveryMs);
     this.#scanning.unref();
   }
@@ -195,17 +201,25 @@ export class PlugBuffer implements OutputBuffer {
   // ---- the end --------------------------------------------------------------------------------
 
   open(): Promise<void> {
-    this.#ended ??= this.#open();
-    return this.#ended;
+    return this.#endBy(() => this.#open());
   }
 
   drop(): Promise<void> {
-    this.#ended ??= this.#drop();
-    return this.#ended;
+    return this.#endBy(() => this.#drop());
+  }
+
+  /** Once; what failed may be tried again, or the other way. */
+  #endBy(work: () => Promise<void>): Promise<void> {
+    this.#isEnding = true;
+    this.#stopLooking();
+    this.#end ??= work().catch((error: unknown) => {
+      this.#end = null;
+      throw error;
+    });
+    return this.#end;
   }
 
   async #open(): Promise<void> {
-    this.#stopLooking();
     await this.#drain();
     // Now frames pass through open queues. Without the redirect they go the straight way.
     await this.#removeRedirects();
@@ -236,6 +250,17 @@ export class PlugBuffer implements OutputBuffer {
       .filter((name) => this.#tools.devices.index(name) !== null)
       .map((name) => ['qdisc', 'del', 'dev', name, 'clsact']);
     await batchAll(this.#tools.run, 'tc', lines);
+    if (lines.length === 0) return;
+    // A redirect that stays would drop all from the moment at which its queue goes.
+    const doing = 'cannot see whether the output buffer is gone';
+    const qdiscs = await tcJson(this.#tools.run, ['qdisc', 'show'], doing);
+    const left = names.filter((name) => qdiscs.some((one) => isIngress(one, name)));
+    if (left.length === 0) return;
+    throw new OperationError('no-buffer', `cannot take the filter off ${left.join(', ')}`, {
+      op: 'open-buffer',
+      subject: this.#state.domain,
+      hint: left.map((name) => `tc qdisc del dev ${name} clsact`).join('; '),
+    });
   }
 
   /**
@@ -258,7 +283,6 @@ export class PlugBuffer implements OutputBuffer {
   }
 
   async #drop(): Promise<void> {
-    this.#stopLooking();
     const { run, devices } = this.#tools;
     const names = [...this.#state.interfaces.map(({ name }) => name), ...this.#blocked.keys()];
     // Down, netback reads no more, and what comes back from an ifb goes nowhere.
@@ -287,7 +311,6 @@ export class PlugBuffer implements OutputBuffer {
     }
     await this.#removeActions(actionTries);
     const left = queues();
-    this.close();
     if (left.length > 0) {
       throw new OperationError('no-buffer', `cannot remove ${left.join(', ')}`, {
         op: 'remove-buffer',
@@ -296,6 +319,7 @@ export class PlugBuffer implements OutputBuffer {
       });
     }
     await removeState(this.#parts.statePath);
+    this.close();
   }
 
   #stopLooking(): void {

@@ -10,7 +10,13 @@
  * one, a or b. Nothing that somebody else made is touched.
  */
 import { OperationError } from '../host/errors.ts';
-import { type Devices, type GuestInterface, openDevices } from './interfaces.ts';
+import {
+  type Devices,
+  type GuestInterface,
+  openDevices,
+  ownerOfQueue,
+  queueNames,
+} from './interfaces.ts';
 import { PlugBuffer } from './plug-buffer.ts';
 import type { PlugDriver } from './plug-driver.ts';
 import { scriptSetup } from './script.ts';
@@ -51,8 +57,8 @@ const interfacesMax = 0x2000_0000;
 /** Sets a buffer up that lets everything through until the first barrier. */
 export async function setUpBuffer(request: BufferRequest, tools: BufferTools): Promise<PlugBuffer> {
   const { domid, domain, uuid, session, statePath, script } = request;
-  const left = await readState(statePath);
-  if (left !== null) throw leftError(left, statePath);
+  const isLeft = tools.devices.names().some((name) => ownerOfQueue(name)?.domid === domid);
+  if (isLeft || (await readState(statePath)) !== null) throw leftError(domain);
   const guests = tools.devices.ofGuest(domid);
   checkFound(request, guests);
   if (script === null) await loadModules(tools.run);
@@ -75,18 +81,12 @@ export async function setUpBuffer(request: BufferRequest, tools: BufferTools): P
   return buffer;
 }
 
-/**
- * A session that died is refused before (its leftover): this one ended, with permission, and could
- * not remove what it had made.
- */
-function leftError(left: BufferState, statePath: string): OperationError {
-  const ours = left.interfaces.filter(({ script }) => script === null);
-  const queues = ours.flatMap((one) => one.queues).map((queue) => `ip link del ${queue}`);
-  const filters = ours.map(({ name }) => `tc qdisc del dev ${name} clsact`);
-  return new OperationError('locked', `an output buffer of ${left.domain} is left from before`, {
+/** A session that died is refused before (its leftover): of this one nothing else is known. */
+function leftError(domain: string): OperationError {
+  return new OperationError('locked', `an output buffer of ${domain} is left from before`, {
     op: 'set-up-buffer',
-    subject: left.domain,
-    hint: [...filters, ...queues, `rm ${statePath}`].join('; '),
+    subject: domain,
+    hint: `tsremus stop ${domain}`,
   });
 }
 
@@ -130,8 +130,7 @@ async function planned(
     );
   }
   return guests.map(({ name, devid, emulated, index }) => {
-    const base = `tsr${domid}.${devid}${emulated ? 'e' : ''}`;
-    const queues = [`${base}a`, `${base}b`];
+    const queues = queueNames(domid, { devid, emulated });
     const action = actionFirst + (index % interfacesMax);
     return { name, devid, emulated, queues, action, script: null };
   });

@@ -214,6 +214,7 @@ describe('how a session ended', () => {
     [{ kind: 'taken-over' }, 17, /hostb took over: web1 runs there/, /tsremus status web1/],
     [{ kind: 'guest-ended', reason }, 19, /web1 ended by itself: hostb/, /xl list web1/],
     [{ kind: 'held', reason }, 18, /web1 is held, nothing leaves it/, /stop --force-unsafe web1/],
+    [{ kind: 'held', reason, mayOpen: true }, 18, /buffer is not removed/, /stop web1 {2}# tries/],
   ];
   it.each(cases)('%j', async (outcome, code, message, hint) => {
     engine.runProtect.mockResolvedValue({ outcome });

@@ -1,13 +1,26 @@
-/** That a session's checkpoints set their barriers in its own output buffer. */
+/** What a session and its output buffer owe each other: barriers, figures, and the end. */
 import { expect, it } from 'vitest';
+import { judge } from '../../src/core/health.ts';
+import { heldBack, openForGood } from '../../src/engine/output.ts';
 import type { PrimaryParts } from '../../src/engine/primary-parts.ts';
 import { PrimarySession } from '../../src/engine/primary-session.ts';
 import { silentLog } from '../../src/host/log.ts';
-import { nullBuffer } from '../../src/network/output-buffer.ts';
+import { nullBuffer, type OutputBuffer } from '../../src/network/output-buffer.ts';
 import type { Hypervisor, SaveEvent } from '../../src/xen/hypervisor.ts';
+import { sampleStatus } from './sample-status.ts';
 
-/** Runs a session until its link ends in the seed; the answer is what the save was started with. */
-async function barrierOf(buffered: boolean, barrier: number | null): Promise<unknown> {
+interface Trial {
+  readonly session: PrimarySession;
+  /** What the save was started with. */
+  readonly given: unknown;
+}
+
+/** Runs a session until its link ends in the seed. */
+async function trial(
+  buffered: boolean,
+  output: OutputBuffer,
+  whileRunning: (session: PrimarySession) => void = () => {},
+): Promise<Trial> {
   let given: unknown = 'never started';
   let say: (event: SaveEvent) => void = () => {};
   const xen = {
@@ -29,7 +42,7 @@ async function barrierOf(buffered: boolean, barrier: number | null): Promise<unk
       schedule: { kind: 'fixed', intervalMs: 200 },
     },
     ...{ domid: 7, queueBytes: 1 << 20, log: silentLog, pulse: null },
-    output: { ...nullBuffer, barrier },
+    output,
     xen: xen as unknown as Hypervisor,
     link: link as unknown as PrimaryParts['link'],
     encoder: {} as PrimaryParts['encoder'],
@@ -39,14 +52,63 @@ async function barrierOf(buffered: boolean, barrier: number | null): Promise<unk
   } satisfies PrimaryParts;
   const session = new PrimarySession(parts);
   const running = session.run();
+  whileRunning(session);
   session.onLinkClosed('end of the test');
   await running;
-  return given;
+  return { session, given };
 }
 
 // Proves: the buffer that holds the output is the one that the save seals. A session that started
 // its save without it let every frame out unacknowledged, and said that it was protected.
 it('sets its barriers in its output buffer', async () => {
-  expect(await barrierOf(true, 42)).toBe(42);
-  expect(await barrierOf(false, null)).toBe(null);
+  expect((await trial(true, { ...nullBuffer, barrier: 42 })).given).toBe(42);
+  expect((await trial(false, nullBuffer)).given).toBe(null);
+});
+
+// Proves: the scheduler hears what waits, so that `auto` hurries for it and a full buffer asks for
+// a checkpoint.
+it('hears from its output buffer how much waits', async () => {
+  const held = { packets: 7, bytes: 4321, dropped: 0, nearLimit: true };
+  const output: OutputBuffer = { ...nullBuffer, listen: (listener) => listener(held) };
+  await trial(true, output, ({ state }) => {
+    expect(state.output).toEqual({ packets: 7, bytes: 4321, nearLimit: true });
+  });
+});
+
+// Proves: a buffer that could not be opened at an end with permission is no end in order: it is
+// held, with the permission written down, and so not CRITICAL in silence but with a way out.
+it('knows when its output buffer could not be opened', async () => {
+  const output: OutputBuffer = { ...nullBuffer, open: () => Promise.reject(new Error('busy')) };
+  const { session } = await trial(true, output);
+  expect(session.unopened).toBe('busy');
+  const { outcome } = session.state;
+  if (outcome === null) throw new Error('no outcome');
+  expect(outcome.kind).toBe('never-protected');
+  expect(heldBack(outcome, session.unopened)).toEqual({
+    ...{ kind: 'held', reason: 'busy', mayOpen: true },
+  });
+  expect(heldBack(outcome, (await trial(true, nullBuffer)).session.unopened)).toBe(outcome);
+});
+
+// Proves: what a guest that has ended still holds is in nobody's way; a guest that lives keeps it.
+it('throws away what cannot be let out of a guest that has ended', async () => {
+  const calls: string[] = [];
+  const output: OutputBuffer = {
+    ...nullBuffer,
+    open: () => Promise.reject(new Error('busy')),
+    drop: async () => void calls.push('drop'),
+  };
+  const say = (text: string) => calls.push(text);
+  expect(await openForGood(output, true, say)).toBeNull();
+  expect(await openForGood(output, false, say)).toBe('busy');
+  expect(calls).toEqual(['busy', 'drop', 'busy']);
+});
+
+// Proves: status says what to type, and does not claim that the backup has to be asked.
+it('says in status that only the buffer is in the way', () => {
+  const changes = { state: 'held', outcome: 'held', may_open: true, reason: 'busy' } as const;
+  const { level, reason, next } = judge(sampleStatus(changes), 'dead', 0);
+  expect(level).toBe('critical');
+  expect(reason).toBe('its output buffer could not be removed: busy');
+  expect(next).toEqual(['tsremus stop web1  # tries again; it may go on here']);
 });

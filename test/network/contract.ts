@@ -280,12 +280,12 @@ export const clauses: readonly Clause[] = [
       sendAll(bench, name, 6, 9);
       assert.deepEqual(await bench.arrived(name), []);
       await assert.rejects(setUp(bench), /left from before/);
-      const left = await adoptBuffer(bench.statePath, async () => bench.tools);
+      const left = await adoptBuffer(bench.statePath, bench.domid, async () => bench.tools);
       assert.ok(left !== null);
       await left.open();
       await expectArrived(bench, name, numbers(0, 9));
       assert.ok(isClean(bench));
-      assert.equal(await adoptBuffer(bench.statePath, async () => bench.tools), null);
+      assert.equal(await adoptBuffer(bench.statePath, bench.domid, async () => bench.tools), null);
     },
   },
   {
@@ -296,7 +296,7 @@ export const clauses: readonly Clause[] = [
       bench.barrier(0);
       sendAll(bench, first(bench), 0, 3);
       buffer.close();
-      await (await adoptBuffer(bench.statePath, async () => bench.tools))?.drop();
+      await (await adoptBuffer(bench.statePath, bench.domid, async () => bench.tools))?.drop();
       assert.deepEqual(await bench.arrived(first(bench)), []);
       assert.ok(isClean(bench));
     },

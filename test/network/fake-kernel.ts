@@ -39,6 +39,8 @@ export class FakeKernel {
   readonly devices = new Map<string, Device>();
   readonly actions = new Map<number, string>();
   readonly commands: string[] = [];
+  /** Commands that fail. */
+  refuses: RegExp | null = null;
   #nextIndex = 1;
 
   add(name: string, isIfb = false): Device {
@@ -114,6 +116,7 @@ export class FakeKernel {
 
   /** What is wrong with it; null: done. */
   #command(line: string): string | null {
+    if (this.refuses?.test(line)) return 'Device or resource busy';
     const device = this.devices.get(/ dev (\S+)/.exec(line)?.[1] ?? '');
     const action = Number(/ index (\d+)/.exec(line)?.[1] ?? 0);
     if (/^ip link add dev \S+ txqueuelen 1000 type ifb$/.test(line)) {
@@ -289,6 +292,7 @@ export async function fakeBench(options: BenchOptions): Promise<Bench & { kernel
               return { name, index, devid, emulated: false };
             }),
         index: (name) => kernel.devices.get(name)?.index ?? null,
+        names: () => [...kernel.devices.keys()],
       },
     },
     send: (name, number) => kernel.send(name, number),

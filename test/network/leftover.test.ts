@@ -1,0 +1,175 @@
+/** What a session left behind in every state that a death can leave it in, on the model kernel. */
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { adoptBuffer } from '../../src/network/leftover.ts';
+import type { OutputBuffer } from '../../src/network/output-buffer.ts';
+import { setUpBuffer } from '../../src/network/set-up.ts';
+import type { Bench } from './contract.ts';
+import { type FakeKernel, fakeBench } from './fake-kernel.ts';
+
+type FakeBench = Bench & { kernel: FakeKernel };
+
+async function on(interfaceCount: number, work: (bench: FakeBench) => Promise<void>) {
+  const bench = await fakeBench({ interfaceCount });
+  try {
+    await work(bench);
+  } finally {
+    await bench.close();
+  }
+}
+
+function make(bench: FakeBench): Promise<OutputBuffer> {
+  return setUpBuffer(
+    {
+      ...{ domain: 'web1', domid: bench.domid, uuid: '6a7b', session: 'abc', script: null },
+      interfaceCount: bench.interfaces.length,
+      ...{ limitBytes: 1 << 22, statePath: bench.statePath, onNews: () => {} },
+    },
+    bench.tools,
+  );
+}
+
+/** Sends three frames in epoch 1, seals them, and three more; then the process dies. */
+async function leave(bench: FakeBench): Promise<void> {
+  const buffer = await make(bench);
+  for (const epoch of [0, 1, null]) {
+    const from = epoch === null ? 3 : 0;
+    if (epoch !== null) bench.barrier(epoch);
+    if (epoch === 1) continue;
+    for (const name of bench.interfaces) {
+      for (let at = from; at < from + 3; at++) bench.send(name, at);
+    }
+  }
+  buffer.close();
+}
+
+function adopt(bench: FakeBench, domid: number | null = bench.domid) {
+  return adoptBuffer(bench.statePath, domid, async () => bench.tools);
+}
+
+const ours = (bench: FakeBench) => bench.devices().filter((name) => name.startsWith('tsr'));
+
+function expectGone(bench: FakeBench): void {
+  expect(ours(bench)).toEqual([]);
+  expect(bench.kernel.actions.size).toBe(0);
+  expect(existsSync(bench.statePath)).toBe(false);
+}
+
+describe('what a dead session left', () => {
+  // Proves: the names of the devices are enough; frames come out in the order they were sent in.
+  it.each([
+    ['lost', (path: string) => rmSync(path)],
+    ['damaged', (path: string) => writeFileSync(path, '{"schema":1,"dom')],
+  ])('is found where its state is %s', (_, spoil) =>
+    on(2, async (bench) => {
+      await leave(bench);
+      spoil(bench.statePath);
+      await expect(make(bench)).rejects.toMatchObject({
+        code: 'locked',
+        hint: 'tsremus stop web1',
+      });
+      const left = await adopt(bench);
+      for (const name of bench.interfaces) expect(await bench.arrived(name)).toEqual([]);
+      await left?.open();
+      for (const name of bench.interfaces) {
+        expect(await bench.arrived(name)).toEqual([0, 1, 2, 3, 4, 5]);
+      }
+      expectGone(bench);
+      expect(await adopt(bench)).toBeNull();
+    }),
+  );
+
+  it('is dropped by its names, too, when the guest is gone', () =>
+    on(1, async (bench) => {
+      await leave(bench);
+      rmSync(bench.statePath);
+      const name = bench.interfaces[0] ?? '';
+      await bench.unplug(name);
+      await (await adopt(bench))?.drop();
+      expect(ours(bench)).toEqual([]);
+    }));
+
+  it('of another guest is left alone', () =>
+    on(1, async (bench) => {
+      bench.kernel.add('tsr77.0a', true);
+      bench.kernel.add('tsrunrelated', true);
+      expect(await adopt(bench)).toBeNull();
+      const buffer = await make(bench);
+      await buffer.open();
+      expect(ours(bench)).toEqual(['tsr77.0a', 'tsrunrelated']);
+    }));
+
+  // Proves: a set-up that died anywhere can be undone; before its filter nothing was held.
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])('half built, after %i commands, goes', (count) =>
+    on(1, async (bench) => {
+      const { run } = bench.tools;
+      let left = count;
+      const isDead = new Error('the process died');
+      const dying: typeof run = async (argv, options = {}) => {
+        if (!argv.includes('-batch')) return run(argv, options);
+        const lines = (options.input ?? '').trim().split('\n');
+        const done = lines.slice(0, left);
+        left -= done.length;
+        if (done.length > 0) await run(argv, { ...options, input: `${done.join('\n')}\n` });
+        if (done.length < lines.length) throw isDead;
+        return { stdout: '', code: 0 };
+      };
+      // What would tidy up after the failure fails as well: the process is dead.
+      const buffer = await make({ ...bench, tools: { ...bench.tools, run: dying } }).catch(
+        (error: unknown) => error,
+      );
+      if (count < 8) expect(buffer).toBe(isDead);
+      else (buffer as OutputBuffer).close();
+      await (await adopt(bench))?.open();
+      const name = bench.interfaces[0] ?? '';
+      bench.send(name, 1);
+      expect(await bench.arrived(name)).toEqual([1]);
+      expectGone(bench);
+    }),
+  );
+});
+
+describe('a buffer that cannot be removed', () => {
+  // Proves: a queue never goes before the redirect into it: else the guest would be mute, silently.
+  it('keeps its queues while its filter stays, and goes when it is tried again', () =>
+    on(1, async (bench) => {
+      const buffer = await make(bench);
+      const name = bench.interfaces[0] ?? '';
+      bench.barrier(0);
+      bench.send(name, 0);
+      bench.kernel.refuses = /^tc qdisc del/;
+      await expect(buffer.open()).rejects.toThrow(`cannot take the filter off ${name}`);
+      bench.send(name, 1);
+      expect(await bench.arrived(name)).toEqual([0, 1]);
+      expect(ours(bench)).toHaveLength(2);
+      expect(existsSync(bench.statePath)).toBe(true);
+      bench.kernel.refuses = null;
+      await buffer.open();
+      bench.send(name, 2);
+      expect(await bench.arrived(name)).toEqual([0, 1, 2]);
+      expectGone(bench);
+    }));
+
+  it('names the devices that stay, and is found by the next process', () =>
+    on(1, async (bench) => {
+      const buffer = await make(bench);
+      bench.barrier(0);
+      bench.kernel.refuses = /^ip link del/;
+      await expect(buffer.open()).rejects.toThrow('cannot remove tsr9.0a, tsr9.0b');
+      buffer.close();
+      bench.kernel.refuses = null;
+      await (await adopt(bench))?.open();
+      expectGone(bench);
+    }));
+
+  it('may be dropped after it could not be opened', () =>
+    on(1, async (bench) => {
+      const buffer = await make(bench);
+      bench.barrier(0);
+      bench.send(bench.interfaces[0] ?? '', 0);
+      bench.kernel.refuses = /^tc qdisc del/;
+      await expect(buffer.open()).rejects.toThrow();
+      await buffer.drop();
+      expect(ours(bench)).toEqual([]);
+    }));
+});
