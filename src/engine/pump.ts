@@ -125,9 +125,12 @@ export class EpochPump {
     try {
       while (this.#again && !this.#stopped) {
         this.#again = false;
-        while (this.#readSome()) {
+        for (;;) {
+          // Before anything is read: its end may have come when no buffer was free, and by the
+          // time that one is, the bytes of the next epoch may be there.
           const end = this.#endReached();
           if (end !== null) await this.#close(end);
+          else if (!this.#readSome()) break;
           if (this.#stopped) return;
         }
       }
@@ -146,7 +149,7 @@ export class EpochPump {
     this.#epochBytes += count;
     this.#rawBytes += count;
     if (this.#filled === buffer.length) this.#encode();
-    return count > 0 || this.#endReached() !== null;
+    return count > 0;
   }
 
   #takeBuffer(): Buffer | null {
