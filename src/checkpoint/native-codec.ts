@@ -51,15 +51,15 @@ function nativeLibrary(): NativeLibrary {
 }
 
 export class NativeCodec {
-  readonly library: NativeLibrary;
   /** Does zstd where the native codec does not; null: it does, or none is wanted. */
   readonly fallback: ZstdCodec | null;
+  readonly #library: NativeLibrary;
   readonly #handle: number;
   #ticket = 0;
   #open = true;
 
   private constructor(library: NativeLibrary, fallback: ZstdCodec | null, handle: number) {
-    this.library = library;
+    this.#library = library;
     this.fallback = fallback;
     this.#handle = handle;
   }
@@ -97,13 +97,23 @@ export class NativeCodec {
     if (!this.#open) return Promise.reject(closedError());
     const ticket = this.#ticket;
     this.#ticket += 1;
-    return this.library.codecRun(this.#handle, ticket, input, out);
+    return this.#library.codecRun(this.#handle, ticket, input, out);
+  }
+
+  /** Throws NativeError when the batch is not one, or is damaged. */
+  checkBatch(batch: Buffer): void {
+    this.#library.batchCheck(batch);
+  }
+
+  /** Writes the batch's length and checksum into its header. */
+  sealBatch(batch: Buffer): void {
+    this.#library.batchSeal(batch);
   }
 
   endEpoch(): EncodedEpoch {
     if (!this.#open) throw closedError();
     const digest = Buffer.alloc(digestBytes);
-    this.library.codecEnd(this.#handle, digest);
+    this.#library.codecEnd(this.#handle, digest);
     const at = (index: number) => digest.readBigUInt64LE(8 * index);
     const count = (index: number) => Number(at(index));
     return {
@@ -121,7 +131,7 @@ export class NativeCodec {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.library.codecFree(this.#handle);
+    this.#library.codecFree(this.#handle);
     this.fallback?.close();
   }
 }

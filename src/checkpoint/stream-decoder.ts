@@ -105,16 +105,15 @@ class NativeDecoder implements StreamDecoder {
 
   /** The batch with its payload unpacked by zstd-codec, where native code cannot do that. */
   async #decompressed(batch: Buffer, fallback: ZstdCodec): Promise<Buffer> {
-    const { library } = this.#codec;
     const { encodedBytes, kind } = readBatchHeader(batch);
     if (kind !== batchKinds.zstd) return batch;
-    library.batchCheck(batch);
+    this.#codec.checkBatch(batch);
     const encoded = await fallback.decompress(batch.subarray(batchHeaderBytes), encodedBytes);
     if (encoded === null || encoded.length !== encodedBytes) {
       throw differs('a batch', 'its length', 'it does not decompress to what it says');
     }
     const unpacked = withPayload(batch, batchKinds.pages, encoded);
-    library.batchSeal(unpacked);
+    this.#codec.sealBatch(unpacked);
     return unpacked;
   }
 

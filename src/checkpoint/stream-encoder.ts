@@ -51,13 +51,13 @@ class NativeEncoder implements StreamEncoder {
 
   /** The batch with zstd-codec's frame in it, where that is needed and smaller. */
   async #compressed(batch: Buffer): Promise<Buffer> {
-    const { fallback, library } = this.#codec;
+    const { fallback } = this.#codec;
     if (fallback === null) return batch;
     const payload = batch.subarray(batchHeaderBytes);
     const frame = await fallback.compress(payload, zstdLevel);
     if (frame === null || frame.length >= payload.length) return batch;
     const sealed = withPayload(batch, batchKinds.zstd, frame);
-    library.batchSeal(sealed);
+    this.#codec.sealBatch(sealed);
     this.#savedBytes += batch.length - sealed.length;
     return sealed;
   }
