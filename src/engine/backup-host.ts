@@ -39,6 +39,7 @@ import { openSessionLog } from './session-log.ts';
 import { StatusWriter } from './status-writer.ts';
 import { chooseStream, type StreamAgreement } from './stream-agreement.ts';
 import { RawBuffers, StreamIntake } from './stream-intake.ts';
+import { supersede } from './supersede.ts';
 import { watchCopy } from './watch-copy.ts';
 
 /** Everything that a session needs before it is accepted. */
@@ -214,6 +215,7 @@ export class BackupHost {
     this.#session = session;
     this.#openIntake(builder, session);
     this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
+    void supersede(hello.uuid, 'backup', log);
     session.run().then(resolve, reject);
   }
 

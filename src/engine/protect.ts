@@ -8,7 +8,6 @@ import { openStreamEncoder } from '../checkpoint/stream-encoder.ts';
 import { runDirectory } from '../config/settings.ts';
 import { version } from '../config/version.ts';
 import { describeSchedule } from '../core/describe.ts';
-import type { SessionState } from '../core/health-facts.ts';
 import type { PrimaryOutcome, StopBy } from '../core/primary-types.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
@@ -36,8 +35,9 @@ import {
 import { heldBack, leaveOutput, openOutput } from './output.ts';
 import { type Guest, inspectGuest, refuseLeftover } from './preflight.ts';
 import { PrimarySession } from './primary-session.ts';
-import { primaryFacts, seedPercent } from './primary-status.ts';
+import { primaryFacts } from './primary-status.ts';
 import { onEndSignals, raisePriority } from './process-settings.ts';
+import { ProtectNews } from './protect-news.ts';
 import type {
   HeldOutcome,
   ProtectOptions,
@@ -51,6 +51,7 @@ import { openSessionLog } from './session-log.ts';
 import { SessionWatch } from './session-watch.ts';
 import { StatusWriter } from './status-writer.ts';
 import { agreedStream, codecsOf, type StreamAgreement } from './stream-agreement.ts';
+import { supersede } from './supersede.ts';
 
 const askEveryMs = 1_000;
 /** A fresh run of the transport gets this long, in which ssh connects and node starts. */
@@ -101,6 +102,7 @@ class Protection {
   readonly #session = newSessionId();
   readonly #hello: HelloContent;
   readonly #watch: SessionWatch;
+  readonly #news: ProtectNews;
   readonly #waiting: ((result: StopResult) => void)[] = [];
   #connection: Connection | null = null;
   #running: PrimarySession | null = null;
@@ -115,7 +117,6 @@ class Protection {
   #stoppedBy: StopBy | null = null;
   readonly #aborted = new AbortController();
   #leaveHeld: (outcome: HeldOutcome) => void = () => {};
-  #seedBegan = 0;
   readonly #maxMemoryBytes: number;
   #encoder: StreamEncoder | null = null;
   #agreed: StreamAgreement | null = null;
@@ -123,8 +124,9 @@ class Protection {
 
   constructor(set: Setting) {
     this.#set = set;
-    const { options, guest, xen, log } = set;
-    const { wait } = options;
+    const { options, guest, xen, log, reporter } = set;
+    const { wait, host } = options;
+    this.#news = new ProtectNews({ reporter, log, guest, host });
     this.#watch = new SessionWatch({ xen, guest, session: this.#session, wait, log });
     this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(totalmem());
     const codecs = codecsOf(options.compression);
@@ -144,7 +146,7 @@ class Protection {
     };
   }
 
-  readonly #onNews = (text: string) => this.#tell('output', text);
+  readonly #onNews = (text: string) => this.#news.tell('output', text);
 
   #timing() {
     const { heartbeatTimeoutMs, holdMs, network } = this.#set.options;
@@ -168,7 +170,8 @@ class Protection {
       this.#output = await openOutput(options, guest, this.#session, this.#onNews);
       await this.#connect();
       this.#aborted.signal.throwIfAborted();
-      this.#tell('connected', `connected to ${options.host}; the first copy begins`);
+      this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
+      void supersede(guest.uuid, 'primary', log);
       const outcome = await this.#runSession();
       return await this.#conclude(outcome);
     } catch (error) {
@@ -242,7 +245,7 @@ class Protection {
       close: (close) => running.onLinkClosed(close.reason),
       progress: () => running.onProgress(),
     });
-    this.#seedBegan = performance.now();
+    this.#news.seedBegins();
     const progress = setInterval(() => this.#progress(), 200);
     const held = new Promise<HeldOutcome>((resolve) => {
       this.#leaveHeld = resolve;
@@ -283,44 +286,16 @@ class Protection {
     };
   }
 
-  #told: SessionState | null = null;
-
-  /** Says what the session has come to, once each time; being late is for `status` to say. */
   #changed(): void {
     this.#status?.changed();
     if (this.#running === null || this.#running.state.outcome !== null) return;
-    const { guest, options } = this.#set;
     const { state, reason } = primaryFacts(this.#view());
-    const texts: Partial<Record<SessionState, string>> = {
-      protected: `protected by ${options.host}`,
-      ending: `asking ${options.host} for leave to go on here`,
-      held:
-        `held${reason === null ? '' : `: ${reason}`}; if the copy on ${options.host} ` +
-        `never ran and never will, type: ` +
-        `tsremus stop --force-unsafe ${guest.name}`,
-    };
-    const text = texts[state];
-    if (text === undefined || state === this.#told) return;
-    this.#told = state;
-    this.#tell(state, text);
+    this.#news.cameTo(state, reason);
   }
 
   #progress(): void {
     const running = this.#running;
-    if (running === null || running.state.phase !== 'seeding') return;
-    const bytes = running.moved.rawBytes;
-    const seconds = (performance.now() - this.#seedBegan) / 1000;
-    const bytesPerSecond = seconds > 0 ? bytes / seconds : 0;
-    const { memoryBytes } = this.#set.guest;
-    const left = memoryBytes - bytes;
-    const secondsLeft = bytesPerSecond > 0 && left > 0 ? left / bytesPerSecond : null;
-    const percent = seedPercent(bytes, memoryBytes);
-    this.#set.reporter.seedProgress({ percent, bytes, bytesPerSecond, secondsLeft });
-  }
-
-  #tell(kind: string, text: string): void {
-    this.#set.log.info(text);
-    this.#set.reporter.event(kind, text);
+    if (running?.state.phase === 'seeding') this.#news.seedMoved(running.moved.rawBytes);
   }
 
   async #control(request: ControlRequest, progress: Progress): Promise<StopResult | SetResult> {
@@ -352,7 +327,7 @@ class Protection {
     const schedule = changedSchedule(running.state.schedule, request);
     running.setSchedule(schedule);
     const text = `checkpoints ${describeSchedule(schedule)}`;
-    this.#tell('set', text);
+    this.#news.tell('set', text);
     return { text };
   }
 
@@ -374,7 +349,7 @@ class Protection {
       void this.#running.abandon().then(() => this.#leaveHeld({ kind: 'held', reason }));
       return;
     }
-    this.#tell('ending', `ending protection in order; the same signal again leaves at once`);
+    this.#news.tell('ending', `ending protection in order; the same signal again leaves at once`);
     this.#stop(false, by);
   }
 
@@ -387,7 +362,7 @@ class Protection {
     this.#status?.close();
     const wasSuspended = (this.#running?.state.suspended ?? -1) >= 0;
     const unwatched = await this.#watch.end(outcome, this.#guestEnd, wasSuspended);
-    if (unwatched !== null) this.#tell('unwatched', unwatched);
+    if (unwatched !== null) this.#news.tell('unwatched', unwatched);
     for (const resolve of this.#waiting) resolve({ outcome });
     // An end that was ordered needs no looking after; every other one stays to be seen.
     claim.release(outcome.kind === 'stopped' ? 'forget' : 'keep-status');

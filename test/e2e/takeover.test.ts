@@ -85,3 +85,35 @@ describe('when the network is cut', () => {
     expect(pair.a.sim.wrong('g1')).toBeNull();
   });
 });
+
+describe('after a takeover', () => {
+  // Proves: protected again, now from here, the guest has one entry in `status` on either host: how
+  // the sessions before ended, with a number that its domain may have no more, is news no longer.
+  // It stays news until then: a session that cannot begin leaves it.
+  it.concurrent('protection in the other direction is all that is shown', async ({ pair }) => {
+    const { a, b } = pair;
+    a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: ['--heartbeat-timeout', '1200'] });
+    await takeOver(pair);
+    await pair.wire.heal();
+    await expectTakenOver(pair, protect);
+
+    expect((await pair.protect({ from: b, command: 'exit 1' }).ended).code).toBe(13);
+    expect(b.sessions()).toMatchObject([{ role: 'backup', state: 'active' }]);
+
+    const back = pair.protect({ from: b });
+    await until('g1 is protected', () => back.said('protected'));
+    await until('b shows one session', () => b.sessions().length === 1);
+    await until('a shows one session', () => a.sessions().length === 1);
+    expect(b.sessions()).toMatchObject([{ role: 'primary', domid: b.sim.find('g1')?.domid }]);
+    await until('a holds a copy', () => a.session('g1')?.state === 'standby');
+    expect(a.sessions()).toMatchObject([{ role: 'backup', outcome: null }]);
+    expect((await b.tsremus('status')).code).toBe(0);
+    expect((await a.tsremus('status')).code).toBe(0);
+
+    expect((await b.tsremus('stop', 'g1')).code).toBe(0);
+    expect((await back.ended).code).toBe(0);
+    expect((await b.tsremus('status')).out).toBe('no sessions\n');
+    expect(b.state('g1')).toBe('running');
+  });
+});
