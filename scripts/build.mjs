@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -36,7 +37,8 @@ export async function buildBundle() {
 
 /** Builds native/build/libtsremus.so and the stand-in library for tests. */
 export function buildNative() {
-  const made = spawnSync('make', ['-s', '-C', join(root, 'native')], { stdio: 'inherit' });
+  const jobs = `-j${availableParallelism()}`;
+  const made = spawnSync('make', ['-s', jobs, '-C', join(root, 'native')], { stdio: 'inherit' });
   if (made.status !== 0) throw new Error('make -C native failed');
 }
 

@@ -3,8 +3,9 @@
  * up what it needs: system packages, node_modules, the build. With root, missing packages are
  * installed; without, the apt line is printed and the command ends.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -29,6 +30,21 @@ function run(file, argv, options = {}) {
   const done = spawnSync(file, argv, { cwd: root, stdio: 'inherit', ...options });
   if (done.error) throw done.error;
   if (done.status !== 0) process.exit(done.status ?? 1);
+}
+
+/** Starts a command; resolves, when it ended, to its exit code and what it said into pipes. */
+function start(file, argv, stdio) {
+  const child = spawn(file, argv, { cwd: root, stdio });
+  const said = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (bytes) => said.push(bytes));
+  }
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      resolve({ code: code ?? 1, said: Buffer.concat(said).toString() });
+    });
+  });
 }
 
 function ensureTools() {
@@ -73,15 +89,22 @@ const commands = {
   build,
   check,
   format: () => run(bin('biome'), ['check', '--write', '.']),
-  test: () => {
+  test: async () => {
     build();
     check();
-    run('make', ['-s', '-C', 'native', 'check']);
     const report = process.env.TSREMUS_TEST_REPORT;
     const reporters = report
       ? ['--reporter=default', '--reporter=json', `--outputFile=${report}`]
       : [];
-    run(bin('vitest'), ['run', ...reporters, ...args]);
+    // Side by side: both wait more than they compute. What make says comes last, in one piece.
+    const jobs = `-j${availableParallelism()}`;
+    const [native, tests] = await Promise.all([
+      start('make', ['-s', jobs, '-C', 'native', 'check'], ['ignore', 'pipe', 'pipe']),
+      start(bin('vitest'), ['run', ...reporters, ...args], 'inherit'),
+    ]);
+    console.log(`\nThe tests of native/: ${native.code === 0 ? 'passed' : 'FAILED'}`);
+    console.log(native.said);
+    process.exitCode = tests.code || native.code;
   },
   sim: () => tsx('test/sim/main.ts', args),
   bench: () => {
@@ -119,4 +142,4 @@ if (!chosen) {
 }
 ensureTools();
 ensureModules();
-chosen();
+await chosen();
