@@ -7,12 +7,12 @@
  *                                       memory file, as dirty pages do
  *     yardstick file BYTES ROUNDS       the same pages written into a memory file
  *     yardstick pipe BYTES ROUNDS       the same bytes, page by page, through a pipe
- *                                       between two threads: what no stream of libxl's
- *                                       can be faster than
+ *     yardstick socket BYTES ROUNDS     or a pair of sockets between two threads: what no
+ *                                       stream of libxl's can be faster than
  *     yardstick zstd LEVEL BATCH MS     compresses the standard input in batches of so
  *     yardstick lz4 BATCH MS            many bytes, over and over for at least MS
  *
- * A fifth word sets the bytes that the first four walk through (256 MiB).
+ * A fifth word sets the bytes that the first five walk through (256 MiB).
  * One line of JSON each: the nanoseconds of every round (of the processor, where
  * something is compressed), and the bytes that came out.
  * Exit code 0, 2 usage, 3 the library is not here, 1 anything else.
@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -178,17 +179,32 @@ static void *writer(void *arg)
     return NULL;
 }
 
-static void through_pipe(struct mover *m)
+static void open_pipe(int fds[2])
 {
     static const int sizes[] = { 4 << 20, 1 << 20, 1 << 18 };
-    pthread_t thread;
-    int fds[2];
 
     if (pipe(fds))
         exit(1);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
         if (fcntl(fds[0], F_SETPIPE_SZ, sizes[i]) >= 0)
             break;
+}
+
+/* As native/src/save_api.c does. */
+static void open_sockets(int fds[2])
+{
+    static const int size = 1 << 20;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds))
+        exit(1);
+    if (setsockopt(fds[1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+        setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+static void through(struct mover *m, const int fds[2])
+{
+    pthread_t thread;
+
     m->pipe_in = fds[0];
     m->pipe_out = fds[1];
     pthread_barrier_init(&m->barrier, NULL, 2);
@@ -230,9 +246,10 @@ static void into_file(struct mover *m)
 static int move(const char *how, size_t bytes, long rounds, size_t least)
 {
     static struct mover m;
+    int fds[2];
 
     if (strcmp(how, "copy") && strcmp(how, "gather") && strcmp(how, "file") &&
-        strcmp(how, "pipe"))
+        strcmp(how, "pipe") && strcmp(how, "socket"))
         return 2;
     if (bytes < PAGE || bytes % PAGE || rounds < 1 || rounds > ROUNDS_MAX)
         return 2;
@@ -247,8 +264,13 @@ static int move(const char *how, size_t bytes, long rounds, size_t least)
         gather(&m);
     else if (!strcmp(how, "file"))
         into_file(&m);
-    else
-        through_pipe(&m);
+    else {
+        if (!strcmp(how, "pipe"))
+            open_pipe(fds);
+        else
+            open_sockets(fds);
+        through(&m, fds);
+    }
     print(m.ns, rounds, bytes, bytes);
     return 0;
 }
@@ -361,7 +383,7 @@ int main(int argc, char **argv)
         rc = run_compressor(&c, strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10));
     }
     if (rc == 2)
-        fprintf(stderr, "usage: yardstick copy|gather|file|pipe BYTES ROUNDS [REGION]\n"
+        fprintf(stderr, "usage: yardstick copy|gather|file|pipe|socket BYTES ROUNDS [REGION]\n"
                         "       yardstick zstd LEVEL BATCH MS | lz4 BATCH MS\n");
     return rc;
 }

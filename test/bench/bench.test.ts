@@ -193,7 +193,12 @@ describe('figures', () => {
   });
 
   it('have a yardstick in the same run', () => {
-    for (const measure of [yardstick.memcpyOf, yardstick.gatherOf, yardstick.pipeOf]) {
+    for (const measure of [
+      yardstick.memcpyOf,
+      yardstick.gatherOf,
+      yardstick.pipeOf,
+      yardstick.socketOf,
+    ]) {
       const stick = measure(1 << 20, 3);
       expect(stick.ns).toHaveLength(3);
       expect(yardstick.speedOf(stick)).toBeGreaterThan(0);

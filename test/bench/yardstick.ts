@@ -51,8 +51,11 @@ export const gatherOf = mover('gather');
 /** The same pages written into a memory file: one copy by the kernel. */
 export const fileOf = mover('file');
 
-/** The same through a pipe between two threads: the ceiling of every stream of libxl's. */
+/** The same through a pipe between two threads. */
 export const pipeOf = mover('pipe');
+
+/** And through a pair of sockets, as the drain takes them: the ceiling of libxl's stream. */
+export const socketOf = mover('socket');
 
 /** libzstd on `data`, in batches; null where the machine has no libzstd.so.1. */
 export const zstdOf = (data: Buffer, level: number, batchBytes: number, ms: number) =>
