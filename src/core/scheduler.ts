@@ -88,8 +88,8 @@ const pauseWeight = 0.25;
 export function nextCheckpointAtMs(facts: ScheduleFacts, pendingMax: number): number | null {
   if (facts.acked < 0) return null; // the seed
   if (facts.requested > facts.drained) return null; // one checkpoint at a time
+  if (isDeferred(facts, pendingMax)) return null;
   const pending = facts.drained - facts.acked;
-  if (pending >= pendingMax) return null; // the backup lags: wait for it
   const { schedule, pace, output, drainedAtMs } = facts;
   const isBarrierFree = pending === 0;
   if (output.nearLimit && isBarrierFree) return drainedAtMs;
@@ -99,6 +99,11 @@ export function nextCheckpointAtMs(facts: ScheduleFacts, pendingMax: number): nu
   const isAwaited = output.packets > 0 && isBarrierFree;
   const wishedMs = isAwaited ? schedule.minMs : unhurriedMs(pace, schedule.minMs, schedule.maxMs);
   return drainedAtMs + Math.max(wishedMs, overheadRunMs(pace, schedule.maxOverhead));
+}
+
+/** So many epochs are unacknowledged that the next checkpoint waits; the guest runs on. */
+export function isDeferred(facts: Pick<ScheduleFacts, 'drained' | 'acked'>, pendingMax: number) {
+  return facts.acked >= 0 && facts.drained - facts.acked >= pendingMax;
 }
 
 /** The pace after one more epoch, in which the guest ran for `ranMs` and then paused. */

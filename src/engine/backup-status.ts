@@ -83,7 +83,7 @@ function streamFacts({ bytes, rawBytes, builder, stream, budget, outcome }: Back
     stalls: 0,
     stalled_ms: 0,
     degraded: isBehind
-      ? `libxl is behind: ${formatBytes(waiting)} wait for it, and the primary waits`
+      ? `behind: ${formatBytes(waiting)} wait for libxl, and the primary waits`
       : null,
   };
 }

@@ -7,6 +7,8 @@
  * goes on to the hypervisor, after that. What is queued lies in memory of the native library,
  * outside of what a fork copies.
  */
+import { formatBytes } from '../core/units.ts';
+import { systemClock } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import { copyConfig, copySuffix } from '../xen/guest-config.ts';
@@ -21,6 +23,9 @@ import { announceGuest } from './output.ts';
 
 /** The most that is taken at once. */
 const pieceBytesMax = 1024 * 1024;
+
+/** A copy that is behind again and again says so once in this time, ms. */
+const behindEveryMs = 10_000;
 
 type Ended = { readonly kind: 'built'; readonly domid: number } | { readonly kind: 'gone' };
 
@@ -52,6 +57,7 @@ export class CopyBuilder {
   #failure: string | null = null;
   #domid: number | null = null;
   #lastEpoch = -1;
+  #behindSaidAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(xen: Hypervisor, config: DomainConfig, options: CopyBuilderOptions) {
     this.#xen = xen;
@@ -110,6 +116,12 @@ export class CopyBuilder {
 
   /** Resolves when there is room for more. */
   async room(): Promise<void> {
+    const nowMs = systemClock.nowMs();
+    if (this.#isFull() && nowMs - this.#behindSaidAtMs > behindEveryMs) {
+      this.#behindSaidAtMs = nowMs;
+      const waiting = formatBytes(this.queuedBytes);
+      this.#options.log.warning(`behind: ${waiting} wait for libxl, and the primary waits`);
+    }
     while (this.#isFull()) {
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);

@@ -6,7 +6,7 @@ import { describePrimaryEffect, describePrimaryEvent } from '../core/describe.ts
 import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../core/primary.ts';
 import type { PrimaryState } from '../core/primary-state.ts';
 import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome, StopBy } from '../core/primary-types.ts';
-import type { Schedule } from '../core/scheduler.ts';
+import { isDeferred, type Schedule } from '../core/scheduler.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Message } from '../link/messages.ts';
@@ -15,7 +15,7 @@ import { Lane, Machine } from './effect-lane.ts';
 import { openForGood } from './output.ts';
 import type { PrimaryParts } from './primary-parts.ts';
 import { EpochPump } from './pump.ts';
-import { SessionFigures } from './session-figures.ts';
+import { deferred, SessionFigures } from './session-figures.ts';
 import { WakeTimer } from './wake-timer.ts';
 import { endOf } from './watch.ts';
 
@@ -247,6 +247,7 @@ export class PrimarySession {
         this.figures.drained(event, nowMs);
         this.#dispatch({ kind: 'drained', epoch, pauseMs, pages, nowMs });
         this.#pump?.epochEnd({ epoch, bytes, pages });
+        if (isDeferred(this.state, this.state.config.pendingMax)) this.#parts.log.debug(deferred);
         return;
       }
       case 'stalled':

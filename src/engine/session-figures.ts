@@ -43,6 +43,9 @@ function tenths(ms: number): number {
   return Math.round(ms * 10) / 10;
 }
 
+/** What the log says where the scheduler's `isDeferred` holds; the word is the man page's. */
+export const deferred = 'deferred: the next checkpoint waits for an acknowledgement';
+
 export class SessionFigures {
   readonly #times: Readonly<Record<Measure, Histogram>> = {
     pause: new Histogram(),
@@ -126,19 +129,20 @@ export class SessionFigures {
   }
 
   /**
-   * What keeps the guest from running as it should, one sentence without final stop; null: nothing.
+   * What keeps the guest from running as it should: the word `stalled` of the man page and one
+   * sentence without final stop; null: nothing.
    * A stall is told of for a while after its end, since who looks comes by now and then.
    */
   degraded(nowMs: number): string | null {
     if (this.#stalled !== null) {
       const { epoch, waitingBytes } = this.#stalled;
       const waiting = formatBytes(waitingBytes);
-      return `epoch ${epoch} keeps the guest suspended: ${waiting} wait to be sent`;
+      return `stalled: epoch ${epoch} keeps the guest suspended, ${waiting} wait to be sent`;
     }
     if (nowMs - this.#stallEndedAtMs > stallShownMs) return null;
     const checkpoints = this.#stalls === 1 ? '1 checkpoint' : `${this.#stalls} checkpoints`;
     return (
-      `${checkpoints} kept the guest suspended until there was room in memory, ` +
+      `stalled: ${checkpoints} kept the guest suspended until there was room in memory, ` +
       `${formatMs(this.#stalledMs)} in all`
     );
   }

@@ -157,7 +157,7 @@ describe('a session that is silent (R6)', () => {
 });
 
 describe('a session that is degraded (R7)', () => {
-  const degraded = 'libxl is behind';
+  const degraded = 'behind: 12.0 MiB wait for libxl, and the primary waits';
 
   it('is WARNING although it protects, and says why', () => {
     for (const state of ['protected', 'standby'] as const) {

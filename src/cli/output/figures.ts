@@ -44,7 +44,9 @@ function scheduleWords({ schedule, pending_max, in_flight }: SessionStatus): str
     schedule.mode === 'fixed'
       ? `every ${schedule.interval_ms} ms`
       : `auto, pauses at most ${schedule.max_overhead_percent} % of the time`;
-  return [words, `${in_flight} of ${pending_max} epochs in flight`];
+  const isDeferred = in_flight !== null && pending_max !== null && in_flight >= pending_max;
+  const deferred = isDeferred ? ', the next checkpoint is deferred' : '';
+  return [words, `${in_flight} of ${pending_max} epochs in flight${deferred}`];
 }
 
 function streamWords({ role, codec, bytes_raw, bytes_sent }: SessionStatus): string[] {
@@ -66,7 +68,8 @@ function pageWords({ pages }: SessionStatus): string[] {
 function memoryWords({ memory, stalls, stalled_ms }: SessionStatus): string[] {
   if (memory === null) return [];
   const { waiting_bytes, queue_bytes, cache_bytes } = memory;
-  const stalled = stalls === 0 ? '' : `, ${stalls} checkpoints waited ${formatMs(stalled_ms)}`;
+  const checkpoints = stalls === 1 ? '1 checkpoint' : `${stalls} checkpoints`;
+  const stalled = stalls === 0 ? '' : `, ${checkpoints} stalled for ${formatMs(stalled_ms)}`;
   return [
     `memory: ${formatBytes(waiting_bytes)} of ${formatBytes(queue_bytes)} wait, ` +
       `${formatBytes(cache_bytes)} for the page cache${stalled}`,

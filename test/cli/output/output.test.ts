@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { type ColorChoice, wantsColor } from '../../../src/cli/output/color.ts';
+import { figuresText } from '../../../src/cli/output/figures.ts';
 import { ProgressLine } from '../../../src/cli/output/progress.ts';
 import { quoteWords } from '../../../src/cli/output/shell.ts';
 import { formatTable } from '../../../src/cli/output/table.ts';
 import { formatBytes, formatMs, formatSeconds } from '../../../src/core/units.ts';
+import { sampleStatus } from '../../engine/sample-status.ts';
 import { FakeStream } from '../fake-io.ts';
 
 describe('colour', () => {
@@ -104,6 +106,22 @@ it('says figures as people do', () => {
     '1 min 40 s',
     '99 min 59 s',
   ]);
+});
+
+// Proves: what a checkpoint waits for has one word each, the man page's.
+it('says that a checkpoint is deferred, and that others were stalled', () => {
+  const well = figuresText(sampleStatus());
+  expect(well).toContain('1 of 2 epochs in flight\n');
+  expect(well).not.toMatch(/deferred|stalled/);
+  expect(figuresText(sampleStatus({ in_flight: 2 }))).toContain(
+    '2 of 2 epochs in flight, the next checkpoint is deferred\n',
+  );
+  expect(figuresText(sampleStatus({ stalls: 1, stalled_ms: 1_400 }))).toContain(
+    ', 1 checkpoint stalled for 1400 ms\n',
+  );
+  expect(figuresText(sampleStatus({ stalls: 3, stalled_ms: 1_400 }))).toContain(
+    ', 3 checkpoints stalled for 1400 ms\n',
+  );
 });
 
 it('quotes for a shell', () => {
