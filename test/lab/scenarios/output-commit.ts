@@ -2,14 +2,16 @@
  * Output commit at the death of a host: clients outside talk TCP to the guest, and what they were
  * told stays true. Without the buffer the same checks find that it does not.
  */
-import { type GuestKind, type GuestState, guestState, sleep, verifyGuest } from '../lab.ts';
-import { peek } from '../session.ts';
+import { type GuestState, guestState, sleep, verifyGuest } from '../lab.ts';
+import { peek, status } from '../session.ts';
 import { guestHistory, setFlow, startSink } from '../traffic.ts';
 import { Clients, small } from './clients.ts';
+import { answerInTime, checkLoss, measureSteps, type Variant, variantOf } from './death.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 
-const kinds: readonly GuestKind[] = ['pv', 'pvh'];
+/** Of the trials that show what the checks find where nothing is buffered. */
+const gentleRate = 200;
 /** A few datagrams beside the TCP connections: said twice, they show it by themselves. */
 const datagramBytesPerSecond = 64 * 1024;
 /** What was on its way at the death of the host has come by then. */
@@ -24,15 +26,21 @@ interface Death {
 }
 
 /** A guest with clients, protected, and its host killed at a random moment. */
-async function killUnderClients(trial: Trial, kind: GuestKind, buffered: boolean): Promise<Death> {
-  const guest = await trial.createGuest('a', kind, 200, undefined, small);
+async function killUnderClients(
+  trial: Trial,
+  { kind, rate }: Variant,
+  buffered: boolean,
+): Promise<Death> {
+  const guest = await trial.createGuest('a', kind, rate, undefined, small);
   const before = await guestState(guest);
   await trial.protect('a', guest, 1, { buffered });
   const stopSink = await startSink();
   trial.atEnd(async () => void (await stopSink()));
   await setFlow(guest, 'udp4', datagramBytesPerSecond);
   const clients = await Clients.connect(trial, guest);
-  await sleep(trial.random.between(0, 4000));
+  const waitMs = trial.random.between(0, 4000);
+  trial.say(`${guest}: ${kind}, ${rate} pages/s, killed after ${Math.round(waitMs)} ms`);
+  await sleep(waitMs);
   const killedMs = await trial.kill('a');
   return { guest, clients, before, killedMs, stopSink };
 }
@@ -47,25 +55,31 @@ async function checkActivation(trial: Trial, death: Death): Promise<void> {
 }
 
 async function commitAcrossKill(trial: Trial, index: number): Promise<void> {
-  const death = await killUnderClients(trial, kinds[index % 2] as GuestKind, true);
+  const death = await killUnderClients(trial, variantOf(index), true);
   const { guest, clients, before, killedMs } = death;
+  const { state } = await answerInTime(trial, guest, killedMs);
   const first = await trial.capture.waitFor(
     (beacon) => beacon.guest === guest && beacon.host === 'b',
     30_000,
   );
-  trial.measure('kill_to_beacon_ms', first.timeMs - killedMs);
   await clients.waitAlive(first.timeMs);
   await checkActivation(trial, death);
   const unsaid = await clients.countUnsaid(first.timeMs);
   trial.checkEqual('numbers that the survivor does not know', unsaid, 0);
   trial.reviveInBackground('a');
+  checkLoss(trial, guest, killedMs, 0);
+  await measureSteps(trial, guest, killedMs);
   await setFlow(guest, 'udp4', 0);
   clients.checkUnbroken();
   const sunk = await death.stopSink();
   trial.check('no datagram said twice or damaged', sunk.flows[0]?.again === 0, sunk);
   trial.checkEqual('damaged datagrams', sunk.damaged, 0);
-  const { state } = await trial.firstAnswer(guest, 10_000);
   await trial.checkContinues(guest, before, state);
+  await trial.checkDomains('b', [guest]);
+  const after = await status(trial.lab, 'b', guest);
+  const end = after.sessions.find((entry) => entry.role === 'backup')?.state;
+  trial.checkEqual('state on hostb', end, 'active');
+  trial.checkEqual('exit code of status on hostb', after.code, 2);
 }
 
 /**
@@ -73,7 +87,8 @@ async function commitAcrossKill(trial: Trial, index: number): Promise<void> {
  * the guest, before, had acknowledged. So what it was told is compared first.
  */
 async function unbufferedKill(trial: Trial, index: number): Promise<void> {
-  const death = await killUnderClients(trial, kinds[index % 2] as GuestKind, false);
+  const { kind } = variantOf(index);
+  const death = await killUnderClients(trial, { kind, rate: gentleRate }, false);
   const { guest, clients, killedMs } = death;
   await trial.firstAnswer(guest, 30_000);
   await sleep(inFlightMs);
