@@ -129,6 +129,9 @@ export async function startFlood(guest: string, perSecond: number): Promise<() =
 export const flowNumber = { udp4: 0, udp6: 1, vlan: 2, second: 3 } as const;
 export type FlowName = keyof typeof flowNumber;
 
+/** A held answer takes an epoch, and the connection before it one more. */
+const setFlowTimeoutMs = 30_000;
+
 /** Sets a flow's rate in bytes a second ('max': flat out, 0: silent) and its frames' size. */
 export async function setFlow(
   guest: string,
@@ -136,7 +139,8 @@ export async function setFlow(
   rate: number | 'max',
   bytes = 1400,
 ): Promise<GuestState> {
-  return (await askGuest(guest, `flow ${flowNumber[flow]} ${rate} ${bytes}`)) as GuestState;
+  const command = `flow ${flowNumber[flow]} ${rate} ${bytes}`;
+  return (await askGuest(guest, command, setFlowTimeoutMs)) as GuestState;
 }
 
 /** What a guest had said by the time it was suspended for the n-th time. */
