@@ -34,6 +34,10 @@ const found = {
     run('tsremus', 3000, [windowOf(0, 100, 1e5, 0.15)], []),
   ],
   network: [],
+  held: [
+    { load: 'small packets', setUp: 'plain', packets: 255, bytes: 40_000, stalled: true },
+  ] as const,
+  plug: [{ interfaces: 1, barrier_us: 40, release_us: 20 }],
 };
 const context = { scale: 'quick', startedAt: new Date(), lab: { xen: '4.17' } } as const;
 
@@ -54,6 +58,8 @@ it('compares what belongs together', () => {
 // Proves: a line for each rate of each run; what the guest lost is against itself, unprotected.
 it('shows every run', () => {
   const { text } = labReport(found, context);
+  expect(text).toMatch(/small packets +plain +255 +0.04 +stood still/);
+  expect(text).toMatch(/^ +1 +40 +20$/m);
   expect(text.match(/^ {2}xl remus, free link /gm)).toHaveLength(3);
   expect(text.match(/^ {2}tsremus, free link, automatic /gm)).toHaveLength(1);
   expect(text).toMatch(/xl remus, free link +20000 +400 +400 +400 +400 +500 +10 +60 \+ 60 +0 % +8/);

@@ -1,6 +1,7 @@
 /** Tables and targets of `npm run bench:lab`: ratios of two runs of one boot. */
 
 import type { NetworkFigures } from '../lab/bench-net.ts';
+import type { HeldFigures, PlugTimes } from '../lab/host-program.ts';
 import type { LabRun, LinkKind } from './lab-tools.ts';
 import type { Window } from './lab-window.ts';
 import type { Scale } from './options.ts';
@@ -23,6 +24,10 @@ export interface LabFound {
   readonly runs: readonly LabRun[];
   /** What a client sees; empty: was not asked for. */
   readonly network: readonly NetworkFigures[];
+  /** What one epoch held of what a guest sent flat out; empty: was not asked for. */
+  readonly held: readonly (HeldFigures & { readonly load: string })[];
+  /** What a barrier and a release take; empty: was not asked for. */
+  readonly plug: readonly PlugTimes[];
 }
 
 export interface LabContext {
@@ -154,6 +159,32 @@ function networkTable(rows: readonly NetworkFigures[]): Table {
   };
 }
 
+function heldTable(rows: LabFound['held']): Table {
+  return {
+    title: 'What one epoch holds of what a guest sends flat out, for three seconds',
+    columns: ['guest sends', 'set-up', 'packets', 'MB', 'ring'],
+    rows: rows.map(({ load, setUp, packets, bytes, stalled }) => [
+      load,
+      setUp === 'tap' ? 'tap (tsremus)' : setUp,
+      packets,
+      rounded(bytes / 1e6),
+      stalled ? 'stood still' : 'went on',
+    ]),
+  };
+}
+
+function plugTable(rows: readonly PlugTimes[]): Table {
+  return {
+    title: 'Barrier and release, called as the engine calls them',
+    columns: ['interfaces', 'barrier us', 'release us'],
+    rows: rows.map(({ interfaces, barrier_us, release_us }) => [
+      interfaces,
+      barrier_us,
+      release_us,
+    ]),
+  };
+}
+
 export function labSection(found: LabFound): Section {
   const rewritten = found.baseline.map(({ rewritesPerSecond }) => Math.round(rewritesPerSecond));
   return {
@@ -168,6 +199,8 @@ export function labSection(found: LabFound): Section {
         ],
       },
       ...(found.network.length === 0 ? [] : [networkTable(found.network)]),
+      ...(found.held.length === 0 ? [] : [heldTable(found.held)]),
+      ...(found.plug.length === 0 ? [] : [plugTable(found.plug)]),
     ],
     limits: [
       `Unprotected, the guest rewrites ${rewritten.join(', ')} pages a second where it is asked ` +

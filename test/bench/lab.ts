@@ -7,6 +7,13 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { benchNetwork } from '../lab/bench-net.ts';
 import { isRunning } from '../lab/host.ts';
+import {
+  type HeldFigures,
+  type HeldLoad,
+  heldLoads,
+  measureHeld,
+  measurePlug,
+} from '../lab/host-program.ts';
 import { down, type Lab, openLab } from '../lab/lab.ts';
 import { acquireInTurn } from '../lab/lock.ts';
 import { hostIds } from '../lab/settings.ts';
@@ -21,7 +28,7 @@ import {
   stock,
   type Tool,
 } from './lab-tools.ts';
-import { measureWindow, type Window } from './lab-window.ts';
+import { guestName, measureWindow, type Window } from './lab-window.ts';
 
 /** As xl's default, and given to both. */
 const intervalArgs = ['-i', '200'];
@@ -69,8 +76,21 @@ async function measureAll(lab: Lab, seconds: number, links: readonly LinkKind[])
   return { baseline, runs };
 }
 
+/** What a client sees, and what the buffer costs and holds. */
+async function measureNetwork(lab: Lab, seconds: number) {
+  const network = await benchNetwork(lab, { seconds: seconds / 2, say });
+  await freshGuest(lab);
+  const held: (HeldFigures & { readonly load: HeldLoad })[] = [];
+  for (const load of Object.keys(heldLoads) as HeldLoad[]) {
+    const figures = await measureHeld(lab, guestName, load);
+    held.push(...figures.map((one) => ({ load, ...one })));
+  }
+  return { network, held, plug: await measurePlug(lab) };
+}
+
 const usage = `usage: npm run bench:lab -- [--quick] [--json FILE] [--link free|shaped] [--net]
---net: besides, what a client sees of the guest at each interval`;
+--net: besides, what a client sees of the guest at each interval, and what the output buffer
+costs and holds`;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -95,8 +115,8 @@ async function main(): Promise<void> {
     const seconds = values.quick ? windowSeconds.quick : windowSeconds.full;
     const compared = await measureAll(lab, seconds, links);
     await setLink(lab, 'free');
-    const network = values.net ? await benchNetwork(lab, { seconds: seconds / 2, say }) : [];
-    const found = { ...compared, network };
+    const none = { network: [], held: [], plug: [] };
+    const found = { ...compared, ...(values.net ? await measureNetwork(lab, seconds) : none) };
     const report = labReport(found, {
       scale: values.quick ? 'quick' : 'full',
       startedAt,

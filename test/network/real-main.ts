@@ -1,10 +1,12 @@
 /**
  * Runs the contract on the kernel of this machine and prints a JSON line for each clause, then the
- * time that a barrier and a release take. Exit code 1 when a clause failed. For the lab's hosts:
+ * time that a barrier and a release take. Exit code 1 when a clause failed. With an argument only
+ * the clauses that have it in their names; with --times only the times. For the lab's hosts:
  * test/lab/scenarios/plug-contract.ts.
  */
 import { NativeLibrary } from '../../src/native/library.ts';
 import { setUpBuffer } from '../../src/network/set-up.ts';
+import { runTool } from '../../src/network/tools.ts';
 import { type Clause, clauses } from './contract.ts';
 import { realBench } from './real-bench.ts';
 
@@ -18,11 +20,22 @@ async function tried(clause: Clause): Promise<boolean> {
     print({ clause: clause.name, ok: true, ms: Math.round(performance.now() - beganMs) });
     return true;
   } catch (error) {
-    print({ clause: clause.name, ok: false, why: String(error instanceof Error && error.stack) });
+    const why = String(error instanceof Error ? error.stack : error);
+    print({ clause: clause.name, ok: false, why: `${why}\n${await counts()}` });
     return false;
   } finally {
     await bench.close();
   }
+}
+
+/** What every device and queue took and gave, to see where a frame went. */
+async function counts(): Promise<string> {
+  const lists = [
+    ['ip', '-s', '-s', 'link', 'show'],
+    ['tc', '-s', 'qdisc', 'show'],
+  ];
+  const shown = await Promise.all(lists.map((argv) => runTool(argv).catch(String)));
+  return shown.map((one) => (typeof one === 'string' ? one : one.stdout)).join('\n');
 }
 
 /** Microseconds of a barrier and of a release over that many interfaces. */
@@ -60,9 +73,10 @@ async function measure(interfaceCount: number): Promise<void> {
 }
 
 const only = process.argv[2] ?? '';
+const chosen = only === '--times' ? [] : clauses.filter(({ name }) => name.includes(only));
 let failed = 0;
-for (const clause of clauses.filter(({ name }) => name.includes(only))) {
+for (const clause of chosen) {
   if (!(await tried(clause))) failed += 1;
 }
-if (only === '') for (const count of [1, 3]) await measure(count);
+if (only === '' || only === '--times') for (const count of [1, 3]) await measure(count);
 process.exitCode = failed > 0 ? 1 : 0;

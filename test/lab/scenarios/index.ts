@@ -8,9 +8,10 @@ import { kill, killSeed } from './kill.ts';
 import { lostPage } from './lost-page.ts';
 import { messagesTest } from './messages.ts';
 import { protectMuted } from './muted.ts';
+import { netbufScript } from './netbuf-script.ts';
 import { oppositeDirections } from './opposite.ts';
 import { outputCommit, outputUnbuffered } from './output-commit.ts';
-import { plugContract } from './plug-contract.ts';
+import { heldSlots, plugContract } from './plug-contract.ts';
 import { backupHostDies, failover, protectDies, receiveDies, stop } from './processes.ts';
 import type { Scenario } from './scenario.ts';
 import { twoGuestsNet } from './two-guests-net.ts';
@@ -18,11 +19,13 @@ import { twoGuestsNet } from './two-guests-net.ts';
 export const scenarios: readonly Scenario[] = [
   kill,
   plugContract,
+  heldSlots,
   outputCommit,
   outputUnbuffered,
   flood,
   floodWithout,
   protectMuted,
+  netbufScript,
   twoGuestsNet,
   cutLoad,
   killSeed,

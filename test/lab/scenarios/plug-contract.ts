@@ -1,8 +1,9 @@
-/** The contract of the output buffer (test/network) on the kernel of a real dom0. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { build } from 'esbuild';
-import { checkoutDir } from '../settings.ts';
+/**
+ * The output buffer on the kernel of a real dom0: its contract (test/network), and how much of a
+ * guest's output one epoch can hold.
+ */
+import { type HeldLoad, heldLoads, measureHeld, runInHost } from '../host-program.ts';
+import { small } from './clients.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 
@@ -15,29 +16,10 @@ interface Line {
   readonly release_us?: number;
 }
 
-async function bundle(): Promise<string> {
-  const outfile = join(checkoutDir, 'native/build/plug-contract.mjs');
-  await build({
-    entryPoints: [join(checkoutDir, 'test/network/real-main.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'warning',
-  });
-  return readFileSync(outfile, 'utf8');
-}
-
 async function contract(trial: Trial): Promise<void> {
-  // Beside dist/, from where it finds the native library and its packages.
-  const path = '/opt/tsremus/plug-contract.mjs';
-  const command = `cat >${path} && node ${path}`;
-  const timeoutMs = 600_000;
-  const ran = await trial.lab.ssh('a', command, { input: await bundle(), timeoutMs });
-  const lines = ran.stdout.trim().split('\n');
-  for (const line of lines) {
-    const { clause, ok, why, interfaces, barrier_us, release_us } = JSON.parse(line) as Line;
+  const program = 'test/network/real-main.ts';
+  const ran = await runInHost<Line>(trial.lab, 'a', program, [], 600_000);
+  for (const { clause, ok, why, interfaces, barrier_us, release_us } of ran.lines) {
     if (clause !== undefined) trial.check(clause, ok === true, why);
     if (interfaces === undefined) continue;
     trial.measure(`barrier_us_${interfaces}`, barrier_us ?? 0);
@@ -49,6 +31,32 @@ async function contract(trial: Trial): Promise<void> {
 export const plugContract: Scenario = {
   name: 'plug-contract',
   proves: 'the output buffer does what it has to on the kernel of a real dom0',
-  trials: { ci: 0, soak: 2 },
+  trials: { ci: 1, soak: 2 },
   run: contract,
+};
+
+/** Slots of a transmit ring: as many packets stand in it when netback gives none back. */
+const ringSlots = 256;
+
+/** Held packets keep no slot of the guest's ring: one epoch holds more than the ring does. */
+async function heldBeyondRing(trial: Trial): Promise<void> {
+  const guest = await trial.createGuest('a', 'pv', 0, undefined, small);
+  for (const load of Object.keys(heldLoads) as HeldLoad[]) {
+    for (const { setUp, packets, bytes, stalled } of await measureHeld(trial.lab, guest, load)) {
+      const name = `${load.replace(' ', '_')}_${setUp}`;
+      trial.say(`${name}: ${packets} packets, ${bytes} bytes${stalled ? ', then nothing' : ''}`);
+      trial.measure(`${name}_held`, packets);
+      trial.measure(`${name}_bytes`, bytes);
+      // A TCP connection sends no more than its window without an answer.
+      if (setUp !== 'tap' || load === 'segments') continue;
+      trial.check(`more than ${2 * ringSlots} ${load} held`, packets > 2 * ringSlots, packets);
+    }
+  }
+}
+
+export const heldSlots: Scenario = {
+  name: 'held-slots',
+  proves: 'an epoch holds more packets than the ring of the guest has slots',
+  trials: { ci: 0, soak: 1 },
+  run: heldBeyondRing,
 };
