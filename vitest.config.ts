@@ -2,14 +2,19 @@ import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Whole sessions of many processes last longest. */
-const isLong = ({ moduleId }: TestSpecification) => /\/test\/(e2e|bench|sim)\//.test(moduleId);
+/** What lasts longest, the longest first: much computing, then whole sessions of processes. */
+const long = ['sim/mutants', 'e2e/pipeline', 'bench/', 'sim/sim', 'e2e/', 'simxl/', 'cli/session'];
 
-/** A fresh clone knows no times: what lasts longest begins first, so that nothing long is last. */
+function rank({ moduleId }: TestSpecification): number {
+  const at = long.findIndex((part) => moduleId.includes(`/test/${part}`));
+  return at < 0 ? long.length : at;
+}
+
+/** A fresh clone knows no times, and nothing long may come last. */
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+    return sorted.sort((a, b) => rank(a) - rank(b));
   }
 }
 

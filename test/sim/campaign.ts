@@ -40,13 +40,14 @@ export interface Catch {
   readonly rule: string;
 }
 
-/** Each mutant against the seeds 1, 2, ... until one catches it. */
+/** Each mutant against seeds, from its first one on, until one catches it; `seedsMax` at most. */
 export function huntMutants(seedsMax: number): Catch[] {
   return mutants.map((mutant) => hunt(mutant, seedsMax));
 }
 
 function hunt(mutant: Mutant, seedsMax: number): Catch {
-  for (let seed = 1; seed <= seedsMax; seed += 1) {
+  const { fromSeed = 1 } = mutant;
+  for (let seed = fromSeed; seed < fromSeed + seedsMax; seed += 1) {
     const plan = mutant.tweak?.(planOf(seed)) ?? planOf(seed);
     const { violation, expected } = runPlan(plan, mutant.machines);
     if (violation === null || expected !== null) continue;

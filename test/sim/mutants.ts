@@ -20,6 +20,8 @@ export interface Mutant {
   readonly machines: Machines;
   /** For a bug that only one rare coincidence shows: plans in which it is less rare. */
   readonly tweak?: (plan: Plan) => Plan;
+  /** Where the hunt begins: no seed before it leads to the coincidence that shows this bug. */
+  readonly fromSeed?: number;
   /** The rule that must catch it, where another one sees it, too. */
   readonly rule?: string;
 }
@@ -155,11 +157,14 @@ const runOnWhenTakenOver: Mutant = {
   },
 };
 
-const destroyWhenActive = primary('destroy before the copy runs', (state, event) =>
-  event.kind === 'answer' && event.answer.kind === 'active'
-    ? stepPrimary(state, { ...event, answer: { kind: 'active', running: true } })
-    : stepPrimary(state, event),
-);
+const destroyWhenActive: Mutant = {
+  ...primary('destroy before the copy runs', (state, event) =>
+    event.kind === 'answer' && event.answer.kind === 'active'
+      ? stepPrimary(state, { ...event, answer: { kind: 'active', running: true } })
+      : stepPrimary(state, event),
+  ),
+  fromSeed: 1_300,
+};
 
 const activateTorn = backup('activate a torn epoch', (state, event) =>
   mapBackup(state, event, (effect) =>
@@ -240,13 +245,16 @@ const promiseBeforeDiscard = backup('answer promised while activating', (state, 
   ),
 );
 
-const giveUpOnUnpause = backup('forget the copy when it cannot be unpaused', (state, event) =>
-  mapBackup(state, event, (effect) =>
-    effect.kind === 'unpause-copy' && state.nextUnpauseAtMs > 0 && state.copyProblem !== null
-      ? []
-      : [effect],
+const giveUpOnUnpause: Mutant = {
+  ...backup('forget the copy when it cannot be unpaused', (state, event) =>
+    mapBackup(state, event, (effect) =>
+      effect.kind === 'unpause-copy' && state.nextUnpauseAtMs > 0 && state.copyProblem !== null
+        ? []
+        : [effect],
+    ),
   ),
-);
+  fromSeed: 1_300,
+};
 
 /** A backup that hangs is waited for, however long. */
 const neverGiveUp: Mutant = {

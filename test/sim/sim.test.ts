@@ -1,13 +1,10 @@
 /**
- * Goal: a few hundred runs with every commit, and the proof that the checker sees.
- * `npm run sim -- --seeds 10000` runs more of the same.
+ * Goal: a few hundred runs with every commit. `npm run sim -- --seeds 10000` runs more of the same.
  */
 import { describe, expect, it } from 'vitest';
-import { huntMutants, mutantSeedsMax, runSeeds } from './campaign.ts';
+import { runSeeds } from './campaign.ts';
 import { realMachines } from './machines.ts';
-import { mutants } from './mutants.ts';
-import { planOf } from './plan.ts';
-import { runPlan, runWorld } from './world.ts';
+import { runWorld } from './world.ts';
 
 const seeds = 400;
 
@@ -30,22 +27,5 @@ describe('simulator', () => {
     const second = runWorld(17, realMachines, true);
     expect(second.transcript).toEqual(first.transcript);
     expect(first.transcript.length).toBeGreaterThan(10);
-  });
-
-  it('breaks no rule in the plans that are made for rare mutants', { timeout: 600_000 }, () => {
-    const all = mutants.flatMap(({ tweak }) => (tweak === undefined ? [] : [tweak]));
-    const tweaks = new Set(all);
-    expect(tweaks.size).toBeGreaterThan(5);
-    for (const tweak of tweaks) {
-      for (let seed = 1; seed <= 60; seed += 1) {
-        const { violation, expected } = runPlan(tweak(planOf(seed)), realMachines);
-        expect(expected === null ? violation : null, `seed ${seed}`).toBeNull();
-      }
-    }
-  });
-
-  it('catches every mutant', { timeout: 600_000 }, () => {
-    const survivors = huntMutants(mutantSeedsMax).filter(({ seed }) => seed === null);
-    expect(survivors).toEqual([]);
   });
 });

@@ -1,0 +1,27 @@
+/** Goal: the proof that the checker sees: it catches every deliberate bug, and nothing else. */
+import { describe, expect, it } from 'vitest';
+import { huntMutants, mutantSeedsMax } from './campaign.ts';
+import { realMachines } from './machines.ts';
+import { mutants } from './mutants.ts';
+import { planOf } from './plan.ts';
+import { runPlan } from './world.ts';
+
+describe('the checker', () => {
+  it('breaks no rule in the plans that are made for rare mutants', { timeout: 600_000 }, () => {
+    const all = mutants.flatMap(({ tweak }) => (tweak === undefined ? [] : [tweak]));
+    const tweaks = new Set(all);
+    expect(tweaks.size).toBeGreaterThan(5);
+    for (const tweak of tweaks) {
+      for (let seed = 1; seed <= 60; seed += 1) {
+        const { violation, expected } = runPlan(tweak(planOf(seed)), realMachines);
+        expect(expected === null ? violation : null, `seed ${seed}`).toBeNull();
+      }
+    }
+  });
+
+  // Each from the seed on that is known to lead to its rare coincidence (Mutant.fromSeed).
+  it('catches every mutant', { timeout: 600_000 }, () => {
+    const survivors = huntMutants(mutantSeedsMax).filter(({ seed }) => seed === null);
+    expect(survivors).toEqual([]);
+  });
+});
