@@ -87,6 +87,13 @@ function first(bench: Bench): string {
   return bench.interfaces[0] ?? '';
 }
 
+/** A buffer that is past its first barrier: it holds; with the name of the first interface. */
+async function holding(bench: Bench, limit = limitBytes) {
+  const [buffer, news] = await setUp(bench, limit);
+  bench.barrier(0);
+  return { buffer, news, name: first(bench) };
+}
+
 /** Waits for what is due at once, and would be seen within this time if it were wrong. */
 async function until(
   what: () => Promise<boolean> | boolean,
@@ -146,14 +153,13 @@ export const clauses: readonly Clause[] = [
     name: 'holds frames of every kind',
     interfaceCount: 1,
     async run(bench) {
-      const [buffer] = await setUp(bench);
-      bench.barrier(0);
-      for (const [at, kind] of kinds.entries()) bench.send(first(bench), at, kind);
+      const { buffer, name } = await holding(bench);
+      for (const [at, kind] of kinds.entries()) bench.send(name, at, kind);
       await until(() => buffer.held().packets === kinds.length, 'all held');
-      assert.deepEqual(await bench.arrived(first(bench)), []);
+      assert.deepEqual(await bench.arrived(name), []);
       bench.barrier(1);
       buffer.release(1);
-      await expectArrived(bench, first(bench), numbers(0, kinds.length));
+      await expectArrived(bench, name, numbers(0, kinds.length));
       await buffer.open();
     },
   },
@@ -161,9 +167,7 @@ export const clauses: readonly Clause[] = [
     name: 'releases exactly what is acknowledged, epoch by epoch, in order',
     interfaceCount: 1,
     async run(bench) {
-      const [buffer] = await setUp(bench);
-      const name = first(bench);
-      bench.barrier(0);
+      const { buffer, name } = await holding(bench);
       let sent = 0;
       let due = 0;
       for (let epoch = 1; epoch <= 30; epoch++) {
@@ -186,9 +190,7 @@ export const clauses: readonly Clause[] = [
     name: 'lets an epoch that could not be sealed go with a later one, never earlier',
     interfaceCount: 1,
     async run(bench) {
-      const [buffer] = await setUp(bench);
-      const name = first(bench);
-      bench.barrier(0);
+      const { buffer, name } = await holding(bench);
       sendAll(bench, name, 0, 3);
       assert.equal(bench.barrier(1), 0);
       sendAll(bench, name, 3, 6);
@@ -209,9 +211,7 @@ export const clauses: readonly Clause[] = [
     name: 'counts what is held, and says when a checkpoint is due',
     interfaceCount: 1,
     async run(bench) {
-      const [buffer] = await setUp(bench, 200 * overhead);
-      const name = first(bench);
-      bench.barrier(0);
+      const { buffer, name } = await holding(bench, 200 * overhead);
       sendAll(bench, name, 0, 10);
       await until(() => buffer.held().packets === 10, 'ten');
       const { bytes, nearLimit, dropped } = buffer.held();
@@ -232,9 +232,7 @@ export const clauses: readonly Clause[] = [
     name: 'drops everything that is held when it is told to',
     interfaceCount: 1,
     async run(bench) {
-      const [buffer] = await setUp(bench);
-      const name = first(bench);
-      bench.barrier(0);
+      const { buffer, name } = await holding(bench);
       sendAll(bench, name, 0, 4);
       bench.barrier(1);
       sendAll(bench, name, 4, 8);
@@ -249,8 +247,7 @@ export const clauses: readonly Clause[] = [
     name: 'keeps several interfaces, each in its own order',
     interfaceCount: 3,
     async run(bench) {
-      const [buffer] = await setUp(bench);
-      bench.barrier(0);
+      const { buffer } = await holding(bench);
       for (const name of bench.interfaces) sendAll(bench, name, 0, 4);
       await until(() => buffer.held().packets === 12, 'twelve held');
       bench.barrier(1);
@@ -269,9 +266,7 @@ export const clauses: readonly Clause[] = [
     name: 'stays closed when its process dies, and is opened by the next one',
     interfaceCount: 1,
     async run(bench) {
-      const [buffer] = await setUp(bench);
-      const name = first(bench);
-      bench.barrier(0);
+      const { buffer, name } = await holding(bench);
       sendAll(bench, name, 0, 3);
       bench.barrier(1);
       sendAll(bench, name, 3, 6);
@@ -292,12 +287,11 @@ export const clauses: readonly Clause[] = [
     name: 'is dropped by the next process when the copy took over',
     interfaceCount: 1,
     async run(bench) {
-      const [buffer] = await setUp(bench);
-      bench.barrier(0);
-      sendAll(bench, first(bench), 0, 3);
+      const { buffer, name } = await holding(bench);
+      sendAll(bench, name, 0, 3);
       buffer.close();
       await (await adoptBuffer(bench.statePath, bench.domid, async () => bench.tools))?.drop();
-      assert.deepEqual(await bench.arrived(first(bench)), []);
+      assert.deepEqual(await bench.arrived(name), []);
       assert.ok(isClean(bench));
     },
   },
@@ -305,8 +299,7 @@ export const clauses: readonly Clause[] = [
     name: 'blocks an interface that comes later and lets it go at the end',
     interfaceCount: 1,
     async run(bench) {
-      const [buffer, news] = await setUp(bench);
-      bench.barrier(0);
+      const { buffer, news } = await holding(bench);
       const late = await bench.plugIn();
       await until(() => news.some((text) => text.includes(late)), 'news of it');
       sendAll(bench, late, 0, 3);
@@ -327,9 +320,8 @@ export const clauses: readonly Clause[] = [
     name: 'goes on when an interface is unplugged',
     interfaceCount: 2,
     async run(bench) {
-      const [buffer, news] = await setUp(bench);
+      const { buffer, news } = await holding(bench);
       const [one = '', two = ''] = bench.interfaces;
-      bench.barrier(0);
       sendAll(bench, one, 0, 2);
       sendAll(bench, two, 0, 2);
       await bench.unplug(one);
