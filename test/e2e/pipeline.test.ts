@@ -142,7 +142,7 @@ describe('a stream that is not what the primary sent', () => {
     await until('no copy is left', () => pair.b.sim.list().length === 0);
   }
 
-  it.for([
+  it.concurrent.for([
     ['rawBytes', /the raw length is \d+ here and 1 on the primary/],
     ['checksum', /the checksum is \d+ here and 1 on the primary/],
     ['cacheState', /the cache state is \d+ here and 1 on the primary/],
