@@ -93,6 +93,9 @@ export async function createNetwork(): Promise<void> {
   await run([...inNamespace, 'nft', '-f', join(rulesDir, 'base.nft')]);
 }
 
+/** How often a guest's place is asked for, once a second. */
+const solicitsMax = 20;
+
 /** IPv6 on the guests' network, and nowhere else: a machine without it has no such tests. */
 async function allowIpv6(): Promise<void> {
   const set = (name: string, value: number) => `net.ipv6.conf.${name}.disable_ipv6=${value}`;
@@ -100,6 +103,9 @@ async function allowIpv6(): Promise<void> {
     await run([...inNamespace, 'sysctl', '-q', '-w', set('all', 1)]);
     await run([...inNamespace, 'sysctl', '-q', '-w', set('lan', 0)]);
     await run([...inNamespace, 'ip', 'addr', 'add', `${outsideIp6}/64`, 'dev', 'lan', 'nodad']);
+    // A held answer may come after seconds: the default, three in three seconds, gives up before.
+    const patience = `net.ipv6.neigh.lan.mcast_solicit=${solicitsMax}`;
+    await run([...inNamespace, 'sysctl', '-q', '-w', patience]);
   } catch {
     // A test that needs it will say that nobody answers.
   }
