@@ -14,13 +14,15 @@ import { guestNumberOf, Watched } from './watched.ts';
 
 const kinds: readonly GuestKind[] = ['pv', 'pvh'];
 /** Two trials of the soak look at more than 200 epochs together. */
-const epochsOf = { ci: 20, soak: 110 } as const;
+const epochsOf = { ci: 20, soak: 115 } as const;
+/** In some the guest may not have come to send anything. */
+const epochsShare = 0.9;
 const askedPerSecond = 150;
 /** The sender of which nothing may be lost, and its small brothers. */
 const steadyBytesPerSecond = 1024 * 1024;
 const taggedBytesPerSecond = 32 * 1024;
-/** Many short epochs; a host under such a load hears late, and the timeout is not tested here. */
-const patience = ['--heartbeat-timeout', '5000', '-i', '100'];
+/** A host under such a load hears late; what is tested here is not the timeout. */
+const patience = ['--heartbeat-timeout', '5000'];
 /** All kinds of frames that the verdict must have looked at. */
 const kindsSent = ['flow', 'vlan', 'ping4', 'ping6', 'arp'];
 
@@ -62,7 +64,8 @@ async function floodAndStop(trial: Trial, index: number): Promise<void> {
   const records = await watched.fetch();
   const verdict = await watched.judge(guest, records);
   watched.checkVerdict(guest, verdict, kindsSent);
-  trial.check(`${epochs} epochs or more looked at`, verdict.epochs >= epochs, verdict.epochs);
+  const least = epochsShare * epochs;
+  trial.check(`${least} epochs or more looked at`, verdict.epochs >= least, verdict.epochs);
   await watched.checkCounts(guest);
   const isLoad = ({ flow, flowSequence }: FrameRecord) => flowSequence > (flows[flow] ?? 0);
   checkNothingLost(trial, guest, records.filter(isLoad), sunk);
