@@ -1,4 +1,5 @@
 /** What a session asks of the system for its own process. */
+import { readdirSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { StopBy } from '../core/primary-types.ts';
 import { errorText } from '../host/errors.ts';
@@ -9,12 +10,23 @@ const niceness = -10;
 /** Signals closer together than this are one. */
 const sameSignalMs = 100;
 
-/** Puts this process before ordinary ones; without the right to do so it says so and goes on. */
+/**
+ * Puts this process before ordinary ones; without the right to do so it says so and goes on. All of
+ * its threads: Linux keeps a priority for each, and the main one waits for those that were started
+ * before it came here (what encodes, writes records to disk, collects garbage). Later ones inherit.
+ */
 export function raisePriority(say: (text: string) => void): void {
   try {
     setPriority(niceness);
   } catch (error) {
-    say(`runs at ordinary priority: ${errorText(error)}`);
+    return say(`runs at ordinary priority: ${errorText(error)}`);
+  }
+  for (const thread of readdirSync('/proc/self/task')) {
+    try {
+      setPriority(Number(thread), niceness);
+    } catch {
+      // It has ended meanwhile.
+    }
   }
 }
 

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type SimHost, simPair } from '../simxl/sim-host.ts';
 import type { SaverPlan, SaverResult } from './saver.ts';
+import type { SpawnerPlan, SpawnerResult } from './spawner.ts';
 
 const build = join(import.meta.dirname, '../../native/build');
-const saver = join(import.meta.dirname, 'saver.ts');
-const saveTimeoutMs = 600_000;
+const runTimeoutMs = 600_000;
 
 export interface BenchGuest {
   readonly memoryMib: number;
@@ -38,15 +38,23 @@ export function createGuest(host: SimHost, name: string, guest: BenchGuest): voi
   });
 }
 
-export async function save(host: SimHost, plan: SaverPlan): Promise<SaverResult> {
-  const argv = ['--import', 'tsx', saver, JSON.stringify(plan)];
+/** Runs a program of this folder on `host`, with a plan; it answers in one line of JSON. */
+async function runOn(host: SimHost, program: string, plan: unknown): Promise<unknown> {
+  const path = join(import.meta.dirname, program);
+  const argv = ['--import', 'tsx', path, JSON.stringify(plan)];
   const { stdout } = await promisify(execFile)(process.execPath, argv, {
     env: { ...process.env, ...host.env, SIMXL_TOOL: join(build, 'simxl') },
     maxBuffer: 1 << 26,
-    timeout: saveTimeoutMs,
+    timeout: runTimeoutMs,
   });
-  return JSON.parse(stdout) as SaverResult;
+  return JSON.parse(stdout);
 }
+
+export const save = async (host: SimHost, plan: SaverPlan) =>
+  (await runOn(host, 'saver.ts', plan)) as SaverResult;
+
+export const spawnBeside = async (host: SimHost, plan: SpawnerPlan) =>
+  (await runOn(host, 'spawner.ts', plan)) as SpawnerResult;
 
 /** Memory that could be had now, bytes. */
 export function availableBytes(): number {

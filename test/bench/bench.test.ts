@@ -17,6 +17,7 @@ import { drain, pausePerPage } from './pause.ts';
 import { pipeline } from './pipeline.ts';
 import { atLeast, atMost, reportOf, tableText, writeReport } from './report.ts';
 import { comparePages, soak } from './soak.ts';
+import { spawn } from './spawn.ts';
 import * as yardstick from './yardstick.ts';
 
 beforeAll(async () => {
@@ -183,6 +184,18 @@ describe('end to end', () => {
     rmSync(dir, { recursive: true });
   });
 });
+
+// Proves: what is measured is a spawn beside a whole seed that nobody has read, and one beside as
+// much of ordinary memory.
+it('spawns while epochs are held', async () => {
+  const { raw, targets } = await spawn('tiny');
+  expect(raw['epochBytes']).toBeGreaterThan(15 * 2 ** 20);
+  expect(raw['ordinaryBytes']).toBe(16 * 2 ** 20);
+  expect([raw['nothing'], raw['epochs'], raw['ordinary']].map((ns) => (ns as []).length)).toEqual([
+    3, 3, 3,
+  ]);
+  expect(targets).toHaveLength(1);
+}, 60_000);
 
 describe('figures', () => {
   it('are taken where the definition says', () => {

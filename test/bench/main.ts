@@ -15,6 +15,7 @@ import {
   targetTable,
   writeReport,
 } from './report.ts';
+import { spawn } from './spawn.ts';
 import { sustainedDrain } from './sustained.ts';
 
 const sections: Readonly<Record<string, (scale: Scale) => Promise<Section>>> = {
@@ -25,6 +26,7 @@ const sections: Readonly<Record<string, (scale: Scale) => Promise<Section>>> = {
   encoder,
   pipeline,
   sustained,
+  spawn,
 };
 
 async function run(options: BenchOptions): Promise<void> {

@@ -12,8 +12,6 @@ import { atLeast, rounded, type Section } from './report.ts';
 const mib = 2 ** 20;
 /** The shortest interval that protect takes. */
 const intervalMs = 10;
-/** The interval runs from the acknowledgement: with it the period comes to some 25 ms. */
-const sustainedIntervalMs = 20;
 
 const pageCounts: Readonly<Record<Scale, readonly number[]>> = {
   tiny: [10],
@@ -148,7 +146,7 @@ export async function pipeline(scale: Scale): Promise<Section> {
 
 /** The paper's highest rate with a real backup behind it. */
 export async function sustained(scale: Scale): Promise<Section> {
-  const args = ['-i', String(sustainedIntervalMs)];
+  const args = ['-i', String(intervalMs)];
   const outcome = await measureLoad({ pages: 1000, seconds: 4 * seconds[scale], args });
   return {
     name: 'sustained',
