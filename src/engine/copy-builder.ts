@@ -52,6 +52,8 @@ export class CopyBuilder {
   #fedBytes = 0;
   #waiting: (() => void)[] = [];
   #ended: Ended | null = null;
+  /** The hypervisor takes nothing more, and has not said yet how it ended. */
+  #isEnding = false;
   #onEnded: (() => void)[] = [];
   #expected = false;
   #failure: string | null = null;
@@ -90,12 +92,13 @@ export class CopyBuilder {
    * is told by `onFailed`.
    */
   take(raw: Buffer): void {
-    if (this.#ended !== null) return;
+    if (this.#ended !== null || this.#isEnding) return;
     let position: StreamPosition | null;
     try {
       position = this.#restore.feed(raw);
     } catch (error) {
       if (error instanceof OperationError && error.code === 'protocol') throw error;
+      this.#isEnding = true;
       this.#options.log.info(`the copy takes nothing more: ${errorText(error)}`);
       return;
     }
@@ -134,9 +137,12 @@ export class CopyBuilder {
     return this.#waiting.length > 0;
   }
 
-  /** All of the epoch was taken. Throws OperationError('protocol') when it is torn. */
-  whole(epoch: number): void {
-    if (this.#ended !== null) return;
+  /**
+   * All of the epoch was taken; false: by a copy that forgets it, so it does not count. Throws
+   * OperationError('protocol') when it is torn.
+   */
+  whole(epoch: number): boolean {
+    if (this.#ended !== null || this.#isEnding) return false;
     const { atBoundary, epochs, epochEnd } = this.#position;
     if (!atBoundary || epochs !== epoch + 1) {
       throw new OperationError(
@@ -146,6 +152,7 @@ export class CopyBuilder {
       );
     }
     this.#ends.set(epoch, epochEnd);
+    return true;
   }
 
   /** Hands a whole epoch to libxl; the seed has gone already. */

@@ -21,8 +21,11 @@ export interface IntakeSink {
   take(raw: Buffer): void;
   /** Resolves when more may be taken. */
   room(): Promise<void>;
-  /** All of the epoch was taken; throws OperationError('protocol') when it is torn. */
-  whole(epoch: number): void;
+  /**
+   * All of the epoch was taken; false: by a copy that is ending and keeps nothing, so that the
+   * epoch does not count. Throws OperationError('protocol') when it is torn.
+   */
+  whole(epoch: number): boolean;
 }
 
 export interface IntakeOptions {
@@ -181,10 +184,10 @@ export class StreamIntake {
     const { decoder, sink, onWhole } = this.#options;
     if (this.#stopped) return;
     await decoder.endEpoch(digest);
-    sink.whole(epoch);
+    const counts = sink.whole(epoch);
     this.#ends -= 1;
     this.#epochBytes = 0;
-    onWhole(epoch);
+    if (counts) onWhole(epoch);
   }
 
   /** Settles when the work has; a failure of the stream goes to `onError`, others pass through. */

@@ -28,6 +28,7 @@ class Copy {
   readonly whole: number[] = [];
   readonly errors: OperationError[] = [];
   consumed = 0;
+  isEnding = false;
   #blocked: (() => void)[] | null = null;
   readonly intake: StreamIntake;
 
@@ -39,7 +40,10 @@ class Copy {
         sink: {
           take: (raw) => void this.taken.push(Buffer.from(raw)),
           room: () => this.#room(),
-          whole: (epoch) => void this.whole.push(-epoch),
+          whole: (epoch) => {
+            this.whole.push(-epoch);
+            return !this.isEnding;
+          },
         },
         onConsumed: (bytes) => {
           this.consumed += bytes;
@@ -175,5 +179,20 @@ describe('StreamIntake', () => {
     expect(copy.errors[0]).toMatchObject({ code: 'limit' });
     expect(copy.errors[0]?.message).toMatch(/^epoch 1 decodes to more than 1048581 bytes/);
     expect(copy.whole).toEqual([-0, 0]);
+  });
+
+  // Proves: an epoch that the copy did not keep is not acknowledged, and is no fault of the stream.
+  it('counts no epoch that came while the copy ended', async () => {
+    const [one] = await encoded(5);
+    const copy = await open();
+    copy.isEnding = true;
+    if (one !== undefined) {
+      copy.intake.piece(0, one.wire);
+      copy.intake.end(one.end);
+    }
+    await until(() => copy.whole.length > 0);
+    for (let i = 0; i < 50; i++) await turn();
+    expect(copy.whole).toEqual([-0]);
+    expect(copy.errors).toEqual([]);
   });
 });
