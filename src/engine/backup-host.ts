@@ -17,11 +17,11 @@ import { ownProcessId } from '../host/process-id.ts';
 import { pruneRecords } from '../host/record-prune.ts';
 import { EpochAssembler, epochLimits, wireLimits } from '../link/epoch-assembler.ts';
 import type { Hello, PulseOffer } from '../link/hello-message.ts';
-import type { Link } from '../link/link.ts';
+import type { ControlMessage, Link } from '../link/link.ts';
 import type { Message } from '../link/messages.ts';
 import { addressFromEnvironment, type OfferedPulse, offerPulse } from '../link/pulse.ts';
+import { EchoRouter } from '../link/pulse-ways.ts';
 import type { DomainConfig, Hypervisor } from '../xen/hypervisor.ts';
-import { openXen } from '../xen/xen.ts';
 import { checkNames, checkRoom } from './backup-preflight.ts';
 import { BackupSession, type SessionRecord } from './backup-session.ts';
 import { type BackupView, backupFacts } from './backup-status.ts';
@@ -33,6 +33,7 @@ import {
   type MemoryBudget,
   memoryBudget,
 } from './memory-budget.ts';
+import type { Ahead } from './open-ahead.ts';
 import type { ReceiveOptions } from './protect-options.ts';
 import { type Claim, claimSession } from './run-directory.ts';
 import { openSessionLog } from './session-log.ts';
@@ -88,11 +89,16 @@ export class BackupHost {
   /** The number of the guest since its last reboot here. */
   #restartedAs: number | null = null;
   #forgotten = false;
+  readonly #echoes = new EchoRouter();
   #ackWallMs: number | null = null;
 
   /** Checks and claims; throws an OperationError that becomes the refusal. */
-  static async prepare(hello: Hello, options: ReceiveOptions): Promise<Prepared> {
-    const xen = await openXen();
+  static async prepare(
+    hello: Hello,
+    options: ReceiveOptions,
+    ahead: Ahead<Hypervisor>,
+  ): Promise<Prepared> {
+    const xen = await ahead.get();
     const log = openSessionLog(`${hello.domain}.backup`, process.env);
     const subject = { uuid: hello.uuid, domain: hello.domain, role: 'backup' } as const;
     const claim = await claimSession(runDirectory(process.env), subject);
@@ -183,7 +189,7 @@ export class BackupHost {
     resolve: (outcome: BackupOutcome) => void,
     reject: (error: unknown) => void,
   ): void {
-    const { hello, xen, log, pulse, budget } = this.#set;
+    const { hello, xen, log, budget } = this.#set;
     if (message.kind !== 'config') {
       throw new OperationError('protocol', `${message.kind} before CONFIG`, { op: 'read-message' });
     }
@@ -205,8 +211,8 @@ export class BackupHost {
       record: this.#sessionRecord(),
       send: (out) => {
         if (out.kind === 'ack') this.#ackWallMs = Date.now();
-        this.#link.send(out);
-        if (out.kind === 'echo') pulse?.pulse.send(out.seq);
+        if (out.kind === 'echo') this.#echo(out);
+        else this.#link.send(out);
       },
       closeLink: (reason) => this.#closeLink(reason),
       log,
@@ -217,6 +223,12 @@ export class BackupHost {
     this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
     void supersede(hello.uuid, 'backup', log);
     session.run().then(resolve, reject);
+  }
+
+  #echo(echo: Extract<ControlMessage, { readonly kind: 'echo' }>): void {
+    const ways = this.#echoes.take(echo.seq);
+    if (ways.stream) this.#link.send(echo);
+    if (ways.datagram) this.#set.pulse?.pulse.send(echo.seq);
   }
 
   #openIntake(builder: CopyBuilder, session: BackupSession): void {
@@ -257,6 +269,7 @@ export class BackupHost {
   #onMessage(message: Message, session: BackupSession): void {
     switch (message.kind) {
       case 'heartbeat':
+        this.#echoes.heardByStream(message.seq);
         return session.onHeartbeat(message.seq);
       case 'data':
       case 'epoch-end':

@@ -14,6 +14,7 @@ import type {
 import { describeBackupEffect, describeBackupEvent } from '../core/describe.ts';
 import { recordRetryMs } from '../core/limits.ts';
 import type { Answer, Permission } from '../core/vocabulary.ts';
+import { systemClock, systemTimers } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ControlMessage } from '../link/link.ts';
@@ -21,6 +22,7 @@ import type { Hypervisor } from '../xen/hypervisor.ts';
 import type { FailoverPlan } from './control.ts';
 import type { CopyBuilder } from './copy-builder.ts';
 import { Lane, Machine } from './effect-lane.ts';
+import { WakeTimer } from './wake-timer.ts';
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
 const tickMsMin = 5;
@@ -56,7 +58,7 @@ export class BackupSession {
   readonly #asked = new Map<number, (answer: Answer) => void>();
   readonly #failovers = new Map<number, (refused: string | null) => void>();
   #nextToken = 1_000_000_000;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #timer: WakeTimer;
   #over = false;
   #linkOpen = true;
   #phase: BackupState['phase'] = 'connecting';
@@ -70,6 +72,13 @@ export class BackupSession {
     this.#machine = new Machine(initialBackup(parts.config, now()), stepBackup, (e) =>
       this.#perform(e),
     );
+    this.#timer = new WakeTimer({
+      clock: systemClock,
+      timers: systemTimers,
+      minMs: tickMsMin,
+      maxMs: tickMsMax,
+      onWake: (plannedMs) => this.#tick(plannedMs),
+    });
     this.#lane = new Lane((error) => parts.log.error(errorText(error)));
     this.#done = new Promise((resolve, reject) => {
       this.#finish = resolve;
@@ -84,7 +93,6 @@ export class BackupSession {
   /** Starts the clocks; resolves with the outcome. Rejects only on a violated invariant. */
   run(): Promise<BackupOutcome> {
     this.#dispatch({ kind: 'link-open', nowMs: now() });
-    this.#arm();
     return this.#done;
   }
 
@@ -97,16 +105,7 @@ export class BackupSession {
       const nowMs = now();
       const late = nowMs - plannedMs;
       this.#dispatch({ kind: 'tick', nowMs, stalledMs: late > tickLateMs ? late : 0 });
-      this.#arm();
     });
-  }
-
-  #arm(): void {
-    if (this.#over) return;
-    const nowMs = now();
-    const wakeAtMs = backupWakeAtMs(this.state) ?? 0;
-    const delayMs = Math.min(tickMsMax, Math.max(tickMsMin, wakeAtMs - nowMs));
-    this.#timer = setTimeout(() => this.#tick(nowMs + delayMs), delayMs);
   }
 
   onBytes(): void {
@@ -203,6 +202,7 @@ export class BackupSession {
       this.#fail(error);
       return;
     }
+    if (!this.#over) this.#timer.wakeAt(backupWakeAtMs(this.state));
     const { phase } = this.#machine.state;
     if (phase === this.#phase && (routine || event.kind === 'epoch-whole')) return;
     this.#phase = phase;
@@ -319,7 +319,7 @@ export class BackupSession {
 
   #stopTimers(): void {
     this.#over = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer.stop();
   }
 
   #end(outcome: BackupOutcome): void {

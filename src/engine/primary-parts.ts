@@ -5,6 +5,7 @@ import type { Answer } from '../core/vocabulary.ts';
 import type { OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ControlMessage } from '../link/link.ts';
+import type { Pulse } from '../link/pulse.ts';
 import type { OutputBuffer } from '../network/output-buffer.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import type { PumpSink } from './pump.ts';
@@ -28,7 +29,7 @@ export interface PrimaryParts {
   /** What the guest sends waits in it. */
   readonly output: OutputBuffer;
   /** Sends a heartbeat on the datagram path too, where there is one. */
-  readonly pulse: ((seq: number) => void) | null;
+  readonly pulse: Pick<Pulse, 'send' | 'newest'> | null;
   /** Asks for the promise by a fresh run of the transport. */
   readonly askFresh: () => Promise<Answer>;
   readonly log: Log;

@@ -10,6 +10,7 @@ import { isDeferred, type Schedule } from '../core/scheduler.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Message } from '../link/messages.ts';
+import { needsStream } from '../link/pulse-ways.ts';
 import type { SaveEvent, SaveOperation } from '../xen/hypervisor.ts';
 import { Lane, Machine } from './effect-lane.ts';
 import { openForGood } from './output.ts';
@@ -27,6 +28,7 @@ const tickMsMax = 100;
 const lookEveryMs = 2_000;
 
 const now = () => performance.now();
+const heartbeat = (seq: number) => ({ kind: 'heartbeat', seq }) as const;
 
 /** Not logged at all. */
 const routine: ReadonlySet<PrimaryEvent['kind']> = new Set([
@@ -289,8 +291,8 @@ export class PrimarySession {
     } else if (effect.kind !== 'send-heartbeat') log.info(`  -> ${describePrimaryEffect(effect)}`);
     switch (effect.kind) {
       case 'send-heartbeat':
-        link.send({ kind: 'heartbeat', seq: effect.seq });
-        pulse?.(effect.seq);
+        if (needsStream(effect.seq, pulse?.newest)) link.send(heartbeat(effect.seq));
+        pulse?.send(effect.seq);
         return;
       case 'take-checkpoint':
         this.#save?.checkpoint();
@@ -372,10 +374,7 @@ export class PrimarySession {
   }
 
   #ask(id: number, way: 'link' | 'fresh'): void {
-    if (way === 'link') {
-      this.#parts.link.send({ kind: 'ask', id });
-      return;
-    }
+    if (way === 'link') return void this.#parts.link.send({ kind: 'ask', id });
     this.#parts.askFresh().then(
       (answer) => this.#dispatch({ kind: 'answer', id, answer, nowMs: now() }),
       (error: unknown) => {

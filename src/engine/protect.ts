@@ -1,11 +1,10 @@
 /**
- * `tsremus protect`: from the command line's options to the outcome of a session. Opens what is
- * needed in the order in which failing is cheapest, runs the session, and leaves things tidy.
+ * A session of `tsremus protect`: starts what it needs besides this process, runs it to its
+ * outcome, and leaves things tidy.
  */
 import { hostname, totalmem } from 'node:os';
 import type { StreamEncoder } from '../checkpoint/stream-codec.ts';
 import { openStreamEncoder } from '../checkpoint/stream-encoder.ts';
-import { runDirectory } from '../config/settings.ts';
 import { version } from '../config/version.ts';
 import { describeSchedule } from '../core/describe.ts';
 import type { PrimaryOutcome, StopBy } from '../core/primary-types.ts';
@@ -15,16 +14,17 @@ import type { Log } from '../host/log.ts';
 import { askFresh, type Connection, connectBackup, type HelloContent } from '../link/connect.ts';
 import { newSessionId } from '../link/identity.ts';
 import { followPulse, type Pulse } from '../link/pulse.ts';
-import { transportCommand } from '../link/transport-command.ts';
+import type { TransportCommand } from '../link/transport-command.ts';
 import { nullBuffer, type OutputBuffer } from '../network/output-buffer.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
-import { openXen } from '../xen/xen.ts';
+import { allOf } from './all-of.ts';
 import {
   type ControlRequest,
   type ControlServer,
   type SetResult,
   serveControl,
 } from './control.ts';
+import type { EarlyTransport } from './early-transport.ts';
 import type { GuestEnd } from './guest-end.ts';
 import {
   cacheBytesWithin,
@@ -33,7 +33,7 @@ import {
   memoryBudget,
 } from './memory-budget.ts';
 import { heldBack, leaveOutput, openOutput } from './output.ts';
-import { type Guest, inspectGuest, refuseLeftover } from './preflight.ts';
+import type { Guest } from './preflight.ts';
 import { PrimarySession } from './primary-session.ts';
 import { primaryFacts } from './primary-status.ts';
 import { onEndSignals, raisePriority } from './process-settings.ts';
@@ -45,9 +45,8 @@ import type {
   ProtectResult,
   StopResult,
 } from './protect-options.ts';
-import { type Claim, claimSession } from './run-directory.ts';
+import type { Claim } from './run-directory.ts';
 import { changedSchedule, type SetRequest, scheduleOf } from './schedule-change.ts';
-import { openSessionLog } from './session-log.ts';
 import { SessionWatch } from './session-watch.ts';
 import { StatusWriter } from './status-writer.ts';
 import { agreedStream, codecsOf, type StreamAgreement } from './stream-agreement.ts';
@@ -63,41 +62,20 @@ type Progress = (text: string) => void;
 
 const clocks = { clock: systemClock, timers: systemTimers };
 
-/**
- * Runs a session to its end. Throws an OperationError when it could not begin: the guest is then
- * as it was.
- */
-export async function runProtect(
-  options: ProtectOptions,
-  reporter: ProtectReporter,
-): Promise<ProtectResult> {
-  const command = transportCommand(options.host, options.sshCommand ?? undefined);
-  const xen = await openXen();
-  const guest = await inspectGuest(xen, options.domain, options);
-  const subject = { uuid: guest.uuid, domain: guest.name, role: 'primary' } as const;
-  const claim = await claimSession(runDirectory(process.env), subject);
-  try {
-    refuseLeftover(claim, guest);
-    const log = openSessionLog(`${guest.name}.primary`, process.env);
-    return await new Protection({ options, reporter, xen, guest, claim, log, command }).run();
-  } catch (error) {
-    // How the session before this one ended is still news: this one never began.
-    claim.release('as-before');
-    throw error;
-  }
-}
-
-interface Setting {
+/** What is known before anything is begun. */
+export interface Setting {
   readonly options: ProtectOptions;
   readonly reporter: ProtectReporter;
   readonly xen: Hypervisor;
   readonly guest: Guest;
   readonly claim: Claim;
   readonly log: Log;
-  readonly command: ReturnType<typeof transportCommand>;
+  readonly command: TransportCommand;
+  readonly early: EarlyTransport;
 }
 
-class Protection {
+/** A session; `run` leads to its outcome. */
+export class Protection {
   readonly #set: Setting;
   readonly #session = newSessionId();
   readonly #hello: HelloContent;
@@ -115,7 +93,7 @@ class Protection {
   #signals = 0;
   /** Ordered before there was a session to stop. */
   #stoppedBy: StopBy | null = null;
-  readonly #aborted = new AbortController();
+  readonly #aborted: AbortController;
   #leaveHeld: (outcome: HeldOutcome) => void = () => {};
   readonly #maxMemoryBytes: number;
   #encoder: StreamEncoder | null = null;
@@ -126,6 +104,7 @@ class Protection {
     this.#set = set;
     const { options, guest, xen, log, reporter } = set;
     const { wait, host } = options;
+    this.#aborted = set.early.ending;
     this.#news = new ProtectNews({ reporter, log, guest, host });
     this.#watch = new SessionWatch({ xen, guest, session: this.#session, wait, log });
     this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(totalmem());
@@ -164,12 +143,11 @@ class Protection {
       control = await serveControl(claim.socketPath, (request, progress) =>
         this.#control(request, progress),
       );
-      // Before the backup counts heartbeats: a guard takes its time to start.
-      await this.#watch.begin();
+      // Three programs start at the same time: the guard, the transport and, behind it, receive.
+      await allOf([this.#standBy(), this.#connect()], () => this.#aborted.abort());
       this.#aborted.signal.throwIfAborted();
-      this.#output = await openOutput(options, guest, this.#session, this.#onNews);
-      await this.#connect();
-      this.#aborted.signal.throwIfAborted();
+      // With it the backup begins to count heartbeats: only when all is ready here.
+      await this.#mustConnection().link.sendConfig(JSON.stringify(guest.config));
       this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
       void supersede(guest.uuid, 'primary', log);
       const outcome = await this.#runSession();
@@ -196,15 +174,20 @@ class Protection {
     }
   }
 
+  /** The guard first: what holds the guest's output back is set up only where it watches. */
+  async #standBy(): Promise<void> {
+    const { options, guest } = this.#set;
+    await this.#watch.begin();
+    this.#aborted.signal.throwIfAborted();
+    this.#output = await openOutput(options, guest, this.#session, this.#onNews);
+  }
+
   async #connect(): Promise<void> {
-    const { command, log, guest, options } = this.#set;
+    const { command, log, options, early } = this.#set;
     const { signal } = this.#aborted;
-    const onStderrLine = (line: string) => log.info(`transport: ${line}`);
-    const connection = await connectBackup(command, this.#hello, {
-      ...clocks,
-      signal,
-      onStderrLine,
-    });
+    early.onStderrLine((line) => log.info(`transport: ${line}`));
+    const { started } = early;
+    const connection = await connectBackup(command, this.#hello, { ...clocks, signal, started });
     this.#connection = connection;
     const { pulse } = connection.reply;
     if (pulse !== null) {
@@ -216,7 +199,6 @@ class Protection {
     this.#agreed = agreed;
     this.#budget = memoryBudget(this.#maxMemoryBytes, agreed.cacheBytes);
     this.#encoder = await openStreamEncoder(agreed);
-    await connection.link.sendConfig(JSON.stringify(guest.config));
   }
 
   #runSession(): Promise<PrimaryOutcome | HeldOutcome> {
@@ -233,7 +215,7 @@ class Protection {
       encoder,
       queueBytes,
       output: this.#output,
-      pulse: this.#pulse === null ? null : (seq) => this.#pulse?.send(seq),
+      pulse: this.#pulse,
       askFresh: () => this.#askFresh(),
       log,
       onChange: () => this.#changed(),
@@ -246,7 +228,7 @@ class Protection {
       progress: () => running.onProgress(),
     });
     this.#news.seedBegins();
-    const progress = setInterval(() => this.#progress(), 200);
+    const progress = setInterval(() => this.#progress(progress), 200);
     const held = new Promise<HeldOutcome>((resolve) => {
       this.#leaveHeld = resolve;
     });
@@ -293,9 +275,12 @@ class Protection {
     this.#news.cameTo(state, reason);
   }
 
-  #progress(): void {
+  /** Shows the seed; `timer`, which calls this, ends with it. */
+  #progress(timer: NodeJS.Timeout): void {
     const running = this.#running;
-    if (running?.state.phase === 'seeding') this.#news.seedMoved(running.moved.rawBytes);
+    if (running === null || running.state.phase === 'connecting') return;
+    if (running.state.phase !== 'seeding') return clearInterval(timer);
+    this.#news.seedMoved(running.moved.rawBytes);
   }
 
   async #control(request: ControlRequest, progress: Progress): Promise<StopResult | SetResult> {

@@ -13,7 +13,9 @@ import { OperationError } from '../host/errors.ts';
 import { type Decision, greetPrimary, type LocalSpeaker, refuse } from '../link/hello.ts';
 import type { Hello } from '../link/hello-message.ts';
 import { openStdioLink } from '../link/stdio.ts';
+import { openXen } from '../xen/xen.ts';
 import { BackupHost, type Prepared } from './backup-host.ts';
+import { openAhead } from './open-ahead.ts';
 import { raisePriority } from './process-settings.ts';
 import { answerQuestion } from './promise-run.ts';
 import type { ReceiveOptions, ReceiveResult } from './protect-options.ts';
@@ -31,18 +33,19 @@ export async function runReceive(options: ReceiveOptions): Promise<ReceiveResult
     host: hostname(),
     capabilities: { codecs: codecsOf(true), disks: [] },
   };
+  const ahead = openAhead(openXen);
   let prepared: Prepared | null = null;
   const decide = async (hello: Hello): Promise<Decision> => {
     if (hello.purpose !== 'session') return { accept: true, pulse: null, stream: null };
     try {
-      prepared = await BackupHost.prepare(hello, options);
+      prepared = await BackupHost.prepare(hello, options, ahead);
       return { accept: true, pulse: prepared.pulseOffer, stream: prepared.stream };
     } catch (error) {
       if (error instanceof OperationError) return refuse(error);
       throw error;
     }
   };
-  const hello = await greetPrimary(link, speaker, decide, clocks);
+  const hello = await greetPrimary(link, speaker, decide, clocks).finally(() => ahead.cancel());
   if (prepared !== null) {
     raisePriority((text) => process.emitWarning(text));
     return { outcome: await new BackupHost(prepared, link).run() };

@@ -12,7 +12,8 @@ export interface WakeTimerParts {
   /** From being asked to firing, ms: at least, and at most. */
   readonly minMs: number;
   readonly maxMs: number;
-  readonly onWake: () => void;
+  /** With the time at which it was due. */
+  readonly onWake: (dueMs: number) => void;
 }
 
 export class WakeTimer {
@@ -34,7 +35,7 @@ export class WakeTimer {
     this.#dueMs = dueMs;
     this.#cancel = timers.after(dueMs - nowMs, () => {
       this.#cancel = null;
-      onWake();
+      onWake(dueMs);
     });
   }
 

@@ -22,7 +22,12 @@ export interface ConnectOptions {
   readonly window?: CreditWindowOptions | undefined;
   readonly onStderrLine?: ((line: string) => void) | undefined;
   readonly env?: NodeJS.ProcessEnv | undefined;
+  /** Started already, with the same command. */
+  readonly started?: Started | undefined;
 }
+
+/** A transport on its way; nothing was said yet. */
+export type Started = Pick<Connection, 'link' | 'transport'>;
 
 /** An open connection to the backup; nothing is read before `link.listen`. */
 export interface Connection {
@@ -45,15 +50,8 @@ export async function connectBackup(
   hello: HelloContent,
   options: ConnectOptions,
 ): Promise<Connection> {
-  const { clock, timers, signal } = options;
-  const transport = openTransport(command, options);
-  const window = options.window === undefined ? {} : { window: options.window };
-  const link = new Link(transport.input, transport.output, {
-    role: 'primary',
-    clock,
-    timers,
-    ...window,
-  });
+  const { timers, signal } = options;
+  const { transport, link } = options.started ?? startTransport(command, options);
   try {
     const timeoutMs = options.timeoutMs ?? helloTimeoutMsDefault;
     const reply = await greetBackup(link, command.host, hello, { timers, timeoutMs, signal });
@@ -64,6 +62,19 @@ export async function connectBackup(
     await transport.close(0);
     throw best;
   }
+}
+
+/**
+ * Starts the command. Its link exists from the start: it keeps what the command says, and that it
+ * ended, for whoever listens later.
+ */
+export function startTransport(command: TransportCommand, options: ConnectOptions): Started {
+  const { clock, timers } = options;
+  const transport = openTransport(command, options);
+  const window = options.window === undefined ? {} : { window: options.window };
+  const role = 'primary';
+  const link = new Link(transport.input, transport.output, { role, clock, timers, ...window });
+  return { transport, link };
 }
 
 async function closeConnection(link: Link, transport: Transport, reason: string): Promise<void> {

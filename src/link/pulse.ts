@@ -5,9 +5,9 @@
  * retransmits at growing intervals; a short cut would look like a dead host. Datagrams are heard as
  * soon as the path is whole again.
  * Chosen: the backup listens on the address at which ssh reached it (SSH_CONNECTION) and offers it
- * in its HELLO; the primary sends every heartbeat there as well, the backup echoes to where it came
- * from. Strictly optional: whatever fails, the stream alone goes on carrying heartbeats. Either way
- * of hearing number n is the same news.
+ * in its HELLO; the primary sends every heartbeat there, the backup echoes to where it came from.
+ * Strictly optional: while datagrams are not answered the stream carries every heartbeat
+ * (pulse-ways.ts). Either way of hearing number n is the same news.
  *
  * What the network brings is checked for length, signature, session and a number that rises; all
  * else is counted and dropped.
@@ -33,6 +33,8 @@ export interface PulseCounters {
 export interface Pulse {
   /** Sends heartbeat or echo `seq`; failures are counted, not thrown. */
   send(seq: number): void;
+  /** The newest number heard, -1 before the first. */
+  readonly newest: number;
   readonly counters: PulseCounters;
   close(): void;
 }
@@ -140,6 +142,10 @@ class PulseEnd implements Pulse {
     socket.on('error', (error) => this.#onError(error));
     // The session keeps the process alive, not its heartbeats.
     socket.unref();
+  }
+
+  get newest(): number {
+    return this.#newest;
   }
 
   get counters(): PulseCounters {

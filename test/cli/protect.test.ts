@@ -11,7 +11,7 @@ const engine = vi.hoisted(() => ({
   runProtect:
     vi.fn<(options: ProtectOptions, reporter: ProtectReporter) => Promise<ProtectResult>>(),
 }));
-vi.mock('../../src/engine/protect.ts', () => engine);
+vi.mock('../../src/engine/run-protect.ts', () => engine);
 
 beforeEach(() => {
   engine.runProtect.mockReset();

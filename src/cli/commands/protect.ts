@@ -93,7 +93,7 @@ function printResult(io: Io, result: ProtectResult, domain: string, host: string
 
 async function protect(io: Io, domain: string, host: string, flags: Flags): Promise<ExitCode> {
   const options = protectOptions(domain, host, flags, io.env);
-  const { runProtect } = await import('../../engine/protect.ts');
+  const { runProtect } = await import('../../engine/run-protect.ts');
   const reporter = reporterFor(io, domain, flags);
   let result: ProtectResult;
   try {
