@@ -226,9 +226,9 @@ export async function drain(scale: Scale): Promise<Section> {
       `The drain runs at ${rounded(speed / socketSpeed)} of a bare pair of sockets and at ` +
         `${rounded(speed / gatherSpeed)} of memcpy of the same scattered pages. libxl hands its ` +
         'stream over by write() into a descriptor: the kernel copies every page in and out ' +
-        'again, on two processors at a time. That, not simxl and not our code, is the ceiling ' +
-        'as long as the first figure is near 1. Dirty pages lie scattered: even one copy of ' +
-        `them by memcpy itself reaches ${rounded(gatherSpeed / memcpySpeed)} of memcpy in one piece.`,
+        'again. That, not simxl and not our code, is the ceiling as long as the first figure ' +
+        'is near 1. Dirty pages lie scattered: even one copy of them by memcpy itself reaches ' +
+        `${rounded(gatherSpeed / memcpySpeed)} of memcpy in one piece.`,
     ],
     targets: [atLeast('drain over memcpy', speed / memcpySpeed, 'x', 0.5)],
     skipped: [],
