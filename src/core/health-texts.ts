@@ -2,7 +2,7 @@
 import type { SessionFacts } from './health-facts.ts';
 
 /** The domain's name as a shell word. */
-export function domainWord(status: SessionFacts): string {
+export function domainWord(status: Pick<SessionFacts, 'domain'>): string {
   const name = status.domain;
   return /^[A-Za-z0-9_.+:@%,-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
 }
@@ -13,7 +13,7 @@ export function hostWord(peer: string): string {
 }
 
 /** `tsremus stop web1  # why`; the comment can be pasted along. */
-export function stopLine(status: SessionFacts, why: string, options = ''): string {
+export function stopLine(status: Pick<SessionFacts, 'domain'>, why: string, options = ''): string {
   return `tsremus stop ${options}${domainWord(status)}  # ${why}`;
 }
 

@@ -17,8 +17,9 @@ export function outputStatus(interfaces: readonly HeldInterface[]): OutputStatus
 }
 
 /** An interface that came later is mute until the guest is protected anew; null: there is none. */
-export function blockedReason(domain: string, interfaces: readonly HeldInterface[]): string | null {
+export function blockedText(domain: string, interfaces: readonly HeldInterface[]): string | null {
   const names = interfaces.filter(({ state }) => state === 'blocked').map(({ name }) => name);
   if (names.length === 0) return null;
-  return `${names.join(', ')} came while ${domain} was protected, and is blocked`;
+  const which = names.join(', ');
+  return `blocked: ${which} came while ${domain} was protected: nothing that it sends leaves it`;
 }

@@ -7,7 +7,7 @@ import type { PrimaryOutcome } from '../core/primary-types.ts';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import { nullBuffer, type OutputBuffer } from '../network/output-buffer.ts';
-import { interfaceCount, macAddresses } from '../xen/guest-config.ts';
+import { interfaceCount, nicAddresses } from '../xen/guest-config.ts';
 import type { DomainConfig } from '../xen/hypervisor.ts';
 import type { Guest } from './preflight.ts';
 import type { HeldOutcome, ProtectOptions } from './protect-options.ts';
@@ -46,11 +46,11 @@ export async function openOutput(
 
 /** After a failover: the network is told where the guest is now. What fails is only logged. */
 export async function announceGuest(domid: number, config: DomainConfig, log: Log): Promise<void> {
-  const macs = macAddresses(config);
-  if (macs.size === 0) return;
+  const nics = nicAddresses(config);
+  if (nics.size === 0) return;
   try {
     const { announce, hostAnnounceTools } = await import('../network/announce.ts');
-    const problems = await announce(domid, macs, await hostAnnounceTools());
+    const problems = await announce(domid, nics, await hostAnnounceTools());
     for (const problem of problems) log.warning(problem);
   } catch (error) {
     log.warning(`the guest's new place was not announced: ${errorText(error)}`);

@@ -1,11 +1,12 @@
 /** What the primary's session says of itself, from the machine's state and its own figures. */
 import { type MachineFacts, primaryMachineFacts } from '../core/health-facts.ts';
+import { stopLine } from '../core/health-texts.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
 import { lateAfterMs, noPace, type Schedule } from '../core/scheduler.ts';
 import type { HeldInterface } from '../network/output-buffer.ts';
 import type { GuestEnd } from './guest-end.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import { blockedReason, outputStatus } from './output-status.ts';
+import { blockedText, outputStatus } from './output-status.ts';
 import type { Guest } from './preflight.ts';
 import type { PrimarySession } from './primary-session.ts';
 import type { HeldOutcome, ProtectOptions } from './protect-options.ts';
@@ -108,16 +109,21 @@ function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
   return outcome?.kind === 'taken-over' ? null : guest.domid;
 }
 
+/** An interface that came later is protected by a seed of its own: from the beginning. */
+function stopToPlugIn(domain: string): string {
+  return stopLine({ domain }, 'then protect it again, with all its interfaces');
+}
+
 /** The facts for the status file. */
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
   const facts = machineFacts(view);
-  const blocked = blockedReason(guest.name, view.interfaces);
+  const blocked = outcome === null ? blockedText(guest.name, view.interfaces) : null;
+  const stream = streamFacts(view);
   const ackWallMs = running?.ackWallMs ?? null;
   const seeding = facts.state === 'seeding' && running !== null;
   return {
     ...facts,
-    reason: facts.reason ?? blocked,
     domain: guest.name,
     domid: domidOf(view),
     uuid: guest.uuid,
@@ -126,8 +132,9 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     ack_time: ackWallMs === null ? null : new Date(ackWallMs).toISOString(),
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
-    ...streamFacts(view),
-    next: [],
+    ...stream,
+    degraded: stream.degraded ?? blocked,
+    next: facts.state === 'protected' && blocked !== null ? [stopToPlugIn(guest.name)] : [],
     output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,
     transport: { host: options.host, ssh_command: options.sshCommand },

@@ -79,14 +79,22 @@ export function interfaceCount(config: DomainConfig): number {
   return list(config['nics']).length;
 }
 
-/** The MAC address of each network interface, by the number of its device. */
-export function macAddresses(config: DomainConfig): Map<number, string> {
-  const macs = new Map<number, string>();
-  for (const [at, nic] of list(config['nics']).entries()) {
-    const { mac, devid } = nic;
-    if (typeof mac === 'string') macs.set(typeof devid === 'number' ? devid : at, mac);
+/** Addresses of one interface that are looked at, at most. */
+const ipsMax = 32;
+
+/**
+ * The MAC address of each network interface and what `ip=` gives it (xl-network-configuration(5): a
+ * list, each maybe with the length of its prefix), by the number of its device.
+ */
+export function nicAddresses(config: DomainConfig): Map<number, { mac: string; ips: string[] }> {
+  const nics = new Map<number, { mac: string; ips: string[] }>();
+  for (const [at, { mac, ip, devid }] of list(config['nics']).entries()) {
+    if (typeof mac !== 'string') continue;
+    const words = typeof ip === 'string' ? ip.split(/[\s,]+/).filter(Boolean) : [];
+    const ips = words.slice(0, ipsMax).map((word) => word.replace(/\/\d+$/, ''));
+    nics.set(typeof devid === 'number' ? devid : at, { mac, ips });
   }
-  return macs;
+  return nics;
 }
 
 /** True when the guest can write to a disk. libxl prints `readwrite` only where it is set. */

@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { judge } from '../../src/core/health.ts';
 import { heldBack, openForGood } from '../../src/engine/output.ts';
+import { blockedText } from '../../src/engine/output-status.ts';
 import type { PrimaryParts } from '../../src/engine/primary-parts.ts';
 import { PrimarySession } from '../../src/engine/primary-session.ts';
 import { silentLog } from '../../src/host/log.ts';
@@ -111,4 +112,16 @@ it('says in status that only the buffer is in the way', () => {
   expect(level).toBe('critical');
   expect(reason).toBe('its output buffer could not be removed: busy');
   expect(next).toEqual(['tsremus stop web1  # tries again; it may go on here']);
+});
+
+// Proves: an interface that was plugged in later and is blocked makes the session a warning, which
+// names it.
+it('is a warning while an interface is blocked', () => {
+  const held = { packets: 0, bytes: 0, dropped: 0, nearLimit: false };
+  const late = { ...held, name: 'vif7.1', state: 'blocked' as const };
+  const degraded = blockedText('web1', [{ ...held, name: 'vif7.0', state: 'protected' }, late]);
+  const { level, reason } = judge(sampleStatus({ degraded }), 'alive', 0);
+  expect(level).toBe('warning');
+  expect(reason).toMatch(/^blocked: vif7.1 came while web1 was protected/);
+  expect(blockedText('web1', [{ ...late, state: 'gone' }])).toBeNull();
 });
