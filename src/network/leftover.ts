@@ -23,7 +23,7 @@ export async function adoptBuffer(
   const tools = await openTools();
   const state = await stateOf(statePath, domid, tools);
   if (state === null) return null;
-  const parts = { limitBytes: 0, statePath, onNews() {} };
+  const parts = { limitBytes: 0, statePath, onNews() {}, classifier: 'matchall' as const };
   const buffer = new PlugBuffer(state, parts, tools.openPlug(), tools);
   const targets = await actionTargets(tools.run);
   const plugged = await pluggedDevices(tools.run);

@@ -4,12 +4,13 @@
  * (leftover.ts): it can then only be opened or dropped.
  */
 import { errorText, OperationError } from '../host/errors.ts';
+import { EveryFrame } from './every-frame.ts';
 import type { Devices } from './interfaces.ts';
 import type { HeldInterface, HeldOutput, OutputBuffer } from './output-buffer.ts';
 import { frameOverheadBytes, type PlugDriver, type PlugPort } from './plug-driver.ts';
 import { scriptTeardown } from './script.ts';
 import { type BufferedInterface, type BufferState, removeState, writeState } from './state-file.ts';
-import { actionTargets, batch, batchAll, type Run, tcJson } from './tools.ts';
+import { actionTargets, batchAll, type Classifier, type Run, tcJson } from './tools.ts';
 
 /** How often what waits is looked at, ms: a few netlink messages. */
 const lookEveryMs = 20;
@@ -28,6 +29,8 @@ export interface PlugBufferParts {
   readonly limitBytes: number;
   readonly statePath: string;
   readonly onNews: (text: string) => void;
+  /** What this kernel picks every frame with; of no concern to what is left over. */
+  readonly classifier: Classifier;
 }
 
 export interface PlugBufferTools {
@@ -48,6 +51,8 @@ function isIngress({ dev, kind }: Readonly<Record<string, unknown>>, name: strin
 const nothingHeld: HeldOutput = { packets: 0, bytes: 0, dropped: 0, nearLimit: false };
 
 export class PlugBuffer implements OutputBuffer {
+  /** Puts the filters on: of the set-up, and of interfaces that come later. */
+  readonly everyFrame: EveryFrame;
   readonly #parts: PlugBufferParts;
   readonly #driver: PlugDriver;
   readonly #tools: PlugBufferTools;
@@ -73,6 +78,7 @@ export class PlugBuffer implements OutputBuffer {
     this.#parts = parts;
     this.#driver = driver;
     this.#tools = tools;
+    this.everyFrame = new EveryFrame(tools.run, parts.classifier, parts.onNews);
   }
 
   get barrier(): number {
@@ -188,11 +194,7 @@ export class PlugBuffer implements OutputBuffer {
 
   /** A new interface has no queue, and its first frames would leave unacknowledged. */
   async #block(name: string): Promise<void> {
-    const lines = [
-      ['qdisc', 'add', 'dev', name, 'clsact'],
-      ['filter', 'add', 'dev', name, 'ingress', 'protocol', 'all', 'matchall', 'action', 'drop'],
-    ];
-    await batch(this.#tools.run, 'tc', lines, `cannot block ${name}`);
+    await this.everyFrame.add(name, ['action', 'drop'], `cannot block ${name}`);
     this.#blocked.set(name, true);
     const again = `tsremus stop ${this.#state.domain}, then protect it again`;
     this.#parts.onNews(`${name} came while the guest is protected: blocked (${again})`);

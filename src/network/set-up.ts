@@ -6,6 +6,7 @@
  *                                        ├──► tsr3.0a [plug] ┐ ifb: back to where the
  *                                        └──► tsr3.0b [plug] ┘ frame came from, vif3.0
  *
+ * A kernel without matchall has u32 in its place (every-frame.ts).
  * The names say whose the devices are: tsr, the domain, the guest's device, `e` for an emulated
  * one, a or b. Nothing that somebody else made is touched.
  */
@@ -54,6 +55,8 @@ export interface BufferTools {
 const actionFirst = 0x4000_0000;
 const interfacesMax = 0x2000_0000;
 
+const noMatchall = 'this kernel has no cls_matchall: u32 takes every frame instead';
+
 /** Sets a buffer up that lets everything through until the first barrier. */
 export async function setUpBuffer(request: BufferRequest, tools: BufferTools): Promise<PlugBuffer> {
   const { domid, domain, uuid, session, statePath, script } = request;
@@ -61,11 +64,12 @@ export async function setUpBuffer(request: BufferRequest, tools: BufferTools): P
   if (isLeft || (await readState(statePath)) !== null) throw leftError(domain);
   const guests = tools.devices.ofGuest(domid);
   checkFound(request, guests);
-  if (script === null) await loadModules(tools.run);
+  const classifier = script === null ? await loadModules(tools.run) : 'matchall';
+  if (classifier === 'u32') request.onNews(noMatchall);
   const plans = script === null ? await planned(guests, domid, tools.run) : [];
   const state: BufferState = { schema: 1, domain, domid, uuid, session, interfaces: plans };
   const driver = tools.openPlug();
-  const buffer = new PlugBuffer(state, request, driver, tools);
+  const buffer = new PlugBuffer(state, { ...request, classifier }, driver, tools);
   try {
     await writeState(statePath, state);
     for (const [at, guest] of guests.entries()) {
@@ -158,12 +162,7 @@ async function makeOne(
   buffer.add(plan, { interfaceIndex: guest.index, queues, action, limitBytes, how: 'make' });
   const redirect = ['mirred', 'egress', 'redirect', 'dev', plan.queues[0] ?? ''];
   const act = ['action', ...redirect, 'index', String(action)];
-  const filter = ['filter', 'add', 'dev', plan.name, 'ingress', 'protocol', 'all', 'prio', '1'];
-  const lines = [
-    ['qdisc', 'add', 'dev', plan.name, 'clsact'],
-    [...filter, 'matchall', ...act],
-  ];
-  await batch(run, 'tc', lines, doing);
+  await buffer.everyFrame.add(plan.name, act, doing);
   // Had there been an action of this number, the filter would now have that one.
   const target = (await actionTargets(run)).get(action ?? 0);
   if (target === plan.queues[0]) return;

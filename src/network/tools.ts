@@ -114,6 +114,9 @@ export async function actionTargets(runs: Run): Promise<Map<number, string>> {
   return targets;
 }
 
+/** What picks the frames that are redirected: every-frame.ts. */
+export type Classifier = 'matchall' | 'u32';
+
 interface Module {
   readonly name: string;
   readonly parameters?: readonly string[];
@@ -124,38 +127,74 @@ const modules: readonly Module[] = [
   { name: 'ifb', parameters: ['numifbs=0'] },
   { name: 'sch_plug' },
   { name: 'sch_ingress' },
-  { name: 'cls_matchall' },
   { name: 'act_mirred' },
+  // `action drop`: an interface that comes later is blocked with it.
+  { name: 'act_gact' },
 ];
 
 /**
- * Loads the kernel's modules. Throws `no-buffer` that names what the kernel does not have; what is
- * built in counts as loaded.
+ * Loads a module; what is built in counts as loaded. null: done; `absent`: this kernel has none of
+ * that name; else why the kernel does not take it, in modprobe's words.
  */
-export async function loadModules(runs: Run): Promise<void> {
-  const missing: string[] = [];
-  for (const { name, parameters = [] } of modules) {
-    try {
-      await runs(['modprobe', '--quiet', name, ...parameters]);
-    } catch (error) {
-      const isRefusal = error instanceof OperationError && error.code === 'command-failed';
-      if (!isRefusal) throw explain(error, 'cannot load the modules of the output buffer');
-      missing.push(name);
-    }
+async function load(runs: Run, { name, parameters = [] }: Module): Promise<string | null> {
+  try {
+    // Quiet about a module that is not there, and about nothing else (modprobe(8)).
+    await runs(['modprobe', '--quiet', name, ...parameters]);
+    return null;
+  } catch (error) {
+    const isRefusal = error instanceof OperationError && error.code === 'command-failed';
+    if (!isRefusal) throw explain(error, 'cannot load the modules of the output buffer');
+    return error.detail.cause === undefined ? absent : lastWords(error);
   }
-  if (missing.length === 0) return;
+}
+
+const absent = 'absent';
+
+/**
+ * Loads the kernel's modules; what every frame can be picked with. Throws `no-buffer` that names
+ * what the kernel does not have or does not take.
+ */
+export async function loadModules(runs: Run): Promise<Classifier> {
+  const refused: [name: string, why: string][] = [];
+  for (const module of modules) {
+    const why = await load(runs, module);
+    if (why !== null) refused.push([module.name, why]);
+  }
+  let classifier: Classifier = 'matchall';
+  if ((await load(runs, { name: 'cls_matchall' })) !== null) {
+    classifier = 'u32';
+    const why = await load(runs, { name: 'cls_u32' });
+    if (why !== null) refused.push(['cls_matchall (or cls_u32)', why]);
+  }
+  if (refused.length > 0) throw modulesError(refused);
+  return classifier;
+}
+
+function modulesError(refused: readonly [name: string, why: string][]): OperationError {
   if (process.geteuid?.() !== 0) {
-    throw new OperationError('not-root', 'only root may buffer the output of a guest', {
+    return new OperationError('not-root', 'only root may buffer the output of a guest', {
       op: 'load-modules',
       hint: 'run it as root',
     });
   }
-  const list = missing.join(', ');
-  throw new OperationError('no-buffer', `this kernel has no ${list}: output cannot be held`, {
-    op: 'load-modules',
-    subject: list,
+  const subject = refused.map(([name]) => name).join(', ');
+  const detail = { op: 'load-modules', subject };
+  const said = refused.find(([, why]) => why !== absent);
+  if (said !== undefined) {
+    const [name, why] = said;
+    const text = `this kernel does not take ${name}: output cannot be held; modprobe says: ${why}`;
+    return new OperationError('no-buffer', text, {
+      ...detail,
+      hint:
+        'see whether modules may be loaded (sysctl kernel.modules_disabled) and what ' +
+        '/etc/modprobe.d says, or give the guarantee up with -F -n',
+    });
+  }
+  return new OperationError('no-buffer', `this kernel has no ${subject}: output cannot be held`, {
+    ...detail,
     hint:
-      'boot the distribution kernel (Debian: apt install linux-image-amd64; its cloud kernel ' +
-      'lacks them), or give the guarantee up with -F -n',
+      'boot the distribution kernel with all its modules (Debian: apt install ' +
+      'linux-image-amd64, its cloud kernel lacks them; Ubuntu: apt install ' +
+      'linux-modules-extra-$(uname -r)), or give the guarantee up with -F -n',
   });
 }

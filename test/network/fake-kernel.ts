@@ -39,6 +39,8 @@ export class FakeKernel {
   readonly devices = new Map<string, Device>();
   readonly actions = new Map<number, string>();
   readonly commands: string[] = [];
+  /** False: a kernel without cls_matchall, which modprobe does not know. */
+  hasMatchall = true;
   /** Commands that fail. */
   refuses: RegExp | null = null;
   #nextIndex = 1;
@@ -146,9 +148,17 @@ export class FakeKernel {
         this.actions.delete(device.filter.action);
       }
       device.filter = null;
-    } else if (/^tc filter add .* protocol all matchall action drop$/.test(line)) {
+    } else if (/ matchall /.test(line) && !this.hasMatchall) {
+      return 'Error: TC classifier not found.';
+    } else if (
+      /^tc filter add .* protocol all prio 1 (matchall|u32 match u32 0 0 at -4) action drop$/.test(
+        line,
+      )
+    ) {
       device.filter = 'drop';
-    } else if (/^tc filter add .* protocol all prio 1 matchall action mirred/.test(line)) {
+    } else if (
+      /^tc filter add .* prio 1 (matchall|u32 match u32 0 0 at -4) action mirred/.test(line)
+    ) {
       if (!this.actions.has(action))
         this.actions.set(action, / redirect dev (\S+)/.exec(line)?.[1] ?? '');
       device.filter = { action };

@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OperationError } from '../../src/host/errors.ts';
 import { run } from '../../src/host/runner.ts';
 import { openDevices } from '../../src/network/interfaces.ts';
+import { PlugBuffer } from '../../src/network/plug-buffer.ts';
 import { type BufferTools, setUpBuffer } from '../../src/network/set-up.ts';
 import { readState } from '../../src/network/state-file.ts';
 import type { Run } from '../../src/network/tools.ts';
@@ -35,44 +36,88 @@ function standIn(name: string, script: string): void {
 
 const fine = { modprobe: 'exit 0', ip: 'cat >/dev/null', tc: 'cat >/dev/null; echo "[]"' };
 
-async function refusal(scripts: Partial<typeof fine>): Promise<OperationError> {
+/** Sets a buffer up with these stand-ins: how that ended, the news, and what tc was told. */
+async function tried(scripts: Partial<typeof fine>) {
   for (const [name, script] of Object.entries({ ...fine, ...scripts })) {
     if (script !== '') standIn(name, script);
   }
   // Only what the stand-ins themselves need beside them.
   for (const tool of ['cat', 'echo']) symlinkSync(`/bin/${tool}`, join(dir, 'bin', tool));
-  const runs: Run = ([program = '', ...args], options) =>
-    run([join(dir, 'bin', program), ...args], {
-      timeoutMs: 20_000,
-      ...options,
-      env: { PATH: join(dir, 'bin') },
-    });
+  const told: string[] = [];
+  const news: string[] = [];
+  let isMade = false;
+  const runs: Run = async ([program = '', ...args], options) => {
+    const input = options?.input ?? '';
+    if (program === 'tc') told.push(...input.split('\n').filter(Boolean));
+    const env = { PATH: join(dir, 'bin') };
+    const bounds = { timeoutMs: 20_000, ...options, env };
+    const answer = await run([join(dir, 'bin', program), ...args], bounds);
+    if (program === 'ip') isMade = / type ifb$/m.test(input);
+    return answer;
+  };
   const driver = { handle: 1, add: () => 0, release() {}, pass: () => 0, close() {} };
+  const devices = openDevices(join(dir, 'sys'));
   const tools: BufferTools = {
     run: runs,
     openPlug: () => ({ ...driver, look: () => Promise.reject(new Error('not asked')) }),
-    devices: openDevices(join(dir, 'sys')),
+    // The stand-in for ip makes no devices.
+    devices: {
+      ...devices,
+      index: (name) => (/^tsr/.test(name) && isMade ? 18 : devices.index(name)),
+    },
   };
   const request = {
     ...{ domain: 'web1', domid: 3, uuid: '6a7b', session: 'abc', interfaceCount: 1, script: null },
-    ...{ limitBytes: 1 << 26, statePath: join(dir, 'state.json'), onNews: () => {} },
+    ...{ limitBytes: 1 << 26, statePath: join(dir, 'state.json') },
+    onNews: (text: string) => news.push(text),
   };
-  const error: unknown = await setUpBuffer(request, tools).then(
-    () => new Error('it was set up'),
-    (thrown) => thrown,
-  );
-  // Whatever it was: nothing is left behind.
-  expect(await readState(request.statePath)).toBeNull();
-  if (!(error instanceof OperationError)) throw error;
-  return error;
+  const ended: unknown = await setUpBuffer(request, tools).catch((thrown: unknown) => thrown);
+  return { ended, news, told, statePath: request.statePath };
 }
 
+async function refusal(scripts: Partial<typeof fine>): Promise<OperationError> {
+  const { ended, statePath } = await tried(scripts);
+  if (!(ended instanceof OperationError)) throw ended;
+  // Whatever it was: nothing is left behind.
+  expect(await readState(statePath)).toBeNull();
+  return ended;
+}
+
+const notRoot = process.geteuid?.() !== 0;
+
 describe('a host that cannot hold output', () => {
-  it.skipIf(process.geteuid?.() !== 0)('because of its kernel is told which one can', async () => {
-    const error = await refusal({ modprobe: 'case $2 in sch_plug|ifb) exit 1;; esac' });
+  it.skipIf(notRoot).each([
+    ['sch_plug|ifb', 'ifb, sch_plug'],
+    ['act_mirred', 'act_mirred'],
+    // Neither way to take every frame.
+    ['cls_matchall|cls_u32', 'cls_matchall (or cls_u32)'],
+    ['act_mirred|cls_matchall|cls_u32', 'act_mirred, cls_matchall (or cls_u32)'],
+  ])('because its kernel has no %s is told which kernel has', async (absent, named) => {
+    const error = await refusal({ modprobe: `case $2 in ${absent}) exit 1;; esac` });
     expect(error.code).toBe('no-buffer');
-    expect(error.message).toBe('this kernel has no ifb, sch_plug: output cannot be held');
-    expect(error.hint).toContain('linux-image-amd64');
+    expect(error.message).toBe(`this kernel has no ${named}: output cannot be held`);
+    expect(error.hint).toContain('apt install linux-image-amd64');
+    expect(error.hint).toContain('linux-modules-extra-$(uname -r)');
+  });
+
+  // Proves: a module that is there and not taken is no matter of another kernel.
+  it.skipIf(notRoot)('because modprobe fails says why, and not to install one', async () => {
+    const said = "modprobe: ERROR: could not insert 'sch_plug': Key was rejected by service";
+    const error = await refusal({
+      modprobe: `case $2 in sch_plug) echo "${said}" >&2; exit 1;; act_mirred) exit 1;; esac`,
+    });
+    expect(error.code).toBe('no-buffer');
+    expect(error.message).toBe(
+      `this kernel does not take sch_plug: output cannot be held; modprobe says: ${said}`,
+    );
+    expect(error.hint).toContain('sysctl kernel.modules_disabled');
+    expect(error.hint).not.toContain('apt install');
+  });
+
+  it('because modprobe is not installed is told the package', async () => {
+    const error = await refusal({ modprobe: '' });
+    expect(error.message).toMatch(/^cannot load the modules .*modprobe is not installed$/);
+    expect(error.hint).toBe('apt install iproute2 kmod');
   });
 
   it.each(['ip', 'tc'] as const)(
@@ -110,5 +155,44 @@ Command failed -:1' >&2; exit 1`;
     const error = await refusal({ tc: `echo '[{"kind":"ingress","dev":"web0"}]'` });
     expect(error.message).toBe('web0 has an ingress qdisc already (ingress) that is not ours');
     expect(error.hint).toContain('tc filter show dev web0 ingress');
+  });
+});
+
+describe('a kernel without cls_matchall', () => {
+  // It knows the action of web0, whose number is 17, and takes every filter that LINES lets by.
+  const tc = (lines: string) => `case "$*" in
+*actions*) echo '[{"total acts":1},{"actions":[{"index":1073741841,"to_dev":"tsr3.0a"}]}]';;
+*-batch*) while read line; do case "$line" in ${lines}
+esac; done;;
+*) echo '[]';;
+esac`;
+  const refusing = '*matchall*) echo "Error: TC classifier not found." >&2; exit 2;;';
+  const redirect = 'action mirred egress redirect dev tsr3.0a index 1073741841';
+  const u32 = `filter add dev web0 ingress protocol all prio 1 u32 match u32 0 0 at -4 ${redirect}`;
+
+  it('is asked for no matchall where modprobe knows none, which the log says', async () => {
+    const modprobe = 'case $2 in cls_matchall) exit 1;; esac';
+    const { ended, news, told } = await tried({ modprobe, tc: tc(refusing) });
+    expect(ended).toBeInstanceOf(PlugBuffer);
+    (ended as PlugBuffer).close();
+    expect(told).toEqual(['qdisc add dev web0 clsact', u32]);
+    expect(news).toEqual(['this kernel has no cls_matchall: u32 takes every frame instead']);
+  });
+
+  it('is found out by its refusal, too', async () => {
+    const { ended, news, told } = await tried({ tc: tc(refusing) });
+    expect(ended).toBeInstanceOf(PlugBuffer);
+    (ended as PlugBuffer).close();
+    expect(told.at(-1)).toBe(u32);
+    expect(news).toHaveLength(1);
+    expect(news[0]).toMatch(/classifier not found.*; u32 takes every frame instead of matchall$/);
+  });
+
+  // Proves: an interface is never left with a redirect that takes nothing.
+  it('and without u32 is a refusal', async () => {
+    const neither = '*filter*) echo "Error: TC classifier not found." >&2; exit 2;;';
+    const error = await refusal({ tc: tc(neither) });
+    expect(error.code).toBe('no-buffer');
+    expect(error.message).toMatch(/^cannot buffer the output of web0: .*classifier not found\.$/);
   });
 });
