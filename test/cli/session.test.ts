@@ -217,7 +217,8 @@ describe('a refusal leaves everything as it was', () => {
 
   it('interfaces that dom0 does not have: 10', async () => {
     pair.a.create('web2', { more: ['--nic'] });
-    const ran = await type(pair.a, 'protect', 'web2', 'hostb');
+    // The host is called at the same time: this one says nothing before dom0 was looked at.
+    const ran = await type(pair.a, 'protect', '-s', 'sleep 60 #', 'web2', 'hostb');
     expect(ran).toMatchObject({ code: 10, out: '' });
     expect(ran.err).toContain('web2 has 1 network interface, dom0 has none of them');
   });

@@ -279,7 +279,8 @@ describe('a guest', () => {
     ['vNUMA', 10, ['--vnuma'], ['-F', '-n', '-d']],
     ['9pfs', 10, ['--9pfs'], ['-F', '-n', '-d']],
     ['a driver domain', 10, ['--nic', '--backend', 'net1'], ['-F', '-n', '-d']],
-    ['an interface that dom0 does not have', 10, ['--nic'], ['-F', '-d']],
+    // The host is called at the same time: this one does not refuse before dom0 was looked at.
+    ['an interface that dom0 does not have', 10, ['--nic'], ['-F', '-d', '-s', 'sleep 60 #']],
     ['a writable disk, without -d', 69, ['--disk'], ['-F', '-n']],
     ['an interface and a disk, without a word', 69, ['--nic', '--disk'], []],
     ['a pause of its own', 10, ['--paused'], ['-F', '-n', '-d']],
