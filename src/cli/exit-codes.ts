@@ -4,7 +4,7 @@
  */
 import type { BackupOutcome } from '../core/backup-types.ts';
 import type { PrimaryOutcome } from '../core/primary-types.ts';
-import type { HeldOutcome } from '../engine/protect-options.ts';
+import type { HeldOutcome, StopResult } from '../engine/protect-options.ts';
 import type { OperationCode } from '../host/errors.ts';
 
 export const exit = {
@@ -122,9 +122,9 @@ export function exitOfReceive(outcome: BackupOutcome): ExitCode {
 
 /**
  * Exit code of `tsremus stop`: 0 whenever protection is over and the guest runs on here, which is
- * what stop is for, however the session itself ended.
+ * what stop is for, however the session itself ended; or the guest was destroyed as was ordered.
  */
-export function exitOfStop(outcome: PrimaryOutcome | BackupOutcome | HeldOutcome): ExitCode {
+export function exitOfStop(outcome: StopResult['outcome']): ExitCode {
   switch (outcome.kind) {
     case 'stopped':
     case 'unprotected':
@@ -132,6 +132,7 @@ export function exitOfStop(outcome: PrimaryOutcome | BackupOutcome | HeldOutcome
     case 'promised':
     case 'never-whole':
     case 'copy-lost':
+    case 'destroyed':
       return exit.ok;
     case 'taken-over':
     case 'activated':

@@ -25,6 +25,8 @@ function sentence({ outcome }: StopResult, status: SessionStatus): string {
       return `${domain} stays held, nothing leaves it: ${outcome.reason}`;
     case 'activated':
       return `the copy of ${domain} runs here since the takeover; it was left alone`;
+    case 'destroyed':
+      return `${domain} is destroyed here: what it held was thrown away, its copy may go on`;
     case 'promised':
     case 'never-whole':
     case 'copy-lost':

@@ -7,9 +7,12 @@ export function domainWord(status: Pick<SessionFacts, 'domain'>): string {
   return /^[A-Za-z0-9_.+:@%,-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
 }
 
-/** The other host in a sentence. With `-s ''` it was named by a whole command, which is no name. */
+/**
+ * The other host in a sentence. With `-s ''` it was named by a whole command, which is no name;
+ * of a buffer that was found without its session it may not be known.
+ */
 export function hostWord(peer: string): string {
-  return /[\s=/;|&]/.test(peer) ? 'the other host' : peer;
+  return peer === '' || /[\s=/;|&]/.test(peer) ? 'the other host' : peer;
 }
 
 /** `tsremus stop web1  # why`; the comment can be pasted along. */

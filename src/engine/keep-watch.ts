@@ -6,7 +6,8 @@ import { runDirectory } from '../config/settings.ts';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
-import { leftoverOf, settleLeftover } from './leftover.ts';
+import { leftoverOf } from './left-buffers.ts';
+import { settleLeftover } from './leftover.ts';
 import { amendStatus } from './run-directory.ts';
 import { openSessionLog } from './session-log.ts';
 import type { SessionStatus } from './session-status.ts';
@@ -84,7 +85,8 @@ async function permission(
 ): Promise<boolean> {
   let nextMs = 0;
   while (!isStopped()) {
-    const leftover = leftoverOf(watched);
+    // A session whose state is lost was not settled: its buffer, which nobody opened, says so.
+    const leftover = await leftoverOf(runDirectory(process.env), watched);
     if (leftover === null) return true;
     if (performance.now() >= nextMs) {
       const { outcome } = await settleLeftover(leftover, { force: false });

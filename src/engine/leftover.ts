@@ -8,45 +8,34 @@
 import { hostname } from 'node:os';
 import { runDirectory } from '../config/settings.ts';
 import { version } from '../config/version.ts';
+import { hostWord, stopLine } from '../core/health-texts.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
 import { askFresh } from '../link/connect.ts';
 import { transportCommand } from '../link/transport-command.ts';
+import { identity } from '../xen/guest-config.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import { openXen } from '../xen/xen.ts';
 import { destroyCopy } from './copy-builder.ts';
 import { leftOutput, openForGood } from './output.ts';
 import { decide } from './promise-run.ts';
 import type { StopResult } from './protect-options.ts';
-import { forgetSession, isSettled, listSessions } from './run-directory.ts';
+import { forgetSession, listSessions } from './run-directory.ts';
 import type { SessionStatus } from './session-status.ts';
 
 const askTimeoutMs = 15_000;
 
-/** Ends what is left of a dead session, as permitted, and leaves it to be seen. */
-export async function settleLeftover(
-  status: SessionStatus,
-  { force }: { readonly force: boolean },
-): Promise<StopResult> {
-  return status.role === 'primary' ? stopPrimary(status, force) : stopBackup(status);
+export interface StopOrder {
+  /** The administrator vouches that the copy never ran and never will. */
+  readonly force: boolean;
+  /** Give the guest up on this host: no permission is needed, nothing that it held gets out. */
+  readonly destroy?: boolean;
 }
 
-/** A dead session of the guest on the primary; null when there is none any more. */
-export function leftoverOf(guest: {
-  readonly uuid: string;
-  readonly session: string;
-}): SessionStatus | null {
-  const { sessions } = listSessions(runDirectory(process.env));
-  const found = sessions.find(
-    ({ status, liveness }) =>
-      status.role === 'primary' &&
-      status.uuid === guest.uuid &&
-      status.session === guest.session &&
-      liveness !== 'alive' &&
-      !isSettled(status),
-  );
-  return found?.status ?? null;
+/** Ends what is left of a dead session, as permitted, and leaves it to be seen. */
+export async function settleLeftover(status: SessionStatus, order: StopOrder): Promise<StopResult> {
+  return status.role === 'primary' ? stopPrimary(status, order) : stopBackup(status);
 }
 
 /** Takes a dead session out of sight. */
@@ -58,13 +47,20 @@ export function forgetLeftover(status: SessionStatus): void {
   }
 }
 
-async function stopPrimary(status: SessionStatus, force: boolean): Promise<StopResult> {
+async function stopPrimary(
+  status: SessionStatus,
+  { force, destroy }: StopOrder,
+): Promise<StopResult> {
   const xen = await openXen();
   const domid = await ownGuest(xen, status);
   if (domid === null) {
     // Its interfaces are gone with it: nothing that is still held can go anywhere.
     await dropLeft(status);
     return { outcome: { kind: 'guest-ended', reason: 'the guest is not on this host any more' } };
+  }
+  if (destroy) {
+    await destroyDry(xen, domid, status);
+    return { outcome: { kind: 'destroyed' } };
   }
   if (force) return letRun(xen, domid, status, `${status.domain} runs on here`);
   // A permission is final: nobody is asked twice, and need not be there any more.
@@ -74,16 +70,14 @@ async function stopPrimary(status: SessionStatus, force: boolean): Promise<StopR
     answer = await ask(status);
   } catch (error) {
     // Not even in the seed: it may be whole over there, its acknowledgement lost with the process.
-    return { outcome: { kind: 'held', reason: errorText(error) } };
+    return staysHeld(status, errorText(error));
   }
   switch (answer.kind) {
     case 'promised':
       return letRun(xen, domid, status);
     case 'active':
       if (!answer.running) break;
-      // First: what is held may keep pages of the guest, and the destroy would wait for them.
-      await dropLeft(status);
-      await xen.destroy(domid);
+      await destroyDry(xen, domid, status);
       return { outcome: { kind: 'taken-over' } };
     case 'activating':
     case 'unknown':
@@ -94,7 +88,41 @@ async function stopPrimary(status: SessionStatus, force: boolean): Promise<StopR
     activating: 'the backup has not decided yet',
     unknown: 'the backup has no record of this session, which is no promise',
   }[answer.kind as 'active' | 'activating' | 'unknown'];
-  return { outcome: { kind: 'held', reason } };
+  return staysHeld(status, reason);
+}
+
+/** Without the permission there is one thing that may be done unasked: giving the guest up here. */
+function staysHeld(status: SessionStatus, reason: string): StopResult {
+  const sure = `only if the copy on ${hostWord(status.peer)} never ran and never will`;
+  const force = stopLine(status, sure, '--force-unsafe ');
+  const destroy = stopLine(status, 'drops what is held, destroys the guest', '--destroy ');
+  return { outcome: { kind: 'held', reason }, next: [force, destroy] };
+}
+
+/** First the buffer: what it holds may keep pages of the guest, and the destroy would wait. */
+async function destroyDry(xen: Hypervisor, domid: number, status: SessionStatus): Promise<void> {
+  await dropLeft(status);
+  await xen.destroy(domid);
+}
+
+/**
+ * The same with name and UUID of the guest, which devices alone do not tell; as it was where the
+ * guest is gone, or known already. A domain number is not used again before a host is booted anew.
+ */
+export async function identified(status: SessionStatus): Promise<SessionStatus> {
+  if (status.uuid !== '' || status.domid === null) return status;
+  const xen = await openXen();
+  const info = await xen.info(status.domid);
+  if (info === null || info.dying) return status;
+  const { name } = identity(await xen.config(status.domid));
+  return { ...status, uuid: info.uuid, domain: name ?? status.domain };
+}
+
+/** The number of a domain by its name; null where there is none, or Xen does not say. */
+export async function domainNumber(name: string): Promise<number | null> {
+  return openXen()
+    .then((xen) => xen.find(name))
+    .catch(() => null);
 }
 
 /** The session's guest on this host; null when it is gone. */
@@ -141,7 +169,7 @@ async function openLeft({ uuid, domid }: SessionStatus, isOver: boolean): Promis
 }
 
 async function ask(status: SessionStatus): Promise<Answer> {
-  if (status.transport === null) throw new Error('the session left no way to its backup');
+  if (status.transport === null) throw new Error('nothing here says which host has its copy');
   const { host, ssh_command: sshCommand } = status.transport;
   const hello = {
     tsremus: version,

@@ -34,6 +34,12 @@ export async function openOutput(
       domid: guest.domid,
       uuid: guest.uuid,
       session,
+      peer: {
+        host: options.host,
+        ssh_command: options.sshCommand,
+        heartbeat_timeout_ms: options.heartbeatTimeoutMs,
+      },
+      watch: options.wait,
       interfaceCount: count,
       limitBytes: options.bufferLimitBytes,
       script: options.netbufScript,

@@ -86,9 +86,14 @@ export interface ReceiveResult {
   readonly outcome: BackupOutcome;
 }
 
+/** What is left of a guest was given up on this host, as was ordered (`stop --destroy`). */
+export interface DestroyedOutcome {
+  readonly kind: 'destroyed';
+}
+
 /** What `stop` achieved, of a session that lives or of what a dead one left behind. */
 export interface StopResult {
-  readonly outcome: PrimaryOutcome | BackupOutcome | HeldOutcome;
+  readonly outcome: PrimaryOutcome | BackupOutcome | HeldOutcome | DestroyedOutcome;
   /** One sentence for the administrator, without final stop; absent: the outcome speaks. */
   readonly text?: string;
   readonly next?: readonly string[];

@@ -24,7 +24,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Liveness } from '../core/health-facts.ts';
 import { errnoCode, errorText, OperationError, storageError } from '../host/errors.ts';
 import { isProcessAlive, ownProcessId, type ProcessId } from '../host/process-id.ts';
@@ -283,8 +283,16 @@ function sweepDrafts(dir: string, base: string): void {
 
 function publishTo(statusPath: string, status: SessionStatus): OperationError | null {
   const draft = `${statusPath}.${process.pid}.new`;
+  const write = () => writeFileSync(draft, `${JSON.stringify(status)}\n`, { mode: fileMode });
   try {
-    writeFileSync(draft, `${JSON.stringify(status)}\n`, { mode: fileMode });
+    try {
+      write();
+    } catch (error) {
+      // Somebody cleared /run: a session that lives must not look like what a dead one left.
+      if (errnoCode(error) !== 'ENOENT') throw error;
+      ensureDirectory(dirname(statusPath));
+      write();
+    }
     renameSync(draft, statusPath);
     return null;
   } catch (error) {

@@ -117,4 +117,6 @@ export interface SessionStatus extends SessionFacts {
   readonly transport: { readonly host: string; readonly ssh_command: string | null } | null;
   /** False with -e: nobody carries out what the guest's own end asks for. */
   readonly watch?: boolean;
+  /** True: there is no session any more, only its output buffer; the rest is what that says. */
+  readonly buffer_only?: boolean;
 }

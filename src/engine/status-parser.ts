@@ -136,6 +136,7 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   guest_paused: isFlag,
   may_open: (value) => value === undefined || isFlag(value), // nor this
   watch: (value) => value === undefined || isFlag(value), // not in older ones
+  buffer_only: (value) => value === undefined || isFlag(value),
 };
 
 /** The status that `text` holds, or why it holds none. */

@@ -1,22 +1,42 @@
 /** `tsremus stop` of a session whose process died: clears up, and leaves the guest watched. */
 import { runDirectory } from '../config/settings.ts';
 import { errorText } from '../host/errors.ts';
+import { ensureDir } from '../host/store.ts';
+import { readState, writeState } from '../network/state-file.ts';
 import { otherWatcher } from '../xen/other-watcher.ts';
 import { startGuard } from './guard.ts';
-import { forgetLeftover, settleLeftover } from './leftover.ts';
+import { listAll } from './left-buffers.ts';
+import {
+  domainNumber,
+  forgetLeftover,
+  identified,
+  type StopOrder,
+  settleLeftover,
+} from './leftover.ts';
+import { bufferStatePath } from './output.ts';
 import type { StopResult } from './protect-options.ts';
-import { amendStatus, watcherOf } from './run-directory.ts';
+import { amendStatus, type SessionEntry, watcherOf } from './run-directory.ts';
 import type { SessionStatus } from './session-status.ts';
 
+/**
+ * What is left of the guest called `name` where only devices are: their names have its number, and
+ * Xen knows which that is. Null: nothing, or no such guest is here any more.
+ */
+export async function leftBufferNamed(name: string): Promise<SessionEntry | null> {
+  const { sessions } = await listAll(runDirectory(process.env));
+  const nameless = sessions.filter(({ status }) => status.buffer_only && status.uuid === '');
+  if (nameless.length === 0) return null;
+  const domid = await domainNumber(name);
+  return nameless.find(({ status }) => status.domid === domid) ?? null;
+}
+
 /** Ends what is left of a dead session, as permitted. */
-export async function stopLeftover(
-  status: SessionStatus,
-  order: { readonly force: boolean },
-): Promise<StopResult> {
+export async function stopLeftover(left: SessionStatus, order: StopOrder): Promise<StopResult> {
+  const status = await identified(left);
   const result = await settleLeftover(status, order);
   const { outcome } = result;
-  if (outcome.kind !== 'held') forgetLeftover(status);
-  else if ('mayOpen' in outcome && outcome.mayOpen) noteUnopened(status, outcome.reason);
+  if (outcome.kind !== 'held' && !status.buffer_only) forgetLeftover(status);
+  if ('mayOpen' in outcome && outcome.mayOpen) await noteUnopened(status, outcome.reason);
   if (outcome.kind !== 'stopped' || status.watch === false) return result;
   try {
     await ensureWatch(status);
@@ -28,10 +48,21 @@ export async function stopLeftover(
 }
 
 /** The permission was given, and stays so whatever becomes of the backup. */
-function noteUnopened(left: SessionStatus, reason: string): void {
+async function noteUnopened(left: SessionStatus, reason: string): Promise<void> {
+  if (left.buffer_only) return noteInBuffer(left);
   amendStatus(runDirectory(process.env), left, (status) => {
     return { ...status, state: 'held', outcome: 'held', may_open: true, next: [], reason };
   });
+}
+
+/** There is no session's status to note it in; the buffer's own state is the next best place. */
+async function noteInBuffer({ domain, domid, uuid, session }: SessionStatus): Promise<void> {
+  if (domid === null) return;
+  await ensureDir(runDirectory(process.env));
+  const path = bufferStatePath(uuid);
+  const known = await readState(path).catch(() => null);
+  const state = known ?? { schema: 1, domain, domid, uuid, session, interfaces: [] };
+  await writeState(path, { ...state, may_open: true });
 }
 
 /** The session's guard watches the guest, as a rule; if that died too, another one begins. */

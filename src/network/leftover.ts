@@ -54,18 +54,22 @@ async function stateOf(
   { devices, run }: BufferTools,
 ): Promise<BufferState | null> {
   let isDamaged = false;
+  let state: BufferState | null = null;
   try {
-    const state = await readState(statePath);
-    if (state !== null) return state;
+    state = await readState(statePath);
   } catch (error) {
     if (!(error instanceof OperationError) || domid === null) throw error;
     isDamaged = true;
   }
-  if (domid === null) return null;
-  const targets = await actionTargets(run);
-  const interfaces = interfacesOf(domid, devices, targets);
-  if (interfaces.length === 0 && !isDamaged) return null;
-  return { schema: 1, domain: `domain ${domid}`, domid, uuid: '', session: '', interfaces };
+  if (domid === null) return state;
+  const known = state?.interfaces ?? [];
+  const written = known.flatMap(({ queues }) => queues);
+  const interfaces = interfacesOf(domid, devices, await actionTargets(run));
+  const others = interfaces.filter(({ queues }) => !queues.some((one) => written.includes(one)));
+  if (state !== null) return { ...state, interfaces: [...known, ...others] };
+  if (others.length === 0 && !isDamaged) return null;
+  const unknown = { uuid: '', session: '', interfaces: others };
+  return { schema: 1, domain: `domain ${domid}`, domid, ...unknown };
 }
 
 /** What devices of our names say of a guest's buffer. */

@@ -286,7 +286,11 @@ export class PlugBuffer implements OutputBuffer {
 
   async #drop(): Promise<void> {
     const { run, devices } = this.#tools;
-    const names = [...this.#state.interfaces.map(({ name }) => name), ...this.#blocked.keys()];
+    // Without a queue nothing of it is held here; by now another guest may have that name.
+    const holding = this.#state.interfaces.filter(({ queues }) =>
+      queues.some((queue) => devices.index(queue) !== null),
+    );
+    const names = [...holding.map(({ name }) => name), ...this.#blocked.keys()];
     // Down, netback reads no more, and what comes back from an ifb goes nowhere.
     const down = names
       .filter((name) => devices.index(name) !== null)

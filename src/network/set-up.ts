@@ -21,7 +21,13 @@ import {
 import { PlugBuffer } from './plug-buffer.ts';
 import type { PlugDriver } from './plug-driver.ts';
 import { scriptSetup } from './script.ts';
-import { type BufferedInterface, type BufferState, readState, writeState } from './state-file.ts';
+import {
+  type BufferedInterface,
+  type BufferPeer,
+  type BufferState,
+  readState,
+  writeState,
+} from './state-file.ts';
 import { actionTargets, batch, loadModules, type Run, runTool, tcJson } from './tools.ts';
 
 export interface BufferRequest {
@@ -29,6 +35,9 @@ export interface BufferRequest {
   readonly domid: number;
   readonly uuid: string;
   readonly session: string;
+  /** For whoever finds the buffer without its session: whom to ask, and -e. */
+  readonly peer?: BufferPeer;
+  readonly watch?: boolean;
   /** Interfaces that the guest's configuration has; as many must be found here. */
   readonly interfaceCount: number;
   /** Memory of dom0 that the frames held for one interface may take. */
@@ -67,7 +76,9 @@ export async function setUpBuffer(request: BufferRequest, tools: BufferTools): P
   const classifier = script === null ? await loadModules(tools.run) : 'matchall';
   if (classifier === 'u32') request.onNews(noMatchall);
   const plans = script === null ? await planned(guests, domid, tools.run) : [];
-  const state: BufferState = { schema: 1, domain, domid, uuid, session, interfaces: plans };
+  const { peer = null, watch = true } = request;
+  const whose = { schema: 1, domain, domid, uuid, session, peer, watch } as const;
+  const state: BufferState = { ...whose, interfaces: plans };
   const driver = tools.openPlug();
   const buffer = new PlugBuffer(state, { ...request, classifier }, driver, tools);
   try {

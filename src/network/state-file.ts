@@ -19,6 +19,13 @@ export interface BufferedInterface {
   readonly script: string | null;
 }
 
+/** How the backup of the session is asked for its promise, by whoever finds the buffer. */
+export interface BufferPeer {
+  readonly host: string;
+  readonly ssh_command: string | null;
+  readonly heartbeat_timeout_ms: number;
+}
+
 export interface BufferState {
   readonly schema: 1;
   readonly domain: string;
@@ -26,6 +33,12 @@ export interface BufferState {
   readonly uuid: string;
   readonly session: string;
   readonly interfaces: readonly BufferedInterface[];
+  /** Null or absent: not known. */
+  readonly peer?: BufferPeer | null;
+  /** False with -e: nobody carries out what the guest's own end asks for. */
+  readonly watch?: boolean;
+  /** The permission was given, and only the removal failed. */
+  readonly may_open?: boolean;
 }
 
 const bytesMax = 256 * 1024;
@@ -63,7 +76,17 @@ function isState(value: unknown): value is BufferState {
   const state = value as Json;
   const texts = ['domain', 'uuid', 'session'].every((key) => typeof state[key] === 'string');
   if (state['schema'] !== 1 || !texts || !Number.isSafeInteger(state['domid'])) return false;
+  const isFlag = (value: unknown) => value === undefined || typeof value === 'boolean';
+  if (!isFlag(state['watch']) || !isFlag(state['may_open']) || !isPeer(state['peer'])) return false;
   return Array.isArray(state['interfaces']) && state['interfaces'].every(isInterface);
+}
+
+function isPeer(value: unknown): boolean {
+  if (value === undefined || value === null) return true;
+  if (typeof value !== 'object') return false;
+  const { host, ssh_command: command, heartbeat_timeout_ms: timeoutMs } = value as Json;
+  const isCommand = command === null || typeof command === 'string';
+  return typeof host === 'string' && isCommand && Number.isSafeInteger(timeoutMs);
 }
 
 function isInterface(value: unknown): boolean {

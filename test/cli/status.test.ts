@@ -121,6 +121,25 @@ describe('exit codes', () => {
   });
 });
 
+// Proves: a buffer that no session looks after is seen by whoever looks, in every format.
+it('shows an output buffer without a session as held', async () => {
+  const whose = { domain: 'db1', domid: 9, uuid: 'u9', session: 'x' };
+  const text = JSON.stringify({ schema: 1, ...whose, interfaces: [] });
+  writeFileSync(join(run.dir, 'u9.network.json'), text);
+  run.put(sampleStatus());
+  const ran = await status();
+  expect(ran.code).toBe(2);
+  expect(ran.out).toMatch(/^db1 .*primary {2}held .* -\n/m);
+  expect(ran.out).toContain('db1: nothing leaves the guest: an output buffer of domain 9 is left');
+  expect(ran.out).toContain('Try: tsremus stop db1 ');
+  const document = JSON.parse((await status('--json', 'db1')).out);
+  expect(document).toMatchObject({ level: 'critical', exit: 2 });
+  expect(document.sessions).toMatchObject([{ state: 'held', process: 'dead', buffer_only: true }]);
+  const check = await status('--check');
+  expect(check.code).toBe(2);
+  expect(check.out).toMatch(/^TSREMUS CRITICAL - db1 held, nothing leaves the guest: an output/);
+});
+
 describe('--json', () => {
   it('has every key of the session and the judgement', async () => {
     const dead = sampleStatus({ ...deadOwner(), buffered: false });

@@ -1,16 +1,21 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { stopSession } from '../../src/cli/commands/stop.ts';
 import { type ControlHandler, type ControlServer, serveControl } from '../../src/engine/control.ts';
+import type { StopOrder } from '../../src/engine/leftover.ts';
 import type { StopResult } from '../../src/engine/protect-options.ts';
-import { listSessions } from '../../src/engine/run-directory.ts';
+import { listSessions, type SessionEntry } from '../../src/engine/run-directory.ts';
 import type { SessionStatus } from '../../src/engine/session-status.ts';
 import { OperationError } from '../../src/host/errors.ts';
 import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
 import { runLine, TemporaryRun } from './fake-io.ts';
 
-type StopLeftover = (status: SessionStatus, how: { force: boolean }) => Promise<StopResult>;
-const engine = vi.hoisted(() => ({ stopLeftover: vi.fn<StopLeftover>() }));
+type StopLeftover = (status: SessionStatus, order: StopOrder) => Promise<StopResult>;
+const engine = vi.hoisted(() => ({
+  stopLeftover: vi.fn<StopLeftover>(),
+  leftBufferNamed: vi.fn<(name: string) => Promise<SessionEntry | null>>(),
+}));
 vi.mock('../../src/engine/stop-leftover.ts', () => engine);
 
 let run: TemporaryRun;
@@ -19,6 +24,7 @@ let server: ControlServer | null = null;
 beforeEach(() => {
   run = new TemporaryRun();
   engine.stopLeftover.mockReset();
+  engine.leftBufferNamed.mockReset();
 });
 
 afterEach(() => {
@@ -71,11 +77,11 @@ describe('a session that lives', () => {
     await live(() => new Promise(() => {}), { state: 'held', reason: 'the link is cut' });
     const entry = listSessions(run.dir).sessions[0];
     if (entry === undefined) throw new Error('no session');
-    expect(await stopSession(run.io(), entry, false, 50)).toEqual({
+    expect(await stopSession(run.io(), entry, { force: false }, 50)).toEqual({
       outcome: { kind: 'held', reason: 'the link is cut (it is asked again and again)' },
     });
     run.put(sampleStatus());
-    await expect(stopSession(run.io(), entry, false, 50)).rejects.toMatchObject({
+    await expect(stopSession(run.io(), entry, { force: false }, 50)).rejects.toMatchObject({
       code: 'command-timeout',
     });
   });
@@ -110,7 +116,7 @@ describe('what a dead session left', () => {
     run.put(status);
     engine.stopLeftover.mockResolvedValue({ ...stopped, text: 'web1 runs on here' });
     expect(await stop('web1')).toMatchObject({ code: 0, out: 'web1 runs on here\n', err: '' });
-    expect(engine.stopLeftover).toHaveBeenCalledWith(status, { force: false });
+    expect(engine.stopLeftover).toHaveBeenCalledWith(status, { force: false, destroy: false });
   });
 
   it('is cleared on the backup too', async () => {
@@ -121,7 +127,7 @@ describe('what a dead session left', () => {
       code: 0,
       out: 'what was left here of the copy of web1 is removed\n',
     });
-    expect(engine.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: true });
+    expect(engine.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: true, destroy: false });
   });
 
   it('is cleared when it was held', async () => {
@@ -129,6 +135,80 @@ describe('what a dead session left', () => {
     engine.stopLeftover.mockResolvedValue(stopped);
     expect((await stop('web1')).code).toBe(0);
     expect(engine.stopLeftover).toHaveBeenCalledOnce();
+  });
+});
+
+describe('an output buffer without a session', () => {
+  function putBuffer(): void {
+    const { uuid, session } = sampleStatus();
+    const peer = { host: 'hostb', ssh_command: 'ssh -v', heartbeat_timeout_ms: 700 };
+    const whose = { domain: 'web1', domid: 7, uuid, session, peer };
+    const text = JSON.stringify({ schema: 1, ...whose, interfaces: [] });
+    writeFileSync(join(run.dir, `${uuid}.network.json`), text);
+  }
+
+  // Proves: stop knows it by name, number and UUID, and the engine is told whom to ask.
+  it.each(['web1', '7', sampleStatus().uuid])('is cleared when it is called %s', async (name) => {
+    putBuffer();
+    engine.stopLeftover.mockResolvedValue(stopped);
+    expect((await stop(name)).code).toBe(0);
+    const [status, order] = engine.stopLeftover.mock.calls[0] ?? [];
+    expect(status).toMatchObject({
+      ...{ domain: 'web1', domid: 7, buffer_only: true, heartbeat_timeout_ms: 700 },
+      transport: { host: 'hostb', ssh_command: 'ssh -v' },
+    });
+    expect(order).toEqual({ force: false, destroy: false });
+  });
+
+  // Proves: a session that was settled, and stays only to be seen, does not hide it.
+  it('comes before a session that is over', async () => {
+    putBuffer();
+    run.put(sampleStatus({ ...deadOwner(), state: 'ended', outcome: 'guest-ended' }));
+    engine.stopLeftover.mockResolvedValue(stopped);
+    expect((await stop('web1')).code).toBe(0);
+    expect(engine.stopLeftover.mock.calls[0]?.[0]).toMatchObject({ buffer_only: true });
+  });
+
+  it('is found by a name that only Xen knows', async () => {
+    putBuffer();
+    engine.leftBufferNamed.mockResolvedValue(null);
+    expect((await stop('web9')).code).toBe(12);
+    const entry = { liveness: 'dead', statusPath: '', socketPath: '' } as const;
+    engine.leftBufferNamed.mockResolvedValue({ ...entry, status: sampleStatus({ domain: '9' }) });
+    engine.stopLeftover.mockResolvedValue(stopped);
+    expect((await stop('web9')).code).toBe(0);
+    expect(engine.stopLeftover.mock.calls[0]?.[0]).toMatchObject({ domain: '9' });
+  });
+});
+
+describe('--destroy', () => {
+  it('gives the guest of a dead session up', async () => {
+    run.put(sampleStatus(deadOwner()));
+    engine.stopLeftover.mockResolvedValue({ outcome: { kind: 'destroyed' } });
+    expect(await stop('--destroy', 'web1')).toMatchObject({
+      code: 0,
+      out: 'web1 is destroyed here: what it held was thrown away, its copy may go on\n',
+    });
+    expect(engine.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: false, destroy: true });
+    expect(JSON.parse((await stop('--destroy', '--json', 'web1')).out)).toMatchObject({
+      ...{ outcome: 'destroyed', exit: 0 },
+    });
+  });
+
+  it('is refused while the session lives: 11', async () => {
+    const asked = vi.fn(async () => stopped);
+    await live(asked);
+    const ran = await stop('--destroy', 'web1');
+    expect(ran.code).toBe(11);
+    expect(ran.err).toContain(`process ${process.pid} looks after web1`);
+    expect(asked).not.toHaveBeenCalled();
+  });
+
+  it('is refused on the host of the copy, and beside --force-unsafe', async () => {
+    run.put(sampleStatus({ ...deadOwner(), role: 'backup', state: 'standby' }));
+    expect((await stop('--destroy', 'web1')).code).toBe(10);
+    expect((await stop('--destroy', '--force-unsafe', 'web1')).code).toBe(64);
+    expect(engine.stopLeftover).not.toHaveBeenCalled();
   });
 });
 

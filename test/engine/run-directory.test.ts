@@ -66,6 +66,15 @@ describe('a claim', () => {
     for (const name of readdirSync(dir)) expect(statSync(join(dir, name)).mode & 0o777).toBe(0o600);
   });
 
+  // Proves: who clears /run does not make a session that lives look like what a dead one left.
+  it('publishes where its directory was cleared meanwhile', async () => {
+    const mine = await claim();
+    rmSync(dir, { recursive: true });
+    expect(mine.publish(sampleStatus())).toBeNull();
+    expect(listSessions(dir).sessions).toMatchObject([{ liveness: 'alive' }]);
+    expect(statSync(dir).mode & 0o777).toBe(0o700);
+  });
+
   it('keeps the status or forgets it', async () => {
     const first = await claim();
     first.publish(sampleStatus({ state: 'unprotected', outcome: 'unprotected' }));

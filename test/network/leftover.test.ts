@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { adoptBuffer } from '../../src/network/leftover.ts';
 import type { OutputBuffer } from '../../src/network/output-buffer.ts';
 import { setUpBuffer } from '../../src/network/set-up.ts';
+import { readState, writeState } from '../../src/network/state-file.ts';
 import type { Bench } from './contract.ts';
 import { type FakeKernel, fakeBench } from './fake-kernel.ts';
 
@@ -18,12 +19,15 @@ async function on(interfaceCount: number, work: (bench: FakeBench) => Promise<vo
   }
 }
 
+const peer = { host: 'hostb', ssh_command: null, heartbeat_timeout_ms: 700 };
+
 function make(bench: FakeBench): Promise<OutputBuffer> {
   return setUpBuffer(
     {
       ...{ domain: 'web1', domid: bench.domid, uuid: '6a7b', session: 'abc', script: null },
       interfaceCount: bench.interfaces.length,
       ...{ limitBytes: 1 << 22, statePath: bench.statePath, onNews: () => {} },
+      ...{ peer, watch: false },
     },
     bench.tools,
   );
@@ -78,6 +82,35 @@ describe('what a dead session left', () => {
       expect(await adopt(bench)).toBeNull();
     }),
   );
+
+  // Proves: whoever finds the buffer knows whom to ask; and what its state does not name is found.
+  it('says whom to ask, and is found whole where its state names a part', () =>
+    on(2, async (bench) => {
+      await leave(bench);
+      const state = await readState(bench.statePath);
+      expect(state).toMatchObject({ domain: 'web1', session: 'abc', peer, watch: false });
+      if (state === null) return;
+      await writeState(bench.statePath, { ...state, interfaces: state.interfaces.slice(0, 1) });
+      await (await adopt(bench))?.open();
+      for (const name of bench.interfaces) {
+        expect(await bench.arrived(name)).toEqual([0, 1, 2, 3, 4, 5]);
+      }
+      expectGone(bench);
+    }));
+
+  // Proves: what says that it holds nothing takes no interface down: it may be another guest's.
+  it('takes no interface down that it holds nothing of', () =>
+    on(1, async (bench) => {
+      const name = bench.interfaces[0] ?? '';
+      const one = { name, devid: 0, emulated: false, queues: ['tsr8.0a', 'tsr8.0b'] };
+      const whose = { schema: 1, domain: 'web0', domid: 8, uuid: 'x', session: 'x' } as const;
+      const interfaces = [{ ...one, action: 7, script: null }];
+      await writeState(bench.statePath, { ...whose, interfaces });
+      await (await adopt(bench, 8))?.drop();
+      bench.send(name, 1);
+      expect(await bench.arrived(name)).toEqual([1]);
+      expect(existsSync(bench.statePath)).toBe(false);
+    }));
 
   it('is dropped by its names, too, when the guest is gone', () =>
     on(1, async (bench) => {

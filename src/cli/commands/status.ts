@@ -1,12 +1,13 @@
 /**
- * `tsremus status`: reads the run directory and nothing else, so that it is quick and works when
- * Xen does not. Its exit code is the worst session's: 0, 1, 2, 3 as monitoring plug-ins have it.
+ * `tsremus status`: reads the run directory and the names of network devices and nothing else, so
+ * that it is quick and works when Xen does not. Its exit code is the worst session's: 0, 1, 2, 3 as
+ * monitoring plug-ins have it.
  */
 import { type Command, Option } from 'commander';
 import { runDirectory } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
 import type { Level } from '../../core/health.ts';
-import { type BrokenEntry, isDomain, listSessions } from '../../engine/run-directory.ts';
+import { type BrokenEntry, isDomain } from '../../engine/run-directory.ts';
 import { judgeAll, type SessionReport, worst } from '../../engine/status-report.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
@@ -41,8 +42,9 @@ const exitOfLevel: Readonly<Record<Level, ExitCode>> = {
   unknown: exit.statusUnknown,
 };
 
-function find(io: Io, domain: string | undefined): Findings {
-  const { sessions, broken } = listSessions(runDirectory(io.env));
+async function find(io: Io, domain: string | undefined): Promise<Findings> {
+  const { listAll } = await import('../../engine/left-buffers.ts');
+  const { sessions, broken } = await listAll(runDirectory(io.env));
   const all = judgeAll(sessions, Date.now());
   const reports = domain === undefined ? all : all.filter(({ status }) => isDomain(status, domain));
   const missing = domain !== undefined && reports.length === 0;
@@ -67,7 +69,7 @@ async function status(io: Io, domain: string | undefined, flags: Flags): Promise
   if (flags.json && flags.check) throw new UsageError('--json and --check are two formats');
   let findings: Findings;
   try {
-    findings = find(io, domain);
+    findings = await find(io, domain);
   } catch (thrown) {
     const error = readable(thrown);
     if (flags.check) return checkFailure(io, error);

@@ -1,10 +1,14 @@
 /** `tsremus stop DOMAIN`: ends protection, clears leftovers, or notes an end that was seen. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { runDirectory } from '../../config/settings.ts';
+import { UsageError } from '../../config/usage-error.ts';
 import { hostWord } from '../../core/health-texts.ts';
 import { requestControl } from '../../engine/control.ts';
+import type { StopOrder } from '../../engine/leftover.ts';
 import type { StopResult } from '../../engine/protect-options.ts';
 import {
   forgetSession,
+  isDomain,
   isSettled,
   refreshed,
   type SessionEntry,
@@ -30,11 +34,31 @@ import {
 
 interface Flags extends OutputOptions {
   readonly forceUnsafe?: boolean;
+  readonly destroy?: boolean;
 }
 
-async function stopDead(entry: SessionEntry, force: boolean): Promise<StopResult> {
+async function stopDead(entry: SessionEntry, order: StopOrder): Promise<StopResult> {
   const { stopLeftover } = await import('../../engine/stop-leftover.ts');
-  return stopLeftover(entry.status, { force });
+  return stopLeftover(entry.status, order);
+}
+
+/** The domain's sessions, and output buffers of it that no session looks after. */
+async function found(io: Io, domain: string): Promise<SessionEntry[]> {
+  const { listAll } = await import('../../engine/left-buffers.ts');
+  const { sessions } = await listAll(runDirectory(io.env)).catch(() => ({ sessions: [] }));
+  const left = sessions.filter(({ status }) => status.buffer_only);
+  const named = left.filter(({ status }) => isDomain(status, domain));
+  try {
+    return [...sessionsOf(io, domain), ...named];
+  } catch (error) {
+    if (!(error instanceof OperationError) || error.code !== 'no-such-session') throw error;
+    if (named.length > 0) return named;
+    if (left.length === 0) throw error;
+    const { leftBufferNamed } = await import('../../engine/stop-leftover.ts');
+    const entry = await leftBufferNamed(domain);
+    if (entry === null) throw error;
+    return [entry];
+  }
 }
 
 /**
@@ -56,15 +80,15 @@ function stillHeld(entry: SessionEntry | null): StopResult | null {
 export async function stopSession(
   io: Io,
   entry: SessionEntry,
-  force: boolean,
+  order: StopOrder,
   silenceMsMax = stopSilenceMsMax,
 ): Promise<StopResult> {
-  if (entry.liveness !== 'alive') return stopDead(entry, force);
+  if (entry.liveness !== 'alive') return stopDead(entry, order);
   const onProgress = (text: string) => {
     io.err.write(`${printable(entry.status.domain)}: ${printable(text)}\n`);
   };
   try {
-    const request = { verb: 'stop', force } as const;
+    const request = { verb: 'stop', force: order.force } as const;
     const options = { onProgress, silenceMsMax };
     return await requestControl<StopResult>(entry.socketPath, request, options);
   } catch (error) {
@@ -74,7 +98,7 @@ export async function stopSession(
     const held = late ? stillHeld(again) : null;
     if (held !== null) return held;
     if (again === null || again.liveness === 'alive') throw error;
-    return stopDead(again, force);
+    return stopDead(again, order);
   }
 }
 
@@ -120,8 +144,20 @@ function printStopped(io: Io, entry: SessionEntry, result: StopResult, flags: Fl
   return code;
 }
 
+function refuseDestroy({ status: { domain, pid } }: SessionEntry): CommandFailure {
+  const word = quoteWord(domain);
+  return new CommandFailure({
+    code: 'locked',
+    message: `process ${pid} looks after ${domain}: --destroy is for what a dead session left`,
+    hints: [`tsremus stop ${word}`, `kill ${pid}  # then again; a second time if it stays held`],
+    exit: exit.locked,
+  });
+}
+
 async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
-  const entries = sessionsOf(io, domain);
+  const { forceUnsafe: force = false, destroy = false } = flags;
+  if (force && destroy) throw new UsageError('--force-unsafe and --destroy are two ways to go on');
+  const entries = await found(io, domain);
   const open = entries.filter(({ status }) => !isSettled(status));
   // Both roles at once: the guest that runs here is what DOMAIN means.
   const entry = open.find(({ status }) => status.role === 'primary') ?? open[0];
@@ -132,8 +168,10 @@ async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
     else io.out.write(`${printable(text)}\n`);
     return exit.ok;
   }
-  if (entry.status.role === 'backup' && entry.liveness === 'alive') throw refuseOnBackup(entry);
-  const result = await stopSession(io, entry, flags.forceUnsafe ?? false);
+  const isAlive = entry.liveness === 'alive';
+  if (entry.status.role === 'backup' && (isAlive || destroy)) throw refuseOnBackup(entry);
+  if (destroy && isAlive) throw refuseDestroy(entry);
+  const result = await stopSession(io, entry, { force, destroy });
   return printStopped(io, entry, result, flags);
 }
 
@@ -148,6 +186,9 @@ export function addStop(program: Command, context: Context): void {
     .argument('<domain>', 'name, UUID or number of the domain')
     .addOption(
       forceUnsafeOption('go on here unasked: you vouch that the copy never ran and never will'),
+    )
+    .addOption(
+      new Option('--destroy', 'after a crash: give the guest up here; what it held is dropped'),
     )
     .addOption(jsonOption('report as one JSON document on stdout'))
     .addOption(colorOption())

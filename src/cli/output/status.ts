@@ -56,7 +56,7 @@ function row(report: SessionReport, paint: ChalkInstance): Cell[] {
     size === undefined ? '-' : formatBytes(size),
     status.peer.length > peerColumnsMax
       ? `${status.peer.slice(0, peerColumnsMax - 3)}...`
-      : status.peer,
+      : status.peer || '-',
   ];
   return texts.map((text, at) => {
     const cell = { text: printable(text) };
