@@ -274,7 +274,14 @@ struct tsr_plug_stats {        /* 64 bytes */
     uint64_t barrier_ns_max, release_ns_max;
 };
 
+/* Over a netlink socket of its own, which was tried: -errno where it does not work. */
 TSR_API int tsr_plug_open(void);
+
+/*
+ * Over a resident `PROGRAM -batch -`, the tc of iproute2 5.2 or newer: for a host
+ * where tsr_plug_open fails. Every call waits for its answer, 10 s at most.
+ */
+TSR_API int tsr_plug_open_tc(const char *program);
 
 /* Adds an interface: makes its plugs (-EEXIST: something is there), lets all
  * through until the first barrier. Returns the number of the port. */

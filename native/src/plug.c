@@ -319,21 +319,17 @@ static void destroy(struct tsr_object *object)
     free(plug);
 }
 
-int tsr_plug_open(void)
+static int open_plug(const struct tsr_plug_kernel *kernel, void *state)
 {
     struct tsr_plug *plug = calloc(1, sizeof(*plug));
-    int handle, rc = 0;
+    int handle;
 
-    if (!plug)
+    if (!plug) {
+        kernel->close(state);
         return tsr_fail(-ENOMEM, "out of memory");
-    plug->kernel = tsr_plug_world.kernel;
-    plug->state = tsr_plug_world.state;
-    if (!plug->state)
-        rc = tsr_plug_kernel_open(&plug->state);
-    if (rc < 0) {
-        free(plug);
-        return rc;
     }
+    plug->kernel = kernel;
+    plug->state = state;
     tsr_object_init(&plug->object, TSR_PLUG, destroy);
     pthread_mutex_init(&plug->lock, NULL);
     plug->stats.sealed = NOT_SEALED;
@@ -341,6 +337,25 @@ int tsr_plug_open(void)
     if (handle < 0)
         tsr_handle_put(plug);
     return handle;
+}
+
+int tsr_plug_open(void)
+{
+    void *state = tsr_plug_world.state;
+    int rc = state ? 0 : tsr_plug_kernel_open(&state);
+
+    return rc < 0 ? rc : open_plug(tsr_plug_world.kernel, state);
+}
+
+int tsr_plug_open_tc(const char *program)
+{
+    void *state;
+    int rc;
+
+    if (!program)
+        return tsr_fail(-EINVAL, "no program to be started");
+    rc = tsr_plug_tc_open(program, &state);
+    return rc < 0 ? rc : open_plug(&tsr_plug_kernel_tc, state);
 }
 
 void *tsr_plug_get(int handle)

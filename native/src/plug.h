@@ -35,6 +35,39 @@ extern const struct tsr_plug_kernel tsr_plug_kernel_linux;
 /* *STATE_OUT for it; 0 or -errno with a sentence. */
 int tsr_plug_kernel_open(void **state_out);
 
+/*
+ * What a queue's counts come to: BACKLOG has TSR_PLUG_OVERHEAD for each packet, and
+ * the two are read without a lock.
+ */
+static inline struct tsr_queue_look
+tsr_queue_look_of(uint64_t packets, uint64_t backlog, uint64_t dropped)
+{
+    uint64_t overhead = packets * TSR_PLUG_OVERHEAD;
+
+    return (struct tsr_queue_look){
+        .packets = packets,
+        .bytes = backlog > overhead ? backlog - overhead : 0,
+        .dropped = dropped,
+    };
+}
+
+/* Tells it through a resident `tc -batch -` (plug_tc.c). */
+extern const struct tsr_plug_kernel tsr_plug_kernel_tc;
+/* *STATE_OUT for it, PROGRAM runs and answers; 0 or -errno with a sentence. */
+int tsr_plug_tc_open(const char *program, void **state_out);
+
+/* What plug_tc.c asks of the host; the tests put others here. */
+struct tsr_plug_tc_host {
+    /* Starts PROGRAM: its stdin, stdout and stderr are one socket. */
+    int (*start)(const char *program, int *fd_out, pid_t *pid_out);
+    /* IF_NAMESIZE bytes. */
+    int (*name)(uint32_t device, char *name_out);
+    /* WHAT: a file of /sys/class/net/NAME/statistics. */
+    int (*count)(const char *name, const char *what, uint64_t *count_out);
+    uint64_t answer_ms;                 /* the longest wait for an answer */
+};
+extern struct tsr_plug_tc_host tsr_plug_tc_host;
+
 /* The kernel of plugs opened from now on; the tests put a model here. */
 struct tsr_plug_world {
     const struct tsr_plug_kernel *kernel;

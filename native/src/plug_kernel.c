@@ -270,12 +270,7 @@ static int linux_look(void *state, uint32_t queue,
         return tsr_fail(-EPROTO, "the kernel gives no counts of the plug on "
                         "network device number %u", queue);
     memcpy(&figures, RTA_DATA(counts), sizeof(figures));
-    look_out->packets = figures.qlen;
-    look_out->bytes = (uint64_t)figures.qlen * TSR_PLUG_OVERHEAD;
-    /* The two counts are read without a lock. */
-    look_out->bytes = figures.backlog > look_out->bytes
-                          ? figures.backlog - look_out->bytes : 0;
-    look_out->dropped = figures.drops;
+    *look_out = tsr_queue_look_of(figures.qlen, figures.backlog, figures.drops);
     return 0;
 }
 
@@ -318,10 +313,19 @@ static int linux_transit(void *state, uint32_t queue, uint64_t *frames_out)
     return 0;
 }
 
+static void linux_close(void *state)
+{
+    struct linux_kernel *kernel = state;
+
+    close(kernel->fd);
+    free(kernel);
+}
+
 int tsr_plug_kernel_open(void **state_out)
 {
     struct sockaddr_nl address = { .nl_family = AF_NETLINK };
     struct linux_kernel *kernel = calloc(1, sizeof(*kernel));
+    uint64_t frames;
     int on = 1, rc;
 
     if (!kernel)
@@ -336,16 +340,14 @@ int tsr_plug_kernel_open(void **state_out)
         return rc;
     }
     setsockopt(kernel->fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+    /* Something may sit between us and the kernel: ask it for the counts of lo. */
+    rc = linux_transit(kernel, 1, &frames);
+    if (rc < 0) {
+        linux_close(kernel);
+        return rc;
+    }
     *state_out = kernel;
     return 0;
-}
-
-static void linux_close(void *state)
-{
-    struct linux_kernel *kernel = state;
-
-    close(kernel->fd);
-    free(kernel);
 }
 
 const struct tsr_plug_kernel tsr_plug_kernel_linux = {

@@ -7,8 +7,12 @@
 
 #include <errno.h>
 #include <linux/pkt_sched.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "../src/plug.h"
 
@@ -171,6 +175,120 @@ static const struct tsr_plug_kernel model = {
     model_close,
 };
 
+/* ---- the same model behind the words of tc -------------------------------- */
+
+static bool over_tc;
+static unsigned tc_starts;
+/* What tc does instead of the next command; NULL: it obeys. */
+static const char *tc_says;             /* complains so, and ends; "": just ends */
+static bool tc_hangs;
+
+/* Does one line as tc -batch would: 0 or what it says. */
+static const char *tc_line(FILE *out, const char *line)
+{
+    static const struct {
+        const char *word;
+        int action;
+    } words[] = {
+        { "block", TCQ_PLUG_BUFFER },
+        { "release", TCQ_PLUG_RELEASE_ONE },
+        { "release_indefinite", TCQ_PLUG_RELEASE_INDEFINITE },
+    };
+    struct tsr_queue_look look;
+    unsigned queue, number;
+    char word[64];
+    size_t i;
+    int end = 0;
+
+    if (!strcmp(line, "qdisc show dev lo")) {
+        fprintf(out, "[{\"kind\":\"noqueue\",\"qlen\":0}]\n");
+        return NULL;
+    }
+    if (sscanf(line, "qdisc show dev queue%u%n", &queue, &end) == 1 &&
+        !line[end]) {
+        model_look(NULL, queue, &look);
+        fprintf(out, "[{\"kind\":\"plug\",\"handle\":\"8001:\",\"root\":true,"
+                "\"bytes\":7,\"packets\":3,\"drops\":%lu,\"overlimits\":0,"
+                "\"requeues\":0,\"backlog\":%lu,\"qlen\":%lu}]\n", look.dropped,
+                look.bytes + look.packets * TSR_PLUG_OVERHEAD, look.packets);
+        return NULL;
+    }
+    if (sscanf(line, "qdisc add dev queue%u root stab overhead 768 linklayer "
+               "ethernet plug limit %u%n", &queue, &number, &end) == 2 &&
+        !line[end])
+        return model_create(NULL, queue, number) ? "Error: Exclusivity flag on."
+                                                 : NULL;
+    if (sscanf(line, "actions replace action mirred egress redirect dev queue%u "
+               "index %u%n", &queue, &number, &end) == 2 && !line[end])
+        return model_redirect(NULL, number, queue) ? "refused" : NULL;
+    if (sscanf(line, "qdisc change dev queue%u root stab overhead 768 linklayer "
+               "ethernet plug %63s%n", &queue, word, &end) == 2 && !line[end])
+        for (i = 0; i < 3; i++)
+            if (!strcmp(word, words[i].word))
+                return model_change(NULL, queue, words[i].action) ? "refused"
+                                                                  : NULL;
+    return "What is this?";
+}
+
+static void *tc_main(void *socket)
+{
+    FILE *io = fdopen((int)(intptr_t)socket, "r+");
+    FILE *out = fdopen(dup((int)(intptr_t)socket), "w");
+    char line[512];
+    const char *said = NULL;
+
+    while (!said && fgets(line, sizeof(line), io)) {
+        line[strcspn(line, "\n")] = 0;
+        if (!*line || tc_hangs)
+            continue;
+        said = tc_says ? tc_says : tc_line(out, line);
+        tc_says = NULL;
+        if (said && *said)
+            fprintf(out, "%s\nCommand failed -:1\n", said);
+        fflush(out);
+    }
+    fclose(out);
+    fclose(io);
+    return NULL;
+}
+
+static int tc_start(const char *program, int *fd_out, pid_t *pid_out)
+{
+    pthread_t thread;
+    int fds[2];
+
+    CHECK(!strcmp(program, "/sbin/tc"));
+    CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    CHECK(!pthread_create(&thread, NULL, tc_main, (void *)(intptr_t)fds[1]));
+    pthread_detach(thread);
+    tc_starts++;
+    *fd_out = fds[0];
+    *pid_out = 0;
+    return 0;
+}
+
+static int tc_name(uint32_t device, char *name_out)
+{
+    sprintf(name_out, "queue%u", device);
+    return 0;
+}
+
+static int tc_count(const char *name, const char *what, uint64_t *count_out)
+{
+    const struct queue *q = &net.queues[atoi(name + strlen("queue"))];
+
+    *count_out = !strcmp(what, "rx_packets") ? q->head
+                 : !strcmp(what, "tx_packets") ? q->handed : 0;
+    return 0;
+}
+
+static int open_over_tc(void)
+{
+    tsr_plug_tc_host = (struct tsr_plug_tc_host){ tc_start, tc_name, tc_count,
+                                                  20000 };
+    return tsr_plug_open_tc("/sbin/tc");
+}
+
 static int begin_plug(bool paired)
 {
     struct tsr_plug_port port = {
@@ -185,7 +303,7 @@ static int begin_plug(bool paired)
     net.acked = -1;
     tsr_plug_world.kernel = &model;
     tsr_plug_world.state = &net;
-    handle = tsr_plug_open();
+    handle = over_tc ? open_over_tc() : tsr_plug_open();
     CHECK(handle >= 0);
     CHECK(tsr_plug_add(handle, &port) == 0);
     return handle;
@@ -438,7 +556,7 @@ TEST(plug_lives_until_its_save_ends)
 TEST(plug_is_never_early)
 {
     srand(7);
-    for (int run = 0; run < 300; run++) {
+    for (int run = 0; run < (over_tc ? 30 : 300); run++) {
         bool paired = run % 2;
         int handle = begin_plug(paired);
 
@@ -479,6 +597,87 @@ TEST(plug_is_never_early)
         CHECK(net.out == net.sent && !net.early && !net.disordered);
         tsr_plug_close(handle);
     }
+}
+
+/* The rule is the same, whoever tells the kernel. */
+#define OVER_TC(name) \
+    TEST(name##_over_tc) \
+    { \
+        over_tc = true; \
+        test_##name(); \
+    }
+
+OVER_TC(plug_pair_releases_what_is_acknowledged)
+OVER_TC(plug_single_releases_what_is_acknowledged)
+OVER_TC(plug_pair_merges)
+OVER_TC(plug_single_merges)
+OVER_TC(plug_keeps_the_order_of_a_slow_queue)
+OVER_TC(plug_waits_for_a_lazy_device)
+OVER_TC(plug_takes_a_frame_that_was_under_way)
+OVER_TC(plug_passes_everything_in_order_and_for_good)
+OVER_TC(plug_counts_what_is_dropped_at_the_limit)
+OVER_TC(plug_lives_until_its_save_ends)
+OVER_TC(plug_is_never_early)
+
+static void check_said(int code, const char *what)
+{
+    char text[512];
+
+    CHECK(tsr_error_text(code, text, sizeof(text)) > 0);
+    CHECK(strstr(text, what));
+}
+
+/* Proves: a command is taken for done only where tc answered what came after it. */
+TEST(plug_over_tc_is_not_sealed_where_tc_fails)
+{
+    int handle;
+
+    over_tc = true;
+    handle = begin_plug(false);
+    barrier(handle);
+    guest_sends();
+    tc_says = "Error: Specified qdisc kind is unknown.";
+    CHECK(tsr_plug_barrier(handle, 1) == -EIO);
+    check_said(-EIO, "cannot close the plug (network device queue1): tc says: "
+                     "Error: Specified qdisc kind is unknown.");
+    tc_says = "";
+    CHECK(tsr_plug_barrier(handle, 1) == -EIO);
+    check_said(-EIO, "tc says: it ended without a word");
+    ack(handle, 1);
+    CHECK(net.out == 0 && tc_starts == 2);
+    /* Another one is started, and all goes on. */
+    CHECK(barrier(handle) == 0 && tc_starts == 3);
+    ack(handle, 1);
+    CHECK(net.out == 1 && !net.early);
+    tsr_plug_close(handle);
+}
+
+TEST(plug_over_tc_does_not_wait_for_ever)
+{
+    int handle;
+
+    over_tc = true;
+    handle = begin_plug(false);
+    barrier(handle);
+    guest_sends();
+    tc_hangs = true;
+    tsr_plug_tc_host.answer_ms = 50;
+    CHECK(tsr_plug_barrier(handle, 1) == -ETIMEDOUT);
+    check_said(-ETIMEDOUT, "tc says: no answer");
+    ack(handle, 1);
+    CHECK(net.out == 0);
+    tsr_plug_close(handle);
+}
+
+TEST(plug_over_tc_needs_a_tc)
+{
+    CHECK(tsr_plug_open_tc(NULL) == -EINVAL);
+    CHECK(tsr_plug_open_tc("/no/such/tc") == -ENOENT);
+    check_said(-ENOENT, "cannot start /no/such/tc: No such file or directory");
+    CHECK(tsr_plug_open_tc("/bin/true") == -EIO);
+    check_said(-EIO, "tc does not answer (network device lo): tc says: it ended");
+    CHECK(tsr_plug_open_tc("/bin/cat") == -EIO);
+    check_said(-EIO, "tc says: Try 'tc --help'");
 }
 
 TEST(frame_refuses_what_is_no_frame)

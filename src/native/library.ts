@@ -69,6 +69,7 @@ const signatures = {
   tsr_restore_abort: ['int'],
   tsr_restore_free: ['int'],
   tsr_plug_open: [],
+  tsr_plug_open_tc: ['pointer'],
   tsr_plug_add: ['int', 'pointer'],
   tsr_plug_barrier: ['int', 'uint64'],
   tsr_plug_release: ['int', 'uint64'],
@@ -285,6 +286,12 @@ export class NativeLibrary {
 
   plugOpen(): number {
     return this.#checked('open the output buffer', this.#fn('tsr_plug_open').call());
+  }
+
+  /** The same by way of a resident `program -batch -`, which is tc. */
+  plugOpenTc(program: string): number {
+    const code = this.#fn('tsr_plug_open_tc').call(cString(program));
+    return this.#checked('open the output buffer', code);
   }
 
   /** `port` is a struct tsr_plug_port; the number of the port. */

@@ -24,7 +24,7 @@ export async function adoptBuffer(
   const state = await stateOf(statePath, domid, tools);
   if (state === null) return null;
   const parts = { limitBytes: 0, statePath, onNews() {}, classifier: 'matchall' as const };
-  const buffer = new PlugBuffer(state, parts, tools.openPlug(), tools);
+  const buffer = new PlugBuffer(state, parts, tools.openPlug(parts.onNews), tools);
   const targets = await actionTargets(tools.run);
   const plugged = await pluggedDevices(tools.run);
   for (const plan of state.interfaces) {

@@ -4,6 +4,7 @@
  */
 import { errorText, OperationError } from '../host/errors.ts';
 import { NativeLibrary } from '../native/library.ts';
+import { findTool } from './tools.ts';
 
 export interface PlugPort {
   /** The kernel's number of the guest's interface; null: it is gone. */
@@ -95,10 +96,46 @@ function tried<T>(work: () => T): T {
   }
 }
 
-/** Opens a driver. Throws `no-buffer` when the library or its netlink socket cannot be had. */
-export function openPlug(): PlugDriver {
+/**
+ * A handle by way of netlink, else of a resident tc, which `onNews` then says: where a host lets
+ * us have no netlink socket or does not answer on it. What the kernel refuses when it has been
+ * asked is no such case: it would refuse tc the same. `tc`: where it lies; null: nowhere.
+ */
+export function openHandle(
+  native: Pick<NativeLibrary, 'plugOpen' | 'plugOpenTc'>,
+  tc: string | null,
+  onNews: (text: string) => void,
+): number {
+  let why: string;
+  try {
+    return native.plugOpen();
+  } catch (error) {
+    why = errorText(error);
+  }
+  if (tc === null) throw new Error(`${why}; and tc is not installed`);
+  try {
+    const handle = native.plugOpenTc(tc);
+    onNews(`no netlink socket for the output buffer (${why}): ${tc} -batch is told instead`);
+    return handle;
+  } catch (error) {
+    throw new Error(`${why}; nor by way of ${tc}: ${errorText(error)}`);
+  }
+}
+
+/**
+ * Opens a driver. Throws `no-buffer` when the library cannot be had, or neither a netlink socket
+ * nor tc works; `onNews`: it is tc.
+ */
+export function openPlug(onNews: (text: string) => void = () => {}): PlugDriver {
   const native = tried(() => new NativeLibrary());
-  const handle = tried(() => native.plugOpen());
+  return driverOf(
+    native,
+    tried(() => openHandle(native, findTool('tc'), onNews)),
+  );
+}
+
+/** The driver behind a handle of the native plug. */
+export function driverOf(native: NativeLibrary, handle: number): PlugDriver {
   return {
     handle,
     add: (port) => tried(() => native.plugAdd(handle, encodePort(port))),

@@ -52,7 +52,8 @@ export interface BufferRequest {
 
 export interface BufferTools {
   readonly run: Run;
-  readonly openPlug: () => PlugDriver;
+  /** `onNews`: it is not driven as it should be. */
+  readonly openPlug: (onNews: (text: string) => void) => PlugDriver;
   readonly devices: Devices;
 }
 
@@ -79,7 +80,7 @@ export async function setUpBuffer(request: BufferRequest, tools: BufferTools): P
   const { peer = null, watch = true } = request;
   const whose = { schema: 1, domain, domid, uuid, session, peer, watch } as const;
   const state: BufferState = { ...whose, interfaces: plans };
-  const driver = tools.openPlug();
+  const driver = tools.openPlug(request.onNews);
   const buffer = new PlugBuffer(state, { ...request, classifier }, driver, tools);
   try {
     await writeState(statePath, state);

@@ -2,6 +2,8 @@
  * `ip`, `tc` and `modprobe` of the host: argv only, several commands in one process where that is
  * possible (-batch), JSON where something is read. Refusals say which package or module is missing.
  */
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
 import { OperationError } from '../host/errors.ts';
 import { type RunOptions, run } from '../host/runner.ts';
 
@@ -17,6 +19,20 @@ export type Run = (
 const path = [process.env['PATH'], '/usr/sbin', '/sbin', '/usr/bin', '/bin']
   .filter(Boolean)
   .join(':');
+
+/** Where a program of this host lies; null: nowhere. */
+export function findTool(name: string): string | null {
+  for (const dir of path.split(':')) {
+    const file = join(dir, name);
+    try {
+      accessSync(file, constants.X_OK);
+      return file;
+    } catch {
+      // Not here.
+    }
+  }
+  return null;
+}
 
 export const runTool: Run = (argv, options = {}) =>
   run(argv, { timeoutMs, ...options, env: { ...process.env, ...options.env, PATH: path } });

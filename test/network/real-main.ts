@@ -44,7 +44,7 @@ async function measure(interfaceCount: number): Promise<void> {
   const native = new NativeLibrary();
   let handle = -1;
   const openPlug = () => {
-    const driver = bench.tools.openPlug();
+    const driver = bench.tools.openPlug(() => {});
     handle = driver.handle;
     return driver;
   };

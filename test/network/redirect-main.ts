@@ -1,9 +1,10 @@
 /**
  * The redirect with u32 on the kernel that this runs on, in a network namespace of its own
  * (redirect.test.ts makes it): the set-up with the real ip and tc, one turn of the action with the
- * real netlink socket, frames of every kind, and the end. Plain queues stand in for the plugs,
- * which few kernels have; so nothing is held, but every device counts what came its way.
- * Prints one JSON line: what was counted, or why this kernel cannot be asked.
+ * real netlink socket (or, told `tc`, with a resident tc), frames of every kind, and the end.
+ * Plain queues stand in for the plugs, which few kernels have; so nothing is held, but every
+ * device counts what came its way. Prints one JSON line: what was counted, or why this kernel
+ * cannot be asked.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,9 +13,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorText, OperationError } from '../../src/host/errors.ts';
 import { NativeLibrary } from '../../src/native/library.ts';
 import { openDevices } from '../../src/network/interfaces.ts';
-import { encodePort, openPlug } from '../../src/network/plug-driver.ts';
+import { driverOf } from '../../src/network/plug-driver.ts';
 import { setUpBuffer } from '../../src/network/set-up.ts';
-import { batch, type Run, runTool, tcJson } from '../../src/network/tools.ts';
+import { batch, findTool, type Run, runTool, tcJson } from '../../src/network/tools.ts';
 
 const domid = 9;
 /** A frame is there when it is sent, or a moment later. */
@@ -106,7 +107,10 @@ async function measure(dir: string) {
   await ip(`link set ${vif} up`);
   const native = new NativeLibrary();
   const real = openDevices();
-  const driver = openPlug();
+  const handle = process.argv.includes('tc')
+    ? native.plugOpenTc(findTool('tc') ?? '')
+    : native.plugOpen();
+  const driver = driverOf(native, handle);
   const index = real.index(vif) ?? 0;
   const news: string[] = [];
   const buffer = await setUpBuffer(
@@ -129,8 +133,8 @@ async function measure(dir: string) {
   const queues = [second, first].map((queue) => real.index(queue) ?? 0);
   const action = 0x4000_0000 + index;
   const port = { interfaceIndex: null, queues, action, limitBytes: 0, how: 'adopt' as const };
-  native.plugAdd(driver.handle, encodePort(port));
-  native.plugBarrier(driver.handle, 1);
+  driver.add(port);
+  native.plugBarrier(handle, 1);
   const before = received(first);
   const toSecond = await sendAll(native, second);
   const late = received(first) - before;

@@ -9,7 +9,7 @@ import { run } from '../../src/host/runner.ts';
 const main = join(import.meta.dirname, 'redirect-main.ts');
 
 /** What redirect-main.ts says, run where it can disturb nobody; or why it cannot be run. */
-async function measured(): Promise<Record<string, unknown>> {
+async function measured(way: string): Promise<Record<string, unknown>> {
   const unshare = ['unshare', '--net', '--mount', 'sh', '-c'];
   // sysfs shows the devices of the namespace in which it was mounted.
   const inside = 'mount -t sysfs sysfs /sys && exec "$@"';
@@ -19,20 +19,27 @@ async function measured(): Promise<Record<string, unknown>> {
   } catch (error) {
     return { skip: errorText(error) };
   }
-  const node = [process.execPath, '--import', 'tsx', main];
+  const node = [process.execPath, '--import', 'tsx', main, way];
   return JSON.parse((await run([...unshare, inside, 'sh', ...node], bounds)).stdout);
 }
 
 // Proves: u32 takes frames of every kind, the shortest, too; the action below it is turned at a
-// barrier; and at the end nothing of it is left and frames go the straight way.
-it('takes every frame with u32, is turned, and goes', { timeout: 150_000 }, async ({ skip }) => {
-  const { skip: why, ...found } = await measured();
-  skip(why !== undefined, `no real frames: ${String(why)}`);
-  expect(found).toEqual({
-    kinds: 15,
-    missed: { toFirst: [], toSecond: [], gone: [] },
-    late: 0,
-    left: [],
-    news: ['this kernel has no cls_matchall: u32 takes every frame instead'],
-  });
-});
+// barrier, whoever tells the kernel; and at the end nothing of it is left and frames go the
+// straight way.
+it.for(['netlink', 'tc'])(
+  'takes every frame with u32, is turned by %s, and goes',
+  {
+    timeout: 150_000,
+  },
+  async (way, { skip }) => {
+    const { skip: why, ...found } = await measured(way);
+    skip(why !== undefined, `no real frames: ${String(why)}`);
+    expect(found).toEqual({
+      kinds: 15,
+      missed: { toFirst: [], toSecond: [], gone: [] },
+      late: 0,
+      left: [],
+      news: ['this kernel has no cls_matchall: u32 takes every frame instead'],
+    });
+  },
+);
