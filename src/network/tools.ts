@@ -3,7 +3,7 @@
  * possible (-batch), JSON where something is read. Refusals say which package or module is missing.
  */
 import { accessSync, constants } from 'node:fs';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { OperationError } from '../host/errors.ts';
 import { type RunOptions, run } from '../host/runner.ts';
 
@@ -22,7 +22,7 @@ const path = [process.env['PATH'], '/usr/sbin', '/sbin', '/usr/bin', '/bin']
 
 /** Where a program of this host lies; null: nowhere. */
 export function findTool(name: string): string | null {
-  for (const dir of path.split(':')) {
+  for (const dir of path.split(':').filter(isAbsolute)) {
     const file = join(dir, name);
     try {
       accessSync(file, constants.X_OK);

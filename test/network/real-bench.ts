@@ -10,10 +10,11 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { OperationError } from '../../src/host/errors.ts';
 import { NativeLibrary } from '../../src/native/library.ts';
 import { openDevices } from '../../src/network/interfaces.ts';
-import { openPlug } from '../../src/network/plug-driver.ts';
-import { runTool } from '../../src/network/tools.ts';
+import { driverOf, openPlug } from '../../src/network/plug-driver.ts';
+import { findTool, type Run, runTool } from '../../src/network/tools.ts';
 import type { Bench, BenchOptions, Kind } from './contract.ts';
 
 /** Each bench has a guest of its own: what a failed clause left is no concern of the next. */
@@ -131,8 +132,16 @@ async function removeInterface(at: number): Promise<void> {
   for (const kind of ['tg', 'ti', 'tb']) await ip('link', 'del', `${kind}9.${at}`).catch(() => {});
 }
 
-/** A bench on this kernel. */
-export async function realBench(options: BenchOptions): Promise<Bench> {
+/** As if modprobe knew no cls_matchall. */
+const withoutMatchall: Run = (argv, options) => {
+  if (!argv.includes('cls_matchall')) return runTool(argv, options);
+  return Promise.reject(
+    new OperationError('command-failed', 'modprobe: exit code 1', { op: 'run-command' }),
+  );
+};
+
+/** A bench on this kernel; with `fallback` by way of u32 and of tc, which must do the same. */
+export async function realBench(options: BenchOptions, fallback = false): Promise<Bench> {
   const domid = ++lastDomid;
   const native = new NativeLibrary();
   const real = openDevices();
@@ -154,9 +163,11 @@ export async function realBench(options: BenchOptions): Promise<Bench> {
     interfaces,
     statePath: join(dir, 'web1.network.json'),
     tools: {
-      run: runTool,
+      run: fallback ? withoutMatchall : runTool,
       openPlug: () => {
-        const driver = openPlug();
+        const driver = fallback
+          ? driverOf(native, native.plugOpenTc(findTool('tc') ?? ''))
+          : openPlug();
         handle = driver.handle;
         return driver;
       },

@@ -1,8 +1,8 @@
 /**
  * Runs the contract on the kernel of this machine and prints a JSON line for each clause, then the
  * time that a barrier and a release take. Exit code 1 when a clause failed. With an argument only
- * the clauses that have it in their names; with --times only the times. For the lab's hosts:
- * test/lab/scenarios/plug-contract.ts.
+ * the clauses that have it in their names; with --times only the times; --fallback as the first one
+ * does it by way of u32 and tc. For the lab's hosts: test/lab/scenarios/plug-contract.ts.
  */
 import { NativeLibrary } from '../../src/native/library.ts';
 import { setUpBuffer } from '../../src/network/set-up.ts';
@@ -10,10 +10,11 @@ import { runTool } from '../../src/network/tools.ts';
 import { type Clause, clauses } from './contract.ts';
 import { realBench } from './real-bench.ts';
 
+const isFallback = process.argv[2] === '--fallback';
 const print = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 async function tried(clause: Clause): Promise<boolean> {
-  const bench = await realBench({ interfaceCount: clause.interfaceCount });
+  const bench = await realBench({ interfaceCount: clause.interfaceCount }, isFallback);
   const beganMs = performance.now();
   try {
     await clause.run(bench);
@@ -40,7 +41,7 @@ async function counts(): Promise<string> {
 
 /** Microseconds of a barrier and of a release over that many interfaces. */
 async function measure(interfaceCount: number): Promise<void> {
-  const bench = await realBench({ interfaceCount });
+  const bench = await realBench({ interfaceCount }, isFallback);
   const native = new NativeLibrary();
   let handle = -1;
   const openPlug = () => {
@@ -72,7 +73,7 @@ async function measure(interfaceCount: number): Promise<void> {
   await bench.close();
 }
 
-const only = process.argv[2] ?? '';
+const only = process.argv[isFallback ? 3 : 2] ?? '';
 const chosen = only === '--times' ? [] : clauses.filter(({ name }) => name.includes(only));
 let failed = 0;
 for (const clause of chosen) {

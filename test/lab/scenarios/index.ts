@@ -11,7 +11,7 @@ import { protectMuted } from './muted.ts';
 import { netbufScript } from './netbuf-script.ts';
 import { oppositeDirections } from './opposite.ts';
 import { outputCommit, outputUnbuffered } from './output-commit.ts';
-import { heldSlots, plugContract } from './plug-contract.ts';
+import { heldSlots, plugContract, plugContractFallback } from './plug-contract.ts';
 import { backupHostDies, failover, protectDies, receiveDies, stop } from './processes.ts';
 import type { Scenario } from './scenario.ts';
 import { twoGuestsNet } from './two-guests-net.ts';
@@ -19,6 +19,7 @@ import { twoGuestsNet } from './two-guests-net.ts';
 export const scenarios: readonly Scenario[] = [
   kill,
   plugContract,
+  plugContractFallback,
   heldSlots,
   outputCommit,
   outputUnbuffered,

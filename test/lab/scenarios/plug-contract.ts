@@ -16,9 +16,9 @@ interface Line {
   readonly release_us?: number;
 }
 
-async function contract(trial: Trial): Promise<void> {
+async function contract(trial: Trial, args: readonly string[] = []): Promise<void> {
   const program = 'test/network/real-main.ts';
-  const ran = await runInHost<Line>(trial.lab, 'a', program, [], 600_000);
+  const ran = await runInHost<Line>(trial.lab, 'a', program, args, 600_000);
   for (const { clause, ok, why, interfaces, barrier_us, release_us } of ran.lines) {
     if (clause !== undefined) trial.check(clause, ok === true, why);
     if (interfaces === undefined) continue;
@@ -32,7 +32,14 @@ export const plugContract: Scenario = {
   name: 'plug-contract',
   proves: 'the output buffer does what it has to on the kernel of a real dom0',
   trials: { ci: 1, soak: 2 },
-  run: contract,
+  run: (trial) => contract(trial),
+};
+
+export const plugContractFallback: Scenario = {
+  name: 'plug-contract-fallback',
+  proves: 'the same with u32 instead of matchall and a resident tc instead of netlink',
+  trials: { ci: 0, soak: 1 },
+  run: (trial) => contract(trial, ['--fallback']),
 };
 
 /** Slots of a transmit ring: as many packets stand in it when netback gives none back. */
