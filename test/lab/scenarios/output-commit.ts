@@ -64,7 +64,7 @@ async function commitAcrossKill(trial: Trial, index: number): Promise<void> {
   );
   await clients.waitAlive(first.timeMs);
   await checkActivation(trial, death);
-  const unsaid = await clients.countUnsaid(first.timeMs);
+  const unsaid = await clients.countUnsaid(killedMs + inFlightMs);
   trial.checkEqual('numbers that the survivor does not know', unsaid, 0);
   trial.reviveInBackground('a');
   checkLoss(trial, guest, killedMs, 0);
