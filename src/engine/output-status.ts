@@ -16,10 +16,16 @@ export function outputStatus(interfaces: readonly HeldInterface[]): OutputStatus
   };
 }
 
-/** An interface that came later is mute until the guest is protected anew; null: there is none. */
+/**
+ * An interface that came later is mute until the guest is protected anew, or, worse, could not be
+ * made so; null: there is none.
+ */
 export function blockedText(domain: string, interfaces: readonly HeldInterface[]): string | null {
-  const names = interfaces.filter(({ state }) => state === 'blocked').map(({ name }) => name);
-  if (names.length === 0) return null;
-  const which = names.join(', ');
-  return `blocked: ${which} came while ${domain} was protected: nothing that it sends leaves it`;
+  const named = (state: HeldInterface['state']) =>
+    interfaces.filter((one) => one.state === state).map(({ name }) => name);
+  const text = (word: string, names: readonly string[], what: string) =>
+    `${word}: ${names.join(', ')} came while ${domain} was protected: ${what}`;
+  const [open, blocked] = [named('open'), named('blocked')];
+  if (open.length > 0) return text('open', open, 'what it sends is not held back');
+  return blocked.length === 0 ? null : text('blocked', blocked, 'nothing that it sends leaves it');
 }

@@ -65,8 +65,8 @@ export interface OutputStatus {
   readonly dropped: number;
   readonly interfaces: readonly {
     readonly name: string;
-    /** `blocked`: it came later, and is mute; `gone`: unplugged. */
-    readonly state: 'protected' | 'blocked' | 'gone';
+    /** `blocked`: it came later, and is mute; `open`: that failed; `gone`: unplugged. */
+    readonly state: 'protected' | 'blocked' | 'open' | 'gone';
     readonly packets: number;
     readonly bytes: number;
     readonly dropped: number;

@@ -25,8 +25,11 @@ export interface HeldOutput {
 export interface HeldInterface extends HeldOutput {
   /** As dom0 calls it: vif3.0. */
   readonly name: string;
-  /** `protected`; `blocked`: it came later and is mute; `gone`: unplugged from the guest. */
-  readonly state: 'protected' | 'blocked' | 'gone';
+  /**
+   * `protected`; `blocked`: it came later and is mute; `open`: it came later and could not be
+   * blocked, so nothing holds what it sends; `gone`: unplugged from the guest.
+   */
+  readonly state: 'protected' | 'blocked' | 'open' | 'gone';
 }
 
 /** What the save loop sets its barriers in; null: nothing is buffered. */

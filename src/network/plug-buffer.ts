@@ -5,17 +5,23 @@
  */
 import { errorText, OperationError } from '../host/errors.ts';
 import { EveryFrame } from './every-frame.ts';
+import { HotPlug } from './hot-plug.ts';
 import type { Devices } from './interfaces.ts';
+import type { ListenLinks } from './link-listener.ts';
 import type { HeldInterface, HeldOutput, OutputBuffer } from './output-buffer.ts';
 import { frameOverheadBytes, type PlugDriver, type PlugPort } from './plug-driver.ts';
 import { scriptTeardown } from './script.ts';
-import { type BufferedInterface, type BufferState, removeState, writeState } from './state-file.ts';
+import {
+  type BufferedInterface,
+  type BufferState,
+  type NamedDevice,
+  removeState,
+  writeState,
+} from './state-file.ts';
 import { actionTargets, batchAll, type Classifier, type Run, tcJson } from './tools.ts';
 
 /** How often what waits is looked at, ms: a few netlink messages. */
 const lookEveryMs = 20;
-/** How often interfaces are looked for, ms: faster than a hotplug script makes one work. */
-const scanEveryMs = 50;
 /** Every this often until all is out, ms. */
 const drainEveryMs = 5;
 /** What is not out after this long never will be, ms: frames go out at the speed of memory. */
@@ -36,6 +42,8 @@ export interface PlugBufferParts {
 export interface PlugBufferTools {
   readonly run: Run;
   readonly devices: Devices;
+  /** Absent: nobody tells of new interfaces, they are only looked for. */
+  readonly listen?: ListenLinks;
 }
 
 interface Port {
@@ -58,12 +66,10 @@ export class PlugBuffer implements OutputBuffer {
   readonly #tools: PlugBufferTools;
   readonly #ports: Port[] = [];
   readonly #held = new Map<string, HeldOutput>();
-  readonly #gone = new Set<string>();
-  readonly #blocked = new Map<string, boolean>();
+  readonly #hotPlug: HotPlug;
   #state: BufferState;
   #listener: (held: HeldOutput) => void = () => {};
   #looking: NodeJS.Timeout | null = null;
-  #scanning: NodeJS.Timeout | null = null;
   #end: Promise<void> | null = null;
   #isEnding = false;
   #isClosed = false;
@@ -78,6 +84,13 @@ export class PlugBuffer implements OutputBuffer {
     this.#parts = parts;
     this.#driver = driver;
     this.#tools = tools;
+    const { domain, domid } = state;
+    this.#hotPlug = new HotPlug({
+      ...{ domain, domid, devices: tools.devices, onNews: parts.onNews },
+      listen: tools.listen ?? null,
+      block: (name, again) => this.#block(name, again),
+      note: (blocked) => this.#note(blocked),
+    });
     this.everyFrame = new EveryFrame(tools.run, parts.classifier, parts.onNews);
   }
 
@@ -88,20 +101,21 @@ export class PlugBuffer implements OutputBuffer {
   get interfaces(): readonly HeldInterface[] {
     const known = this.#ports.map(({ plan: { name } }) => ({
       name,
-      state: this.#gone.has(name) ? ('gone' as const) : ('protected' as const),
+      state: this.#hotPlug.isGone(name) ? ('gone' as const) : ('protected' as const),
       ...(this.#held.get(name) ?? nothingHeld),
     }));
-    const blocked = [...this.#blocked.keys()].map((name) => ({
+    const late = this.#hotPlug.late.map(({ name, isBlocked }) => ({
       name,
-      state: 'blocked' as const,
+      state: isBlocked ? ('blocked' as const) : ('open' as const),
       ...nothingHeld,
     }));
-    return [...known, ...blocked];
+    return [...known, ...late];
   }
 
   /** Set-up: the plugs of one interface; nothing is redirected into them yet. */
   add(plan: BufferedInterface, port: PlugPort): void {
     this.#ports.push({ plan, number: this.#driver.add(port) });
+    if (port.interfaceIndex !== null) this.#hotPlug.know(port.interfaceIndex, plan.name);
   }
 
   /** Set-up: one more interface, written down. */
@@ -117,7 +131,7 @@ export class PlugBuffer implements OutputBuffer {
   /** Set-up is complete: looks at what waits, and for interfaces that come and go. */
   watch(): void {
     this.#lookLater();
-    this.#scanLater();
+    this.#hotPlug.start();
   }
 
   #lookLater(): void {
@@ -163,41 +177,25 @@ export class PlugBuffer implements OutputBuffer {
 
   // ---- interfaces that come and go ------------------------------------------------------------
 
-  #scanLater(): void {
-    this.#scanning = setTimeout(async () => {
-      try {
-        await this.#scan();
-      } catch (error) {
-        this.#parts.onNews(errorText(error));
-      }
-      if (!this.#isClosed && !this.#isEnding) this.#scanLater();
-    }, scanEveryMs);
-    this.#scanning.unref();
-  }
-
-  async #scan(): Promise<void> {
-    const found = this.#tools.devices.ofGuest(this.#state.domid).map(({ name }) => name);
-    for (const { plan } of this.#ports) {
-      if (found.includes(plan.name) || this.#gone.has(plan.name)) continue;
-      this.#gone.add(plan.name);
-      this.#parts.onNews(`${plan.name} is gone; the others stay protected`);
-    }
-    for (const name of found) {
-      const isKnown = this.#ports.some(({ plan }) => plan.name === name);
-      if ((isKnown && !this.#gone.has(name)) || this.#blocked.has(name)) continue;
-      // Noted before it is done: it must not be tried twice at the same time.
-      this.#blocked.set(name, false);
-      await this.#block(name);
-    }
-    for (const name of this.#blocked.keys()) if (!found.includes(name)) this.#blocked.delete(name);
-  }
-
-  /** A new interface has no queue, and its first frames would leave unacknowledged. */
-  async #block(name: string): Promise<void> {
+  async #block(name: string, again: boolean): Promise<void> {
+    // What came before the failure is in the way of the next try.
+    const begun = [['qdisc', 'del', 'dev', name, 'clsact']];
+    if (again) await batchAll(this.#tools.run, 'tc', begun);
     await this.everyFrame.add(name, ['action', 'drop'], `cannot block ${name}`);
-    this.#blocked.set(name, true);
-    const again = `tsremus stop ${this.#state.domain}, then protect it again`;
-    this.#parts.onNews(`${name} came while the guest is protected: blocked (${again})`);
+  }
+
+  async #note(blocked: readonly NamedDevice[]): Promise<void> {
+    this.#state = { ...this.#state, blocked };
+    await writeState(this.#parts.statePath, this.#state);
+  }
+
+  /** As they are called now. */
+  #blockedNames(): string[] {
+    const { blocked = [], domid } = this.#state;
+    if (blocked.length === 0) return [];
+    const its = this.#tools.devices.ofGuest(domid);
+    const isBlocked = (index: number) => blocked.some((one) => one.index === index);
+    return its.filter(({ index }) => isBlocked(index)).map(({ name }) => name);
   }
 
   // ---- the end --------------------------------------------------------------------------------
@@ -213,8 +211,9 @@ export class PlugBuffer implements OutputBuffer {
   /** Once; what failed may be tried again, or the other way. */
   #endBy(work: () => Promise<void>): Promise<void> {
     this.#isEnding = true;
-    this.#stopLooking();
-    this.#end ??= work().catch((error: unknown) => {
+    // An interface that is being blocked just now has to be let go as well.
+    const stopped = this.#stopLooking();
+    this.#end ??= stopped.then(work).catch((error: unknown) => {
       this.#end = null;
       throw error;
     });
@@ -246,8 +245,7 @@ export class PlugBuffer implements OutputBuffer {
 
   async #removeRedirects(): Promise<void> {
     const ours = this.#state.interfaces.filter(({ script }) => script === null);
-    const blocked = [...this.#blocked].filter(([, done]) => done).map(([name]) => name);
-    const names = [...ours.map(({ name }) => name), ...blocked];
+    const names = [...ours.map(({ name }) => name), ...this.#blockedNames()];
     const lines = names
       .filter((name) => this.#tools.devices.index(name) !== null)
       .map((name) => ['qdisc', 'del', 'dev', name, 'clsact']);
@@ -290,9 +288,10 @@ export class PlugBuffer implements OutputBuffer {
     const holding = this.#state.interfaces.filter(({ queues }) =>
       queues.some((queue) => devices.index(queue) !== null),
     );
-    const names = [...holding.map(({ name }) => name), ...this.#blocked.keys()];
+    const late = [...this.#hotPlug.late.map(({ name }) => name), ...this.#blockedNames()];
+    const names = new Set([...holding.map(({ name }) => name), ...late]);
     // Down, netback reads no more, and what comes back from an ifb goes nowhere.
-    const down = names
+    const down = [...names]
       .filter((name) => devices.index(name) !== null)
       .map((name) => ['link', 'set', 'dev', name, 'down']);
     await batchAll(run, 'ip', down);
@@ -328,15 +327,15 @@ export class PlugBuffer implements OutputBuffer {
     this.close();
   }
 
-  #stopLooking(): void {
+  #stopLooking(): Promise<void> {
     if (this.#looking !== null) clearTimeout(this.#looking);
-    if (this.#scanning !== null) clearTimeout(this.#scanning);
+    return this.#hotPlug.stop();
   }
 
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#stopLooking();
+    void this.#stopLooking();
     this.#driver.close();
   }
 }

@@ -18,6 +18,7 @@ import {
   ownerOfQueue,
   queueNames,
 } from './interfaces.ts';
+import { type ListenLinks, listenLinks } from './link-listener.ts';
 import { PlugBuffer } from './plug-buffer.ts';
 import type { PlugDriver } from './plug-driver.ts';
 import { scriptSetup } from './script.ts';
@@ -55,6 +56,8 @@ export interface BufferTools {
   /** `onNews`: it is not driven as it should be. */
   readonly openPlug: (onNews: (text: string) => void) => PlugDriver;
   readonly devices: Devices;
+  /** Tells of new interfaces at once. */
+  readonly listen?: ListenLinks;
 }
 
 /**
@@ -215,5 +218,5 @@ function indexOf(name: string, devices: Devices): number {
 /** The tools of this host. */
 export async function hostTools(): Promise<BufferTools> {
   const { openPlug } = await import('./plug-driver.ts');
-  return { run: runTool, openPlug, devices: openDevices() };
+  return { run: runTool, openPlug, devices: openDevices(), listen: listenLinks };
 }

@@ -19,6 +19,12 @@ export interface BufferedInterface {
   readonly script: string | null;
 }
 
+/** A network device: its name may change, the kernel's number of it does not. */
+export interface NamedDevice {
+  readonly name: string;
+  readonly index: number;
+}
+
 /** How the backup of the session is asked for its promise, by whoever finds the buffer. */
 export interface BufferPeer {
   readonly host: string;
@@ -33,6 +39,8 @@ export interface BufferState {
   readonly uuid: string;
   readonly session: string;
   readonly interfaces: readonly BufferedInterface[];
+  /** Interfaces that came later and let nothing through; absent: none. */
+  readonly blocked?: readonly NamedDevice[];
   /** Null or absent: not known. */
   readonly peer?: BufferPeer | null;
   /** False with -e: nobody carries out what the guest's own end asks for. */
@@ -78,7 +86,15 @@ function isState(value: unknown): value is BufferState {
   if (state['schema'] !== 1 || !texts || !Number.isSafeInteger(state['domid'])) return false;
   const isFlag = (value: unknown) => value === undefined || typeof value === 'boolean';
   if (!isFlag(state['watch']) || !isFlag(state['may_open']) || !isPeer(state['peer'])) return false;
+  const { blocked = [] } = state;
+  if (!Array.isArray(blocked) || !blocked.every(isNamedDevice)) return false;
   return Array.isArray(state['interfaces']) && state['interfaces'].every(isInterface);
+}
+
+function isNamedDevice(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, index } = value as Json;
+  return typeof name === 'string' && isInterfaceName(name) && Number.isSafeInteger(index);
 }
 
 function isPeer(value: unknown): boolean {

@@ -16,13 +16,13 @@ export type Run = (
 ) => Promise<{ readonly stdout: string; readonly code: number }>;
 
 /** Where programs of the administrator's lie; PATH of a service may be short. */
-const path = [process.env['PATH'], '/usr/sbin', '/sbin', '/usr/bin', '/bin']
+export const searchPath = [process.env['PATH'], '/usr/sbin', '/sbin', '/usr/bin', '/bin']
   .filter(Boolean)
   .join(':');
 
 /** Where a program of this host lies; null: nowhere. */
 export function findTool(name: string): string | null {
-  for (const dir of path.split(':').filter(isAbsolute)) {
+  for (const dir of searchPath.split(':').filter(isAbsolute)) {
     const file = join(dir, name);
     try {
       accessSync(file, constants.X_OK);
@@ -35,7 +35,7 @@ export function findTool(name: string): string | null {
 }
 
 export const runTool: Run = (argv, options = {}) =>
-  run(argv, { timeoutMs, ...options, env: { ...process.env, ...options.env, PATH: path } });
+  run(argv, { timeoutMs, ...options, env: { ...process.env, ...options.env, PATH: searchPath } });
 
 /** The last line on stderr of a batch says where it ended; the one before it, why. */
 function lastWords({ detail, message }: OperationError): string {

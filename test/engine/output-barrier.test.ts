@@ -123,5 +123,7 @@ it('is a warning while an interface is blocked', () => {
   const { level, reason } = judge(sampleStatus({ degraded }), 'alive', 0);
   expect(level).toBe('warning');
   expect(reason).toMatch(/^blocked: vif7.1 came while web1 was protected/);
+  const open = blockedText('web1', [late, { ...late, name: 'vif7.2', state: 'open' }]);
+  expect(open).toMatch(/^open: vif7.2 came while web1 was protected: what it sends is not held/);
   expect(blockedText('web1', [{ ...late, state: 'gone' }])).toBeNull();
 });

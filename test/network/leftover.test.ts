@@ -98,6 +98,28 @@ describe('what a dead session left', () => {
       expectGone(bench);
     }));
 
+  // Proves: an interface that was blocked is let go by whoever opens the buffer, by its number,
+  // for its name may have changed meanwhile.
+  it('lets an interface go that was blocked when the session died', () =>
+    on(1, async (bench) => {
+      const buffer = await make(bench);
+      bench.barrier(0);
+      const late = await bench.plugIn();
+      const isNoted = async () => (await readState(bench.statePath))?.blocked?.length === 1;
+      while (!(await isNoted())) await new Promise((resolve) => setTimeout(resolve, 5));
+      buffer.close();
+      const device = bench.kernel.devices.get(late);
+      if (device === undefined) throw new Error('there is no such device');
+      bench.kernel.devices.delete(late);
+      bench.kernel.devices.set('vif-web.1', { ...device, name: 'vif-web.1' });
+      bench.send('vif-web.1', 1);
+      expect(await bench.arrived('vif-web.1')).toEqual([]);
+      await (await adopt(bench))?.open();
+      bench.send('vif-web.1', 2);
+      expect(await bench.arrived('vif-web.1')).toEqual([2]);
+      expectGone(bench);
+    }));
+
   // Proves: what says that it holds nothing takes no interface down: it may be another guest's.
   it('takes no interface down that it holds nothing of', () =>
     on(1, async (bench) => {
