@@ -1,12 +1,14 @@
 /**
  * Output buffers that no session looks after: the process was killed and its run-time state is
  * gone, or only devices or the buffer's own state file are left. Nothing leaves their guests, so
- * they are shown, and ended, as held sessions are. Reads files and sysfs and nothing else.
+ * they are shown, and ended, as held sessions are. The file says whose a buffer is, else what is
+ * written on its devices. Reads files and sysfs and nothing else.
  */
 import { join } from 'node:path';
 import { hostWord, stopLine } from '../core/health-texts.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
 import { listDir } from '../host/store.ts';
+import { parseAlias } from '../network/device-note.ts';
 import { type Devices, openDevices, ownerOfQueue } from '../network/interfaces.ts';
 import { type BufferState, readState } from '../network/state-file.ts';
 import {
@@ -29,7 +31,7 @@ export interface LeftGuest {
 interface FoundBuffer {
   readonly domid: number;
   readonly statePath: string | null;
-  /** Null: devices of our names are all there is. */
+  /** Null: devices of our names are all there is, and nothing is written on them. */
   readonly state: BufferState | null;
 }
 
@@ -53,8 +55,12 @@ async function buffersOf(
   }
   for (const name of devices.names()) {
     const domid = ownerOfQueue(name)?.domid;
-    if (domid === undefined || found.some((one) => one.domid === domid)) continue;
-    found.push({ domid, statePath: null, state: null });
+    if (domid === undefined) continue;
+    const at = found.findIndex((one) => one.domid === domid);
+    if (at >= 0 && found[at]?.state !== null) continue;
+    const note = parseAlias(devices.alias(name));
+    const state = note === null ? null : { schema: 1 as const, domid, interfaces: [], ...note };
+    found.splice(at < 0 ? found.length : at, 1, { domid, statePath: null, state });
   }
   return { found, broken };
 }

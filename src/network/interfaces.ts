@@ -53,6 +53,8 @@ export interface Devices {
   index(name: string): number | null;
   /** The names of all devices. */
   names(): readonly string[];
+  /** What was written on a device (`ip link set alias`); empty: nothing. */
+  alias(name: string): string;
 }
 
 /** The host's devices, from sysfs. */
@@ -69,6 +71,13 @@ export function openDevices(sysfs = '/sys'): Devices {
   return {
     index,
     names,
+    alias(name) {
+      try {
+        return readFileSync(join(net, name, 'ifalias'), 'utf8').trim();
+      } catch {
+        return '';
+      }
+    },
     ofGuest(domid) {
       const found: GuestInterface[] = [];
       const add = (name: string, devid: number, emulated: boolean) => {

@@ -11,6 +11,7 @@
  * one, a or b. Nothing that somebody else made is touched.
  */
 import { OperationError } from '../host/errors.ts';
+import { aliasOf } from './device-note.ts';
 import {
   type Devices,
   type GuestInterface,
@@ -163,11 +164,13 @@ async function makeOne(
   { run, devices }: BufferTools,
 ): Promise<void> {
   const doing = `cannot buffer the output of ${plan.name}`;
+  const alias = aliasOf({ schema: 1, ...request, interfaces: [] });
   const make = plan.queues.flatMap((queue) => [
     // A queue of its own for each frame to wait in on its way back; the default is 32.
     ['link', 'add', 'dev', queue, 'txqueuelen', '1000', 'type', 'ifb'],
     // No address: this host is not to send anything of its own on it.
     ['link', 'set', 'dev', queue, 'addrgenmode', 'none'],
+    ...(alias === null ? [] : [['link', 'set', 'dev', queue, 'alias', alias]]),
     ['link', 'set', 'dev', queue, 'up'],
   ]);
   await batch(run, 'ip', make, doing);

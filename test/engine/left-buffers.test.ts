@@ -7,6 +7,7 @@ import { judge } from '../../src/core/health.ts';
 import { leftoverOf, listAll } from '../../src/engine/left-buffers.ts';
 import type { SessionStatus } from '../../src/engine/session-status.ts';
 import { parseStatus } from '../../src/engine/status-parser.ts';
+import { aliasOf } from '../../src/network/device-note.ts';
 import { type Devices, openDevices } from '../../src/network/interfaces.ts';
 import type { BufferState } from '../../src/network/state-file.ts';
 import { deadOwner, sampleStatus } from './sample-status.ts';
@@ -69,6 +70,22 @@ describe('a buffer without a session', () => {
     expect(verdict.next).toEqual([
       'tsremus stop 7  # clears it if the guest is gone; else says what may be done',
       'tsremus stop --force-unsafe 7  # only if the copy on the other host never ran and never will',
+    ]);
+  });
+
+  // Proves: with the run directory gone the devices still say whose they are and whom to ask.
+  it('says by what is written on one of its devices whose it is', async () => {
+    addDevices('tsr7.0a', 'tsr7.0b');
+    const peer = { host: 'hostb', ssh_command: 'ssh -p 22', heartbeat_timeout_ms: 700 };
+    const whose = { schema: 1, domain: 'web1', domid: 7, uuid, session, peer } as const;
+    const alias = aliasOf({ ...whose, interfaces: [] });
+    writeFileSync(join(root, 'class/net/tsr7.0b/ifalias'), `${alias}\n`);
+    rmSync(dir, { recursive: true });
+    expect(await left()).toMatchObject([
+      {
+        ...{ domain: 'web1', domid: 7, uuid, session, heartbeat_timeout_ms: 700 },
+        transport: { host: 'hostb', ssh_command: 'ssh -p 22' },
+      },
     ]);
   });
 

@@ -31,6 +31,7 @@ interface Device {
   filter: { action: number } | 'drop' | null;
   plug: PlugModel<Frame> | null;
   arrived: number[];
+  alias: string;
 }
 
 const frameBytes = 98;
@@ -55,6 +56,7 @@ export class FakeKernel {
       filter: null,
       plug: null,
       arrived: [],
+      alias: '',
     };
     this.devices.set(name, device);
     return device;
@@ -136,6 +138,8 @@ export class FakeKernel {
 
   #change(line: string, device: Device, action: number): string | null {
     if (/^ip link set dev \S+ addrgenmode none$/.test(line)) return null;
+    const alias = /^ip link set dev \S+ alias (\S{1,255})$/.exec(line)?.[1];
+    if (alias !== undefined) device.alias = alias;
     else if (/^ip link set dev \S+ up$/.test(line)) device.isUp = true;
     else if (/^ip link set dev \S+ down$/.test(line)) device.isUp = false;
     else if (/^ip link del/.test(line)) this.devices.delete(device.name);
@@ -303,6 +307,7 @@ export async function fakeBench(options: BenchOptions): Promise<Bench & { kernel
             }),
         index: (name) => kernel.devices.get(name)?.index ?? null,
         names: () => [...kernel.devices.keys()],
+        alias: (name) => kernel.devices.get(name)?.alias ?? '',
       },
     },
     send: (name, number) => kernel.send(name, number),

@@ -37,7 +37,7 @@ function bench({ isTold = true, failures = 0 } = {}) {
   };
   const hotPlug = new HotPlug({
     ...{ domain: 'web1', domid: 7, listen: isTold ? listen : null },
-    devices: { ofGuest, index: () => null, names: () => [] },
+    devices: { ofGuest, index: () => null, names: () => [], alias: () => '' },
     async block(name, again) {
       tries.push(again ? `${name} again` : name);
       if (left-- > 0) throw new Error(`cannot block ${name}`);

@@ -1,6 +1,8 @@
 /** What a session left behind in every state that a death can leave it in, on the model kernel. */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { aliasOf, parseAlias } from '../../src/network/device-note.ts';
 import { adoptBuffer } from '../../src/network/leftover.ts';
 import type { OutputBuffer } from '../../src/network/output-buffer.ts';
 import { setUpBuffer } from '../../src/network/set-up.ts';
@@ -134,6 +136,16 @@ describe('what a dead session left', () => {
       expect(existsSync(bench.statePath)).toBe(false);
     }));
 
+  // Proves: devices say whose they are where every file is gone.
+  it('is named by what is written on its devices', () =>
+    on(1, async (bench) => {
+      await leave(bench);
+      for (const name of ours(bench)) {
+        const note = parseAlias(bench.tools.devices.alias(name));
+        expect(note).toEqual({ domain: 'web1', uuid: '6a7b', session: 'abc', peer, watch: false });
+      }
+    }));
+
   it('is dropped by its names, too, when the guest is gone', () =>
     on(1, async (bench) => {
       await leave(bench);
@@ -155,7 +167,7 @@ describe('what a dead session left', () => {
     }));
 
   // Proves: a set-up that died anywhere can be undone; before its filter nothing was held.
-  it.each([1, 2, 3, 4, 5, 6, 7, 8])('half built, after %i commands, goes', (count) =>
+  it.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])('half built, after %i commands, goes', (count) =>
     on(1, async (bench) => {
       const { run } = bench.tools;
       let left = count;
@@ -173,7 +185,7 @@ describe('what a dead session left', () => {
       const buffer = await make({ ...bench, tools: { ...bench.tools, run: dying } }).catch(
         (error: unknown) => error,
       );
-      if (count < 8) expect(buffer).toBe(isDead);
+      if (count < 10) expect(buffer).toBe(isDead);
       else (buffer as OutputBuffer).close();
       await (await adopt(bench))?.open();
       const name = bench.interfaces[0] ?? '';
@@ -227,4 +239,33 @@ describe('a buffer that cannot be removed', () => {
       await buffer.drop();
       expect(ours(bench)).toEqual([]);
     }));
+});
+
+describe('what is written on a device', () => {
+  const texts = { uuid: '6a7b', session: 'abc', domain: 'web1' };
+
+  // Proves: it is one word of an ip batch within the kernel's limit, and is read as it was written.
+  it('is read as it was written, or not written at all', () => {
+    const host = fc.string({ minLength: 1, unit: 'grapheme' });
+    const command = fc.option(fc.string({ unit: 'grapheme' }));
+    fc.assert(
+      fc.property(host, command, fc.nat(999_999_999), fc.boolean(), (name, ssh, ms, watch) => {
+        const its = { host: name, ssh_command: ssh, heartbeat_timeout_ms: ms };
+        const state = { schema: 1, domid: 7, interfaces: [], ...texts, peer: its, watch } as const;
+        const alias = aliasOf(state);
+        if (alias === null) return encodeURIComponent(`${name}${ssh}`).length > 150;
+        expect(alias).toMatch(/^[\w.,%-]{1,255}$/);
+        expect(parseAlias(alias)).toEqual({ ...texts, peer: its, watch });
+        return true;
+      }),
+    );
+  });
+
+  it.each([
+    '',
+    'uplink',
+    'tsremus1,a,b,c,d,e,f,g',
+    'tsremus1,a,b,c,d,7,-,x',
+    `tsremus1,%,b,c,d,7,-,-`,
+  ])('by somebody else, %j, is none of ours', (alias) => expect(parseAlias(alias)).toBeNull());
 });
