@@ -50,7 +50,10 @@ async function buffersOf(
       const state = await readState(statePath);
       if (state !== null) found.push({ domid: state.domid, statePath, state });
     } catch (error) {
-      broken.push({ statusPath: statePath, reason: errorText(error) });
+      // Nobody but the administrator can clear it: whose it is stood in it.
+      const hint = error instanceof OperationError ? error.hint : undefined;
+      const reason = hint === undefined ? errorText(error) : `${errorText(error)}; ${hint}`;
+      broken.push({ statusPath: statePath, reason });
     }
   }
   for (const name of devices.names()) {

@@ -341,7 +341,12 @@ const watchBase = (uuid: string) => `${fileKey(uuid)}.watch`;
 
 /** The process of tsremus that watches the guest's own end; null: none does. */
 export function watcherOf(dir: string, uuid: string): ProcessId | null {
-  return liveRivals(dir, watchBase(uuid), '')[0]?.id ?? null;
+  try {
+    return liveRivals(dir, watchBase(uuid), '')[0]?.id ?? null;
+  } catch (error) {
+    if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') return null;
+    throw error;
+  }
 }
 
 /**

@@ -27,7 +27,8 @@ export async function leftBufferNamed(name: string): Promise<SessionEntry | null
   const nameless = sessions.filter(({ status }) => status.buffer_only && status.uuid === '');
   if (nameless.length === 0) return null;
   const domid = await domainNumber(name);
-  return nameless.find(({ status }) => status.domid === domid) ?? null;
+  const found = nameless.find(({ status }) => status.domid === domid);
+  return found === undefined ? null : { ...found, status: await identified(found.status) };
 }
 
 /** Ends what is left of a dead session, as permitted. */
