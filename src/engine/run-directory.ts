@@ -14,6 +14,7 @@
  */
 import {
   closeSync,
+  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -283,20 +284,26 @@ function sweepDrafts(dir: string, base: string): void {
 
 function publishTo(statusPath: string, status: SessionStatus): OperationError | null {
   const draft = `${statusPath}.${process.pid}.new`;
-  const write = () => writeFileSync(draft, `${JSON.stringify(status)}\n`, { mode: fileMode });
   try {
-    try {
-      write();
-    } catch (error) {
-      // Somebody cleared /run: a session that lives must not look like what a dead one left.
-      if (errnoCode(error) !== 'ENOENT') throw error;
-      ensureDirectory(dirname(statusPath));
-      write();
-    }
+    writeFileSync(draft, `${JSON.stringify(status)}\n`, { mode: fileMode });
     renameSync(draft, statusPath);
     return null;
   } catch (error) {
     return storageError(error, 'write', statusPath);
+  }
+}
+
+/**
+ * Claims again where somebody cleared /run: a session that lives must not look like what a dead one
+ * left, nor be begun a second time.
+ */
+function keepClaim(claimPath: string): void {
+  if (existsSync(claimPath)) return;
+  try {
+    ensureDirectory(dirname(claimPath));
+    writeFileSync(claimPath, '', { mode: fileMode });
+  } catch {
+    // The status cannot be written either, and says so.
   }
 }
 
@@ -324,7 +331,11 @@ export async function claimSession(
   return {
     socketPath,
     leftover: leftoverOf(before),
-    publish: (status) => (released ? null : publishTo(statusPath, status)),
+    publish(status) {
+      if (released) return null;
+      keepClaim(claimPath);
+      return publishTo(statusPath, status);
+    },
     release(what) {
       if (released) return;
       released = true;

@@ -1,5 +1,6 @@
 /** The guest's own end, under protection and after a takeover. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { it } from './fixture.ts';
 import { cleanUp, type Pair, prepare } from './pair.ts';
@@ -192,6 +193,22 @@ describe('after protection', () => {
     await until('the loser is gone', () => pair.a.sim.list().length === 0);
     await until('status knows', () => pair.a.session('g1')?.outcome === 'taken-over');
     expect((await pair.a.tsremus('status')).out).toContain('took over: the guest runs there');
+  });
+
+  // Proves: where the session's state is lost and only its buffer is left, nobody infers a leave.
+  it.concurrent('whose state is lost nothing is booted unasked', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: quick });
+    signal(protect.pid, 'SIGKILL');
+    await until('the guard watches', () => pair.guards()[0] === watcherOf(pair));
+    const { uuid = '', domid } = pair.a.session('g1') ?? {};
+    for (const name of readdirSync(pair.a.runDir)) rmSync(join(pair.a.runDir, name));
+    const state = { schema: 1, domain: 'g1', domid, uuid, session: 'lost', interfaces: [] };
+    writeFileSync(join(pair.a.runDir, `${uuid}.network.json`), JSON.stringify(state));
+    pair.a.sim.run('reboot', 'g1');
+    const waits = /its end waits for leave: nothing here says which host has its copy/;
+    await until('it waits', () => waits.test(pair.a.log('g1.watch')));
+    expect(pair.a.sim.find('g1')).toMatchObject({ state: 'shutdown' });
   });
 
   // Proves: a host that protects what it took over has one watcher too.

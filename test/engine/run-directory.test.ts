@@ -73,6 +73,9 @@ describe('a claim', () => {
     expect(mine.publish(sampleStatus())).toBeNull();
     expect(listSessions(dir).sessions).toMatchObject([{ liveness: 'alive' }]);
     expect(statSync(dir).mode & 0o777).toBe(0o700);
+    // And it is still the owner.
+    expect(readdirSync(dir).filter((name) => name.endsWith('.claim'))).toHaveLength(1);
+    await expect(claim()).rejects.toMatchObject({ code: 'already-protected' });
   });
 
   it('keeps the status or forgets it', async () => {
