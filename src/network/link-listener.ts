@@ -37,11 +37,12 @@ export const listenLinks: ListenLinks = (onChange, onEnd) => {
   // It keeps nobody from ending.
   child.unref();
   (child.stdout as Socket).unref();
-  return {
-    close() {
-      isOver = true;
-      child.kill('SIGKILL');
-      child.stdout.destroy();
-    },
+  const close = () => {
+    isOver = true;
+    process.off('exit', close);
+    child.kill('SIGKILL');
+    child.stdout.destroy();
   };
+  process.once('exit', close);
+  return { close };
 };
