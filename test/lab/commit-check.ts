@@ -233,31 +233,19 @@ export function checkNumbers(answers: readonly NumberAnswer[]): NumbersVerdict {
   return { answers: answers.length, breaks, firstBreak, silenceMs, slowestMs };
 }
 
-export interface UnsaidVerdict {
-  /** Numbers that a client was told and that the survivor did not know when it was activated. */
-  readonly unsaid: number;
-  /** The guest did not notice that it was activated, so its first answer says what it knew. */
-  readonly unnoticed: boolean;
-}
-
 /**
- * Compares what a client was told before `survivorMs` (all of it by the dead host; what comes later
- * is the survivor's) with what the survivor knows: of all suspensions that it remembers its
- * activation is the last one. That one it can miss, as any other, when the hosts' clocks stand so
- * that none of its own moves; it then remembers the checkpoint before, and speaks on with the count
- * of suspensions that the dead host's last answers carry. What it knew is then what its first
- * answer comes after. One that never answers is judged by its memory all the same.
+ * Numbers that a client was told before `survivorMs` and that the survivor does not know: of all
+ * suspensions that it remembers its activation is the last one. Nothing of the dead host may come
+ * after `survivorMs`, and nothing of the survivor before it: its answers to what it had been asked
+ * already come in one burst, before any beacon.
  */
 export function countUnsaid(
   answers: readonly NumberAnswer[],
   survivorMs: number,
   history: readonly GuestMark[],
   family: 4 | 6,
-): UnsaidVerdict {
-  const last = answers.filter((answer) => answer.timeMs < survivorMs).at(-1);
-  const first = answers.find((answer) => answer.timeMs >= survivorMs);
-  const unnoticed = last !== undefined && first !== undefined && first.suspends === last.suspends;
-  const remembered = history.at(-1)?.numbers[family === 4 ? 0 : 1] ?? 0;
-  const known = unnoticed ? first.number - 1 : remembered;
-  return { unsaid: Math.max(0, (last?.number ?? 0) - known), unnoticed };
+): number {
+  const known = history.at(-1)?.numbers[family === 4 ? 0 : 1] ?? 0;
+  const seen = answers.filter((answer) => answer.timeMs < survivorMs).map(({ number }) => number);
+  return Math.max(0, (seen.at(-1) ?? 0) - known);
 }

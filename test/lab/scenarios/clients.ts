@@ -55,19 +55,13 @@ export class Clients {
     );
   }
 
-  /**
-   * Numbers that a client saw and that the survivor did not know, over both connections.
-   * `survivorMs`: nothing of the dead host arrives after that.
-   */
+  /** Numbers that a client saw and that the survivor does not know, over both connections. */
   async countUnsaid(survivorMs: number): Promise<number> {
     const history = await guestHistory(this.guest);
-    let sum = 0;
-    for (const { family, answers } of this.talks) {
-      const { unsaid, unnoticed } = countUnsaid(answers, survivorMs, history, family);
-      if (unnoticed) this.#trial.say(`IPv${family}: the guest did not notice its activation`);
-      sum += unsaid;
-    }
-    return sum;
+    return this.talks.reduce(
+      (sum, { family, answers }) => sum + countUnsaid(answers, survivorMs, history, family),
+      0,
+    );
   }
 
   /** Breaks in the numbers and broken connections, over both; measures what the clients felt. */

@@ -14,7 +14,7 @@ import type { Trial } from './trial.ts';
 const gentleRate = 200;
 /** A few datagrams beside the TCP connections: said twice, they show it by themselves. */
 const datagramBytesPerSecond = 64 * 1024;
-/** What was on its way at the death of the host has come by then. */
+/** What was on its way at the death of the host has come by then; nobody has activated yet. */
 const inFlightMs = 300;
 
 interface Death {
