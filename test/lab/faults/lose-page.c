@@ -1,5 +1,6 @@
 /*
- * A deliberate bug, for one lab test: of every hundredth epoch one dirty page is lost.
+ * A deliberate bug, for one lab test: one dirty page per hundred epochs is lost, in the hundredth
+ * or the next one that has a row of pages.
  *
  * Linked into a build of libtsremus that no product contains, by the linker's --wrap: every call
  * of the stream checker goes through here first, and the save loop shows it each byte before
@@ -21,7 +22,7 @@ int __real_tsr_parser_take(struct tsr_parser *parser, const uint8_t *data, size_
 int __wrap_tsr_parser_take(struct tsr_parser *parser, const uint8_t *data, size_t n,
                            size_t *taken_out, enum tsr_mark *mark_out);
 
-static uint64_t lost_in;
+static uint64_t hundreds; /* in which a page was lost, the newest */
 
 static uint64_t every(void)
 {
@@ -32,7 +33,7 @@ static uint64_t every(void)
 
 static bool is_due(const struct tsr_parser *parser)
 {
-    return parser->epoch && parser->epoch % every() == 0 && parser->epoch != lost_in;
+    return parser->epoch / every() > hundreds;
 }
 
 /* Numbers of plain pages, one after the other; a type other than plain is in the top bits. */
@@ -52,9 +53,9 @@ static void lose(struct tsr_parser *parser, const uint8_t *data)
     if (!is_row(pfn))
         return;
     memcpy((uint8_t *)(uintptr_t)data, &pfn[1], sizeof(pfn[1]));
-    lost_in = parser->epoch;
+    hundreds = parser->epoch / every();
     fprintf(stderr, "deliberate bug: page 0x%llx of epoch %llu is lost\n",
-            (unsigned long long)pfn[0], (unsigned long long)lost_in);
+            (unsigned long long)pfn[0], (unsigned long long)parser->epoch);
 }
 
 /* How far to go before the checker's state is looked at again. */

@@ -3,13 +3,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildLosingLibrary } from '../faults/build.ts';
-import { verifyGuest } from '../lab.ts';
-import { protectOutput } from '../session.ts';
+import { verifyGuest, waitFor } from '../lab.ts';
+import { protectOutput, waitForEpoch } from '../session.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 
 const library = '/opt/libtsremus-losing.so';
-/** One dirty page of every hundredth epoch; short epochs, so that the hundredth comes soon. */
+/** One dirty page per hundred epochs; short epochs, so that the hundredth comes soon. */
 const loseEvery = 100;
 
 async function install(trial: Trial): Promise<void> {
@@ -26,15 +26,17 @@ async function install(trial: Trial): Promise<void> {
 
 async function losesPage(trial: Trial): Promise<void> {
   await install(trial);
-  // A page lost is seen until it is rewritten and copied again: after 4,096 / 200 seconds.
-  const guest = await trial.createGuest('a', 'pv', 200);
+  // A page lost is seen until it is rewritten and copied again: after 4,096 / 400 seconds.
+  const guest = await trial.createGuest('a', 'pv', 400);
   const env = { TSREMUS_NATIVE: library, TSREMUS_LAB_LOSE_EVERY: String(loseEvery) };
-  const entry = await trial.protect('a', guest, loseEvery, { args: ['-i', '20'], env });
-  const said = await protectOutput(trial.lab, 'a', guest);
-  const lost = /deliberate bug: .* lost/.exec(said)?.[0];
-  trial.check('a page lost', lost !== undefined, said.slice(-500));
+  await trial.protect('a', guest, loseEvery, { args: ['-i', '20'], env });
+  const [lost, epoch] = await waitFor('a page to be lost', 30_000, async () => {
+    const said = await protectOutput(trial.lab, 'a', guest);
+    return /deliberate bug: .* of epoch (\d+) is lost/.exec(said) ?? undefined;
+  });
+  const last = await waitForEpoch(trial.lab, 'a', guest, Number(epoch));
   await trial.kill('a');
-  trial.say(`killed after epoch ${entry.epoch}; ${lost}`);
+  trial.say(`killed after epoch ${last.epoch}; ${lost}`);
   await trial.firstAnswer(guest, 30_000);
   const verified = await verifyGuest(guest, 60_000);
   trial.check('the checksum to find the lost page', !verified.ok && verified.bad === 1, verified);
@@ -43,7 +45,7 @@ async function losesPage(trial: Trial): Promise<void> {
 
 export const lostPage: Scenario = {
   name: 'lost-page',
-  proves: 'a build that loses one dirty page of every hundredth epoch fails the checksum',
+  proves: 'a build that loses one dirty page per hundred epochs fails the checksum',
   trials: { ci: 0, soak: 1 },
   run: losesPage,
 };
