@@ -42,11 +42,14 @@ const keys = [
 it('status --json keeps its schema', async () => {
   // A session writes its status every second; the first may be older than its first epoch.
   await until('epochs are shown', () => (pair.a.session('g1')?.epochs.length ?? 0) > 0);
-  const documents = [pair.a, pair.b].map(async (host) => {
-    const ran = await host.tsremus('status', '--json');
-    expect(ran).toMatchObject({ code: 0, err: '' });
-    return JSON.parse(ran.out) as Document;
-  });
+  // On a busy machine a session is late for a moment, and status says so.
+  const documents = [pair.a, pair.b].map((host) =>
+    until('all is well', async () => {
+      const ran = await host.tsremus('status', '--json');
+      expect(ran.err).toBe('');
+      return ran.code === 0 ? (JSON.parse(ran.out) as Document) : null;
+    }),
+  );
   const [here, there] = await Promise.all(documents);
   for (const document of [here, there]) {
     expect(document).toMatchObject({ schema: 1, level: 'ok', exit: 0, unreadable: [] });

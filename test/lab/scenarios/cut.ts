@@ -160,7 +160,7 @@ export const cutShort: Scenario = {
 export const cutLong: Scenario = {
   name: 'cut-long',
   proves: 'a cut of twice the timeout moves the guest to the backup, and never do both hosts speak',
-  trials: { ci: 4, soak: 20 },
+  trials: { ci: 2, soak: 20 },
   run: takeover,
 };
 

@@ -123,7 +123,7 @@ export const flood: Scenario = {
   name: 'flood',
   proves:
     'no frame leaves before its acknowledgement, whatever it is; an ordered stop loses none of them',
-  trials: { ci: 1, soak: 2 },
+  trials: { ci: 2, soak: 2 },
   run: floodAndStop,
 };
 

@@ -112,7 +112,7 @@ export const outputCommit: Scenario = {
   name: 'output-commit',
   proves:
     'across the death of a host the same TCP connections go on, and nothing that was said is unsaid',
-  trials: { ci: 1, soak: 20 },
+  trials: { ci: 2, soak: 20 },
   run: commitAcrossKill,
 };
 
