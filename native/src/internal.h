@@ -132,7 +132,7 @@ void tsr_json_quote(const char *text, char *out, size_t size);
 /* ---- loop.c ------------------------------------------------------------- */
 
 #define TSR_CHILDREN_SOON_MS 10
-#define TSR_CHILDREN_LATER_MS 200
+#define TSR_CHILDREN_LATER_MS 500
 
 /* One turn of poll around libxl's beforepoll and afterpoll. */
 struct tsr_loop {
@@ -140,7 +140,6 @@ struct tsr_loop {
     struct pollfd *fds;
     int capacity;
     int used;                           /* libxl's fds of this turn */
-    int active;                         /* how many of them are ready */
     uint64_t children_due_ns;
     uint64_t children_busy_ns;          /* look often until then */
     unsigned children_idle_ms;          /* how often after that */

@@ -17,8 +17,9 @@
 
 /*
  * A child's end is not seen by poll; we look at this pace. Often for a while
- * after libxl was active (a helper that says "complete" is about to exit), and
- * otherwise only every loop->children_idle_ms.
+ * after the other end of one of libxl's pipes has gone (its helper exits), and
+ * otherwise only every loop->children_idle_ms: what else libxl is told, some
+ * ten times an epoch, says nothing about children.
  */
 #define CHILDREN_BUSY_MS 10
 #define CHILDREN_BUSY_FOR_MS 300
@@ -106,10 +107,10 @@ int tsr_loop_poll(struct tsr_loop *loop, bool serve, bool ignore_timers,
                   int timeout_ms)
 {
     int timers_ms = -1, children_ms, r, i;
+    bool ended = false;
     int rc;
 
     loop->used = 0;
-    loop->active = 0;
     rc = grow(loop, extra_count + 1);
     if (rc < 0)
         return rc;
@@ -133,9 +134,11 @@ int tsr_loop_poll(struct tsr_loop *loop, bool serve, bool ignore_timers,
     for (i = 0; i < loop->used + extra_count; i++) {
         if (r < 0)
             loop->fds[i].revents = 0;
-        if (i < loop->used && loop->fds[i].revents)
-            loop->active++;
+        if (i < loop->used && loop->fds[i].revents & (POLLHUP | POLLERR))
+            ended = true;
     }
+    if (ended)
+        loop->children_busy_ns = tsr_now_ns() + CHILDREN_BUSY_FOR_MS * NS_PER_MS;
     if (extra_count)
         memcpy(extra, loop->fds + loop->used,
                (size_t)extra_count * sizeof(*extra));
@@ -150,8 +153,6 @@ void tsr_loop_serve(struct tsr_loop *loop, struct timeval now)
     loop->used = 0;
 
     now_ns = tsr_now_ns();
-    if (loop->active)
-        loop->children_busy_ns = now_ns + CHILDREN_BUSY_FOR_MS * NS_PER_MS;
     if (now_ns < loop->children_due_ns) {
         /* Became busy: look sooner than planned. */
         if (now_ns < loop->children_busy_ns &&

@@ -158,13 +158,20 @@ export function phaseOf(state: BackupState): BackupPhase {
   return state.acked >= 0 ? 'standby' : 'seeding';
 }
 
+/** Ticks are so many heartbeats apart as long as these come. */
+const calmBeats = 3;
+
 /** The latest time at which the machine wants its next tick, null once it has ended. */
 export function backupWakeAtMs(state: BackupState): number | null {
   if (state.phase === 'ended') return null;
   const { heartbeatTimeoutMs, holdMs } = state.config;
+  const beatMs = heartbeatEveryMs(state.config);
+  // While heartbeats come they are what is worked on; ticks then only notice stalls of our own.
+  const isQuiet = state.link !== 'open' || silenceMs(state) >= 2 * beatMs;
   const wakes = [
-    state.nowMs + heartbeatEveryMs(state.config),
+    state.nowMs + (isQuiet ? beatMs : calmBeats * beatMs),
     state.nowMs - silenceMs(state) + heartbeatTimeoutMs,
+    state.heardAtMs + heartbeatTimeoutMs + holdMs,
     state.linkClosedAtMs + holdMs,
     state.nextWriteAtMs,
     state.nextUnpauseAtMs,

@@ -26,7 +26,7 @@ import { WakeTimer } from './wake-timer.ts';
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
 const tickMsMin = 5;
-const tickMsMax = 100;
+const tickMsMax = 1_000;
 /** A tick later than planned by more than this was not slept, it was suffered. */
 const tickLateMs = 50;
 

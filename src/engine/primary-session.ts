@@ -22,7 +22,7 @@ import { endOf } from './watch.ts';
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
 const tickMsMin = 5;
-const tickMsMax = 100;
+const tickMsMax = 1_000;
 
 /** The guest is looked at this often, in case it ended without libxl's noticing, ms. */
 const lookEveryMs = 2_000;

@@ -14,7 +14,7 @@ export interface Clock {
 export type Cancel = () => void;
 
 export interface Timers {
-  /** Calls `run` once, `delayMs` from now or a little later. */
+  /** Calls `run` once, `delayMs` from now or a little later; never earlier. */
   after(delayMs: number, run: () => void): Cancel;
 }
 
@@ -25,7 +25,9 @@ export const systemClock: Clock = {
 
 export const systemTimers: Timers = {
   after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
+    // Node counts whole milliseconds from a time that it rounds down, and would fire up to one
+    // too early: whoever waits for a moment would wake in vain, and again.
+    const timer = setTimeout(run, Math.ceil(delayMs) + 1);
     return () => clearTimeout(timer);
   },
 };

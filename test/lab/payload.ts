@@ -17,7 +17,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
-  writeFileSync,
+  symlinkSync,
 } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import type { Images } from './build.ts';
@@ -83,8 +83,8 @@ export function stageInstallation(stage: string): string[] {
   for (const name of packageClosure(externalPackages, missing)) copyPackage(name, target);
   const command = join(stage, 'usr/local/sbin/tsremus');
   mkdirSync(join(command, '..'), { recursive: true });
-  writeFileSync(command, `#!/bin/sh\nexec node ${mainProgram()} "$@"\n`);
-  chmodSync(command, 0o755);
+  // As npm installs it: what the program's first line says counts here as well.
+  symlinkSync(mainProgram(), command);
   return missing;
 }
 
