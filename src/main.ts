@@ -1,5 +1,5 @@
 #!/usr/bin/env -S node --max-old-space-size=65536 --single-threaded-gc
-// ffi-napi tells V8 of a gigabyte for each pointer that it wraps. Under the usual ceiling V8 answers
+// ffi-napi tells V8 of a gigabyte for each pointer it wraps. Under the usual ceiling V8 answers
 // most of them with a full collection: half of what loading costs, and much of what an idle
 // session does. The heap itself stays at some megabytes, for which one thread is enough.
 import { processIo } from './cli/io.ts';

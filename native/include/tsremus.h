@@ -30,7 +30,7 @@
 
 struct tsr_stream_stats;
 
-#define TSR_ABI_VERSION 3
+#define TSR_ABI_VERSION 4
 #define TSR_XL_BASE 10000
 #define TSR_XL(rc) (-TSR_XL_BASE + (rc))
 
@@ -84,6 +84,9 @@ enum tsr_event_kind {
      * b = bytes that wait. Once per epoch.
      */
     TSR_EV_STALLED = 8,
+    /* save: the guest has sent something since the barrier. Once per epoch, from the
+     * end of the seed on. */
+    TSR_EV_OUTPUT = 9,
 };
 
 /* Native byte order, 64 bytes, followed by text_len bytes of text (no NUL). */

@@ -14,6 +14,12 @@ static int null_barrier(void *state_in, uint64_t epoch,
     return 0;
 }
 
+static int null_sent_fd(void *state)
+{
+    (void)state;
+    return -1;
+}
+
 static void null_close(void *state)
 {
     (void)state;
@@ -21,5 +27,6 @@ static void null_close(void *state)
 
 const struct tsr_buffer_ops tsr_buffer_null = {
     .barrier = null_barrier,
+    .sent_fd = null_sent_fd,
     .close = null_close,
 };

@@ -18,6 +18,9 @@ struct tsr_barrier {
 struct tsr_buffer_ops {
     /* 0 or -errno; microseconds, since the guest waits. */
     int (*barrier)(void *state, uint64_t epoch, struct tsr_barrier *found_out);
+    /* A descriptor that is readable once something was sent since the last barrier;
+     * -1: nobody tells. */
+    int (*sent_fd)(void *state);
     void (*close)(void *state);
 };
 

@@ -93,13 +93,23 @@ static int ask_libxl(struct tsr_loop *loop, struct timeval now, int extra_count,
     return 0;
 }
 
-static int until_children(const struct tsr_loop *loop)
+/* When to look at the children again, at the pace of now: it may have changed. */
+static uint64_t children_due(struct tsr_loop *loop, uint64_t now)
+{
+    uint64_t pace_ms = now < loop->children_busy_ns ? CHILDREN_BUSY_MS
+                                                    : loop->children_idle_ms;
+
+    if (loop->children_due_ns > now + pace_ms * NS_PER_MS)
+        loop->children_due_ns = now + pace_ms * NS_PER_MS;
+    return loop->children_due_ns;
+}
+
+static int until_children(struct tsr_loop *loop)
 {
     uint64_t now = tsr_now_ns();
+    uint64_t due = children_due(loop, now);
 
-    if (loop->children_due_ns <= now)
-        return 0;
-    return (int)((loop->children_due_ns - now + NS_PER_MS - 1) / NS_PER_MS);
+    return due <= now ? 0 : (int)((due - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
 int tsr_loop_poll(struct tsr_loop *loop, bool serve, bool ignore_timers,
@@ -153,18 +163,11 @@ void tsr_loop_serve(struct tsr_loop *loop, struct timeval now)
     loop->used = 0;
 
     now_ns = tsr_now_ns();
-    if (now_ns < loop->children_due_ns) {
-        /* Became busy: look sooner than planned. */
-        if (now_ns < loop->children_busy_ns &&
-            loop->children_due_ns > now_ns + CHILDREN_BUSY_MS * NS_PER_MS)
-            loop->children_due_ns = now_ns + CHILDREN_BUSY_MS * NS_PER_MS;
+    if (now_ns < children_due(loop, now_ns))
         return;
-    }
     tsr_xl.libxl_childproc_sigchld_occurred(loop->ctx->xl);
-    loop->children_due_ns =
-        now_ns + (now_ns < loop->children_busy_ns ? CHILDREN_BUSY_MS
-                                                  : loop->children_idle_ms)
-                     * NS_PER_MS;
+    loop->children_due_ns = UINT64_MAX;
+    children_due(loop, now_ns);
 }
 
 static void ao_done(libxl_ctx *ctx, int rc, void *for_callback)

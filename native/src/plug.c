@@ -34,10 +34,13 @@
 #include <linux/pkt_sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define NOT_SEALED UINT64_MAX
+/* A tap has room for fewer. */
+#define TAP_FRAMES_MAX 64
 
 struct port {
     struct tsr_plug_port given;
@@ -54,6 +57,7 @@ struct tsr_plug {
     const struct tsr_plug_kernel *kernel;
     void *state;
     bool opened;                        /* for good: no barrier any more */
+    int sent;                           /* epoll: of all taps */
     unsigned count;
     struct port ports[TSR_PLUG_PORTS_MAX];
     struct tsr_plug_stats stats;        /* the counts and times of all */
@@ -87,26 +91,32 @@ static void note_max(uint64_t *max, uint64_t began_ns)
 /* ---- set-up ---------------------------------------------------------------- */
 
 /*
- * A packet socket on the interface whose filter takes nothing. Its only effect is
- * wanted: before the kernel shows it a frame it copies what of the frame still
- * lies in pages of the guest (skb_orphan_frags_rx in deliver_skb, net/core/dev.c),
- * and it shows it before the redirect. So netback gives the guest its slots back at
- * once, although the frame is held: without it 256 frames fill the ring.
+ * A packet socket on the interface, for its side effect: before the kernel shows it
+ * a frame it copies what of the frame still lies in pages of the guest
+ * (skb_orphan_frags_rx in deliver_skb, net/core/dev.c), and it shows it before the
+ * redirect. So netback gives the guest its slots back at once, although the frame is
+ * held: without it 256 frames fill the ring.
+ *
+ * And it tells that something was sent. It takes one byte of a frame, and has room
+ * for about one (the least that SO_RCVBUF gives): what comes while that has not
+ * been read costs no more than the filter.
  */
 static int open_tap(uint32_t interface)
 {
-    struct sock_filter nothing[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
-    struct sock_fprog program = { 1, nothing };
+    struct sock_filter one_byte[] = { BPF_STMT(BPF_RET | BPF_K, 1) };
+    struct sock_fprog program = { 1, one_byte };
     struct sockaddr_ll address = {
         .sll_family = AF_PACKET,
         .sll_protocol = htons(ETH_P_ALL),
         .sll_ifindex = (int)interface,
     };
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), rc;
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int least = 1, rc;
 
     if (fd >= 0 &&
         !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
                     sizeof(program)) &&
+        !setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)) &&
         !bind(fd, (void *)&address, sizeof(address)))
         return fd;
     rc = tsr_fail(-errno, "no packet socket on network device number %u: %s",
@@ -114,6 +124,32 @@ static int open_tap(uint32_t interface)
     if (fd >= 0)
         close(fd);
     return rc;
+}
+
+/* Opens the tap of a port, among those that tell. */
+static int add_tap(struct tsr_plug *plug, struct port *port)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+
+    port->tap = open_tap(port->given.interface);
+    if (port->tap < 0)
+        return port->tap;
+    if (epoll_ctl(plug->sent, EPOLL_CTL_ADD, port->tap, &event))
+        return tsr_fail(-errno, "cannot listen to network device number %u: %s",
+                        port->given.interface, strerror(errno));
+    return 0;
+}
+
+/* What the taps have told so far is known; the next frame is news again. */
+static void hush_taps(struct tsr_plug *plug)
+{
+    char frame[1];
+    unsigned i, n;
+
+    for (i = 0; i < plug->count; i++)
+        for (n = 0; plug->ports[i].tap >= 0 && n < TAP_FRAMES_MAX; n++)
+            if (recv(plug->ports[i].tap, frame, sizeof(frame), 0) < 0)
+                break;
 }
 
 static int make_queues(struct tsr_plug *plug, const struct tsr_plug_port *given)
@@ -151,9 +187,12 @@ static int add_port(struct tsr_plug *plug, const struct tsr_plug_port *given)
     if (rc < 0)
         return rc;
     if (given->interface) {
-        port->tap = open_tap(given->interface);
-        if (port->tap < 0)
-            return port->tap;
+        rc = add_tap(plug, port);
+        if (rc < 0) {
+            if (port->tap >= 0)
+                close(port->tap);
+            return rc;
+        }
     }
     return (int)plug->count++;
 }
@@ -248,6 +287,8 @@ static int plug_barrier(void *state, uint64_t epoch,
 
     *found_out = (struct tsr_barrier){ 0 };
     pthread_mutex_lock(&plug->lock);
+    /* Before the seal: a frame of the new epoch is news in any case. */
+    hush_taps(plug);
     for (i = 0; i < plug->count && !plug->opened; i++) {
         rc = seal(plug, &plug->ports[i], epoch);
         if (rc < 0)
@@ -263,6 +304,13 @@ static int plug_barrier(void *state, uint64_t epoch,
     found_out->packets = sum.packets;
     found_out->bytes = sum.bytes;
     return rc < 0 ? rc : 0;
+}
+
+static int plug_sent_fd(void *state)
+{
+    struct tsr_plug *plug = state;
+
+    return plug->sent;
 }
 
 static int release_port(struct tsr_plug *plug, struct port *port,
@@ -314,6 +362,8 @@ static void destroy(struct tsr_object *object)
     for (i = 0; i < plug->count; i++)
         if (plug->ports[i].tap >= 0)
             close(plug->ports[i].tap);
+    if (plug->sent >= 0)
+        close(plug->sent);
     plug->kernel->close(plug->state);
     pthread_mutex_destroy(&plug->lock);
     free(plug);
@@ -333,6 +383,12 @@ static int open_plug(const struct tsr_plug_kernel *kernel, void *state)
     tsr_object_init(&plug->object, TSR_PLUG, destroy);
     pthread_mutex_init(&plug->lock, NULL);
     plug->stats.sealed = NOT_SEALED;
+    plug->sent = epoll_create1(EPOLL_CLOEXEC);
+    if (plug->sent < 0) {
+        handle = tsr_fail(-errno, "no epoll descriptor: %s", strerror(errno));
+        tsr_handle_put(plug);
+        return handle;
+    }
     handle = tsr_handle_new(&plug->object);
     if (handle < 0)
         tsr_handle_put(plug);
@@ -477,5 +533,6 @@ int tsr_plug_close(int handle)
 
 const struct tsr_buffer_ops tsr_buffer_plug = {
     .barrier = plug_barrier,
+    .sent_fd = plug_sent_fd,
     .close = tsr_handle_put,
 };

@@ -169,12 +169,15 @@ static void obey(struct tsr_save *save)
 
 static void turn(struct tsr_save *save)
 {
-    struct pollfd extra[3] = {
+    struct pollfd extra[4] = {
         { .fd = save->wake, .events = POLLIN },
         { .fd = save->drained == TSR_STREAM_STALLED ? -1
                                                    : save->stream_in,
           .events = POLLIN },
         { .events = POLLOUT },
+        { .fd = save->sent_awaited ? save->buffer->sent_fd(save->buffer_state)
+                                   : -1,
+          .events = POLLIN },
     };
     bool serve = save->drained == TSR_STREAM_EMPTY;
     int timeout_ms = -1;
@@ -187,7 +190,7 @@ static void turn(struct tsr_save *save)
         timeout_ms = 0;
     else if (save->wait_moment)
         timeout_ms = 20;
-    rc = tsr_loop_poll(&save->loop, serve, save->hold, clock_of(save), extra, 3,
+    rc = tsr_loop_poll(&save->loop, serve, save->hold, clock_of(save), extra, 4,
                        timeout_ms);
     if (rc < 0) {
         tsr_save_fail(save, rc, "the event loop failed (%d)", rc);
@@ -198,6 +201,10 @@ static void turn(struct tsr_save *save)
         count = 0;
     if (extra[2].revents)
         tsr_events_flush(save->events);
+    if (extra[3].revents) {
+        save->sent_awaited = false;
+        tsr_events_send(save->events, TSR_EV_OUTPUT, NULL, NULL);
+    }
 
     save->drained = tsr_save_drain(save);
     if (serve && save->drained == TSR_STREAM_EMPTY) {

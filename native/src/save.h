@@ -43,6 +43,7 @@ struct tsr_save {
     struct tsr_buffer_null_state null_buffer;
     enum tsr_drained drained;
     bool libxl_writes;                  /* CHECKPOINT .. CHECKPOINT_END */
+    bool sent_awaited;                  /* the guest's first output of the epoch */
     bool discard;                       /* nobody wants the rest */
     bool failed;
     bool wait_moment;                   /* for a good one to abort at */

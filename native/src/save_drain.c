@@ -68,6 +68,7 @@ static void at_checkpoint(struct tsr_save *save)
         tsr_save_fail(save, rc, "the output buffer took no barrier: %s", why);
         return;
     }
+    save->sent_awaited = true;
     values.c = found.packets;
     values.d = found.bytes;
     values.e = (uint64_t)found.merged << 48 | (tsr_now_ns() - save->checkpoint_ns);

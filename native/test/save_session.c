@@ -24,12 +24,22 @@ static int probe_barrier(void *state, uint64_t epoch,
     return barrier_rc;
 }
 
+int sent_fd = -1;
+
+static int probe_sent_fd(void *state)
+{
+    (void)state;
+    return sent_fd;
+}
+
 static void probe_close(void *state)
 {
     (void)state;
 }
 
-static const struct tsr_buffer_ops probe = { probe_barrier, probe_close };
+static const struct tsr_buffer_ops probe = {
+    probe_barrier, probe_sent_fd, probe_close,
+};
 static int barriers_while_running;
 
 void begin(struct session *s, uint64_t limit)

@@ -19,6 +19,7 @@ struct session {
 
 extern struct fake_world *world;
 extern int barrier_rc;                  /* what the buffer answers */
+extern int sent_fd;                     /* where it tells of output; -1: nowhere */
 
 void begin(struct session *s, uint64_t limit);
 /* Reads what waits, up to the end of the epoch; the count. */

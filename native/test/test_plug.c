@@ -7,6 +7,9 @@
 
 #include <errno.h>
 #include <linux/pkt_sched.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -550,6 +553,61 @@ TEST(plug_lives_until_its_save_ends)
     CHECK(held && tsr_plug_close(handle) == 0 && !tsr_plug_get(handle));
     CHECK(tsr_buffer_plug.barrier(held, 0, &found) == 0);
     tsr_buffer_plug.close(held);
+}
+
+static bool readable(int fd)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+    return poll(&pfd, 1, 0) == 1;
+}
+
+/* One datagram to nobody. */
+static void send_on_loopback(void)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons(9),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    CHECK(sendto(fd, "x", 1, 0, (void *)&to, sizeof(to)) == 1);
+    close(fd);
+}
+
+/*
+ * A frame is news until the next barrier, on any of the interfaces. The interface is
+ * the loopback device, which others may use as well: never told is what fails.
+ */
+TEST(plug_tells_that_something_was_sent)
+{
+    struct tsr_plug_port port = {
+        .interface = if_nametoindex("lo"), .queues = { 3 },
+    };
+    struct tsr_barrier found;
+    int handle = begin_plug(true);
+    void *held = tsr_plug_get(handle);
+    int fd = tsr_buffer_plug.sent_fd(held), rc, quiet = 0;
+
+    rc = tsr_plug_add(handle, &port);
+    if (rc == -EPERM) {
+        printf("  skipped: a packet socket needs CAP_NET_RAW\n");
+    } else {
+        CHECK(rc == 1);
+        for (int i = 0; i < 3000; i++)
+            send_on_loopback();
+        CHECK(readable(fd));
+        for (uint64_t epoch = 0; epoch < 100 && !quiet; epoch++) {
+            CHECK(tsr_buffer_plug.barrier(held, epoch, &found) == 0);
+            quiet = !readable(fd);
+        }
+        CHECK(quiet);
+        send_on_loopback();
+        CHECK(readable(fd));
+    }
+    tsr_buffer_plug.close(held);
+    tsr_plug_close(handle);
 }
 
 /* Frames, barriers, acknowledgements, slow devices and refusals at random. */

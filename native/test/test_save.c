@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 static void run(uint32_t guest_type, unsigned emulator_bytes)
@@ -105,6 +106,42 @@ TEST(save_sleeps_while_held)
     CHECK(cpu_used(&s) - before < 6000000);
     CHECK(tsr_save_abort(s.handle) == 0);
     finish(&s, &event);
+}
+
+/*
+ * What the guest sends is told once per epoch, and not before the first barrier. Told for
+ * every frame, a guest that sends flat out would wake the program for each.
+ */
+TEST(save_tells_of_output_once_per_epoch)
+{
+    uint64_t frames = 1;
+    struct session s;
+    struct event event;
+
+    sent_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CHECK(sent_fd >= 0);
+    CHECK(write(sent_fd, &frames, sizeof(frames)) == sizeof(frames));
+    begin(&s, LIMIT);
+    wait_event(s.fd, TSR_EV_CHECKPOINT, &event);
+    for (int epoch = 1; epoch < 4; epoch++) {
+        wait_event(s.fd, TSR_EV_OUTPUT, &event);
+        while (drain(&s) || !s.stats.at_boundary)
+            sleep_ms(1);
+        CHECK(s.stats.epoch == (uint64_t)epoch);
+        while (next_event(s.fd, &event, 100))
+            CHECK(event.e.kind == TSR_EV_DATA ||
+                  event.e.kind == TSR_EV_EPOCH_END);
+        checkpoint(&s);
+        wait_event(s.fd, TSR_EV_CHECKPOINT, &event);
+    }
+    CHECK(read(sent_fd, &frames, sizeof(frames)) == sizeof(frames));
+    wait_event(s.fd, TSR_EV_EPOCH_END, &event);
+    while (next_event(s.fd, &event, 100))
+        CHECK(event.e.kind == TSR_EV_DATA);
+    CHECK(tsr_save_abort(s.handle) == 0);
+    finish(&s, &event);
+    close(sent_fd);
+    sent_fd = -1;
 }
 
 /* Nobody reads: the seed stops at the limit, and goes on when there is room. */

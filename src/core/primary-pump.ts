@@ -11,7 +11,7 @@ import {
   wantsPromise,
 } from './primary-state.ts';
 import type { PrimaryEffect } from './primary-types.ts';
-import { nextCheckpointAtMs } from './scheduler.ts';
+import { nextCheckpointAtMs, noOutput } from './scheduler.ts';
 import { heartbeatEveryMs } from './vocabulary.ts';
 
 type Effects = PrimaryEffect[];
@@ -55,7 +55,8 @@ export function pumpPause(state: PrimaryState, effects: Effects): PrimaryState {
 function pumpRelease(state: PrimaryState, effects: Effects): PrimaryState {
   if (state.acked === state.released || !isLeaseFresh(state) || state.activeSeen) return state;
   effects.push({ kind: 'release', epoch: state.acked });
-  return { ...state, released: state.acked };
+  // What was known to wait goes out now; whether there is more, the next look tells.
+  return { ...state, released: state.acked, output: noOutput };
 }
 
 function pumpCheckpoint(state: PrimaryState, effects: Effects): PrimaryState {

@@ -240,8 +240,9 @@ export class PrimarySession {
     const nowMs = now();
     switch (event.kind) {
       case 'data':
-        this.#pump?.wake();
-        return;
+        return this.#pump?.wake();
+      case 'output':
+        return this.#parts.output.look();
       case 'checkpoint':
         return this.#dispatch({ kind: 'checkpoint', epoch: event.epoch, nowMs });
       case 'epoch-end': {

@@ -16,6 +16,7 @@ const kindNames = {
   6: 'ended',
   7: 'fed',
   8: 'stalled',
+  9: 'output',
 } as const;
 
 export type NativeEventKind = (typeof kindNames)[keyof typeof kindNames];

@@ -14,7 +14,7 @@ import {
   openLibrary,
 } from './ffi.ts';
 
-const abiVersion = 3;
+const abiVersion = 4;
 const xlBase = 10_000;
 /** A configuration of a big guest is some 10 KiB; the header allows a megabyte. */
 const jsonBytesMax = 1 << 20;

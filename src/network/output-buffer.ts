@@ -41,7 +41,8 @@ export interface OutputBuffer {
   readonly barrier: BarrierHandle;
   /**
    * Lets go what was sealed up to and including `epoch`, in microseconds. Call it for nothing that
-   * is not acknowledged. Throws OperationError('no-buffer') when the kernel refuses.
+   * is not acknowledged. A look follows. Throws OperationError('no-buffer') when the kernel
+   * refuses.
    */
   release(epoch: number): void;
   /**
@@ -55,7 +56,9 @@ export interface OutputBuffer {
    * granted while packets wait, and then the destroy would wait for them. Idempotent.
    */
   drop(): Promise<void>;
-  /** The sum over all interfaces, as it was when it was last looked at (every 20 ms). */
+  /** The guest has sent something: what waits is looked at now, not when it is due. */
+  look(): void;
+  /** The sum over all interfaces, as it was when it was last looked at. */
   held(): HeldOutput;
   /** Says what is held at every look, until the buffer is opened, dropped or closed. */
   listen(listener: (held: HeldOutput) => void): void;
@@ -70,6 +73,7 @@ export const nullBuffer: OutputBuffer = {
   release() {},
   async open() {},
   async drop() {},
+  look() {},
   held: () => ({ packets: 0, bytes: 0, dropped: 0, nearLimit: false }),
   listen() {},
   close() {},

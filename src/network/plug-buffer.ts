@@ -20,8 +20,13 @@ import {
 } from './state-file.ts';
 import { actionTargets, batchAll, type Classifier, type Run, tcJson } from './tools.ts';
 
-/** How often what waits is looked at, ms: a few netlink messages. */
-const lookEveryMs = 20;
+/**
+ * How often what waits is looked at, ms: a few netlink messages. The first frame of an epoch is
+ * told (SaveEvent `output`), a look follows each release; in between only the amount changes.
+ */
+const lookEveryMs = { full: 20, some: 100, none: 500 };
+/** From this share of its limit on a queue is looked at most often. */
+const fullShare = 1 / 16;
 /** Every this often until all is out, ms. */
 const drainEveryMs = 5;
 /** What is not out after this long never will be, ms: frames go out at the speed of memory. */
@@ -69,7 +74,11 @@ export class PlugBuffer implements OutputBuffer {
   readonly #hotPlug: HotPlug;
   #state: BufferState;
   #listener: (held: HeldOutput) => void = () => {};
-  #looking: NodeJS.Timeout | null = null;
+  /** The next look; null: there is none to come. */
+  #nextLook: NodeJS.Timeout | null = null;
+  #isLooking = false;
+  #lookAgain = false;
+  #isTold = false;
   #end: Promise<void> | null = null;
   #isEnding = false;
   #isClosed = false;
@@ -130,32 +139,52 @@ export class PlugBuffer implements OutputBuffer {
 
   /** Set-up is complete: looks at what waits, and for interfaces that come and go. */
   watch(): void {
-    this.#lookLater();
+    this.#lookIn(lookEveryMs.none);
     this.#hotPlug.start();
   }
 
-  #lookLater(): void {
-    this.#looking = setTimeout(async () => {
-      try {
-        await this.#look();
-        if (this.#isClosed || this.#isEnding) return;
-        this.#listener(this.held());
-      } catch (error) {
-        this.#parts.onNews(`cannot look at the output buffer: ${errorText(error)}`);
-      }
-      if (!this.#isClosed && !this.#isEnding) this.#lookLater();
-    }, lookEveryMs);
-    this.#looking.unref();
+  look(): void {
+    this.#isTold = true;
+    if (this.#isLooking) this.#lookAgain = true;
+    else if (this.#nextLook !== null) this.#lookIn(0);
   }
 
-  async #look(): Promise<void> {
+  #lookIn(ms: number): void {
+    if (this.#nextLook !== null) clearTimeout(this.#nextLook);
+    this.#nextLook = setTimeout(() => void this.#lookNow(), ms);
+    this.#nextLook.unref();
+  }
+
+  async #lookNow(): Promise<void> {
+    this.#isLooking = true;
+    this.#lookAgain = false;
+    let ms = lookEveryMs.some;
+    try {
+      ms = await this.#lookAtAll();
+      if (!this.#isClosed && !this.#isEnding) this.#listener(this.held());
+    } catch (error) {
+      this.#parts.onNews(`cannot look at the output buffer: ${errorText(error)}`);
+    }
+    this.#isLooking = false;
+    if (!this.#isClosed && !this.#isEnding) this.#lookIn(this.#lookAgain ? 0 : ms);
+  }
+
+  /** The answer: when to look again, ms. */
+  async #lookAtAll(): Promise<number> {
+    // Told of a frame that is not in its queue yet, or of one that is on its way out.
+    let ms = this.#isTold ? lookEveryMs.some : lookEveryMs.none;
+    this.#isTold = false;
     for (const { plan, number } of this.#ports) {
       const { packets, bytes, dropped } = await this.#driver.look(number);
       const memory = bytes + packets * frameOverheadBytes;
       // Of two queues each has half the limit, and one of them may hold all of this.
-      const near = (this.#parts.limitBytes / plan.queues.length) * nearShare;
-      this.#held.set(plan.name, { packets, bytes, dropped, nearLimit: memory >= near });
+      const limit = this.#parts.limitBytes / plan.queues.length;
+      const nearLimit = memory >= limit * nearShare;
+      this.#held.set(plan.name, { packets, bytes, dropped, nearLimit });
+      if (packets > 0) ms = Math.min(ms, lookEveryMs.some);
+      if (memory >= limit * fullShare) ms = Math.min(ms, lookEveryMs.full);
     }
+    return ms;
   }
 
   held(): HeldOutput {
@@ -173,6 +202,7 @@ export class PlugBuffer implements OutputBuffer {
 
   release(epoch: number): void {
     this.#driver.release(epoch);
+    this.look();
   }
 
   // ---- interfaces that come and go ------------------------------------------------------------
@@ -328,7 +358,8 @@ export class PlugBuffer implements OutputBuffer {
   }
 
   #stopLooking(): Promise<void> {
-    if (this.#looking !== null) clearTimeout(this.#looking);
+    if (this.#nextLook !== null) clearTimeout(this.#nextLook);
+    this.#nextLook = null;
     return this.#hotPlug.stop();
   }
 

@@ -54,6 +54,8 @@ export type SaveEvent =
    * down, a later epoch keeps the guest suspended. Once per epoch.
    */
   | { readonly kind: 'stalled'; readonly epoch: number; readonly waitingBytes: number }
+  /** The guest's first output since the last barrier. Once per epoch, not in the seed. */
+  | { readonly kind: 'output' }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
   /** The operation is over and the guest is not suspended (or is gone). Always the last event. */
   | { readonly kind: 'ended'; readonly end: SaveEnd };

@@ -277,7 +277,8 @@ class XenRestore implements RestoreOperation {
 function saveEvent(event: NativeEvent): SaveEvent | null {
   switch (event.kind) {
     case 'data':
-      return { kind: 'data' };
+    case 'output':
+      return { kind: event.kind };
     case 'checkpoint':
       return checkpointEvent(event);
     case 'epoch-end': {

@@ -20,6 +20,8 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .say('its barrier could not be set while an epoch is in flight: the acknowledgement first')
       .until(900)
       .at(900, { kind: 'ack', epoch: 2 })
+      .say('what was known to wait is out; the look that follows the release finds more')
+      .at(903, { kind: 'output', packets: 1, bytes: 60, nearLimit: false })
       .epoch(910, 3)
       .at(925, { kind: 'output', packets: 0, bytes: 0, nearLimit: false })
       .at(930, { kind: 'ack', epoch: 3 })
