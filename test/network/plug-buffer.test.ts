@@ -3,6 +3,8 @@
  * in the lab: test/lab/scenarios/plug-contract.ts.
  */
 import { describe, expect, it } from 'vitest';
+import type { OutputBuffer } from '../../src/network/output-buffer.ts';
+import { setUpBuffer } from '../../src/network/set-up.ts';
 import { clauses } from './contract.ts';
 import { fakeBench } from './fake-kernel.ts';
 
@@ -19,5 +21,62 @@ describe.each([
     } finally {
       await bench.close();
     }
+  });
+});
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A buffer that holds, with how often it has looked at the plugs. */
+async function counted(work: (buffer: OutputBuffer, looks: () => number) => Promise<void>) {
+  const bench = await fakeBench({ interfaceCount: 1 });
+  let looks = 0;
+  const openPlug: typeof bench.tools.openPlug = (onNews) => {
+    const driver = bench.tools.openPlug(onNews);
+    const look = driver.look.bind(driver);
+    driver.look = (port) => {
+      looks += 1;
+      return look(port);
+    };
+    return driver;
+  };
+  const { domid, statePath } = bench;
+  const request = {
+    ...{ domain: 'web1', domid, uuid: '6a7b', session: 'abc', interfaceCount: 1 },
+    ...{ limitBytes: 1 << 22, script: null, statePath, onNews: () => {} },
+  };
+  try {
+    const buffer = await setUpBuffer(request, { ...bench.tools, openPlug });
+    bench.barrier(0);
+    await work(buffer, () => looks);
+    await buffer.open();
+  } finally {
+    await bench.close();
+  }
+}
+
+describe('what waits in the output buffer', () => {
+  // Proves: a guest that says nothing costs next to nothing. It was looked at fifty times a second.
+  it('is seldom looked at while there is nothing', async () => {
+    await counted(async (_buffer, looks) => {
+      await sleep(700);
+      expect(looks()).toBeLessThanOrEqual(2);
+    });
+  });
+
+  // Proves: auto mode learns of the first packet, and of what a release left, without waiting.
+  it('is looked at when it is told of, and after a release', async () => {
+    await counted(async (buffer, looks) => {
+      for (const tell of [() => buffer.look(), () => buffer.release(0), () => buffer.look()]) {
+        const before = looks();
+        let told = 0;
+        buffer.listen(() => {
+          told += 1;
+        });
+        tell();
+        await sleep(60);
+        expect(looks()).toBeGreaterThan(before);
+        expect(told).toBeGreaterThan(0);
+      }
+    });
   });
 });
