@@ -1,22 +1,14 @@
 /** Programs of test/network that run in a host: on a real dom0's kernel, beside the product. */
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { build } from 'esbuild';
+import { bundleProgram } from '../fixtures/bundle.ts';
 import { type HostId, type Lab, LabError } from './lab.ts';
 import { checkoutDir } from './settings.ts';
 import { pullFromGuest, setFlow } from './traffic.ts';
 
 async function bundle(source: string): Promise<string> {
   const outfile = join(checkoutDir, 'native/build', basename(source).replace(/ts$/, 'mjs'));
-  await build({
-    entryPoints: [join(checkoutDir, source)],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'warning',
-  });
+  await bundleProgram(join(checkoutDir, source), outfile);
   return readFileSync(outfile, 'utf8');
 }
 

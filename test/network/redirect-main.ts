@@ -22,20 +22,14 @@ const domid = 9;
 const arriveMsMax = 500;
 const [guest, vif] = ['guest0', `vif${domid}.0`];
 const doing = 'cannot prepare';
-const ip = (...lines: string[]) =>
-  batch(
-    runTool,
-    'ip',
-    lines.map((one) => one.split(' ')),
-    doing,
-  );
-const tc = (...lines: string[]) =>
-  batch(
-    runTool,
-    'tc',
-    lines.map((one) => one.split(' ')),
-    doing,
-  );
+const toolOf =
+  (tool: 'ip' | 'tc') =>
+  (...lines: string[]) => {
+    const words = lines.map((one) => one.split(' '));
+    return batch(runTool, tool, words, doing);
+  };
+const ip = toolOf('ip');
+const tc = toolOf('tc');
 
 /** Broadcast, from a guest: what follows the two addresses, from its type on. */
 const kinds: Readonly<Record<string, string>> = {
