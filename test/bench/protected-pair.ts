@@ -86,11 +86,11 @@ export class ProtectedPair {
     this.burst(burst);
     const receive = join(this.#dir, 'receive');
     const lines = Object.entries(this.#env('b')).map(([key, value]) => `export ${key}='${value}'`);
-    const exec = `exec ${process.execPath} ${main} receive`;
+    const exec = `exec ${main} receive`;
     writeFileSync(receive, ['#!/bin/sh', ...lines, exec, ''].join('\n'));
     chmodSync(receive, 0o755);
     const argv = ['protect', '-F', '-n', '-d', '-s', '', ...patience, ...args, guestName, receive];
-    this.#protect = new Running(process.execPath, [main, ...argv], this.#env('a'));
+    this.#protect = new Running(main, argv, this.#env('a'));
     await this.#orEnded(
       until('the first epochs', () => (this.status()?.epoch ?? 0) >= 3, startTimeoutMs),
     );

@@ -202,7 +202,7 @@ export class Pair {
 
   #writeReceive(host: Host): void {
     const lines = Object.entries(host.env).map(([name, value]) => `export ${name}='${value}'`);
-    const exec = `exec ${process.execPath} ${main} receive`;
+    const exec = `exec ${main} receive`;
     writeFileSync(this.receive(host), ['#!/bin/sh', ...lines, exec, ''].join('\n'));
     chmodSync(this.receive(host), 0o755);
   }
@@ -218,7 +218,8 @@ export class Pair {
     const to = from === this.a ? this.b : this.a;
     const command = options.command ?? this.wire.command(this.receive(to));
     const common = ['protect', '-F', '-n', '-d', '--json', '-i', '50', '-s', '', ...args];
-    return new Running(process.execPath, [main, ...common, guest, command], {
+    // As an administrator starts it: what the program's first line asks of node counts as well.
+    return new Running(main, [...common, guest, command], {
       ...from.env,
       ...options.env,
     });
@@ -259,7 +260,7 @@ export class Pair {
   /** The guards of the sessions of `host`. */
   guards(host = this.a): number[] {
     return processesWith(`SIMXL_HOST=${host.sim.dir}\0`)
-      .filter(({ argv }) => argv[2] === 'guard')
+      .filter(({ argv }) => argv.includes('guard'))
       .map(({ pid }) => pid);
   }
 
