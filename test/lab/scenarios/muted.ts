@@ -96,6 +96,6 @@ async function muted(trial: Trial, index: number): Promise<void> {
 export const protectMuted: Scenario = {
   name: 'muted',
   proves: 'when protect is killed not one frame escapes, and stop clears up as far as permitted',
-  trials: { ci: 1, soak: 2 },
+  trials: { ci: 2, soak: 2 },
   run: muted,
 };

@@ -48,6 +48,6 @@ async function scriptedBuffer(trial: Trial): Promise<void> {
 export const netbufScript: Scenario = {
   name: 'netbuf-script',
   proves: 'with -N a script of the administrator makes the buffer, and its teardown is called',
-  trials: { ci: 0, soak: 1 },
+  trials: { ci: 1, soak: 1 },
   run: scriptedBuffer,
 };

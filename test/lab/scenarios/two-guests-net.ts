@@ -78,6 +78,6 @@ async function twoGuests(trial: Trial): Promise<void> {
 export const twoGuestsNet: Scenario = {
   name: 'two-guests-net',
   proves: 'two guests with three interfaces are protected at once, and both survive their host',
-  trials: { ci: 0, soak: 2 },
+  trials: { ci: 2, soak: 2 },
   run: twoGuests,
 };
