@@ -1,7 +1,7 @@
 #!/usr/bin/env -S node --max-old-space-size=65536 --single-threaded-gc
 // ffi-napi tells V8 of a gigabyte for each pointer it wraps. Under the usual ceiling V8 answers
-// most of them with a full collection: half of what loading costs, and much of what an idle
-// session does. The heap itself stays at some megabytes, for which one thread is enough.
+// most of them with a full collection, which is half of what loading costs (docs/BENCHMARKS.md).
+// The heap itself stays at some megabytes, for which one collecting thread is enough.
 import { processIo } from './cli/io.ts';
 import { runCli } from './cli/run.ts';
 
