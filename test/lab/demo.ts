@@ -89,13 +89,14 @@ async function killAndWait(lab: Lab, client: Talk): Promise<Ending> {
 /** What the client saw; the silence is the whole of what it felt. */
 function reportClient({ client, killedMs }: Ending): [string, boolean][] {
   const verdict = checkNumbers(client.answers);
-  const last = client.answers.filter(({ timeMs }) => timeMs <= killedMs).at(-1);
+  // What was on its way when the host died still arrives.
+  const last = client.answers.filter(({ timeMs }) => timeMs <= killedMs + inFlightMs).at(-1);
   const first = client.answers.find(({ timeMs }) => timeMs > killedMs + inFlightMs);
   console.log('\nThe client, over one TCP connection:');
   console.log(
     `  ${verdict.answers} answers; the longest silence was ${seconds(verdict.silenceMs)}`,
   );
-  console.log(`  before the kill its last number was ${last?.number ?? 'none'}`);
+  console.log(`  the last number from ${hosts.a.name} was ${last?.number ?? 'none'}`);
   const late = first === undefined ? '' : `, ${seconds(first.timeMs - killedMs)} after the kill`;
   console.log(`  it went on with ${first?.number ?? 'none'}${late}`);
   const goesOn = client.broken === null && first !== undefined;
