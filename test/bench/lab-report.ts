@@ -205,8 +205,8 @@ export function labSection(found: LabFound): Section {
     limits: [
       `Unprotected, the guest rewrites ${rewritten.join(', ')} pages a second where it is asked ` +
         'for 0, 2,000 and 20,000.',
-      'What a pause has at 0 pages a second is the guest suspending and resuming under emulation, ' +
-        'whoever asks it to; with little time between two checkpoints it is less.',
+      'What a pause has at 0 pages a second is the guest suspending and resuming under ' +
+        'emulation, whoever asks it to; with little time between two checkpoints it is less.',
       'Stock sends every page through ssh while the guest stands still: its pause is the bytes ' +
         'of an epoch over the speed of cipher and link. Ours is the suspend, the drain and the ' +
         'resume; where it is longer than at 0 pages a second, encoding competes for the one ' +
