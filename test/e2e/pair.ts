@@ -61,12 +61,18 @@ export class Host {
     return run(process.execPath, [main, ...args], this.env);
   }
 
-  /** The status files, as they are. */
+  /** The status files, as they are; one that a session has just removed is none. */
   sessions(): SessionStatus[] {
     if (!existsSync(this.runDir)) return [];
-    return readdirSync(this.runDir)
-      .filter((name) => name.endsWith('.json'))
-      .map((name) => JSON.parse(readFileSync(join(this.runDir, name), 'utf8')) as SessionStatus);
+    const names = readdirSync(this.runDir).filter((name) => name.endsWith('.json'));
+    return names.flatMap((name) => {
+      try {
+        return [JSON.parse(readFileSync(join(this.runDir, name), 'utf8')) as SessionStatus];
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+        throw error;
+      }
+    });
   }
 
   session(guest: string): SessionStatus | null {
