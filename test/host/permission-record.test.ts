@@ -1,6 +1,7 @@
 // Goal: of any number of processes that want to decide, exactly one does, and whatever a process
 // reported before it was killed is still true afterwards. Method: real processes on a real folder.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -340,6 +341,8 @@ describe('processes that race', () => {
         if (seen >= killAfter) child.kill('SIGKILL');
       });
       const said = lines(await output);
+      // Its output ends before the process does.
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
       reported.push(said.length);
       await checkAfterKill(dir, sessions, said);
     }
