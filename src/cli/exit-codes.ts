@@ -2,10 +2,10 @@
  * THE table of exit codes. Nothing else in tsremus decides on one. It is total: every error code
  * and every outcome has its place, or this file does not compile; tests hold it to the man page.
  */
-import type { BackupOutcome } from '../core/backup-types.ts';
-import type { PrimaryOutcome } from '../core/primary-types.ts';
-import type { HeldOutcome, StopResult } from '../engine/protect-options.ts';
+import type { BackupOutcome } from '../core/backup/types.ts';
+import type { PrimaryOutcome } from '../core/primary/types.ts';
 import type { OperationCode } from '../host/errors.ts';
+import type { HeldOutcome, StopResult } from '../session/options.ts';
 
 export const exit = {
   ok: 0,

@@ -1,8 +1,8 @@
 /** How a protection session ended, in words: what happened, and what to type next. Pure. */
 
-import { hostWord } from '../core/health-texts.ts';
-import type { PrimaryOutcome } from '../core/primary-types.ts';
-import type { HeldOutcome, ProtectResult } from '../engine/protect-options.ts';
+import type { PrimaryOutcome } from '../core/primary/types.ts';
+import { hostWord } from '../core/texts.ts';
+import type { HeldOutcome, ProtectResult } from '../session/options.ts';
 import { quoteWord } from './output/shell.ts';
 
 export interface OutcomeText {
@@ -69,7 +69,7 @@ function outcomeNext(
   }
 }
 
-/** Message and next steps; what the engine proposes comes before our own. */
+/** Message and next steps; what the session proposes comes before our own. */
 export function outcomeText(result: ProtectResult, subject: OutcomeSubject): OutcomeText {
   const next = result.next ?? outcomeNext(result.outcome, subject);
   return { message: outcomeMessage(result.outcome, subject, result.detail ?? null), next };

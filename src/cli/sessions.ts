@@ -1,7 +1,7 @@
 /** Finds the sessions that a command line speaks of. */
 import { runDirectory } from '../config/settings.ts';
-import { isDomain, listSessions, type SessionEntry } from '../engine/run-directory.ts';
 import { errnoCode, OperationError } from '../host/errors.ts';
+import { isDomain, listSessions, type SessionEntry } from '../registry/run-directory.ts';
 import type { Io } from './io.ts';
 
 function noSession(domain: string): OperationError {

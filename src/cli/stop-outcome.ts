@@ -1,8 +1,8 @@
 /** What `tsremus stop` achieved, in words. Pure. */
 
-import { hostWord } from '../core/health-texts.ts';
-import type { StopResult } from '../engine/protect-options.ts';
-import type { SessionStatus } from '../engine/session-status.ts';
+import { hostWord } from '../core/texts.ts';
+import type { SessionStatus } from '../registry/status.ts';
+import type { StopResult } from '../session/options.ts';
 import { quoteWord } from './output/shell.ts';
 
 function sentence({ outcome }: StopResult, status: SessionStatus): string {
@@ -45,7 +45,7 @@ function next({ outcome }: StopResult, status: SessionStatus): string[] {
   ];
 }
 
-/** Message and next steps; what the engine says comes before our own. */
+/** Message and next steps; what the session says comes before our own. */
 export function stopText(
   result: StopResult,
   status: SessionStatus,

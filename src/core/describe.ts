@@ -2,12 +2,12 @@
  * One formatter per event, effect, state and outcome. Logs, `tsremus status` and test
  * transcripts all use these, so a failing test reads like a log.
  */
-import type { BackupState } from './backup-state.ts';
-import type { BackupEffect, BackupEvent, BackupOutcome } from './backup-types.ts';
+import type { BackupState } from './backup/state.ts';
+import type { BackupEffect, BackupEvent, BackupOutcome } from './backup/types.ts';
 import { unreachable } from './invariant.ts';
-import type { PrimaryState } from './primary-state.ts';
-import { isLeaseFresh } from './primary-state.ts';
-import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome } from './primary-types.ts';
+import type { PrimaryState } from './primary/state.ts';
+import { isLeaseFresh } from './primary/state.ts';
+import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome } from './primary/types.ts';
 import type { OutputWaiting, Schedule } from './scheduler.ts';
 import type { Answer } from './vocabulary.ts';
 

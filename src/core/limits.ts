@@ -2,7 +2,7 @@
  * Every limit of the core, with its unit and its reason. Nothing in the core grows, waits or
  * retries beyond one of these.
  */
-import type { PrimaryConfig } from './primary-types.ts';
+import type { PrimaryConfig } from './primary/types.ts';
 import type { Schedule } from './scheduler.ts';
 import type { SessionTiming } from './vocabulary.ts';
 

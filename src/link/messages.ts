@@ -54,7 +54,7 @@ export type Message =
       readonly hint: string | null;
     };
 
-/** What both sides must find at the end of an epoch, see src/checkpoint. */
+/** What both sides must find at the end of an epoch, see src/stream/codec. */
 export interface EpochDigest {
   readonly rawBytes: number;
   /** Of the raw bytes of the epoch. */

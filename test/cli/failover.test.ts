@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ControlServer, type FailoverPlan, serveControl } from '../../src/engine/control.ts';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
-import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+import { type ControlServer, type FailoverPlan, serveControl } from '../../src/registry/control.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
+import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { type FakeIo, runLine, TemporaryRun } from './fake-io.ts';
 
 let run: TemporaryRun;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Io, Stream } from '../../src/cli/io.ts';
 import { runCli } from '../../src/cli/run.ts';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
 
 export class FakeStream implements Stream {
   text = '';

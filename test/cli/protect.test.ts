@@ -1,17 +1,13 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import type {
-  ProtectOptions,
-  ProtectReporter,
-  ProtectResult,
-} from '../../src/engine/protect-options.ts';
 import { OperationError } from '../../src/host/errors.ts';
+import type { ProtectOptions, ProtectReporter, ProtectResult } from '../../src/session/options.ts';
 import { fakeIo, runLine } from './fake-io.ts';
 
 const engine = vi.hoisted(() => ({
   runProtect:
     vi.fn<(options: ProtectOptions, reporter: ProtectReporter) => Promise<ProtectResult>>(),
 }));
-vi.mock('../../src/engine/run-protect.ts', () => engine);
+vi.mock('../../src/app/protect.ts', () => engine);
 
 beforeEach(() => {
   engine.runProtect.mockReset();

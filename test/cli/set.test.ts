@@ -1,8 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type ControlHandler, type ControlServer, serveControl } from '../../src/engine/control.ts';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
 import { OperationError } from '../../src/host/errors.ts';
-import { sampleStatus } from '../engine/sample-status.ts';
+import {
+  type ControlHandler,
+  type ControlServer,
+  serveControl,
+} from '../../src/registry/control.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
+import { sampleStatus } from '../registry/sample-status.ts';
 import { runLine, TemporaryRun } from './fake-io.ts';
 
 let run: TemporaryRun;

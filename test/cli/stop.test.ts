@@ -2,13 +2,17 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { stopSession } from '../../src/cli/commands/stop.ts';
-import { type ControlHandler, type ControlServer, serveControl } from '../../src/engine/control.ts';
-import type { StopOrder } from '../../src/engine/leftover.ts';
-import type { StopResult } from '../../src/engine/protect-options.ts';
-import { listSessions, type SessionEntry } from '../../src/engine/run-directory.ts';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
+import type { StopOrder } from '../../src/guest/recovery.ts';
 import { OperationError } from '../../src/host/errors.ts';
-import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+import {
+  type ControlHandler,
+  type ControlServer,
+  serveControl,
+} from '../../src/registry/control.ts';
+import { listSessions, type SessionEntry } from '../../src/registry/run-directory.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
+import type { StopResult } from '../../src/session/options.ts';
+import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { runLine, TemporaryRun } from './fake-io.ts';
 
 type StopLeftover = (status: SessionStatus, order: StopOrder) => Promise<StopResult>;
@@ -16,7 +20,7 @@ const engine = vi.hoisted(() => ({
   stopLeftover: vi.fn<StopLeftover>(),
   leftBufferNamed: vi.fn<(name: string) => Promise<SessionEntry | null>>(),
 }));
-vi.mock('../../src/engine/stop-leftover.ts', () => engine);
+vi.mock('../../src/guest/stop-leftover.ts', () => engine);
 
 let run: TemporaryRun;
 let server: ControlServer | null = null;

@@ -1,6 +1,6 @@
 /** The backup's stories (testdata/backup-*.txt are reviewed like code), and its edges. */
 import { describe, expect, it } from 'vitest';
-import { backupWakeAtMs } from '../../src/core/backup.ts';
+import { backupWakeAtMs } from '../../src/core/backup/backup.ts';
 import { InvariantError } from '../../src/core/invariant.ts';
 import { asksWaitingMax } from '../../src/core/limits.ts';
 import { BackupStory } from './story.ts';

@@ -1,6 +1,6 @@
 /** Every event, effect and outcome has words: short, on one line, without a final stop. */
 import { describe, expect, it } from 'vitest';
-import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
+import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
 import {
   describeAnswer,
   describeBackupEffect,
@@ -11,7 +11,7 @@ import {
   describePrimaryOutcome,
 } from '../../src/core/describe.ts';
 import { defaultSchedule } from '../../src/core/limits.ts';
-import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 
 const nowMs = 0;
 const reason = 'end of stream';

@@ -1,12 +1,12 @@
 /** The machines' states -> word, level and words; and that nothing is silent past a lease. */
 import { describe, expect, it } from 'vitest';
-import { judge, type Level } from '../../src/core/health.ts';
 import {
   backupMachineFacts,
   type MachineFacts,
   primaryMachineFacts,
   type SessionState,
-} from '../../src/core/health-facts.ts';
+} from '../../src/core/health/facts.ts';
+import { judge, type Level } from '../../src/core/health/health.ts';
 import { BackupStory, PrimaryStory } from './story.ts';
 
 function verdictOf(facts: MachineFacts, isAlive: boolean, guestPaused: boolean) {

@@ -7,11 +7,11 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { initialBackup, stepBackup } from '../../src/core/backup.ts';
-import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
+import { initialBackup, stepBackup } from '../../src/core/backup/backup.ts';
+import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
 import { InvariantError, invariant, unreachable } from '../../src/core/invariant.ts';
-import { initialPrimary, stepPrimary } from '../../src/core/primary.ts';
-import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import { initialPrimary, stepPrimary } from '../../src/core/primary/primary.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import type { Schedule } from '../../src/core/scheduler.ts';
 import type { Answer, Permission } from '../../src/core/vocabulary.ts';
 import { backupConfig, primaryConfig } from './story.ts';

@@ -1,9 +1,9 @@
 /** Host B: `tsremus receive`, the copy, the record; and the process that a fresh ask starts. */
-import type { BackupState, BackupStep } from '../../src/core/backup.ts';
-import { initialBackup } from '../../src/core/backup.ts';
-import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
+import type { BackupState, BackupStep } from '../../src/core/backup/backup.ts';
+import { initialBackup } from '../../src/core/backup/backup.ts';
+import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
 import { describeBackupEffect, describeBackupEvent } from '../../src/core/describe.ts';
-import { answerOf, askWithoutOwner, type RecordView } from '../../src/core/permission.ts';
+import { answerOf, askWithoutOwner, type RecordView } from '../../src/core/permission/record.ts';
 import type { Answer, Permission } from '../../src/core/vocabulary.ts';
 import { CopyModel } from './copy-model.ts';
 import type { Message } from './messages.ts';

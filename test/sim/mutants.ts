@@ -5,12 +5,12 @@
  * A wrapper changes the event before, or the effects after the real step. The machines' own
  * assertions see nothing of that, so it is the checker that has to find it.
  */
-import type { BackupState, BackupStep } from '../../src/core/backup.ts';
-import { stepBackup } from '../../src/core/backup.ts';
-import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
-import type { PrimaryState, PrimaryStep } from '../../src/core/primary.ts';
-import { stepPrimary } from '../../src/core/primary.ts';
-import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import type { BackupState, BackupStep } from '../../src/core/backup/backup.ts';
+import { stepBackup } from '../../src/core/backup/backup.ts';
+import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
+import type { PrimaryState, PrimaryStep } from '../../src/core/primary/primary.ts';
+import { stepPrimary } from '../../src/core/primary/primary.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import { bufferMutants } from './buffer-mutants.ts';
 import { type Machines, realMachines } from './machines.ts';
 import type { Plan } from './plan.ts';

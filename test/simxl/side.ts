@@ -7,8 +7,8 @@
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import type { Hypervisor, SaveEnd } from '../../src/xen/hypervisor.ts';
-import { openXen } from '../../src/xen/xen.ts';
+import type { Hypervisor, SaveEnd } from '../../src/hypervisor/port.ts';
+import { openXen } from '../../src/hypervisor/xen/xen.ts';
 
 const report = (value: unknown) => process.stderr.write(`${JSON.stringify(value)}\n`);
 

@@ -1,10 +1,10 @@
 /** `tsremus failover DOMAIN`, on the backup: run the copy now. Refused while its primary lives. */
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
-import { hostWord } from '../../core/health-texts.ts';
+import { hostWord } from '../../core/texts.ts';
 import { formatMs } from '../../core/units.ts';
-import { type FailoverPlan, type FailoverResult, requestControl } from '../../engine/control.ts';
-import { isSettled, type SessionEntry } from '../../engine/run-directory.ts';
+import { type FailoverPlan, type FailoverResult, requestControl } from '../../registry/control.ts';
+import { isSettled, type SessionEntry } from '../../registry/run-directory.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';

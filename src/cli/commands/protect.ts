@@ -1,6 +1,6 @@
 /** `tsremus protect DOMAIN HOST`: starts a session and stays until it ends. */
 import { type Command, Option } from 'commander';
-import type { ProtectReporter, ProtectResult } from '../../engine/protect-options.ts';
+import type { ProtectReporter, ProtectResult } from '../../session/options.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfProtect } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -93,7 +93,7 @@ function printResult(io: Io, result: ProtectResult, domain: string, host: string
 
 async function protect(io: Io, domain: string, host: string, flags: Flags): Promise<ExitCode> {
   const options = protectOptions(domain, host, flags, io.env);
-  const { runProtect } = await import('../../engine/run-protect.ts');
+  const { runProtect } = await import('../../app/protect.ts');
   const reporter = reporterFor(io, domain, flags);
   let result: ProtectResult;
   try {

@@ -15,7 +15,7 @@ export function addReceive(program: Command, context: Context): void {
     .option('-e, --no-wait', 'do not watch the guest after its activation')
     .action(
       action(context, async (flags: { readonly wait: boolean }) => {
-        const { runReceive } = await import('../../engine/receive.ts');
+        const { runReceive } = await import('../../app/receive.ts');
         const result = await runReceive({ wait: flags.wait });
         return exitOfReceive(result.outcome);
       }),

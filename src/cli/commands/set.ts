@@ -7,8 +7,8 @@ import {
   type Said,
 } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
-import { hostWord } from '../../core/health-texts.ts';
-import { type ControlRequest, requestControl, type SetResult } from '../../engine/control.ts';
+import { hostWord } from '../../core/texts.ts';
+import { type ControlRequest, requestControl, type SetResult } from '../../registry/control.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';

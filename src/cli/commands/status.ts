@@ -6,9 +6,9 @@
 import { type Command, Option } from 'commander';
 import { runDirectory } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
-import type { Level } from '../../core/health.ts';
-import { type BrokenEntry, isDomain } from '../../engine/run-directory.ts';
-import { judgeAll, type SessionReport, worst } from '../../engine/status-report.ts';
+import type { Level } from '../../core/health/health.ts';
+import { judgeAll, type SessionReport, worst } from '../../registry/report.ts';
+import { type BrokenEntry, isDomain } from '../../registry/run-directory.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -43,7 +43,7 @@ const exitOfLevel: Readonly<Record<Level, ExitCode>> = {
 };
 
 async function find(io: Io, domain: string | undefined): Promise<Findings> {
-  const { listAll } = await import('../../engine/left-buffers.ts');
+  const { listAll } = await import('../../guest/left-buffers.ts');
   const { sessions, broken } = await listAll(runDirectory(io.env));
   const all = judgeAll(sessions, Date.now());
   const reports = domain === undefined ? all : all.filter(({ status }) => isDomain(status, domain));

@@ -2,18 +2,18 @@
 import { type Command, Option } from 'commander';
 import { runDirectory } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
-import { hostWord } from '../../core/health-texts.ts';
-import { requestControl } from '../../engine/control.ts';
-import type { StopOrder } from '../../engine/leftover.ts';
-import type { StopResult } from '../../engine/protect-options.ts';
+import { hostWord } from '../../core/texts.ts';
+import type { StopOrder } from '../../guest/recovery.ts';
+import { OperationError } from '../../host/errors.ts';
+import { requestControl } from '../../registry/control.ts';
 import {
   forgetSession,
   isDomain,
   isSettled,
   refreshed,
   type SessionEntry,
-} from '../../engine/run-directory.ts';
-import { OperationError } from '../../host/errors.ts';
+} from '../../registry/run-directory.ts';
+import type { StopResult } from '../../session/options.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfStop } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -38,13 +38,13 @@ interface Flags extends OutputOptions {
 }
 
 async function stopDead(entry: SessionEntry, order: StopOrder): Promise<StopResult> {
-  const { stopLeftover } = await import('../../engine/stop-leftover.ts');
+  const { stopLeftover } = await import('../../guest/stop-leftover.ts');
   return stopLeftover(entry.status, order);
 }
 
 /** The domain's sessions, and output buffers of it that no session looks after. */
 async function found(io: Io, domain: string): Promise<SessionEntry[]> {
-  const { listAll } = await import('../../engine/left-buffers.ts');
+  const { listAll } = await import('../../guest/left-buffers.ts');
   const { sessions } = await listAll(runDirectory(io.env)).catch(() => ({ sessions: [] }));
   const left = sessions.filter(({ status }) => status.buffer_only);
   const named = left.filter(({ status }) => isDomain(status, domain));
@@ -54,7 +54,7 @@ async function found(io: Io, domain: string): Promise<SessionEntry[]> {
     if (!(error instanceof OperationError) || error.code !== 'no-such-session') throw error;
     if (named.length > 0) return named;
     if (left.length === 0) throw error;
-    const { leftBufferNamed } = await import('../../engine/stop-leftover.ts');
+    const { leftBufferNamed } = await import('../../guest/stop-leftover.ts');
     const entry = await leftBufferNamed(domain);
     if (entry === null) throw error;
     return [entry];

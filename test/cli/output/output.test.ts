@@ -5,7 +5,7 @@ import { ProgressLine } from '../../../src/cli/output/progress.ts';
 import { quoteWords } from '../../../src/cli/output/shell.ts';
 import { formatTable } from '../../../src/cli/output/table.ts';
 import { formatBytes, formatMs, formatSeconds } from '../../../src/core/units.ts';
-import { sampleStatus } from '../../engine/sample-status.ts';
+import { sampleStatus } from '../../registry/sample-status.ts';
 import { FakeStream } from '../fake-io.ts';
 
 describe('colour', () => {

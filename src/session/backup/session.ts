@@ -1,0 +1,337 @@
+/**
+ * Shell around the backup machine: checks what arrives, hands whole epochs to libxl, keeps the
+ * record, builds or discards the copy. Decides nothing.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  backupWakeAtMs,
+  failoverRefusal,
+  initialBackup,
+  stepBackup,
+} from '../../core/backup/backup.ts';
+import type { BackupState } from '../../core/backup/state.ts';
+import type {
+  BackupConfig,
+  BackupEffect,
+  BackupEvent,
+  BackupOutcome,
+} from '../../core/backup/types.ts';
+import { describeBackupEffect, describeBackupEvent } from '../../core/describe.ts';
+import { recordRetryMs } from '../../core/limits.ts';
+import type { Answer, Permission } from '../../core/vocabulary.ts';
+import { systemClock, systemTimers } from '../../host/clock.ts';
+import { errorText } from '../../host/errors.ts';
+import type { Log } from '../../host/log.ts';
+import type { Hypervisor } from '../../hypervisor/port.ts';
+import type { ControlMessage } from '../../link/link.ts';
+import type { FailoverPlan } from '../../registry/control.ts';
+import { Lane, Machine } from '../machine.ts';
+import { WakeTimer } from '../wake-timer.ts';
+import type { CopyBuilder } from './copy.ts';
+
+/** The machine is looked at when it wants to be, within these bounds, ms. */
+const tickMsMin = 5;
+const tickMsMax = 1_000;
+/** A tick later than planned by more than this was not slept, it was suffered. */
+const tickLateMs = 50;
+
+/** The durable record, as far as the session needs it (src/permission/record.ts). */
+export interface SessionRecord {
+  /** Compare-and-swap; what the record says afterwards. Rejects when nothing was decided. */
+  move(from: Permission, to: Permission, epoch: number, why: string): Promise<Permission>;
+  read(): Promise<Permission>;
+  noteRunning(): Promise<void>;
+}
+
+export interface BackupParts {
+  readonly config: BackupConfig;
+  readonly xen: Hypervisor;
+  readonly builder: CopyBuilder;
+  readonly record: SessionRecord;
+  readonly send: (message: ControlMessage) => void;
+  readonly closeLink: (reason: string) => void;
+  readonly log: Log;
+  readonly onChange: () => void;
+}
+
+const now = () => performance.now();
+
+export class BackupSession {
+  readonly #parts: BackupParts;
+  readonly #machine: Machine<BackupState, BackupEvent, BackupEffect>;
+  readonly #lane: Lane;
+  readonly #asked = new Map<number, (answer: Answer) => void>();
+  readonly #failovers = new Map<number, (refused: string | null) => void>();
+  #nextToken = 1_000_000_000;
+  readonly #timer: WakeTimer;
+  #over = false;
+  #linkOpen = true;
+  #phase: BackupState['phase'] = 'connecting';
+  #permission: Permission = 'standby';
+  #finish: (outcome: BackupOutcome) => void = () => {};
+  #fail: (error: unknown) => void = () => {};
+  readonly #done: Promise<BackupOutcome>;
+
+  constructor(parts: BackupParts) {
+    this.#parts = parts;
+    this.#machine = new Machine(initialBackup(parts.config, now()), stepBackup, (e) =>
+      this.#perform(e),
+    );
+    this.#timer = new WakeTimer({
+      clock: systemClock,
+      timers: systemTimers,
+      minMs: tickMsMin,
+      maxMs: tickMsMax,
+      onWake: (plannedMs) => this.#tick(plannedMs),
+    });
+    this.#lane = new Lane((error) => parts.log.error(errorText(error)));
+    this.#done = new Promise((resolve, reject) => {
+      this.#finish = resolve;
+      this.#fail = reject;
+    });
+  }
+
+  get state(): BackupState {
+    return this.#machine.state;
+  }
+
+  /** Starts the clocks; resolves with the outcome. Rejects only on a violated invariant. */
+  run(): Promise<BackupOutcome> {
+    this.#dispatch({ kind: 'link-open', nowMs: now() });
+    return this.#done;
+  }
+
+  /**
+   * Input is drained first: setImmediate runs after the poll phase, in which whatever the
+   * kernel holds for us was read, so silence is counted on what truly did not arrive.
+   */
+  #tick(plannedMs: number): void {
+    setImmediate(() => {
+      const nowMs = now();
+      const late = nowMs - plannedMs;
+      this.#dispatch({ kind: 'tick', nowMs, stalledMs: late > tickLateMs ? late : 0 });
+    });
+  }
+
+  onBytes(): void {
+    this.#dispatch({ kind: 'bytes', nowMs: now() });
+  }
+
+  onHeartbeat(seq: number): void {
+    this.#dispatch({ kind: 'heartbeat', seq, nowMs: now() });
+  }
+
+  onEpochWhole(epoch: number): void {
+    this.#dispatch({ kind: 'epoch-whole', epoch, nowMs: now() });
+  }
+
+  onCorrupt(reason: string): void {
+    this.#dispatch({ kind: 'corrupt', reason, nowMs: now() });
+  }
+
+  onCopyFailed(reason: string): void {
+    this.#dispatch({ kind: 'copy-failed', reason, nowMs: now() });
+  }
+
+  onLinkClosed(reason: string): void {
+    if (!this.#linkOpen) return;
+    this.#linkOpen = false;
+    this.#dispatch({ kind: 'link-closed', reason, nowMs: now() });
+  }
+
+  /** The primary asks on the link. */
+  onAsk(id: number): void {
+    this.#dispatch({ kind: 'ask', way: 'link', token: id, nowMs: now() });
+  }
+
+  /** A fresh run of the transport asks, through the control socket. */
+  askFresh(): Promise<Answer> {
+    const token = this.#nextToken++;
+    return new Promise((resolve) => {
+      this.#asked.set(token, resolve);
+      this.#dispatch({ kind: 'ask', way: 'fresh', token, nowMs: now() });
+      if (this.#over) this.#answer(token, this.#finalAnswer());
+    });
+  }
+
+  /** What `failover` would do now. */
+  failoverPlan(): FailoverPlan {
+    const { state } = this;
+    const heard = `the primary was heard ${Math.round(now() - state.heardAtMs)} ms ago`;
+    const ended = state.linkReason === null ? [] : [state.linkReason];
+    return { refused: failoverRefusal(state), primary: [heard, ...ended] };
+  }
+
+  /** Resolves when the session is over. */
+  outcome(): Promise<BackupOutcome> {
+    return this.#done;
+  }
+
+  /** The administrator's failover; null when it begins, else why it is refused. */
+  failover(): Promise<string | null> {
+    const token = this.#nextToken++;
+    return new Promise((resolve) => {
+      this.#failovers.set(token, resolve);
+      this.#dispatch({ kind: 'failover', token, nowMs: now() });
+    });
+  }
+
+  #finalAnswer(): Answer {
+    switch (this.#permission) {
+      case 'promised':
+        return { kind: 'promised' };
+      case 'active':
+        return { kind: 'active', running: true };
+      case 'activating':
+        return { kind: 'activating' };
+      case 'standby':
+        return { kind: 'unknown' };
+    }
+  }
+
+  #answer(token: number, answer: Answer): void {
+    this.#asked.get(token)?.(answer);
+    this.#asked.delete(token);
+  }
+
+  #dispatch(event: BackupEvent): void {
+    if (this.#over) return;
+    const routine = ['tick', 'bytes', 'heartbeat'].includes(event.kind);
+    // Epochs pass in their thousands; everything else is rare and worth a line.
+    if (event.kind === 'epoch-whole') this.#parts.log.debug(describeBackupEvent(event));
+    else if (!routine) this.#parts.log.info(describeBackupEvent(event));
+    try {
+      this.#machine.dispatch(event);
+    } catch (error) {
+      this.#stopTimers();
+      this.#fail(error);
+      return;
+    }
+    if (!this.#over) this.#timer.wakeAt(backupWakeAtMs(this.state));
+    const { phase } = this.#machine.state;
+    if (phase === this.#phase && (routine || event.kind === 'epoch-whole')) return;
+    this.#phase = phase;
+    this.#parts.onChange();
+  }
+
+  #perform(effect: BackupEffect): void {
+    const { builder, record, send, closeLink, log } = this.#parts;
+    if (effect.kind === 'send-ack' || effect.kind === 'feed') {
+      log.debug(`  -> ${describeBackupEffect(effect)}`);
+    } else if (effect.kind !== 'send-echo') log.info(`  -> ${describeBackupEffect(effect)}`);
+    switch (effect.kind) {
+      case 'send-echo':
+        return send({ kind: 'echo', seq: effect.seq });
+      case 'send-ack':
+        return send({ kind: 'ack', epoch: effect.epoch });
+      case 'feed':
+        return builder.feedEpoch(effect.epoch);
+      case 'write-record':
+        return this.#writeRecord(effect);
+      case 'build-copy':
+        return this.#slow(
+          () => builder.build(),
+          () => ({ kind: 'built', nowMs: now() }),
+          (reason) => ({ kind: 'build-failed', reason, nowMs: now() }),
+        );
+      case 'unpause-copy':
+        return this.#slow(
+          () => builder.unpause(),
+          () => ({ kind: 'running', nowMs: now() }),
+          (reason) => ({ kind: 'unpause-failed', reason, nowMs: now() }),
+        );
+      case 'discard-copy':
+        return this.#slow(
+          () => builder.discard(),
+          () => ({ kind: 'discarded', nowMs: now() }),
+          (reason) => ({ kind: 'discard-failed', reason, nowMs: now() }),
+        );
+      case 'note-running':
+        return this.#lane.run(() => record.noteRunning());
+      case 'answer':
+        if (effect.way === 'fresh') return this.#answer(effect.token, effect.answer);
+        return send({ kind: 'answer', id: effect.token, answer: effect.answer });
+      case 'send-copy-lost':
+        return send({ kind: 'copy-lost', reason: effect.reason });
+      case 'send-activated':
+        return send({ kind: 'activated', epoch: builder.lastEpoch });
+      case 'failover-answer':
+        this.#failovers.get(effect.token)?.(effect.refused);
+        this.#failovers.delete(effect.token);
+        return;
+      case 'close-link':
+        return closeLink('the session is over');
+      case 'end':
+        return this.#end(effect.outcome);
+    }
+  }
+
+  #writeRecord(effect: Extract<BackupEffect, { kind: 'write-record' }>): void {
+    this.#lane.run(async () => {
+      const { record, log } = this.#parts;
+      const { from, to, epoch, why } = effect;
+      try {
+        this.#permission = await record.move(from, to, epoch, why);
+        this.#dispatch({ kind: 'record', permission: this.#permission, nowMs: now() });
+      } catch (error) {
+        const reason = errorText(error);
+        log.error(`the record could not be written: ${reason}`);
+        // The step may have been taken before the failure: what can be read back is what holds.
+        const holds = await this.#readBack();
+        if (holds === null) return;
+        if (holds === from) this.#dispatch({ kind: 'record-failed', reason, nowMs: now() });
+        else {
+          this.#permission = holds;
+          this.#dispatch({ kind: 'record', permission: holds, nowMs: now() });
+        }
+      }
+    });
+  }
+
+  /**
+   * What the record says, as soon as it can be read. Until then the machine waits mute: it must not
+   * go on as if nothing were decided. Null when the session is over before.
+   */
+  async #readBack(): Promise<Permission | null> {
+    while (!this.#over) {
+      try {
+        return await this.#parts.record.read();
+      } catch (error) {
+        this.#parts.log.error(`the record cannot be read either: ${errorText(error)}`);
+        await sleep(recordRetryMs);
+      }
+    }
+    return null;
+  }
+
+  #slow(
+    work: () => Promise<void>,
+    done: () => BackupEvent,
+    failed: (reason: string) => BackupEvent,
+  ): void {
+    this.#lane.run(async () => {
+      let event: BackupEvent;
+      try {
+        await work();
+        event = done();
+      } catch (error) {
+        this.#parts.log.error(errorText(error));
+        event = failed(errorText(error));
+      }
+      this.#dispatch(event);
+    });
+  }
+
+  #stopTimers(): void {
+    this.#over = true;
+    this.#timer.stop();
+  }
+
+  #end(outcome: BackupOutcome): void {
+    this.#stopTimers();
+    void this.#lane.idle().then(() => {
+      for (const token of [...this.#asked.keys()]) this.#answer(token, this.#finalAnswer());
+      this.#finish(outcome);
+    });
+  }
+}
