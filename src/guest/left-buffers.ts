@@ -7,7 +7,7 @@
 import { join } from 'node:path';
 import { hostWord, stopLine } from '../core/texts.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
-import { listDir } from '../host/store.ts';
+import { systemStore } from '../host/store.ts';
 import { parseAlias } from '../output/plug/device-note.ts';
 import { type Devices, openDevices, ownerOfQueue } from '../output/plug/interfaces.ts';
 import { type BufferState, readState } from '../output/plug/state-file.ts';
@@ -43,7 +43,7 @@ async function buffersOf(
 ): Promise<{ readonly found: FoundBuffer[]; readonly broken: BrokenEntry[] }> {
   const found: FoundBuffer[] = [];
   const broken: BrokenEntry[] = [];
-  for (const name of await listDir(dir)) {
+  for (const name of await systemStore.listDir(dir)) {
     if (!statePattern.test(name)) continue;
     const statePath = join(dir, name);
     try {

@@ -1,7 +1,7 @@
 /** `tsremus stop` of a session whose process died: clears up, and leaves the guest watched. */
 import { runDirectory } from '../config/settings.ts';
 import { errorText } from '../host/errors.ts';
-import { ensureDir } from '../host/store.ts';
+import { systemStore } from '../host/store.ts';
 import { otherWatcher } from '../hypervisor/xen/other-watcher.ts';
 import { readState, writeState } from '../output/plug/state-file.ts';
 import { amendStatus, type SessionEntry, watcherOf } from '../registry/run-directory.ts';
@@ -59,7 +59,7 @@ async function noteUnopened(left: SessionStatus, reason: string): Promise<void> 
 /** There is no session's status to note it in; the buffer's own state is the next best place. */
 async function noteInBuffer({ domain, domid, uuid, session }: SessionStatus): Promise<void> {
   if (domid === null) return;
-  await ensureDir(runDirectory(process.env));
+  await systemStore.ensureDir(runDirectory(process.env));
   const path = bufferStatePath(uuid);
   const known = await readState(path).catch(() => null);
   const state = known ?? { schema: 1, domain, domid, uuid, session, interfaces: [] };

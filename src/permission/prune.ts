@@ -8,16 +8,15 @@
  */
 
 import { join } from 'node:path';
-import type { Clock } from '../host/clock.ts';
-import { isTemporaryName, listDir, modifiedMs, removeFile, syncDir } from '../host/store.ts';
-import { openRecord, type PermissionRecord, type RecordOptions, recordPath } from './record.ts';
+import { isTemporaryName, type Store } from '../host/store.ts';
+import { openRecord, type PermissionRecord, type RecordPorts, recordPath } from './record.ts';
 
 export interface RecordName {
   readonly uuid: string;
   readonly session: string;
 }
 
-export interface PruneOptions extends RecordOptions {
+export interface PruneOptions {
   /** Default 30 days. */
   readonly ageMs?: number;
   /** Default 64. */
@@ -33,9 +32,9 @@ const parts = ['standby', 'decision', 'outcome', 'running'] as const;
 const namePattern = /^([0-9a-f-]{36})\.([0-9a-f]{32})\.(standby|decision|outcome|running)$/;
 
 /** Every record in the folder, in the order of names. */
-export async function listRecords(dir: string): Promise<readonly RecordName[]> {
+export async function listRecords(dir: string, store: Store): Promise<readonly RecordName[]> {
   const names: RecordName[] = [];
-  for (const file of [...(await listDir(dir))].sort()) {
+  for (const file of [...(await store.listDir(dir))].sort()) {
     const match = namePattern.exec(file);
     if (match?.[3] === 'standby') names.push({ uuid: match[1] ?? '', session: match[2] ?? '' });
   }
@@ -45,56 +44,57 @@ export async function listRecords(dir: string): Promise<readonly RecordName[]> {
 /** Removes old records and what crashes left; returns the names of the records removed. */
 export async function pruneRecords(
   dir: string,
-  options: PruneOptions,
+  ports: RecordPorts,
+  options: PruneOptions = {},
 ): Promise<readonly RecordName[]> {
-  const oldMs = options.clock.wall().getTime() - (options.ageMs ?? ageMsDefault);
+  const oldMs = ports.clock.wall().getTime() - (options.ageMs ?? ageMsDefault);
   const decided: { readonly record: PermissionRecord; readonly atMs: number }[] = [];
-  for (const name of await listRecords(dir)) {
-    const record = openRecord(dir, name.uuid, name.session, options);
-    const atMs = await decidedMs(record);
+  for (const name of await listRecords(dir, ports.store)) {
+    const record = openRecord(dir, name.uuid, name.session, ports);
+    const atMs = await decidedMs(record, ports.store);
     if (atMs !== null) decided.push({ record, atMs });
   }
   decided.sort((left, right) => right.atMs - left.atMs);
   const removed: RecordName[] = [];
   for (const { record, atMs } of decided.slice(options.keepMin ?? keepMinDefault)) {
     if (atMs >= oldMs) continue;
-    await removeRecord(record);
+    await removeRecord(record, ports.store);
     removed.push({ uuid: record.uuid, session: record.session });
   }
-  await removeLeftovers(dir, options.clock);
+  await removeLeftovers(dir, ports);
   return removed;
 }
 
 /** When the record was last written, or null when it is undecided or cannot be read. */
-async function decidedMs(record: PermissionRecord): Promise<number | null> {
+async function decidedMs(record: PermissionRecord, store: Store): Promise<number | null> {
   const state = await record.read().catch(() => null);
   if (state === null) return null;
   if (state.permission !== 'active' && state.permission !== 'promised') return null;
   let newest = 0;
   for (const part of parts) {
     const path = recordPath(record.dir, record.uuid, record.session, part);
-    newest = Math.max(newest, (await modifiedMs(path)) ?? 0);
+    newest = Math.max(newest, (await store.modifiedMs(path)) ?? 0);
   }
   return newest;
 }
 
-async function removeRecord({ dir, uuid, session }: PermissionRecord): Promise<void> {
+async function removeRecord({ dir, uuid, session }: PermissionRecord, store: Store): Promise<void> {
   for (const part of parts) {
-    await removeFile(recordPath(dir, uuid, session, part));
-    if (part === 'standby') await syncDir(dir);
+    await store.removeFile(recordPath(dir, uuid, session, part));
+    if (part === 'standby') await store.syncDir(dir);
   }
 }
 
 /** Temporary files of writers that crashed, and files of records whose removal was cut short. */
-async function removeLeftovers(dir: string, clock: Clock): Promise<void> {
-  const files = await listDir(dir);
+async function removeLeftovers(dir: string, { store, clock }: RecordPorts): Promise<void> {
+  const files = await store.listDir(dir);
   const whole = new Set(files.filter((file) => file.endsWith('.standby')).map(baseOf));
   for (const file of files) {
     const orphan = namePattern.test(file) && !whole.has(baseOf(file));
     if (!orphan && !isTemporaryName(file)) continue;
     const path = join(dir, file);
-    const atMs = await modifiedMs(path);
-    if (atMs !== null && atMs < clock.wall().getTime() - dayMs) await removeFile(path);
+    const atMs = await store.modifiedMs(path);
+    if (atMs !== null && atMs < clock.wall().getTime() - dayMs) await store.removeFile(path);
   }
 }
 

@@ -23,16 +23,11 @@ import { join } from 'node:path';
 import type { Permission } from '../core/vocabulary.ts';
 import type { Clock } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
-import { isProcessAlive, type ProcessId, sameProcess } from '../host/process-id.ts';
-import { createExclusively, ensureDir, readText, syncDir } from '../host/store.ts';
+import { type Processes, sameProcess } from '../host/process-id.ts';
+import type { Store } from '../host/store.ts';
 import { parseNote, type RecordFacts, type RecordNote, serializeNote } from './note.ts';
 
 export type { RecordFacts, RecordNote } from './note.ts';
-
-/** Where records are kept; the environment's TSREMUS_STATE_DIR overrides. */
-export function stateDir(env: NodeJS.ProcessEnv): string {
-  return env['TSREMUS_STATE_DIR'] || '/var/lib/tsremus';
-}
 
 /** What the record says, and who said it. */
 export interface RecordState {
@@ -53,12 +48,11 @@ export interface Moved {
 
 export type Step = 'decision' | 'outcome';
 
-export interface RecordOptions {
+/** What a record is made of: files, the time of day, and who acts through it. */
+export interface RecordPorts {
+  readonly store: Store;
   readonly clock: Clock;
-  /** The process that acts through this object. */
-  readonly self: ProcessId;
-  /** Replaced in tests. */
-  readonly isAlive?: (id: ProcessId) => boolean;
+  readonly processes: Processes;
 }
 
 export const noteBytesMax = 16 * 1024;
@@ -72,13 +66,13 @@ export class PermissionRecord {
   readonly dir: string;
   readonly uuid: string;
   readonly session: string;
-  readonly #options: RecordOptions;
+  readonly #ports: RecordPorts;
 
-  constructor(dir: string, uuid: string, session: string, options: RecordOptions) {
+  constructor(dir: string, uuid: string, session: string, ports: RecordPorts) {
     this.dir = dir;
     this.uuid = uuid;
     this.session = session;
-    this.#options = options;
+    this.#ports = ports;
   }
 
   /**
@@ -86,7 +80,7 @@ export class PermissionRecord {
    * `storage` when it cannot be made durable.
    */
   async create(facts: RecordFacts): Promise<void> {
-    await ensureDir(this.dir);
+    await this.#ports.store.ensureDir(this.dir);
     const leftover = (await this.#note('decision')) ?? (await this.#note('outcome'));
     const made = leftover === null && (await this.#create('standby', 'standby', facts));
     if (made) return;
@@ -104,7 +98,7 @@ export class PermissionRecord {
     const decision = await this.#note('decision');
     const outcome = await this.#note('outcome');
     // R2: the process that made the file may not have come to sync the folder.
-    if (decision !== null) await syncDir(this.dir);
+    if (decision !== null) await this.#ports.store.syncDir(this.dir);
     const permission = permissionOf(decision, outcome, this.#path('decision'));
     const running = permission === 'active' && (await this.#note('running')) !== null;
     return { permission, running, standby, decision, outcome };
@@ -145,16 +139,17 @@ export class PermissionRecord {
 
   #moved(state: RecordState, step: Step, to: Permission): Moved {
     const note = step === 'decision' ? state.decision : state.outcome;
-    const mine = note !== null && note.says === to && sameProcess(note.by, this.#options.self);
+    const mine =
+      note !== null && note.says === to && sameProcess(note.by, this.#ports.processes.self);
     return { permission: state.permission, mine };
   }
 
   /** R4. The copy that the dead owner left must be destroyed by the caller before. */
   #checkOwner(state: RecordState): void {
     const owner = state.decision?.by;
-    if (owner === undefined || sameProcess(owner, this.#options.self)) return;
-    const isAlive = this.#options.isAlive ?? isProcessAlive;
-    if (!isAlive(owner)) return;
+    const { processes } = this.#ports;
+    if (owner === undefined || sameProcess(owner, processes.self)) return;
+    if (processes.state(owner) !== 'alive') return;
     throw new OperationError(
       'split-brain-risk',
       `the copy is being activated by process ${owner.pid}, which is alive`,
@@ -168,14 +163,15 @@ export class PermissionRecord {
 
   async #note(part: string): Promise<RecordNote | null> {
     const path = this.#path(part);
-    const text = await readText(path, noteBytesMax);
+    const text = await this.#ports.store.readText(path, noteBytesMax);
     return text === null ? null : parseNote(text, path);
   }
 
   async #create(part: string, says: RecordNote['says'], facts: RecordFacts): Promise<boolean> {
-    const { clock, self } = this.#options;
-    const note: RecordNote = { says, at: clock.wall().toISOString(), by: self, facts };
-    return createExclusively(this.#path(part), serializeNote(note));
+    const { store, clock, processes } = this.#ports;
+    const at = clock.wall().toISOString();
+    const note: RecordNote = { says, at, by: processes.self, facts };
+    return store.createExclusively(this.#path(part), serializeNote(note));
   }
 }
 
@@ -208,7 +204,7 @@ export function openRecord(
   dir: string,
   uuid: string,
   session: string,
-  options: RecordOptions,
+  ports: RecordPorts,
 ): PermissionRecord {
-  return new PermissionRecord(dir, uuid, session, options);
+  return new PermissionRecord(dir, uuid, session, ports);
 }

@@ -35,6 +35,10 @@ export class ManualTime implements Clock, Timers {
     };
   }
 
+  soon(run: () => void): Cancel {
+    return this.after(0, run);
+  }
+
   advance(ms: number): void {
     this.#nowMs += ms;
     const due = this.#timers.filter((timer) => timer.atMs <= this.#nowMs);

@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ownProcessId } from '../../src/host/process-id.ts';
+import { systemProcesses } from '../../src/host/process-id.ts';
+import { systemStore as store } from '../../src/host/store.ts';
 import { listRecords, pruneRecords } from '../../src/permission/prune.ts';
 import { openRecord } from '../../src/permission/record.ts';
 import { recordUuid as uuid } from '../fixtures/record-uuid.ts';
@@ -10,7 +11,7 @@ import { recordUuid as uuid } from '../fixtures/record-uuid.ts';
 const day = 24 * 60 * 60;
 const now = new Date('2026-11-22T00:00:00Z');
 const clock = { nowMs: () => 0, wall: () => now };
-const options = { clock, self: ownProcessId() };
+const ports = { store, clock, processes: systemProcesses() };
 
 function sessionName(number: number): string {
   return number.toString(16).padStart(32, '0');
@@ -30,7 +31,7 @@ type End = 'standby' | 'activating' | 'active' | 'promised';
 async function folder(entries: readonly (readonly [End, number])[]): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), 'tsremus-prune-'));
   for (const [index, [end, days]] of entries.entries()) {
-    const record = openRecord(dir, uuid, sessionName(index), options);
+    const record = openRecord(dir, uuid, sessionName(index), ports);
     await record.create({});
     if (end === 'promised') await record.move('standby', 'promised', {});
     if (end === 'activating' || end === 'active') await record.move('standby', 'activating', {});
@@ -41,7 +42,7 @@ async function folder(entries: readonly (readonly [End, number])[]): Promise<str
 }
 
 async function left(dir: string): Promise<readonly number[]> {
-  return (await listRecords(dir)).map(({ session }) => Number.parseInt(session, 16));
+  return (await listRecords(dir, store)).map(({ session }) => Number.parseInt(session, 16));
 }
 
 describe('pruneRecords', () => {
@@ -55,7 +56,7 @@ describe('pruneRecords', () => {
       ['active', 0],
       ['promised', -300],
     ]);
-    const removed = await pruneRecords(dir, { ...options, keepMin: 0 });
+    const removed = await pruneRecords(dir, ports, { keepMin: 0 });
     expect(removed.map(({ session }) => Number.parseInt(session, 16)).sort()).toEqual([0, 1]);
     expect(await left(dir)).toEqual([2, 3, 4, 5, 6]);
     expect(readdirSync(dir).filter((name) => name.includes(sessionName(1)))).toEqual([]);
@@ -67,7 +68,7 @@ describe('pruneRecords', () => {
       ['promised', 40],
       ['promised', 60],
     ]);
-    await pruneRecords(dir, { ...options, keepMin: 2 });
+    await pruneRecords(dir, ports, { keepMin: 2 });
     expect(await left(dir)).toEqual([0, 1]);
   });
 
@@ -75,7 +76,7 @@ describe('pruneRecords', () => {
     const dir = await folder([['promised', 99]]);
     writeFileSync(join(dir, `${uuid}.${sessionName(0)}.decision`), 'damaged');
     age(dir, uuid, 99);
-    expect(await pruneRecords(dir, { ...options, keepMin: 0 })).toEqual([]);
+    expect(await pruneRecords(dir, ports, { keepMin: 0 })).toEqual([]);
   });
 
   it('removes what crashes left, after a day', async () => {
@@ -85,14 +86,14 @@ describe('pruneRecords', () => {
     const files = [orphan, temporary, 'README', 'notes.tmp'];
     for (const name of files) writeFileSync(join(dir, name), '');
     age(dir, '', 0.5);
-    await pruneRecords(dir, options);
+    await pruneRecords(dir, ports);
     expect(readdirSync(dir).sort()).toEqual([...files].sort());
     age(dir, '', 2);
-    await pruneRecords(dir, options);
+    await pruneRecords(dir, ports);
     expect(readdirSync(dir).sort()).toEqual(['README', 'notes.tmp']);
   });
 
   it('finds nothing in a folder that is not there', async () => {
-    expect(await pruneRecords('/no/such/dir', options)).toEqual([]);
+    expect(await pruneRecords('/no/such/dir', ports)).toEqual([]);
   });
 });

@@ -9,18 +9,15 @@ import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Permission } from '../../src/core/vocabulary.ts';
 import { systemClock as clock } from '../../src/host/clock.ts';
-import { ownProcessId, type ProcessId } from '../../src/host/process-id.ts';
-import {
-  openRecord,
-  type PermissionRecord,
-  recordPath,
-  stateDir,
-} from '../../src/permission/record.ts';
+import { type ProcessId, systemProcesses } from '../../src/host/process-id.ts';
+import { systemStore as store } from '../../src/host/store.ts';
+import { openRecord, type PermissionRecord, recordPath } from '../../src/permission/record.ts';
 import { bundleFixture } from '../fixtures/bundle.ts';
 import { recordUuid as uuid } from '../fixtures/record-uuid.ts';
 import { operationError } from '../link/support.ts';
 
-const self = ownProcessId();
+const processes = systemProcesses();
+const { self } = processes;
 const dead: ProcessId = { pid: 4_000_000, startTicks: 1, bootId: self.bootId };
 
 function freshDir(): string {
@@ -32,7 +29,11 @@ function sessionName(number: number): string {
 }
 
 function record(dir: string, session = 1, by: ProcessId = self): PermissionRecord {
-  return openRecord(dir, uuid, sessionName(session), { clock, self: by });
+  return openRecord(dir, uuid, sessionName(session), {
+    store,
+    clock,
+    processes: { ...processes, self: by },
+  });
 }
 
 describe('a permission record', () => {
@@ -176,11 +177,6 @@ describe('a permission record', () => {
     await one.move('standby', 'promised', {});
     const base = `${uuid}.${sessionName(1)}`;
     expect(readdirSync(dir).sort()).toEqual([`${base}.decision`, `${base}.standby`]);
-  });
-
-  it('is where the environment says', () => {
-    expect(stateDir({})).toBe('/var/lib/tsremus');
-    expect(stateDir({ TSREMUS_STATE_DIR: '/x' })).toBe('/x');
   });
 });
 

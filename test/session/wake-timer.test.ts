@@ -15,6 +15,7 @@ function world() {
         waiting.set(key, { atMs: nowMs + delayMs, run });
         return () => void waiting.delete(key);
       },
+      soon: () => () => {},
     },
     minMs: 5,
     maxMs: 100,

@@ -3,7 +3,7 @@
  * it after a crash knows whose the devices are and how to remove them.
  */
 import { OperationError } from '../../host/errors.ts';
-import { readText, removeFile, writeDurably } from '../../host/store.ts';
+import { systemStore } from '../../host/store.ts';
 import { isInterfaceName } from './interfaces.ts';
 
 export interface BufferedInterface {
@@ -52,16 +52,16 @@ export interface BufferState {
 const bytesMax = 256 * 1024;
 
 export async function writeState(path: string, state: BufferState): Promise<void> {
-  await writeDurably(path, `${JSON.stringify(state)}\n`);
+  await systemStore.writeDurably(path, `${JSON.stringify(state)}\n`);
 }
 
 export async function removeState(path: string): Promise<void> {
-  await removeFile(path);
+  await systemStore.removeFile(path);
 }
 
 /** The state that a session left; null: none. Throws `storage` for one that makes no sense. */
 export async function readState(path: string): Promise<BufferState | null> {
-  const text = await readText(path, bytesMax);
+  const text = await systemStore.readText(path, bytesMax);
   if (text === null) return null;
   let value: unknown;
   try {

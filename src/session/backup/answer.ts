@@ -6,18 +6,19 @@
  * is dead this run does what DESIGN.md says: the copy that it left is destroyed, and only then
  * `activating` becomes `promised`; no record is never a promise.
  */
-import { runDirectory } from '../../config/settings.ts';
+import { runDirectory, stateDirectory } from '../../config/settings.ts';
 import { askWithoutOwner } from '../../core/permission/record.ts';
 import type { Answer } from '../../core/vocabulary.ts';
 import { systemClock, systemTimers } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
-import { ownProcessId } from '../../host/process-id.ts';
+import { systemProcesses } from '../../host/process-id.ts';
+import { systemStore } from '../../host/store.ts';
 import { openXen } from '../../hypervisor/xen/xen.ts';
 import { nextMessage } from '../../link/hello.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { Link } from '../../link/link.ts';
 import type { WireAnswer } from '../../link/messages.ts';
-import { openRecord, type RecordState, stateDir } from '../../permission/record.ts';
+import { openRecord, type RecordState } from '../../permission/record.ts';
 import { type PromiseResult, requestControl } from '../../registry/control.ts';
 import { listSessions } from '../../registry/run-directory.ts';
 import { destroyCopy } from './copy.ts';
@@ -45,9 +46,10 @@ export async function answerQuestion(link: Link, hello: Hello): Promise<void> {
 export async function decide(
   hello: Pick<Hello, 'purpose' | 'uuid' | 'session' | 'domain'>,
 ): Promise<WireAnswer> {
-  const record = openRecord(stateDir(process.env), hello.uuid, hello.session, {
+  const record = openRecord(stateDirectory(process.env), hello.uuid, hello.session, {
+    store: systemStore,
     clock: systemClock,
-    self: ownProcessId(),
+    processes: systemProcesses(),
   });
   if (hello.purpose === 'status') return look(await record.read());
   const owned = await askOwner(hello.uuid, hello.session);

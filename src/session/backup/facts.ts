@@ -1,4 +1,5 @@
 /** What the backup's session says of itself, from the machine's state. */
+import { stateDirectory } from '../../config/settings.ts';
 import type { BackupOutcome } from '../../core/backup/types.ts';
 import {
   backupMachineFacts,
@@ -7,7 +8,6 @@ import {
 } from '../../core/health/facts.ts';
 import { formatBytes } from '../../core/units.ts';
 import type { Hello } from '../../link/hello-message.ts';
-import { stateDir } from '../../permission/record.ts';
 import type { StatusFacts } from '../../registry/status-writer.ts';
 import type { StreamAgreement } from '../../stream/agreement.ts';
 import type { MemoryBudget } from '../../stream/budget.ts';
@@ -58,7 +58,7 @@ function nextOf({ hello, running }: BackupView, state: SessionState): string[] {
   if (state !== 'held') return [];
   const full = (running?.state.recordProblem ?? null) !== null;
   return [
-    ...(full ? [`df -h ${stateDir(process.env)}  # the decision is recorded there`] : []),
+    ...(full ? [`df -h ${stateDirectory(process.env)}  # the decision is recorded there`] : []),
     `tsremus stop ${domain}  # on ${host}, if the guest runs there`,
     `tsremus failover ${domain}  # here, if ${host} is dead`,
   ];

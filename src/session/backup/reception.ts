@@ -4,7 +4,7 @@
  * events, and after activation the guest is watched.
  */
 import { totalmem } from 'node:os';
-import { maxMemory, runDirectory } from '../../config/settings.ts';
+import { maxMemory, runDirectory, stateDirectory } from '../../config/settings.ts';
 import type { BackupOutcome } from '../../core/backup/types.ts';
 import type { Permission } from '../../core/vocabulary.ts';
 import { watchCopy } from '../../guest/watch-copy.ts';
@@ -12,8 +12,9 @@ import { systemClock } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
 import type { Ahead } from '../../host/open-ahead.ts';
-import { ownProcessId } from '../../host/process-id.ts';
+import { systemProcesses } from '../../host/process-id.ts';
 import { openSessionLog } from '../../host/session-log.ts';
+import { systemStore } from '../../host/store.ts';
 import type { DomainConfig, Hypervisor } from '../../hypervisor/port.ts';
 import type { Hello, PulseOffer } from '../../link/hello-message.ts';
 import type { ControlMessage, Link } from '../../link/link.ts';
@@ -21,7 +22,7 @@ import type { Message } from '../../link/messages.ts';
 import { addressFromEnvironment, type OfferedPulse, offerPulse } from '../../link/pulse.ts';
 import { EchoRouter } from '../../link/pulse-ways.ts';
 import { pruneRecords } from '../../permission/prune.ts';
-import { openRecord, type PermissionRecord, stateDir } from '../../permission/record.ts';
+import { openRecord, type PermissionRecord } from '../../permission/record.ts';
 import { type ControlRequest, serveControl } from '../../registry/control.ts';
 import { type Claim, claimSession } from '../../registry/run-directory.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
@@ -105,8 +106,8 @@ export class BackupHost {
     try {
       await checkNames(xen, hello);
       await checkRoom(xen, hello);
-      const dir = stateDir(process.env);
-      const acting = { clock: systemClock, self: ownProcessId() };
+      const dir = stateDirectory(process.env);
+      const acting = { store: systemStore, clock: systemClock, processes: systemProcesses() };
       const record = openRecord(dir, hello.uuid, hello.session, acting);
       await record.create({ domain: hello.domain, peer: hello.host });
       // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
