@@ -3,9 +3,9 @@
  * and every outcome has its place, or this file does not compile; tests hold it to the man page.
  */
 import type { BackupOutcome } from '../core/backup/types.ts';
+import type { HeldOutcome, StopResult } from '../core/outcomes.ts';
 import type { PrimaryOutcome } from '../core/primary/types.ts';
 import type { OperationCode } from '../host/errors.ts';
-import type { HeldOutcome, StopResult } from '../session/options.ts';
 
 export const exit = {
   ok: 0,

@@ -1,8 +1,9 @@
 /** How a protection session ended, in words: what happened, and what to type next. Pure. */
 
+import type { HeldOutcome } from '../core/outcomes.ts';
 import type { PrimaryOutcome } from '../core/primary/types.ts';
 import { hostWord } from '../core/texts.ts';
-import type { HeldOutcome, ProtectResult } from '../session/options.ts';
+import type { ProtectResult } from '../session/options.ts';
 import { quoteWord } from './output/shell.ts';
 
 export interface OutcomeText {

@@ -1,7 +1,7 @@
 /** Finds the sessions that a command line speaks of. */
-import { runDirectory } from '../config/settings.ts';
+import { thisHost, thisRegistry } from '../app/host.ts';
 import { errnoCode, OperationError } from '../host/errors.ts';
-import { isDomain, listSessions, type SessionEntry } from '../registry/run-directory.ts';
+import { isDomain, type Registry, type SessionEntry } from '../registry/port.ts';
 import type { Io } from './io.ts';
 
 function noSession(domain: string): OperationError {
@@ -12,11 +12,16 @@ function noSession(domain: string): OperationError {
   });
 }
 
+/** The sessions of this host. */
+export function registryOf(io: Io): Registry {
+  return thisRegistry(thisHost(io.env));
+}
+
 /** The sessions of `domain` (name, UUID or number); fails with `no-such-session` for none. */
 export function sessionsOf(io: Io, domain: string): SessionEntry[] {
   let found: SessionEntry[] = [];
   try {
-    const listing = listSessions(runDirectory(io.env));
+    const listing = registryOf(io).sessions();
     found = listing.sessions.filter(({ status }) => isDomain(status, domain));
   } catch (error) {
     // No run directory: no session has run since this host was booted.

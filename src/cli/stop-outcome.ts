@@ -1,8 +1,8 @@
 /** What `tsremus stop` achieved, in words. Pure. */
 
+import type { StopResult } from '../core/outcomes.ts';
 import { hostWord } from '../core/texts.ts';
 import type { SessionStatus } from '../registry/status.ts';
-import type { StopResult } from '../session/options.ts';
 import { quoteWord } from './output/shell.ts';
 
 function sentence({ outcome }: StopResult, status: SessionStatus): string {

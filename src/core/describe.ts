@@ -137,7 +137,7 @@ export function describeBackupEvent(event: BackupEvent): string {
     case 'heartbeat':
       return `heartbeat ${event.seq}`;
     case 'epoch-whole':
-      return `epoch-whole ${event.epoch}`;
+      return `epoch-whole ${event.epoch}${event.part === 'memory' ? '' : ` (${event.part})`}`;
     case 'corrupt':
     case 'link-closed':
     case 'copy-failed':
@@ -164,8 +164,8 @@ export function describeBackupEffect(effect: BackupEffect): string {
       return `echo ${effect.seq}`;
     case 'send-ack':
       return `ack ${effect.epoch}`;
-    case 'feed':
-      return `feed ${effect.epoch}`;
+    case 'commit':
+      return `commit ${effect.epoch}`;
     case 'write-record':
       return `record ${effect.from} -> ${effect.to}, epoch ${effect.epoch} (${effect.why})`;
     case 'build-copy':

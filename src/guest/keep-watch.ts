@@ -2,20 +2,18 @@
  * The watch over a guest that runs on here after its protection: what its configuration says of its
  * end is carried out, and whatever its session left to be seen stays true.
  */
-import { runDirectory } from '../config/settings.ts';
+import { mayEndHere } from '../core/permission/recovery.ts';
+import { sleep } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
-import type { Log } from '../host/log.ts';
-import { openSessionLog } from '../host/session-log.ts';
-import type { Hypervisor } from '../hypervisor/port.ts';
-import { amendStatus } from '../registry/run-directory.ts';
+import type { Log, ProcessLog } from '../host/log.ts';
+import type { GuestRef } from '../hypervisor/port.ts';
+import type { Registry } from '../registry/port.ts';
 import type { SessionStatus } from '../registry/status.ts';
-import { leftoverOf } from './left-buffers.ts';
-import { settleLeftover } from './recovery.ts';
-import { watchGuest } from './watch.ts';
+import type { Leftovers } from './recovery.ts';
+import { type WatchPorts, watchGuest } from './watch.ts';
 
 export interface Watched {
-  readonly domid: number;
-  readonly uuid: string;
+  readonly ref: GuestRef;
   readonly name: string;
   /** The session that protected it last. */
   readonly session: string;
@@ -27,6 +25,12 @@ export interface WatchOrder {
   readonly isOrphan: boolean;
 }
 
+export interface KeepWatchPorts extends WatchPorts {
+  readonly registry: Registry;
+  readonly leftovers: Leftovers;
+  openLog(name: string): ProcessLog;
+}
+
 /** Between two attempts to ask the backup, ms: each is a run of the transport. */
 const askEveryMs = 5_000;
 const pollMs = 500;
@@ -34,18 +38,21 @@ const pollMs = 500;
 /** What is left to be seen of the session, with the guest's further fate. */
 class Notes {
   readonly #watched: Watched;
+  readonly #registry: Registry;
   readonly log: Log;
   #before: string | null | undefined;
 
-  constructor(watched: Watched, log: Log) {
+  constructor(watched: Watched, registry: Registry, log: Log) {
     this.#watched = watched;
+    this.#registry = registry;
     this.log = log;
   }
 
   #amend(text: string, change: (status: SessionStatus) => Partial<SessionStatus>): void {
     this.log.info(text);
+    const { ref, session } = this.#watched;
     try {
-      amendStatus(runDirectory(process.env), this.#watched, (status) => {
+      this.#registry.amend({ uuid: ref.uuid, session }, (status) => {
         this.#before ??= status.reason;
         const reason = this.#before === null ? text : `${this.#before}; since then ${text}`;
         return { ...status, ...change(status), reason };
@@ -55,10 +62,10 @@ class Notes {
     }
   }
 
-  restarted(domid: number): void {
-    const text = `it was booted anew, as domain ${domid}`;
+  restarted({ id }: GuestRef): void {
+    const text = `it was booted anew, as domain ${id}`;
     this.#amend(text, (status) => ({
-      domid,
+      domid: id,
       state: 'unprotected',
       outcome: status.outcome ?? 'guest-ended',
     }));
@@ -79,48 +86,49 @@ class Notes {
  * the watch is over. Somebody who stops the session meanwhile has settled it.
  */
 async function permission(
+  { leftovers, clock, timers }: KeepWatchPorts,
   watched: Watched,
   isStopped: () => boolean,
   notes: Notes,
 ): Promise<boolean> {
-  let nextMs = 0;
+  let nextMs = Number.NEGATIVE_INFINITY;
   while (!isStopped()) {
     // A session whose state is lost was not settled: its buffer, which nobody opened, says so.
-    const leftover = await leftoverOf(runDirectory(process.env), watched);
-    if (leftover === null) return true;
-    if (performance.now() >= nextMs) {
-      const { outcome } = await settleLeftover(leftover, { force: false });
-      if (outcome.kind === 'stopped') return true;
+    const left = await leftovers.of(watched);
+    if (left === null) return true;
+    if (clock.nowMs() >= nextMs) {
+      const { outcome } = await leftovers.settle(left, { force: false, destroy: false });
       if (outcome.kind === 'taken-over') notes.takenOver();
-      if (outcome.kind !== 'held') return false;
-      notes.log.info(`its end waits for leave: ${outcome.reason}`);
-      nextMs = performance.now() + askEveryMs;
+      const may = mayEndHere(outcome.kind);
+      if (may !== 'later') return may === 'now';
+      notes.log.info(`its end waits for leave: ${'reason' in outcome ? outcome.reason : ''}`);
+      nextMs = clock.nowMs() + askEveryMs;
     }
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    await sleep(timers, pollMs);
   }
   return false;
 }
 
 /** Watches until the guest is gone or preserved, or `isStopped`. Never rejects. */
 export async function keepWatch(
-  xen: Hypervisor,
+  ports: KeepWatchPorts,
   watched: Watched,
   { isStopped, isOrphan }: WatchOrder,
 ): Promise<void> {
-  const log = openSessionLog(`${watched.name}.watch`, process.env);
-  const notes = new Notes(watched, log);
-  log.info(`watches domain ${watched.domid}${isOrphan ? ', whose protect died' : ''}`);
+  const log = ports.openLog(`${watched.name}.watch`);
+  const notes = new Notes(watched, ports.registry, log);
+  log.info(`watches domain ${watched.ref.id}${isOrphan ? ', whose protect died' : ''}`);
   let orphan = isOrphan;
   try {
-    const config = await xen.config(watched.domid);
-    const end = await watchGuest(xen, watched, config, {
-      log: (text) => log.info(text),
+    const spec = await ports.hypervisor.spec(watched.ref);
+    const end = await watchGuest(ports, watched.ref, spec, {
+      say: (text) => log.info(text),
       stopped: isStopped,
-      restarted(domid) {
+      restarted(guest) {
         orphan = false;
-        notes.restarted(domid);
+        notes.restarted(guest);
       },
-      permitted: async () => !orphan || (await permission(watched, isStopped, notes)),
+      permitted: async () => !orphan || (await permission(ports, watched, isStopped, notes)),
     });
     if (end === null) log.info('the watch was ended');
     else notes.ended(end);

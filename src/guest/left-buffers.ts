@@ -6,25 +6,30 @@
  */
 import { join } from 'node:path';
 import { hostWord, stopLine } from '../core/texts.ts';
+import type { Clock } from '../host/clock.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
-import { systemStore } from '../host/store.ts';
+import type { Store } from '../host/store.ts';
 import { parseAlias } from '../output/plug/device-note.ts';
-import { type Devices, openDevices, ownerOfQueue } from '../output/plug/interfaces.ts';
+import { type Devices, ownerOfQueue } from '../output/plug/interfaces.ts';
 import { type BufferState, readState } from '../output/plug/state-file.ts';
 import {
   type BrokenEntry,
   isSettled,
   type Listing,
-  listSessions,
+  type Registry,
   type SessionEntry,
-} from '../registry/run-directory.ts';
+} from '../registry/port.ts';
 import type { SessionStatus } from '../registry/status.ts';
+import type { LeftGuest } from './recovery.ts';
 
-/** Whose leftovers are looked for. */
-export interface LeftGuest {
-  readonly domid: number;
-  readonly uuid: string;
-  readonly session: string;
+/** Where leftovers are looked for. */
+export interface LeftBufferPorts {
+  /** The run directory: the buffers' state files lie there beside the sessions' own. */
+  readonly dir: string;
+  readonly registry: Registry;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly devices: Devices;
 }
 
 /** A domain with a buffer of ours, by whatever shows it. */
@@ -37,13 +42,14 @@ interface FoundBuffer {
 
 const statePattern = /\.network\.json$/;
 
-async function buffersOf(
-  dir: string,
-  devices: Devices,
-): Promise<{ readonly found: FoundBuffer[]; readonly broken: BrokenEntry[] }> {
+async function buffersOf({
+  dir,
+  store,
+  devices,
+}: LeftBufferPorts): Promise<{ readonly found: FoundBuffer[]; readonly broken: BrokenEntry[] }> {
   const found: FoundBuffer[] = [];
   const broken: BrokenEntry[] = [];
-  for (const name of await systemStore.listDir(dir)) {
+  for (const name of await store.listDir(dir)) {
     if (!statePattern.test(name)) continue;
     const statePath = join(dir, name);
     try {
@@ -96,10 +102,9 @@ function nextFor({ state }: FoundBuffer, domain: string): string[] {
 }
 
 /** What is known of it, in the form of a session that is held. */
-function statusOf(buffer: FoundBuffer): SessionStatus {
+function statusOf(buffer: FoundBuffer, now: string): SessionStatus {
   const { domid, state } = buffer;
   const domain = state?.domain ?? String(domid);
-  const now = new Date().toISOString();
   const { peer = null, watch, may_open: mayOpen } = state ?? {};
   return {
     ...{ schema: 1, domain, domid, uuid: state?.uuid ?? '', session: state?.session ?? '' },
@@ -122,49 +127,50 @@ function statusOf(buffer: FoundBuffer): SessionStatus {
  * What a dead session of the guest left on the primary, or its buffer where the session's own state
  * is lost; null: nothing is left any more.
  */
-export async function leftoverOf(
-  dir: string,
-  { domid, uuid, session }: LeftGuest,
-  devices?: Devices,
+export async function leftOf(
+  ports: LeftBufferPorts,
+  { ref, session }: LeftGuest,
 ): Promise<SessionStatus | null> {
   let sessions: readonly SessionEntry[];
   try {
-    sessions = (await listAll(dir, devices)).sessions;
+    sessions = (await listAll(ports)).sessions;
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;
   }
+  const { uuid, id } = ref;
   const its = sessions.find(({ status, liveness }) => {
     if (status.role !== 'primary' || liveness === 'alive' || isSettled(status)) return false;
-    if (status.buffer_only) return status.uuid === uuid || status.domid === domid;
+    if (status.buffer_only) return status.uuid === uuid || status.domid === id;
     return status.uuid === uuid && status.session === session;
   });
   return its === undefined ? null : { ...its.status, uuid, session };
 }
 
 /**
- * Every session of the run directory, and every buffer that none looks after as one that is held.
- * Throws as `listSessions` does, but for a missing directory only where no buffer is left either.
+ * Every session of the registry, and every buffer that none looks after as one that is held.
+ * Throws as `sessions` does, but for a missing directory only where no buffer is left either.
  */
-export async function listAll(dir: string, devices: Devices = openDevices()): Promise<Listing> {
+export async function listAll(ports: LeftBufferPorts): Promise<Listing> {
   // Twice, around the sessions: a buffer that a session makes or removes meanwhile is no leftover.
-  const before = await buffersOf(dir, devices);
+  const before = await buffersOf(ports);
   let listing: Listing = { sessions: [], broken: [] };
   let missing: unknown = null;
   try {
-    listing = listSessions(dir);
+    listing = ports.registry.sessions();
   } catch (error) {
     if (!isMissing(error)) throw error;
     missing = error;
   }
-  const { found, broken } = await buffersOf(dir, devices);
+  const { found, broken } = await buffersOf(ports);
   const left = found.filter((one) => {
     return before.found.some(({ domid }) => domid === one.domid) && !isLookedAfter(one, listing);
   });
   if (missing !== null && left.length === 0) throw missing;
+  const now = ports.clock.wall().toISOString();
   const entries = left.map((buffer): SessionEntry => {
     const statusPath = buffer.statePath ?? '';
-    return { status: statusOf(buffer), liveness: 'dead', statusPath, socketPath: '' };
+    return { status: statusOf(buffer, now), liveness: 'dead', statusPath, socketPath: '' };
   });
   return {
     sessions: [...listing.sessions, ...entries],

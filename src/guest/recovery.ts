@@ -1,94 +1,244 @@
 /**
- * Cleans up what a session left whose process died: `tsremus stop` when nobody is there to be told.
+ * Cleans up what a session left whose process died: `tsremus stop` when nobody is there to be told,
+ * and the guard when such a guest ends. What may be done is for core/permission/recovery.ts to say.
  *
  * The primary's guest may be suspended (the guard resumes it, if it lives), paused by us, or run.
- * Going on here needs the permission, asked by a fresh run of the transport, or the word of the
- * administrator that the copy is dead.
  */
-import { hostname } from 'node:os';
-import { runDirectory } from '../config/settings.ts';
-import { version } from '../config/version.ts';
+import type { StopResult } from '../core/outcomes.ts';
+import {
+  type RecoveryDeed,
+  type RecoveryOrder,
+  recoveryOn,
+  recoveryUnasked,
+  recoveryWithoutAnswer,
+} from '../core/permission/recovery.ts';
 import { hostWord, stopLine } from '../core/texts.ts';
 import type { Answer } from '../core/vocabulary.ts';
-import { systemClock, systemTimers } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
-import type { Hypervisor } from '../hypervisor/port.ts';
-import { identity } from '../hypervisor/xen/guest-config.ts';
-import { openXen } from '../hypervisor/xen/xen.ts';
-import { askFresh } from '../link/connect.ts';
-import { transportCommand } from '../link/transport-command.ts';
-import { forgetSession, listSessions } from '../registry/run-directory.ts';
+import type { GuestRef, Hypervisor } from '../hypervisor/port.ts';
+import { openForGood } from '../output/open.ts';
+import type { OutputBuffer } from '../output/port.ts';
+import type { Listing, Registry } from '../registry/port.ts';
 import type { SessionStatus } from '../registry/status.ts';
-import { decide } from '../session/backup/answer.ts';
-import { destroyCopy } from '../session/backup/copy.ts';
-import type { StopResult } from '../session/options.ts';
-import { leftOutput, openForGood } from '../session/output.ts';
+import { destroyCopy } from './destroy-copy.ts';
+import type { StartGuard } from './guard.ts';
 
-const askTimeoutMs = 15_000;
-
-export interface StopOrder {
-  /** The administrator vouches that the copy never ran and never will. */
-  readonly force: boolean;
-  /** Give the guest up on this host: no permission is needed, nothing that it held gets out. */
-  readonly destroy?: boolean;
+/** A guest whose leftovers are looked for. */
+export interface LeftGuest {
+  readonly ref: GuestRef;
+  readonly session: string;
 }
 
-/** Ends what is left of a dead session, as permitted, and leaves it to be seen. */
-export async function settleLeftover(status: SessionStatus, order: StopOrder): Promise<StopResult> {
-  return status.role === 'primary' ? stopPrimary(status, order) : stopBackup(status);
+/** What dead sessions left on this host, found and settled. */
+export interface Leftovers {
+  /**
+   * What a dead session of the guest left on the primary, or its buffer where the session's own
+   * state is lost; null: nothing is left any more.
+   */
+  of(guest: LeftGuest): Promise<SessionStatus | null>;
+  /** Ends what is left of a dead session, as permitted, and leaves it to be seen. */
+  settle(status: SessionStatus, order: RecoveryOrder): Promise<StopResult>;
 }
 
-/** Takes a dead session out of sight. */
-export function forgetLeftover(status: SessionStatus): void {
-  const { sessions } = listSessions(runDirectory(process.env));
-  for (const entry of sessions) {
-    const same = entry.status.session === status.session && entry.status.role === status.role;
-    if (same && entry.liveness !== 'alive') forgetSession(entry);
-  }
+export interface RecoveryPorts {
+  /** Opened when it is needed. */
+  hypervisor(): Promise<Hypervisor>;
+  readonly registry: Registry;
+  /** Every session, and every buffer that none looks after as one that is held. */
+  listAll(): Promise<Listing>;
+  /** The output buffer that a dead session of the guest left; the null buffer: none. */
+  leftOutput(uuid: string, id: number | null): Promise<OutputBuffer>;
+  /** Asks the session's backup for the promise, by a fresh run of the transport. */
+  askBackup(status: SessionStatus): Promise<Answer>;
+  /** Answers, as the backup, for a session of this host. */
+  answerHere(status: SessionStatus): Promise<Answer>;
+  /** Writes down that the guest of a buffer without session may go on. */
+  noteMayOpen(status: SessionStatus): Promise<void>;
+  readonly startGuard: StartGuard;
 }
 
-async function stopPrimary(
-  status: SessionStatus,
-  { force, destroy }: StopOrder,
-): Promise<StopResult> {
-  const xen = await openXen();
-  const domid = await ownGuest(xen, status);
-  if (domid === null) {
-    // Its interfaces are gone with it: nothing that is still held can go anywhere.
-    await dropLeft(status);
-    return { outcome: { kind: 'guest-ended', reason: 'the guest is not on this host any more' } };
+/** The session's guest. */
+function refOf({ uuid, domid }: SessionStatus): GuestRef | null {
+  return domid === null ? null : { uuid, id: domid };
+}
+
+export class Recovery {
+  readonly #ports: RecoveryPorts;
+
+  constructor(ports: RecoveryPorts) {
+    this.#ports = ports;
   }
-  if (destroy) {
-    await destroyDry(xen, domid, status);
-    return { outcome: { kind: 'destroyed' } };
+
+  /** As in Leftovers. */
+  settle(status: SessionStatus, order: RecoveryOrder): Promise<StopResult> {
+    return status.role === 'primary' ? this.#primary(status, order) : this.#backup(status);
   }
-  if (force) return letRun(xen, domid, status, `${status.domain} runs on here`);
-  // A permission is final: nobody is asked twice, and need not be there any more.
-  if (status.may_open) return letRun(xen, domid, status);
-  let answer: Answer;
-  try {
-    answer = await ask(status);
-  } catch (error) {
-    // Not even in the seed: it may be whole over there, its acknowledgement lost with the process.
-    return staysHeld(status, errorText(error));
+
+  /** `tsremus stop` of a session whose process died: settles, and leaves the guest watched. */
+  async stop(left: SessionStatus, order: RecoveryOrder): Promise<StopResult> {
+    const status = await this.#identified(left);
+    const result = await this.settle(status, order);
+    const { outcome } = result;
+    if (outcome.kind !== 'held' && !status.buffer_only) this.#forget(status);
+    if ('mayOpen' in outcome && outcome.mayOpen) await this.#noteUnopened(status, outcome.reason);
+    if (outcome.kind !== 'stopped' || status.watch === false) return result;
+    try {
+      await this.#ensureWatch(status);
+      return result;
+    } catch (error) {
+      const unwatched = `nobody carries out what its own end asks for: ${errorText(error)}`;
+      return { ...result, text: `${status.domain} runs on here, but ${unwatched}` };
+    }
   }
-  switch (answer.kind) {
-    case 'promised':
-      return letRun(xen, domid, status);
-    case 'active':
-      if (!answer.running) break;
-      await destroyDry(xen, domid, status);
-      return { outcome: { kind: 'taken-over' } };
-    case 'activating':
-    case 'unknown':
-      break;
+
+  /**
+   * What is left of the guest called `name` where only devices are: their names have its number, and
+   * the hypervisor knows which that is. Null: nothing, or no such guest is here any more.
+   */
+  async bufferNamed(name: string): Promise<SessionStatus | null> {
+    const { sessions } = await this.#ports.listAll();
+    const nameless = sessions.filter(({ status }) => status.buffer_only && status.uuid === '');
+    if (nameless.length === 0) return null;
+    const guest = await this.#ports
+      .hypervisor()
+      .then((hypervisor) => hypervisor.find(name))
+      .catch(() => null);
+    const found = nameless.find(({ status }) => guest !== null && status.domid === guest.id);
+    return found === undefined ? null : this.#identified(found.status);
   }
-  const reason = {
-    active: 'the copy goes on there but was not seen to run',
-    activating: 'the backup has not decided yet',
-    unknown: 'the backup has no record of this session, which is no promise',
-  }[answer.kind as 'active' | 'activating' | 'unknown'];
-  return staysHeld(status, reason);
+
+  async #primary(status: SessionStatus, order: RecoveryOrder): Promise<StopResult> {
+    const hypervisor = await this.#ports.hypervisor();
+    const guest = await ownGuest(hypervisor, status);
+    const left = { isGuestHere: guest !== null, mayOpen: status.may_open === true };
+    const deed = recoveryUnasked(left, order) ?? (await this.#askWhat(status));
+    if (guest === null || deed.kind === 'drop') {
+      await this.#drop(status);
+      const reason = 'the guest is not on this host any more';
+      return { outcome: { kind: 'guest-ended', reason } };
+    }
+    switch (deed.kind) {
+      case 'destroy':
+        // First the buffer: what it holds may keep pages of the guest, and the destroy would wait.
+        await this.#drop(status);
+        await hypervisor.destroy(guest);
+        return { outcome: { kind: deed.because === 'ordered' ? 'destroyed' : 'taken-over' } };
+      case 'let-run':
+        return this.#letRun(
+          hypervisor,
+          guest,
+          status,
+          deed.isVouched ? `${status.domain} runs on here` : undefined,
+        );
+      case 'hold':
+        return staysHeld(status, deed.reason);
+    }
+  }
+
+  async #askWhat(status: SessionStatus): Promise<RecoveryDeed> {
+    try {
+      return recoveryOn(await this.#ports.askBackup(status));
+    } catch (error) {
+      return recoveryWithoutAnswer(errorText(error));
+    }
+  }
+
+  async #drop({ uuid, domid }: SessionStatus): Promise<void> {
+    const left = await this.#ports.leftOutput(uuid, domid);
+    await left.drop().finally(() => left.close());
+  }
+
+  /**
+   * With the permission, undoes what the dead session left the guest in: suspended, paused, mute.
+   * `text`: what to say where it is done.
+   */
+  async #letRun(
+    hypervisor: Hypervisor,
+    guest: GuestRef,
+    status: SessionStatus,
+    text?: string,
+  ): Promise<StopResult> {
+    const info = await hypervisor.info(guest);
+    if (info?.state === 'suspended') await hypervisor.resume(guest);
+    if (info?.paused && status.guest_paused) await hypervisor.unpause(guest);
+    const isOver = info === null || info.state === 'ended';
+    const unopened = await this.#open(status, isOver);
+    if (unopened !== null) return { outcome: { kind: 'held', reason: unopened, mayOpen: true } };
+    return { outcome: { kind: 'stopped', by: 'command' }, ...(text === undefined ? {} : { text }) };
+  }
+
+  async #open({ uuid, domid }: SessionStatus, isOver: boolean): Promise<string | null> {
+    try {
+      const left = await this.#ports.leftOutput(uuid, domid);
+      const unopened = await openForGood(left, isOver, () => {});
+      left.close();
+      return unopened;
+    } catch (error) {
+      return errorText(error);
+    }
+  }
+
+  /** A copy whose process died cannot be continued by anybody: its remains go. */
+  async #backup(status: SessionStatus): Promise<StopResult> {
+    const { domain, uuid } = status;
+    const answer = await this.#ports.answerHere(status);
+    switch (answer.kind) {
+      case 'active':
+        return { outcome: { kind: 'activated', epoch: status.epoch ?? 0, why: 'it took over' } };
+      case 'promised':
+        return { outcome: { kind: 'promised' } };
+      case 'unknown':
+        await destroyCopy(await this.#ports.hypervisor(), { name: domain, uuid }, 'waiting');
+        return { outcome: { kind: 'promised' } };
+      case 'activating':
+        return { outcome: { kind: 'held', reason: 'the copy is being activated' } };
+    }
+  }
+
+  /**
+   * The same with name and UUID of the guest, which devices alone do not tell; as it was where the
+   * guest is gone, or known already. A number is not used again before a host is booted anew.
+   */
+  async #identified(status: SessionStatus): Promise<SessionStatus> {
+    if (status.uuid !== '' || status.domid === null) return status;
+    const hypervisor = await this.#ports.hypervisor();
+    const guest = await hypervisor.numbered(status.domid);
+    const info = guest === null ? null : await hypervisor.info(guest);
+    if (guest === null || info === null || info.state === 'dying') return status;
+    const { name } = await hypervisor.spec(guest);
+    return { ...status, uuid: guest.uuid, domain: name || status.domain };
+  }
+
+  /** Takes a dead session out of sight. */
+  #forget(status: SessionStatus): void {
+    const { registry } = this.#ports;
+    for (const entry of registry.sessions().sessions) {
+      const same = entry.status.session === status.session && entry.status.role === status.role;
+      if (same && entry.liveness !== 'alive') registry.forget(entry);
+    }
+  }
+
+  /** The permission was given, and stays so whatever becomes of the backup. */
+  async #noteUnopened(left: SessionStatus, reason: string): Promise<void> {
+    // There is no session's status to note it in; the buffer's own state is the next best place.
+    if (left.buffer_only) return this.#ports.noteMayOpen(left);
+    this.#ports.registry.amend(left, (status) => {
+      return { ...status, state: 'held', outcome: 'held', may_open: true, next: [], reason };
+    });
+  }
+
+  /** The session's guard watches the guest, as a rule; if that died too, another one begins. */
+  async #ensureWatch(status: SessionStatus): Promise<void> {
+    const { registry, startGuard } = this.#ports;
+    const { domain: name, session } = status;
+    const ref = refOf(status);
+    if (ref === null || registry.watcherOf(ref.uuid) !== null) return;
+    const hypervisor = await this.#ports.hypervisor();
+    if (hypervisor.otherWatcher(ref, name) !== null) return;
+    const guard = startGuard({ ref, name, session, wait: true });
+    await guard.ready;
+    if (!(await guard.watch(ref))) throw new Error('the guard does not watch');
+  }
 }
 
 /** Without the permission there is one thing that may be done unasked: giving the guest up here. */
@@ -99,115 +249,9 @@ function staysHeld(status: SessionStatus, reason: string): StopResult {
   return { outcome: { kind: 'held', reason }, next: [force, destroy] };
 }
 
-/** First the buffer: what it holds may keep pages of the guest, and the destroy would wait. */
-async function destroyDry(xen: Hypervisor, domid: number, status: SessionStatus): Promise<void> {
-  await dropLeft(status);
-  await xen.destroy(domid);
-}
-
-/**
- * The same with name and UUID of the guest, which devices alone do not tell; as it was where the
- * guest is gone, or known already. A domain number is not used again before a host is booted anew.
- */
-export async function identified(status: SessionStatus): Promise<SessionStatus> {
-  if (status.uuid !== '' || status.domid === null) return status;
-  const xen = await openXen();
-  const info = await xen.info(status.domid);
-  if (info === null || info.dying) return status;
-  const { name } = identity(await xen.config(status.domid));
-  return { ...status, uuid: info.uuid, domain: name ?? status.domain };
-}
-
-/** The number of a domain by its name; null where there is none, or Xen does not say. */
-export async function domainNumber(name: string): Promise<number | null> {
-  return openXen()
-    .then((xen) => xen.find(name))
-    .catch(() => null);
-}
-
 /** The session's guest on this host; null when it is gone. */
-async function ownGuest(xen: Hypervisor, status: SessionStatus): Promise<number | null> {
-  if (status.domid === null) return null;
-  const info = await xen.info(status.domid);
-  return info === null || info.uuid !== status.uuid || info.dying ? null : status.domid;
-}
-
-async function dropLeft({ uuid, domid }: SessionStatus): Promise<void> {
-  const left = await leftOutput(uuid, domid);
-  await left.drop().finally(() => left.close());
-}
-
-/**
- * With the permission, undoes what the dead session left the guest in: suspended, paused, mute.
- * `text`: what to say where it is done.
- */
-async function letRun(
-  xen: Hypervisor,
-  domid: number,
-  status: SessionStatus,
-  text?: string,
-): Promise<StopResult> {
-  const info = await xen.info(domid);
-  const isSuspended = info?.shutdownReason === 'suspend';
-  if (info?.shutdown && isSuspended) await xen.resume(domid);
-  if (info?.paused && status.guest_paused) await xen.unpause(domid);
-  const isOver = info === null || (info.shutdown && !isSuspended);
-  const unopened = await openLeft(status, isOver);
-  if (unopened !== null) return { outcome: { kind: 'held', reason: unopened, mayOpen: true } };
-  return { outcome: { kind: 'stopped', by: 'command' }, ...(text === undefined ? {} : { text }) };
-}
-
-async function openLeft({ uuid, domid }: SessionStatus, isOver: boolean): Promise<string | null> {
-  try {
-    const left = await leftOutput(uuid, domid);
-    const unopened = await openForGood(left, isOver, () => {});
-    left.close();
-    return unopened;
-  } catch (error) {
-    return errorText(error);
-  }
-}
-
-async function ask(status: SessionStatus): Promise<Answer> {
-  if (status.transport === null) throw new Error('nothing here says which host has its copy');
-  const { host, ssh_command: sshCommand } = status.transport;
-  const hello = {
-    tsremus: version,
-    xen: null,
-    host: hostname(),
-    capabilities: { codecs: ['none'], disks: [] },
-    purpose: 'promise',
-    domain: status.domain,
-    uuid: status.uuid,
-    session: status.session,
-    timing: {
-      heartbeatTimeoutMs: status.heartbeat_timeout_ms,
-      holdMs: 0,
-      buffered: status.buffered,
-    },
-    memoryBytes: 0,
-    cacheBytes: 0,
-    noWait: false,
-  } as const;
-  const options = { clock: systemClock, timers: systemTimers, timeoutMs: askTimeoutMs };
-  const answer = await askFresh(transportCommand(host, sshCommand ?? undefined), hello, 1, options);
-  if (answer.kind === 'standby') throw new Error('the backup did not decide');
-  return answer;
-}
-
-/** A copy whose process died cannot be continued by anybody: its remains go. */
-async function stopBackup(status: SessionStatus): Promise<StopResult> {
-  const { domain, uuid, session } = status;
-  const answer = await decide({ purpose: 'promise', domain, uuid, session });
-  switch (answer.kind) {
-    case 'active':
-      return { outcome: { kind: 'activated', epoch: status.epoch ?? 0, why: 'it took over' } };
-    case 'promised':
-      return { outcome: { kind: 'promised' } };
-    case 'unknown':
-      await destroyCopy(await openXen(), domain, uuid, 'waiting');
-      return { outcome: { kind: 'promised' } };
-    default:
-      return { outcome: { kind: 'held', reason: 'the copy is being activated' } };
-  }
+async function ownGuest(hypervisor: Hypervisor, status: SessionStatus): Promise<GuestRef | null> {
+  const ref = refOf(status);
+  const info = ref === null ? null : await hypervisor.info(ref);
+  return info === null || info.state === 'dying' ? null : ref;
 }

@@ -1,26 +1,21 @@
 /**
  * The watch over a session's guest: taken when the session begins, and given on to its guard when
- * it ends and the guest runs on here. xl's daemon may have gone by then (other-watcher.ts).
+ * it ends and the guest runs on here. xl's daemon may have gone by then (xen/other-watcher.ts).
  */
-import { runDirectory } from '../config/settings.ts';
+import type { HeldOutcome } from '../core/outcomes.ts';
 import type { PrimaryOutcome } from '../core/primary/types.ts';
 import { errorText, OperationError } from '../host/errors.ts';
-import type { Log } from '../host/log.ts';
-import type { Hypervisor } from '../hypervisor/port.ts';
-import { otherWatcher } from '../hypervisor/xen/other-watcher.ts';
-import type { HeldOutcome } from '../session/options.ts';
-import type { Guest } from '../session/primary/preflight.ts';
-import { type Guard, startGuard } from './guard.ts';
-import { type GuestEnd, settleGuestEnd } from './guest-end.ts';
-import { takeWatch, type Watch } from './watch-claim.ts';
+import type { GuestRef } from '../hypervisor/port.ts';
+import type { Guard, StartGuard } from './guard.ts';
+import { type EndedGuest, type GuestEnd, type LifePorts, settleGuestEnd } from './life.ts';
+import { type ClaimPorts, takeWatch, type Watch } from './watch.ts';
 
-export interface SessionWatchParts {
-  readonly xen: Hypervisor;
-  readonly guest: Guest;
+export interface SessionWatchParts extends LifePorts, ClaimPorts {
+  readonly startGuard: StartGuard;
+  readonly guest: EndedGuest;
   readonly session: string;
   /** False with -e: nobody watches. */
   readonly wait: boolean;
-  readonly log: Log;
 }
 
 export class SessionWatch {
@@ -32,13 +27,12 @@ export class SessionWatch {
   constructor(parts: SessionWatchParts) {
     this.#parts = parts;
     const { guest, session, wait } = parts;
-    const { domid, uuid, name } = guest;
-    this.#guard = startGuard({ domid, uuid, name, session, wait });
+    this.#guard = parts.startGuard({ ref: guest.ref, name: guest.name, session, wait });
   }
 
   /** Takes the watch. Errors: the guard did not start; the guest is not as it was looked at. */
   async begin(): Promise<void> {
-    const { xen, guest } = this.#parts;
+    const { hypervisor, guest } = this.#parts;
     try {
       await this.#guard.ready;
     } catch (error) {
@@ -47,9 +41,9 @@ export class SessionWatch {
         cause: error,
       });
     }
-    this.#watch = await takeWatch(runDirectory(process.env), guest);
-    const info = await xen.info(guest.domid);
-    if (info !== null && info.uuid === guest.uuid && !info.shutdown && !info.dying) return;
+    this.#watch = await takeWatch(this.#parts, { uuid: guest.ref.uuid, name: guest.name });
+    const info = await hypervisor.info(guest.ref);
+    if (info?.state === 'here') return;
     throw new OperationError('no-such-domain', `${guest.name} ended just now`, {
       op: 'take-watch',
       subject: guest.name,
@@ -59,8 +53,8 @@ export class SessionWatch {
 
   /** Carries out what the guest's end asks for. */
   settle(): Promise<GuestEnd> {
-    const { xen, guest, wait, log } = this.#parts;
-    return settleGuestEnd(xen, guest, wait, log);
+    const { guest, wait } = this.#parts;
+    return settleGuestEnd(this.#parts, guest, wait);
   }
 
   /**
@@ -79,24 +73,24 @@ export class SessionWatch {
       case 'taken-over':
         return null;
       case 'guest-ended':
-        if (!guestEnd?.isRunning || guestEnd.domid === null) return null;
-        return this.#giveOn(guestEnd.domid, true);
+        if (!guestEnd?.isRunning || guestEnd.guest === null) return null;
+        return this.#giveOn(guestEnd.guest, true);
       default:
-        return this.#giveOn(this.#parts.guest.domid, wasSuspended);
+        return this.#giveOn(this.#parts.guest.ref, wasSuspended);
     }
   }
 
-  async #giveOn(domid: number, wasSuspended: boolean): Promise<string | null> {
-    const { guest, wait, log } = this.#parts;
+  async #giveOn(guest: GuestRef, wasSuspended: boolean): Promise<string | null> {
+    const { hypervisor, guest: own, wait, log } = this.#parts;
     if (!wait || (!wasSuspended && this.#watch?.wasTaken !== true)) return null;
-    const other = otherWatcher({ ...guest, domid });
+    const other = hypervisor.otherWatcher(guest, own.name);
     if (other !== null) {
       log.info(`${other} watches the guest`);
       return null;
     }
     this.#release();
     this.#isGivenOn = true;
-    if (await this.#guard.watch(domid)) return null;
+    if (await this.#guard.watch(guest)) return null;
     return 'its guard has gone: nobody carries out what its own end asks for';
   }
 
@@ -109,7 +103,7 @@ export class SessionWatch {
   async close(): Promise<void> {
     // It never began, and somebody watched before: back to that.
     if (!this.#isGivenOn && this.#watch?.wasTaken) {
-      await this.#giveOn(this.#parts.guest.domid, false);
+      await this.#giveOn(this.#parts.guest.ref, false);
     }
     if (this.#isGivenOn) return;
     this.#guard.done();

@@ -3,7 +3,7 @@
  * comes when the primary has looked at its guest; a question's is there when this process is, and
  * must not wait for what it does not need.
  */
-import { systemTimers } from './clock.ts';
+import type { Timers } from './clock.ts';
 
 export interface Ahead<T> {
   /** What was opened, or is now. */
@@ -16,7 +16,7 @@ export interface Ahead<T> {
 const idleMs = 50;
 
 /** Calls `open` once: soon, or when it is asked for. A failure is told to whoever asks. */
-export function openAhead<T>(open: () => Promise<T>, timers = systemTimers): Ahead<T> {
+export function openAhead<T>(open: () => Promise<T>, timers: Timers): Ahead<T> {
   let opened: Promise<T> | null = null;
   const begin = (): Promise<T> => {
     if (opened === null) {

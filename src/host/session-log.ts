@@ -4,22 +4,26 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { systemClock } from './clock.ts';
-import { type LogLevel, openLog, type ProcessLog } from './log.ts';
-
-export const logDirectoryDefault = '/var/log/tsremus';
+import type { HostSettings } from '../config/host-settings.ts';
+import type { Environment } from '../config/settings.ts';
+import type { Clock } from './clock.ts';
+import { openLog, type ProcessLog } from './log.ts';
 
 /**
- * Opens `NAME.log` in TSREMUS_LOG_DIR. A log that cannot be opened must not cost the guest its
+ * Opens `NAME.log` in the log directory. A log that cannot be opened must not cost the guest its
  * protection: then the lines go to stderr.
  */
-export function openSessionLog(name: string, env: NodeJS.ProcessEnv): ProcessLog {
-  const dir = env['TSREMUS_LOG_DIR'] || logDirectoryDefault;
-  const level: LogLevel = env['TSREMUS_LOG_LEVEL'] === 'debug' ? 'debug' : 'info';
+export function openLogIn(
+  settings: Pick<HostSettings, 'logDirectory' | 'logLevel'>,
+  name: string,
+  clock: Clock,
+  env: Environment,
+): ProcessLog {
+  const { logDirectory: dir, logLevel: level } = settings;
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    return openLog({ clock: systemClock, level, path: join(dir, `${name}.log`) });
+    return openLog({ clock, level, env, path: join(dir, `${name}.log`) });
   } catch {
-    return openLog({ clock: systemClock, level });
+    return openLog({ clock, level, env });
   }
 }

@@ -1,44 +1,76 @@
 /**
  * The hypervisor port: what is asked of whatever runs the guest. libxenlight is the first
- * implementation (`xen/xen.ts`; simxl stands in below the same binding). Nothing above knows libxl.
+ * implementation (xen/; simxl stands in below the same binding); nothing above knows its words.
  *
- * Every method fails with an OperationError that names the domain and what to type next.
+ * Every method fails with an OperationError that names the guest and what to type next.
  */
 
-/** What is known of a domain; a copy of libxl_dominfo in our words. */
-export interface DomainInfo {
-  readonly domid: number;
+/** A guest that is, or was, on this host. */
+export interface GuestRef {
+  /** Which guest, for ever and on every host. Lower case. */
   readonly uuid: string;
-  readonly paused: boolean;
-  /** True when the guest stopped: suspended, powered off, crashed. */
-  readonly shutdown: boolean;
-  /** Only with `shutdown`: poweroff, reboot, suspend, crash, watchdog, soft-reset. */
-  readonly shutdownReason: string | null;
-  readonly dying: boolean;
-  readonly memoryKb: number;
+  /** What this host calls it since its last boot (Xen: its domain number); not used again soon. */
+  readonly id: number;
 }
 
-/** libxl_domain_config as it comes from JSON; looked at only by src/hypervisor/xen. */
-export type DomainConfig = { readonly [key: string]: unknown };
+/** How a guest ends by itself. */
+export const lifeEvents = ['poweroff', 'reboot', 'crash', 'watchdog', 'soft-reset'] as const;
+export type LifeEvent = (typeof lifeEvents)[number];
+
+/** What a guest's configuration wants done at its end; whatever is none of these is kept. */
+export type EndAction = 'destroy' | 'restart' | `keep (${string})`;
+
+/** A guest as it is found now. */
+export interface GuestInfo {
+  readonly ref: GuestRef;
+  /** Somebody paused it; beside that it may be in any state. */
+  readonly paused: boolean;
+  /** `suspended`: by a checkpoint, and can be resumed; `dying`: it is being removed. */
+  readonly state: 'here' | 'suspended' | 'ended' | 'dying';
+  /** Only with `ended`. */
+  readonly end: LifeEvent | null;
+  readonly memoryBytes: number;
+}
+
+export interface GuestInterface {
+  /** Its place among the guest's interfaces: vifD.N ends with it. */
+  readonly index: number;
+  /** Null: the configuration does not say. */
+  readonly mac: string | null;
+  /** Addresses that the configuration gives it, without the length of their prefix. */
+  readonly ips: readonly string[];
+}
+
+/**
+ * What a guest is made of: enough to boot it, or to build a copy of it, on a host of the same
+ * hypervisor. `config` is the adapter's own; everything else is read from it by the adapter.
+ */
+export interface GuestSpec {
+  /** Which adapter understands `config`: `xen`. */
+  readonly hypervisor: string;
+  readonly name: string;
+  readonly uuid: string;
+  /** The most memory that it can come to occupy, bytes. */
+  readonly memoryBytes: number;
+  readonly interfaces: readonly GuestInterface[];
+  /** Disks that it can write to, as it calls them. */
+  readonly writableDisks: readonly string[];
+  /** Why it cannot be protected, clauses; empty: it can. */
+  readonly refusals: readonly string[];
+  readonly onEnd: Readonly<Record<LifeEvent, EndAction>>;
+  readonly config: Buffer;
+}
 
 export interface HostInfo {
-  readonly xenVersion: string;
-  readonly freeMemoryKb: number | null;
+  readonly version: string;
+  readonly freeMemoryBytes: number | null;
 }
 
 export type SaveEvent =
   /** Bytes wait for `read`. */
   | { readonly kind: 'data' }
-  /** The guest is suspended and the barrier is set; what the output buffer held then. */
-  | {
-      readonly kind: 'checkpoint';
-      readonly epoch: number;
-      readonly heldPackets: number;
-      readonly heldBytes: number;
-      /** Interfaces whose packets of this epoch wait for a later one. */
-      readonly merged: number;
-      readonly barrierMs: number;
-    }
+  /** The guest is suspended and every barrier is set. */
+  | { readonly kind: 'checkpoint'; readonly epoch: number }
   /** The guest runs again; the whole epoch (`bytes`) is drained; the timer is held. */
   | {
       readonly kind: 'epoch-end';
@@ -67,22 +99,36 @@ export type SaveEnd =
   /** The guest shut down or vanished. */
   | { readonly kind: 'guest-ended'; readonly reason: string };
 
+/** What is marked while the guest is suspended: an output buffer's or a disk's handle. */
+export type BarrierHandle = number;
+
 /** The primary's operation: checkpoints of a running guest as a byte stream. */
 export interface SaveOperation {
-  /** Lets the next checkpoint begin; false while an epoch is under way. */
-  checkpoint(): boolean;
+  /**
+   * Lets the next checkpoint begin; false while an epoch is under way. `last`: the guest is paused
+   * before it could run on, so that this epoch is its last here (a handover).
+   */
+  checkpoint(last?: boolean): boolean;
   /** Fills `out` from the stream, never past the end of an epoch; 0: nothing waits. */
   read(out: Buffer): number;
   /** Ends the operation; `ended` follows, the guest is not left suspended. Idempotent. */
   abort(): void;
 }
 
+export interface SaveOptions {
+  /** The most that may wait for `read`, bytes. */
+  readonly limitBytes: number;
+  /** Set in this order, in the moment of each suspend. */
+  readonly barriers: readonly BarrierHandle[];
+  readonly onEvent: (event: SaveEvent) => void;
+}
+
 export type RestoreEvent =
   /** The first `bytes` of the stream are with the builder. */
   | { readonly kind: 'fed'; readonly bytes: number }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
-  /** After `finish`: the copy is built, paused. */
-  | { readonly kind: 'built'; readonly domid: number }
+  /** After `finish`: the copy is built, paused, under its waiting name. */
+  | { readonly kind: 'built'; readonly copy: GuestRef }
   /** After `discard`: no trace of the copy is left. */
   | { readonly kind: 'discarded' }
   /** The builder gave up by itself, or could not build. */
@@ -116,33 +162,53 @@ export interface RestoreOperation {
   discard(): void;
 }
 
+export interface RestoreOptions {
+  /** The most that may wait for the builder, bytes. */
+  readonly limitBytes: number;
+  readonly onEvent: (event: RestoreEvent) => void;
+}
+
 export interface Hypervisor {
-  /** The domain's number, or null where there is none of that name. */
-  find(name: string): Promise<number | null>;
-  /** Null when the domain is gone. */
-  info(domid: number): Promise<DomainInfo | null>;
-  config(domid: number): Promise<DomainConfig>;
+  /** The guest of that name; null where there is none. */
+  find(name: string): Promise<GuestRef | null>;
+  /** The guest that this host calls `id`; null where there is none. */
+  numbered(id: number): Promise<GuestRef | null>;
+  /** Null when the guest is gone, or another one has its number now. */
+  info(guest: GuestRef): Promise<GuestInfo | null>;
+  /** What it is made of, as it is now. */
+  spec(guest: GuestRef): Promise<GuestSpec>;
+  /**
+   * A specification from another host's bytes, read anew. Throws OperationError('protocol') when
+   * they are none.
+   */
+  readSpec(config: Buffer): GuestSpec;
   host(): Promise<HostInfo>;
-  /** On the calling thread, at once. Not idempotent: pauses are counted. */
-  pause(domid: number): void;
-  unpause(domid: number): Promise<void>;
+  /** At once, in microseconds. Not idempotent: pauses are counted. */
+  pause(guest: GuestRef): void;
+  unpause(guest: GuestRef): Promise<void>;
   /** Cooperative resume of a suspended guest. */
-  resume(domid: number): Promise<void>;
-  rename(domid: number, from: string, to: string): Promise<void>;
-  destroy(domid: number): Promise<void>;
-  /** A new domain from its configuration, left paused. */
-  create(config: DomainConfig): Promise<number>;
-  /** Barriers are set in `barrier` (an output buffer's), in the moment of each suspend. */
-  startSave(
-    domid: number,
-    limitBytes: number,
-    barrier: number | null,
-    onEvent: (event: SaveEvent) => void,
-  ): SaveOperation;
-  /** At most `limitBytes` may wait for the builder. */
-  startRestore(
-    config: DomainConfig,
-    limitBytes: number,
-    onEvent: (event: RestoreEvent) => void,
-  ): RestoreOperation;
+  resume(guest: GuestRef): Promise<void>;
+  rename(guest: GuestRef, from: string, to: string): Promise<void>;
+  destroy(guest: GuestRef): Promise<void>;
+  /** Boots it anew, left paused. */
+  boot(spec: GuestSpec): Promise<GuestRef>;
+  startSave(guest: GuestRef, options: SaveOptions): SaveOperation;
+  /** The copy is called `waitingName(spec.name)` until it is renamed. */
+  startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation;
+  /**
+   * Who else carries out what the guest's configuration says of its end, in words; null: nobody that
+   * is known. Two who do would boot it twice.
+   */
+  otherWatcher(guest: GuestRef, name: string): string | null;
+}
+
+/** A guest's copy is called so while it waits, as with xl. */
+export function waitingName(name: string): string {
+  return `${name}--incoming`;
+}
+
+/** Why the guest is not there to run any more, a clause; null: it is. A suspended one is. */
+export function endOf(info: GuestInfo | null): string | null {
+  if (info === null || info.state === 'dying') return 'the domain is gone';
+  return info.state === 'ended' ? (info.end ?? 'shutdown') : null;
 }

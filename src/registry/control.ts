@@ -7,6 +7,7 @@
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import type { Answer } from '../core/vocabulary.ts';
+import type { Timers } from '../host/clock.ts';
 import {
   errorText,
   isOperationCode,
@@ -32,7 +33,7 @@ export type ControlRequest =
   | { readonly verb: 'stop'; readonly force: boolean }
   /**
    * Primary: checkpoint every `interval` ms, or automatically; what is absent stays. Result:
-   * `SetResult`; error `usage` when it cannot be.
+   * `SetResult`; error `command-failed` when it cannot be.
    */
   | {
       readonly verb: 'set';
@@ -156,13 +157,13 @@ function errorReply(error: unknown): Reply {
   return { kind: 'error', code: 'command-failed', message: errorText(error), hint: null };
 }
 
-function serveClient(socket: Socket, handler: ControlHandler): void {
+function serveClient(socket: Socket, handler: ControlHandler, timers: Timers): void {
   // A client that goes away is no reason to stop what it asked for.
   socket.on('error', () => socket.destroy());
   const send = (reply: Reply) => {
     if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`);
   };
-  const slow = setTimeout(() => socket.destroy(), requestMsMax);
+  const cancelSlow = timers.after(requestMsMax, () => socket.destroy());
   let asked = false;
   const lines = new LineReader(requestBytesMax);
   socket.on('data', (chunk: Buffer) => {
@@ -170,7 +171,7 @@ function serveClient(socket: Socket, handler: ControlHandler): void {
     const line = lines.push(chunk)[0];
     if (line === undefined && !lines.overlong) return;
     asked = true;
-    clearTimeout(slow);
+    cancelSlow();
     const request = line === undefined ? null : parseRequest(line);
     const answered =
       request === null
@@ -190,14 +191,20 @@ function serveClient(socket: Socket, handler: ControlHandler): void {
       )
       .finally(() => socket.end());
   });
-  socket.on('close', () => clearTimeout(slow));
+  socket.on('close', () => cancelSlow());
 }
 
 /** Listens on `path` (mode 0600; whatever was there is replaced: the claim is ours). */
-export async function serveControl(path: string, handler: ControlHandler): Promise<ControlServer> {
+export async function serveControl(
+  path: string,
+  handler: ControlHandler,
+  timers: Timers,
+): Promise<ControlServer> {
   checkPath(path);
   removeIfThere(path);
-  const server = createServer({ allowHalfOpen: true }, (socket) => serveClient(socket, handler));
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    serveClient(socket, handler, timers);
+  });
   server.maxConnections = clientsMax;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

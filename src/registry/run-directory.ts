@@ -27,48 +27,29 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Liveness } from '../core/health/facts.ts';
+import type { Chance, Timers } from '../host/clock.ts';
+import { sleep } from '../host/clock.ts';
 import { errnoCode, errorText, OperationError, storageError } from '../host/errors.ts';
-import { isProcessAlive, ownProcessId, type ProcessId } from '../host/process-id.ts';
+import type { Processes, ProcessId } from '../host/process-id.ts';
+import {
+  type ControlHandler,
+  type ControlRequest,
+  type ControlServer,
+  type RequestOptions,
+  requestControl,
+  serveControl,
+} from './control.ts';
+import {
+  type BrokenEntry,
+  type Claim,
+  isSettled,
+  type Listing,
+  type Registry,
+  type Role,
+  type SessionEntry,
+} from './port.ts';
 import type { SessionStatus } from './status.ts';
 import { parseStatus } from './status-parser.ts';
-
-export type Role = SessionStatus['role'];
-
-export interface SessionEntry {
-  readonly status: SessionStatus;
-  readonly liveness: Liveness;
-  readonly statusPath: string;
-  readonly socketPath: string;
-}
-
-/** A status file that cannot be used, and why. */
-export interface BrokenEntry {
-  readonly statusPath: string;
-  readonly reason: string;
-}
-
-export interface Listing {
-  readonly sessions: readonly SessionEntry[];
-  readonly broken: readonly BrokenEntry[];
-}
-
-/** Ownership of one domain in one role, until `release` or the end of the process. */
-export interface Claim {
-  readonly socketPath: string;
-  /**
-   * What an earlier session left that is not settled (its process died, or it ended held): to be
-   * cleaned up first, `tsremus stop`. Null when there is nothing of that kind.
-   */
-  readonly leftover: SessionStatus | null;
-  /** Replaces the status file. A failure is returned, not thrown: it must not end protection. */
-  publish(status: SessionStatus): OperationError | null;
-  /**
-   * Gives the domain back. `forget` removes the status file too: an end that was ordered.
-   * `as-before` puts back what stood there at the claim: a session that could not even begin
-   * must not hide how the one before it ended.
-   */
-  release(what: 'keep-status' | 'forget' | 'as-before'): void;
-}
 
 const filesMax = 4_096;
 const statusBytesMax = 256 * 1024;
@@ -140,13 +121,20 @@ function isHidden(pid: number): boolean {
   }
 }
 
-function livenessOf(status: SessionStatus): Liveness {
-  const id = { pid: status.pid, startTicks: status.pid_start, bootId: status.boot_id };
-  if (ownProcessId().bootId !== id.bootId) return 'other-boot';
-  return isProcessAlive(id) || isHidden(id.pid) ? 'alive' : 'dead';
+/** What of the host a run directory needs. */
+export interface RunDirectoryPorts {
+  readonly timers: Timers;
+  readonly chance: Chance;
+  readonly processes: Processes;
 }
 
-function readEntry(statusPath: string): SessionEntry | BrokenEntry | null {
+function livenessOf(status: SessionStatus, processes: Processes): Liveness {
+  const id = { pid: status.pid, startTicks: status.pid_start, bootId: status.boot_id };
+  const state = processes.state(id);
+  return state === 'dead' && isHidden(id.pid) ? 'alive' : state;
+}
+
+function readEntry(statusPath: string, processes: Processes): SessionEntry | BrokenEntry | null {
   let text: string;
   try {
     text = readBounded(statusPath);
@@ -157,8 +145,9 @@ function readEntry(statusPath: string): SessionEntry | BrokenEntry | null {
   }
   const parsed = parseStatus(text);
   if ('reason' in parsed) return { statusPath, reason: parsed.reason };
+  const { status } = parsed;
   const socketPath = statusPath.replace(/\.json$/, '.sock');
-  return { status: parsed.status, liveness: livenessOf(parsed.status), statusPath, socketPath };
+  return { status, liveness: livenessOf(status, processes), statusPath, socketPath };
 }
 
 function namesIn(dir: string): string[] {
@@ -176,45 +165,6 @@ function namesIn(dir: string): string[] {
   });
 }
 
-/** Every session of the run directory. Throws when the directory is missing or unreadable. */
-export function listSessions(dir: string): Listing {
-  const sessions: SessionEntry[] = [];
-  const broken: BrokenEntry[] = [];
-  for (const name of namesIn(dir)) {
-    if (!/\.(primary|backup)\.json$/.test(name)) continue;
-    const entry = readEntry(join(dir, name));
-    if (entry === null) continue;
-    if ('status' in entry) sessions.push(entry);
-    else broken.push(entry);
-  }
-  return { sessions, broken };
-}
-
-/** True when `wanted` (as typed) names this session's domain: its name, UUID or number. */
-export function isDomain(status: SessionStatus, wanted: string): boolean {
-  if (status.domain === wanted || status.uuid === wanted.toLowerCase()) return true;
-  return status.domid !== null && String(status.domid) === wanted;
-}
-
-/** True when a session ended and left nothing to do: its status is only there to be seen. */
-export function isSettled(status: SessionStatus): boolean {
-  // A copy that took over stays so, whatever becomes of the process that watches it.
-  if (status.state === 'active') return true;
-  return status.outcome !== null && status.outcome !== 'held';
-}
-
-/** The same session as it is now; null when its status file is gone. */
-export function refreshed(entry: SessionEntry): SessionEntry | null {
-  const now = readEntry(entry.statusPath);
-  return now !== null && 'status' in now ? now : null;
-}
-
-/** Removes a session's status file: what it says was seen. */
-export function forgetSession(entry: SessionEntry): void {
-  unlinkIfThere(entry.statusPath);
-  unlinkIfThere(entry.socketPath);
-}
-
 interface Rival {
   readonly path: string;
   readonly id: ProcessId;
@@ -225,7 +175,7 @@ function claimName(base: string, id: ProcessId): string {
 }
 
 /** Claims on `base` (KEY.ROLE) of processes that live; those of dead ones are removed. */
-function liveRivals(dir: string, base: string, own: string): Rival[] {
+function liveRivals(dir: string, base: string, own: string, processes: Processes): Rival[] {
   const rivals: Rival[] = [];
   for (const name of namesIn(dir)) {
     if (name === own || !name.startsWith(`${base}.`)) continue;
@@ -233,7 +183,7 @@ function liveRivals(dir: string, base: string, own: string): Rival[] {
     if (match === null) continue;
     const path = join(dir, name);
     const id = { pid: Number(match[1]), startTicks: Number(match[2]), bootId: match[3] ?? '' };
-    if (isProcessAlive(id)) rivals.push({ path, id });
+    if (processes.state(id) === 'alive') rivals.push({ path, id });
     else unlinkIfThere(path);
   }
   return rivals;
@@ -255,8 +205,9 @@ async function claimAlone(
   base: string,
   domain: string,
   role: Role | 'watch',
+  { processes, timers, chance }: RunDirectoryPorts,
 ): Promise<string> {
-  const id = ownProcessId();
+  const id = processes.self;
   const name = claimName(base, id);
   const path = join(dir, name);
   for (let tries = 1; ; tries += 1) {
@@ -266,12 +217,12 @@ async function claimAlone(
       if (errnoCode(error) === 'EEXIST') throw lockedError(domain, role, id.pid);
       throw storageError(error, 'write', path);
     }
-    const rival = liveRivals(dir, base, name)[0];
+    const rival = liveRivals(dir, base, name, processes)[0];
     if (rival === undefined) return path;
     unlinkIfThere(path);
     // A rival that only asked, as we did, steps back as well: chance decides who asks first now.
     if (tries === claimTriesMax) throw lockedError(domain, role, rival.id.pid);
-    await new Promise((resolve) => setTimeout(resolve, 5 + Math.random() * 20));
+    await sleep(timers, 5 + chance.share() * 20);
   }
 }
 
@@ -307,85 +258,127 @@ function keepClaim(claimPath: string): void {
   }
 }
 
-function leftoverOf(entry: SessionEntry | BrokenEntry | null): SessionStatus | null {
+function unsettled(entry: SessionEntry | BrokenEntry | null): SessionStatus | null {
   if (entry === null || !('status' in entry)) return null;
   return entry.liveness === 'alive' || isSettled(entry.status) ? null : entry.status;
 }
 
-/**
- * Makes this process the owner of a domain in one role. Fails with `already-protected` while
- * another process that lives owns it; what dead ones left is taken over.
- */
-export async function claimSession(
-  dir: string,
-  subject: { readonly uuid: string; readonly domain: string; readonly role: Role },
-): Promise<Claim> {
-  ensureDirectory(dir);
-  const base = `${fileKey(subject.uuid || subject.domain)}.${subject.role}`;
-  const claimPath = await claimAlone(dir, base, subject.domain, subject.role);
-  sweepDrafts(dir, base);
-  const statusPath = join(dir, `${base}.json`);
-  const socketPath = join(dir, `${base}.sock`);
-  const before = readEntry(statusPath);
-  let released = false;
-  return {
-    socketPath,
-    leftover: leftoverOf(before),
-    publish(status) {
-      if (released) return null;
-      keepClaim(claimPath);
-      return publishTo(statusPath, status);
-    },
-    release(what) {
-      if (released) return;
-      released = true;
-      unlinkIfThere(socketPath);
-      if (what === 'as-before' && before !== null) {
-        if ('status' in before) publishTo(statusPath, before.status);
-      } else if (what !== 'keep-status') unlinkIfThere(statusPath);
-      unlinkIfThere(claimPath);
-    },
-  };
-}
-
 const watchBase = (uuid: string) => `${fileKey(uuid)}.watch`;
 
-/** The process of tsremus that watches the guest's own end; null: none does. */
-export function watcherOf(dir: string, uuid: string): ProcessId | null {
-  try {
-    return liveRivals(dir, watchBase(uuid), '')[0]?.id ?? null;
-  } catch (error) {
-    if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') return null;
-    throw error;
-  }
-}
+export class RunDirectory implements Registry {
+  readonly #dir: string;
+  readonly #ports: RunDirectoryPorts;
 
-/**
- * Makes this process the one that watches the guest's own end. Returns what gives the watch back;
- * null when another process that lives has it.
- */
-export async function claimWatch(
-  dir: string,
-  guest: { readonly uuid: string; readonly name: string },
-): Promise<(() => void) | null> {
-  ensureDirectory(dir);
-  try {
-    const path = await claimAlone(dir, watchBase(guest.uuid), guest.name, 'watch');
-    return () => unlinkIfThere(path);
-  } catch (error) {
-    if (error instanceof OperationError && error.code === 'already-protected') return null;
-    throw error;
+  constructor(dir: string, ports: RunDirectoryPorts) {
+    this.#dir = dir;
+    this.#ports = ports;
   }
-}
 
-/** Changes what a session without a living owner left to be seen; nothing when it is gone. */
-export function amendStatus(
-  dir: string,
-  { uuid, session }: { readonly uuid: string; readonly session: string },
-  change: (status: SessionStatus) => SessionStatus,
-): void {
-  const entry = readEntry(join(dir, `${fileKey(uuid)}.primary.json`));
-  if (entry === null || !('status' in entry) || entry.status.session !== session) return;
-  const failure = publishTo(entry.statusPath, change(entry.status));
-  if (failure !== null) throw failure;
+  #read(statusPath: string): SessionEntry | BrokenEntry | null {
+    return readEntry(statusPath, this.#ports.processes);
+  }
+
+  sessions(): Listing {
+    const sessions: SessionEntry[] = [];
+    const broken: BrokenEntry[] = [];
+    for (const name of namesIn(this.#dir)) {
+      if (!/\.(primary|backup)\.json$/.test(name)) continue;
+      const entry = this.#read(join(this.#dir, name));
+      if (entry === null) continue;
+      if ('status' in entry) sessions.push(entry);
+      else broken.push(entry);
+    }
+    return { sessions, broken };
+  }
+
+  refreshed(entry: SessionEntry): SessionEntry | null {
+    const now = this.#read(entry.statusPath);
+    return now !== null && 'status' in now ? now : null;
+  }
+
+  forget(entry: SessionEntry): void {
+    unlinkIfThere(entry.statusPath);
+    unlinkIfThere(entry.socketPath);
+  }
+
+  async claimSession(subject: {
+    readonly uuid: string;
+    readonly domain: string;
+    readonly role: Role;
+  }): Promise<Claim> {
+    const dir = this.#dir;
+    ensureDirectory(dir);
+    const base = `${fileKey(subject.uuid || subject.domain)}.${subject.role}`;
+    const claimPath = await claimAlone(dir, base, subject.domain, subject.role, this.#ports);
+    sweepDrafts(dir, base);
+    const statusPath = join(dir, `${base}.json`);
+    const socketPath = join(dir, `${base}.sock`);
+    const before = this.#read(statusPath);
+    let released = false;
+    return {
+      socketPath,
+      unsettled: unsettled(before),
+      publish(status) {
+        if (released) return null;
+        keepClaim(claimPath);
+        return publishTo(statusPath, status);
+      },
+      release(what) {
+        if (released) return;
+        released = true;
+        unlinkIfThere(socketPath);
+        if (what === 'as-before' && before !== null) {
+          if ('status' in before) publishTo(statusPath, before.status);
+        } else if (what !== 'keep-status') unlinkIfThere(statusPath);
+        unlinkIfThere(claimPath);
+      },
+    };
+  }
+
+  watcherOf(uuid: string): ProcessId | null {
+    try {
+      return liveRivals(this.#dir, watchBase(uuid), '', this.#ports.processes)[0]?.id ?? null;
+    } catch (error) {
+      if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT')
+        return null;
+      throw error;
+    }
+  }
+
+  async claimWatch(guest: {
+    readonly uuid: string;
+    readonly name: string;
+  }): Promise<(() => void) | null> {
+    ensureDirectory(this.#dir);
+    const { uuid, name } = guest;
+    try {
+      const path = await claimAlone(this.#dir, watchBase(uuid), name, 'watch', this.#ports);
+      return () => unlinkIfThere(path);
+    } catch (error) {
+      if (error instanceof OperationError && error.code === 'already-protected') return null;
+      throw error;
+    }
+  }
+
+  amend(
+    { uuid, session }: { readonly uuid: string; readonly session: string },
+    change: (status: SessionStatus) => SessionStatus,
+  ): void {
+    const entry = this.#read(join(this.#dir, `${fileKey(uuid)}.primary.json`));
+    if (entry === null || !('status' in entry) || entry.status.session !== session) return;
+    const failure = publishTo(entry.statusPath, change(entry.status));
+    if (failure !== null) throw failure;
+  }
+
+  serve(socketPath: string, handler: ControlHandler): Promise<ControlServer> {
+    return serveControl(socketPath, handler, this.#ports.timers);
+  }
+
+  request<Result extends object>(
+    socketPath: string,
+    request: ControlRequest,
+    options: RequestOptions = {},
+  ): Promise<Result> {
+    return requestControl<Result>(socketPath, request, options);
+  }
 }

@@ -2,10 +2,11 @@
  * Keeps a session's status file true: written at every change and at least every second, so that
  * a reader never believes an old state for longer than that.
  */
+import { type Cancel, every, type Time } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
-import { ownProcessId } from '../host/process-id.ts';
-import type { Claim } from './run-directory.ts';
+import type { ProcessId } from '../host/process-id.ts';
+import type { Claim } from './port.ts';
 import type { SessionStatus } from './status.ts';
 
 const periodMs = 1_000;
@@ -16,55 +17,61 @@ type Owned = 'schema' | 'started' | 'updated' | 'pid' | 'pid_start' | 'boot_id';
 /** What the session itself knows; the writer adds who and when. */
 export type StatusFacts = Omit<SessionStatus, Owned>;
 
+export interface StatusWriterParts extends Time {
+  readonly claim: Claim;
+  readonly log: Log;
+  /** This process. */
+  readonly owner: ProcessId;
+  readonly facts: () => StatusFacts;
+}
+
 export class StatusWriter {
-  readonly #claim: Claim;
-  readonly #facts: () => StatusFacts;
-  readonly #log: Log;
-  readonly #started = new Date().toISOString();
-  readonly #owner = ownProcessId();
-  readonly #timer: NodeJS.Timeout;
-  #soon: NodeJS.Timeout | null = null;
+  readonly #parts: StatusWriterParts;
+  readonly #started: string;
+  readonly #cancel: Cancel;
+  #soon: Cancel | null = null;
   #failing = false;
 
-  constructor(claim: Claim, log: Log, facts: () => StatusFacts) {
-    this.#claim = claim;
-    this.#facts = facts;
-    this.#log = log;
-    this.#timer = setInterval(() => this.write(), periodMs);
+  constructor(parts: StatusWriterParts) {
+    this.#parts = parts;
+    this.#started = parts.clock.wall().toISOString();
+    this.#cancel = every(parts.timers, periodMs, () => this.write());
     this.write();
   }
 
   /** Something changed. */
   changed(): void {
-    this.#soon ??= setTimeout(() => {
+    this.#soon ??= this.#parts.timers.after(settleMs, () => {
       this.#soon = null;
       this.write();
-    }, settleMs);
+    });
   }
 
   /** Writes now. A full disk must not end protection: it is said once, and tried again. */
   write(): void {
-    const error = this.#claim.publish(this.current());
-    if (error !== null && !this.#failing) this.#log.error(`status: ${errorText(error)}`);
+    const { claim, log } = this.#parts;
+    const error = claim.publish(this.current());
+    if (error !== null && !this.#failing) log.error(`status: ${errorText(error)}`);
     this.#failing = error !== null;
   }
 
   current(): SessionStatus {
+    const { facts, owner, clock } = this.#parts;
     return {
-      ...this.#facts(),
+      ...facts(),
       schema: 1,
       started: this.#started,
-      updated: new Date().toISOString(),
-      pid: this.#owner.pid,
-      pid_start: this.#owner.startTicks,
-      boot_id: this.#owner.bootId,
+      updated: clock.wall().toISOString(),
+      pid: owner.pid,
+      pid_start: owner.startTicks,
+      boot_id: owner.bootId,
     };
   }
 
   /** The last write; nothing is written afterwards. */
   close(): void {
-    clearInterval(this.#timer);
-    if (this.#soon !== null) clearTimeout(this.#soon);
+    this.#cancel();
+    this.#soon?.();
     this.write();
   }
 }

@@ -3,11 +3,10 @@
  * here. The next one in the same role replaces it, for it has the same status file. This is for
  * the other role: a copy that took over and is now protected, a guest whose host holds its copy.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { runDirectory } from '../config/settings.ts';
+import { sleep, type Time } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
-import { forgetSession, isSettled, listSessions, type Role } from './run-directory.ts';
+import { isSettled, type Registry, type Role } from './port.ts';
 
 /** A process that watched the guest until now leaves in far less, ms; it writes while it does. */
 const leavingMsMax = 10_000;
@@ -18,22 +17,28 @@ const pollMs = 100;
  * soon as their processes have gone. One that is not settled stays: it is for `tsremus stop`.
  * Never rejects.
  */
-export async function supersede(uuid: string, role: Role, log: Log): Promise<void> {
-  const dir = runDirectory(process.env);
-  const endMs = performance.now() + leavingMsMax;
+export async function supersede(
+  { uuid, role }: { readonly uuid: string; readonly role: Role },
+  registry: Registry,
+  { clock, timers }: Time,
+  log: Log,
+): Promise<void> {
+  const endMs = clock.nowMs() + leavingMsMax;
   try {
     for (;;) {
-      const old = listSessions(dir).sessions.filter(
-        ({ status }) => status.uuid === uuid && status.role !== role && isSettled(status),
-      );
+      const old = registry
+        .sessions()
+        .sessions.filter(
+          ({ status }) => status.uuid === uuid && status.role !== role && isSettled(status),
+        );
       for (const entry of old) {
         if (entry.liveness === 'alive') continue;
         log.info(`${entry.status.state} as ${entry.status.role} is shown no longer`);
-        forgetSession(entry);
+        registry.forget(entry);
       }
       if (old.every(({ liveness }) => liveness !== 'alive')) return;
-      if (performance.now() > endMs) return;
-      await sleep(pollMs, undefined, { ref: false });
+      if (clock.nowMs() > endMs) return;
+      await sleep(timers, pollMs);
     }
   } catch (error) {
     log.error(errorText(error));

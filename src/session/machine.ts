@@ -1,7 +1,7 @@
 /**
  * The loop of the shell around a pure machine: events are queued, each is stepped, its effects are
  * started in the order given, and no event is stepped while the effects of the one before are
- * being started. Slow effects go into a lane, where they run one after the other.
+ * being started. Slow effects go into a row, where they run one after the other.
  */
 
 export interface Step<State, Effect> {
@@ -47,8 +47,8 @@ export class Machine<State, Event, Effect> {
   }
 }
 
-/** Runs slow work in order; a failure goes to `onError` and does not stop the lane. */
-export class Lane {
+/** Runs slow work in order; a failure goes to `onError` and does not stop the rest. */
+export class Row {
   #tail: Promise<void> = Promise.resolve();
   readonly #onError: (error: unknown) => void;
 

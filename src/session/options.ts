@@ -3,6 +3,7 @@
  * and converts arguments; a session never sees a string that should have been a number.
  */
 import type { BackupOutcome } from '../core/backup/types.ts';
+import type { HeldOutcome } from '../core/outcomes.ts';
 import type { PrimaryOutcome } from '../core/primary/types.ts';
 
 /** Everything that `tsremus protect` was told. Options that are not built yet never get here. */
@@ -60,14 +61,6 @@ export interface ProtectReporter {
   event(kind: string, text: string, data?: Readonly<Record<string, unknown>>): void;
 }
 
-/** The guest is mute (with -n: paused) and nobody may decide; the process ends all the same. */
-export interface HeldOutcome {
-  readonly kind: 'held';
-  readonly reason: string;
-  /** The permission was given, and only the output buffer that could not be removed is left. */
-  readonly mayOpen?: boolean;
-}
-
 export interface ProtectResult {
   readonly outcome: PrimaryOutcome | HeldOutcome;
   /** What became of the guest after an end of its own, a clause; null: there is nothing to say. */
@@ -80,21 +73,10 @@ export interface ProtectResult {
 export interface ReceiveOptions {
   /** False with -e, as `xl migrate-receive -e`. */
   readonly wait: boolean;
+  /** What the session may use of this host's memory, bytes; null: the default share of it. */
+  readonly maxMemoryBytes: number | null;
 }
 
 export interface ReceiveResult {
   readonly outcome: BackupOutcome;
-}
-
-/** What is left of a guest was given up on this host, as was ordered (`stop --destroy`). */
-export interface DestroyedOutcome {
-  readonly kind: 'destroyed';
-}
-
-/** What `stop` achieved, of a session that lives or of what a dead one left behind. */
-export interface StopResult {
-  readonly outcome: PrimaryOutcome | BackupOutcome | HeldOutcome | DestroyedOutcome;
-  /** One sentence for the administrator, without final stop; absent: the outcome speaks. */
-  readonly text?: string;
-  readonly next?: readonly string[];
 }

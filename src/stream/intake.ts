@@ -11,15 +11,16 @@
  */
 
 import { pendingMaxMax } from '../core/limits.ts';
+import { nextTurn, type Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
 import type { EpochEnd } from '../link/messages.ts';
 import type { EpochLimits } from './assembler.ts';
 import { batchBytesMax, type StreamDecoder } from './codec/codec.ts';
 
-/** Where raw bytes go: a CopyBuilder. */
+/** Where raw bytes go: a Copy. */
 export interface IntakeSink {
-  /** Copies the bytes. Throws OperationError('protocol') when they do not continue the stream. */
-  take(raw: Buffer): void;
+  /** Takes a copy of the bytes. Throws OperationError('protocol') when they do not continue the stream. */
+  feed(raw: Buffer): void;
   /** Resolves when more may be taken. */
   room(): Promise<void>;
   /**
@@ -30,6 +31,7 @@ export interface IntakeSink {
 }
 
 export interface IntakeOptions {
+  readonly timers: Timers;
   readonly limits: EpochLimits;
   readonly decoder: StreamDecoder;
   readonly sink: IntakeSink;
@@ -65,8 +67,6 @@ export class RawBuffers {
     this.#free.push(Buffer.from(raw.buffer));
   }
 }
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export class StreamIntake {
   readonly #options: IntakeOptions;
@@ -162,13 +162,13 @@ export class StreamIntake {
 
   async #take(epoch: number, raw: Buffer): Promise<void> {
     if (this.#stopped) return;
-    const { sink } = this.#options;
+    const { sink, timers } = this.#options;
     this.#count(epoch, raw.length);
-    sink.take(raw);
+    sink.feed(raw);
     this.#buffers.release(raw);
     await sink.room();
     // Heartbeats are answered between two batches, however many a piece holds.
-    await turn();
+    await nextTurn(timers);
   }
 
   #count(epoch: number, bytes: number): void {

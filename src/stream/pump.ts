@@ -12,6 +12,7 @@
  * encoder run empty for a moment, because its state there goes into the end.
  */
 
+import type { Clock } from '../host/clock.ts';
 import type { SaveOperation } from '../hypervisor/port.ts';
 import type { EpochDigest } from '../link/messages.ts';
 import { batchBytesMax, callsMax, type PageCounts, type StreamEncoder } from './codec/codec.ts';
@@ -42,6 +43,7 @@ export interface PumpSink {
 }
 
 export interface PumpOptions {
+  readonly clock: Pick<Clock, 'nowMs'>;
   readonly save: SaveOperation;
   readonly encoder: StreamEncoder;
   readonly sink: PumpSink;
@@ -70,8 +72,6 @@ type Job =
       readonly encodeMs: number;
     };
 
-const now = () => performance.now();
-
 export class EpochPump {
   readonly #options: PumpOptions;
   readonly #free: Buffer[] = [];
@@ -94,6 +94,10 @@ export class EpochPump {
 
   constructor(options: PumpOptions) {
     this.#options = options;
+  }
+
+  #now(): number {
+    return this.#options.clock.nowMs();
   }
 
   /** Raw bytes taken from the save operation since the session began. */
@@ -182,7 +186,7 @@ export class EpochPump {
   #encode(): void {
     const buffer = this.#filling;
     if (buffer === null || this.#filled === 0) return;
-    this.#encodeFromMs ??= now();
+    this.#encodeFromMs ??= this.#now();
     const encoded = this.#options.encoder.encode(buffer.subarray(0, this.#filled));
     // Its failure is met where it is awaited.
     encoded.catch(() => {});
@@ -199,7 +203,7 @@ export class EpochPump {
     const closed = this.#options.encoder.endEpoch();
     // The next epoch must not reach the encoder before this one is closed.
     await closed;
-    const encodeMs = now() - (this.#encodeFromMs ?? now());
+    const encodeMs = this.#now() - (this.#encodeFromMs ?? this.#now());
     this.#encodeFromMs = null;
     this.#push({ kind: 'end', end, closed, encodeMs });
   }
@@ -225,7 +229,7 @@ export class EpochPump {
   async #sendBatch({ buffer, encoded }: Batch): Promise<boolean> {
     const wire = await encoded;
     if (this.#stopped) return false;
-    this.#sendFromMs ??= now();
+    this.#sendFromMs ??= this.#now();
     const open = await this.#options.sink.sendData(this.#sendingEpoch, wire);
     this.#wireBytes += wire.length;
     this.#free.push(buffer);
@@ -244,7 +248,7 @@ export class EpochPump {
     if (this.#stopped) return false;
     const digest = { rawBytes, checksum, cacheState };
     const open = await sink.endEpoch(end.epoch, end.pages, digest);
-    const transferMs = now() - (this.#sendFromMs ?? now());
+    const transferMs = this.#now() - (this.#sendFromMs ?? this.#now());
     this.#sendFromMs = null;
     this.#sendingEpoch = end.epoch + 1;
     if (open) onFigures({ epoch: end.epoch, rawBytes, wireBytes, pages, encodeMs, transferMs });

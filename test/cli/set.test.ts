@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
 import {
   type ControlHandler,
@@ -27,7 +28,7 @@ const set = (...argv: string[]) => runLine(['set', ...argv], run.io());
 async function live(handler: ControlHandler, changes: Partial<SessionStatus> = {}) {
   const status = sampleStatus(changes);
   run.put(status);
-  server = await serveControl(run.socketPath(status), handler);
+  server = await serveControl(run.socketPath(status), handler, systemTimers);
 }
 
 describe('tsremus set', () => {

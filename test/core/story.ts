@@ -129,6 +129,7 @@ export class PrimaryStory {
 }
 
 export const backupConfig: BackupConfig = {
+  parts: ['memory'],
   heartbeatTimeoutMs: 1000,
   holdMs: 3000,
   buffered: true,
@@ -187,8 +188,8 @@ export class BackupStory {
   /** The session began and epochs 0 and 1 are here at 100 ms. */
   holding(): this {
     return this.at(0, { kind: 'link-open' })
-      .at(50, { kind: 'epoch-whole', epoch: 0 })
-      .at(100, { kind: 'heartbeat', seq: 1 }, { kind: 'epoch-whole', epoch: 1 });
+      .at(50, { kind: 'epoch-whole', part: 'memory', epoch: 0 })
+      .at(100, { kind: 'heartbeat', seq: 1 }, { kind: 'epoch-whole', part: 'memory', epoch: 1 });
   }
 
   #step(event: BackupEvent): void {

@@ -4,20 +4,33 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { judge } from '../../src/core/health/health.ts';
-import { leftoverOf, listAll } from '../../src/guest/left-buffers.ts';
+import { type LeftBufferPorts, leftOf, listAll } from '../../src/guest/left-buffers.ts';
+import {
+  systemChance as chance,
+  systemClock,
+  systemTimers as timers,
+} from '../../src/host/clock.ts';
+import { systemProcesses } from '../../src/host/process-id.ts';
+import { systemStore } from '../../src/host/store.ts';
 import { aliasOf } from '../../src/output/plug/device-note.ts';
 import { type Devices, openDevices } from '../../src/output/plug/interfaces.ts';
 import type { BufferState } from '../../src/output/plug/state-file.ts';
+import { RunDirectory } from '../../src/registry/run-directory.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import { parseStatus } from '../../src/registry/status-parser.ts';
 import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 
 const { uuid, session } = sampleStatus();
-const guest = { domid: 7, uuid, session };
+const guest = { ref: { uuid, id: 7 }, session };
 
 let root: string;
 let dir: string;
 let devices: Devices;
+
+function ports(changes: Partial<LeftBufferPorts> = {}): LeftBufferPorts {
+  const registry = new RunDirectory(dir, { timers, chance, processes: systemProcesses() });
+  return { dir, registry, store: systemStore, clock: systemClock, devices, ...changes };
+}
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'tsremus-left-'));
@@ -47,7 +60,7 @@ function putSession(changes: Partial<SessionStatus>): void {
 
 /** The buffers that are listed beside the sessions. */
 async function left(): Promise<SessionStatus[]> {
-  const { sessions } = await listAll(dir, devices);
+  const { sessions } = await listAll(ports());
   return sessions.map(({ status }) => status).filter((status) => status.buffer_only);
 }
 
@@ -132,7 +145,7 @@ describe('a buffer without a session', () => {
   ] as const)('is none while devices %s', async (_, looks) => {
     let look = 0;
     const names = () => looks[look++] ?? [];
-    const { sessions } = await listAll(dir, { ...devices, names });
+    const { sessions } = await listAll(ports({ devices: { ...devices, names } }));
     expect(sessions).toEqual([]);
     expect(look).toBe(2);
   });
@@ -140,7 +153,7 @@ describe('a buffer without a session', () => {
   it('whose state makes no sense is shown by its devices; the file as unreadable', async () => {
     addDevices('tsr7.0a');
     writeFileSync(join(dir, 'x.network.json'), '{"schema":1,"peer":7}');
-    const { sessions, broken } = await listAll(dir, devices);
+    const { sessions, broken } = await listAll(ports());
     expect(sessions.map(({ status }) => status.domain)).toEqual(['7']);
     expect(broken).toMatchObject([
       { reason: expect.stringMatching(/is not the state of .*; see .* then remove/) },
@@ -150,22 +163,22 @@ describe('a buffer without a session', () => {
 
 it('without any, a missing run directory is what it was', async () => {
   rmSync(dir, { recursive: true });
-  await expect(listAll(dir, devices)).rejects.toMatchObject({ code: 'storage' });
-  expect(await leftoverOf(dir, guest, devices)).toBeNull();
+  await expect(listAll(ports())).rejects.toMatchObject({ code: 'storage' });
+  expect(await leftOf(ports(), guest)).toBeNull();
 });
 
 // Proves: where a session's state is lost, its guest's own end is not taken for permitted.
 describe('what a watcher finds', () => {
   it('is the session that died', async () => {
     putSession(deadOwner());
-    expect(await leftoverOf(dir, guest, devices)).toMatchObject({ session, state: 'protected' });
-    expect(await leftoverOf(dir, { ...guest, session: 'later' }, devices)).toBeNull();
+    expect(await leftOf(ports(), guest)).toMatchObject({ session, state: 'protected' });
+    expect(await leftOf(ports(), { ...guest, session: 'later' })).toBeNull();
   });
 
   it('is the buffer where the session is lost, with what the watcher knows', async () => {
     addDevices('tsr7.0a');
-    const found = await leftoverOf(dir, guest, devices);
+    const found = await leftOf(ports(), guest);
     expect(found).toMatchObject({ buffer_only: true, domid: 7, uuid, session, transport: null });
-    expect(await leftoverOf(dir, { ...guest, domid: 8 }, devices)).toBeNull();
+    expect(await leftOf(ports(), { ...guest, ref: { uuid, id: 8 } })).toBeNull();
   });
 });

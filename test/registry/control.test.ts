@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
 import {
   type ControlHandler,
@@ -29,7 +30,7 @@ afterEach(() => {
 });
 
 async function serve(handler: ControlHandler) {
-  server = await serveControl(path, handler);
+  server = await serveControl(path, handler, systemTimers);
 }
 
 /** Sends raw text and returns all that comes back. */
@@ -144,7 +145,9 @@ describe('a client', () => {
 
   it('names a path that is too long for a socket', async () => {
     const long = join(dir, 'x'.repeat(120));
-    await expect(serveControl(long, async () => ({}))).rejects.toMatchObject({ code: 'storage' });
+    await expect(serveControl(long, async () => ({}), systemTimers)).rejects.toMatchObject({
+      code: 'storage',
+    });
     await expect(requestControl(long, { verb: 'failover' })).rejects.toThrow('too long');
   });
 });

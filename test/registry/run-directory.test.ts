@@ -14,27 +14,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ownProcessId } from '../../src/host/process-id.ts';
-import {
-  type Claim,
-  claimSession,
-  fileKey,
-  forgetSession,
-  isDomain,
-  isSettled,
-  listSessions,
-  refreshed,
-} from '../../src/registry/run-directory.ts';
+import { systemChance as chance, systemTimers as timers } from '../../src/host/clock.ts';
+import { ownProcessId, systemProcesses } from '../../src/host/process-id.ts';
+import { type Claim, isDomain, isSettled } from '../../src/registry/port.ts';
+import { fileKey, RunDirectory } from '../../src/registry/run-directory.ts';
 import { parseStatus } from '../../src/registry/status-parser.ts';
 import { deadOwner, sampleStatus } from './sample-status.ts';
 
 const uuid = sampleStatus().uuid;
 const subject = { uuid, domain: 'web1', role: 'primary' } as const;
 let dir: string;
+let registry: RunDirectory;
 const claims: Claim[] = [];
 
 beforeEach(() => {
   dir = join(mkdtempSync(join(tmpdir(), 'tsremus-run-')), 'run');
+  registry = new RunDirectory(dir, { timers, chance, processes: systemProcesses() });
 });
 
 afterEach(() => {
@@ -42,8 +37,8 @@ afterEach(() => {
   rmSync(join(dir, '..'), { recursive: true });
 });
 
-async function claim(of: Parameters<typeof claimSession>[1] = subject): Promise<Claim> {
-  const made = await claimSession(dir, of);
+async function claim(of: Parameters<RunDirectory['claimSession']>[0] = subject): Promise<Claim> {
+  const made = await registry.claimSession(of);
   claims.push(made);
   return made;
 }
@@ -56,9 +51,9 @@ function put(name: string, text: string) {
 describe('a claim', () => {
   it('publishes a status that a listing finds, for root alone', async () => {
     const mine = await claim();
-    expect(mine.leftover).toBeNull();
+    expect(mine.unsettled).toBeNull();
     expect(mine.publish(sampleStatus())).toBeNull();
-    const { sessions, broken } = listSessions(dir);
+    const { sessions, broken } = registry.sessions();
     expect(broken).toEqual([]);
     expect(sessions).toMatchObject([{ status: { domain: 'web1' }, liveness: 'alive' }]);
     expect(sessions[0]?.socketPath).toBe(mine.socketPath);
@@ -71,7 +66,7 @@ describe('a claim', () => {
     const mine = await claim();
     rmSync(dir, { recursive: true });
     expect(mine.publish(sampleStatus())).toBeNull();
-    expect(listSessions(dir).sessions).toMatchObject([{ liveness: 'alive' }]);
+    expect(registry.sessions().sessions).toMatchObject([{ liveness: 'alive' }]);
     expect(statSync(dir).mode & 0o777).toBe(0o700);
     // And it is still the owner.
     expect(readdirSync(dir).filter((name) => name.endsWith('.claim'))).toHaveLength(1);
@@ -82,7 +77,7 @@ describe('a claim', () => {
     const first = await claim();
     first.publish(sampleStatus({ state: 'unprotected', outcome: 'unprotected' }));
     first.release('keep-status');
-    expect(listSessions(dir).sessions).toHaveLength(1);
+    expect(registry.sessions().sessions).toHaveLength(1);
     const second = await claim();
     second.release('forget');
     expect(second.publish(sampleStatus())).toBeNull();
@@ -95,16 +90,18 @@ describe('a claim', () => {
     const failing = await claim();
     failing.publish(sampleStatus({ state: 'connecting' }));
     failing.release('as-before');
-    expect(listSessions(dir).sessions).toMatchObject([{ status: before }]);
+    expect(registry.sessions().sessions).toMatchObject([{ status: before }]);
     const first = await claim({ ...subject, uuid: 'first' });
     first.publish(sampleStatus({ state: 'connecting' }));
     first.release('as-before');
-    expect(listSessions(dir).sessions).toHaveLength(1);
+    expect(registry.sessions().sessions).toHaveLength(1);
   });
 
   it('is refused while this process has it, in the same role only', async () => {
     await claim();
-    await expect(claimSession(dir, subject)).rejects.toMatchObject({ code: 'already-protected' });
+    await expect(registry.claimSession(subject)).rejects.toMatchObject({
+      code: 'already-protected',
+    });
     await claim({ ...subject, role: 'backup' });
     await claim({ ...subject, uuid: 'another' });
   });
@@ -122,21 +119,21 @@ describe('a claim', () => {
 
   it('hands over what a session left that is not settled', async () => {
     put(`${uuid}.primary.json`, JSON.stringify(sampleStatus(deadOwner())));
-    expect((await claim()).leftover).toMatchObject({ domain: 'web1', state: 'protected' });
+    expect((await claim()).unsettled).toMatchObject({ domain: 'web1', state: 'protected' });
     claims.pop()?.release('keep-status');
     const held = sampleStatus({ ...deadOwner(), state: 'held', outcome: 'held' });
     put(`${uuid}.primary.json`, JSON.stringify(held));
-    expect((await claim()).leftover).toMatchObject({ state: 'held' });
+    expect((await claim()).unsettled).toMatchObject({ state: 'held' });
     claims.pop()?.release('keep-status');
     const over = sampleStatus({ ...deadOwner(), state: 'ended', outcome: 'taken-over' });
     put(`${uuid}.primary.json`, JSON.stringify(over));
-    expect((await claim()).leftover).toBeNull();
+    expect((await claim()).unsettled).toBeNull();
   });
 
   it('refuses a directory that others can write to', async () => {
     mkdirSync(dir, { mode: 0o700 });
     chmodSync(dir, 0o777);
-    await expect(claimSession(dir, subject)).rejects.toMatchObject({
+    await expect(registry.claimSession(subject)).rejects.toMatchObject({
       code: 'storage',
       hint: expect.stringContaining('chmod 700'),
     });
@@ -152,13 +149,13 @@ describe('a claim', () => {
 
 describe('a listing', () => {
   it('throws when there is no run directory', () => {
-    expect(() => listSessions(dir)).toThrow('no such file or directory');
+    expect(() => registry.sessions()).toThrow('no such file or directory');
   });
 
   it('knows dead processes and other boots', () => {
     put('a.primary.json', JSON.stringify(sampleStatus(deadOwner())));
     put('b.backup.json', JSON.stringify(sampleStatus({ role: 'backup', boot_id: 'other' })));
-    expect(listSessions(dir).sessions.map((entry) => entry.liveness)).toEqual([
+    expect(registry.sessions().sessions.map((entry) => entry.liveness)).toEqual([
       'dead',
       'other-boot',
     ]);
@@ -172,7 +169,7 @@ describe('a listing', () => {
     put('d.primary.json.77.new', 'half');
     put('README', 'not ours');
     mkdirSync(join(dir, 'e.primary.json'));
-    const { sessions, broken } = listSessions(dir);
+    const { sessions, broken } = registry.sessions();
     expect(sessions).toHaveLength(1);
     expect(broken.map((entry) => entry.reason)).toEqual([
       'it is not JSON',
@@ -195,12 +192,12 @@ describe('a listing', () => {
 
   it('can be refreshed and forgotten entry by entry', () => {
     put('a.primary.json', JSON.stringify(sampleStatus()));
-    const entry = listSessions(dir).sessions[0];
+    const entry = registry.sessions().sessions[0];
     if (entry === undefined) throw new Error('no entry');
-    expect(refreshed(entry)).toMatchObject({ liveness: 'alive' });
-    forgetSession(entry);
-    expect(refreshed(entry)).toBeNull();
-    forgetSession(entry);
+    expect(registry.refreshed(entry)).toMatchObject({ liveness: 'alive' });
+    registry.forget(entry);
+    expect(registry.refreshed(entry)).toBeNull();
+    registry.forget(entry);
   });
 });
 
@@ -280,7 +277,7 @@ describe('between processes', () => {
   it('frees what a killed process claimed', async () => {
     const first = claimer();
     expect(await first.said).toBe('won');
-    await expect(claimSession(dir, subject)).rejects.toMatchObject({
+    await expect(registry.claimSession(subject)).rejects.toMatchObject({
       code: 'already-protected',
       message: `web1 is protected already, by process ${first.child.pid}`,
     });
@@ -296,7 +293,7 @@ describe('between processes', () => {
     while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5));
     const seen = new Set<number | null>();
     for (let tries = 0; tries < 1_500; tries += 1) {
-      const { sessions, broken } = listSessions(dir);
+      const { sessions, broken } = registry.sessions();
       expect(broken).toEqual([]);
       expect(sessions).toHaveLength(1);
       seen.add(sessions[0]?.status.epoch ?? null);

@@ -170,7 +170,7 @@ const activateTorn = backup('activate a torn epoch', (state, event) =>
   mapBackup(state, event, (effect) =>
     effect.kind === 'build-copy'
       ? [
-          { kind: 'feed', epoch: effect.epoch + 1 },
+          { kind: 'commit', epoch: effect.epoch + 1 },
           { kind: 'build-copy', epoch: effect.epoch + 1 },
         ]
       : [effect],
@@ -185,8 +185,8 @@ const ackTorn = backup('acknowledge a torn epoch', (state, event) =>
 
 const feedBeforeAck = backup('feed before the acknowledgement', (state, event) => {
   const step = stepBackup(state, event);
-  const feeds = step.effects.filter((effect) => effect.kind === 'feed');
-  const others = step.effects.filter((effect) => effect.kind !== 'feed');
+  const feeds = step.effects.filter((effect) => effect.kind === 'commit');
+  const others = step.effects.filter((effect) => effect.kind !== 'commit');
   return { state: step.state, effects: [...feeds, ...others] };
 });
 

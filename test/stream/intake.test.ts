@@ -1,5 +1,6 @@
 /** The backup's intake with the real codec, between a link and a copy that are played here. */
 import { afterEach, describe, expect, it } from 'vitest';
+import { systemTimers } from '../../src/host/clock.ts';
 import type { OperationError } from '../../src/host/errors.ts';
 import type { EpochEnd } from '../../src/link/messages.ts';
 import { batchBytesMax, type StreamDecoder } from '../../src/stream/codec/codec.ts';
@@ -35,10 +36,11 @@ class Copy {
   constructor(opened: StreamDecoder, buffers: RawBuffers, epochBytesMax: number) {
     this.intake = new StreamIntake(
       {
+        timers: systemTimers,
         limits: { seedBytesMax: 2 * epochBytesMax, epochBytesMax },
         decoder: opened,
         sink: {
-          take: (raw) => void this.taken.push(Buffer.from(raw)),
+          feed: (raw) => void this.taken.push(Buffer.from(raw)),
           room: () => this.#room(),
           whole: (epoch) => {
             this.whole.push(-epoch);

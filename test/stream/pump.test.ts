@@ -1,6 +1,7 @@
 /** The pump against a save operation, an encoder and a link that are told what to do. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { systemClock } from '../../src/host/clock.ts';
 import type { SaveOperation } from '../../src/hypervisor/port.ts';
 import {
   batchBytesMax,
@@ -43,6 +44,7 @@ class Stage {
       close: () => {},
     };
     this.pump = new EpochPump({
+      clock: systemClock,
       save,
       encoder,
       sink: {

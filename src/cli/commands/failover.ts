@@ -4,7 +4,7 @@ import { UsageError } from '../../config/usage-error.ts';
 import { hostWord } from '../../core/texts.ts';
 import { formatMs } from '../../core/units.ts';
 import { type FailoverPlan, type FailoverResult, requestControl } from '../../registry/control.ts';
-import { isSettled, type SessionEntry } from '../../registry/run-directory.ts';
+import { isSettled, type SessionEntry } from '../../registry/port.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';

@@ -10,7 +10,7 @@ export function addGuard(program: Command, context: Context): void {
     .argument('[arguments...]')
     .allowUnknownOption()
     .action(async (argv: string[]) => {
-      const { runGuard } = await import('../../guest/guard.ts');
-      context.code = (await runGuard(argv)) as ExitCode;
+      const { runGuard } = await import('../../app/guard.ts');
+      context.code = (await runGuard(argv, context.io.env)) as ExitCode;
     });
 }

@@ -33,7 +33,7 @@ interface ClosingReporter extends ProtectReporter {
 function jsonReporter(io: Io, domain: string): ClosingReporter {
   return {
     seedProgress(progress) {
-      writeJsonLine(io.out, 'seed-progress', new Date(), {
+      writeJsonLine(io.out, 'seed-progress', io.clock.wall(), {
         domain,
         percent: progress.percent,
         bytes: progress.bytes,
@@ -42,7 +42,7 @@ function jsonReporter(io: Io, domain: string): ClosingReporter {
       });
     },
     event(kind, text, data) {
-      writeJsonLine(io.out, kind, new Date(), { domain, text, ...data });
+      writeJsonLine(io.out, kind, io.clock.wall(), { domain, text, ...data });
     },
     close() {},
   };
@@ -50,7 +50,7 @@ function jsonReporter(io: Io, domain: string): ClosingReporter {
 
 /** Lines on stderr: stdout has the result alone. */
 function textReporter(io: Io, domain: string): ClosingReporter {
-  const progress = new ProgressLine(io.err, printable(domain), () => performance.now());
+  const progress = new ProgressLine(io.err, printable(domain), () => io.clock.nowMs());
   return {
     seedProgress: (seed) => progress.update(seed),
     event(_kind, text) {
@@ -80,7 +80,7 @@ function printResult(io: Io, result: ProtectResult, domain: string, host: string
   if (flags.json) {
     const { kind, ...detail } = result.outcome;
     const end = { domain, outcome: kind, ...detail, text: message, next, exit: code };
-    writeJsonLine(io.out, 'result', new Date(), end);
+    writeJsonLine(io.out, 'result', io.clock.wall(), end);
   } else if (wanted(code) && !flags.quiet) {
     io.out.write(`${printable(message)}\n`);
   }
@@ -97,7 +97,7 @@ async function protect(io: Io, domain: string, host: string, flags: Flags): Prom
   const reporter = reporterFor(io, domain, flags);
   let result: ProtectResult;
   try {
-    result = await runProtect(options, reporter);
+    result = await runProtect(options, reporter, io.env);
   } finally {
     reporter.close();
   }

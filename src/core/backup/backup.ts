@@ -18,7 +18,7 @@ import {
   unpauseRetryMs,
 } from '../limits.ts';
 import type { Permission } from '../vocabulary.ts';
-import { type BackupState, checkBackup, phaseOf, silenceMs } from './state.ts';
+import { type BackupState, checkBackup, leastWhole, phaseOf, silenceMs } from './state.ts';
 import type { BackupEffect, BackupEvent } from './types.ts';
 import { work } from './work.ts';
 
@@ -57,7 +57,7 @@ function onEvent(state: BackupState, event: BackupEvent, effects: Effects): Back
     case 'heartbeat':
       return { ...heard(state), echoWaiting: event.seq };
     case 'epoch-whole':
-      return onEpochWhole(state, event.epoch, effects);
+      return onEpochWhole(state, event, effects);
     case 'corrupt':
       return onCorrupt(state, event.reason, effects);
     case 'link-closed':
@@ -116,12 +116,19 @@ function heard(state: BackupState): BackupState {
   return state.link === 'open' ? { ...state, heardAtMs: state.nowMs } : state;
 }
 
-function onEpochWhole(state: BackupState, epoch: number, effects: Effects): BackupState {
+function onEpochWhole(
+  state: BackupState,
+  { part, epoch }: EventOf<'epoch-whole'>,
+  effects: Effects,
+): BackupState {
   if (state.link !== 'open') return state;
-  if (epoch !== state.whole + 1) {
-    return onCorrupt(state, `epoch ${epoch} came after epoch ${state.whole}`, effects);
+  const last = state.parts[part];
+  invariant(last !== undefined, `no epoch has a part ${part}`);
+  if (epoch !== last + 1) {
+    return onCorrupt(state, `epoch ${epoch} came after epoch ${last}`, effects);
   }
-  return { ...heard(state), whole: epoch };
+  const parts = { ...state.parts, [part]: epoch };
+  return { ...heard(state), parts, whole: leastWhole(parts) };
 }
 
 function onCorrupt(state: BackupState, reason: string, effects: Effects): BackupState {

@@ -2,8 +2,9 @@
  * The backup's state, what can be read from it, and its invariants.
  *
  * Invariants (asserted in `checkBackup` at every transition; the simulator has its own ledger):
- *   B1  acked <= whole; epochs are acknowledged one by one, in order, and fed at once
- *   B2  nothing is acknowledged, fed or echoed unless the record says standby, no write of it is
+ *   B1  acked <= whole; epochs are acknowledged one by one, in order, and
+ *       committed at once; `whole` is the least of the parts: an epoch commits in all or in none
+ *   B2  nothing is acknowledged, committed or echoed unless the record says standby, no write of it is
  *       under way and nothing was decided
  *   B3  the copy is built only when the record says activating, unpaused only when active
  *   B4  `promised` is answered only when the record says promised
@@ -80,7 +81,9 @@ export interface BackupState {
   readonly heardAtMs: number;
   /** The last echo sent (link-open before the first). Moved on by own stalls. */
   readonly echoedAtMs: number;
-  /** The newest whole epoch, -1: none. Ahead of `acked` only while the record is written. */
+  /** The newest whole epoch of each part, -1: none. */
+  readonly parts: Readonly<Record<string, number>>;
+  /** The least of `parts`. Ahead of `acked` only while the record is written. */
   readonly whole: number;
   readonly acked: number;
   /** A heartbeat that came while the record was written and is echoed if nothing was decided. */
@@ -110,7 +113,7 @@ export interface BackupState {
 
 /** The state before the session begins. */
 export function initialBackup(config: BackupConfig, nowMs = 0): BackupState {
-  const problem = timingProblem(config);
+  const problem = timingProblem(config) ?? (config.parts.length === 0 ? 'no parts' : null);
   invariant(problem === null, problem ?? '');
   return {
     config,
@@ -121,6 +124,7 @@ export function initialBackup(config: BackupConfig, nowMs = 0): BackupState {
     linkReason: null,
     heardAtMs: nowMs,
     echoedAtMs: nowMs,
+    parts: Object.fromEntries(config.parts.map((part) => [part, -1])),
     whole: -1,
     acked: -1,
     echoWaiting: null,
@@ -181,6 +185,11 @@ export function backupWakeAtMs(state: BackupState): number | null {
   return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));
 }
 
+/** The newest epoch of which every part is whole. */
+export function leastWhole(parts: Readonly<Record<string, number>>): number {
+  return Math.min(...Object.values(parts));
+}
+
 /** Asserts B1 to B8 on one transition. */
 export function checkBackup(
   before: BackupState,
@@ -189,16 +198,18 @@ export function checkBackup(
   effects: readonly BackupEffect[],
 ): void {
   invariant(after.acked <= after.whole, 'B1 acked <= whole');
+  invariant(after.whole === leastWhole(after.parts), 'B1 whole is the least of the parts');
   invariant(before.acked <= after.acked, 'B1 acked grows');
   checkWrites(before, after, event, effects);
   const acks = effects.filter((effect) => effect.kind === 'send-ack');
   invariant(acks.length === after.acked - before.acked, 'B1 every epoch is acknowledged once');
-  const feeds = effects.filter((effect) => effect.kind === 'feed');
-  const toFeed = acks.filter((ack) => ack.epoch > 0); // epoch 0 streams through
-  invariant(feeds.length === toFeed.length, 'B1 acknowledged epochs are fed');
-  for (const [index, feed] of feeds.entries()) {
-    invariant(feed.epoch === toFeed[index]?.epoch, 'B1 fed in order');
-    invariant(effects.indexOf(feed) > effects.indexOf(toFeed[index] ?? feed), 'B1 ack first');
+  const commits = effects.filter((effect) => effect.kind === 'commit');
+  const toCommit = acks.filter((ack) => ack.epoch > 0); // epoch 0 streams through
+  invariant(commits.length === toCommit.length, 'B1 acknowledged epochs are committed');
+  for (const [index, commit] of commits.entries()) {
+    const ack = toCommit[index];
+    invariant(commit.epoch === ack?.epoch, 'B1 committed in order');
+    invariant(effects.indexOf(commit) > effects.indexOf(ack), 'B1 ack first');
   }
   for (const effect of effects) checkEffect(after, effect);
   const ends = effects.filter((effect) => effect.kind === 'end').length;
@@ -224,7 +235,7 @@ function checkWrites(
 function checkEffect(after: BackupState, effect: BackupEffect): void {
   switch (effect.kind) {
     case 'send-ack':
-    case 'feed':
+    case 'commit':
     case 'send-echo':
       invariant(after.record === 'standby', `B2 ${effect.kind}: record`);
       invariant(after.writing === null, `B2 ${effect.kind}: writing`);

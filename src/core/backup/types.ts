@@ -4,7 +4,10 @@
  */
 import type { Answer, Permission, SessionTiming } from '../vocabulary.ts';
 
-export type BackupConfig = SessionTiming;
+export interface BackupConfig extends SessionTiming {
+  /** What an epoch is made of here: `memory` and one name per disk. At least one. */
+  readonly parts: readonly string[];
+}
 
 export type BackupEvent = { readonly nowMs: number } /**
  * A tick after the input was drained. `stalledMs`: how much longer than planned this process
@@ -16,8 +19,8 @@ export type BackupEvent = { readonly nowMs: number } /**
   /** Some bytes of the peer arrived (a sign of life). */
   | { readonly kind: 'bytes' }
   | { readonly kind: 'heartbeat'; readonly seq: number }
-  /** The whole epoch is here and every check passed. */
-  | { readonly kind: 'epoch-whole'; readonly epoch: number }
+  /** All of the epoch's `part` is here and every check passed; acknowledged once all parts are. */
+  | { readonly kind: 'epoch-whole'; readonly part: string; readonly epoch: number }
   /** The peer broke the protocol or the stream is torn: the session cannot go on. */
   | { readonly kind: 'corrupt'; readonly reason: string }
   /** EOF, reset, or the peer's goodbye without a promise. */
@@ -60,8 +63,11 @@ export type BackupOutcome =
 export type BackupEffect =
   | { readonly kind: 'send-echo'; readonly seq: number }
   | { readonly kind: 'send-ack'; readonly epoch: number }
-  /** Hand the whole epoch to libxl. Always after its send-ack. (Epoch 0 streams through.) */
-  | { readonly kind: 'feed'; readonly epoch: number }
+  /**
+   * The epoch counts: every part may apply it, at its own pace. Always after its send-ack. (Epoch
+   * 0 streams through.)
+   */
+  | { readonly kind: 'commit'; readonly epoch: number }
   /** Compare-and-swap on the durable record, synced before `record` comes back. */
   | {
       readonly kind: 'write-record';

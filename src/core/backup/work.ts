@@ -59,12 +59,12 @@ function chooseInSeed(state: BackupState, isTick: boolean): BackupState {
   return { ...state, goal: { kind: 'never-whole', reason: `silence of ${silentMs} ms` } };
 }
 
-/** Nothing is decided: acknowledge and feed what is whole, echo what was heard (B2). */
+/** Nothing is decided: acknowledge and commit what is whole, echo what was heard (B2). */
 function flow(state: BackupState, effects: Effects): BackupState {
   if (state.acked === state.whole && state.echoWaiting === null) return state;
   for (let epoch = state.acked + 1; epoch <= state.whole; epoch += 1) {
     effects.push({ kind: 'send-ack', epoch });
-    if (epoch > 0) effects.push({ kind: 'feed', epoch });
+    if (epoch > 0) effects.push({ kind: 'commit', epoch });
   }
   const flown: BackupState = { ...state, acked: state.whole };
   if (state.echoWaiting === null || state.link !== 'open') return flown;

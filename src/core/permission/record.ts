@@ -54,25 +54,54 @@ export function answerOf(record: RecordView | null): Answer {
  */
 export type OwnerlessAsk =
   | { readonly kind: 'answer'; readonly answer: Answer }
-  /** Destroy what is left of the copy, then move the record `from` -> promised, then answer. */
-  | { readonly kind: 'destroy-then-promise'; readonly from: 'standby' | 'activating' }
+  /**
+   * Give the copy up and promise, by these steps in this order, then `answerAfter` what the record
+   * says.
+   */
+  | { readonly kind: 'give-up'; readonly steps: readonly GivingUp[] }
   /**
    * `active` is final and was written before the copy was unpaused; the owner died in between.
    * Unpause the copy if it is still there (then note that it runs), answer `active`.
    */
   | { readonly kind: 'finish-activation' };
 
+export type GivingUp =
+  /** What is left of the copy; `waiting`: only under its waiting name, for it was never built. */
+  | { readonly do: 'destroy-copy'; readonly which: 'waiting' | 'waiting-or-built' }
+  /** Nothing that follows is done unless the record says promised then. */
+  | { readonly do: 'record-promise'; readonly from: 'standby' | 'activating' };
+
 /** The rule for an ask that meets a record without a living owner. */
 export function askWithoutOwner(record: RecordView | null): OwnerlessAsk {
   if (record === null) return { kind: 'answer', answer: { kind: 'unknown' } };
   switch (record.permission) {
     case 'standby':
+      // The decision comes first: it makes sure that nobody activates meanwhile.
+      return {
+        kind: 'give-up',
+        steps: [
+          { do: 'record-promise', from: 'standby' },
+          { do: 'destroy-copy', which: 'waiting' },
+        ],
+      };
     case 'activating':
-      return { kind: 'destroy-then-promise', from: record.permission };
+      // Destroyed before the promise: `activating` proves that the copy never ran.
+      return {
+        kind: 'give-up',
+        steps: [
+          { do: 'destroy-copy', which: 'waiting-or-built' },
+          { do: 'record-promise', from: 'activating' },
+        ],
+      };
     case 'active':
       if (!record.running) return { kind: 'finish-activation' };
       return { kind: 'answer', answer: answerOf(record) };
     case 'promised':
       return { kind: 'answer', answer: answerOf(record) };
   }
+}
+
+/** The answer once giving up came to an end, with what the record says then. */
+export function answerAfter(permission: Permission): Answer {
+  return permission === 'promised' ? { kind: 'promised' } : { kind: 'activating' };
 }

@@ -5,20 +5,27 @@
 import { OperationError } from '../../host/errors.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import { NativeError, NativeLibrary, xlError } from '../../native/library.ts';
-import type {
-  DomainConfig,
-  DomainInfo,
-  HostInfo,
-  Hypervisor,
-  RestoreEvent,
-  RestoreOperation,
-  SaveEnd,
-  SaveEvent,
-  SaveOperation,
-  StreamPosition,
+import {
+  type GuestInfo,
+  type GuestRef,
+  type GuestSpec,
+  type HostInfo,
+  type Hypervisor,
+  type LifeEvent,
+  lifeEvents,
+  type RestoreEvent,
+  type RestoreOperation,
+  type RestoreOptions,
+  type SaveEnd,
+  type SaveEvent,
+  type SaveOperation,
+  type SaveOptions,
+  type StreamPosition,
+  waitingName,
 } from '../port.ts';
 import { isXen, libxenlightCandidates } from './find-library.ts';
-import { copySuffix } from './guest-config.ts';
+import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
+import { otherWatcher } from './other-watcher.ts';
 
 /** struct tsr_stream_stats. */
 const streamStatsBytes = 64;
@@ -29,7 +36,7 @@ const errnoProto = 71;
  * Opens libxenlight. Errors: `no-xen` (69) where there is none, it is too old or this is not Xen;
  * `not-root` (77) where only root is missing.
  */
-export async function openXen(env: NodeJS.ProcessEnv = process.env): Promise<Hypervisor> {
+export async function openXen(env: NodeJS.ProcessEnv): Promise<Hypervisor> {
   const candidates = libxenlightCandidates(env);
   let native: NativeLibrary;
   try {
@@ -90,30 +97,48 @@ class Xen implements Hypervisor {
     this.#native = native;
   }
 
-  async find(name: string): Promise<number | null> {
+  async find(name: string): Promise<GuestRef | null> {
+    let id: number;
     try {
-      return await this.#native.domainId(name);
+      id = await this.#native.domainId(name);
     } catch (error) {
       const code = error instanceof NativeError ? error.xlCode : null;
       // libxl_name_to_domid says INVAL for a name that nobody has; newer ones say NOTFOUND.
       if (code === xlError.inval || code === xlError.domainNotFound) return null;
       throw operationError('find', name, error);
     }
+    return this.numbered(id);
   }
 
-  async info(domid: number): Promise<DomainInfo | null> {
+  async numbered(id: number): Promise<GuestRef | null> {
+    return (await this.#look(id))?.ref ?? null;
+  }
+
+  async info(guest: GuestRef): Promise<GuestInfo | null> {
+    const info = await this.#look(guest.id);
+    // A number may come back; the UUID makes it certain.
+    return info?.ref.uuid === guest.uuid ? info : null;
+  }
+
+  async #look(id: number): Promise<GuestInfo | null> {
     try {
-      return domainInfo(JSON.parse(await this.#native.domainInfo(domid)));
+      return guestInfo(JSON.parse(await this.#native.domainInfo(id)));
     } catch (error) {
       if (error instanceof NativeError && error.xlCode === xlError.domainNotFound) return null;
-      throw operationError('look at', String(domid), error);
+      throw operationError('look at', String(id), error);
     }
   }
 
-  async config(domid: number): Promise<DomainConfig> {
-    return this.#do('read the configuration of', String(domid), async () =>
-      JSON.parse(await this.#native.domainConfig(domid)),
-    );
+  async spec(guest: GuestRef): Promise<GuestSpec> {
+    return this.#do('read the configuration of', String(guest.id), async () => {
+      const text = await this.#native.domainConfig(guest.id);
+      // Older libxl leaves the UUID out of the configuration; the domain itself always has one.
+      return specOf(withUuid(JSON.parse(text), guest.uuid));
+    });
+  }
+
+  readSpec(config: Buffer): GuestSpec {
+    return specFrom(config);
   }
 
   async host(): Promise<HostInfo> {
@@ -121,37 +146,39 @@ class Xen implements Hypervisor {
     const part = (name: string) => String(raw[`xen_version_${name}`] ?? '');
     const free = raw['free_memory_kb'];
     return {
-      xenVersion: `${part('major')}.${part('minor')}${part('extra')}`,
-      freeMemoryKb: typeof free === 'number' ? free : null,
+      version: `${part('major')}.${part('minor')}${part('extra')}`,
+      freeMemoryBytes: typeof free === 'number' ? free * 1024 : null,
     };
   }
 
-  pause(domid: number): void {
+  pause({ id }: GuestRef): void {
     try {
-      this.#native.pause(domid);
+      this.#native.pause(id);
     } catch (error) {
-      throw operationError('pause', String(domid), error);
+      throw operationError('pause', String(id), error);
     }
   }
 
-  unpause(domid: number): Promise<void> {
-    return this.#do('unpause', String(domid), () => this.#native.unpause(domid));
+  unpause({ id }: GuestRef): Promise<void> {
+    return this.#do('unpause', String(id), () => this.#native.unpause(id));
   }
 
-  resume(domid: number): Promise<void> {
-    return this.#do('resume', String(domid), () => this.#native.resume(domid));
+  resume({ id }: GuestRef): Promise<void> {
+    return this.#do('resume', String(id), () => this.#native.resume(id));
   }
 
-  rename(domid: number, from: string, to: string): Promise<void> {
-    return this.#do('rename', from, () => this.#native.rename(domid, from, to));
+  rename({ id }: GuestRef, from: string, to: string): Promise<void> {
+    return this.#do('rename', from, () => this.#native.rename(id, from, to));
   }
 
-  destroy(domid: number): Promise<void> {
-    return this.#do('destroy', String(domid), () => this.#native.destroy(domid));
+  destroy({ id }: GuestRef): Promise<void> {
+    return this.#do('destroy', String(id), () => this.#native.destroy(id));
   }
 
-  create(config: DomainConfig): Promise<number> {
-    return this.#do('create', '', () => this.#native.create(JSON.stringify(config)));
+  async boot(spec: GuestSpec): Promise<GuestRef> {
+    const config = JSON.stringify(bootConfig(configOf(spec)));
+    const id = await this.#do('create', '', () => this.#native.create(config));
+    return { uuid: spec.uuid, id };
   }
 
   async #do<T>(op: string, subject: string, work: () => Promise<T>): Promise<T> {
@@ -162,17 +189,13 @@ class Xen implements Hypervisor {
     }
   }
 
-  startSave(
-    domid: number,
-    limitBytes: number,
-    barrier: number | null,
-    onEvent: (e: SaveEvent) => void,
-  ): SaveOperation {
+  startSave({ id }: GuestRef, options: SaveOptions): SaveOperation {
+    const { limitBytes, barriers, onEvent } = options;
     const native = this.#native;
     let handle = -1;
     let broken: string | null = null;
     try {
-      handle = native.saveStart(domid, limitBytes, barrier, (event) => {
+      handle = native.saveStart(id, limitBytes, barriers[0] ?? null, (event) => {
         if (event.kind === 'failed') broken = event.text;
         let ours = saveEvent(event);
         if (ours === null) return;
@@ -184,7 +207,7 @@ class Xen implements Hypervisor {
         if (ours.kind === 'ended') void native.saveFree(handle);
       });
     } catch (error) {
-      throw operationError('start checkpoints of', String(domid), error);
+      throw operationError('start checkpoints of', String(id), error);
     }
     return {
       checkpoint: () => native.saveCheckpoint(handle),
@@ -193,32 +216,30 @@ class Xen implements Hypervisor {
     };
   }
 
-  startRestore(
-    config: DomainConfig,
-    limitBytes: number,
-    onEvent: (e: RestoreEvent) => void,
-  ): RestoreOperation {
-    return new XenRestore(this.#native, config, limitBytes, onEvent);
+  startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation {
+    return new XenRestore(this.#native, spec, options);
+  }
+
+  otherWatcher(guest: GuestRef, name: string): string | null {
+    return otherWatcher({ domid: guest.id, uuid: guest.uuid, name });
   }
 }
 
 class XenRestore implements RestoreOperation {
   readonly #native: NativeLibrary;
   readonly #handle: number;
+  readonly #uuid: string;
   #wanted: 'nothing' | 'build' | 'discard' = 'nothing';
   #ended = false;
   #why: string | null = null;
   readonly #stats = Buffer.alloc(streamStatsBytes);
 
-  constructor(
-    native: NativeLibrary,
-    config: DomainConfig,
-    limitBytes: number,
-    onEvent: (e: RestoreEvent) => void,
-  ) {
+  constructor(native: NativeLibrary, spec: GuestSpec, { limitBytes, onEvent }: RestoreOptions) {
     this.#native = native;
+    this.#uuid = spec.uuid;
+    const config = JSON.stringify(copyConfig(configOf(spec), waitingName(spec.name)));
     try {
-      this.#handle = native.restoreStart(JSON.stringify(config), limitBytes, (event) => {
+      this.#handle = native.restoreStart(config, limitBytes, (event) => {
         if (event.kind === 'log') onEvent({ kind: 'log', level: event.a, text: event.text });
         else if (event.kind === 'fed') onEvent({ kind: 'fed', bytes: event.a });
         else if (event.kind === 'failed') this.#why = event.text;
@@ -229,13 +250,15 @@ class XenRestore implements RestoreOperation {
         }
       });
     } catch (error) {
-      throw operationError('prepare the copy of', `*${copySuffix}`, error);
+      throw operationError('prepare the copy of', waitingName(spec.name), error);
     }
   }
 
   #endOf(event: NativeEvent): RestoreEvent {
     if (this.#wanted === 'discard') return { kind: 'discarded' };
-    if (this.#wanted === 'build' && event.a === 0) return { kind: 'built', domid: event.b };
+    if (this.#wanted === 'build' && event.a === 0) {
+      return { kind: 'built', copy: { uuid: this.#uuid, id: event.b } };
+    }
     const reason = this.#why ?? (event.text || `libxl ended with ${event.a}`);
     return { kind: 'failed', reason };
   }
@@ -280,7 +303,7 @@ function saveEvent(event: NativeEvent): SaveEvent | null {
     case 'output':
       return { kind: event.kind };
     case 'checkpoint':
-      return checkpointEvent(event);
+      return { kind: 'checkpoint', epoch: event.a };
     case 'epoch-end': {
       const pauseMs = (event.d + event.e) / 1e6;
       const { a: epoch, b: bytes, c: pages } = event;
@@ -297,15 +320,6 @@ function saveEvent(event: NativeEvent): SaveEvent | null {
     default:
       return null;
   }
-}
-
-/** The upper 16 bits of e count interfaces, the others nanoseconds (tsremus.h). */
-const mergedUnit = 2 ** 48;
-
-function checkpointEvent({ a: epoch, c, d, e }: NativeEvent): SaveEvent {
-  const merged = Math.floor(e / mergedUnit);
-  const barrierMs = (e - merged * mergedUnit) / 1e6;
-  return { kind: 'checkpoint', epoch, heldPackets: c, heldBytes: d, merged, barrierMs };
 }
 
 function saveEnd(event: NativeEvent): SaveEnd {
@@ -334,15 +348,21 @@ function parseEnd(json: string): EndText {
   }
 }
 
-function domainInfo(raw: Record<string, unknown>): DomainInfo {
-  const shutdown = raw['shutdown'] === true;
+const ends: Readonly<Record<string, LifeEvent>> = {
+  ...Object.fromEntries(lifeEvents.map((event) => [event, event])),
+  // libxl's word for it.
+  soft_reset: 'soft-reset',
+};
+
+function guestInfo(raw: Record<string, unknown>): GuestInfo {
+  const reason = raw['shutdown'] === true ? String(raw['shutdown_reason'] ?? 'unknown') : null;
+  const stopped = reason === 'suspend' ? 'suspended' : 'ended';
+  const state = raw['dying'] === true ? 'dying' : reason === null ? 'here' : stopped;
   return {
-    domid: Number(raw['domid']),
-    uuid: String(raw['uuid']),
+    ref: { uuid: String(raw['uuid']).toLowerCase(), id: Number(raw['domid']) },
     paused: raw['paused'] === true,
-    shutdown,
-    shutdownReason: shutdown ? String(raw['shutdown_reason'] ?? 'unknown') : null,
-    dying: raw['dying'] === true,
-    memoryKb: Number(raw['current_memkb'] ?? 0),
+    state,
+    end: state === 'ended' ? (ends[reason ?? ''] ?? 'poweroff') : null,
+    memoryBytes: Number(raw['current_memkb'] ?? 0) * 1024,
   };
 }

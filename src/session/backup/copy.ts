@@ -8,18 +8,19 @@
  * outside of what a fork copies.
  */
 import { formatBytes } from '../../core/units.ts';
-import { systemClock } from '../../host/clock.ts';
+import { destroyCopy } from '../../guest/destroy-copy.ts';
+import type { Clock } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
-import type {
-  DomainConfig,
-  Hypervisor,
-  RestoreEvent,
-  RestoreOperation,
-  StreamPosition,
+import {
+  type GuestRef,
+  type GuestSpec,
+  type Hypervisor,
+  type RestoreEvent,
+  type RestoreOperation,
+  type StreamPosition,
+  waitingName,
 } from '../../hypervisor/port.ts';
-import { copyConfig, copySuffix } from '../../hypervisor/xen/guest-config.ts';
-import { announceGuest } from '../output.ts';
 
 /** The most that is taken at once. */
 const pieceBytesMax = 1024 * 1024;
@@ -27,23 +28,24 @@ const pieceBytesMax = 1024 * 1024;
 /** A copy that is behind again and again says so once in this time, ms. */
 const behindEveryMs = 10_000;
 
-type Ended = { readonly kind: 'built'; readonly domid: number } | { readonly kind: 'gone' };
+type Ended = { readonly kind: 'built'; readonly copy: GuestRef } | { readonly kind: 'gone' };
 
-export interface CopyBuilderOptions {
-  readonly name: string;
-  readonly uuid: string;
+export interface CopyOptions {
+  readonly hypervisor: Hypervisor;
+  readonly spec: GuestSpec;
+  readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
   /** Bytes that may wait for the hypervisor before `room` makes the primary wait. */
   readonly queueBytesMax: number;
   /** The largest epoch: the one under way has to fit, whatever waits before it. */
   readonly epochBytesMax: number;
   readonly onFailed: (reason: string) => void;
+  /** The copy runs: whoever tells the network of it is not waited for. */
+  readonly onRunning: (copy: GuestRef) => void;
 }
 
-export class CopyBuilder {
-  readonly #xen: Hypervisor;
-  readonly #options: CopyBuilderOptions;
-  readonly #config: DomainConfig;
+export class Copy {
+  readonly #options: CopyOptions;
   readonly #restore: RestoreOperation;
   /** Where whole epochs end that were not applied yet. */
   readonly #ends = new Map<number, number>();
@@ -57,28 +59,26 @@ export class CopyBuilder {
   #onEnded: (() => void)[] = [];
   #expected = false;
   #failure: string | null = null;
-  #domid: number | null = null;
+  #copy: GuestRef | null = null;
   #lastEpoch = -1;
   #behindSaidAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(xen: Hypervisor, config: DomainConfig, options: CopyBuilderOptions) {
-    this.#xen = xen;
+  constructor(options: CopyOptions) {
     this.#options = options;
-    this.#config = config;
     // What `room` allows, and one piece: the library's own limit is never met.
     const limitBytes = options.queueBytesMax + options.epochBytesMax + pieceBytesMax;
     const onEvent = (event: RestoreEvent) => this.#onEvent(event);
-    this.#restore = xen.startRestore(copyConfig(config), limitBytes, onEvent);
+    this.#restore = options.hypervisor.startRestore(options.spec, { limitBytes, onEvent });
   }
 
-  /** The newest epoch handed to libxl. */
+  /** The newest epoch that was committed. */
   get lastEpoch(): number {
     return this.#lastEpoch;
   }
 
   /** The domain that was built; null before. */
-  get domid(): number | null {
-    return this.#domid;
+  get guest(): GuestRef | null {
+    return this.#copy;
   }
 
   /** Bytes of the stream that are here and not with the hypervisor. */
@@ -91,7 +91,7 @@ export class CopyBuilder {
    * do not continue it. A copy that has failed or ended takes them and forgets them: why it failed
    * is told by `onFailed`.
    */
-  take(raw: Buffer): void {
+  feed(raw: Buffer): void {
     if (this.#ended !== null || this.#isEnding) return;
     let position: StreamPosition | null;
     try {
@@ -103,7 +103,9 @@ export class CopyBuilder {
       return;
     }
     if (position === null) {
-      throw new OperationError('limit', `${this.queuedBytes} bytes wait for libxl`, { op: 'feed' });
+      throw new OperationError('limit', `${this.queuedBytes} bytes wait to be applied`, {
+        op: 'feed',
+      });
     }
     // The seed goes on as it comes.
     if (position.epochs === 0) this.#appliedBytes = position.bytes;
@@ -119,11 +121,11 @@ export class CopyBuilder {
 
   /** Resolves when there is room for more. */
   async room(): Promise<void> {
-    const nowMs = systemClock.nowMs();
+    const nowMs = this.#options.clock.nowMs();
     if (this.#isFull() && nowMs - this.#behindSaidAtMs > behindEveryMs) {
       this.#behindSaidAtMs = nowMs;
       const waiting = formatBytes(this.queuedBytes);
-      this.#options.log.warning(`behind: ${waiting} wait for libxl, and the primary waits`);
+      this.#options.log.warning(`behind: ${waiting} wait to be applied, and the primary waits`);
     }
     while (this.#isFull()) {
       await new Promise<void>((resolve) => {
@@ -155,8 +157,8 @@ export class CopyBuilder {
     return true;
   }
 
-  /** Hands a whole epoch to libxl; the seed has gone already. */
-  feedEpoch(epoch: number): void {
+  /** Hands a whole epoch to the hypervisor; the seed has gone already. */
+  commit(epoch: number): void {
     this.#lastEpoch = epoch;
     const end = this.#ends.get(epoch);
     if (end === undefined || this.#ended !== null) return;
@@ -171,7 +173,7 @@ export class CopyBuilder {
         this.#fedBytes = event.bytes;
         return this.#wake();
       case 'log':
-        return this.#options.log.debug(`libxl: ${event.text}`);
+        return this.#options.log.debug(`hypervisor: ${event.text}`);
       case 'built':
         this.#ended = event;
         break;
@@ -202,35 +204,36 @@ export class CopyBuilder {
 
   /** Activation: end-of-file after all that was applied; the copy stands paused, renamed. */
   async build(): Promise<void> {
+    const { hypervisor, spec } = this.#options;
     this.#expected = true;
     if (this.#ended === null) this.#restore.finish();
     const ended = await this.#waitEnded();
     if (ended.kind !== 'built') {
-      throw new OperationError('hypervisor', `libxl cannot build the copy: ${this.#failure}`, {
+      throw new OperationError('hypervisor', `the copy cannot be built: ${this.#failure}`, {
         op: 'build-copy',
-        subject: this.#options.name,
+        subject: spec.name,
       });
     }
-    this.#domid = ended.domid;
-    await this.#xen.rename(ended.domid, this.#options.name + copySuffix, this.#options.name);
+    this.#copy = ended.copy;
+    await hypervisor.rename(ended.copy, waitingName(spec.name), spec.name);
   }
 
   /** Lets the built copy run, and looks whether it does. */
   async unpause(): Promise<void> {
-    const domid = this.#domid;
-    if (domid === null)
+    const { hypervisor, spec, onRunning } = this.#options;
+    const copy = this.#copy;
+    if (copy === null)
       throw new OperationError('hypervisor', 'nothing is built', { op: 'unpause' });
-    const before = await this.#xen.info(domid);
-    if (before?.paused) await this.#xen.unpause(domid);
-    const info = await this.#xen.info(domid);
+    const before = await hypervisor.info(copy);
+    if (before?.paused) await hypervisor.unpause(copy);
+    const info = await hypervisor.info(copy);
     if (info === null || info.paused) {
-      throw new OperationError('hypervisor', `the copy of ${this.#options.name} does not run`, {
+      throw new OperationError('hypervisor', `the copy of ${spec.name} does not run`, {
         op: 'unpause',
-        subject: this.#options.name,
+        subject: spec.name,
       });
     }
-    // Not waited for: the guest runs, and its network is told beside it.
-    void announceGuest(domid, this.#config, this.#options.log);
+    onRunning(copy);
   }
 
   /** No trace is left: the operation aborted, the domain destroyed. */
@@ -238,28 +241,7 @@ export class CopyBuilder {
     this.#expected = true;
     if (this.#ended === null) this.#restore.discard();
     await this.#waitEnded();
-    await destroyCopy(this.#xen, this.#options.name, this.#options.uuid, 'waiting-or-built');
-  }
-}
-
-/**
- * Destroys what is left of a copy: the domain under the waiting name and, where a build may have
- * ended, the one that stands paused under its own. Never a domain of another UUID, nor one that
- * runs.
- */
-export async function destroyCopy(
-  xen: Hypervisor,
-  name: string,
-  uuid: string,
-  what: 'waiting' | 'waiting-or-built',
-): Promise<void> {
-  const names = what === 'waiting' ? [name + copySuffix] : [name + copySuffix, name];
-  for (const candidate of names) {
-    const domid = await xen.find(candidate);
-    if (domid === null) continue;
-    const info = await xen.info(domid);
-    if (info === null || info.uuid !== uuid) continue;
-    if (candidate === name && !info.paused) continue;
-    await xen.destroy(domid);
+    const { hypervisor, spec } = this.#options;
+    await destroyCopy(hypervisor, spec, 'waiting-or-built');
   }
 }

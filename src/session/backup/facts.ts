@@ -1,5 +1,4 @@
 /** What the backup's session says of itself, from the machine's state. */
-import { stateDirectory } from '../../config/settings.ts';
 import type { BackupOutcome } from '../../core/backup/types.ts';
 import {
   backupMachineFacts,
@@ -7,24 +6,30 @@ import {
   type SessionState,
 } from '../../core/health/facts.ts';
 import { formatBytes } from '../../core/units.ts';
+import type { GuestRef } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { StatusFacts } from '../../registry/status-writer.ts';
 import type { StreamAgreement } from '../../stream/agreement.ts';
 import type { MemoryBudget } from '../../stream/budget.ts';
-import type { CopyBuilder } from './copy.ts';
+import type { Copy } from './copy.ts';
 import type { BackupSession } from './session.ts';
 
 export interface BackupView {
+  /** By the session's own clock. */
+  readonly nowMs: number;
+  readonly wall: Date;
+  /** Where the record is. */
+  readonly stateDirectory: string;
   readonly hello: Hello;
   readonly running: BackupSession | null;
-  readonly domid: number | null;
+  readonly guest: GuestRef | null;
   readonly outcome: BackupOutcome | null;
   /** After a takeover: what became of the guest, once it needs no watching any more. */
   readonly guestEnd: string | null;
-  readonly ackWallMs: number | null;
+  readonly ackWall: Date | null;
   readonly bytes: number;
   readonly rawBytes: number;
-  readonly builder: CopyBuilder | null;
+  readonly copy: Copy | null;
   readonly stream: StreamAgreement;
   readonly budget: MemoryBudget;
 }
@@ -43,7 +48,7 @@ function machineFacts(view: BackupView): MachineFacts {
           buffered: hello.timing.buffered,
           reason: null,
         }
-      : backupMachineFacts(running.state, performance.now());
+      : backupMachineFacts(running.state, view.nowMs);
   if (outcome === null) return facts;
   if (outcome.kind === 'activated') {
     const took = `took over from epoch ${outcome.epoch}: ${outcome.why}`;
@@ -53,21 +58,21 @@ function machineFacts(view: BackupView): MachineFacts {
   return { ...facts, state: 'ended', reason: 'reason' in outcome ? outcome.reason : null };
 }
 
-function nextOf({ hello, running }: BackupView, state: SessionState): string[] {
+function nextOf({ hello, running, stateDirectory }: BackupView, state: SessionState): string[] {
   const { domain, host } = hello;
   if (state !== 'held') return [];
   const full = (running?.state.recordProblem ?? null) !== null;
   return [
-    ...(full ? [`df -h ${stateDirectory(process.env)}  # the decision is recorded there`] : []),
+    ...(full ? [`df -h ${stateDirectory}  # the decision is recorded there`] : []),
     `tsremus stop ${domain}  # on ${host}, if the guest runs there`,
     `tsremus failover ${domain}  # here, if ${host} is dead`,
   ];
 }
 
 /** What the stream is and how it moves. */
-function streamFacts({ bytes, rawBytes, builder, stream, budget, outcome }: BackupView) {
-  const waiting = builder?.queuedBytes ?? 0;
-  const isBehind = outcome === null && builder?.isFull === true;
+function streamFacts({ bytes, rawBytes, copy, stream, budget, outcome }: BackupView) {
+  const waiting = copy?.queuedBytes ?? 0;
+  const isBehind = outcome === null && copy?.isFull === true;
   return {
     epochs: [],
     bytes_sent: bytes,
@@ -87,24 +92,24 @@ function streamFacts({ bytes, rawBytes, builder, stream, budget, outcome }: Back
     stalls: 0,
     stalled_ms: 0,
     degraded: isBehind
-      ? `behind: ${formatBytes(waiting)} wait for libxl, and the primary waits`
+      ? `behind: ${formatBytes(waiting)} wait to be applied, and the primary waits`
       : null,
   };
 }
 
 /** The facts for the status file. */
 export function backupFacts(view: BackupView): StatusFacts {
-  const { hello, ackWallMs } = view;
+  const { hello, ackWall, wall } = view;
   const facts = machineFacts(view);
   return {
     ...facts,
     domain: hello.domain,
-    domid: view.domid,
+    domid: view.guest?.id ?? null,
     uuid: hello.uuid,
     session: hello.session,
     peer: hello.host,
-    ack_time: ackWallMs === null ? null : new Date(ackWallMs).toISOString(),
-    ack_age_ms: ackWallMs === null ? null : Math.max(0, Date.now() - ackWallMs),
+    ack_time: ackWall?.toISOString() ?? null,
+    ack_age_ms: ackWall === null ? null : Math.max(0, wall.getTime() - ackWall.getTime()),
     heartbeat_timeout_ms: hello.timing.heartbeatTimeoutMs,
     seed_percent: null,
     ...streamFacts(view),

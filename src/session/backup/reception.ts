@@ -2,29 +2,26 @@
  * A session on the backup host: what it needs is prepared before the primary's HELLO is accepted,
  * so that whatever is missing is a clear refusal; then the link's messages become the machine's
  * events, and after activation the guest is watched.
+ *
+ *     prepared --(CONFIG)--> receiving --(outcome)--> over, or watching the guest that took over
  */
-import { totalmem } from 'node:os';
-import { maxMemory, runDirectory, stateDirectory } from '../../config/settings.ts';
 import type { BackupOutcome } from '../../core/backup/types.ts';
 import type { Permission } from '../../core/vocabulary.ts';
-import { watchCopy } from '../../guest/watch-copy.ts';
-import { systemClock } from '../../host/clock.ts';
+import { watchCopy } from '../../guest/watch.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
-import type { Ahead } from '../../host/open-ahead.ts';
-import { systemProcesses } from '../../host/process-id.ts';
-import { openSessionLog } from '../../host/session-log.ts';
-import { systemStore } from '../../host/store.ts';
-import type { DomainConfig, Hypervisor } from '../../hypervisor/port.ts';
+import type { HostPorts } from '../../host/ports.ts';
+import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
+import { checkConfig, type GuestConfig } from '../../link/config-message.ts';
 import type { Hello, PulseOffer } from '../../link/hello-message.ts';
 import type { ControlMessage, Link } from '../../link/link.ts';
 import type { Message } from '../../link/messages.ts';
-import { addressFromEnvironment, type OfferedPulse, offerPulse } from '../../link/pulse.ts';
+import type { OfferedPulse } from '../../link/pulse.ts';
 import { EchoRouter } from '../../link/pulse-ways.ts';
 import { pruneRecords } from '../../permission/prune.ts';
 import { openRecord, type PermissionRecord } from '../../permission/record.ts';
-import { type ControlRequest, serveControl } from '../../registry/control.ts';
-import { type Claim, claimSession } from '../../registry/run-directory.ts';
+import type { ControlRequest } from '../../registry/control.ts';
+import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
 import { supersede } from '../../registry/supersede.ts';
 import { chooseStream, type StreamAgreement } from '../../stream/agreement.ts';
@@ -36,18 +33,41 @@ import {
   memoryBudget,
 } from '../../stream/budget.ts';
 import type { StreamDecoder } from '../../stream/codec/codec.ts';
-import { openStreamDecoder } from '../../stream/codec/decoder.ts';
 import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
 import type { ReceiveOptions } from '../options.ts';
-import { CopyBuilder } from './copy.ts';
+import { Copy } from './copy.ts';
 import { type BackupView, backupFacts } from './facts.ts';
 import { checkNames, checkRoom } from './preflight.ts';
 import { BackupSession, type SessionRecord } from './session.ts';
 
+/** The backup's end of a link. */
+export type ReceptionLink = Pick<
+  Link,
+  'listen' | 'send' | 'consumed' | 'fail' | 'close' | 'counters'
+>;
+
+export interface ReceptionPorts extends HostPorts {
+  readonly registry: Registry;
+  readonly hypervisor: Hypervisor;
+  /** Listens for heartbeats by datagram; null: it cannot be done. */
+  offerPulse(
+    session: string,
+    log: ProcessLog,
+    onHeard: (seq: number) => void,
+  ): Promise<OfferedPulse | null>;
+  openDecoder(agreed: StreamAgreement, allocate: (bytes: number) => Buffer): Promise<StreamDecoder>;
+  /** Tells the network where the guest is now. Never rejects. */
+  announce(copy: GuestRef, spec: GuestSpec, log: ProcessLog): Promise<void>;
+  /**
+   * The guest is about to be watched: from now on whoever asks this process to end wants the watch.
+   * What is returned tells whether somebody did.
+   */
+  leaveOnRequest(): () => boolean;
+}
+
 /** Everything that a session needs before it is accepted. */
 export interface Prepared {
   readonly hello: Hello;
-  readonly xen: Hypervisor;
   readonly claim: Claim;
   readonly log: ProcessLog;
   readonly record: PermissionRecord;
@@ -63,79 +83,87 @@ export interface Prepared {
   readonly buffers: RawBuffers;
 }
 
+/** What works once CONFIG has come. */
+interface Receiving {
+  readonly spec: GuestSpec;
+  readonly copy: Copy;
+  readonly session: BackupSession;
+  readonly intake: StreamIntake;
+  readonly assembler: EpochAssembler;
+}
+
 /** Chooses the codec and opens it; the cache counts towards what the session may use here. */
-async function prepareStream(hello: Hello) {
-  const maxBytes = maxMemory(undefined, process.env) ?? defaultMaxMemory(totalmem());
+async function prepareStream(ports: ReceptionPorts, hello: Hello, options: ReceiveOptions) {
+  const maxBytes = options.maxMemoryBytes ?? defaultMaxMemory(ports.settings.memoryBytes);
   const stream = chooseStream(hello, cacheBytesWithin(maxBytes, hello.memoryBytes));
   const buffers = new RawBuffers();
-  const decoder = await openStreamDecoder({ ...stream, allocate: buffers.allocate });
+  const decoder = await ports.openDecoder(stream, buffers.allocate);
   return { stream, budget: memoryBudget(maxBytes, stream.cacheBytes), decoder, buffers };
+}
+
+/** Checks and claims; throws an OperationError that becomes the refusal. */
+export async function prepareReception(
+  ports: ReceptionPorts,
+  hello: Hello,
+  options: ReceiveOptions,
+): Promise<Prepared> {
+  const { hypervisor, settings, registry } = ports;
+  const log = ports.openLog(`${hello.domain}.backup`);
+  const subject = { uuid: hello.uuid, domain: hello.domain, role: 'backup' } as const;
+  const claim = await registry.claimSession(subject);
+  try {
+    await checkNames(hypervisor, hello);
+    await checkRoom(hypervisor, hello);
+    const dir = settings.stateDirectory;
+    const record = openRecord(dir, hello.uuid, hello.session, ports);
+    await record.create({ domain: hello.domain, peer: hello.host });
+    // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
+    pruneRecords(dir, ports).catch((error: unknown) => log.info(errorText(error)));
+    const heartbeats = { take: (_seq: number) => {} };
+    const pulse = await ports.offerPulse(hello.session, log, (seq) => heartbeats.take(seq));
+    const watch = options.wait && !hello.noWait;
+    const pulseOffer = pulse?.offer ?? null;
+    const session = { hello, claim, log, record, pulse, pulseOffer, heartbeats, watch };
+    return { ...session, ...(await prepareStream(ports, hello, options)) };
+  } catch (error) {
+    claim.release('as-before');
+    throw error;
+  }
 }
 
 type StreamMessage = Extract<Message, { readonly kind: 'data' | 'epoch-end' }>;
 
-export class BackupHost {
+export class Reception {
+  readonly #ports: ReceptionPorts;
   readonly #set: Prepared;
-  readonly #link: Link;
-  #assembler: EpochAssembler | null = null;
-  #intake: StreamIntake | null = null;
+  readonly #link: ReceptionLink;
+  readonly #status: StatusWriter;
+  #receiving: Receiving | null = null;
   /** Why the stream cannot be used; the primary is told before the link is closed. */
   #broken: OperationError | null = null;
-  #session: BackupSession | null = null;
-  #builder: CopyBuilder | null = null;
-  #config: DomainConfig | null = null;
   #outcome: BackupOutcome | null = null;
-  #status: StatusWriter | null = null;
   #guestEnd: string | null = null;
-  /** The number of the guest since its last reboot here. */
-  #restartedAs: number | null = null;
+  /** The guest since its last reboot here. */
+  #restartedAs: GuestRef | null = null;
   #forgotten = false;
   readonly #echoes = new EchoRouter();
-  #ackWallMs: number | null = null;
+  #ackWall: Date | null = null;
 
-  /** Checks and claims; throws an OperationError that becomes the refusal. */
-  static async prepare(
-    hello: Hello,
-    options: ReceiveOptions,
-    ahead: Ahead<Hypervisor>,
-  ): Promise<Prepared> {
-    const xen = await ahead.get();
-    const log = openSessionLog(`${hello.domain}.backup`, process.env);
-    const subject = { uuid: hello.uuid, domain: hello.domain, role: 'backup' } as const;
-    const claim = await claimSession(runDirectory(process.env), subject);
-    try {
-      await checkNames(xen, hello);
-      await checkRoom(xen, hello);
-      const dir = stateDirectory(process.env);
-      const acting = { store: systemStore, clock: systemClock, processes: systemProcesses() };
-      const record = openRecord(dir, hello.uuid, hello.session, acting);
-      await record.create({ domain: hello.domain, peer: hello.host });
-      // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
-      pruneRecords(dir, acting).catch((error: unknown) => log.info(errorText(error)));
-      const heartbeats = { take: (_seq: number) => {} };
-      const onHeard = (seq: number) => heartbeats.take(seq);
-      const address = addressFromEnvironment(process.env);
-      const pulse = await offerPulse(address, { session: hello.session, log, onHeard });
-      const watch = options.wait && !hello.noWait;
-      const pulseOffer = pulse?.offer ?? null;
-      const session = { hello, xen, claim, log, record, pulse, pulseOffer, heartbeats, watch };
-      return { ...session, ...(await prepareStream(hello)) };
-    } catch (error) {
-      claim.release('as-before');
-      throw error;
-    }
-  }
-
-  constructor(set: Prepared, link: Link) {
+  constructor(ports: ReceptionPorts, set: Prepared, link: ReceptionLink) {
+    this.#ports = ports;
     this.#set = set;
     this.#link = link;
+    const { clock, timers, processes } = ports;
+    const { claim, log } = set;
+    const facts = () => backupFacts(this.#view());
+    this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
   }
 
   async run(): Promise<BackupOutcome> {
-    const { claim, log, pulse } = this.#set;
-    this.#status = new StatusWriter(claim, log, () => backupFacts(this.#view()));
-    const control = await serveControl(claim.socketPath, (request) => this.#control(request));
-    log.info(`session ${this.#set.hello.session} of ${this.#set.hello.domain} begins`);
+    const { claim, log, pulse, hello } = this.#set;
+    const { registry } = this.#ports;
+    const control = await registry.serve(claim.socketPath, (request) => this.#control(request));
+    log.info(`session ${hello.session} of ${hello.domain} begins`);
     try {
       const outcome = await this.#receive();
       this.#outcome = outcome;
@@ -157,7 +185,7 @@ export class BackupHost {
 
   /** Nothing more is decoded; the page cache goes, however long the guest is watched. */
   #closeStream(): void {
-    this.#intake?.stop();
+    this.#receiving?.intake.stop();
     this.#set.decoder.close();
   }
 
@@ -171,13 +199,15 @@ export class BackupHost {
   #receive(): Promise<BackupOutcome> {
     return new Promise((resolve, reject) => {
       this.#link.listen({
-        bytes: () => this.#session?.onBytes(),
+        bytes: () => this.#receiving?.session.onBytes(),
         message: (message) => {
-          if (this.#session === null) this.#begin(message, resolve, reject);
-          else this.#onMessage(message, this.#session);
+          if (this.#receiving !== null) return this.#onMessage(message, this.#receiving);
+          this.#receiving = this.#begin(message);
+          this.#receiving.session.run().then(resolve, reject);
         },
         close: (close) => {
-          if (this.#session !== null) this.#session.onLinkClosed(close.reason);
+          const session = this.#receiving?.session;
+          if (session !== undefined) session.onLinkClosed(close.reason);
           else resolve({ kind: 'never-whole', reason: close.reason });
         },
       });
@@ -185,45 +215,62 @@ export class BackupHost {
   }
 
   /** The first message must be CONFIG: with it the copy can be prepared. */
-  #begin(
-    message: Message,
-    resolve: (outcome: BackupOutcome) => void,
-    reject: (error: unknown) => void,
-  ): void {
-    const { hello, xen, log, budget } = this.#set;
+  #begin(message: Message): Receiving {
+    const { hello, log } = this.#set;
+    const { registry } = this.#ports;
     if (message.kind !== 'config') {
       throw new OperationError('protocol', `${message.kind} before CONFIG`, { op: 'read-message' });
     }
-    this.#config = JSON.parse(message.json) as DomainConfig;
-    const limits = epochLimits(hello.memoryBytes);
-    const builder = new CopyBuilder(xen, this.#config, {
-      name: hello.domain,
-      uuid: hello.uuid,
+    const spec = this.#specIn(message);
+    const copy = this.#newCopy(spec);
+    const session = this.#newSession(copy);
+    const receiving = { spec, copy, session, ...this.#openIntake(copy, session) };
+    this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
+    void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
+    return receiving;
+  }
+
+  #specIn(message: GuestConfig): GuestSpec {
+    const spec = this.#ports.hypervisor.readSpec(message.config);
+    checkConfig(message, this.#set.hello, spec);
+    return spec;
+  }
+
+  #newCopy(spec: GuestSpec): Copy {
+    const { hello, log, budget } = this.#set;
+    const { hypervisor, clock } = this.#ports;
+    return new Copy({
+      hypervisor,
+      spec,
+      clock,
       log,
       queueBytesMax: budget.queueBytes,
-      epochBytesMax: limits.epochBytesMax,
-      onFailed: (reason) => this.#session?.onCopyFailed(reason),
+      epochBytesMax: epochLimits(hello.memoryBytes).epochBytesMax,
+      onFailed: (reason) => this.#receiving?.session.onCopyFailed(reason),
+      // Not waited for: the guest runs, and its network is told beside it.
+      onRunning: (guest) => void this.#ports.announce(guest, spec, log),
     });
-    this.#builder = builder;
-    const session = new BackupSession({
-      config: hello.timing,
-      xen,
-      builder,
+  }
+
+  #newSession(copy: Copy): BackupSession {
+    const { hello, log } = this.#set;
+    const { clock, timers } = this.#ports;
+    return new BackupSession({
+      clock,
+      timers,
+      config: { ...hello.timing, parts: ['memory'] },
+      copy,
+      disks: [],
       record: this.#sessionRecord(),
       send: (out) => {
-        if (out.kind === 'ack') this.#ackWallMs = Date.now();
+        if (out.kind === 'ack') this.#ackWall = clock.wall();
         if (out.kind === 'echo') this.#echo(out);
         else this.#link.send(out);
       },
       closeLink: (reason) => this.#closeLink(reason),
       log,
-      onChange: () => this.#status?.changed(),
+      onChange: () => this.#status.changed(),
     });
-    this.#session = session;
-    this.#openIntake(builder, session);
-    this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
-    void supersede(hello.uuid, 'backup', log);
-    session.run().then(resolve, reject);
   }
 
   #echo(echo: Extract<ControlMessage, { readonly kind: 'echo' }>): void {
@@ -232,26 +279,28 @@ export class BackupHost {
     if (ways.datagram) this.#set.pulse?.pulse.send(echo.seq);
   }
 
-  #openIntake(builder: CopyBuilder, session: BackupSession): void {
+  #openIntake(copy: Copy, session: BackupSession): Pick<Receiving, 'intake' | 'assembler'> {
     const { hello, decoder, buffers } = this.#set;
+    const { timers } = this.#ports;
     const limits = epochLimits(hello.memoryBytes);
     const intake = new StreamIntake(
       {
+        timers,
         limits,
         decoder,
-        sink: builder,
+        sink: copy,
         onConsumed: (bytes) => this.#link.consumed(bytes),
-        onWhole: (epoch) => session.onEpochWhole(epoch),
-        onError: (error) => this.#onBroken(error, session),
+        onWhole: (epoch) => session.onEpochWhole('memory', epoch),
+        onError: (error) => this.#onBroken(error, session, intake),
       },
       buffers,
     );
-    this.#intake = intake;
-    this.#assembler = new EpochAssembler({
+    const assembler = new EpochAssembler({
       ...wireLimits(limits),
       onChunk: (epoch, chunk) => intake.piece(epoch, chunk),
       onEpoch: (end) => intake.end(end),
     });
+    return { intake, assembler };
   }
 
   #sessionRecord(): SessionRecord {
@@ -267,14 +316,15 @@ export class BackupHost {
     };
   }
 
-  #onMessage(message: Message, session: BackupSession): void {
+  #onMessage(message: Message, receiving: Receiving): void {
+    const { session } = receiving;
     switch (message.kind) {
       case 'heartbeat':
         this.#echoes.heardByStream(message.seq);
         return session.onHeartbeat(message.seq);
       case 'data':
       case 'epoch-end':
-        return this.#onStream(message, session);
+        return this.#onStream(message, receiving);
       case 'ask':
         return session.onAsk(message.id);
       case 'goodbye':
@@ -288,20 +338,20 @@ export class BackupHost {
     }
   }
 
-  #onStream(message: StreamMessage, session: BackupSession): void {
+  #onStream(message: StreamMessage, { assembler, intake, session }: Receiving): void {
     try {
-      if (message.kind === 'epoch-end') this.#assembler?.onEpochEnd(message);
-      else this.#assembler?.onData(message);
+      if (message.kind === 'epoch-end') assembler.onEpochEnd(message);
+      else assembler.onData(message);
     } catch (error) {
       if (!(error instanceof OperationError)) throw error;
-      this.#onBroken(error, session);
+      this.#onBroken(error, session, intake);
     }
   }
 
   /** Nothing of the stream counts any more; what was whole before does. */
-  #onBroken(error: OperationError, session: BackupSession): void {
+  #onBroken(error: OperationError, session: BackupSession, intake: StreamIntake): void {
     this.#set.log.error(error.message);
-    this.#intake?.stop();
+    intake.stop();
     this.#broken = error;
     session.onCorrupt(error.message);
   }
@@ -312,28 +362,33 @@ export class BackupHost {
   }
 
   #view(): BackupView {
-    const { hello } = this.#set;
+    const { hello, stream, budget } = this.#set;
+    const { clock, settings } = this.#ports;
+    const copy = this.#receiving?.copy ?? null;
     return {
+      nowMs: clock.nowMs(),
+      wall: clock.wall(),
+      stateDirectory: settings.stateDirectory,
       hello,
-      running: this.#session,
-      domid: this.#restartedAs ?? this.#builder?.domid ?? null,
+      running: this.#receiving?.session ?? null,
+      guest: this.#restartedAs ?? copy?.guest ?? null,
       outcome: this.#outcome,
       guestEnd: this.#guestEnd,
-      ackWallMs: this.#ackWallMs,
+      ackWall: this.#ackWall,
       bytes: this.#link.counters.dataBytesReceived,
-      rawBytes: this.#intake?.rawBytes ?? 0,
-      builder: this.#builder,
-      stream: this.#set.stream,
-      budget: this.#set.budget,
+      rawBytes: this.#receiving?.intake.rawBytes ?? 0,
+      copy,
+      stream,
+      budget,
     };
   }
 
   async #control(request: ControlRequest): Promise<object> {
-    const session = this.#session;
+    const session = this.#receiving?.session;
     const { hello } = this.#set;
     switch (request.verb) {
       case 'ask':
-        if (request.session !== hello.session || session === null) {
+        if (request.session !== hello.session || session === undefined) {
           throw new OperationError('no-such-session', 'this process holds another session', {
             op: 'answer-control',
           });
@@ -345,10 +400,10 @@ export class BackupHost {
         this.#set.claim.release('forget');
         return {};
       case 'failover':
-        if (session === null) break;
+        if (session === undefined) break;
         return this.#failover(session);
       case 'failover-plan':
-        if (session === null) break;
+        if (session === undefined) break;
         return session.failoverPlan();
       case 'stop':
         break;
@@ -383,13 +438,13 @@ export class BackupHost {
 
   /** Until the guest is gone, as xl's daemon would; with -e nobody does. */
   async #watch(): Promise<void> {
-    const { xen, log, watch, hello } = this.#set;
-    const domid = this.#builder?.domid;
-    if (!watch || domid === undefined || domid === null || this.#config === null) return;
-    const guest = { domid, uuid: hello.uuid, name: hello.domain };
-    this.#guestEnd = await watchCopy(xen, guest, this.#config, log, (number) => {
-      this.#restartedAs = number;
-      this.#status?.write();
+    const { log, watch } = this.#set;
+    const { copy, spec } = this.#receiving ?? {};
+    if (!watch || !copy?.guest || spec === undefined) return;
+    const ports = { ...this.#ports, log, isStopped: this.#ports.leaveOnRequest() };
+    this.#guestEnd = await watchCopy(ports, copy.guest, spec, (guest) => {
+      this.#restartedAs = guest;
+      this.#status.write();
     });
   }
 }

@@ -1,8 +1,7 @@
 /**
- * Shell around the backup machine: checks what arrives, hands whole epochs to libxl, keeps the
+ * Shell around the backup machine: checks what arrives, commits whole epochs, keeps the
  * record, builds or discards the copy. Decides nothing.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   backupWakeAtMs,
   failoverRefusal,
@@ -18,16 +17,16 @@ import type {
 } from '../../core/backup/types.ts';
 import { describeBackupEffect, describeBackupEvent } from '../../core/describe.ts';
 import { recordRetryMs } from '../../core/limits.ts';
+import { answerOf } from '../../core/permission/record.ts';
 import type { Answer, Permission } from '../../core/vocabulary.ts';
-import { systemClock, systemTimers } from '../../host/clock.ts';
+import { sleep, type Time } from '../../host/clock.ts';
 import { errorText } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
-import type { Hypervisor } from '../../hypervisor/port.ts';
 import type { ControlMessage } from '../../link/link.ts';
 import type { FailoverPlan } from '../../registry/control.ts';
-import { Lane, Machine } from '../machine.ts';
+import { Machine, Row } from '../machine.ts';
 import { WakeTimer } from '../wake-timer.ts';
-import type { CopyBuilder } from './copy.ts';
+import type { Copy } from './copy.ts';
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
 const tickMsMin = 5;
@@ -43,10 +42,12 @@ export interface SessionRecord {
   noteRunning(): Promise<void>;
 }
 
-export interface BackupParts {
+export interface BackupParts extends Time {
   readonly config: BackupConfig;
-  readonly xen: Hypervisor;
-  readonly builder: CopyBuilder;
+  /** The memory's part of each epoch, and what is built of it. */
+  readonly copy: Pick<Copy, 'commit' | 'lastEpoch' | 'build' | 'unpause' | 'discard'>;
+  /** The other parts of each epoch, by the names that `config` has. */
+  readonly disks: readonly EpochPart[];
   readonly record: SessionRecord;
   readonly send: (message: ControlMessage) => void;
   readonly closeLink: (reason: string) => void;
@@ -54,12 +55,24 @@ export interface BackupParts {
   readonly onChange: () => void;
 }
 
-const now = () => performance.now();
+/**
+ * A part of every epoch on the backup: one disk. It tells the session when an epoch of it is whole
+ * (`onEpochWhole`) or that it is lost (`onCopyFailed`).
+ */
+export interface EpochPart {
+  readonly name: string;
+  /** The epoch counts in all parts: it may be applied, at this part's own pace, in order. */
+  commit(epoch: number): void;
+  /** Resolves when everything that was committed is applied and durable. */
+  settle(): Promise<void>;
+  /** Nothing that was not committed is left, and nothing more is taken. */
+  rollBack(): Promise<void>;
+}
 
 export class BackupSession {
   readonly #parts: BackupParts;
   readonly #machine: Machine<BackupState, BackupEvent, BackupEffect>;
-  readonly #lane: Lane;
+  readonly #row: Row;
   readonly #asked = new Map<number, (answer: Answer) => void>();
   readonly #failovers = new Map<number, (refused: string | null) => void>();
   #nextToken = 1_000_000_000;
@@ -74,21 +87,25 @@ export class BackupSession {
 
   constructor(parts: BackupParts) {
     this.#parts = parts;
-    this.#machine = new Machine(initialBackup(parts.config, now()), stepBackup, (e) =>
+    this.#machine = new Machine(initialBackup(parts.config, this.#now()), stepBackup, (e) =>
       this.#perform(e),
     );
     this.#timer = new WakeTimer({
-      clock: systemClock,
-      timers: systemTimers,
+      clock: parts.clock,
+      timers: parts.timers,
       minMs: tickMsMin,
       maxMs: tickMsMax,
       onWake: (plannedMs) => this.#tick(plannedMs),
     });
-    this.#lane = new Lane((error) => parts.log.error(errorText(error)));
+    this.#row = new Row((error) => parts.log.error(errorText(error)));
     this.#done = new Promise((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
     });
+  }
+
+  #now(): number {
+    return this.#parts.clock.nowMs();
   }
 
   get state(): BackupState {
@@ -97,51 +114,51 @@ export class BackupSession {
 
   /** Starts the clocks; resolves with the outcome. Rejects only on a violated invariant. */
   run(): Promise<BackupOutcome> {
-    this.#dispatch({ kind: 'link-open', nowMs: now() });
+    this.#dispatch({ kind: 'link-open', nowMs: this.#now() });
     return this.#done;
   }
 
   /**
-   * Input is drained first: setImmediate runs after the poll phase, in which whatever the
-   * kernel holds for us was read, so silence is counted on what truly did not arrive.
+   * Input is drained first: whatever the kernel holds for us was read by then, so silence is
+   * counted on what truly did not arrive.
    */
   #tick(plannedMs: number): void {
-    setImmediate(() => {
-      const nowMs = now();
+    this.#parts.timers.soon(() => {
+      const nowMs = this.#now();
       const late = nowMs - plannedMs;
       this.#dispatch({ kind: 'tick', nowMs, stalledMs: late > tickLateMs ? late : 0 });
     });
   }
 
   onBytes(): void {
-    this.#dispatch({ kind: 'bytes', nowMs: now() });
+    this.#dispatch({ kind: 'bytes', nowMs: this.#now() });
   }
 
   onHeartbeat(seq: number): void {
-    this.#dispatch({ kind: 'heartbeat', seq, nowMs: now() });
+    this.#dispatch({ kind: 'heartbeat', seq, nowMs: this.#now() });
   }
 
-  onEpochWhole(epoch: number): void {
-    this.#dispatch({ kind: 'epoch-whole', epoch, nowMs: now() });
+  onEpochWhole(part: string, epoch: number): void {
+    this.#dispatch({ kind: 'epoch-whole', part, epoch, nowMs: this.#now() });
   }
 
   onCorrupt(reason: string): void {
-    this.#dispatch({ kind: 'corrupt', reason, nowMs: now() });
+    this.#dispatch({ kind: 'corrupt', reason, nowMs: this.#now() });
   }
 
   onCopyFailed(reason: string): void {
-    this.#dispatch({ kind: 'copy-failed', reason, nowMs: now() });
+    this.#dispatch({ kind: 'copy-failed', reason, nowMs: this.#now() });
   }
 
   onLinkClosed(reason: string): void {
     if (!this.#linkOpen) return;
     this.#linkOpen = false;
-    this.#dispatch({ kind: 'link-closed', reason, nowMs: now() });
+    this.#dispatch({ kind: 'link-closed', reason, nowMs: this.#now() });
   }
 
   /** The primary asks on the link. */
   onAsk(id: number): void {
-    this.#dispatch({ kind: 'ask', way: 'link', token: id, nowMs: now() });
+    this.#dispatch({ kind: 'ask', way: 'link', token: id, nowMs: this.#now() });
   }
 
   /** A fresh run of the transport asks, through the control socket. */
@@ -149,7 +166,7 @@ export class BackupSession {
     const token = this.#nextToken++;
     return new Promise((resolve) => {
       this.#asked.set(token, resolve);
-      this.#dispatch({ kind: 'ask', way: 'fresh', token, nowMs: now() });
+      this.#dispatch({ kind: 'ask', way: 'fresh', token, nowMs: this.#now() });
       if (this.#over) this.#answer(token, this.#finalAnswer());
     });
   }
@@ -157,7 +174,7 @@ export class BackupSession {
   /** What `failover` would do now. */
   failoverPlan(): FailoverPlan {
     const { state } = this;
-    const heard = `the primary was heard ${Math.round(now() - state.heardAtMs)} ms ago`;
+    const heard = `the primary was heard ${Math.round(this.#now() - state.heardAtMs)} ms ago`;
     const ended = state.linkReason === null ? [] : [state.linkReason];
     return { refused: failoverRefusal(state), primary: [heard, ...ended] };
   }
@@ -172,21 +189,13 @@ export class BackupSession {
     const token = this.#nextToken++;
     return new Promise((resolve) => {
       this.#failovers.set(token, resolve);
-      this.#dispatch({ kind: 'failover', token, nowMs: now() });
+      this.#dispatch({ kind: 'failover', token, nowMs: this.#now() });
     });
   }
 
+  /** What the record answers once the machine has ended. */
   #finalAnswer(): Answer {
-    switch (this.#permission) {
-      case 'promised':
-        return { kind: 'promised' };
-      case 'active':
-        return { kind: 'active', running: true };
-      case 'activating':
-        return { kind: 'activating' };
-      case 'standby':
-        return { kind: 'unknown' };
-    }
+    return answerOf({ permission: this.#permission, running: true });
   }
 
   #answer(token: number, answer: Answer): void {
@@ -215,8 +224,8 @@ export class BackupSession {
   }
 
   #perform(effect: BackupEffect): void {
-    const { builder, record, send, closeLink, log } = this.#parts;
-    if (effect.kind === 'send-ack' || effect.kind === 'feed') {
+    const { copy, disks, record, send, closeLink, log } = this.#parts;
+    if (effect.kind === 'send-ack' || effect.kind === 'commit') {
       log.debug(`  -> ${describeBackupEffect(effect)}`);
     } else if (effect.kind !== 'send-echo') log.info(`  -> ${describeBackupEffect(effect)}`);
     switch (effect.kind) {
@@ -224,37 +233,39 @@ export class BackupSession {
         return send({ kind: 'echo', seq: effect.seq });
       case 'send-ack':
         return send({ kind: 'ack', epoch: effect.epoch });
-      case 'feed':
-        return builder.feedEpoch(effect.epoch);
+      case 'commit':
+        copy.commit(effect.epoch);
+        for (const disk of disks) disk.commit(effect.epoch);
+        return;
       case 'write-record':
         return this.#writeRecord(effect);
       case 'build-copy':
         return this.#slow(
-          () => builder.build(),
-          () => ({ kind: 'built', nowMs: now() }),
-          (reason) => ({ kind: 'build-failed', reason, nowMs: now() }),
+          () => this.#build(),
+          () => ({ kind: 'built', nowMs: this.#now() }),
+          (reason) => ({ kind: 'build-failed', reason, nowMs: this.#now() }),
         );
       case 'unpause-copy':
         return this.#slow(
-          () => builder.unpause(),
-          () => ({ kind: 'running', nowMs: now() }),
-          (reason) => ({ kind: 'unpause-failed', reason, nowMs: now() }),
+          () => copy.unpause(),
+          () => ({ kind: 'running', nowMs: this.#now() }),
+          (reason) => ({ kind: 'unpause-failed', reason, nowMs: this.#now() }),
         );
       case 'discard-copy':
         return this.#slow(
-          () => builder.discard(),
-          () => ({ kind: 'discarded', nowMs: now() }),
-          (reason) => ({ kind: 'discard-failed', reason, nowMs: now() }),
+          () => this.#discard(),
+          () => ({ kind: 'discarded', nowMs: this.#now() }),
+          (reason) => ({ kind: 'discard-failed', reason, nowMs: this.#now() }),
         );
       case 'note-running':
-        return this.#lane.run(() => record.noteRunning());
+        return this.#row.run(() => record.noteRunning());
       case 'answer':
         if (effect.way === 'fresh') return this.#answer(effect.token, effect.answer);
         return send({ kind: 'answer', id: effect.token, answer: effect.answer });
       case 'send-copy-lost':
         return send({ kind: 'copy-lost', reason: effect.reason });
       case 'send-activated':
-        return send({ kind: 'activated', epoch: builder.lastEpoch });
+        return send({ kind: 'activated', epoch: copy.lastEpoch });
       case 'failover-answer':
         this.#failovers.get(effect.token)?.(effect.refused);
         this.#failovers.delete(effect.token);
@@ -266,23 +277,37 @@ export class BackupSession {
     }
   }
 
+  /** From the last committed epoch, in every part. */
+  async #build(): Promise<void> {
+    const { copy, disks } = this.#parts;
+    for (const disk of disks) await disk.rollBack();
+    for (const disk of disks) await disk.settle();
+    await copy.build();
+  }
+
+  async #discard(): Promise<void> {
+    const { copy, disks } = this.#parts;
+    await copy.discard();
+    for (const disk of disks) await disk.rollBack();
+  }
+
   #writeRecord(effect: Extract<BackupEffect, { kind: 'write-record' }>): void {
-    this.#lane.run(async () => {
+    this.#row.run(async () => {
       const { record, log } = this.#parts;
       const { from, to, epoch, why } = effect;
       try {
         this.#permission = await record.move(from, to, epoch, why);
-        this.#dispatch({ kind: 'record', permission: this.#permission, nowMs: now() });
+        this.#dispatch({ kind: 'record', permission: this.#permission, nowMs: this.#now() });
       } catch (error) {
         const reason = errorText(error);
         log.error(`the record could not be written: ${reason}`);
         // The step may have been taken before the failure: what can be read back is what holds.
         const holds = await this.#readBack();
         if (holds === null) return;
-        if (holds === from) this.#dispatch({ kind: 'record-failed', reason, nowMs: now() });
+        if (holds === from) this.#dispatch({ kind: 'record-failed', reason, nowMs: this.#now() });
         else {
           this.#permission = holds;
-          this.#dispatch({ kind: 'record', permission: holds, nowMs: now() });
+          this.#dispatch({ kind: 'record', permission: holds, nowMs: this.#now() });
         }
       }
     });
@@ -298,7 +323,7 @@ export class BackupSession {
         return await this.#parts.record.read();
       } catch (error) {
         this.#parts.log.error(`the record cannot be read either: ${errorText(error)}`);
-        await sleep(recordRetryMs);
+        await sleep(this.#parts.timers, recordRetryMs);
       }
     }
     return null;
@@ -309,7 +334,7 @@ export class BackupSession {
     done: () => BackupEvent,
     failed: (reason: string) => BackupEvent,
   ): void {
-    this.#lane.run(async () => {
+    this.#row.run(async () => {
       let event: BackupEvent;
       try {
         await work();
@@ -329,7 +354,7 @@ export class BackupSession {
 
   #end(outcome: BackupOutcome): void {
     this.#stopTimers();
-    void this.#lane.idle().then(() => {
+    void this.#row.idle().then(() => {
       for (const token of [...this.#asked.keys()]) this.#answer(token, this.#finalAnswer());
       this.#finish(outcome);
     });

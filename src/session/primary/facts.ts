@@ -1,15 +1,15 @@
 /** What the primary's session says of itself, from the machine's state and its own figures. */
 import { type MachineFacts, primaryMachineFacts } from '../../core/health/facts.ts';
+import type { HeldOutcome } from '../../core/outcomes.ts';
 import type { PrimaryOutcome } from '../../core/primary/types.ts';
 import { lateAfterMs, noPace, type Schedule } from '../../core/scheduler.ts';
 import { stopLine } from '../../core/texts.ts';
-import type { GuestEnd } from '../../guest/guest-end.ts';
+import type { GuestEnd } from '../../guest/life.ts';
 import type { HeldInterface } from '../../output/port.ts';
-import type { MemoryStatus, ScheduleStatus } from '../../registry/status.ts';
+import type { MemoryStatus, OutputStatus, ScheduleStatus } from '../../registry/status.ts';
 import type { StatusFacts } from '../../registry/status-writer.ts';
 import type { MemoryBudget } from '../../stream/budget.ts';
-import type { HeldOutcome, ProtectOptions } from '../options.ts';
-import { blockedText, outputStatus } from './output-status.ts';
+import type { ProtectOptions } from '../options.ts';
 import type { Guest } from './preflight.ts';
 import { scheduleOf } from './schedule-change.ts';
 import type { PrimarySession } from './session.ts';
@@ -19,6 +19,8 @@ function scheduleSaid({ interval, maxOverheadPercent }: ProtectOptions): Schedul
 }
 
 export interface PrimaryView {
+  /** By the session's own clock. */
+  readonly nowMs: number;
   readonly guest: Guest;
   readonly options: ProtectOptions;
   readonly session: string;
@@ -33,7 +35,7 @@ export interface PrimaryView {
 }
 
 /** What the machine says, or was said in its place before it ran and after it ended. */
-function machineFacts({ options, running, outcome, guestEnd }: PrimaryView): MachineFacts {
+function machineFacts({ nowMs, options, running, outcome, guestEnd }: PrimaryView): MachineFacts {
   const facts: MachineFacts =
     running === null
       ? {
@@ -45,7 +47,7 @@ function machineFacts({ options, running, outcome, guestEnd }: PrimaryView): Mac
           buffered: options.network,
           reason: null,
         }
-      : primaryMachineFacts(running.state, performance.now(), running.guestPaused);
+      : primaryMachineFacts(running.state, nowMs, running.guestPaused);
   if (outcome === null) return facts;
   const why = 'reason' in outcome ? outcome.reason : null;
   const reason = guestEnd === null ? why : `${why}; ${guestEnd.text}`;
@@ -105,8 +107,8 @@ function streamFacts(view: PrimaryView) {
 }
 
 function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
-  if (guestEnd !== null) return guestEnd.domid;
-  return outcome?.kind === 'taken-over' ? null : guest.domid;
+  if (guestEnd !== null) return guestEnd.guest?.id ?? null;
+  return outcome?.kind === 'taken-over' ? null : guest.ref.id;
 }
 
 /** An interface that came later is protected by a seed of its own: from the beginning. */
@@ -120,16 +122,15 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
   const facts = machineFacts(view);
   const blocked = outcome === null ? blockedText(guest.name, view.interfaces) : null;
   const stream = streamFacts(view);
-  const ackWallMs = running?.ackWallMs ?? null;
   const seeding = facts.state === 'seeding' && running !== null;
   return {
     ...facts,
     domain: guest.name,
     domid: domidOf(view),
-    uuid: guest.uuid,
+    uuid: guest.ref.uuid,
     session: view.session,
     peer: options.host,
-    ack_time: ackWallMs === null ? null : new Date(ackWallMs).toISOString(),
+    ack_time: running?.ackWall?.toISOString() ?? null,
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
@@ -142,4 +143,33 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     watch: options.wait,
     may_open: outcome?.kind === 'held' && outcome.mayOpen === true,
   };
+}
+
+/** What the output buffer holds, as status shows it. */
+export function outputStatus(interfaces: readonly HeldInterface[]): OutputStatus {
+  const shown = interfaces.map(({ name, state, packets, bytes, dropped, nearLimit }) => {
+    return { name, state, packets, bytes, dropped, near_limit: nearLimit };
+  });
+  const sum = (of: (one: (typeof shown)[number]) => number) =>
+    shown.reduce((total, one) => total + of(one), 0);
+  return {
+    packets: sum((one) => one.packets),
+    bytes: sum((one) => one.bytes),
+    dropped: sum((one) => one.dropped),
+    interfaces: shown,
+  };
+}
+
+/**
+ * An interface that came later is mute until the guest is protected anew, or, worse, could not be
+ * made so; null: there is none.
+ */
+export function blockedText(domain: string, interfaces: readonly HeldInterface[]): string | null {
+  const named = (state: HeldInterface['state']) =>
+    interfaces.filter((one) => one.state === state).map(({ name }) => name);
+  const text = (word: string, names: readonly string[], what: string) =>
+    `${word}: ${names.join(', ')} came while ${domain} was protected: ${what}`;
+  const [open, blocked] = [named('open'), named('blocked')];
+  if (open.length > 0) return text('open', open, 'what it sends is not held back');
+  return blocked.length === 0 ? null : text('blocked', blocked, 'nothing that it sends leaves it');
 }

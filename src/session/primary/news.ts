@@ -1,10 +1,12 @@
 /** What `tsremus protect` says on its way: events, each state once, and the seed's progress. */
 import type { SessionState } from '../../core/health/facts.ts';
+import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
 import type { ProtectReporter } from '../options.ts';
 import { seedPercent } from './facts.ts';
 
 export interface ProtectNewsParts {
+  readonly clock: Pick<Clock, 'nowMs'>;
   readonly reporter: ProtectReporter;
   readonly log: Log;
   readonly guest: { readonly name: string; readonly memoryBytes: number };
@@ -45,14 +47,14 @@ export class ProtectNews {
   }
 
   seedBegins(): void {
-    this.#seedBegan = performance.now();
+    this.#seedBegan = this.#parts.clock.nowMs();
   }
 
   /** So many bytes of the seed were read so far. */
   seedMoved(bytes: number): void {
-    const { guest, reporter } = this.#parts;
+    const { clock, guest, reporter } = this.#parts;
     const { memoryBytes } = guest;
-    const seconds = (performance.now() - this.#seedBegan) / 1000;
+    const seconds = (clock.nowMs() - this.#seedBegan) / 1000;
     const bytesPerSecond = seconds > 0 ? bytes / seconds : 0;
     const left = memoryBytes - bytes;
     const secondsLeft = bytesPerSecond > 0 && left > 0 ? left / bytesPerSecond : null;

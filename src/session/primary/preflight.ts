@@ -3,22 +3,15 @@
  * Everything is refused here, with a reason, rather than half-way.
  */
 import { OperationError } from '../../host/errors.ts';
-import type { DomainConfig, Hypervisor } from '../../hypervisor/port.ts';
-import {
-  hasWritableDisks,
-  identity,
-  memoryKb,
-  refusals,
-} from '../../hypervisor/xen/guest-config.ts';
+import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
 import { isDomainName } from '../../link/identity.ts';
-import type { Claim } from '../../registry/run-directory.ts';
+import type { Claim } from '../../registry/port.ts';
 
 /** A guest that may be protected. */
 export interface Guest {
-  readonly domid: number;
+  readonly ref: GuestRef;
   readonly name: string;
-  readonly uuid: string;
-  readonly config: DomainConfig;
+  readonly spec: GuestSpec;
   /** Largest size of its memory, bytes. */
   readonly memoryBytes: number;
 }
@@ -36,11 +29,12 @@ function noSuchDomain(wanted: string): OperationError {
   });
 }
 
-/** The number of the domain that was named by name, or by number as xl allows. */
-async function findDomain(xen: Hypervisor, wanted: string): Promise<number> {
-  const byName = await xen.find(wanted);
+/** The guest that was named by name, or by number as xl allows. */
+async function findGuest(hypervisor: Hypervisor, wanted: string): Promise<GuestRef> {
+  const byName = await hypervisor.find(wanted);
   if (byName !== null) return byName;
-  if (/^\d+$/.test(wanted) && (await xen.info(Number(wanted))) !== null) return Number(wanted);
+  const numbered = /^\d+$/.test(wanted) ? await hypervisor.numbered(Number(wanted)) : null;
+  if (numbered !== null) return numbered;
   throw noSuchDomain(wanted);
 }
 
@@ -49,39 +43,38 @@ async function findDomain(xen: Hypervisor, wanted: string): Promise<number> {
  * `unsupported-guest` (10), `not-built` (69) for what a later version brings.
  */
 export async function inspectGuest(
-  xen: Hypervisor,
+  hypervisor: Hypervisor,
   wanted: string,
   unsafe: Unsafe,
 ): Promise<Guest> {
-  const domid = await findDomain(xen, wanted);
-  if (domid === 0) {
+  const ref = await findGuest(hypervisor, wanted);
+  if (ref.id === 0) {
     throw new OperationError('unsupported-guest', 'Domain-0 cannot be protected', {
       op: 'inspect-guest',
       subject: wanted,
       hint: 'name a guest of xl list',
     });
   }
-  const info = await xen.info(domid);
-  if (info === null || info.dying) throw noSuchDomain(wanted);
-  if (info.shutdown || info.paused) {
-    const state = info.shutdown ? `shut down (${info.shutdownReason})` : 'paused';
+  const info = await hypervisor.info(ref);
+  if (info === null || info.state === 'dying') throw noSuchDomain(wanted);
+  if (info.state !== 'here' || info.paused) {
+    const reason = info.state === 'suspended' ? 'suspend' : info.end;
+    const state = info.state === 'here' ? 'paused' : `shut down (${reason})`;
     throw new OperationError('unsupported-guest', `domain ${wanted} is ${state}`, {
       op: 'inspect-guest',
       subject: wanted,
       hint: info.paused ? `xl unpause ${wanted}` : 'start the guest first',
     });
   }
-  const config = await xen.config(domid);
-  const { name, uuid } = identity(config);
-  if (name === null || !isDomainName(name)) {
-    throw unsupported(wanted, `its name ${JSON.stringify(name)} has characters tsremus refuses`);
+  const spec = await hypervisor.spec(ref);
+  const { name } = spec;
+  if (!isDomainName(name)) {
+    const shown = JSON.stringify(name === '' ? null : name);
+    throw unsupported(wanted, `its name ${shown} has characters tsremus refuses`);
   }
-  const reasons = refusals(config);
-  if (reasons.length > 0) throw unsupported(name, reasons.join('; '));
-  if (unsafe.disk && hasWritableDisks(config)) throw disksNotBuilt(name);
-  // Older libxl leaves the UUID out of the configuration; the domain itself always has one.
-  const memoryBytes = Math.max(memoryKb(config), info.memoryKb) * 1024;
-  return { domid, name, uuid: (uuid ?? info.uuid).toLowerCase(), config, memoryBytes };
+  if (spec.refusals.length > 0) throw unsupported(name, spec.refusals.join('; '));
+  if (unsafe.disk && spec.writableDisks.length > 0) throw disksNotBuilt(name);
+  return { ref, name, spec, memoryBytes: Math.max(spec.memoryBytes, info.memoryBytes) };
 }
 
 function unsupported(name: string, why: string): OperationError {
@@ -105,14 +98,14 @@ function disksNotBuilt(name: string): OperationError {
 }
 
 /** What a crashed session left may be a suspended or paused guest, or a copy that lives. */
-export function refuseLeftover(claim: Claim, guest: Guest): void {
-  const leftover = claim.leftover;
-  if (leftover === null) return;
-  // Given back before the error is thrown, with the leftover's status as it was.
+export function refuseUnsettled(claim: Claim, guest: Guest): void {
+  const { unsettled } = claim;
+  if (unsettled === null) return;
+  // Given back before the error is thrown, with its status as it was.
   claim.release('keep-status');
   throw new OperationError(
     'locked',
-    `an earlier session of ${guest.name} was not ended in order (its process ${leftover.pid} died)`,
+    `an earlier session of ${guest.name} was not ended in order (its process ${unsettled.pid} died)`,
     { op: 'claim', subject: guest.name, hint: `tsremus stop ${guest.name}` },
   );
 }

@@ -1,31 +1,35 @@
 /**
- * A session of `tsremus protect`: starts what it needs besides this process, runs it to its
- * outcome, and leaves things tidy.
+ * A session of `tsremus protect`: takes what it needs, runs the machine to its outcome, and gives
+ * everything back.
+ *
+ *     beginning --(guard, output buffer, connection)--> ready --(CONFIG)--> running --> concluded
+ *
+ * Each stage has what the one before took; what was taken is given back in the reverse order
+ * (teardown.ts), however the session ends.
  */
-import { hostname, totalmem } from 'node:os';
 import { version } from '../../config/version.ts';
 import { describeSchedule } from '../../core/describe.ts';
+import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
-import type { GuestEnd } from '../../guest/guest-end.ts';
+import type { Answer } from '../../core/vocabulary.ts';
+import type { StartGuard } from '../../guest/guard.ts';
+import type { GuestEnd } from '../../guest/life.ts';
 import { SessionWatch } from '../../guest/session-watch.ts';
-import { systemClock, systemTimers } from '../../host/clock.ts';
+import { every } from '../../host/clock.ts';
 import { OperationError } from '../../host/errors.ts';
-import type { Log } from '../../host/log.ts';
-import { onEndSignals, raisePriority } from '../../host/process-settings.ts';
+import type { ProcessLog } from '../../host/log.ts';
+import type { HostPorts } from '../../host/ports.ts';
 import type { Hypervisor } from '../../hypervisor/port.ts';
-import { askFresh, type Connection, connectBackup, type HelloContent } from '../../link/connect.ts';
-import type { EarlyTransport } from '../../link/early-transport.ts';
+import { guestConfig } from '../../link/config-message.ts';
+import type { HelloContent } from '../../link/connect.ts';
+import type { HelloAccepted, PulseOffer } from '../../link/hello-message.ts';
 import { newSessionId } from '../../link/identity.ts';
-import { followPulse, type Pulse } from '../../link/pulse.ts';
-import type { TransportCommand } from '../../link/transport-command.ts';
+import type { Link } from '../../link/link.ts';
+import type { Pulse } from '../../link/pulse.ts';
+import { leaveOutput } from '../../output/open.ts';
 import { nullBuffer, type OutputBuffer } from '../../output/port.ts';
-import {
-  type ControlRequest,
-  type ControlServer,
-  type SetResult,
-  serveControl,
-} from '../../registry/control.ts';
-import type { Claim } from '../../registry/run-directory.ts';
+import type { ControlRequest, SetResult } from '../../registry/control.ts';
+import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
 import { supersede } from '../../registry/supersede.ts';
 import { agreedStream, codecsOf, type StreamAgreement } from '../../stream/agreement.ts';
@@ -36,16 +40,9 @@ import {
   memoryBudget,
 } from '../../stream/budget.ts';
 import type { StreamEncoder } from '../../stream/codec/codec.ts';
-import { openStreamEncoder } from '../../stream/codec/encoder.ts';
 import { allOf } from '../all-of.ts';
-import type {
-  HeldOutcome,
-  ProtectOptions,
-  ProtectReporter,
-  ProtectResult,
-  StopResult,
-} from '../options.ts';
-import { heldBack, leaveOutput, openOutput } from '../output.ts';
+import type { ProtectOptions, ProtectReporter, ProtectResult } from '../options.ts';
+import { Teardown } from '../teardown.ts';
 import { primaryFacts } from './facts.ts';
 import { ProtectNews } from './news.ts';
 import type { Guest } from './preflight.ts';
@@ -53,76 +50,135 @@ import { changedSchedule, type SetRequest, scheduleOf } from './schedule-change.
 import { PrimarySession } from './session.ts';
 
 const askEveryMs = 1_000;
-/** A fresh run of the transport gets this long, in which ssh connects and node starts. */
-const askTimeoutMs = 15_000;
 
 /** Whoever waits for the end hears at least this often what is being waited for. */
 const progressEveryMs = 5_000;
+/** The seed's progress is shown this often, ms. */
+const seedShownEveryMs = 200;
+
 type Progress = (text: string) => void;
 
-const clocks = { clock: systemClock, timers: systemTimers };
+/** The primary's end of a link. */
+export type ProtectionLink = Pick<
+  Link,
+  'send' | 'sendConfig' | 'sendData' | 'endEpoch' | 'listen' | 'fail' | 'close'
+>;
+
+/** An open connection to the backup. */
+export interface BackupConnection {
+  readonly link: ProtectionLink;
+  readonly reply: HelloAccepted;
+  /** Says goodbye, and ends the transport. Never rejects. */
+  close(reason: string): Promise<void>;
+}
+
+/** The way to the backup, by the transport command that was said. */
+export interface BackupHostPort {
+  /** Exchanges HELLO. `onLine`: what the transport's command says on stderr. */
+  connect(
+    hello: HelloContent,
+    signal: AbortSignal,
+    onLine: (line: string) => void,
+  ): Promise<BackupConnection>;
+  /** Asks for the promise over a fresh connection. Rejects when there was no answer. */
+  ask(hello: HelloContent): Promise<Answer>;
+  /** Heartbeats by datagram to where the backup listens; null: it cannot be done. */
+  followPulse(offer: PulseOffer, session: string, onHeard: (seq: number) => void): Pulse | null;
+}
+
+export interface ProtectionPorts extends HostPorts {
+  readonly registry: Registry;
+  readonly hypervisor: Hypervisor;
+  readonly backup: BackupHostPort;
+  readonly startGuard: StartGuard;
+  /** Sets the buffer up; all passes until the first barrier. The null buffer with -n. */
+  openOutput(session: string, onNews: (text: string) => void): Promise<OutputBuffer>;
+  openEncoder(agreed: StreamAgreement): Promise<StreamEncoder>;
+  /** Signals that end a session, as long as this process lives. */
+  onEndSignals(onSignal: (by: StopBy) => void): void;
+}
 
 /** What is known before anything is begun. */
 export interface Setting {
   readonly options: ProtectOptions;
   readonly reporter: ProtectReporter;
-  readonly xen: Hypervisor;
   readonly guest: Guest;
   readonly claim: Claim;
-  readonly log: Log;
-  readonly command: TransportCommand;
-  readonly early: EarlyTransport;
+  readonly log: ProcessLog;
+  /** Aborted when nothing more is to be begun. */
+  readonly ending: AbortController;
 }
+
+/** Everything that a session needs besides its process. */
+interface Ready {
+  readonly connection: BackupConnection;
+  readonly output: OutputBuffer;
+  readonly pulse: Pulse | null;
+  readonly encoder: StreamEncoder;
+  readonly agreed: StreamAgreement;
+  readonly budget: MemoryBudget;
+}
+
+/** How far the session is. */
+type Stage =
+  | { readonly kind: 'beginning' }
+  | { readonly kind: 'ready'; readonly ready: Ready }
+  | { readonly kind: 'running'; readonly ready: Ready; readonly session: PrimarySession }
+  | {
+      readonly kind: 'concluded';
+      /** What ran; null: it was ended before. */
+      readonly was: Extract<Stage, { kind: 'running' }> | null;
+      readonly outcome: PrimaryOutcome | HeldOutcome;
+      /** Of a guest that ended by itself: what became of it. */
+      readonly guestEnd: GuestEnd | null;
+    };
 
 /** A session; `run` leads to its outcome. */
 export class Protection {
+  readonly #ports: ProtectionPorts;
   readonly #set: Setting;
-  readonly #session = newSessionId();
+  readonly #session: string;
   readonly #hello: HelloContent;
   readonly #watch: SessionWatch;
   readonly #news: ProtectNews;
+  readonly #teardown: Teardown;
+  readonly #status: StatusWriter;
+  readonly #maxMemoryBytes: number;
   readonly #waiting: ((result: StopResult) => void)[] = [];
-  #connection: Connection | null = null;
-  #running: PrimarySession | null = null;
-  #pulse: Pulse | null = null;
-  #output: OutputBuffer = nullBuffer;
-  #outcome: PrimaryOutcome | HeldOutcome | null = null;
-  /** Of a guest that ended by itself: what became of it. */
-  #guestEnd: GuestEnd | null = null;
-  #status: StatusWriter | null = null;
+  #stage: Stage = { kind: 'beginning' };
   #signals = 0;
   /** Ordered before there was a session to stop. */
   #stoppedBy: StopBy | null = null;
-  readonly #aborted: AbortController;
   #leaveHeld: (outcome: HeldOutcome) => void = () => {};
-  readonly #maxMemoryBytes: number;
-  #encoder: StreamEncoder | null = null;
-  #agreed: StreamAgreement | null = null;
-  #budget: MemoryBudget | null = null;
 
-  constructor(set: Setting) {
+  constructor(ports: ProtectionPorts, set: Setting) {
+    this.#ports = ports;
     this.#set = set;
-    const { options, guest, xen, log, reporter } = set;
+    const { options, guest, log, reporter, claim } = set;
+    const { settings, clock, timers, processes } = ports;
     const { wait, host } = options;
-    this.#aborted = set.early.ending;
-    this.#news = new ProtectNews({ reporter, log, guest, host });
-    this.#watch = new SessionWatch({ xen, guest, session: this.#session, wait, log });
-    this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(totalmem());
+    this.#session = newSessionId(ports.chance);
+    this.#news = new ProtectNews({ clock, reporter, log, guest, host });
+    this.#watch = new SessionWatch({ ...ports, guest, session: this.#session, wait, log });
+    this.#teardown = new Teardown((text) => log.error(text));
+    this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
     const codecs = codecsOf(options.compression);
     this.#hello = {
       tsremus: version,
       xen: null,
-      host: hostname(),
+      host: settings.hostName,
       capabilities: { codecs, disks: [] },
       purpose: 'session',
       domain: guest.name,
-      uuid: guest.uuid,
+      uuid: guest.ref.uuid,
       session: this.#session,
       timing: this.#timing(),
       memoryBytes: guest.memoryBytes,
       cacheBytes: cacheBytesWithin(this.#maxMemoryBytes, guest.memoryBytes),
       noWait: !options.wait,
     };
+    const facts = () => primaryFacts(this.#view());
+    this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
   }
 
   readonly #onNews = (text: string) => this.#news.tell('output', text);
@@ -132,155 +188,188 @@ export class Protection {
     return { heartbeatTimeoutMs, holdMs, buffered: network };
   }
 
+  get #running(): PrimarySession | null {
+    const { stage } = this.#staged();
+    return stage.kind === 'running' ? stage.session : null;
+  }
+
+  /** The stage, or the one in which it concluded. */
+  #staged(): { readonly stage: Exclude<Stage, { kind: 'concluded' }>; readonly isOver: boolean } {
+    const stage = this.#stage;
+    if (stage.kind !== 'concluded') return { stage, isOver: false };
+    return { stage: stage.was ?? { kind: 'beginning' }, isOver: true };
+  }
+
+  /** Runs to the outcome. Throws when it could not begin, or on a bug: then the claim is kept. */
   async run(): Promise<ProtectResult> {
-    const { claim, log, options, guest } = this.#set;
-    raisePriority((text) => log.info(text));
-    this.#status = new StatusWriter(claim, log, () => primaryFacts(this.#view()));
-    let control: ControlServer | null = null;
+    const { claim } = this.#set;
     // Heard to the very end: an impatient signal must not take the exit code away.
-    onEndSignals((by) => this.#onSignal(by));
+    this.#ports.onEndSignals((by) => this.#onSignal(by));
+    this.#teardown.took('the watch', () => this.#watch.close());
     try {
-      control = await serveControl(claim.socketPath, (request, progress) =>
-        this.#control(request, progress),
-      );
-      // Three programs start at the same time: the guard, the transport and, behind it, receive.
-      await allOf([this.#standBy(), this.#connect()], () => this.#aborted.abort());
-      this.#aborted.signal.throwIfAborted();
-      // With it the backup begins to count heartbeats: only when all is ready here.
-      await this.#mustConnection().link.sendConfig(JSON.stringify(guest.config));
-      this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
-      void supersede(guest.uuid, 'primary', log);
-      const outcome = await this.#runSession();
-      return await this.#conclude(outcome);
+      await this.#serve();
+      const ready = await this.#getReady();
+      return await this.#conclude(await this.#runSession(ready));
     } catch (error) {
       // Nothing was copied yet: whatever the abort broke, the order is carried out.
       if (this.#stoppedBy !== null) {
         return await this.#conclude({ kind: 'stopped', by: this.#stoppedBy });
       }
-      // Whatever libxl was at, the guard sees that the guest does not stay suspended.
-      if (this.#running !== null) this.#watch.abandon();
-      // A session that never began leaves no trace; one that broke must not look as if it had
-      // ended well.
-      if (this.#running !== null) claim.release('keep-status');
+      if (this.#running !== null) {
+        // Whatever the save was at, the guard sees that the guest does not stay suspended.
+        this.#watch.abandon();
+        // A session that never began leaves no trace; one that broke must not look as if it had
+        // ended well.
+        claim.release('keep-status');
+      }
       this.#status.close();
       throw error;
     } finally {
-      await leaveOutput(this.#output, this.#running !== null, this.#onNews);
-      await this.#watch.close();
-      control?.close();
-      this.#pulse?.close();
-      this.#encoder?.close();
-      await this.#connection?.close('the session is over');
+      await this.#teardown.run();
     }
+  }
+
+  async #serve(): Promise<void> {
+    const { registry } = this.#ports;
+    const control = await registry.serve(this.#set.claim.socketPath, (request, progress) =>
+      this.#control(request, progress),
+    );
+    this.#teardown.took('the control socket', () => control.close());
+  }
+
+  /** Three programs start at the same time: the guard, the transport and, behind it, receive. */
+  async #getReady(): Promise<Ready> {
+    const { ending } = this.#set;
+    let output: OutputBuffer = nullBuffer;
+    let rest: Omit<Ready, 'output'> | null = null;
+    await allOf(
+      [
+        this.#standBy().then((made) => {
+          output = made;
+        }),
+        this.#connect().then((made) => {
+          rest = made;
+        }),
+      ],
+      () => ending.abort(),
+    );
+    ending.signal.throwIfAborted();
+    if (rest === null) throw new Error('connected to nothing');
+    const ready: Ready = { ...(rest as Omit<Ready, 'output'>), output };
+    this.#stage = { kind: 'ready', ready };
+    return ready;
   }
 
   /** The guard first: what holds the guest's output back is set up only where it watches. */
-  async #standBy(): Promise<void> {
-    const { options, guest } = this.#set;
+  async #standBy(): Promise<OutputBuffer> {
     await this.#watch.begin();
-    this.#aborted.signal.throwIfAborted();
-    this.#output = await openOutput(options, guest, this.#session, this.#onNews);
+    this.#set.ending.signal.throwIfAborted();
+    const output = await this.#ports.openOutput(this.#session, this.#onNews);
+    this.#teardown.took('the output buffer', () =>
+      leaveOutput(output, this.#running !== null, this.#onNews),
+    );
+    return output;
   }
 
-  async #connect(): Promise<void> {
-    const { command, log, options, early } = this.#set;
-    const { signal } = this.#aborted;
-    early.onStderrLine((line) => log.info(`transport: ${line}`));
-    const { started } = early;
-    const connection = await connectBackup(command, this.#hello, { ...clocks, signal, started });
-    this.#connection = connection;
-    const { pulse } = connection.reply;
-    if (pulse !== null) {
-      const onHeard = (seq: number) => this.#running?.onEcho(seq);
-      this.#pulse = followPulse(pulse, { session: this.#session, log, onHeard });
-    }
+  async #connect(): Promise<Omit<Ready, 'output'>> {
+    const { log, options, ending } = this.#set;
+    const { backup } = this.#ports;
+    const onLine = (line: string) => log.info(`transport: ${line}`);
+    const connection = await backup.connect(this.#hello, ending.signal, onLine);
+    this.#teardown.took('the connection', () => connection.close('the session is over'));
+    const pulse = this.#followPulse(connection.reply.pulse);
     const offered = { codecs: codecsOf(options.compression), cacheBytes: this.#hello.cacheBytes };
     const agreed = agreedStream(connection.reply.stream, offered);
-    this.#agreed = agreed;
-    this.#budget = memoryBudget(this.#maxMemoryBytes, agreed.cacheBytes);
-    this.#encoder = await openStreamEncoder(agreed);
+    const encoder = await this.#ports.openEncoder(agreed);
+    this.#teardown.took('the encoder', () => encoder.close());
+    const budget = memoryBudget(this.#maxMemoryBytes, agreed.cacheBytes);
+    return { connection, pulse, encoder, agreed, budget };
   }
 
-  #runSession(): Promise<PrimaryOutcome | HeldOutcome> {
-    const { options, xen, guest, log } = this.#set;
-    const { link } = this.#mustConnection();
-    const { pendingMax } = options;
-    const schedule = scheduleOf(options.interval, options.maxOverheadPercent);
-    const { encoder, queueBytes } = this.#mustStream();
-    const running = new PrimarySession({
-      config: { ...this.#timing(), schedule, pendingMax, askEveryMs },
-      xen,
-      domid: guest.domid,
-      link,
-      encoder,
-      queueBytes,
-      output: this.#output,
-      pulse: this.#pulse,
-      askFresh: () => this.#askFresh(),
-      log,
-      onChange: () => this.#changed(),
-      onPause: () => this.#status?.write(),
-    });
-    this.#running = running;
+  #followPulse(offer: PulseOffer | null): Pulse | null {
+    if (offer === null) return null;
+    const onHeard = (seq: number) => this.#running?.onEcho(seq);
+    const pulse = this.#ports.backup.followPulse(offer, this.#session, onHeard);
+    if (pulse !== null) this.#teardown.took('the pulse', () => pulse.close());
+    return pulse;
+  }
+
+  async #runSession(ready: Ready): Promise<PrimaryOutcome | HeldOutcome> {
+    const { options, guest, log } = this.#set;
+    const { registry, timers } = this.#ports;
+    const { link } = ready.connection;
+    // With it the backup begins to count heartbeats: only when all is ready here.
+    await link.sendConfig(guestConfig(guest.spec, guest.memoryBytes));
+    this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
+    const subject = { uuid: guest.ref.uuid, role: 'primary' } as const;
+    void supersede(subject, registry, this.#ports, log);
+    const session = this.#newSession(ready);
+    this.#stage = { kind: 'running', ready, session };
     link.listen({
-      message: (message) => running.onMessage(message),
-      close: (close) => running.onLinkClosed(close.reason),
-      progress: () => running.onProgress(),
+      message: (message) => session.onMessage(message),
+      close: (close) => session.onLinkClosed(close.reason),
+      progress: () => session.onProgress(),
     });
     this.#news.seedBegins();
-    const progress = setInterval(() => this.#progress(progress), 200);
+    const stopShowing = every(timers, seedShownEveryMs, () => this.#showSeed(session));
     const held = new Promise<HeldOutcome>((resolve) => {
       this.#leaveHeld = resolve;
     });
-    return Promise.race([running.run(), held]).finally(() => clearInterval(progress));
+    return Promise.race([session.run(), held]).finally(stopShowing);
   }
 
-  async #askFresh() {
-    const hello = { ...this.#hello, purpose: 'promise' } as const;
-    const timeoutMs = askTimeoutMs;
-    const answer = await askFresh(this.#set.command, hello, 1, { ...clocks, timeoutMs });
-    if (answer.kind === 'standby') throw new Error('the backup did not decide');
-    return answer;
-  }
-
-  #mustConnection(): Connection {
-    if (this.#connection === null) throw new Error('not connected');
-    return this.#connection;
-  }
-
-  #mustStream(): { encoder: StreamEncoder; queueBytes: number } {
-    if (this.#encoder === null || this.#budget === null) throw new Error('not connected');
-    return { encoder: this.#encoder, queueBytes: this.#budget.queueBytes };
+  #newSession(ready: Ready): PrimarySession {
+    const { options, guest, log } = this.#set;
+    const { clock, timers, hypervisor, backup } = this.#ports;
+    const { pendingMax } = options;
+    const schedule = scheduleOf(options.interval, options.maxOverheadPercent);
+    return new PrimarySession({
+      clock,
+      timers,
+      config: { ...this.#timing(), schedule, pendingMax, askEveryMs },
+      hypervisor,
+      guest: guest.ref,
+      link: ready.connection.link,
+      encoder: ready.encoder,
+      queueBytes: ready.budget.queueBytes,
+      output: ready.output,
+      pulse: ready.pulse,
+      askFresh: () => backup.ask({ ...this.#hello, purpose: 'promise' }),
+      log,
+      onChange: () => this.#changed(),
+      onPause: () => this.#status.write(),
+    });
   }
 
   #view() {
     const { guest, options } = this.#set;
+    const { clock } = this.#ports;
+    const { stage } = this.#staged();
+    const ready = stage.kind === 'beginning' ? null : stage.ready;
+    const over = this.#stage.kind === 'concluded' ? this.#stage : null;
     return {
+      nowMs: clock.nowMs(),
       guest,
       options,
       session: this.#session,
-      interfaces: this.#output.interfaces,
-      running: this.#running,
-      outcome: this.#outcome,
-      guestEnd: this.#guestEnd,
-      codec: this.#agreed?.codec ?? null,
-      budget: this.#budget,
+      interfaces: ready?.output.interfaces ?? [],
+      running: stage.kind === 'running' ? stage.session : null,
+      outcome: over?.outcome ?? null,
+      guestEnd: over?.guestEnd ?? null,
+      codec: ready?.agreed.codec ?? null,
+      budget: ready?.budget ?? null,
     };
   }
 
   #changed(): void {
-    this.#status?.changed();
+    this.#status.changed();
     if (this.#running === null || this.#running.state.outcome !== null) return;
     const { state, reason } = primaryFacts(this.#view());
     this.#news.cameTo(state, reason);
   }
 
-  /** Shows the seed; `timer`, which calls this, ends with it. */
-  #progress(timer: NodeJS.Timeout): void {
-    const running = this.#running;
-    if (running === null || running.state.phase === 'connecting') return;
-    if (running.state.phase !== 'seeding') return clearInterval(timer);
-    this.#news.seedMoved(running.moved.rawBytes);
+  #showSeed(session: PrimarySession): void {
+    if (session.state.phase === 'seeding') this.#news.seedMoved(session.moved.rawBytes);
   }
 
   async #control(request: ControlRequest, progress: Progress): Promise<StopResult | SetResult> {
@@ -294,11 +383,11 @@ export class Protection {
       const state = this.#running?.state;
       progress(state?.askNews ?? state?.lost ?? `asking ${this.#set.options.host}`);
     };
-    const telling = setInterval(tell, progressEveryMs);
+    const stopTelling = every(this.#ports.timers, progressEveryMs, tell);
     return new Promise<StopResult>((resolve) => {
       this.#waiting.push(resolve);
       this.#stop(request.force, 'command');
-    }).finally(() => clearInterval(telling));
+    }).finally(stopTelling);
   }
 
   #setSchedule(request: SetRequest): SetResult {
@@ -319,12 +408,12 @@ export class Protection {
   #stop(force: boolean, by: StopBy): void {
     if (this.#running !== null) return this.#running.stop(force, by);
     this.#stoppedBy ??= by;
-    this.#aborted.abort();
+    this.#set.ending.abort();
   }
 
   /** First signal: end in order. A second one while held: leave the guest mute and go. */
   #onSignal(by: StopBy): void {
-    if (this.#outcome !== null) return;
+    if (this.#stage.kind === 'concluded') return;
     this.#signals += 1;
     if (this.#running === null) return this.#stop(false, by);
     const { phase, lost } = this.#running.state;
@@ -340,17 +429,20 @@ export class Protection {
 
   async #conclude(ended: PrimaryOutcome | HeldOutcome): Promise<ProtectResult> {
     const { claim, log } = this.#set;
-    const outcome = heldBack(ended, this.#running?.unopened ?? null);
-    this.#outcome = outcome;
+    const { stage } = this.#staged();
+    const was = stage.kind === 'running' ? stage : null;
+    const outcome = heldBack(ended, was?.session.unopened ?? null);
     log.info(`the session is over: ${JSON.stringify(outcome)}`);
-    if (outcome.kind === 'guest-ended') this.#guestEnd = await this.#watch.settle();
-    this.#status?.close();
-    const wasSuspended = (this.#running?.state.suspended ?? -1) >= 0;
-    const unwatched = await this.#watch.end(outcome, this.#guestEnd, wasSuspended);
+    this.#stage = { kind: 'concluded', was, outcome, guestEnd: null };
+    const guestEnd = outcome.kind === 'guest-ended' ? await this.#watch.settle() : null;
+    this.#stage = { kind: 'concluded', was, outcome, guestEnd };
+    this.#status.close();
+    const wasSuspended = (was?.session.state.suspended ?? -1) >= 0;
+    const unwatched = await this.#watch.end(outcome, guestEnd, wasSuspended);
     if (unwatched !== null) this.#news.tell('unwatched', unwatched);
     for (const resolve of this.#waiting) resolve({ outcome });
     // An end that was ordered needs no looking after; every other one stays to be seen.
     claim.release(outcome.kind === 'stopped' ? 'forget' : 'keep-status');
-    return { outcome, detail: this.#guestEnd?.text ?? null };
+    return { outcome, detail: guestEnd?.text ?? null };
   }
 }

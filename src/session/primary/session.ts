@@ -6,33 +6,72 @@ import { describePrimaryEffect, describePrimaryEvent } from '../../core/describe
 import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../core/primary/primary.ts';
 import type { PrimaryState } from '../../core/primary/state.ts';
 import type {
+  PrimaryConfig,
   PrimaryEffect,
   PrimaryEvent,
   PrimaryOutcome,
   StopBy,
 } from '../../core/primary/types.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
-import { endOf } from '../../guest/watch.ts';
-import { systemClock, systemTimers } from '../../host/clock.ts';
+import type { Answer } from '../../core/vocabulary.ts';
+import type { Cancel, Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
-import type { SaveEvent, SaveOperation } from '../../hypervisor/port.ts';
+import type { Log } from '../../host/log.ts';
+import {
+  endOf,
+  type GuestRef,
+  type Hypervisor,
+  type SaveEvent,
+  type SaveOperation,
+} from '../../hypervisor/port.ts';
+import type { ControlMessage } from '../../link/link.ts';
 import type { Message } from '../../link/messages.ts';
+import type { Pulse } from '../../link/pulse.ts';
 import { needsStream } from '../../link/pulse-ways.ts';
-import { EpochPump } from '../../stream/pump.ts';
-import { Lane, Machine } from '../machine.ts';
-import { openForGood } from '../output.ts';
+import { openForGood } from '../../output/open.ts';
+import type { OutputBuffer } from '../../output/port.ts';
+import type { StreamEncoder } from '../../stream/codec/codec.ts';
+import { EpochPump, type PumpSink } from '../../stream/pump.ts';
+import { Machine, Row } from '../machine.ts';
 import { WakeTimer } from '../wake-timer.ts';
 import { deferred, SessionFigures } from './figures.ts';
-import type { PrimaryParts } from './parts.ts';
+
+/** What the session needs of the link; the primary's half of src/link. */
+export interface SessionLink extends PumpSink {
+  send(message: ControlMessage): boolean;
+  /** Ends the session because of an error; the peer is told. */
+  fail(error: OperationError): void;
+  close(reason: string): Promise<void>;
+}
+
+export interface PrimaryParts extends Time {
+  readonly config: PrimaryConfig;
+  readonly hypervisor: Hypervisor;
+  readonly guest: GuestRef;
+  readonly link: SessionLink;
+  readonly encoder: StreamEncoder;
+  /** Bytes of the stream that may wait to be sent: past it a checkpoint keeps the guest waiting. */
+  readonly queueBytes: number;
+  /** What the guest sends waits in it. */
+  readonly output: OutputBuffer;
+  /** Sends a heartbeat on the datagram path too, where there is one. */
+  readonly pulse: Pick<Pulse, 'send' | 'newest'> | null;
+  /** Asks for the promise by a fresh run of the transport. */
+  readonly askFresh: () => Promise<Answer>;
+  readonly log: Log;
+  /** Something changed that status and progress may want to show. */
+  readonly onChange: () => void;
+  /** The guest is about to be paused: to be written down before this returns. */
+  readonly onPause: () => void;
+}
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
 const tickMsMin = 5;
 const tickMsMax = 1_000;
 
-/** The guest is looked at this often, in case it ended without libxl's noticing, ms. */
+/** The guest is looked at this often, in case it ended without the hypervisor's noticing, ms. */
 const lookEveryMs = 2_000;
 
-const now = () => performance.now();
 const heartbeat = (seq: number) => ({ kind: 'heartbeat', seq }) as const;
 
 /** Not logged at all. */
@@ -47,7 +86,7 @@ const ofEpochs: ReadonlySet<PrimaryEvent['kind']> = new Set([
 export class PrimarySession {
   readonly #parts: PrimaryParts;
   readonly #machine: Machine<PrimaryState, PrimaryEvent, PrimaryEffect>;
-  readonly #lane: Lane;
+  readonly #row: Row;
   readonly #done: Promise<PrimaryOutcome>;
   #finish: (outcome: PrimaryOutcome) => void = () => {};
   #fail: (error: unknown) => void = () => {};
@@ -56,32 +95,37 @@ export class PrimarySession {
   #abortWanted = false;
   #pump: EpochPump | null = null;
   readonly #timer: WakeTimer;
-  #looking: NodeJS.Timeout | null = null;
+  #stopLooking: Cancel | null = null;
   #over = false;
-  readonly figures = new SessionFigures();
-  #ackWallMs: number | null = null;
-  /** Pauses of ours that are not undone yet; Xen counts them, too. */
+  readonly figures: SessionFigures;
+  #ackWall: Date | null = null;
+  /** Pauses of ours that are not undone yet; the hypervisor counts them, too. */
   #pauses = 0;
   #phase: PrimaryState['phase'] = 'connecting';
   #unopened: string | null = null;
 
   constructor(parts: PrimaryParts) {
     this.#parts = parts;
-    this.#machine = new Machine(initialPrimary(parts.config, now()), stepPrimary, (e) =>
+    this.figures = new SessionFigures();
+    this.#machine = new Machine(initialPrimary(parts.config, this.#now()), stepPrimary, (e) =>
       this.#perform(e),
     );
     this.#timer = new WakeTimer({
-      clock: systemClock,
-      timers: systemTimers,
+      clock: parts.clock,
+      timers: parts.timers,
       minMs: tickMsMin,
       maxMs: tickMsMax,
-      onWake: () => this.#dispatch({ kind: 'tick', nowMs: now() }),
+      onWake: () => this.#dispatch({ kind: 'tick', nowMs: this.#now() }),
     });
-    this.#lane = new Lane((error) => parts.log.error(errorText(error)));
+    this.#row = new Row((error) => parts.log.error(errorText(error)));
     this.#done = new Promise((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
     });
+  }
+
+  #now(): number {
+    return this.#parts.clock.nowMs();
   }
 
   get state(): PrimaryState {
@@ -97,14 +141,14 @@ export class PrimarySession {
     return this.#unopened;
   }
 
-  /** When the newest acknowledgement came, wall time; null before the first. */
-  get ackWallMs(): number | null {
-    return this.#ackWallMs;
+  /** When the newest acknowledgement came, time of day; null before the first. */
+  get ackWall(): Date | null {
+    return this.#ackWall;
   }
 
   /** What keeps the guest from running as it should; null: nothing. */
   get degraded(): string | null {
-    return this.figures.degraded(now());
+    return this.figures.degraded(this.#now());
   }
 
   /** Bytes of the stream that the guest has left behind and that are not being sent yet. */
@@ -119,22 +163,27 @@ export class PrimarySession {
 
   /** Runs from the open link to the outcome. Rejects only on a violated invariant. */
   run(): Promise<PrimaryOutcome> {
-    const { xen, domid, link, encoder, queueBytes, output } = this.#parts;
-    this.#dispatch({ kind: 'link-open', nowMs: now() });
-    this.#save = xen.startSave(domid, queueBytes, output.barrier, (event) => this.#onSave(event));
+    const { hypervisor, guest, link, encoder, queueBytes, output, clock } = this.#parts;
+    this.#dispatch({ kind: 'link-open', nowMs: this.#now() });
+    this.#save = hypervisor.startSave(guest, {
+      limitBytes: queueBytes,
+      barriers: output.barrier === null ? [] : [output.barrier],
+      onEvent: (event) => this.#onSave(event),
+    });
     this.#pump = new EpochPump({
+      clock,
       save: this.#save,
       encoder,
       sink: link,
       onSent: (epoch) => {
-        this.figures.leaving(epoch, now());
-        this.#dispatch({ kind: 'sent', epoch, nowMs: now() });
+        this.figures.leaving(epoch, this.#now());
+        this.#dispatch({ kind: 'sent', epoch, nowMs: this.#now() });
       },
       onFigures: (sent) => this.figures.sent(sent),
       onError: (error) => this.#onPumpError(error),
     });
     output.listen(({ packets, bytes, nearLimit }) =>
-      this.#dispatch({ kind: 'output', packets, bytes, nearLimit, nowMs: now() }),
+      this.#dispatch({ kind: 'output', packets, bytes, nearLimit, nowMs: this.#now() }),
     );
     this.#lookLater();
     return this.#done;
@@ -145,19 +194,21 @@ export class PrimarySession {
    * one that has ended (libxl_dom_suspend.c): so we look for ourselves.
    */
   #lookLater(): void {
-    const { xen, domid } = this.#parts;
-    this.#looking = setTimeout(async () => {
-      try {
-        const reason = endOf(await xen.info(domid));
-        if (reason !== null) {
-          this.#dispatch({ kind: 'guest-ended', reason, nowMs: now() });
-          return;
-        }
-      } catch (error) {
-        this.#parts.log.info(errorText(error));
+    this.#stopLooking = this.#parts.timers.after(lookEveryMs, () => void this.#look());
+  }
+
+  async #look(): Promise<void> {
+    const { hypervisor, guest, log } = this.#parts;
+    try {
+      const reason = endOf(await hypervisor.info(guest));
+      if (reason !== null) {
+        this.#dispatch({ kind: 'guest-ended', reason, nowMs: this.#now() });
+        return;
       }
-      if (!this.#over) this.#lookLater();
-    }, lookEveryMs);
+    } catch (error) {
+      log.info(errorText(error));
+    }
+    if (!this.#over) this.#lookLater();
   }
 
   /** Nothing more can be sent: the backup is told why, and asked for leave to go on here. */
@@ -170,24 +221,23 @@ export class PrimarySession {
 
   /** A schedule in which `scheduleProblem` found nothing wrong. */
   setSchedule(schedule: Schedule): void {
-    this.#dispatch({ kind: 'set-schedule', schedule, nowMs: now() });
+    this.#dispatch({ kind: 'set-schedule', schedule, nowMs: this.#now() });
   }
 
   stop(force: boolean, by: StopBy): void {
-    this.#dispatch({ kind: 'stop', force, by, nowMs: now() });
+    this.#dispatch({ kind: 'stop', force, by, nowMs: this.#now() });
   }
 
   onMessage(message: Message): void {
-    const nowMs = now();
+    const nowMs = this.#now();
     switch (message.kind) {
       case 'ack':
-        this.#ackWallMs = Date.now();
+        this.#ackWall = this.#parts.clock.wall();
         this.figures.acknowledged(message.epoch, nowMs);
         return this.#dispatch({ kind: 'ack', epoch: message.epoch, nowMs });
       case 'echo':
         return this.#dispatch({ kind: 'echo', seq: message.seq, nowMs });
       case 'answer':
-        if (message.answer.kind === 'standby') return;
         return this.#dispatch({ kind: 'answer', id: message.id, answer: message.answer, nowMs });
       case 'copy-lost':
         return this.#dispatch({ kind: 'copy-lost', reason: message.reason, nowMs });
@@ -210,16 +260,16 @@ export class PrimarySession {
   }
 
   onEcho(seq: number): void {
-    this.#dispatch({ kind: 'echo', seq, nowMs: now() });
+    this.#dispatch({ kind: 'echo', seq, nowMs: this.#now() });
   }
 
   /** The backup took bytes of an epoch. */
   onProgress(): void {
-    this.#dispatch({ kind: 'progress', nowMs: now() });
+    this.#dispatch({ kind: 'progress', nowMs: this.#now() });
   }
 
   onLinkClosed(reason: string): void {
-    this.#dispatch({ kind: 'link-closed', reason, nowMs: now() });
+    this.#dispatch({ kind: 'link-closed', reason, nowMs: this.#now() });
   }
 
   #dispatch(event: PrimaryEvent): void {
@@ -242,7 +292,7 @@ export class PrimarySession {
   }
 
   #onSave(event: SaveEvent): void {
-    const nowMs = now();
+    const nowMs = this.#now();
     switch (event.kind) {
       case 'data':
         return this.#pump?.wake();
@@ -263,7 +313,7 @@ export class PrimarySession {
         if (event.epoch > 0) this.#onStalled(event.epoch, event.waitingBytes);
         return;
       case 'log':
-        this.#parts.log.debug(`libxl: ${event.text}`);
+        this.#parts.log.debug(`hypervisor: ${event.text}`);
         return;
       case 'ended':
         this.#onSaveEnded(event, nowMs);
@@ -291,7 +341,7 @@ export class PrimarySession {
   }
 
   #perform(effect: PrimaryEffect): void {
-    const { xen, domid, link, log, pulse } = this.#parts;
+    const { hypervisor, guest, link, log, pulse } = this.#parts;
     if (effect.kind === 'take-checkpoint' || effect.kind === 'release') {
       log.debug(`  -> ${describePrimaryEffect(effect)}`);
     } else if (effect.kind !== 'send-heartbeat') log.info(`  -> ${describePrimaryEffect(effect)}`);
@@ -306,7 +356,7 @@ export class PrimarySession {
       case 'release':
         return this.#release(effect.epoch);
       case 'open-buffer':
-        this.#lane.run(async () => {
+        this.#row.run(async () => {
           const isOver = this.state.guest === 'ended';
           this.#unopened = await openForGood(this.#parts.output, isOver, (text) => log.error(text));
         });
@@ -317,8 +367,8 @@ export class PrimarySession {
         this.#pause(effect.reason);
         return;
       case 'unpause-guest':
-        this.#lane.run(async () => {
-          await xen.unpause(domid);
+        this.#row.run(async () => {
+          await hypervisor.unpause(guest);
           this.#pauses -= 1;
           if (this.#pauses === 0) log.info('the guest runs again');
           this.#parts.onChange();
@@ -328,16 +378,16 @@ export class PrimarySession {
         this.#abortWanted = true;
         // Nothing more of an unfinished epoch may become whole on the backup.
         this.#pump?.stop();
-        // Of a guest that is gone libxl may await a suspend for a minute: nothing depends on it.
+        // Of a guest that is gone the save may await a suspend for a minute: nothing depends on it.
         if (this.#saveEnded || this.state.guest === 'ended') {
-          queueMicrotask(() => this.#dispatch({ kind: 'save-ended', nowMs: now() }));
+          this.#dispatch({ kind: 'save-ended', nowMs: this.#now() });
         } else this.#save?.abort();
         return;
       case 'destroy-guest':
-        this.#lane.run(async () => {
+        this.#row.run(async () => {
           // Whatever became of it: a copy runs elsewhere, and this one must end.
           await this.#parts.output.drop().catch((error) => log.error(errorText(error)));
-          await xen.destroy(domid);
+          await hypervisor.destroy(guest);
         });
         return;
       case 'close-link':
@@ -354,20 +404,20 @@ export class PrimarySession {
    */
   async abandon(): Promise<void> {
     this.#stopTimers();
-    await this.#lane.idle();
+    await this.#row.idle();
     const isMute = this.#parts.config.buffered || this.guestPaused;
     if (isMute || this.state.guest === 'ended') return;
     this.#pause('nobody has decided who goes on');
   }
 
   #pause(reason: string): void {
-    const { xen, domid, log, onPause } = this.#parts;
-    // Xen counts pauses as we do: an unpause that is still under way does not undo this one.
+    const { hypervisor, guest, log, onPause } = this.#parts;
+    // The hypervisor counts pauses as we do: an unpause that is still under way does not undo this one.
     this.#pauses += 1;
     log.warning(`the guest is paused: ${reason}`);
     // On record first: should this process die, whoever clears up must know of the pause.
     onPause();
-    xen.pause(domid);
+    hypervisor.pause(guest);
   }
 
   /** One that the kernel refuses is made up for by the next: what is sealed stays sealed. */
@@ -382,10 +432,10 @@ export class PrimarySession {
   #ask(id: number, way: 'link' | 'fresh'): void {
     if (way === 'link') return void this.#parts.link.send({ kind: 'ask', id });
     this.#parts.askFresh().then(
-      (answer) => this.#dispatch({ kind: 'answer', id, answer, nowMs: now() }),
+      (answer) => this.#dispatch({ kind: 'answer', id, answer, nowMs: this.#now() }),
       (error: unknown) => {
         const reason = errorText(error);
-        this.#dispatch({ kind: 'ask-failed', id, reason, nowMs: now() });
+        this.#dispatch({ kind: 'ask-failed', id, reason, nowMs: this.#now() });
       },
     );
   }
@@ -393,12 +443,12 @@ export class PrimarySession {
   #stopTimers(): void {
     this.#over = true;
     this.#timer.stop();
-    if (this.#looking !== null) clearTimeout(this.#looking);
+    this.#stopLooking?.();
     this.#pump?.stop();
   }
 
   #end(outcome: PrimaryOutcome): void {
     this.#stopTimers();
-    void this.#lane.idle().then(() => this.#finish(outcome));
+    void this.#row.idle().then(() => this.#finish(outcome));
   }
 }

@@ -14,7 +14,7 @@ import {
   type StreamDecoder,
   type StreamDecoderOptions,
 } from './codec.ts';
-import { Lane } from './in-order.ts';
+import { InOrder } from './in-order.ts';
 import { codecError, NativeCodec } from './native-codec.ts';
 
 type OnRaw = (raw: Buffer) => void | Promise<void>;
@@ -23,8 +23,8 @@ class NativeDecoder implements StreamDecoder {
   readonly #codec: NativeCodec;
   readonly #allocate: (bytes: number) => Buffer;
   readonly #cutter = new BatchCutter();
-  readonly #lane = new Lane(callsMax);
-  readonly #unpacking = new Lane(callsMax);
+  readonly #lane = new InOrder(callsMax);
+  readonly #unpacking = new InOrder(callsMax);
   /** The first failure: what came after it cannot be decoded. */
   #failure: { readonly error: unknown } | null = null;
   /** The raw bytes handed over last. */

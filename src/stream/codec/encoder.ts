@@ -11,14 +11,14 @@ import {
   type StreamCodecOptions,
   type StreamEncoder,
 } from './codec.ts';
-import { Lane } from './in-order.ts';
+import { InOrder } from './in-order.ts';
 import { codecError, NativeCodec, zstdLevel } from './native-codec.ts';
 
 const outBytes = batchHeaderBytes + encodedBytesMax(batchBytesMax);
 
 class NativeEncoder implements StreamEncoder {
   readonly #codec: NativeCodec;
-  readonly #lane = new Lane(callsMax);
+  readonly #lane = new InOrder(callsMax);
   /** Buffers for native code to write into; results are copied out of them, being much smaller. */
   readonly #spare: Buffer[] = [];
   /** What zstd-codec made of the epoch's batches differs from what the native side counts. */

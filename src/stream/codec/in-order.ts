@@ -2,7 +2,7 @@
  * Runs tasks in the order in which they were given: they start in that order, some at a time, and
  * settle in that order.
  */
-export class Lane {
+export class InOrder {
   #free: number;
   readonly #queue: (() => void)[] = [];
   #last: Promise<unknown> = Promise.resolve();

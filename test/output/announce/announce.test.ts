@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nicAddresses } from '../../../src/hypervisor/xen/guest-config.ts';
+import { specOf } from '../../../src/hypervisor/xen/guest-config.ts';
 import {
   type AnnounceTools,
   announce,
@@ -109,9 +109,10 @@ it('takes the addresses from what the configuration gives each interface', () =>
     { mac: '00:16:3e:01:02:04', devid: 2 },
     { ip: '192.0.2.8' },
   ];
-  expect([...nicAddresses({ nics })]).toEqual([
-    [0, { mac, ips: ['192.0.2.7', '2001:db8::7'] }],
-    [2, { mac: '00:16:3e:01:02:04', ips: [] }],
+  expect(specOf({ nics }).interfaces).toEqual([
+    { index: 0, mac, ips: ['192.0.2.7', '2001:db8::7'] },
+    { index: 2, mac: '00:16:3e:01:02:04', ips: [] },
+    { index: 2, mac: null, ips: ['192.0.2.8'] },
   ]);
 });
 

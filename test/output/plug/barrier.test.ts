@@ -1,13 +1,14 @@
 /** What a session and its output buffer owe each other: barriers, figures, and the end. */
 import { expect, it } from 'vitest';
 import { judge } from '../../../src/core/health/health.ts';
+import { heldBack } from '../../../src/core/outcomes.ts';
+import { systemClock, systemTimers } from '../../../src/host/clock.ts';
 import { silentLog } from '../../../src/host/log.ts';
-import type { Hypervisor, SaveEvent } from '../../../src/hypervisor/port.ts';
+import type { Hypervisor, SaveEvent, SaveOptions } from '../../../src/hypervisor/port.ts';
+import { openForGood } from '../../../src/output/open.ts';
 import { nullBuffer, type OutputBuffer } from '../../../src/output/port.ts';
-import { heldBack, openForGood } from '../../../src/session/output.ts';
-import { blockedText } from '../../../src/session/primary/output-status.ts';
-import type { PrimaryParts } from '../../../src/session/primary/parts.ts';
-import { PrimarySession } from '../../../src/session/primary/session.ts';
+import { blockedText } from '../../../src/session/primary/facts.ts';
+import { type PrimaryParts, PrimarySession } from '../../../src/session/primary/session.ts';
 import { sampleStatus } from '../../registry/sample-status.ts';
 
 interface Trial {
@@ -24,10 +25,10 @@ async function trial(
 ): Promise<Trial> {
   let given: unknown = 'never started';
   let say: (event: SaveEvent) => void = () => {};
-  const xen = {
+  const hypervisor = {
     info: async () => null,
-    startSave: (_domid: number, _limit: number, handle: unknown, onEvent: typeof say) => {
-      given = handle;
+    startSave: (_guest: unknown, { barriers, onEvent }: SaveOptions) => {
+      given = barriers;
       say = onEvent;
       return {
         checkpoint: () => false,
@@ -42,9 +43,10 @@ async function trial(
       ...{ heartbeatTimeoutMs: 1000, holdMs: 3000, buffered, pendingMax: 2, askEveryMs: 1000 },
       schedule: { kind: 'fixed', intervalMs: 200 },
     },
-    ...{ domid: 7, queueBytes: 1 << 20, log: silentLog, pulse: null },
+    ...{ clock: systemClock, timers: systemTimers, guest: { uuid: 'u', id: 7 } },
+    ...{ queueBytes: 1 << 20, log: silentLog, pulse: null },
     output,
-    xen: xen as unknown as Hypervisor,
+    hypervisor: hypervisor as unknown as Hypervisor,
     link: link as unknown as PrimaryParts['link'],
     encoder: {} as PrimaryParts['encoder'],
     askFresh: () => Promise.reject(new Error('nobody to ask')),
@@ -62,8 +64,8 @@ async function trial(
 // Proves: the buffer that holds the output is the one that the save seals. A session that started
 // its save without it let every frame out unacknowledged, and said that it was protected.
 it('sets its barriers in its output buffer', async () => {
-  expect((await trial(true, { ...nullBuffer, barrier: 42 })).given).toBe(42);
-  expect((await trial(false, nullBuffer)).given).toBe(null);
+  expect((await trial(true, { ...nullBuffer, barrier: 42 })).given).toEqual([42]);
+  expect((await trial(false, nullBuffer)).given).toEqual([]);
 });
 
 // Proves: the scheduler hears what waits, so that `auto` hurries for it and a full buffer asks for

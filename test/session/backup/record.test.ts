@@ -1,10 +1,9 @@
 /** A record that can neither be written nor read: the backup's session waits mute. */
 import { expect, it } from 'vitest';
 import type { Permission } from '../../../src/core/vocabulary.ts';
+import { systemClock, systemTimers } from '../../../src/host/clock.ts';
 import type { Log } from '../../../src/host/log.ts';
-import type { Hypervisor } from '../../../src/hypervisor/port.ts';
 import type { ControlMessage } from '../../../src/link/link.ts';
-import type { CopyBuilder } from '../../../src/session/backup/copy.ts';
 import { BackupSession } from '../../../src/session/backup/session.ts';
 
 const silent = { debug() {}, info() {}, warning() {}, error() {} } as unknown as Log;
@@ -15,9 +14,17 @@ function session() {
   const sent: ControlMessage[] = [];
   const disk = { says: 'standby' as Permission, reads: 0, isReadable: false };
   const backup = new BackupSession({
-    config: { heartbeatTimeoutMs: 60_000, holdMs: 0, buffered: true },
-    xen: {} as Hypervisor,
-    builder: { feedEpoch() {}, lastEpoch: 0, discard: async () => {} } as unknown as CopyBuilder,
+    clock: systemClock,
+    timers: systemTimers,
+    config: { heartbeatTimeoutMs: 60_000, holdMs: 0, buffered: true, parts: ['memory'] },
+    copy: {
+      commit() {},
+      lastEpoch: 0,
+      build: async () => {},
+      unpause: async () => {},
+      discard: async () => {},
+    },
+    disks: [],
     record: {
       // The step is taken, and then the disk fails: that is what must not be overlooked.
       move: async (_from, to) => {
@@ -37,7 +44,7 @@ function session() {
     onChange() {},
   });
   void backup.run();
-  backup.onEpochWhole(0);
+  backup.onEpochWhole('memory', 0);
   return { backup, sent, disk };
 }
 
@@ -49,7 +56,7 @@ it('is asked until it answers, and nothing is acknowledged meanwhile', async () 
   expect(acks()).toBe(1);
   backup.onAsk(1);
   while (disk.reads === 0) await sleep(5);
-  backup.onEpochWhole(1);
+  backup.onEpochWhole('memory', 1);
   await sleep(50);
   expect(acks()).toBe(1);
   expect(sent.some(({ kind }) => kind === 'answer')).toBe(false);

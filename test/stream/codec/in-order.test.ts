@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Lane } from '../../../src/stream/codec/in-order.ts';
+import { InOrder } from '../../../src/stream/codec/in-order.ts';
 
 /** A promise that the test settles. */
 function gate() {
@@ -16,7 +16,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('a lane', () => {
   it('starts tasks in order, no more than its number at a time', async () => {
-    const lane = new Lane(2);
+    const lane = new InOrder(2);
     const gates = [gate(), gate(), gate(), gate()];
     const started: number[] = [];
     const all = gates.map(({ promise }, i) =>
@@ -36,7 +36,7 @@ describe('a lane', () => {
   });
 
   it('settles tasks in order, whichever is done first, and failures too', async () => {
-    const lane = new Lane(3);
+    const lane = new InOrder(3);
     const gates = [gate(), gate(), gate()];
     const settled: string[] = [];
     gates.forEach(({ promise }, i) => {
@@ -57,7 +57,7 @@ describe('a lane', () => {
   });
 
   it('is idle when the last task has settled, even if it failed', async () => {
-    const lane = new Lane(1);
+    const lane = new InOrder(1);
     const { promise, fail } = gate();
     const task = lane.run(() => promise);
     task.catch(() => undefined);
