@@ -8,7 +8,7 @@
 import { hostname } from 'node:os';
 import { runDirectory } from '../config/settings.ts';
 import { version } from '../config/version.ts';
-import { hostWord, stopLine } from '../core/texts.ts';
+import { adviceLines } from '../core/texts/advice.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import { systemClock, systemTimers } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
@@ -92,11 +92,12 @@ async function stopPrimary(
 }
 
 /** Without the permission there is one thing that may be done unasked: giving the guest up here. */
-function staysHeld(status: SessionStatus, reason: string): StopResult {
-  const sure = `only if the copy on ${hostWord(status.peer)} never ran and never will`;
-  const force = stopLine(status, sure, '--force-unsafe ');
-  const destroy = stopLine(status, 'drops what is held, destroys the guest', '--destroy ');
-  return { outcome: { kind: 'held', reason }, next: [force, destroy] };
+function staysHeld({ domain, peer }: SessionStatus, reason: string): StopResult {
+  const next = adviceLines([
+    { kind: 'stop-vouch', domain, peer },
+    { kind: 'stop-destroy', domain },
+  ]);
+  return { outcome: { kind: 'held', reason }, next };
 }
 
 /** First the buffer: what it holds may keep pages of the guest, and the destroy would wait. */

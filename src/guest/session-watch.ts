@@ -4,6 +4,7 @@
  */
 import { runDirectory } from '../config/settings.ts';
 import type { PrimaryOutcome } from '../core/primary/types.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
@@ -53,7 +54,7 @@ export class SessionWatch {
     throw new OperationError('no-such-domain', `${guest.name} ended just now`, {
       op: 'take-watch',
       subject: guest.name,
-      hint: `xl list ${guest.name}`,
+      hint: adviceLine({ kind: 'list-guest', domain: guest.name }),
     });
   }
 

@@ -2,6 +2,7 @@
  * One watcher per guest. A session watches the guest that it protects; whoever watched before (the
  * guard of an earlier session, or `tsremus receive` after a takeover) leaves when it is asked to.
  */
+import { adviceLine } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import type { ProcessId } from '../host/process-id.ts';
 import { claimWatch, watcherOf } from '../registry/run-directory.ts';
@@ -43,7 +44,7 @@ export async function takeWatch(
       throw new OperationError('locked', `process ${asked} watches ${guest.name} and stays`, {
         op: 'take-watch',
         subject: guest.name,
-        hint: `ps -o pid,stat,cmd -p ${asked}`,
+        hint: adviceLine({ kind: 'see-process', pid: asked }),
       });
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs));

@@ -27,6 +27,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Liveness } from '../core/health/facts.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { errnoCode, errorText, OperationError, storageError } from '../host/errors.ts';
 import { isProcessAlive, ownProcessId, type ProcessId } from '../host/process-id.ts';
 import type { SessionStatus } from './status.ts';
@@ -245,7 +246,7 @@ function lockedError(domain: string, role: Role | 'watch', pid: number): Operati
   return new OperationError('already-protected', `${domain} ${what}, by process ${pid}`, {
     op: 'claim',
     subject: domain,
-    hint: `tsremus status ${domain}`,
+    hint: adviceLine({ kind: 'show', domain }),
   });
 }
 

@@ -3,7 +3,9 @@
  * and converts arguments; a session never sees a string that should have been a number.
  */
 import type { BackupOutcome } from '../core/backup/types.ts';
-import type { PrimaryOutcome } from '../core/primary/types.ts';
+import type { ProtectOutcome, StopOutcome } from '../core/texts/outcomes.ts';
+
+export type { HeldOutcome } from '../core/texts/outcomes.ts';
 
 /** Everything that `tsremus protect` was told. Options that are not built yet never get here. */
 export interface ProtectOptions {
@@ -60,16 +62,8 @@ export interface ProtectReporter {
   event(kind: string, text: string, data?: Readonly<Record<string, unknown>>): void;
 }
 
-/** The guest is mute (with -n: paused) and nobody may decide; the process ends all the same. */
-export interface HeldOutcome {
-  readonly kind: 'held';
-  readonly reason: string;
-  /** The permission was given, and only the output buffer that could not be removed is left. */
-  readonly mayOpen?: boolean;
-}
-
 export interface ProtectResult {
-  readonly outcome: PrimaryOutcome | HeldOutcome;
+  readonly outcome: ProtectOutcome;
   /** What became of the guest after an end of its own, a clause; null: there is nothing to say. */
   readonly detail?: string | null;
   /** Complete command lines to type next; the command line has its own when this is absent. */
@@ -86,14 +80,9 @@ export interface ReceiveResult {
   readonly outcome: BackupOutcome;
 }
 
-/** What is left of a guest was given up on this host, as was ordered (`stop --destroy`). */
-export interface DestroyedOutcome {
-  readonly kind: 'destroyed';
-}
-
 /** What `stop` achieved, of a session that lives or of what a dead one left behind. */
 export interface StopResult {
-  readonly outcome: PrimaryOutcome | BackupOutcome | HeldOutcome | DestroyedOutcome;
+  readonly outcome: StopOutcome;
   /** One sentence for the administrator, without final stop; absent: the outcome speaks. */
   readonly text?: string;
   readonly next?: readonly string[];

@@ -9,6 +9,7 @@
 import { invariant, unreachable } from '../invariant.ts';
 import { boundedReason, saveEndMs, scheduleProblem } from '../limits.ts';
 import { nextPace, type Schedule } from '../scheduler.ts';
+import { neverRan } from '../texts/advice.ts';
 import type { Answer } from '../vocabulary.ts';
 import { pump, pumpPause } from './pump.ts';
 import {
@@ -267,7 +268,7 @@ function onStop(state: PrimaryState, event: EventOf<'stop'>, effects: Effects): 
   }
   // Who answers is not dead: then the order to go on without asking is an ordinary stop.
   if (event.force && !isLeaseFresh(state)) {
-    const reason = 'the administrator vouched that the copy never ran and never will';
+    const reason = `the administrator vouched that ${neverRan()}`;
     return leave(stopped, 'forced', { kind: 'unprotected', reason }, effects);
   }
   return stopped;

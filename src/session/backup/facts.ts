@@ -6,6 +6,8 @@ import {
   type MachineFacts,
   type SessionState,
 } from '../../core/health/facts.ts';
+import { adviceLines } from '../../core/texts/advice.ts';
+import { adviceOnHeldCopy } from '../../core/texts/states.ts';
 import { formatBytes } from '../../core/units.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { StatusFacts } from '../../registry/status-writer.ts';
@@ -58,9 +60,8 @@ function nextOf({ hello, running }: BackupView, state: SessionState): string[] {
   if (state !== 'held') return [];
   const full = (running?.state.recordProblem ?? null) !== null;
   return [
-    ...(full ? [`df -h ${stateDirectory(process.env)}  # the decision is recorded there`] : []),
-    `tsremus stop ${domain}  # on ${host}, if the guest runs there`,
-    `tsremus failover ${domain}  # here, if ${host} is dead`,
+    ...(full ? adviceLines([{ kind: 'free-record', dir: stateDirectory(process.env) }]) : []),
+    ...adviceLines(adviceOnHeldCopy(domain, host)),
   ];
 }
 

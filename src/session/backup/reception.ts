@@ -6,6 +6,8 @@
 import { totalmem } from 'node:os';
 import { maxMemory, runDirectory, stateDirectory } from '../../config/settings.ts';
 import type { BackupOutcome } from '../../core/backup/types.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
+import { loggedOutcome } from '../../core/texts/outcomes.ts';
 import type { Permission } from '../../core/vocabulary.ts';
 import { watchCopy } from '../../guest/watch-copy.ts';
 import { systemClock } from '../../host/clock.ts';
@@ -355,7 +357,7 @@ export class BackupHost {
     }
     throw new OperationError('command-failed', 'this session cannot do that now', {
       op: 'answer-control',
-      hint: `tsremus status ${hello.domain}`,
+      hint: adviceLine({ kind: 'show', domain: hello.domain }),
     });
   }
 
@@ -366,14 +368,14 @@ export class BackupHost {
       throw new OperationError('split-brain-risk', `failover is refused: ${refused}`, {
         op: 'failover',
         subject: hello.domain,
-        hint: `end protection where it runs: tsremus stop ${hello.domain}`,
+        hint: adviceLine({ kind: 'stop-there', domain: hello.domain, peer: hello.host }),
       });
     }
     const outcome = await session.outcome();
     if (outcome.kind === 'activated') return { text: `${hello.domain} runs here` };
     throw new OperationError(
       'command-failed',
-      `the copy did not come up: ${JSON.stringify(outcome)}`,
+      `the copy did not come up: ${loggedOutcome(outcome)}`,
       {
         op: 'failover',
         subject: hello.domain,
