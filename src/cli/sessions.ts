@@ -1,5 +1,6 @@
 /** Finds the sessions that a command line speaks of. */
 import { thisHost, thisRegistry } from '../app/host.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { errnoCode, OperationError } from '../host/errors.ts';
 import { isDomain, type Registry, type SessionEntry } from '../registry/port.ts';
 import type { Io } from './io.ts';
@@ -8,7 +9,7 @@ function noSession(domain: string): OperationError {
   return new OperationError('no-such-session', `there is no session of ${domain} on this host`, {
     op: 'find-session',
     subject: domain,
-    hint: 'tsremus status',
+    hint: adviceLine({ kind: 'show-all' }),
   });
 }
 
@@ -43,5 +44,6 @@ export function readable(error: unknown): unknown {
   }
   if (errno !== 'ENOENT') return error;
   const since = `no session has run here since this host was booted (no ${detail.subject})`;
-  return new OperationError(code, since, { ...detail, hint: 'tsremus protect DOMAIN HOST' });
+  const hint = adviceLine({ kind: 'protect', domain: 'DOMAIN' });
+  return new OperationError(code, since, { ...detail, hint });
 }

@@ -5,7 +5,7 @@
  * written on its devices. Reads files and sysfs and nothing else.
  */
 import { join } from 'node:path';
-import { hostWord, stopLine } from '../core/texts.ts';
+import { type Advice, adviceLines } from '../core/texts/advice.ts';
 import type { Clock } from '../host/clock.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
 import type { Store } from '../host/store.ts';
@@ -88,17 +88,13 @@ function isMissing(error: unknown): boolean {
 }
 
 function nextFor({ state }: FoundBuffer, domain: string): string[] {
-  if (state?.may_open) return [stopLine({ domain }, 'tries again; it may go on here')];
+  if (state?.may_open) return adviceLines([{ kind: 'stop-retry', domain }]);
   const peer = state?.peer?.host;
-  const what =
+  const first: Advice =
     peer === undefined
-      ? 'clears it if the guest is gone; else says what may be done'
-      : `asks ${hostWord(peer)}, and clears what is left here`;
-  const copy = `the copy on ${hostWord(peer ?? '')}`;
-  return [
-    stopLine({ domain }, what),
-    stopLine({ domain }, `only if ${copy} never ran and never will`, '--force-unsafe '),
-  ];
+      ? { kind: 'stop-find-out', domain }
+      : { kind: 'stop-ask-and-clear', domain, peer };
+  return adviceLines([first, { kind: 'stop-vouch', domain, peer: peer ?? '' }]);
 }
 
 /** What is known of it, in the form of a session that is held. */

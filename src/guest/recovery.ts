@@ -12,7 +12,7 @@ import {
   recoveryUnasked,
   recoveryWithoutAnswer,
 } from '../core/permission/recovery.ts';
-import { hostWord, stopLine } from '../core/texts.ts';
+import { adviceLines } from '../core/texts/advice.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import { errorText } from '../host/errors.ts';
 import type { GuestRef, Hypervisor } from '../hypervisor/port.ts';
@@ -242,11 +242,12 @@ export class Recovery {
 }
 
 /** Without the permission there is one thing that may be done unasked: giving the guest up here. */
-function staysHeld(status: SessionStatus, reason: string): StopResult {
-  const sure = `only if the copy on ${hostWord(status.peer)} never ran and never will`;
-  const force = stopLine(status, sure, '--force-unsafe ');
-  const destroy = stopLine(status, 'drops what is held, destroys the guest', '--destroy ');
-  return { outcome: { kind: 'held', reason }, next: [force, destroy] };
+function staysHeld({ domain, peer }: SessionStatus, reason: string): StopResult {
+  const next = adviceLines([
+    { kind: 'stop-vouch', domain, peer },
+    { kind: 'stop-destroy', domain },
+  ]);
+  return { outcome: { kind: 'held', reason }, next };
 }
 
 /** The session's guest on this host; null when it is gone. */

@@ -4,6 +4,7 @@
  */
 import type { HeldOutcome } from '../core/outcomes.ts';
 import type { PrimaryOutcome } from '../core/primary/types.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { GuestRef } from '../hypervisor/port.ts';
 import type { Guard, StartGuard } from './guard.ts';
@@ -47,7 +48,7 @@ export class SessionWatch {
     throw new OperationError('no-such-domain', `${guest.name} ended just now`, {
       op: 'take-watch',
       subject: guest.name,
-      hint: `xl list ${guest.name}`,
+      hint: adviceLine({ kind: 'list-guest', domain: guest.name }),
     });
   }
 

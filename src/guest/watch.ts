@@ -4,6 +4,7 @@
  * before (the guard of an earlier session, or `tsremus receive` after a takeover) leaves when it is
  * asked to.
  */
+import { adviceLine } from '../core/texts/advice.ts';
 import { sleep, type Time } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
@@ -137,7 +138,7 @@ export async function takeWatch(
       throw new OperationError('locked', `process ${asked} watches ${guest.name} and stays`, {
         op: 'take-watch',
         subject: guest.name,
-        hint: `ps -o pid,stat,cmd -p ${asked}`,
+        hint: adviceLine({ kind: 'see-process', pid: asked }),
       });
     }
     await sleep(timers, leavePollMs);

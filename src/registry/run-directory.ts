@@ -27,8 +27,8 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Liveness } from '../core/health/facts.ts';
-import type { Chance, Timers } from '../host/clock.ts';
-import { sleep } from '../host/clock.ts';
+import { adviceLine } from '../core/texts/advice.ts';
+import { type Chance, sleep, type Timers } from '../host/clock.ts';
 import { errnoCode, errorText, OperationError, storageError } from '../host/errors.ts';
 import type { Processes, ProcessId } from '../host/process-id.ts';
 import {
@@ -195,7 +195,7 @@ function lockedError(domain: string, role: Role | 'watch', pid: number): Operati
   return new OperationError('already-protected', `${domain} ${what}, by process ${pid}`, {
     op: 'claim',
     subject: domain,
-    hint: `tsremus status ${domain}`,
+    hint: adviceLine({ kind: 'show', domain }),
   });
 }
 

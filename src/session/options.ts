@@ -3,8 +3,7 @@
  * and converts arguments; a session never sees a string that should have been a number.
  */
 import type { BackupOutcome } from '../core/backup/types.ts';
-import type { HeldOutcome } from '../core/outcomes.ts';
-import type { PrimaryOutcome } from '../core/primary/types.ts';
+import type { ProtectOutcome } from '../core/texts/outcomes.ts';
 
 /** Everything that `tsremus protect` was told. Options that are not built yet never get here. */
 export interface ProtectOptions {
@@ -62,7 +61,7 @@ export interface ProtectReporter {
 }
 
 export interface ProtectResult {
-  readonly outcome: PrimaryOutcome | HeldOutcome;
+  readonly outcome: ProtectOutcome;
   /** What became of the guest after an end of its own, a clause; null: there is nothing to say. */
   readonly detail?: string | null;
   /** Complete command lines to type next; the command line has its own when this is absent. */

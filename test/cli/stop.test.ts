@@ -260,7 +260,7 @@ describe('a refusal', () => {
     const ran = await stop('web1');
     expect(ran.code).toBe(10);
     expect(ran.err).toContain('this host holds the copy of web1');
-    expect(ran.err).toContain('Try: tsremus stop web1  # on hosta\n');
+    expect(ran.err).toContain('Try: tsremus stop web1  # on hosta: end protection there\n');
     expect(ran.err).toContain('Try: tsremus failover web1  # here');
   });
 });

@@ -170,7 +170,10 @@ describe('a backup', () => {
   it.each(backups)('%s', (...row) => check(ofBackup(row[1]()), row));
 
   it('says what to type when the link is gone', () => {
-    expect(ofBackup(ended(false)).next).toEqual(['tsremus failover g1  # if other is dead']);
+    expect(ofBackup(ended(false)).next).toEqual([
+      'tsremus stop g1  # on other, if the guest runs there',
+      'tsremus failover g1  # here, if other is dead',
+    ]);
   });
 
   it('knows what the death of its process means', () => {

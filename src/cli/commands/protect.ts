@@ -1,5 +1,6 @@
 /** `tsremus protect DOMAIN HOST`: starts a session and stays until it ends. */
 import { type Command, Option } from 'commander';
+import { protectText } from '../../core/texts/outcomes.ts';
 import type { ProtectReporter, ProtectResult } from '../../session/options.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfProtect } from '../exit-codes.ts';
@@ -7,10 +8,8 @@ import type { Io } from '../io.ts';
 import { printFailure } from '../output/errors.ts';
 import { writeJsonLine } from '../output/json.ts';
 import { ProgressLine } from '../output/progress.ts';
-import { quoteWords } from '../output/shell.ts';
 import { printable } from '../output/table.ts';
 import { type ProtectFlags, protectOptions } from '../protect-arguments.ts';
-import { outcomeText } from '../protect-outcome.ts';
 import {
   addHelp,
   colorOption,
@@ -74,8 +73,7 @@ function wanted(code: ExitCode): boolean {
 }
 
 function printResult(io: Io, result: ProtectResult, domain: string, host: string, flags: Flags) {
-  const again = quoteWords(['tsremus', ...io.argv]);
-  const { message, next } = outcomeText(result, { domain, host, again });
+  const { message, next } = protectText(result, { domain, peer: host, argv: io.argv });
   const code = exitOfProtect(result.outcome);
   if (flags.json) {
     const { kind, ...detail } = result.outcome;

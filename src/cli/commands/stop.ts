@@ -3,7 +3,9 @@ import { type Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
 import type { StopResult } from '../../core/outcomes.ts';
 import type { RecoveryOrder } from '../../core/permission/recovery.ts';
-import { hostWord } from '../../core/texts.ts';
+import { adviceLines, neverRan } from '../../core/texts/advice.ts';
+import { stopText } from '../../core/texts/outcomes.ts';
+import { hostWord } from '../../core/texts/quote.ts';
 import { OperationError } from '../../host/errors.ts';
 import { requestControl } from '../../registry/control.ts';
 import { isDomain, isSettled, type SessionEntry } from '../../registry/port.ts';
@@ -12,10 +14,8 @@ import { type ExitCode, exit, exitOfStop } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { CommandFailure, printFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
-import { quoteWord } from '../output/shell.ts';
 import { printable } from '../output/table.ts';
 import { registryOf, sessionsOf } from '../sessions.ts';
-import { stopText } from '../stop-outcome.ts';
 import {
   addHelp,
   colorOption,
@@ -110,13 +110,15 @@ async function acknowledge(io: Io, entry: SessionEntry): Promise<void> {
 }
 
 function refuseOnBackup(entry: SessionEntry): CommandFailure {
-  const { domain } = entry.status;
-  const peer = hostWord(entry.status.peer);
-  const word = quoteWord(domain);
+  const { domain, peer } = entry.status;
+  const where = `protection is ended where it runs, on ${hostWord(peer)}`;
   return new CommandFailure({
     code: 'wrong-host',
-    message: `this host holds the copy of ${domain}; protection is ended where it runs, on ${peer}`,
-    hints: [`tsremus stop ${word}  # on ${peer}`, `tsremus failover ${word}  # here: run the copy`],
+    message: `this host holds the copy of ${domain}; ${where}`,
+    hints: adviceLines([
+      { kind: 'stop-there', domain, peer },
+      { kind: 'failover-here', domain },
+    ]),
     exit: exit.failed,
   });
 }
@@ -139,11 +141,13 @@ function printStopped(io: Io, entry: SessionEntry, result: StopResult, flags: Fl
 }
 
 function refuseDestroy({ status: { domain, pid } }: SessionEntry): CommandFailure {
-  const word = quoteWord(domain);
   return new CommandFailure({
     code: 'locked',
     message: `process ${pid} looks after ${domain}: --destroy is for what a dead session left`,
-    hints: [`tsremus stop ${word}`, `kill ${pid}  # then again; a second time if it stays held`],
+    hints: adviceLines([
+      { kind: 'stop', domain },
+      { kind: 'end-process', pid },
+    ]),
     exit: exit.locked,
   });
 }
@@ -178,9 +182,7 @@ export function addStop(program: Command, context: Context): void {
         'After a crash it clears what was left. A session that has ended is shown no longer.',
     )
     .argument('<domain>', 'name, UUID or number of the domain')
-    .addOption(
-      forceUnsafeOption('go on here unasked: you vouch that the copy never ran and never will'),
-    )
+    .addOption(forceUnsafeOption(`go on here unasked: you vouch that ${neverRan()}`))
     .addOption(
       new Option('--destroy', 'after a crash: give the guest up here; what it held is dropped'),
     )

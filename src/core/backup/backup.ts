@@ -72,7 +72,7 @@ function onEvent(state: BackupState, event: BackupEvent, effects: Effects): Back
       return onRecordFailed(state, event.reason, effects);
     case 'built':
       invariant(state.copy === 'building', 'built what was not being built');
-      // libxl had given up on an epoch meanwhile: this would be an older one.
+      // The hypervisor had given up on an epoch meanwhile: this would be an older one.
       return { ...state, copy: state.copyProblem === null ? 'built' : 'failed' };
     case 'build-failed':
       invariant(state.copy === 'building', 'failed to build what was not being built');

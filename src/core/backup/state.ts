@@ -50,7 +50,7 @@ export type BackupGoal =
   | { readonly kind: 'never-whole'; readonly reason: string };
 
 /**
- * Where the copy is: `receiving` (libxl applies epochs), `building`, `built` (paused),
+ * Where the copy is: `receiving` (the hypervisor applies epochs), `building`, `built` (paused),
  * `starting` (being unpaused), `running`; or `failed`, `discarding`, `gone`.
  */
 export type CopyState =

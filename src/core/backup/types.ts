@@ -27,7 +27,7 @@ export type BackupEvent = { readonly nowMs: number } /**
   | { readonly kind: 'link-closed'; readonly reason: string }
   /** The primary asks for the promise; `way` says where the answer goes. */
   | { readonly kind: 'ask'; readonly way: 'link' | 'fresh'; readonly token: number }
-  /** libxl gave up on the copy by itself (an epoch could not be applied). */
+  /** The hypervisor gave up on the copy by itself (an epoch could not be applied). */
   | { readonly kind: 'copy-failed'; readonly reason: string }
   /** Result of `write-record`: what the record says now (another process may have won). */
   | { readonly kind: 'record'; readonly permission: Permission }
@@ -76,12 +76,12 @@ export type BackupEffect =
       readonly epoch: number;
       readonly why: string;
     }
-  /** End-of-file to libxl: build the copy, paused, from the last epoch fed; rename it. */
+  /** End-of-file to the hypervisor: build the copy, paused, from the last epoch fed; rename it. */
   | { readonly kind: 'build-copy'; readonly epoch: number }
   | { readonly kind: 'unpause-copy' }
   /** Note in the record that the copy was seen to run (no decision, only news). */
   | { readonly kind: 'note-running' }
-  /** Abort libxl's operation and destroy the copy. Never end-of-file. */
+  /** Abort the hypervisor's operation and destroy the copy. Never end-of-file. */
   | { readonly kind: 'discard-copy' }
   | {
       readonly kind: 'answer';

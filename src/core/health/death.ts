@@ -6,7 +6,8 @@
  * that ran under the session is gone whatever the session said last.
  */
 
-import { domainWord, hostWord, stopLine } from '../texts.ts';
+import { adviceLine, adviceLines } from '../texts/advice.ts';
+import { hostWord } from '../texts/quote.ts';
 import type { Liveness, SessionFacts, SessionState } from './facts.ts';
 
 /** The judgement that replaces what the dead session said. */
@@ -24,20 +25,19 @@ function rebooted(status: SessionFacts): Death {
   return {
     state: 'ended',
     reason: `this host was rebooted since: ${left}`,
-    next: [`tsremus status ${domainWord(status)}  # on ${peer}`, stopLine(status, 'here: seen')],
+    next: adviceLines([
+      { kind: 'show-there', domain, peer },
+      { kind: 'stop-seen', domain },
+    ]),
   };
 }
 
 function deadPrimary(status: SessionFacts): Death {
-  const { pid } = status;
+  const { domain, pid } = status;
   const peer = hostWord(status.peer);
   const died = `its process ${pid} died`;
-  const ask = stopLine(status, `asks ${peer}, and clears what is left here`);
-  const force = stopLine(
-    status,
-    `only if the copy on ${peer} never ran and never will`,
-    '--force-unsafe ',
-  );
+  const ask = adviceLine({ kind: 'stop-ask-and-clear', domain, peer });
+  const force = adviceLine({ kind: 'stop-vouch', domain, peer });
   if (status.guest_paused) {
     return {
       state: 'held',
@@ -63,25 +63,24 @@ function deadPrimary(status: SessionFacts): Death {
   return {
     state: 'unprotected',
     reason: `${died}: the guest runs on here without a copy, unless ${peer} took over`,
-    next: [ask, `tsremus status ${domainWord(status)}  # on ${peer}`],
+    next: [ask, adviceLine({ kind: 'show-there', domain, peer })],
   };
 }
 
 function deadBackup(status: SessionFacts): Death {
-  const { pid } = status;
-  const peer = hostWord(status.peer);
-  const clear = stopLine(status, 'clears what is left here');
+  const { domain, peer, pid } = status;
+  const clear = adviceLine({ kind: 'stop-clear', domain });
   if (status.state === 'activating') {
     return {
       state: 'held',
       reason: `its process ${pid} died while it activated the copy`,
-      next: [`xl list ${domainWord(status)}`, clear],
+      next: [adviceLine({ kind: 'list-guest', domain }), clear],
     };
   }
   return {
     state: 'ended',
     reason: `its process ${pid} died: no copy is held here any more`,
-    next: [`tsremus status ${domainWord(status)}  # on ${peer}`, clear],
+    next: [adviceLine({ kind: 'show-there', domain, peer }), clear],
   };
 }
 

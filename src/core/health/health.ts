@@ -12,7 +12,8 @@
  *   R7  a session that would be OK but is degraded is WARNING, and says why
  */
 
-import { nextFor, reasonFor } from '../texts.ts';
+import { adviceLine } from '../texts/advice.ts';
+import { nextFor, reasonFor } from '../texts/states.ts';
 import { formatMs } from '../units.ts';
 import { deathOf } from './death.ts';
 import type { Liveness, SessionFacts, SessionState } from './facts.ts';
@@ -77,7 +78,7 @@ function silentVerdict(facts: SessionFacts, reportAgeMs: number): Verdict {
     level: reportAgeMs > stuckMs ? 'critical' : 'warning',
     ackAgeMs: ackAge(facts, 'alive', reportAgeMs),
     reason: `its process ${pid} has not reported for ${formatMs(reportAgeMs)}: stopped, or stuck`,
-    next: [`ps -o pid,stat,wchan:20,cmd -p ${pid}`],
+    next: [adviceLine({ kind: 'see-process', pid })],
   };
 }
 

@@ -9,6 +9,7 @@
 import { invariant, unreachable } from '../invariant.ts';
 import { boundedReason, saveEndMs, scheduleProblem } from '../limits.ts';
 import { nextPace, type Schedule } from '../scheduler.ts';
+import { neverRan } from '../texts/advice.ts';
 import type { Answer } from '../vocabulary.ts';
 import { pump, pumpPause } from './pump.ts';
 import {
@@ -63,7 +64,7 @@ function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): Pr
     case 'checkpoint':
     case 'drained':
     case 'sent':
-      // While libxl's operation is being ended its stream has no meaning any more.
+      // While the hypervisor's operation is being ended its stream has no meaning any more.
       return state.outcome === null ? onEpoch(state, event) : state;
     case 'ack':
       return onAck(state, event.epoch, effects);
@@ -96,7 +97,7 @@ function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): Pr
 
 function onTick(state: PrimaryState, effects: Effects): PrimaryState {
   if (state.outcome?.kind === 'taken-over' && state.nowMs - state.decidedAtMs >= saveEndMs) {
-    return finish(state, effects); // the destruction ends libxl's operation, too
+    return finish(state, effects); // the destruction ends the hypervisor's operation, too
   }
   // In the seed the guest runs freely and nothing was promised to anybody: give up.
   if (state.outcome === null && isSilent(state) && !backupMayActivate(state)) {
@@ -267,7 +268,7 @@ function onStop(state: PrimaryState, event: EventOf<'stop'>, effects: Effects): 
   }
   // Who answers is not dead: then the order to go on without asking is an ordinary stop.
   if (event.force && !isLeaseFresh(state)) {
-    const reason = 'the administrator vouched that the copy never ran and never will';
+    const reason = `the administrator vouched that ${neverRan()}`;
     return leave(stopped, 'forced', { kind: 'unprotected', reason }, effects);
   }
   return stopped;
@@ -299,7 +300,7 @@ function onGuestEnded(state: PrimaryState, reason: string, effects: Effects): Pr
 }
 
 function onSaveEnded(state: PrimaryState, effects: Effects): PrimaryState {
-  if (state.outcome === null) return onSaveFailed(state, 'libxl ended its operation', effects);
+  if (state.outcome === null) return onSaveFailed(state, 'Xen ended its operation', effects);
   return finish({ ...state, saving: false }, effects);
 }
 
@@ -320,7 +321,7 @@ function askOnLeaving(state: PrimaryState, effects: Effects): void {
   effects.push({ kind: 'ask-promise', id: state.lastAskId + 1, way: 'link' });
 }
 
-/** The guest goes on here (or has ended): everything out, libxl's operation ends, then `end`. */
+/** The guest goes on here (or has ended): all out, the hypervisor's operation ends, then `end`. */
 function leave(
   state: PrimaryState,
   opened: OpenPermission,

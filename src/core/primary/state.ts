@@ -37,7 +37,7 @@ import type { PrimaryConfig, PrimaryEffect, PrimaryOutcome, StopBy } from './typ
  *  - `protected`: epochs go over, output waits for its acknowledgement.
  *  - `ending`: no more checkpoints; asks for the promise while the link is open.
  *  - `held`: the link is gone or the copy goes on; mute, asks for the promise.
- *  - `leaving`: the outcome is decided; waits for libxl's operation to end.
+ *  - `leaving`: the outcome is decided; waits for the hypervisor's operation to end.
  *  - `ended`: nothing happens any more.
  */
 export type PrimaryPhase =
@@ -98,7 +98,7 @@ export interface PrimaryState {
 
   readonly paused: boolean;
   readonly guest: 'here' | 'ended';
-  /** libxl's operation runs. */
+  /** The hypervisor's operation runs. */
   readonly saving: boolean;
 
   /** Why protection ends, as far as it does; they can meet. */
@@ -186,9 +186,9 @@ export function isSilent(state: PrimaryState): boolean {
 }
 
 /**
- * Heartbeats come back and an epoch's acknowledgement does not come nearer: libxl hangs over there,
- * or the byte stream is stuck beside live datagrams. Waiting on would hold the guest's output for
- * ever, and the backup sees no silence.
+ * Heartbeats come back and an epoch's acknowledgement does not come nearer: the hypervisor hangs
+ * over there, or the byte stream is stuck beside live datagrams. Waiting on would hold the guest's
+ * output for ever, and the backup sees no silence.
  */
 export function isStuck(state: PrimaryState): boolean {
   if (state.drained === state.acked || !isLeaseFresh(state)) return false;

@@ -61,11 +61,11 @@ export type PrimaryEvent = { readonly nowMs: number } & (
    * one.
    */
   | { readonly kind: 'stop'; readonly force: boolean; readonly by: StopBy }
-  /** libxl's operation ended by itself while the guest is still there. */
+  /** The hypervisor's operation ended by itself while the guest is still there. */
   | { readonly kind: 'save-failed'; readonly reason: string }
   /** The guest ended by itself: power-off, reboot, crash, destroyed. */
   | { readonly kind: 'guest-ended'; readonly reason: string }
-  /** Effect `abort-save` is complete: libxl's operation is over, the guest is not suspended. */
+  /** Effect `abort-save` is complete: the operation is over, the guest is not suspended. */
   | { readonly kind: 'save-ended' }
 );
 
@@ -87,7 +87,7 @@ export type PrimaryOutcome =
 
 export type PrimaryEffect =
   | { readonly kind: 'send-heartbeat'; readonly seq: number }
-  /** Let libxl's held timer go: the next checkpoint begins. */
+  /** Let the hypervisor's held timer go: the next checkpoint begins. */
   | { readonly kind: 'take-checkpoint'; readonly epoch: number }
   /** Release the output of all epochs up to and including this one. */
   | { readonly kind: 'release'; readonly epoch: number }
@@ -102,8 +102,8 @@ export type PrimaryEffect =
   /** Permission is there: let everything out and remove the buffer. Never undone. */
   | { readonly kind: 'open-buffer' }
   /**
-   * End libxl's operation; the guest must not be left suspended. The end of an epoch whose `sent`
-   * was not reported must not go into the link any more. -> save-ended
+   * End the hypervisor's operation; the guest must not be left suspended. The end of an epoch
+   * whose `sent` was not reported must not go into the link any more. -> save-ended
    */
   | { readonly kind: 'abort-save' }
   /** The winner runs: drop held packets, destroy the guest here (it may be gone already). */

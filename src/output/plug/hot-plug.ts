@@ -6,6 +6,7 @@
  * A device is known by the kernel's number of it: its name may change, for the hotplug script of a
  * `vifname=` gives it after it came (Xen, tools/hotplug/Linux/vif-common.sh).
  */
+import { adviceCommand } from '../../core/texts/advice.ts';
 import { errorText } from '../../host/errors.ts';
 import type { Devices, GuestInterface } from './interfaces.ts';
 import type { LinkListener, ListenLinks } from './link-listener.ts';
@@ -162,7 +163,8 @@ export class HotPlug {
       return false;
     }
     late.isBlocked = true;
-    const again = `tsremus stop ${this.#parts.domain}, then protect it again`;
+    const stop = adviceCommand({ kind: 'stop-to-plug-in', domain: this.#parts.domain });
+    const again = `${stop}, then protect it again`;
     this.#parts.onNews(`${name} came while the guest is protected: blocked (${again})`);
     return true;
   }

@@ -10,6 +10,7 @@
  * The names say whose the devices are: tsr, the domain, the guest's device, `e` for an emulated
  * one, a or b. Nothing that somebody else made is touched.
  */
+import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import { PlugBuffer } from './buffer.ts';
 import { aliasOf } from './device-note.ts';
@@ -106,7 +107,7 @@ function leftError(domain: string): OperationError {
   return new OperationError('locked', `an output buffer of ${domain} is left from before`, {
     op: 'set-up-buffer',
     subject: domain,
-    hint: `tsremus stop ${domain}`,
+    hint: adviceLine({ kind: 'stop', domain }),
   });
 }
 

@@ -5,6 +5,8 @@ import {
   type MachineFacts,
   type SessionState,
 } from '../../core/health/facts.ts';
+import { adviceLines } from '../../core/texts/advice.ts';
+import { adviceOnHeldCopy } from '../../core/texts/states.ts';
 import { formatBytes } from '../../core/units.ts';
 import type { GuestRef } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
@@ -63,9 +65,8 @@ function nextOf({ hello, running, stateDirectory }: BackupView, state: SessionSt
   if (state !== 'held') return [];
   const full = (running?.state.recordProblem ?? null) !== null;
   return [
-    ...(full ? [`df -h ${stateDirectory}  # the decision is recorded there`] : []),
-    `tsremus stop ${domain}  # on ${host}, if the guest runs there`,
-    `tsremus failover ${domain}  # here, if ${host} is dead`,
+    ...(full ? adviceLines([{ kind: 'free-record', dir: stateDirectory }]) : []),
+    ...adviceLines(adviceOnHeldCopy(domain, host)),
   ];
 }
 

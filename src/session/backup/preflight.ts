@@ -1,4 +1,5 @@
 /** What must be so on the backup host before a session is accepted; each is a clear refusal. */
+import { adviceCommand } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import { type Hypervisor, waitingName } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
@@ -26,11 +27,12 @@ export async function checkRoom(hypervisor: Hypervisor, hello: Hello): Promise<v
 
 /** A domain of that name here is another guest, or the same one: neither may be touched. */
 export async function checkNames(hypervisor: Hypervisor, hello: Hello): Promise<void> {
+  const see = (domain: string) => `see it: ${adviceCommand({ kind: 'list-guest', domain })}`;
   if ((await hypervisor.find(hello.domain)) !== null) {
     throw new OperationError('locked', `a domain called ${hello.domain} is on this host already`, {
       op: 'check-name',
       subject: hello.domain,
-      hint: `see it: xl list ${hello.domain}; rename or destroy it if it is not needed`,
+      hint: `${see(hello.domain)}; rename or destroy it if it is not needed`,
     });
   }
   const waiting = waitingName(hello.domain);
@@ -41,6 +43,6 @@ export async function checkNames(hypervisor: Hypervisor, hello: Hello): Promise<
   throw new OperationError('locked', `a domain called ${waiting} is on this host already`, {
     op: 'check-name',
     subject: waiting,
-    hint: `see it: xl list ${waiting}; destroy it if it is not needed`,
+    hint: `${see(waiting)}; destroy it if it is not needed`,
   });
 }

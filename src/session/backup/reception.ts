@@ -6,6 +6,8 @@
  *     prepared --(CONFIG)--> receiving --(outcome)--> over, or watching the guest that took over
  */
 import type { BackupOutcome } from '../../core/backup/types.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
+import { loggedOutcome } from '../../core/texts/outcomes.ts';
 import type { Permission } from '../../core/vocabulary.ts';
 import { watchCopy } from '../../guest/watch.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
@@ -410,7 +412,7 @@ export class Reception {
     }
     throw new OperationError('command-failed', 'this session cannot do that now', {
       op: 'answer-control',
-      hint: `tsremus status ${hello.domain}`,
+      hint: adviceLine({ kind: 'show', domain: hello.domain }),
     });
   }
 
@@ -421,14 +423,14 @@ export class Reception {
       throw new OperationError('split-brain-risk', `failover is refused: ${refused}`, {
         op: 'failover',
         subject: hello.domain,
-        hint: `end protection where it runs: tsremus stop ${hello.domain}`,
+        hint: adviceLine({ kind: 'stop-there', domain: hello.domain, peer: hello.host }),
       });
     }
     const outcome = await session.outcome();
     if (outcome.kind === 'activated') return { text: `${hello.domain} runs here` };
     throw new OperationError(
       'command-failed',
-      `the copy did not come up: ${JSON.stringify(outcome)}`,
+      `the copy did not come up: ${loggedOutcome(outcome)}`,
       {
         op: 'failover',
         subject: hello.domain,

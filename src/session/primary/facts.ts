@@ -3,7 +3,7 @@ import { type MachineFacts, primaryMachineFacts } from '../../core/health/facts.
 import type { HeldOutcome } from '../../core/outcomes.ts';
 import type { PrimaryOutcome } from '../../core/primary/types.ts';
 import { lateAfterMs, noPace, type Schedule } from '../../core/scheduler.ts';
-import { stopLine } from '../../core/texts.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import type { GuestEnd } from '../../guest/life.ts';
 import type { HeldInterface } from '../../output/port.ts';
 import type { MemoryStatus, OutputStatus, ScheduleStatus } from '../../registry/status.ts';
@@ -111,11 +111,6 @@ function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
   return outcome?.kind === 'taken-over' ? null : guest.ref.id;
 }
 
-/** An interface that came later is protected by a seed of its own: from the beginning. */
-function stopToPlugIn(domain: string): string {
-  return stopLine({ domain }, 'then protect it again, with all its interfaces');
-}
-
 /** The facts for the status file. */
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
@@ -135,7 +130,10 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
     degraded: stream.degraded ?? blocked,
-    next: facts.state === 'protected' && blocked !== null ? [stopToPlugIn(guest.name)] : [],
+    next:
+      facts.state === 'protected' && blocked !== null
+        ? [adviceLine({ kind: 'stop-to-plug-in', domain: guest.name })]
+        : [],
     output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,
     transport: { host: options.host, ssh_command: options.sshCommand },

@@ -1,5 +1,6 @@
 /** What `tsremus protect` says on its way: events, each state once, and the seed's progress. */
 import type { SessionState } from '../../core/health/facts.ts';
+import { vouchClause } from '../../core/texts/advice.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
 import type { ProtectReporter } from '../options.ts';
@@ -35,10 +36,7 @@ export class ProtectNews {
     const texts: Partial<Record<SessionState, string>> = {
       protected: `protected by ${host}`,
       ending: `asking ${host} for leave to go on here`,
-      held:
-        `held${reason === null ? '' : `: ${reason}`}; if the copy on ${host} ` +
-        `never ran and never will, type: ` +
-        `tsremus stop --force-unsafe ${guest.name}`,
+      held: `held${reason === null ? '' : `: ${reason}`}; ${vouchClause(guest.name, host)}`,
     };
     const text = texts[state];
     if (text === undefined || state === this.#told) return;

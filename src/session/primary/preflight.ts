@@ -2,6 +2,7 @@
  * What is looked at before a session begins: which guest is meant, and whether it can be protected.
  * Everything is refused here, with a reason, rather than half-way.
  */
+import { adviceLine, hints } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
 import { isDomainName } from '../../link/identity.ts';
@@ -25,7 +26,7 @@ function noSuchDomain(wanted: string): OperationError {
   return new OperationError('no-such-domain', `there is no domain ${wanted} on this host`, {
     op: 'find-domain',
     subject: wanted,
-    hint: 'xl list',
+    hint: adviceLine({ kind: 'list-guests' }),
   });
 }
 
@@ -63,7 +64,9 @@ export async function inspectGuest(
     throw new OperationError('unsupported-guest', `domain ${wanted} is ${state}`, {
       op: 'inspect-guest',
       subject: wanted,
-      hint: info.paused ? `xl unpause ${wanted}` : 'start the guest first',
+      hint: info.paused
+        ? adviceLine({ kind: 'unpause-guest', domain: wanted })
+        : 'start the guest first',
     });
   }
   const spec = await hypervisor.spec(ref);
@@ -92,7 +95,7 @@ function disksNotBuilt(name: string): OperationError {
     {
       op: 'inspect-guest',
       subject: name,
-      hint: 'tsremus protect -F -d ... does without it; see tsremus-protect(8) for the risk',
+      hint: hints.withoutDisks,
     },
   );
 }
@@ -106,6 +109,6 @@ export function refuseUnsettled(claim: Claim, guest: Guest): void {
   throw new OperationError(
     'locked',
     `an earlier session of ${guest.name} was not ended in order (its process ${unsettled.pid} died)`,
-    { op: 'claim', subject: guest.name, hint: `tsremus stop ${guest.name}` },
+    { op: 'claim', subject: guest.name, hint: adviceLine({ kind: 'stop', domain: guest.name }) },
   );
 }
