@@ -1,6 +1,6 @@
 /**
- * This host's own clock, chance, files, processes and environment, handed out to whoever runs on it.
- * Only src/app does that; everything below gets its ports from here.
+ * This host's own clock, chance, files, processes and environment, handed out to whoever runs on
+ * it. Only src/app does that; everything below gets its ports from here.
  */
 import { hostname, totalmem } from 'node:os';
 import { hostSettings } from '../config/host-settings.ts';

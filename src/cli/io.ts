@@ -1,6 +1,7 @@
 /**
- * The command line's way to the outside, handed to every command so that tests can stand in. Nothing
- * in src/cli touches the process, its environment or its clock (src/app/process-io.ts does).
+ * The command line's way to the outside, handed to every command so that tests can stand in.
+ * Nothing in src/cli touches the process, its environment or its clock (src/app/process-io.ts
+ * does).
  */
 import type { Clock } from '../host/clock.ts';
 

@@ -2,8 +2,8 @@
  * The guard: a small process beside `tsremus protect`, in a session of its own.
  *
  * It sees that the guest is never left suspended for good. The save asks the guest to suspend and
- * resumes it; if protect is killed in between, nobody would. The guard hears protect through a pipe:
- * when that ends without a word, protect died, and the guard resumes the guest if it is, or
+ * resumes it; if protect is killed in between, nobody would. The guard hears protect through a
+ * pipe: when that ends without a word, protect died, and the guard resumes the guest if it is, or
  * becomes, suspended. It never unpauses and never opens an output buffer, so the guest of a protect
  * that was killed stays as mute as it was.
  *

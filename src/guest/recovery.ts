@@ -92,8 +92,8 @@ export class Recovery {
   }
 
   /**
-   * What is left of the guest called `name` where only devices are: their names have its number, and
-   * the hypervisor knows which that is. Null: nothing, or no such guest is here any more.
+   * What is left of the guest called `name` where only devices are: their names have its number,
+   * and the hypervisor knows which that is. Null: nothing, or no such guest is here any more.
    */
   async bufferNamed(name: string): Promise<SessionStatus | null> {
     const { sessions } = await this.#ports.listAll();

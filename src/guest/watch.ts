@@ -1,8 +1,8 @@
 /**
- * The watch over a guest's own end: after a takeover, and on the primary, where xl's daemon is gone.
- * There is one watcher per guest. A session watches the guest that it protects; whoever watched
- * before (the guard of an earlier session, or `tsremus receive` after a takeover) leaves when it is
- * asked to.
+ * The watch over a guest's own end: after a takeover, and on the primary, where xl's daemon is
+ * gone. There is one watcher per guest. A session watches the guest that it protects; whoever
+ * watched before (the guard of an earlier session, or `tsremus receive` after a takeover) leaves
+ * when it is asked to.
  */
 import { adviceLine } from '../core/texts/advice.ts';
 import { sleep, type Time } from '../host/clock.ts';

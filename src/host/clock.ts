@@ -1,7 +1,7 @@
 /**
  * Time and chance as ports. Durations are measured on the monotonic clock only; the wall clock is
- * for texts and for the age of files. All of them are handed in, so that tests and the simulator own
- * them; src/app alone hands out those of the system.
+ * for texts and for the age of files. All of them are handed in, so that tests and the simulator
+ * own them; src/app alone hands out those of the system.
  */
 import { randomBytes } from 'node:crypto';
 

@@ -1,6 +1,6 @@
 /**
- * What a process may use of its host, in one place. src/app makes it of the system, the simulator of
- * a model; nothing else reaches for the system's clock, chance, files, processes or environment.
+ * What a process may use of its host, in one place. src/app makes it of the system, the simulator
+ * of a model; nothing else reaches for the system's clock, chance, files, processes or environment.
  */
 import type { HostSettings } from '../config/host-settings.ts';
 import type { Chance, Time } from './clock.ts';

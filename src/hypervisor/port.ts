@@ -196,8 +196,8 @@ export interface Hypervisor {
   /** The copy is called `waitingName(spec.name)` until it is renamed. */
   startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation;
   /**
-   * Who else carries out what the guest's configuration says of its end, in words; null: nobody that
-   * is known. Two who do would boot it twice.
+   * Who else carries out what the guest's configuration says of its end, in words; null: nobody
+   * that is known. Two who do would boot it twice.
    */
   otherWatcher(guest: GuestRef, name: string): string | null;
 }

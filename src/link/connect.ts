@@ -93,8 +93,9 @@ function endReason(error: OperationError): string {
 }
 
 /**
- * Asks for the promise on a connection of its own. The whole takes at most `timeoutMs`; the connection is then ended in
- * the background. Throws an OperationError when there was no answer, which is never a promise.
+ * Asks for the promise on a connection of its own. The whole takes at most `timeoutMs`; the
+ * connection is then ended in the background. Throws an OperationError when there was no answer,
+ * which is never a promise.
  */
 export async function askFresh(
   command: TransportCommand,

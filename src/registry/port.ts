@@ -1,6 +1,6 @@
 /**
- * The registry: which sessions there are on this host, what they say of themselves, how to ask them,
- * and who watches which guest. It is as old as the host's last boot.
+ * The registry: which sessions there are on this host, what they say of themselves, how to ask
+ * them, and who watches which guest. It is as old as the host's last boot.
  */
 import type { Liveness } from '../core/health/facts.ts';
 import type { OperationError } from '../host/errors.ts';

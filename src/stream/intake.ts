@@ -19,7 +19,10 @@ import { batchBytesMax, type StreamDecoder } from './codec/codec.ts';
 
 /** Where raw bytes go: a Copy. */
 export interface IntakeSink {
-  /** Takes a copy of the bytes. Throws OperationError('protocol') when they do not continue the stream. */
+  /**
+   * Takes a copy of the bytes. Throws OperationError('protocol') when they do not continue the
+   * stream.
+   */
   feed(raw: Buffer): void;
   /** Resolves when more may be taken. */
   room(): Promise<void>;

@@ -65,10 +65,12 @@ describe('what is loaded', () => {
     );
     expect(entry).toBeDefined();
     const own = inputs.filter((name) => name.startsWith('src/')).map((name) => name.split('/')[1]);
-    expect(new Set(own)).toEqual(new Set(['main.ts', 'cli', 'config', 'core', 'registry', 'host']));
+    expect(new Set(own)).toEqual(
+      new Set(['main.ts', 'cli', 'app', 'config', 'core', 'registry', 'host']),
+    );
     const filesOf = (room: string) =>
       inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
-    const names = ['control', 'line-reader', 'report', 'run-directory', 'status-parser'];
+    const names = ['control', 'line-reader', 'port', 'report', 'run-directory', 'status-parser'];
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
     const texts = ['advice', 'outcomes', 'quote', 'states'].map((name) => `texts/${name}`);
     const judgement = ['health/death', 'health/health', ...texts, 'units'];

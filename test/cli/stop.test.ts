@@ -16,7 +16,11 @@ import type { SessionStatus } from '../../src/registry/status.ts';
 import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { runLine, TemporaryRun } from './fake-io.ts';
 
-type StopLeftover = (status: SessionStatus, order: RecoveryOrder) => Promise<StopResult>;
+type StopLeftover = (
+  status: SessionStatus,
+  order: RecoveryOrder,
+  env: unknown,
+) => Promise<StopResult>;
 const app = vi.hoisted(() => ({
   stopLeftover: vi.fn<StopLeftover>(),
   leftBufferNamed: vi.fn<(name: string) => Promise<SessionStatus | null>>(),
@@ -123,7 +127,11 @@ describe('what a dead session left', () => {
     run.put(status);
     app.stopLeftover.mockResolvedValue({ ...stopped, text: 'web1 runs on here' });
     expect(await stop('web1')).toMatchObject({ code: 0, out: 'web1 runs on here\n', err: '' });
-    expect(app.stopLeftover).toHaveBeenCalledWith(status, { force: false, destroy: false });
+    expect(app.stopLeftover).toHaveBeenCalledWith(
+      status,
+      { force: false, destroy: false },
+      expect.anything(),
+    );
   });
 
   it('is cleared on the backup too', async () => {

@@ -1,4 +1,6 @@
-/** CONFIG is held to the HELLO before it, and the adapter's reading to what CONFIG says of itself. */
+/**
+ * CONFIG is held to the HELLO before it, and the adapter's reading to what CONFIG says of itself.
+ */
 import { expect, it } from 'vitest';
 import { checkConfig, type GuestConfig } from '../../src/link/config-message.ts';
 import { sampleConfig, sampleHello } from './support.ts';

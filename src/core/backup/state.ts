@@ -2,10 +2,10 @@
  * The backup's state, what can be read from it, and its invariants.
  *
  * Invariants (asserted in `checkBackup` at every transition; the simulator has its own ledger):
- *   B1  acked <= whole; epochs are acknowledged one by one, in order, and
- *       committed at once; `whole` is the least of the parts: an epoch commits in all or in none
- *   B2  nothing is acknowledged, committed or echoed unless the record says standby, no write of it is
- *       under way and nothing was decided
+ *   B1  acked <= whole; epochs are acknowledged one by one, in order, and committed at once;
+ *       `whole` is the least of the parts: an epoch commits in all or in none
+ *   B2  nothing is acknowledged, committed or echoed unless the record says standby, no write of it
+ *       is under way and nothing was decided
  *   B3  the copy is built only when the record says activating, unpaused only when active
  *   B4  `promised` is answered only when the record says promised
  *   B5  a copy is never discarded when the record says active; a record that says activating

@@ -2,8 +2,8 @@
  * What may become of a guest whose session died on the primary: `tsremus stop`, and the guest's own
  * end while nobody protects it any more. Pure.
  *
- *   V1  a guest goes on only with the promise, on a promise that was given before, or on the word of
- *       the administrator that the copy never ran and never will
+ *   V1  a guest goes on only with the promise, on a promise that was given before, or on the word
+ *       of the administrator that the copy never ran and never will
  *   V2  it is destroyed only because the copy runs, or as was ordered
  *   V3  everything else, silence included, leaves it as it is: held
  */
@@ -66,8 +66,8 @@ export function recoveryWithoutAnswer(reason: string): RecoveryDeed {
 }
 
 /**
- * A guest whose session died ends by itself: may its configuration be carried out here? `never`: its
- * copy goes on elsewhere, or it was given up; `later`: ask again.
+ * A guest whose session died ends by itself: may its configuration be carried out here? `never`:
+ * its copy goes on elsewhere, or it was given up; `later`: ask again.
  */
 export function mayEndHere(outcome: string): 'now' | 'later' | 'never' {
   if (outcome === 'stopped') return 'now';

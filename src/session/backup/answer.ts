@@ -2,8 +2,8 @@
  * A fresh run of the transport that asks one question about a session: "may I open the buffer?"
  *
  * While the process that holds the session lives it is asked, through its control socket. When it
- * is dead this run does what core/permission/record.ts says: the copy that it left is destroyed, and
- * only then `activating` becomes `promised`; no record is never a promise.
+ * is dead this run does what core/permission/record.ts says: the copy that it left is destroyed,
+ * and only then `activating` becomes `promised`; no record is never a promise.
  */
 import { answerAfter, askWithoutOwner, type GivingUp } from '../../core/permission/record.ts';
 import type { Answer } from '../../core/vocabulary.ts';

@@ -48,16 +48,15 @@ export type ReceptionLink = Pick<
   'listen' | 'send' | 'consumed' | 'fail' | 'close' | 'counters'
 >;
 
+type OnHeard = (seq: number) => void;
+type Allocate = (bytes: number) => Buffer;
+
 export interface ReceptionPorts extends HostPorts {
   readonly registry: Registry;
   readonly hypervisor: Hypervisor;
   /** Listens for heartbeats by datagram; null: it cannot be done. */
-  offerPulse(
-    session: string,
-    log: ProcessLog,
-    onHeard: (seq: number) => void,
-  ): Promise<OfferedPulse | null>;
-  openDecoder(agreed: StreamAgreement, allocate: (bytes: number) => Buffer): Promise<StreamDecoder>;
+  offerPulse(session: string, log: ProcessLog, onHeard: OnHeard): Promise<OfferedPulse | null>;
+  openDecoder(agreed: StreamAgreement, allocate: Allocate): Promise<StreamDecoder>;
   /** Tells the network where the guest is now. Never rejects. */
   announce(copy: GuestRef, spec: GuestSpec, log: ProcessLog): Promise<void>;
   /**

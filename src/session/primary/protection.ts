@@ -72,14 +72,12 @@ export interface BackupConnection {
   close(reason: string): Promise<void>;
 }
 
+type OnLine = (line: string) => void;
+
 /** The way to the backup, by the transport command that was said. */
 export interface BackupHostPort {
   /** Exchanges HELLO. `onLine`: what the transport's command says on stderr. */
-  connect(
-    hello: HelloContent,
-    signal: AbortSignal,
-    onLine: (line: string) => void,
-  ): Promise<BackupConnection>;
+  connect(hello: HelloContent, signal: AbortSignal, onLine: OnLine): Promise<BackupConnection>;
   /** Asks for the promise over a fresh connection. Rejects when there was no answer. */
   ask(hello: HelloContent): Promise<Answer>;
   /** Heartbeats by datagram to where the backup listens; null: it cannot be done. */
@@ -265,9 +263,8 @@ export class Protection {
     await this.#watch.begin();
     this.#set.ending.signal.throwIfAborted();
     const output = await this.#ports.openOutput(this.#session, this.#onNews);
-    this.#teardown.took('the output buffer', () =>
-      leaveOutput(output, this.#running !== null, this.#onNews),
-    );
+    const leave = () => leaveOutput(output, this.#running !== null, this.#onNews);
+    this.#teardown.took('the output buffer', leave);
     return output;
   }
 

@@ -412,7 +412,8 @@ export class PrimarySession {
 
   #pause(reason: string): void {
     const { hypervisor, guest, log, onPause } = this.#parts;
-    // The hypervisor counts pauses as we do: an unpause that is still under way does not undo this one.
+    // The hypervisor counts pauses as we do: an unpause that is still under way does not undo this
+    // one.
     this.#pauses += 1;
     log.warning(`the guest is paused: ${reason}`);
     // On record first: should this process die, whoever clears up must know of the pause.

@@ -1,6 +1,7 @@
 /** The record's rules, all of them: four words have sixteen pairs. */
 import { describe, expect, it } from 'vitest';
 import {
+  answerAfter,
   answerOf,
   askWithoutOwner,
   canMove,
@@ -44,12 +45,40 @@ describe('permission record', () => {
   });
 
   it.each([
-    ['standby', false, 'destroy-then-promise'],
-    ['activating', false, 'destroy-then-promise'],
+    ['standby', false, 'give-up'],
+    ['activating', false, 'give-up'],
     ['active', false, 'finish-activation'],
     ['active', true, 'answer'],
     ['promised', false, 'answer'],
   ] as const)('without a living owner, %s (running: %s): %s', (permission, running, kind) => {
     expect(askWithoutOwner({ permission, running }).kind).toBe(kind);
+  });
+
+  // Proves: out of standby the promise is recorded first, so that nobody activates meanwhile; out
+  // of activating the copy goes first, because the record then proves that it never ran.
+  it('gives up in the order that leaves no copy behind a promise', () => {
+    expect(askWithoutOwner({ permission: 'standby', running: false })).toEqual({
+      kind: 'give-up',
+      steps: [
+        { do: 'record-promise', from: 'standby' },
+        { do: 'destroy-copy', which: 'waiting' },
+      ],
+    });
+    expect(askWithoutOwner({ permission: 'activating', running: false })).toEqual({
+      kind: 'give-up',
+      steps: [
+        { do: 'destroy-copy', which: 'waiting-or-built' },
+        { do: 'record-promise', from: 'activating' },
+      ],
+    });
+  });
+
+  it.each([
+    ['standby', { kind: 'activating' }],
+    ['activating', { kind: 'activating' }],
+    ['active', { kind: 'activating' }],
+    ['promised', { kind: 'promised' }],
+  ] as const)('after giving up answers a promise only if it says so: %s', (permission, answer) => {
+    expect(answerAfter(permission)).toEqual(answer);
   });
 });
