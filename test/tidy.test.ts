@@ -141,15 +141,17 @@ function room(path: string): string {
 describe('imports', () => {
   const pure = ['core', 'config'];
   const base = ['host', 'native'];
-  const middle = ['link', 'hypervisor', 'output', 'permission', 'disk', 'witness'];
+  const middle = ['link', 'hypervisor', 'output', 'permission', 'witness'];
   const upper = ['session', 'guest', 'registry'];
   const allowed: Readonly<Record<string, readonly string[]>> = {
     main: ['cli', 'app'],
     cli: ['cli', 'app', ...upper, ...base, ...pure],
-    app: ['app', ...upper, 'stream', ...middle, ...base, ...pure],
-    session: ['session', 'guest', 'registry', 'stream', ...middle, ...base, ...pure],
-    guest: ['guest', 'registry', 'session', ...middle, ...base, ...pure],
+    app: ['app', ...upper, 'stream', 'disk', ...middle, ...base, ...pure],
+    session: ['session', 'guest', 'registry', 'stream', 'disk', ...middle, ...base, ...pure],
+    guest: ['guest', 'registry', ...middle, ...base, ...pure],
     registry: ['registry', ...base, ...pure],
+    // A disk belongs to a guest, and marks where its epochs end.
+    disk: ['disk', 'hypervisor', ...base, ...pure],
     // Epochs come from a hypervisor and go over a link.
     stream: ['stream', 'link', 'hypervisor', ...base, ...pure],
     host: ['host', 'native', ...pure],

@@ -3,6 +3,7 @@
  * here in the order in which failing is cheapest, while the transport starts beside it.
  */
 import type { Environment } from '../config/settings.ts';
+import { noDisks } from '../disk/port.ts';
 import { onEndSignals, raisePriority } from '../host/process-settings.ts';
 import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
@@ -61,6 +62,7 @@ async function protectWith(
       openOutput: (session: string, onNews: (text: string) => void) =>
         openOutput(host, options, guest, session, onNews),
       openEncoder: openStreamEncoder,
+      disks: noDisks,
       onEndSignals,
     };
     const set = { options, reporter, guest, claim, log, ending: early.ending };

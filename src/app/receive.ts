@@ -7,6 +7,7 @@
 import type { Environment } from '../config/settings.ts';
 import { version } from '../config/version.ts';
 import type { BackupOutcome } from '../core/backup/types.ts';
+import { noDisks } from '../disk/port.ts';
 import { OperationError } from '../host/errors.ts';
 import { openAhead } from '../host/open-ahead.ts';
 import type { HostPorts } from '../host/ports.ts';
@@ -40,6 +41,7 @@ function receptionPorts(host: HostPorts, hypervisor: Hypervisor, env: Environmen
       offerPulse(addressFromEnvironment(env), { session, log, onHeard }),
     openDecoder: (agreed, allocate) => openStreamDecoder({ ...agreed, allocate }),
     announce: announceGuest,
+    disks: noDisks,
     leaveOnRequest() {
       let isStopped = false;
       process.on('SIGTERM', () => {

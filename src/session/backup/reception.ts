@@ -9,6 +9,7 @@ import type { BackupOutcome } from '../../core/backup/types.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { loggedOutcome } from '../../core/texts/outcomes.ts';
 import type { Permission } from '../../core/vocabulary.ts';
+import type { BackupDisk, DiskDriver } from '../../disk/port.ts';
 import { watchCopy } from '../../guest/watch.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
@@ -40,7 +41,7 @@ import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
 import { type BackupView, backupFacts } from './facts.ts';
 import { checkNames, checkRoom } from './preflight.ts';
-import { BackupSession, type SessionRecord } from './session.ts';
+import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
 /** The backup's end of a link. */
 export type ReceptionLink = Pick<
@@ -57,6 +58,9 @@ export interface ReceptionPorts extends HostPorts {
   /** Listens for heartbeats by datagram; null: it cannot be done. */
   offerPulse(session: string, log: ProcessLog, onHeard: OnHeard): Promise<OfferedPulse | null>;
   openDecoder(agreed: StreamAgreement, allocate: Allocate): Promise<StreamDecoder>;
+  readonly disks: DiskDriver;
+  /** The machine, where a test breaks it on purpose. */
+  readonly step?: BackupParts['step'];
   /** Tells the network where the guest is now. Never rejects. */
   announce(copy: GuestRef, spec: GuestSpec, log: ProcessLog): Promise<void>;
   /**
@@ -197,34 +201,53 @@ export class Reception {
     this.#set.claim.release(keep ? 'keep-status' : 'forget');
   }
 
-  #receive(): Promise<BackupOutcome> {
+  async #receive(): Promise<BackupOutcome> {
+    const { message, reason } = await this.#firstMessage();
+    if (message === null) return { kind: 'never-whole', reason };
+    let receiving: Receiving;
+    try {
+      receiving = await this.#begin(message);
+    } catch (error) {
+      if (!(error instanceof OperationError)) throw error;
+      this.#link.fail(error);
+      return { kind: 'never-whole', reason: error.message };
+    }
+    this.#receiving = receiving;
+    const { session } = receiving;
     return new Promise((resolve, reject) => {
+      session.run().then(resolve, reject);
       this.#link.listen({
-        bytes: () => this.#receiving?.session.onBytes(),
+        bytes: () => session.onBytes(),
+        message: (next) => this.#onMessage(next, receiving),
+        close: (close) => session.onLinkClosed(close.reason),
+      });
+    });
+  }
+
+  /** The message after HELLO; null when the link ended before, and why. Holds back what follows. */
+  #firstMessage(): Promise<{ readonly message: Message | null; readonly reason: string }> {
+    return new Promise((resolve) => {
+      this.#link.listen({
         message: (message) => {
-          if (this.#receiving !== null) return this.#onMessage(message, this.#receiving);
-          this.#receiving = this.#begin(message);
-          this.#receiving.session.run().then(resolve, reject);
+          this.#link.listen(null);
+          resolve({ message, reason: '' });
         },
-        close: (close) => {
-          const session = this.#receiving?.session;
-          if (session !== undefined) session.onLinkClosed(close.reason);
-          else resolve({ kind: 'never-whole', reason: close.reason });
-        },
+        close: ({ reason }) => resolve({ message: null, reason }),
       });
     });
   }
 
   /** The first message must be CONFIG: with it the copy can be prepared. */
-  #begin(message: Message): Receiving {
+  async #begin(message: Message): Promise<Receiving> {
     const { hello, log } = this.#set;
     const { registry } = this.#ports;
     if (message.kind !== 'config') {
       throw new OperationError('protocol', `${message.kind} before CONFIG`, { op: 'read-message' });
     }
     const spec = this.#specIn(message);
+    const disks = await this.#ports.disks.openBackup(spec, hello.session);
     const copy = this.#newCopy(spec);
-    const session = this.#newSession(copy);
+    const session = this.#newSession(copy, disks);
     const receiving = { spec, copy, session, ...this.#openIntake(copy, session) };
     this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
     void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
@@ -253,15 +276,16 @@ export class Reception {
     });
   }
 
-  #newSession(copy: Copy): BackupSession {
+  #newSession(copy: Copy, disks: readonly BackupDisk[]): BackupSession {
     const { hello, log } = this.#set;
-    const { clock, timers } = this.#ports;
+    const { clock, timers, step } = this.#ports;
     return new BackupSession({
+      ...(step === undefined ? {} : { step }),
       clock,
       timers,
-      config: { ...hello.timing, parts: ['memory'] },
+      config: { ...hello.timing, parts: ['memory', ...disks.map(({ name }) => name)] },
       copy,
-      disks: [],
+      disks,
       record: this.#sessionRecord(),
       send: (out) => {
         if (out.kind === 'ack') this.#ackWall = clock.wall();

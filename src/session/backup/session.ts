@@ -19,6 +19,7 @@ import { describeBackupEffect, describeBackupEvent } from '../../core/describe.t
 import { recordRetryMs } from '../../core/limits.ts';
 import { answerOf } from '../../core/permission/record.ts';
 import type { Answer, Permission } from '../../core/vocabulary.ts';
+import type { BackupDisk } from '../../disk/port.ts';
 import { sleep, type Time } from '../../host/clock.ts';
 import { errorText } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
@@ -44,29 +45,17 @@ export interface SessionRecord {
 
 export interface BackupParts extends Time {
   readonly config: BackupConfig;
+  /** The machine; stepBackup, unless a test breaks it on purpose. */
+  readonly step?: typeof stepBackup;
   /** The memory's part of each epoch, and what is built of it. */
   readonly copy: Pick<Copy, 'commit' | 'lastEpoch' | 'build' | 'unpause' | 'discard'>;
   /** The other parts of each epoch, by the names that `config` has. */
-  readonly disks: readonly EpochPart[];
+  readonly disks: readonly BackupDisk[];
   readonly record: SessionRecord;
   readonly send: (message: ControlMessage) => void;
   readonly closeLink: (reason: string) => void;
   readonly log: Log;
   readonly onChange: () => void;
-}
-
-/**
- * A part of every epoch on the backup: one disk. It tells the session when an epoch of it is whole
- * (`onEpochWhole`) or that it is lost (`onCopyFailed`).
- */
-export interface EpochPart {
-  readonly name: string;
-  /** The epoch counts in all parts: it may be applied, at this part's own pace, in order. */
-  commit(epoch: number): void;
-  /** Resolves when everything that was committed is applied and durable. */
-  settle(): Promise<void>;
-  /** Nothing that was not committed is left, and nothing more is taken. */
-  rollBack(): Promise<void>;
 }
 
 export class BackupSession {
@@ -87,9 +76,9 @@ export class BackupSession {
 
   constructor(parts: BackupParts) {
     this.#parts = parts;
-    this.#machine = new Machine(initialBackup(parts.config, this.#now()), stepBackup, (e) =>
-      this.#perform(e),
-    );
+    const { step = stepBackup } = parts;
+    const initial = initialBackup(parts.config, this.#now());
+    this.#machine = new Machine(initial, step, (effect) => this.#perform(effect));
     this.#timer = new WakeTimer({
       clock: parts.clock,
       timers: parts.timers,
@@ -114,6 +103,12 @@ export class BackupSession {
 
   /** Starts the clocks; resolves with the outcome. Rejects only on a violated invariant. */
   run(): Promise<BackupOutcome> {
+    for (const disk of this.#parts.disks) {
+      disk.listen({
+        whole: (epoch) => this.onEpochWhole(disk.name, epoch),
+        lost: (reason) => this.onCopyFailed(`disk ${disk.name}: ${reason}`),
+      });
+    }
     this.#dispatch({ kind: 'link-open', nowMs: this.#now() });
     return this.#done;
   }

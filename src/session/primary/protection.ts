@@ -12,6 +12,7 @@ import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
 import type { Answer } from '../../core/vocabulary.ts';
+import type { DiskDriver, PrimaryDisk } from '../../disk/port.ts';
 import type { StartGuard } from '../../guest/guard.ts';
 import type { GuestEnd } from '../../guest/life.ts';
 import { SessionWatch } from '../../guest/session-watch.ts';
@@ -47,7 +48,7 @@ import { primaryFacts } from './facts.ts';
 import { ProtectNews } from './news.ts';
 import type { Guest } from './preflight.ts';
 import { changedSchedule, type SetRequest, scheduleOf } from './schedule-change.ts';
-import { PrimarySession } from './session.ts';
+import { type PrimaryParts, PrimarySession } from './session.ts';
 
 const askEveryMs = 1_000;
 
@@ -92,6 +93,9 @@ export interface ProtectionPorts extends HostPorts {
   /** Sets the buffer up; all passes until the first barrier. The null buffer with -n. */
   openOutput(session: string, onNews: (text: string) => void): Promise<OutputBuffer>;
   openEncoder(agreed: StreamAgreement): Promise<StreamEncoder>;
+  readonly disks: DiskDriver;
+  /** The machine, where a test breaks it on purpose. */
+  readonly step?: PrimaryParts['step'];
   /** Signals that end a session, as long as this process lives. */
   onEndSignals(onSignal: (by: StopBy) => void): void;
 }
@@ -111,6 +115,7 @@ export interface Setting {
 interface Ready {
   readonly connection: BackupConnection;
   readonly output: OutputBuffer;
+  readonly disks: readonly PrimaryDisk[];
   readonly pulse: Pulse | null;
   readonly encoder: StreamEncoder;
   readonly agreed: StreamAgreement;
@@ -238,12 +243,12 @@ export class Protection {
   /** Three programs start at the same time: the guard, the transport and, behind it, receive. */
   async #getReady(): Promise<Ready> {
     const { ending } = this.#set;
-    let output: OutputBuffer = nullBuffer;
-    let rest: Omit<Ready, 'output'> | null = null;
+    let mine: Pick<Ready, 'output' | 'disks'> = { output: nullBuffer, disks: [] };
+    let rest: Omit<Ready, 'output' | 'disks'> | null = null;
     await allOf(
       [
         this.#standBy().then((made) => {
-          output = made;
+          mine = made;
         }),
         this.#connect().then((made) => {
           rest = made;
@@ -253,22 +258,24 @@ export class Protection {
     );
     ending.signal.throwIfAborted();
     if (rest === null) throw new Error('connected to nothing');
-    const ready: Ready = { ...(rest as Omit<Ready, 'output'>), output };
+    const ready: Ready = { ...(rest as Omit<Ready, 'output' | 'disks'>), ...mine };
     this.#stage = { kind: 'ready', ready };
     return ready;
   }
 
   /** The guard first: what holds the guest's output back is set up only where it watches. */
-  async #standBy(): Promise<OutputBuffer> {
+  async #standBy(): Promise<Pick<Ready, 'output' | 'disks'>> {
     await this.#watch.begin();
     this.#set.ending.signal.throwIfAborted();
     const output = await this.#ports.openOutput(this.#session, this.#onNews);
     const leave = () => leaveOutput(output, this.#running !== null, this.#onNews);
     this.#teardown.took('the output buffer', leave);
-    return output;
+    const disks = await this.#ports.disks.openPrimary(this.#set.guest.spec, this.#session);
+    for (const disk of disks) this.#teardown.took(`disk ${disk.name}`, () => disk.close());
+    return { output, disks };
   }
 
-  async #connect(): Promise<Omit<Ready, 'output'>> {
+  async #connect(): Promise<Omit<Ready, 'output' | 'disks'>> {
     const { log, options, ending } = this.#set;
     const { backup } = this.#ports;
     const onLine = (line: string) => log.info(`transport: ${line}`);
@@ -317,10 +324,11 @@ export class Protection {
 
   #newSession(ready: Ready): PrimarySession {
     const { options, guest, log } = this.#set;
-    const { clock, timers, hypervisor, backup } = this.#ports;
+    const { clock, timers, hypervisor, backup, step } = this.#ports;
     const { pendingMax } = options;
     const schedule = scheduleOf(options.interval, options.maxOverheadPercent);
     return new PrimarySession({
+      ...(step === undefined ? {} : { step }),
       clock,
       timers,
       config: { ...this.#timing(), schedule, pendingMax, askEveryMs },
@@ -330,6 +338,7 @@ export class Protection {
       encoder: ready.encoder,
       queueBytes: ready.budget.queueBytes,
       output: ready.output,
+      disks: ready.disks,
       pulse: ready.pulse,
       askFresh: () => backup.ask({ ...this.#hello, purpose: 'promise' }),
       log,

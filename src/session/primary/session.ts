@@ -14,6 +14,7 @@ import type {
 } from '../../core/primary/types.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
 import type { Answer } from '../../core/vocabulary.ts';
+import type { PrimaryDisk } from '../../disk/port.ts';
 import type { Cancel, Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
@@ -46,6 +47,8 @@ export interface SessionLink extends PumpSink {
 
 export interface PrimaryParts extends Time {
   readonly config: PrimaryConfig;
+  /** The machine; stepPrimary, unless a test breaks it on purpose. */
+  readonly step?: typeof stepPrimary;
   readonly hypervisor: Hypervisor;
   readonly guest: GuestRef;
   readonly link: SessionLink;
@@ -54,6 +57,8 @@ export interface PrimaryParts extends Time {
   readonly queueBytes: number;
   /** What the guest sends waits in it. */
   readonly output: OutputBuffer;
+  /** The guest's disks: parts of every epoch, as its memory is. */
+  readonly disks: readonly PrimaryDisk[];
   /** Sends a heartbeat on the datagram path too, where there is one. */
   readonly pulse: Pick<Pulse, 'send' | 'newest'> | null;
   /** Asks for the promise by a fresh run of the transport. */
@@ -107,9 +112,9 @@ export class PrimarySession {
   constructor(parts: PrimaryParts) {
     this.#parts = parts;
     this.figures = new SessionFigures();
-    this.#machine = new Machine(initialPrimary(parts.config, this.#now()), stepPrimary, (e) =>
-      this.#perform(e),
-    );
+    const { step = stepPrimary } = parts;
+    const initial = initialPrimary(parts.config, this.#now());
+    this.#machine = new Machine(initial, step, (effect) => this.#perform(effect));
     this.#timer = new WakeTimer({
       clock: parts.clock,
       timers: parts.timers,
@@ -163,11 +168,12 @@ export class PrimarySession {
 
   /** Runs from the open link to the outcome. Rejects only on a violated invariant. */
   run(): Promise<PrimaryOutcome> {
-    const { hypervisor, guest, link, encoder, queueBytes, output, clock } = this.#parts;
+    const { hypervisor, guest, link, encoder, queueBytes, output, disks, clock } = this.#parts;
     this.#dispatch({ kind: 'link-open', nowMs: this.#now() });
     this.#save = hypervisor.startSave(guest, {
       limitBytes: queueBytes,
-      barriers: output.barrier === null ? [] : [output.barrier],
+      // Disks first: what the guest sends may tell of what it wrote.
+      barriers: [...disks, output].flatMap(({ barrier }) => (barrier === null ? [] : [barrier])),
       onEvent: (event) => this.#onSave(event),
     });
     this.#pump = new EpochPump({

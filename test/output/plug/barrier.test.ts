@@ -46,6 +46,7 @@ async function trial(
     ...{ clock: systemClock, timers: systemTimers, guest: { uuid: 'u', id: 7 } },
     ...{ queueBytes: 1 << 20, log: silentLog, pulse: null },
     output,
+    disks: [],
     hypervisor: hypervisor as unknown as Hypervisor,
     link: link as unknown as PrimaryParts['link'],
     encoder: {} as PrimaryParts['encoder'],
