@@ -199,9 +199,9 @@ const killedAndCleanedUp = (plan: Plan): Plan => ({
   faults: plan.faults.map(({ trigger }) => ({ trigger, fault: { kind: 'kill-protect' } })),
 });
 
-/** Just before some early effect of the backup, which may be the acknowledgement of the seed. */
+/** Just before some early call of the backup, which may be the acknowledgement of the seed. */
 const killedAtTheSeedsEnd = (plan: Plan): Plan => {
-  const trigger: Trigger = { kind: 'effect', host: 'b', count: 1 + (plan.seed % 24) };
+  const trigger: Trigger = { kind: 'call', host: 'b', what: '', count: 20 + (plan.seed % 80) };
   const forMs = 5 * plan.config.heartbeatTimeoutMs;
   return {
     ...isBuffered(plan),
@@ -246,15 +246,14 @@ export const bufferMutants: readonly BufferMutant[] = [
   },
   {
     name: 'clean up without asking',
-    machines: { ...realMachines, cleanUpDeed: () => 'open' },
+    machines: { ...realMachines, askBackup: async () => ({ kind: 'promised' }) },
     tweak: killedAndCleanedUp,
   },
   {
     name: 'clean up when nobody answers',
     machines: {
       ...realMachines,
-      cleanUpDeed: (answer, acked) =>
-        answer === null ? 'open' : realMachines.cleanUpDeed(answer, acked),
+      askBackup: (ask) => ask().catch(() => ({ kind: 'promised' })),
     },
     tweak: killedAndCleanedUp,
   },
@@ -263,8 +262,11 @@ export const bufferMutants: readonly BufferMutant[] = [
     name: 'clean up a seed when nobody answers',
     machines: {
       ...realMachines,
-      cleanUpDeed: (answer, acked) =>
-        answer === null && acked < 0 ? 'open' : realMachines.cleanUpDeed(answer, acked),
+      askBackup: (ask, { epoch }) =>
+        ask().catch((error) => {
+          if (epoch === null) return { kind: 'promised' };
+          throw error;
+        }),
     },
     tweak: killedAtTheSeedsEnd,
   },
@@ -272,7 +274,10 @@ export const bufferMutants: readonly BufferMutant[] = [
     name: 'destroy what was left before the copy runs',
     machines: {
       ...realMachines,
-      cleanUpDeed: (answer) => (answer?.kind === 'promised' ? 'open' : 'destroy'),
+      askBackup: async (ask) => {
+        const answer = await ask();
+        return answer.kind === 'promised' ? answer : { kind: 'active', running: true };
+      },
     },
     tweak: killedAndCleanedUp,
   },

@@ -18,13 +18,17 @@ export interface Summary {
 }
 
 /** Runs the seeds `from`, `from + 1`, ... */
-export function runSeeds(from: number, count: number, machines = realMachines): Summary {
+export async function runSeeds(
+  from: number,
+  count: number,
+  machines = realMachines,
+): Promise<Summary> {
   const endings = new Map<string, number>();
   const expected = new Map<string, number>();
   const failures: RunResult[] = [];
   let steps = 0;
   for (let seed = from; seed < from + count; seed += 1) {
-    const result = runWorld(seed, machines);
+    const result = await runWorld(seed, machines);
     steps += result.steps;
     if (result.violation === null) add(endings, result.ending);
     else if (result.expected !== null) add(expected, result.expected);
@@ -41,15 +45,17 @@ export interface Catch {
 }
 
 /** Each mutant against seeds, from its first one on, until one catches it; `seedsMax` at most. */
-export function huntMutants(seedsMax: number): Catch[] {
-  return mutants.map((mutant) => hunt(mutant, seedsMax));
+export async function huntMutants(seedsMax: number): Promise<Catch[]> {
+  const catches: Catch[] = [];
+  for (const mutant of mutants) catches.push(await hunt(mutant, seedsMax));
+  return catches;
 }
 
-function hunt(mutant: Mutant, seedsMax: number): Catch {
+async function hunt(mutant: Mutant, seedsMax: number): Promise<Catch> {
   const { fromSeed = 1 } = mutant;
   for (let seed = fromSeed; seed < fromSeed + seedsMax; seed += 1) {
     const plan = mutant.tweak?.(planOf(seed)) ?? planOf(seed);
-    const { violation, expected } = runPlan(plan, mutant.machines);
+    const { violation, expected } = await runPlan(plan, mutant.machines);
     if (violation === null || expected !== null) continue;
     if (mutant.rule !== undefined && violation.rule !== mutant.rule) continue;
     return { mutant: mutant.name, seed, rule: `${violation.rule}: ${violation.text}` };

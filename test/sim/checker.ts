@@ -51,11 +51,15 @@ export class Checker {
   #leaseMs = Number.NEGATIVE_INFINITY;
   /** Newest epoch of which all bytes arrived at the backup; nothing is missing below it. */
   whole = -1;
+  /** The same of its disk. */
+  diskWhole = -1;
   acked = -1;
   fed = 0;
   /** Newest epoch of which the primary let a packet out, while its buffer was in force. */
   #emittedEpoch = 0;
   permission: 'none' | 'standby' | 'activating' | 'active' | 'promised' = 'none';
+  /** The last final answer that left the backup's host. */
+  #told: string | null = null;
   /** The epoch that the running copy was activated from. */
   activated: number | null = null;
   isCopyRunning = false;
@@ -197,8 +201,15 @@ export class Checker {
     this.whole = epoch;
   }
 
+  diskArrived(epoch: number): void {
+    this.#require(epoch === this.diskWhole + 1, 'simulator', `disk ${epoch} out of order`);
+    this.diskWhole = epoch;
+  }
+
   ackSent(epoch: number): void {
     this.#require(epoch <= this.whole, 'whole-epochs', `acknowledged a torn epoch ${epoch}`);
+    const text = `acknowledged epoch ${epoch}, the disk has ${this.diskWhole}`;
+    this.#require(epoch <= this.diskWhole, 'one-commit', text);
     this.#require(epoch === this.acked + 1, 'order', `ack ${epoch} after ${this.acked}`);
     this.#require(!this.#isNeverWhole, 'permission', 'a whole seed after the primary had gone on');
     const isStandby = this.permission === 'standby';
@@ -213,10 +224,21 @@ export class Checker {
     this.fed = epoch;
   }
 
-  recorded(permission: 'standby' | 'activating' | 'active' | 'promised'): void {
-    const isFinal = this.permission === 'active' || this.permission === 'promised';
-    this.#require(!isFinal, 'record', `${this.permission} became ${permission}`);
+  /**
+   * What the record says changed. A power cut (`isUp` false) may take a step back that nobody had
+   * heard of yet; one that was told, or acted upon, stays.
+   */
+  recordSays(permission: 'none' | 'standby' | 'activating' | 'active' | 'promised', isUp: boolean) {
+    const before = this.permission;
+    if (permission === before) return;
     this.permission = permission;
+    if (!isUp) {
+      const isKnown = this.#told === before || (before === 'active' && this.activated !== null);
+      this.#require(!isKnown, 'durable', `${before} was lost in a power cut: ${permission}`);
+      return;
+    }
+    const isFinal = before === 'active' || before === 'promised';
+    this.#require(!isFinal, 'record', `${before} became ${permission}`);
     if (permission !== 'promised') return;
     this.#require(!this.isCopyRunning, 'record', 'promised while the copy runs');
   }
@@ -224,6 +246,7 @@ export class Checker {
   answered(kind: string): void {
     if (kind !== 'promised' && kind !== 'active') return;
     this.#require(this.permission === kind, 'record', `said ${kind}, it says ${this.permission}`);
+    this.#told = kind;
   }
 
   /** Nothing reached the backup's host for so long, its own stalls not counted. */
@@ -264,8 +287,9 @@ export class Checker {
   primaryStatus(level: string): void {
     if (level !== 'ok' || this.#protectedUntilMs === null) return;
     const ageMs = this.#nowMs() - this.#protectedUntilMs;
-    // A lease, and one in a hundred for two clocks.
-    const limitMs = 0.606 * this.#rules.timeoutMs + 1;
+    // A lease, one in a hundred for two clocks, and what a status may be old: it is written every
+    // second, and somewhat after a change.
+    const limitMs = 0.606 * this.#rules.timeoutMs + 1_100;
     this.#require(ageMs <= limitMs, 'nothing-silent', `OK, protected until ${ageMs} ms ago`);
   }
 }

@@ -1,11 +1,16 @@
 /** Carries out the plan's faults, heals what heals, and knows what `-n` cannot help. */
-import type { Direction } from './link.ts';
+import type { ControlRequest } from '../../src/registry/control.ts';
+import type { SimHost } from './host.ts';
+import type { Direction, Side } from './link.ts';
 import type { Fault, FaultKind } from './plan.ts';
+import type { SimProcess } from './process.ts';
+import { stopLeft } from './programs.ts';
 import type { World } from './world.ts';
 
 export class FaultInjector {
   readonly #world: World;
-  #onEffect: Fault[] = [];
+  #onCall: Fault[] = [];
+  readonly #calls = new Map<Fault, number>();
   #isCalm = false;
   #isHungForGood = false;
   /** What struck whom, for the verdict at the end. */
@@ -14,6 +19,13 @@ export class FaultInjector {
   #helplessFromMs: number | null = null;
   #helplessUntilMs: number | null = null;
   isGuestEnded = false;
+  isFailoverOrdered = false;
+  /** The backup is writing a decision. */
+  isDecidingOnB = false;
+  /** The end of the link was known on host B before anything was decided. */
+  isLinkEndKnown = false;
+  /** What the administrator who cleans up achieved; null: nothing yet. */
+  cleanedUp: string | null = null;
 
   constructor(world: World) {
     this.#world = world;
@@ -22,27 +34,32 @@ export class FaultInjector {
   arm(): void {
     for (const fault of this.#world.plan.faults) {
       const { trigger } = fault;
-      if (trigger.kind === 'effect') this.#onEffect.push(fault);
+      if (trigger.kind === 'call') this.#onCall.push(fault);
       else this.#world.after(trigger.atMs, () => this.#strike(fault.fault));
     }
     this.#forceWhenDead();
   }
 
-  beforeEffect(host: 'a' | 'b', count: number): void {
-    if (this.#onEffect.length === 0) return;
-    const isDue = ({ trigger }: Fault): boolean =>
-      trigger.kind === 'effect' && trigger.host === host && trigger.count === count;
-    const due = this.#onEffect.filter(isDue);
-    if (due.length === 0) return;
-    this.#onEffect = this.#onEffect.filter((fault) => !isDue(fault));
-    for (const fault of due) this.#strike(fault.fault);
+  beforeCall(process: SimProcess, what: string): void {
+    if (this.#onCall.length === 0) return;
+    for (const fault of [...this.#onCall]) {
+      const { trigger } = fault;
+      if (trigger.kind !== 'call' || trigger.host !== process.host.side) continue;
+      if (!what.startsWith(trigger.what)) continue;
+      const count = (this.#calls.get(fault) ?? 0) + 1;
+      this.#calls.set(fault, count);
+      if (count < trigger.count) continue;
+      this.#onCall = this.#onCall.filter((other) => other !== fault);
+      this.#world.trace('*', () => `before "${what}"`);
+      this.#strike(fault.fault);
+    }
   }
 
   /** Nothing new goes wrong; everything that can heal has healed. */
   calm(): void {
-    const { a, b, network, plan } = this.#world;
+    const { a, b, network, plan, guest, copy, linkB } = this.#world;
     this.#isCalm = true;
-    this.#onEffect = [];
+    this.#onCall = [];
     this.#world.trace('.', () => 'calm');
     if (plan.isCutForGood) {
       network.cut('ab');
@@ -52,16 +69,16 @@ export class FaultInjector {
     }
     network.thaw('a');
     network.thaw('b');
-    a.continue();
-    b.continue();
-    a.guest.isFrozen = false;
-    if (b.copy.guest !== null) b.copy.guest.isFrozen = false;
-    if (!this.#isHungForGood) b.heal();
-    b.store.isFull = false;
-    b.store.slowMs = 0;
-    b.store.liesLeft = 0;
+    guest.isFrozen = false;
+    if (copy !== null) copy.isFrozen = false;
+    for (const host of [a, b]) for (const process of host.processes) process.continue();
+    if (!this.#isHungForGood) linkB?.heal();
+    b.disk.isFull = false;
+    b.disk.isReadOnly = false;
+    b.disk.failsLeft = 0;
+    b.disk.shortWritesLeft = 0;
+    b.diskSlowMs = 0;
     this.#helplessUntilMs ??= this.#world.nowMs;
-    b.noteProtecting();
   }
 
   /**
@@ -70,11 +87,11 @@ export class FaultInjector {
    * killed process leaves behind must not lead to one, so the backup must have seen silence.
    */
   excuse(rule: string): string | null {
-    const { plan, a, b, nowMs } = this.#world;
+    const { plan, a, protectProcess, outcome, nowMs } = this.#world;
     if (plan.config.buffered || rule !== 'one-active') return null;
-    if (!a.process.isAlive && a.isUp && a.outcome === null) {
-      if (b.isFailoverOrdered) return 'protect killed, failover ordered';
-      return b.isLinkEndKnown ? null : 'protect killed';
+    if (!protectProcess.isAlive && a.isUp && outcome === null) {
+      if (this.isFailoverOrdered) return 'protect killed, failover ordered';
+      return this.isLinkEndKnown ? null : 'protect killed';
     }
     if (this.#helplessFromMs === null || nowMs < this.#helplessFromMs) return null;
     if (nowMs > (this.#helplessUntilMs ?? nowMs)) return null;
@@ -86,18 +103,47 @@ export class FaultInjector {
     const { plan } = this.#world;
     if (!plan.forces) return;
     this.#world.after(4 * plan.config.heartbeatTimeoutMs, () => {
-      const { a, b, checker } = this.#world;
+      const { b, checker, protectProcess, receive } = this.#world;
       // He looks first: the copy is gone, and never ran.
-      const isDead = !b.process.isAlive && b.copy.isGone && checker.activated === null;
-      if (isDead && a.process.isAlive && !a.process.isStopped) {
-        this.#world.trace(
-          'A',
-          () => 'the administrator vouches that the copy never ran and never will',
-        );
+      const isGone = b.hypervisor.domains.length === 0;
+      const isDead = receive?.isAlive === false && isGone && checker.activated === null;
+      if (isDead && protectProcess.isAlive && !protectProcess.isStopped) {
+        const what = 'the administrator vouches that the copy never ran and never will';
+        this.#world.trace('A', () => what);
         checker.isVouched = true;
-        a.dispatch({ kind: 'stop', force: true, by: 'command' });
+        this.#order(this.#world.a, { verb: 'stop', force: true });
       }
       this.#forceWhenDead();
+    });
+  }
+
+  /** `tsremus stop` and `tsremus failover`: a request to the session of the host, if it is there. */
+  #order(host: SimHost, request: ControlRequest): void {
+    const role = host.side === 'a' ? 'primary' : 'backup';
+    const entry = host.registry.entries().find(({ status }) => status.role === role);
+    if (entry === undefined || entry.liveness !== 'alive') return;
+    const process = host.start(`tsremus ${request.verb}`);
+    const registry = host.registry.portFor(process);
+    const end = (): void => process.exit();
+    process.later(0, () => {
+      registry.request(entry.socketPath, request, { silenceMsMax: 25_000 }).then(end, end);
+    });
+  }
+
+  /** The administrator who finds what a killed protect left, and tries again until it is settled. */
+  #cleanUp(): void {
+    const { plan, random } = this.#world;
+    if (!plan.cleansUp) return;
+    this.#world.after(plan.config.heartbeatTimeoutMs * random.between(0.1, 4), () => {
+      const { a, protectProcess } = this.#world;
+      if (!a.isUp || protectProcess.isAlive || this.cleanedUp !== null) return;
+      this.#world.touched();
+      const again = (): void => this.#cleanUp();
+      stopLeft(this.#world, false).then((kind) => {
+        this.#world.trace('A', () => `tsremus stop: ${kind}`);
+        if (kind === 'held') again();
+        else this.cleanedUp = kind;
+      }, again);
     });
   }
 
@@ -112,60 +158,62 @@ export class FaultInjector {
     this.#world.trace('*', () => `fault ${JSON.stringify(fault)}`);
     this.struck.add('host' in fault ? `${fault.kind} ${fault.host}` : fault.kind);
     this.#carryOut(fault);
-    this.#world.b.noteProtecting();
   }
 
   #carryOut(fault: FaultKind): void {
-    const { a, b, connection } = this.#world;
+    const { a, b, connection, linkA, linkB } = this.#world;
     switch (fault.kind) {
       case 'cut':
-        this.#cut(fault.directions, fault.forMs);
-        return;
+        return this.#cut(fault.directions, fault.forMs);
       case 'reset':
-        connection.reset(fault.sides, 'connection reset');
+        connection?.reset(fault.sides, 'connection reset');
         return;
       case 'kill-protect':
-        a.kill();
-        return;
+        return this.#killProtect();
       case 'kill-receive':
-        b.kill();
+        this.#world.receive?.exit();
+        return;
+      case 'kill-guard':
+        a.processes.find(({ name }) => name === 'tsremus guard')?.exit();
         return;
       case 'stop-protect':
-        this.#stopProtect(fault.forMs, false);
-        return;
+        return this.#stopProtect(fault.forMs, false);
       case 'stop-receive':
-        this.#stopReceive(fault.forMs, false);
-        return;
+        return this.#stopReceive(fault.forMs, false);
       case 'stall':
         if (fault.host === 'a') this.#stopProtect(fault.forMs, true);
         else this.#stopReceive(fault.forMs, true);
         return;
       case 'crash':
-        this.#crash(fault.host, fault.rebootMs);
+        return this.#crash(fault.host, fault.rebootMs);
+      case 'wall-step':
+        (fault.host === 'a' ? a : b).stepWall(fault.byMs);
         return;
       case 'save-failed':
-        a.process.run(() => a.save.fail());
+        a.hypervisor.save?.fail();
         return;
       case 'guest-ended':
-        this.#endGuest();
-        return;
+        return this.#endGuest();
       case 'damage':
-        a.save.damages = true;
+        if (linkA !== null) linkA.damages = true;
         return;
       case 'stop':
-        a.dispatch({ kind: 'stop', force: false, by: 'command' });
-        return;
+        return this.#order(a, { verb: 'stop', force: false });
       case 'failover':
-        b.failover();
-        return;
+        this.isFailoverOrdered = true;
+        return this.#order(b, { verb: 'failover' });
       case 'plug-in':
-        a.buffer?.plugIn(fault.port);
+        this.#world.buffer?.plugIn(fault.port);
         return;
       case 'unplug':
-        this.#unplug();
-        return;
+        return this.#unplug();
       case 'hang':
-        this.#hang(fault.isStream, fault.forMs);
+        linkB?.hang(fault.isStream);
+        if (fault.forMs === null) this.#isHungForGood = true;
+        else this.#heals(fault.forMs, () => linkB?.heal());
+        return;
+      case 'disk-link-reset':
+        this.#world.diskConnection?.reset(['a', 'b'], 'connection reset');
         return;
       default:
         this.#carryOutOnBackup(fault);
@@ -174,51 +222,61 @@ export class FaultInjector {
   }
 
   #carryOutOnBackup(fault: FaultKind): void {
-    const { copy, store } = this.#world.b;
+    const { hypervisor, disk } = this.#world.b;
     switch (fault.kind) {
       case 'apply-fails':
-        copy.appliesLeftToFail = 1;
+        hypervisor.appliesLeftToFail = 1;
         return;
       case 'build-fails':
-        copy.buildsLeftToFail = 1;
+        hypervisor.buildsLeftToFail = 1;
         return;
       case 'unpause-fails':
-        copy.unpausesLeftToFail = fault.times;
+        hypervisor.unpausesLeftToFail = fault.times;
         return;
       case 'discard-fails':
-        copy.discardsLeftToFail = fault.times;
+        hypervisor.destroysLeftToFail = fault.times;
+        return;
+      case 'disk-part-fails':
+        if (this.#world.diskB !== null) this.#world.diskB.failsLeft = 1;
         return;
       case 'disk-full':
-        store.isFull = true;
-        this.#heals(fault.forMs, () => {
-          store.isFull = false;
+        disk.isFull = true;
+        return this.#heals(fault.forMs, () => {
+          disk.isFull = false;
         });
+      case 'disk-read-only':
+        disk.isReadOnly = true;
+        return this.#heals(fault.forMs, () => {
+          disk.isReadOnly = false;
+        });
+      case 'short-writes':
+        disk.shortWritesLeft = fault.times;
         return;
       case 'disk-slow':
-        store.slowMs = fault.byMs;
-        this.#heals(fault.forMs, () => {
-          store.slowMs = 0;
+        this.#world.b.diskSlowMs = fault.byMs;
+        return this.#heals(fault.forMs, () => {
+          this.#world.b.diskSlowMs = 0;
         });
-        return;
       case 'disk-lies':
-        store.liesLeft = fault.times;
+        disk.failMode = 'after';
+        disk.failsLeft = fault.times;
         return;
       default:
         throw new Error(`no such fault: ${fault.kind}`);
     }
   }
 
-  #unplug(): void {
-    const { a, random } = this.#world;
-    const present = a.buffer?.present ?? [];
-    if (present.length > 0) a.buffer?.unplug(random.pick(present));
+  #killProtect(): void {
+    const { protectProcess } = this.#world;
+    if (!protectProcess.isAlive) return;
+    protectProcess.exit();
+    this.#cleanUp();
   }
 
-  #hang(isStream: boolean, forMs: number | null): void {
-    const { b } = this.#world;
-    b.hang(isStream);
-    if (forMs === null) this.#isHungForGood = true;
-    else this.#heals(forMs, () => b.heal());
+  #unplug(): void {
+    const { buffer, random } = this.#world;
+    const present = buffer?.present ?? [];
+    if (present.length > 0) buffer?.unplug(random.pick(present));
   }
 
   #cut(directions: readonly Direction[], forMs: number): void {
@@ -230,61 +288,59 @@ export class FaultInjector {
   }
 
   #stopProtect(forMs: number, isHost: boolean): void {
-    const { a, network } = this.#world;
-    a.process.stop();
+    const { a, guest, network, protectProcess } = this.#world;
+    const stopped = isHost ? [...a.processes] : [protectProcess];
+    for (const process of stopped) process.stop();
     if (isHost) {
-      a.guest.isFrozen = true;
+      guest.isFrozen = true;
       this.#mayFreeze('a');
     }
     this.#helplessFromMs ??= this.#world.nowMs;
     this.#helplessUntilMs = null;
     this.#heals(forMs, () => {
       this.#helplessUntilMs = this.#world.nowMs;
-      a.guest.isFrozen = false;
+      guest.isFrozen = false;
       network.thaw('a');
-      a.continue();
+      for (const process of stopped) process.continue();
     });
   }
 
   /** What comes for a host that stands still is lost and sent again, or waits in its memory. */
-  #mayFreeze(side: 'a' | 'b'): void {
+  #mayFreeze(side: Side): void {
     const { network, random } = this.#world;
     if (random.chance(0.5)) network.freeze(side);
   }
 
   #stopReceive(forMs: number, isHost: boolean): void {
-    const { b, network } = this.#world;
-    b.process.stop();
-    if (isHost) {
-      this.#mayFreeze('b');
-      if (b.copy.guest !== null) b.copy.guest.isFrozen = true;
-    }
+    const { b, network, receive } = this.#world;
+    const stopped = isHost ? [...b.processes] : receive === null ? [] : [receive];
+    for (const process of stopped) process.stop();
+    const frozen = isHost ? this.#world.copy : null;
+    if (isHost) this.#mayFreeze('b');
+    if (frozen !== null) frozen.isFrozen = true;
     this.#heals(forMs, () => {
       network.thaw('b');
-      if (b.copy.guest !== null) b.copy.guest.isFrozen = false;
-      b.continue();
-      b.noteProtecting();
+      if (frozen !== null) frozen.isFrozen = false;
+      for (const process of stopped) process.continue();
     });
   }
 
-  #crash(host: 'a' | 'b', rebootMs: number | null): void {
+  #crash(side: Side, rebootMs: number | null): void {
     const { a, b } = this.#world;
-    const crashed = host === 'a' ? a : b;
-    if (!crashed.isUp) return;
-    crashed.crash();
+    const host = side === 'a' ? a : b;
+    if (!host.isUp) return;
+    host.crash();
+    this.#world.crashed(side);
     if (rebootMs === null) return;
     this.#heals(rebootMs, () => {
-      crashed.isUp = true;
+      host.isUp = true;
     });
   }
 
   #endGuest(): void {
-    const { a } = this.#world;
-    if (!a.guest.isAlive || !a.guest.isRunning) return;
-    a.guest.isAlive = false;
+    const { a, domain, guest } = this.#world;
+    if (!guest.isAlive || !guest.isRunning) return;
     this.isGuestEnded = true;
-    a.process.later(this.#world.plan.tickMs, () => {
-      a.dispatch({ kind: 'guest-ended', reason: 'poweroff' });
-    });
+    a.hypervisor.endGuest(domain);
   }
 }

@@ -174,6 +174,12 @@ export class Connection<M> {
     }
   }
 
+  /** The process of this side is gone: its kernel says so, with what was sent before or not. */
+  processDied(side: Side): void {
+    if (this.#network.timeline.random.chance(0.5)) this.close(side);
+    else this.abort(side);
+  }
+
   /** The host of this side crashed: no FIN, nothing. */
   crash(side: Side): void {
     this.#isOpen[side] = false;

@@ -1,16 +1,22 @@
 /** What a run is made of besides the world: the real parts, each of which a mutant replaces. */
 import { stepBackup } from '../../src/core/backup/backup.ts';
 import { stepPrimary } from '../../src/core/primary/primary.ts';
-import { cleanUpDeed } from './clean-up.ts';
+import type { Answer } from '../../src/core/vocabulary.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
 import { OutputBuffer } from './output-buffer.ts';
 
 export interface Machines {
   readonly stepPrimary: typeof stepPrimary;
   readonly stepBackup: typeof stepBackup;
   readonly OutputBuffer: typeof OutputBuffer;
-  /** When the save loop sets the barrier. */
+  /** When the save loop sets the barriers. */
   readonly barrierAt: 'suspended' | 'resumed';
-  readonly cleanUpDeed: typeof cleanUpDeed;
+  /** When host B's disk takes an epoch's writes. */
+  readonly diskAppliesAt: 'commit' | 'arrival';
+  /** Whether what host B's disk was told to apply is awaited. */
+  readonly diskSettles: boolean;
+  /** How whoever cleans up asks the backup. */
+  readonly askBackup: (ask: () => Promise<Answer>, left: SessionStatus) => Promise<Answer>;
 }
 
 export const realMachines: Machines = {
@@ -18,5 +24,7 @@ export const realMachines: Machines = {
   stepBackup,
   OutputBuffer,
   barrierAt: 'suspended',
-  cleanUpDeed,
+  diskAppliesAt: 'commit',
+  diskSettles: true,
+  askBackup: (ask) => ask(),
 };

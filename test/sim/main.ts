@@ -27,8 +27,8 @@ function table(counts: Readonly<Record<string, number>>): string {
   return lines.length === 0 ? '    none' : lines.join('\n');
 }
 
-function printRun(seed: number, isVerbose: boolean): RunResult {
-  const result = runWorld(seed, realMachines, isVerbose);
+async function printRun(seed: number, isVerbose: boolean): Promise<RunResult> {
+  const result = await runWorld(seed, realMachines, isVerbose);
   if (isVerbose) {
     const { config } = planOf(seed);
     print(`seed ${seed}: ${JSON.stringify(config)}`);
@@ -40,21 +40,23 @@ function printRun(seed: number, isVerbose: boolean): RunResult {
   return result;
 }
 
-function runMany(from: number, count: number): number {
+async function runMany(from: number, count: number): Promise<number> {
   const startedMs = performance.now();
-  const summary = runSeeds(from, count);
+  const summary = await runSeeds(from, count);
   const seconds = (performance.now() - startedMs) / 1000;
   print(`endings:\n${table(summary.endings)}`);
   print(`expected with -n (nobody is there to pause the guest):\n${table(summary.expected)}`);
   const { failures, runs, steps } = summary;
-  for (const [index, { seed }] of failures.entries()) printRun(seed, index < transcriptsMax);
+  for (const [index, { seed }] of failures.entries()) {
+    await printRun(seed, index < transcriptsMax);
+  }
   const pace = `${Math.round(runs / seconds)} seeds/s, ${Math.round(steps / runs)} steps each`;
   print(`${runs - failures.length} passed, ${failures.length} failed (${pace})`);
   return failures.length === 0 ? 0 : 1;
 }
 
-function runMutants(seedsMax: number): number {
-  const catches = huntMutants(seedsMax);
+async function runMutants(seedsMax: number): Promise<number> {
+  const catches = await huntMutants(seedsMax);
   for (const { mutant, seed, rule } of catches) {
     const verdict = seed === null ? `SURVIVED ${seedsMax} seeds` : `seed ${seed}`;
     print(`${mutant.padEnd(52)} ${verdict.padEnd(12)} ${rule}`);
@@ -71,7 +73,7 @@ function wholeNumber(name: string, text: string | undefined, fallback: number): 
   process.exit(64);
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       seeds: { type: 'string' },
@@ -83,11 +85,11 @@ function main(): number {
   });
   if (values.mutants) return runMutants(wholeNumber('seeds', values.seeds, mutantSeedsMax));
   if (values.seed !== undefined) {
-    const result = printRun(wholeNumber('seed', values.seed, 1), values.verbose);
+    const result = await printRun(wholeNumber('seed', values.seed, 1), values.verbose);
     return result.violation === null || result.expected !== null ? 0 : 1;
   }
   const from = wholeNumber('from', values.from, 1);
   return runMany(from, wholeNumber('seeds', values.seeds, seedsDefault));
 }
 
-process.exitCode = main();
+process.exitCode = await main();

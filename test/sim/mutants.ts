@@ -12,8 +12,9 @@ import type { PrimaryState, PrimaryStep } from '../../src/core/primary/primary.t
 import { stepPrimary } from '../../src/core/primary/primary.ts';
 import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import { bufferMutants } from './buffer-mutants.ts';
+import { diskName } from './disk-part.ts';
 import { type Machines, realMachines } from './machines.ts';
-import type { Plan } from './plan.ts';
+import type { Fault, FaultKind, Plan } from './plan.ts';
 
 export interface Mutant {
   readonly name: string;
@@ -157,13 +158,28 @@ const runOnWhenTakenOver: Mutant = {
   },
 };
 
+/** The plan with these faults, all at once, where its own first one strikes. */
+function struckBy(plan: Plan, ...faults: FaultKind[]): Plan {
+  const trigger = { kind: 'time', atMs: 0.5 * plan.calmAtMs } as const;
+  return { ...plan, faults: faults.map((fault) => ({ trigger, fault })) };
+}
+
+/** Shows when the primary asks while the copy is built and not unpaused yet. */
 const destroyWhenActive: Mutant = {
   ...primary('destroy before the copy runs', (state, event) =>
     event.kind === 'answer' && event.answer.kind === 'active'
       ? stepPrimary(state, { ...event, answer: { kind: 'active', running: true } })
       : stepPrimary(state, event),
   ),
-  fromSeed: 1_300,
+  tweak: (plan) => {
+    const forMs = 1.5 * plan.config.heartbeatTimeoutMs;
+    return struckBy(
+      plan,
+      { kind: 'cut', directions: ['ab', 'ba'], forMs },
+      { kind: 'unpause-fails', times: 2 },
+    );
+  },
+  rule: 'destroyed-early',
 };
 
 const activateTorn = backup('activate a torn epoch', (state, event) =>
@@ -194,12 +210,31 @@ const backupIgnoresHeartbeat = backup('backup ignores the silence', (state, even
   stepBackup({ ...state, heardAtMs: event.nowMs, echoedAtMs: event.nowMs }, event),
 );
 
-const echoAlways = backup('echo after the decision', (state, event) => {
-  const step = stepBackup(state, event);
-  const isEchoed = step.effects.some((effect) => effect.kind === 'send-echo');
-  if (event.kind !== 'heartbeat' || isEchoed) return step;
-  return { state: step.state, effects: [{ kind: 'send-echo', seq: event.seq }, ...step.effects] };
-});
+/** Without a buffer the guest runs as long as it has a lease: here longer than its copy waits. */
+const echoAlways: Mutant = {
+  ...backup('echo after the decision', (state, event) => {
+    const step = stepBackup(state, event);
+    const isEchoed = step.effects.some((effect) => effect.kind === 'send-echo');
+    if (event.kind !== 'heartbeat' || isEchoed) return step;
+    return { state: step.state, effects: [{ kind: 'send-echo', seq: event.seq }, ...step.effects] };
+  }),
+  tweak: (plan) => {
+    const { heartbeatTimeoutMs } = plan.config;
+    const struck = struckBy(
+      plan,
+      { kind: 'disk-slow', forMs: 10 * heartbeatTimeoutMs, byMs: heartbeatTimeoutMs },
+      { kind: 'cut', directions: ['ab', 'ba'], forMs: 1.05 * heartbeatTimeoutMs },
+    );
+    const forMs = 5 * heartbeatTimeoutMs;
+    const cut: Fault = {
+      trigger: { kind: 'call', host: 'b', what: 'unpause', count: 1 },
+      fault: { kind: 'cut', directions: ['ab', 'ba'], forMs },
+    };
+    const config = { ...plan.config, buffered: false };
+    return { ...struck, config, faults: [...struck.faults, cut] };
+  },
+  rule: 'one-active',
+};
 
 const promiseWithoutRecord = backup('promise without a record', (state, event) => {
   if (event.kind !== 'ask') return stepBackup(state, event);
@@ -253,7 +288,13 @@ const giveUpOnUnpause: Mutant = {
         : [effect],
     ),
   ),
-  fromSeed: 1_300,
+  tweak: (plan) =>
+    struckBy(
+      plan,
+      { kind: 'unpause-fails', times: 1 },
+      { kind: 'crash', host: 'a', rebootMs: null },
+    ),
+  rule: 'liveness',
 };
 
 /** A backup that hangs is waited for, however long. */
@@ -268,6 +309,30 @@ const neverGiveUp: Mutant = {
       fault: { kind: 'hang', isStream: index % 2 === 0, forMs: null },
     })),
   }),
+};
+
+/** The memory of an epoch is taken for all of it. */
+const forgetTheDisk: Mutant = {
+  ...backup('acknowledge without the disk', (state, event) => {
+    if (event.kind !== 'epoch-whole') return stepBackup(state, event);
+    if (event.part === diskName) return { state, effects: [] };
+    const memory = stepBackup(state, event);
+    const disk = stepBackup(memory.state, { ...event, part: diskName });
+    return { state: disk.state, effects: [...memory.effects, ...disk.effects] };
+  }),
+  rule: 'one-commit',
+};
+
+const diskAtArrival: Mutant = {
+  name: 'apply writes of the disk before the epoch counts',
+  machines: { ...realMachines, diskAppliesAt: 'arrival' },
+  rule: 'one-commit',
+};
+
+const diskUnsettled: Mutant = {
+  name: 'let the copy run before its disk has settled',
+  machines: { ...realMachines, diskSettles: false },
+  rule: 'one-commit',
 };
 
 /** Every one of these must be caught. */
@@ -296,5 +361,8 @@ export const mutants: readonly Mutant[] = [
   promiseBeforeDiscard,
   giveUpOnUnpause,
   neverGiveUp,
+  forgetTheDisk,
+  diskAtArrival,
+  diskUnsettled,
   ...bufferMutants,
 ];

@@ -5,10 +5,16 @@ import type { Direction } from './link.ts';
 import type { BufferPlan, PortKind } from './output-buffer.ts';
 import { Random } from './random.ts';
 
-/** When a fault strikes: at a time, or just before the n-th effect of one host's machine. */
+/** When a fault strikes: at a time, or just before the n-th call of a kind on one host. */
 export type Trigger =
   | { readonly kind: 'time'; readonly atMs: number }
-  | { readonly kind: 'effect'; readonly host: 'a' | 'b'; readonly count: number };
+  | {
+      readonly kind: 'call';
+      readonly host: 'a' | 'b';
+      /** How the call's name begins: `sync`, `release`, `send ack`; empty: any call. */
+      readonly what: string;
+      readonly count: number;
+    };
 
 export type FaultKind =
   | { readonly kind: 'cut'; readonly directions: readonly Direction[]; readonly forMs: number }
@@ -30,6 +36,16 @@ export type FaultKind =
   | { readonly kind: 'disk-full'; readonly forMs: number }
   | { readonly kind: 'disk-slow'; readonly forMs: number; readonly byMs: number }
   | { readonly kind: 'disk-lies'; readonly times: number }
+  | { readonly kind: 'disk-read-only'; readonly forMs: number }
+  | { readonly kind: 'short-writes'; readonly times: number }
+  /** A disk's epoch cannot be applied on host B. */
+  | { readonly kind: 'disk-part-fails' }
+  /** The connection that carries the disks is reset. */
+  | { readonly kind: 'disk-link-reset' }
+  /** Somebody sets the time of day. */
+  | { readonly kind: 'wall-step'; readonly host: 'a' | 'b'; readonly byMs: number }
+  /** The guard dies. */
+  | { readonly kind: 'kill-guard' }
   | { readonly kind: 'stop' }
   /**
    * The backup takes no bytes of epochs any more, or the link's stream is stuck altogether, while
@@ -51,7 +67,6 @@ export interface Plan {
   readonly config: PrimaryConfig;
   readonly delayMsMin: number;
   readonly delayMsMax: number;
-  readonly tickMs: number;
   readonly packetMs: number;
   readonly seedChunks: number;
   readonly epochChunks: number;
@@ -60,17 +75,20 @@ export interface Plan {
   readonly chunkMs: number;
   readonly suspendMs: number;
   readonly drainMs: number;
+  /** A step of the disk that the record is on. */
   readonly diskMs: number;
+  /** How much later than the barrier an epoch's writes are sent, at most. */
+  readonly diskLagMs: number;
+  /** The share of datagrams that are lost. */
+  readonly datagramLoss: number;
   readonly applyMs: number;
+  /** The same of the disk on host B. */
+  readonly diskApplyMs: number;
   readonly buildMs: number;
   readonly abortMs: number;
   readonly askTimeoutMs: number;
-  /** A fresh ask that was given up may still be answered. */
-  readonly hasLateAnswers: boolean;
   /** The share of fresh asks that reach a host which knows nothing. */
   readonly misdirected: number;
-  /** An ask that finds the session's process deaf steps out of standby by itself. */
-  readonly hasAsideAsks: boolean;
   /** The primary's clock, relative to the world's. */
   readonly clockRateA: number;
   readonly clockRateB: number;
@@ -109,7 +127,6 @@ export function planOf(seed: number): Plan {
     config,
     delayMsMin: delayMsMax / 5,
     delayMsMax,
-    tickMs: timeoutMs / random.pick([40, 20, 12]),
     packetMs: timeoutMs * random.pick([0.05, 0.1, 0.2]),
     seedChunks,
     epochChunks: random.int(1, 4),
@@ -122,13 +139,14 @@ export function planOf(seed: number): Plan {
     suspendMs: timeoutMs * random.pick([0.01, 0.05]),
     drainMs: timeoutMs * random.pick([0.005, 0.05]),
     diskMs: timeoutMs * random.pick([0.005, 0.05, 0.2]),
+    diskLagMs: timeoutMs * random.pick([0, 0.05, 0.3]),
+    datagramLoss: random.pick([0, 0.1, 1]),
     applyMs: timeoutMs * random.pick([0.01, 0.1]),
+    diskApplyMs: timeoutMs * random.pick([0.01, 0.1, 0.5]),
     buildMs: timeoutMs * random.pick([0.1, 0.5]),
     abortMs: timeoutMs * random.pick([0.01, 0.3]),
     askTimeoutMs: timeoutMs * random.pick([1, 2, 4]),
-    hasLateAnswers: random.chance(0.5),
     misdirected: random.chance(0.15) ? 0.4 : 0,
-    hasAsideAsks: random.chance(0.5),
     clockRateA: 1 + random.between(-0.004, 0.004),
     clockRateB: 1 + random.between(-0.004, 0.004),
     clockStartA: random.int(0, 1_000_000),
@@ -155,14 +173,27 @@ function faultsOf(random: Random, timeoutMs: number, seedMs: number, calmAtMs: n
   let atMs = random.chance(0.2) ? random.between(0, seedMs) : random.between(seedMs, calmAtMs);
   for (let index = 0; index < count; index += 1) {
     const fault = faultOf(random, timeoutMs);
-    const isEffect = random.chance(0.2);
-    const trigger: Trigger = isEffect
-      ? { kind: 'effect', host: random.pick(['a', 'b']), count: random.int(1, 120) }
+    const isCall = random.chance(0.3);
+    const trigger: Trigger = isCall
+      ? callOf(random)
       : { kind: 'time', atMs: Math.min(atMs, calmAtMs) };
     faults.push({ trigger, fault });
     atMs += timeoutMs * random.pick([0, 0.02, 0.3, 1, 1.5, 3]) * random.next();
   }
   return faults;
+}
+
+/** Calls that make something durable, or can be seen from outside. */
+const calls = {
+  a: ['', 'checkpoint', 'release', 'open-buffer', 'drop-buffer', 'destroy', 'pause', 'ask', 'send'],
+  b: ['', 'create', 'sync', 'link', 'sync-dir', 'finish', 'unpause', 'rename', 'send ack', 'apply'],
+} as const;
+
+function callOf(random: Random): Trigger {
+  const host = random.pick(['a', 'b'] as const);
+  const what = random.pick<string>(calls[host]);
+  const count = what === '' ? random.int(1, 400) : random.int(1, what.startsWith('send') ? 60 : 4);
+  return { kind: 'call', host, what, count };
 }
 
 function faultOf(random: Random, timeoutMs: number): FaultKind {
@@ -190,6 +221,12 @@ function faultOf(random: Random, timeoutMs: number): FaultKind {
     [2, () => ({ kind: 'disk-full', forMs })],
     [2, () => ({ kind: 'disk-slow', forMs, byMs: timeoutMs * random.pick([0.5, 2]) })],
     [2, () => ({ kind: 'disk-lies', times })],
+    [1, () => ({ kind: 'disk-read-only', forMs })],
+    [1, () => ({ kind: 'short-writes', times })],
+    [1, () => ({ kind: 'disk-part-fails' })],
+    [1, () => ({ kind: 'disk-link-reset' })],
+    [1, () => ({ kind: 'wall-step', host: side, byMs: random.pick([-7_200_000, 7_200_000]) })],
+    [1, () => ({ kind: 'kill-guard' })],
     [4, () => ({ kind: 'stop' })],
     [
       1,

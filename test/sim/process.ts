@@ -1,93 +1,153 @@
 /**
- * A process that runs one machine: feeds events, carries out effects in order. It can be killed
- * or stopped (SIGSTOP) at any moment, between two effects too; while it is stopped, what
- * would have reached it waits, as it does in the kernel.
+ * A process of a simulated host. What runs in it is the code that ships; what it reaches its host by
+ * are ports of this process, and they know three things that code cannot:
+ *
+ *   - a killed process hears nothing more, and nothing that it calls has an effect;
+ *   - a stopped one (SIGSTOP) hears what came meanwhile when it continues, and what it was about to
+ *     do is done then: between two calls it can be stopped, or killed, at any of them;
+ *   - every call has a name, so that a fault can strike just before the third `sync` or the next
+ *     `release`.
  */
-import type { Timeline } from './link.ts';
+import type { Time } from '../../src/host/clock.ts';
+import type { ProcessId } from '../../src/host/process-id.ts';
+import type { SimHost } from './host.ts';
 
-export interface Machine<S, E, F> {
-  readonly step: (state: S, event: E) => { readonly state: S; readonly effects: readonly F[] };
-  readonly perform: (effect: F) => void;
-  /** Called after every step, before its effects. */
-  readonly observe: (event: E, state: S, effects: readonly F[]) => void;
-  /** Called before every effect; may kill or stop the process. */
-  readonly beforeEffect: () => void;
+interface Waiting {
+  readonly what: () => void;
+  readonly isTimer: boolean;
 }
 
-export class SimProcess<S, E, F> {
-  readonly #timeline: Timeline;
-  readonly #machine: Machine<S, E, F>;
-  readonly #events: E[] = [];
-  #effects: readonly F[] = [];
-  #nextEffect = 0;
-  #isBusy = false;
-  #waiting: (() => void)[] = [];
+export class SimProcess {
+  readonly host: SimHost;
+  readonly name: string;
+  readonly id: ProcessId;
+  #waiting: Waiting[] = [];
+  readonly #onExit: (() => void)[] = [];
+  readonly #onSignal: (() => void)[] = [];
+  /** It continues, and what waited is still being served. */
+  #isCatchingUp = false;
   isAlive = true;
   isStopped = false;
-  state: S;
 
-  constructor(timeline: Timeline, initial: S, machine: Machine<S, E, F>) {
-    this.#timeline = timeline;
-    this.#machine = machine;
-    this.state = initial;
+  constructor(host: SimHost, name: string, id: ProcessId) {
+    this.host = host;
+    this.name = name;
+    this.id = id;
   }
 
   /** Runs `what` in this process: at once, after it continues, or never. */
-  run(what: () => void): void {
+  run(what: () => void, isTimer = false): void {
     if (!this.isAlive) return;
-    if (this.isStopped) this.#waiting.push(what);
-    else what();
+    if (this.isStopped || this.#isCatchingUp) {
+      this.#waiting.push({ what, isTimer });
+      return;
+    }
+    this.host.world.touched();
+    what();
   }
 
+  /** The same in `delayMs` of the world. */
   later(delayMs: number, what: () => void): void {
-    this.#timeline.after(delayMs, () => this.run(what));
+    this.host.world.after(delayMs, () => this.run(what));
   }
 
-  dispatch(event: E): void {
+  /** A call to the host: done now, when the process continues, or never. */
+  call(what: string, deed: () => void): void {
     if (!this.isAlive) return;
-    this.#events.push(event);
-    if (!this.isStopped) this.#work();
+    if (!this.isStopped) this.host.world.beforeCall(this, what);
+    if (this.isStopped) this.run(deed);
+    else if (this.isAlive) deed();
   }
 
-  kill(): void {
+  /**
+   * A call that takes its time: `work` is done after `doneMs` at the latest, and what it gives, or
+   * throws, is heard some time after that.
+   */
+  perform<T>(what: string, doneMs: number, work: () => T): Promise<T> {
+    const { random } = this.host.world;
+    return new Promise<T>((resolve, reject) => {
+      this.call(what, () => {
+        this.later(doneMs * random.next(), () => {
+          let settle: () => void;
+          try {
+            const value = work();
+            settle = () => resolve(value);
+          } catch (error) {
+            settle = () => reject(error);
+          }
+          this.later(doneMs * random.next() * 0.5, settle);
+        });
+      });
+    });
+  }
+
+  /** Clock and timers of this process. */
+  get time(): Time {
+    const { host } = this;
+    const after = (delayMs: number, run: () => void) => {
+      let isCancelled = false;
+      host.world.after(host.worldMs(delayMs), () => {
+        if (!isCancelled) this.run(() => isCancelled || run(), true);
+      });
+      return () => {
+        isCancelled = true;
+      };
+    };
+    return {
+      clock: { nowMs: () => host.nowMs(), wall: () => new Date(host.wallMs()) },
+      timers: { after, soon: (run) => after(0, run) },
+    };
+  }
+
+  /** When it is killed or ends: what the kernel does then. */
+  onExit(what: () => void): void {
+    this.#onExit.push(what);
+  }
+
+  /** SIGTERM. */
+  onTerm(what: () => void): void {
+    this.#onSignal.push(what);
+  }
+
+  /** Its handlers run; without any it ends. */
+  terminate(): void {
+    if (this.#onSignal.length === 0) return this.exit();
+    this.run(() => {
+      for (const what of this.#onSignal) what();
+    });
+  }
+
+  exit(): void {
+    if (!this.isAlive) return;
     this.isAlive = false;
     this.#waiting = [];
+    for (const what of this.#onExit) what();
   }
 
   stop(): void {
     this.isStopped = true;
   }
 
-  /** SIGCONT: what waited is served now, in the order in which it came. */
+  /**
+   * SIGCONT: what waited is served now, in the order in which it came; but its timers may come after
+   * all else, for an event loop looks at them before or after what it waits for (libuv, uv_run).
+   */
   continue(): void {
     if (!this.isAlive || !this.isStopped) return;
     this.isStopped = false;
-    this.#work();
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const what of waiting) this.run(what);
+    if (this.host.world.random.chance(0.5)) {
+      this.#waiting.sort((one, other) => Number(one.isTimer) - Number(other.isTimer));
+    }
+    if (!this.#isCatchingUp) this.#catchUp();
   }
 
-  #work(): void {
-    if (this.#isBusy) return;
-    this.#isBusy = true;
-    while (this.isAlive && !this.isStopped) {
-      if (this.#nextEffect < this.#effects.length) {
-        this.#machine.beforeEffect();
-        if (!this.isAlive || this.isStopped) break;
-        const effect = this.#effects[this.#nextEffect] as F;
-        this.#nextEffect += 1;
-        this.#machine.perform(effect);
-        continue;
-      }
-      const event = this.#events.shift();
-      if (event === undefined) break;
-      const { state, effects } = this.#machine.step(this.state, event);
-      this.state = state;
-      this.#effects = effects;
-      this.#nextEffect = 0;
-      this.#machine.observe(event, state, effects);
-    }
-    this.#isBusy = false;
+  /** One after the other, each with what it leads to; what comes meanwhile comes after them. */
+  #catchUp(): void {
+    const next = this.isStopped ? undefined : this.#waiting.shift();
+    this.#isCatchingUp = next !== undefined;
+    if (next === undefined) return;
+    this.host.world.touched();
+    next.what();
+    this.host.world.after(0, () => this.#catchUp());
   }
 }

@@ -1,32 +1,22 @@
-/** What `tsremus status` would say of a simulated side: the same words, the same judgement. */
-import type { BackupState } from '../../src/core/backup/backup.ts';
-import {
-  backupMachineFacts,
-  type MachineFacts,
-  primaryMachineFacts,
-} from '../../src/core/health/facts.ts';
+/** What `tsremus status` says of a simulated host's session now, and how old that is. */
 import { judge, type Verdict } from '../../src/core/health/health.ts';
-import type { PrimaryState } from '../../src/core/primary/primary.ts';
+import type { Side } from './link.ts';
+import type { World } from './world.ts';
 
-function verdictOf(facts: MachineFacts, isAlive: boolean, guestPaused: boolean): Verdict {
-  const session = {
-    domain: 'g1',
-    peer: 'the other host',
-    pid: 1,
-    outcome: null,
-    next: [],
-    degraded: null,
-  };
-  const all = { ...session, ...facts, guest_paused: guestPaused };
-  return judge(all, isAlive ? 'alive' : 'dead', 0);
-}
+const nothing: Verdict = {
+  state: 'ended',
+  level: 'unknown',
+  ackAgeMs: null,
+  reason: null,
+  next: [],
+};
 
-/** A session whose machine has not ended; its process may have. */
-export function primaryVerdict(state: PrimaryState, nowMs: number, isAlive: boolean): Verdict {
-  const facts = primaryMachineFacts(state, nowMs, state.paused);
-  return verdictOf(facts, isAlive, state.paused);
-}
-
-export function backupVerdict(state: BackupState, nowMs: number): Verdict {
-  return verdictOf(backupMachineFacts(state, nowMs), true, false);
+/** The verdict on the session of the host, as whoever looks now gets it. */
+export function verdictOn(world: World, side: Side): Verdict {
+  const host = side === 'a' ? world.a : world.b;
+  const role = side === 'a' ? 'primary' : 'backup';
+  const entry = host.registry.entries().find(({ status }) => status.role === role);
+  if (entry === undefined) return nothing;
+  const ageMs = Math.max(0, host.wallMs() - Date.parse(entry.status.updated));
+  return judge(entry.status, entry.liveness, ageMs);
 }

@@ -11,6 +11,7 @@ import { loggedOutcome } from '../../core/texts/outcomes.ts';
 import type { Permission } from '../../core/vocabulary.ts';
 import type { BackupDisk, DiskDriver } from '../../disk/port.ts';
 import { watchCopy } from '../../guest/watch.ts';
+import { within } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
 import type { HostPorts } from '../../host/ports.ts';
@@ -48,6 +49,12 @@ export type ReceptionLink = Pick<
   Link,
   'listen' | 'send' | 'consumed' | 'fail' | 'close' | 'counters'
 >;
+
+/**
+ * Between HELLO and CONFIG the primary starts its guard and opens its buffer and disks. Of a host
+ * that dies meanwhile nothing is heard, and the name must not stay claimed here.
+ */
+const configMsMax = 120_000;
 
 type OnHeard = (seq: number) => void;
 type Allocate = (bytes: number) => Buffer;
@@ -202,7 +209,11 @@ export class Reception {
   }
 
   async #receive(): Promise<BackupOutcome> {
-    const { message, reason } = await this.#firstMessage();
+    const { hello } = this.#set;
+    const silence = `${hello.host} sent no CONFIG within ${configMsMax / 1000} s`;
+    const late = () => ({ message: null, reason: silence });
+    const first = within(this.#ports.timers, configMsMax, this.#firstMessage(), late);
+    const { message, reason } = await first;
     if (message === null) return { kind: 'never-whole', reason };
     let receiving: Receiving;
     try {

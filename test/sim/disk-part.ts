@@ -1,0 +1,157 @@
+/**
+ * A simulated disk as a part of every epoch. Its writes travel beside the memory, on a connection of
+ * their own: later, or not at all, and what came of an epoch that does not count is thrown away.
+ */
+import type { BackupDisk, DiskEvents, PrimaryDisk } from '../../src/disk/port.ts';
+import type { Connection, Endpoint } from './link.ts';
+import type { SimProcess } from './process.ts';
+
+export const diskName = 'xvda';
+/** The barrier of the disk, as the save knows it. */
+export const diskBarrier = 2;
+
+export interface DiskEpoch {
+  readonly epoch: number;
+  readonly disk: number;
+}
+
+export class SimPrimaryDisk implements PrimaryDisk, Endpoint<DiskEpoch> {
+  readonly name = diskName;
+  readonly barrier = diskBarrier;
+  readonly #process: SimProcess;
+  #connection: Connection<DiskEpoch> | null = null;
+  #waiting: DiskEpoch[] = [];
+  #isSending = false;
+
+  constructor(process: SimProcess) {
+    this.#process = process;
+    process.onExit(() => this.#connection?.processDied('a'));
+  }
+
+  open(connection: Connection<DiskEpoch>): void {
+    this.#connection = connection;
+  }
+
+  /** The guest is suspended: its writes up to now are those of `epoch`. */
+  mark(epoch: number, disk: number): void {
+    this.#waiting.push({ epoch, disk });
+    if (!this.#isSending) this.#sendNext();
+  }
+
+  #sendNext(): void {
+    const next = this.#waiting.shift();
+    this.#isSending = next !== undefined;
+    if (next === undefined) return;
+    const { plan, random } = this.#process.host.world;
+    this.#process.later(plan.diskLagMs * random.next(), () => {
+      this.#process.call('send disk epoch', () => {
+        this.#connection?.send('a', next);
+        this.#sendNext();
+      });
+    });
+  }
+
+  onMessage(): void {}
+  onClosed(): void {}
+
+  async close(): Promise<void> {
+    this.#process.call('close disk', () => this.#connection?.close('a'));
+  }
+}
+
+/** What the disk of host B holds; it survives the process. */
+export interface DiskContent {
+  epoch: number;
+  disk: number;
+}
+
+export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
+  readonly name = diskName;
+  readonly #process: SimProcess;
+  readonly #content: DiskContent;
+  #events: DiskEvents = { whole() {}, lost() {} };
+  readonly #arrived = new Map<number, DiskEpoch>();
+  #committed: number[] = [];
+  #isApplying = false;
+  #isRolledBack = false;
+  #settled: (() => void)[] = [];
+  /** So many of the next epochs cannot be applied. */
+  failsLeft = 0;
+  #hasFailed = false;
+
+  constructor(process: SimProcess, content: DiskContent) {
+    this.#process = process;
+    this.#content = content;
+  }
+
+  get #machines() {
+    return this.#process.host.world.machines;
+  }
+
+  listen(events: DiskEvents): void {
+    this.#events = events;
+  }
+
+  onMessage(arrived: DiskEpoch): void {
+    this.#process.run(() => {
+      if (this.#isRolledBack) return;
+      // The first copy is not thrown away piece by piece: there is nothing to go back to.
+      const isApplied = arrived.epoch === 0 || this.#machines.diskAppliesAt === 'arrival';
+      if (isApplied) Object.assign(this.#content, arrived);
+      else this.#arrived.set(arrived.epoch, arrived);
+      this.#process.host.world.checker.diskArrived(arrived.epoch);
+      this.#events.whole(arrived.epoch);
+    });
+  }
+
+  /** The end of the connection only means that nothing more comes. */
+  onClosed(): void {}
+
+  commit(epoch: number): void {
+    this.#process.call('commit disk', () => {
+      this.#committed.push(epoch);
+      this.#applyNext();
+    });
+  }
+
+  #applyNext(): void {
+    const epoch = this.#committed[0];
+    if (epoch === undefined) {
+      for (const resolve of this.#settled.splice(0)) resolve();
+      return;
+    }
+    if (this.#isApplying || this.#hasFailed) return;
+    this.#isApplying = true;
+    this.#process.later(this.#process.host.world.plan.diskApplyMs, () => {
+      this.#isApplying = false;
+      if (this.failsLeft > 0) {
+        this.failsLeft -= 1;
+        this.#hasFailed = true;
+        this.#events.lost('input/output error');
+        return;
+      }
+      this.#committed.shift();
+      Object.assign(this.#content, this.#arrived.get(epoch));
+      this.#arrived.delete(epoch);
+      this.#applyNext();
+    });
+  }
+
+  settle(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (!this.#machines.diskSettles) return resolve();
+      if (this.#hasFailed) return reject(new Error('the disk failed'));
+      this.#settled.push(resolve);
+      this.#process.call('settle disk', () => this.#applyNext());
+    });
+  }
+
+  async rollBack(): Promise<void> {
+    this.#process.call('roll back disk', () => {
+      this.#isRolledBack = true;
+      for (const epoch of this.#arrived.keys()) {
+        if (!this.#committed.includes(epoch)) this.#arrived.delete(epoch);
+      }
+    });
+  }
+}

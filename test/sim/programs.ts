@@ -1,0 +1,385 @@
+/**
+ * The programs of tsremus on simulated hosts: protect and its guard, receive, the fresh run that
+ * answers a question, and the administrator's `tsremus stop`. Each is what src/app puts together,
+ * over the simulator's ports; nothing here decides.
+ */
+import type { StopBy } from '../../src/core/primary/types.ts';
+import type { Answer } from '../../src/core/vocabulary.ts';
+import { type Farewell, type Guard, guardAfter, type StartGuard } from '../../src/guest/guard.ts';
+import { type Leftovers, Recovery } from '../../src/guest/recovery.ts';
+import { OperationError } from '../../src/host/errors.ts';
+import type { HostPorts } from '../../src/host/ports.ts';
+import type { HelloContent } from '../../src/link/connect.ts';
+import { protocolVersion } from '../../src/link/frame.ts';
+import type { Hello, HelloAccepted } from '../../src/link/hello-message.ts';
+import type { Message } from '../../src/link/messages.ts';
+import { nullBuffer } from '../../src/output/port.ts';
+import { openRecord } from '../../src/permission/record.ts';
+import { isSettled } from '../../src/registry/port.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
+import { type AnswerPorts, answerAsk } from '../../src/session/backup/answer.ts';
+import {
+  prepareReception,
+  Reception,
+  type ReceptionPorts,
+} from '../../src/session/backup/reception.ts';
+import type { ProtectOptions } from '../../src/session/options.ts';
+import { inspectGuest, refuseUnsettled } from '../../src/session/primary/preflight.ts';
+import {
+  type BackupConnection,
+  Protection,
+  type ProtectionPorts,
+} from '../../src/session/primary/protection.ts';
+import { SimBackupDisk, SimPrimaryDisk } from './disk-part.ts';
+import { FreshAsk } from './fresh-ask.ts';
+import type { SimHost } from './host.ts';
+import { guestName } from './hypervisor.ts';
+import { Connection } from './link.ts';
+import { outputPort } from './output-port.ts';
+import type { SimProcess } from './process.ts';
+import { offered, SimPulse } from './pulse.ts';
+import { simDecoder, simEncoder } from './stream.ts';
+import { SimLink } from './wire.ts';
+import type { World } from './world.ts';
+
+const mebibyte = 1024 ** 2;
+/** An SSH client, and HELLO after it, give up. */
+const helloTimeoutMs = 10_000;
+
+function optionsOf({ plan }: World): ProtectOptions {
+  const { config } = plan;
+  const { schedule } = config;
+  return {
+    domain: guestName,
+    host: 'hostb',
+    interval: schedule.kind === 'fixed' ? schedule.intervalMs : 'auto',
+    maxOverheadPercent: schedule.kind === 'auto' ? 100 * schedule.maxOverhead : 20,
+    pendingMax: config.pendingMax,
+    maxMemoryBytes: 256 * mebibyte,
+    heartbeatTimeoutMs: config.heartbeatTimeoutMs,
+    holdMs: config.holdMs,
+    sshCommand: null,
+    compression: true,
+    wait: true,
+    network: config.buffered,
+    netbufScript: null,
+    bufferLimitBytes: 64 * mebibyte,
+    disk: false,
+    forceUnsafe: !config.buffered,
+  };
+}
+
+/** An answer by whichever process of host B can give it. */
+export function askHostB(world: World, status: AskedSession): Promise<Answer> {
+  const process = world.b.start('tsremus receive (question)');
+  return answerAsk(status, answerPortsOf(world.b, process))
+    .then((answer) => {
+      world.checker.answered(answer.kind);
+      return answer;
+    })
+    .finally(() => process.exit());
+}
+
+type AskedSession = Parameters<typeof answerAsk>[0];
+
+function answerPortsOf(host: SimHost, process: SimProcess): AnswerPorts {
+  const ports = host.portsOf(process);
+  const hypervisor = host.hypervisor.portFor(process);
+  return {
+    registry: host.registry.portFor(process),
+    hypervisor: async () => hypervisor,
+    record: (uuid, session) => openRecord(ports.settings.stateDirectory, uuid, session, ports),
+  };
+}
+
+/** A guard: a process that its parent's death does not reach. */
+function startGuard(host: SimHost, parent: SimProcess): StartGuard {
+  return (guarded) => {
+    const process = host.start('tsremus guard');
+    const { world } = host;
+    let farewell: Farewell = { kind: 'none' };
+    let isGone = false;
+    let watching = (_does: boolean): void => {};
+    const after = (): void => {
+      if (isGone) return;
+      isGone = true;
+      process.run(() => {
+        const ports = guardPorts(host, process);
+        guardAfter(ports, guarded, farewell, () => watching(true))
+          .catch(() => {})
+          .finally(() => {
+            watching(false);
+            process.exit();
+          });
+      });
+    };
+    process.onExit(() => watching(false));
+    parent.onExit(() => world.after(0, after));
+    const ready = new Promise<void>((resolve) => parent.later(world.plan.delayMsMin, resolve));
+    const guard: Guard = {
+      ready,
+      done() {
+        parent.call('farewell', () => {
+          farewell = { kind: 'done' };
+          after();
+        });
+      },
+      watch: ({ id }) =>
+        new Promise((resolve) => {
+          if (!process.isAlive) return resolve(false);
+          watching = (does) => parent.later(0, () => resolve(does));
+          parent.call('farewell', () => {
+            farewell = { kind: 'watch', id };
+            after();
+          });
+        }),
+    };
+    return guard;
+  };
+}
+
+function guardPorts(host: SimHost, process: SimProcess) {
+  const recovery = recoveryOf(host, process);
+  const leftovers: Leftovers = {
+    of: async ({ ref, session }) => leftOnA(host, ref.uuid, session),
+    settle: (status, order) => recovery.settle(status, order),
+  };
+  let isStopped = false;
+  process.onTerm(() => {
+    isStopped = true;
+  });
+  return {
+    ...host.portsOf(process),
+    registry: host.registry.portFor(process),
+    hypervisor: host.hypervisor.portFor(process),
+    leftovers,
+    isStopped: () => isStopped,
+  };
+}
+
+/** The primary's session that died and was not settled; null: there is none. */
+function leftOnA(host: SimHost, uuid: string, session: string): SessionStatus | null {
+  const left = host.registry.entries().find(({ status, liveness }) => {
+    if (status.role !== 'primary' || liveness === 'alive' || isSettled(status)) return false;
+    return status.uuid === uuid && status.session === session;
+  });
+  return left?.status ?? null;
+}
+
+/** A fresh run of the transport, from host A. */
+function askFromA(world: World, process: SimProcess, question: AskedSession): Promise<Answer> {
+  return new Promise<Answer>((resolve, reject) => {
+    process.call('ask', () => {
+      new FreshAsk(world, question, {
+        isAlive: () => process.isAlive,
+        answered: (answer) => process.run(() => resolve(answer)),
+        failed: (reason) =>
+          process.run(() => {
+            reject(new OperationError('peer-unreachable', reason, { op: 'ask' }));
+          }),
+      }).start();
+    });
+  });
+}
+
+function recoveryOf(host: SimHost, process: SimProcess): Recovery {
+  const { world } = host;
+  const registry = host.registry.portFor(process);
+  const hypervisor = host.hypervisor.portFor(process);
+  return new Recovery({
+    hypervisor: async () => hypervisor,
+    registry,
+    listAll: async () => registry.sessions(),
+    leftOutput: async () => {
+      const { buffer } = world;
+      return buffer === null ? nullBuffer : outputPort(buffer, process);
+    },
+    askBackup: (status) => world.machines.askBackup(() => askFromA(world, process, status), status),
+    answerHere: (status) => askHostB(world, status),
+    noteMayOpen: async () => {},
+    startGuard: startGuard(host, process),
+  });
+}
+
+/** `tsremus stop` of what a dead protect left on host A. */
+export async function stopLeft(world: World, force: boolean): Promise<string> {
+  const { a } = world;
+  const process = a.start('tsremus stop');
+  try {
+    const left = a.registry.entries().find(({ status, liveness }) => {
+      return status.role === 'primary' && liveness !== 'alive' && !isSettled(status);
+    });
+    if (left === undefined) return 'nothing left';
+    const result = await recoveryOf(a, process).stop(left.status, { force, destroy: false });
+    return result.outcome.kind;
+  } finally {
+    process.exit();
+  }
+}
+
+/** `tsremus protect`, in a process of its own. Resolves with how it ended; never for a killed one. */
+export async function protect(world: World, process: SimProcess): Promise<string> {
+  const { a, machines } = world;
+  const ports = a.portsOf(process);
+  const registry = a.registry.portFor(process);
+  const hypervisor = a.hypervisor.portFor(process);
+  const options = optionsOf(world);
+  const guest = await inspectGuest(hypervisor, guestName, options);
+  const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
+  const claim = await registry.claimSession(subject);
+  refuseUnsettled(claim, guest);
+  const signals: ((by: StopBy) => void)[] = [];
+  process.onTerm(() => {
+    for (const hear of signals) hear('sigterm');
+  });
+  const session: ProtectionPorts = {
+    ...ports,
+    registry,
+    hypervisor,
+    step: machines.stepPrimary,
+    backup: {
+      connect: (hello, signal) => connect(world, process, hello, signal),
+      ask: (hello) => askFromA(world, process, hello),
+      followPulse: (_offer, _session, onHeard) => {
+        const pulse = new SimPulse(process, 'a', onHeard);
+        if (world.pulseOfB !== null) {
+          pulse.peer = world.pulseOfB;
+          world.pulseOfB.peer = pulse;
+        }
+        return pulse;
+      },
+    },
+    startGuard: startGuard(a, process),
+    openOutput: async () => {
+      const { buffer } = world;
+      return buffer === null ? nullBuffer : outputPort(buffer, process);
+    },
+    openEncoder: async () => simEncoder(),
+    disks: {
+      openPrimary: async () => {
+        const disk = new SimPrimaryDisk(process);
+        world.openDiskOfA(disk);
+        return [disk];
+      },
+      openBackup: async () => [],
+    },
+    onEndSignals: (hear) => signals.push(hear),
+  };
+  const reporter = { seedProgress() {}, event() {} };
+  const log = ports.openLog('protect');
+  const set = { options, reporter, guest, claim, log, ending: new AbortController() };
+  const protection = new Protection(session, set);
+  world.protection = protection;
+  try {
+    const { outcome } = await protection.run();
+    return outcome.kind;
+  } finally {
+    claim.release('as-before');
+  }
+}
+
+/** The transport's way to `tsremus receive` on host B, and HELLO. */
+function connect(
+  world: World,
+  process: SimProcess,
+  content: HelloContent,
+  signal: AbortSignal,
+): Promise<BackupConnection> {
+  const { network, b } = world;
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => process.run(() => reject(error));
+    process.later(helloTimeoutMs, () => refuse('hostb does not answer'));
+    signal.addEventListener('abort', () => fail(new Error('aborted')));
+    const refuse = (text: string): void => {
+      fail(new OperationError('peer-unreachable', text, { op: 'connect' }));
+    };
+    process.call('connect', () => {
+      world.after(network.delayMs() * 2, () => {
+        if (!network.isWhole || !b.isUp) return refuse('no route to hostb');
+        const hello: Hello = { kind: 'hello', protocol: protocolVersion, ...content };
+        receive(world, hello).then(
+          ({ reply, link }) => world.after(network.delayMs(), () => accept(reply, link)),
+          (error) => world.after(network.delayMs(), () => fail(error)),
+        );
+      });
+    });
+    const accept = (reply: HelloAccepted, far: SimLink): void => {
+      const link = new SimLink(process, 'a');
+      const connection = new Connection<Message>(network, { a: link, b: far }, (side) =>
+        side === 'a' ? world.a.isUp : world.b.isUp,
+      );
+      far.open(connection);
+      world.linked(connection, link, far);
+      // Nobody is there any more: its kernel says so, unless the host is gone, too.
+      if (!process.isAlive) return world.a.isUp ? connection.processDied('a') : undefined;
+      link.open(connection);
+      process.run(() => resolve({ link, reply, close: (reason) => link.close(reason) }));
+    };
+  });
+}
+
+/** `tsremus receive` on host B. Resolves when it has accepted; then it runs on by itself. */
+async function receive(
+  world: World,
+  hello: Hello,
+): Promise<{ readonly reply: HelloAccepted; readonly link: SimLink }> {
+  const { b, machines } = world;
+  const process = b.start('tsremus receive');
+  world.receive = process;
+  const link = new SimLink(process, 'b');
+  const ports: ReceptionPorts = {
+    ...b.portsOf(process),
+    registry: b.registry.portFor(process),
+    hypervisor: b.hypervisor.portFor(process),
+    step(state, event) {
+      const step = machines.stepBackup(state, event);
+      world.decidingOnB(step.effects);
+      return step;
+    },
+    async offerPulse(_session, _log, onHeard) {
+      world.pulseOfB = new SimPulse(process, 'b', onHeard);
+      return offered(world.pulseOfB);
+    },
+    openDecoder: async (_agreed, allocate) => simDecoder(allocate),
+    disks: {
+      openPrimary: async () => [],
+      openBackup: async () => {
+        const disk = new SimBackupDisk(process, world.diskOfB);
+        world.openDiskOfB(disk);
+        return [disk];
+      },
+    },
+    announce: async () => {},
+    leaveOnRequest() {
+      let isStopped = false;
+      process.onTerm(() => {
+        isStopped = true;
+      });
+      return () => isStopped;
+    },
+  };
+  const options = { wait: true, maxMemoryBytes: null };
+  const prepared = await prepareReception(ports, hello, options).catch((error: unknown) => {
+    process.exit();
+    throw error;
+  });
+  const reception = new Reception(ports, prepared, link);
+  const reply: HelloAccepted = {
+    kind: 'hello-accepted',
+    ...speakerOf(ports, hello),
+    pulse: prepared.pulseOffer,
+    stream: prepared.stream,
+  };
+  process.later(0, () => {
+    reception.run().then(
+      (outcome) => world.received(outcome.kind, process),
+      (error) => world.broke(error),
+    );
+  });
+  return { reply, link };
+}
+
+function speakerOf(ports: HostPorts, { capabilities }: Hello) {
+  const { hostName: host } = ports.settings;
+  return { protocol: protocolVersion, tsremus: 'sim', xen: null, host, capabilities };
+}

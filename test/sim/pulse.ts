@@ -1,0 +1,56 @@
+/** Heartbeats by datagram: late, lost, out of order, and never across a cut. */
+import type { OfferedPulse, Pulse } from '../../src/link/pulse.ts';
+import { otherSide, type Side } from './link.ts';
+import type { SimProcess } from './process.ts';
+
+const noCounters = { sent: 0, received: 0, foreign: 0, stale: 0, sendErrors: 0 };
+
+/** One end; `peer` is set once the other one is there. */
+export class SimPulse implements Pulse {
+  readonly #process: SimProcess;
+  readonly #side: Side;
+  readonly #onHeard: (seq: number) => void;
+  peer: SimPulse | null = null;
+  newest = -1;
+  readonly counters = noCounters;
+  #isClosed = false;
+
+  constructor(process: SimProcess, side: Side, onHeard: (seq: number) => void) {
+    this.#process = process;
+    this.#side = side;
+    this.#onHeard = onHeard;
+  }
+
+  send(seq: number): void {
+    const { world } = this.#process.host;
+    const { network, plan, random } = world;
+    this.#process.call('datagram', () => {
+      const kind = this.#side === 'a' ? 'heartbeat' : 'echo';
+      if (this.#side === 'a') world.sending('a', { kind, seq });
+      if (this.#isClosed || random.chance(plan.datagramLoss)) return;
+      const direction = this.#side === 'a' ? 'ab' : 'ba';
+      world.after(network.delayMs(), () => {
+        if (network.isBlocked(direction)) return;
+        network.reachedAtMs[otherSide(this.#side)] = world.nowMs;
+        this.peer?.heard(seq);
+      });
+    });
+  }
+
+  heard(seq: number): void {
+    this.#process.run(() => {
+      if (this.#isClosed || seq <= this.newest) return;
+      this.newest = seq;
+      if (this.#side === 'a') this.#process.host.world.arrived('a', { kind: 'echo', seq });
+      this.#onHeard(seq);
+    });
+  }
+
+  close(): void {
+    this.#isClosed = true;
+  }
+}
+
+export function offered(pulse: SimPulse): OfferedPulse {
+  return { pulse, offer: { address: '192.0.2.2', port: 7, key: '0'.repeat(64) } };
+}

@@ -1,0 +1,31 @@
+/** What the record on host B's disk says, read without any code of ours. */
+import type { SimDisk } from './files.ts';
+
+/** As the settings of the simulated hosts have it. */
+export const stateDirectory = '/var/lib/tsremus';
+
+export type RecordPermission = 'none' | 'standby' | 'activating' | 'active' | 'promised';
+
+/** Of the only session there is, by the files that are visible now. */
+export function recordOn(disk: SimDisk): RecordPermission {
+  const says = (part: string): string | null => {
+    const name = disk.names(stateDirectory).find((one) => one.endsWith(`.${part}`));
+    const text = name === undefined ? null : disk.read(`${stateDirectory}/${name}`);
+    try {
+      return text === null ? null : String(JSON.parse(text).says);
+    } catch {
+      return null;
+    }
+  };
+  if (says('standby') === null) return 'none';
+  const decision = says('decision');
+  if (decision === null) return 'standby';
+  if (decision === 'promised') return 'promised';
+  const outcome = says('outcome');
+  return outcome === 'active' || outcome === 'promised' ? outcome : 'activating';
+}
+
+/** The copy was noted to run. */
+export function isNotedRunning(disk: SimDisk): boolean {
+  return disk.names(stateDirectory).some((name) => name.endsWith('.running'));
+}
