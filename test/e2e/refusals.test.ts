@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { protocolVersion } from '../../src/link/frame.ts';
 import { main, nativeFile, repository } from './built.ts';
 import { cleanUp, Pair, prepare } from './pair.ts';
 import { type Ran, run, until } from './process.ts';
@@ -114,8 +115,9 @@ describe('a backup that cannot be reached', () => {
 });
 
 describe('a peer', () => {
-  /** A header of protocol version 3: magic, version, HELLO, no flags, number 0, two bytes, crc. */
-  const strange = String.raw`tsrm\003\000\001\000\000\000\000\000\002\000\000\000\000\000\000\000{}`;
+  /** A header of the next version: magic, version, HELLO, no flags, number 0, two bytes, crc. */
+  const next = `\\${(protocolVersion + 1).toString(8).padStart(3, '0')}`;
+  const strange = String.raw`tsrm${next}\000\001\000\000\000\000\000\002\000\000\000\000\000\000\000{}`;
 
   it('of another protocol version', async () => {
     const ran = await tsremus([...protect.slice(0, 4), '-s', '', 'g1', `printf '${strange}'; cat`]);

@@ -22,6 +22,8 @@ async function expectEnded(pair: Pair, protect: Running, by: string, exit: numbe
     out: 'no sessions\n',
     err: '',
   });
+  // Its last words are not lost with the process.
+  expect(pair.a.log('g1.primary')).toMatch(/the session is over: .*\n$/);
   expect(pair.a.log()).not.toMatch(/ERROR/);
   expect(pair.b.log()).not.toMatch(/ERROR/);
   // Where a checkpoint made xl's daemon leave, the guard watches the guest on.

@@ -205,7 +205,9 @@ export class Protection {
 
   /** Runs to the outcome. Throws when it could not begin, or on a bug: then the claim is kept. */
   async run(): Promise<ProtectResult> {
-    const { claim } = this.#set;
+    const { claim, log } = this.#set;
+    // Last of all: how the session ended must stand there before this process is gone.
+    this.#teardown.took('the log', () => log.close());
     // Heard to the very end: an impatient signal must not take the exit code away.
     this.#ports.onEndSignals((by) => this.#onSignal(by));
     this.#teardown.took('the watch', () => this.#watch.close());
