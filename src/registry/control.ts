@@ -7,7 +7,7 @@
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import type { Answer } from '../core/vocabulary.ts';
-import type { Timers } from '../host/clock.ts';
+import type { Cancel, Timers } from '../host/clock.ts';
 import {
   errorText,
   isOperationCode,
@@ -263,6 +263,7 @@ function parseReply(line: string): Reply {
 export function requestControl<Result extends object>(
   path: string,
   request: ControlRequest,
+  timers: Timers,
   options: RequestOptions = {},
 ): Promise<Result> {
   const silenceMs = options.silenceMsMax ?? 60_000;
@@ -270,9 +271,14 @@ export function requestControl<Result extends object>(
     checkPath(path);
     const lines = new LineReader(replyBytesMax);
     const socket = connect(path);
+    let cancelSilence: Cancel = () => {};
+    const end = () => {
+      cancelSilence();
+      socket.destroy();
+    };
     const fail = (error: OperationError) => {
       reject(error);
-      socket.destroy();
+      end();
     };
     const take = (reply: Reply) => {
       if (reply.kind === 'progress') return options.onProgress?.(reply.text);
@@ -281,15 +287,23 @@ export function requestControl<Result extends object>(
         const detail = { op: 'ask-session', ...(reply.hint ? { hint: reply.hint } : {}) };
         reject(new OperationError(reply.code, reply.message, detail));
       }
-      socket.destroy();
+      end();
     };
-    socket.setTimeout(silenceMs, () => {
-      fail(noAnswer(`silent for ${silenceMs} ms`, undefined, 'command-timeout'));
-    });
+    const listen = () => {
+      cancelSilence();
+      cancelSilence = timers.after(silenceMs, () => {
+        fail(noAnswer(`silent for ${silenceMs} ms`, undefined, 'command-timeout'));
+      });
+    };
+    listen();
     socket.on('connect', () => socket.write(`${JSON.stringify(request)}\n`));
     socket.on('error', (error) => fail(noAnswer(error.message, error)));
-    socket.on('close', () => reject(noAnswer('it closed the connection')));
+    socket.on('close', () => {
+      cancelSilence();
+      reject(noAnswer('it closed the connection'));
+    });
     socket.on('data', (chunk: Buffer) => {
+      listen();
       try {
         for (const line of lines.push(chunk)) take(parseReply(line));
         if (lines.overlong) fail(noAnswer(`a line of more than ${replyBytesMax} bytes`));

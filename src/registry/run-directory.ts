@@ -379,6 +379,6 @@ export class RunDirectory implements Registry {
     request: ControlRequest,
     options: RequestOptions = {},
   ): Promise<Result> {
-    return requestControl<Result>(socketPath, request, options);
+    return requestControl<Result>(socketPath, request, this.#ports.timers, options);
   }
 }

@@ -54,7 +54,9 @@ describe('the control socket', () => {
     });
     const said: string[] = [];
     const request = { verb: 'stop', force: true } as const;
-    const result = await requestControl(path, request, { onProgress: (text) => said.push(text) });
+    const result = await requestControl(path, request, systemTimers, {
+      onProgress: (text) => said.push(text),
+    });
     expect(result).toEqual({ asked: request });
     expect(said).toEqual(['asking hostb']);
   });
@@ -64,7 +66,7 @@ describe('the control socket', () => {
       const detail = { op: 'failover', hint: 'wait' };
       throw new OperationError('split-brain-risk', 'hosta answered 40 ms ago', detail);
     });
-    await expect(requestControl(path, { verb: 'failover' })).rejects.toMatchObject({
+    await expect(requestControl(path, { verb: 'failover' }, systemTimers)).rejects.toMatchObject({
       code: 'split-brain-risk',
       message: 'hosta answered 40 ms ago',
       hint: 'wait',
@@ -73,7 +75,7 @@ describe('the control socket', () => {
 
   it('carries any other error as a failed command', async () => {
     await serve(() => Promise.reject(new TypeError('x is not a function')));
-    await expect(requestControl(path, { verb: 'failover' })).rejects.toMatchObject({
+    await expect(requestControl(path, { verb: 'failover' }, systemTimers)).rejects.toMatchObject({
       code: 'command-failed',
       message: 'x is not a function',
     });
@@ -88,7 +90,9 @@ describe('the control socket', () => {
     await serve(async () => ({ first: true }));
     const first = server;
     await serve(async () => ({ second: true }));
-    expect(await requestControl(path, { verb: 'failover' })).toEqual({ second: true });
+    expect(await requestControl(path, { verb: 'failover' }, systemTimers)).toEqual({
+      second: true,
+    });
     first?.close();
     server?.close();
     server = null;
@@ -125,21 +129,49 @@ describe('the control socket', () => {
       socket.write('{"verb":"stop","force":false}\n', () => socket.destroy());
     });
     await finished;
-    await expect(requestControl(path, { verb: 'failover' })).resolves.toEqual({});
+    await expect(requestControl(path, { verb: 'failover' }, systemTimers)).resolves.toEqual({});
   });
 });
 
 describe('a client', () => {
   it('says so when nobody listens', async () => {
-    await expect(requestControl(path, { verb: 'failover' })).rejects.toMatchObject({
+    await expect(requestControl(path, { verb: 'failover' }, systemTimers)).rejects.toMatchObject({
       code: 'command-failed',
       message: expect.stringContaining('ENOENT'),
     });
   });
 
+  // Proves: silence is bounded, not the whole; and nothing is left that would fire later.
+  it('waits anew after whatever the session says, and for nothing after the result', async () => {
+    await serve(async (_request, progress) => {
+      progress('one');
+      return {};
+    });
+    const waits: { isCancelled: boolean }[] = [];
+    const timers = {
+      ...systemTimers,
+      after(delayMs: number) {
+        expect(delayMs).toBe(700);
+        const wait = { isCancelled: false };
+        waits.push(wait);
+        return () => {
+          wait.isCancelled = true;
+        };
+      },
+    };
+    let begun = 0;
+    const onProgress = () => {
+      begun = waits.filter(({ isCancelled }) => isCancelled).length;
+    };
+    await requestControl(path, { verb: 'failover' }, timers, { silenceMsMax: 700, onProgress });
+    expect(begun).toBe(1);
+    expect(waits.length).toBeGreaterThan(1);
+    expect(waits.every(({ isCancelled }) => isCancelled)).toBe(true);
+  });
+
   it('does not wait for ever', async () => {
     await serve(() => new Promise(() => {}));
-    const asked = requestControl(path, { verb: 'failover' }, { silenceMsMax: 50 });
+    const asked = requestControl(path, { verb: 'failover' }, systemTimers, { silenceMsMax: 50 });
     await expect(asked).rejects.toMatchObject({ code: 'command-timeout' });
   });
 
@@ -148,7 +180,9 @@ describe('a client', () => {
     await expect(serveControl(long, async () => ({}), systemTimers)).rejects.toMatchObject({
       code: 'storage',
     });
-    await expect(requestControl(long, { verb: 'failover' })).rejects.toThrow('too long');
+    await expect(requestControl(long, { verb: 'failover' }, systemTimers)).rejects.toThrow(
+      'too long',
+    );
   });
 });
 

@@ -4,7 +4,7 @@ import { UsageError } from '../../config/usage-error.ts';
 import { type Advice, adviceLine, adviceLines } from '../../core/texts/advice.ts';
 import { hostWord } from '../../core/texts/quote.ts';
 import { formatMs } from '../../core/units.ts';
-import { type FailoverPlan, type FailoverResult, requestControl } from '../../registry/control.ts';
+import type { FailoverPlan, FailoverResult } from '../../registry/control.ts';
 import { isSettled, type SessionEntry } from '../../registry/port.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
@@ -12,7 +12,7 @@ import type { Io } from '../io.ts';
 import { CommandFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
 import { printable } from '../output/table.ts';
-import { sessionsOf } from '../sessions.ts';
+import { registryOf, sessionsOf } from '../sessions.ts';
 import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
 
 interface Flags extends OutputOptions {
@@ -112,7 +112,9 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
     throw new UsageError('failover asks before it acts, and there is no terminal to ask on', hint);
   }
   const entry = copyOf(io, domain);
-  const plan = await requestControl<FailoverPlan>(entry.socketPath, { verb: 'failover-plan' });
+  const registry = registryOf(io);
+  const { socketPath } = entry;
+  const plan = await registry.request<FailoverPlan>(socketPath, { verb: 'failover-plan' });
   if (plan.refused !== null) throw refusal(entry, plan.refused);
   const lines = planLines(entry, plan);
   if (!flags.json) {
@@ -126,7 +128,7 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
   if (!(await confirmed(io, entry, flags))) throw failed('declined', 'nothing was done');
   const onProgress = (text: string) => io.err.write(`${printable(`${domain}: ${text}`)}\n`);
   const request = { verb: 'failover' } as const;
-  const result = await requestControl<FailoverResult>(entry.socketPath, request, { onProgress });
+  const result = await registry.request<FailoverResult>(socketPath, request, { onProgress });
   if (flags.json) {
     writeJson(io.out, { domain, dry_run: false, text: result.text, exit: exit.ok });
   } else {

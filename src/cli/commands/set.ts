@@ -9,14 +9,14 @@ import {
 import { UsageError } from '../../config/usage-error.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { hostWord } from '../../core/texts/quote.ts';
-import { type ControlRequest, requestControl, type SetResult } from '../../registry/control.ts';
+import type { ControlRequest, SetResult } from '../../registry/control.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { CommandFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
 import { printable } from '../output/table.ts';
-import { sessionsOf } from '../sessions.ts';
+import { registryOf, sessionsOf } from '../sessions.ts';
 import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
 
 type Change = Omit<Extract<ControlRequest, { verb: 'set' }>, 'verb'>;
@@ -77,7 +77,8 @@ async function set(
       exit: exit.failed,
     });
   }
-  const { text } = await requestControl<SetResult>(entry.socketPath, { verb: 'set', ...change });
+  const request = { verb: 'set', ...change } as const;
+  const { text } = await registryOf(io).request<SetResult>(entry.socketPath, request);
   if (flags.json) writeJson(io.out, { domain: entry.status.domain, text, exit: exit.ok });
   else io.out.write(`${printable(`${entry.status.domain}: ${text}`)}\n`);
   return exit.ok;

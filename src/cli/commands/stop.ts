@@ -7,7 +7,6 @@ import { adviceLines, neverRan } from '../../core/texts/advice.ts';
 import { stopText } from '../../core/texts/outcomes.ts';
 import { hostWord } from '../../core/texts/quote.ts';
 import { OperationError } from '../../host/errors.ts';
-import { requestControl } from '../../registry/control.ts';
 import { isDomain, isSettled, type SessionEntry } from '../../registry/port.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfStop } from '../exit-codes.ts';
@@ -84,7 +83,7 @@ export async function stopSession(
   try {
     const request = { verb: 'stop', force: order.force } as const;
     const options = { onProgress, silenceMsMax };
-    return await requestControl<StopResult>(entry.socketPath, request, options);
+    return await registryOf(io).request<StopResult>(entry.socketPath, request, options);
   } catch (error) {
     // It may have died just now: then its leftovers are ours to clear.
     const again = registryOf(io).refreshed(entry);
@@ -100,7 +99,7 @@ export async function stopSession(
 async function acknowledge(io: Io, entry: SessionEntry): Promise<void> {
   if (entry.liveness === 'alive') {
     try {
-      await requestControl(entry.socketPath, { verb: 'forget' });
+      await registryOf(io).request(entry.socketPath, { verb: 'forget' });
     } catch (error) {
       // Its process may be about to end and answer nobody; the file is what counts.
       if (!(error instanceof OperationError)) throw error;
