@@ -40,7 +40,7 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   process.stdout.on('error', () => {}); // protect has gone, and hears nothing
   const host = thisHost(env);
   // Opened now: when protect is gone there may be no time left to load anything.
-  const hypervisor = await thisHypervisor(env);
+  const hypervisor = await thisHypervisor(host);
   process.stdout.write('ready\n');
   let said = '';
   for await (const chunk of process.stdin) said = (said + String(chunk)).slice(-saidCharactersMax);

@@ -15,8 +15,15 @@ import type { Hypervisor } from '../hypervisor/port.ts';
 import type { Registry } from '../registry/port.ts';
 import { RunDirectory } from '../registry/run-directory.ts';
 
+/** With what the adapters need of it beside the ports. */
+export interface ThisHost extends HostPorts {
+  readonly env: Environment;
+  /** Of libtsremus, where it is not beside the program. */
+  readonly nativePath: string | undefined;
+}
+
 /** Throws UsageError where the environment says what cannot be. */
-export function thisHost(env: Environment): HostPorts {
+export function thisHost(env: Environment): ThisHost {
   const settings = hostSettings(env, { name: hostname(), memoryBytes: totalmem() });
   return {
     clock: systemClock,
@@ -26,6 +33,8 @@ export function thisHost(env: Environment): HostPorts {
     processes: systemProcesses(),
     settings,
     openLog: (name) => openLogIn(settings, name, systemClock, env),
+    env,
+    nativePath: env['TSREMUS_NATIVE'] || undefined,
   };
 }
 
@@ -35,7 +44,7 @@ export function thisRegistry({ settings, ...host }: HostPorts): Registry {
 }
 
 /** What runs the guests of this host; loads FFI. */
-export async function thisHypervisor(env: Environment): Promise<Hypervisor> {
+export async function thisHypervisor({ env, nativePath }: ThisHost): Promise<Hypervisor> {
   const { openXen } = await import('../hypervisor/xen/xen.ts');
-  return openXen(env);
+  return openXen(env, nativePath);
 }

@@ -2,12 +2,12 @@
 import { join } from 'node:path';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
-import type { HostPorts } from '../host/ports.ts';
 import type { GuestRef, GuestSpec } from '../hypervisor/port.ts';
 import { nullBuffer, type OutputBuffer } from '../output/port.ts';
 import { fileKey } from '../registry/run-directory.ts';
 import type { ProtectOptions } from '../session/options.ts';
 import type { Guest } from '../session/primary/preflight.ts';
+import type { ThisHost } from './host.ts';
 
 /** Where the state of the guest's output buffer is written down. */
 export function bufferStatePath(runDirectory: string, uuid: string): string {
@@ -16,7 +16,7 @@ export function bufferStatePath(runDirectory: string, uuid: string): string {
 
 /** Sets the buffer up; all passes until the first barrier. With -n: the null buffer. */
 export async function openOutput(
-  host: HostPorts,
+  host: ThisHost,
   options: ProtectOptions,
   guest: Guest,
   session: string,
@@ -44,7 +44,7 @@ export async function openOutput(
       statePath: bufferStatePath(host.settings.runDirectory, uuid),
       onNews,
     },
-    await hostTools(),
+    await hostTools(host),
   );
 }
 
@@ -53,25 +53,30 @@ export async function openOutput(
  * domain, by which devices are known where the state is lost; null: it is not known.
  */
 export async function leftOutput(
-  host: HostPorts,
+  host: ThisHost,
   uuid: string,
   id: number | null,
 ): Promise<OutputBuffer> {
   const { adoptBuffer } = await import('../output/plug/adopt.ts');
   const { hostTools } = await import('../output/plug/set-up.ts');
   const path = bufferStatePath(host.settings.runDirectory, uuid);
-  return (await adoptBuffer(path, id, hostTools)) ?? nullBuffer;
+  return (await adoptBuffer(path, id, await hostTools(host))) ?? nullBuffer;
 }
 
 /** After a failover: the network is told where the guest is now. What fails is only logged. */
-export async function announceGuest(copy: GuestRef, spec: GuestSpec, log: Log): Promise<void> {
+export async function announceGuest(
+  host: ThisHost,
+  copy: GuestRef,
+  spec: GuestSpec,
+  log: Log,
+): Promise<void> {
   const nics = new Map<number, { mac: string; ips: readonly string[] }>();
   for (const { index, mac, ips } of spec.interfaces)
     if (mac !== null) nics.set(index, { mac, ips });
   if (nics.size === 0) return;
   try {
     const { announce, hostAnnounceTools } = await import('../output/announce/announce.ts');
-    const problems = await announce(copy.id, nics, await hostAnnounceTools());
+    const problems = await announce(copy.id, nics, await hostAnnounceTools(host));
     for (const problem of problems) log.warning(problem);
   } catch (error) {
     log.warning(`the guest's new place was not announced: ${errorText(error)}`);

@@ -10,10 +10,11 @@ import { type TransportCommand, transportCommand } from '../link/transport-comma
 import type { ProtectOptions, ProtectReporter, ProtectResult } from '../session/options.ts';
 import { inspectGuest, refuseUnsettled } from '../session/primary/preflight.ts';
 import { Protection } from '../session/primary/protection.ts';
+import type { StreamAgreement } from '../stream/agreement.ts';
 import { openStreamEncoder } from '../stream/codec/encoder.ts';
 import { backupBy } from './backup.ts';
 import { startGuard } from './guard.ts';
-import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { openOutput } from './output.ts';
 
 /**
@@ -26,10 +27,10 @@ export async function runProtect(
   env: Environment,
 ): Promise<ProtectResult> {
   const command = transportCommand(options.host, options.sshCommand ?? undefined);
-  const { clock, timers } = thisHost(env);
-  const early = startEarly(command, { clock, timers });
+  const host = thisHost(env);
+  const early = startEarly(command, host);
   try {
-    return await protectWith(early, command, options, reporter, env);
+    return await protectWith(host, early, command, options, reporter);
   } finally {
     early.ending.abort();
     await early.started.transport.exited;
@@ -37,15 +38,14 @@ export async function runProtect(
 }
 
 async function protectWith(
+  host: ThisHost,
   early: EarlyTransport,
   command: TransportCommand,
   options: ProtectOptions,
   reporter: ProtectReporter,
-  env: Environment,
 ): Promise<ProtectResult> {
-  const host = thisHost(env);
   const registry = thisRegistry(host);
-  const hypervisor = await thisHypervisor(env);
+  const hypervisor = await thisHypervisor(host);
   const guest = await inspectGuest(hypervisor, options.domain, options);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
@@ -61,7 +61,8 @@ async function protectWith(
       startGuard: startGuard(host),
       openOutput: (session: string, onNews: (text: string) => void) =>
         openOutput(host, options, guest, session, onNews),
-      openEncoder: openStreamEncoder,
+      openEncoder: (agreed: StreamAgreement) =>
+        openStreamEncoder({ ...agreed, nativePath: host.nativePath }),
       disks: noDisks,
       onEndSignals,
     };

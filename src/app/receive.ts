@@ -29,18 +29,19 @@ import {
 import type { ReceiveOptions, ReceiveResult } from '../session/options.ts';
 import { codecsOf } from '../stream/agreement.ts';
 import { openStreamDecoder } from '../stream/codec/decoder.ts';
-import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { announceGuest } from './output.ts';
 
-function receptionPorts(host: HostPorts, hypervisor: Hypervisor, env: Environment): ReceptionPorts {
+function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts {
+  const { chance, env, nativePath } = host;
   return {
     ...host,
     registry: thisRegistry(host),
     hypervisor,
     offerPulse: (session, log, onHeard) =>
-      offerPulse(addressFromEnvironment(env), { session, log, onHeard }),
-    openDecoder: (agreed, allocate) => openStreamDecoder({ ...agreed, allocate }),
-    announce: announceGuest,
+      offerPulse(addressFromEnvironment(env), { session, log, onHeard, chance }),
+    openDecoder: (agreed, allocate) => openStreamDecoder({ ...agreed, allocate, nativePath }),
+    announce: (copy, spec, log) => announceGuest(host, copy, spec, log),
     disks: noDisks,
     leaveOnRequest() {
       let isStopped = false;
@@ -76,13 +77,13 @@ export async function runReceive(
     host: settings.hostName,
     capabilities: { codecs: codecsOf(true), disks: [] },
   };
-  const open = () => thisHypervisor(env);
+  const open = () => thisHypervisor(host);
   const ahead = openAhead(open, timers);
   let session: { readonly ports: ReceptionPorts; readonly prepared: Prepared } | null = null;
   const decide = async (hello: Hello): Promise<Decision> => {
     if (hello.purpose !== 'session') return { accept: true, pulse: null, stream: null };
     try {
-      const ports = receptionPorts(host, await ahead.get(), env);
+      const ports = receptionPorts(host, await ahead.get());
       const prepared = await prepareReception(ports, hello, options);
       session = { ports, prepared };
       return { accept: true, pulse: prepared.pulseOffer, stream: prepared.stream };

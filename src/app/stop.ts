@@ -7,7 +7,6 @@ import type { Answer } from '../core/vocabulary.ts';
 import { leftOf, listAll } from '../guest/left-buffers.ts';
 import { type Leftovers, Recovery } from '../guest/recovery.ts';
 import { OperationError } from '../host/errors.ts';
-import type { HostPorts } from '../host/ports.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import { readState, writeState } from '../output/plug/state-file.ts';
@@ -15,12 +14,12 @@ import type { SessionStatus } from '../registry/status.ts';
 import { answerAsk } from '../session/backup/answer.ts';
 import { askByCommand } from './backup.ts';
 import { startGuard } from './guard.ts';
-import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { leftBufferPorts } from './listing.ts';
 import { bufferStatePath, leftOutput } from './output.ts';
 import { answerPorts } from './receive.ts';
 
-async function askBackup(host: HostPorts, status: SessionStatus): Promise<Answer> {
+async function askBackup(host: ThisHost, status: SessionStatus): Promise<Answer> {
   if (status.transport === null) {
     throw new OperationError('storage', 'nothing here says which host has its copy', {
       op: 'ask-backup',
@@ -48,18 +47,18 @@ async function askBackup(host: HostPorts, status: SessionStatus): Promise<Answer
   });
 }
 
-async function noteMayOpen(host: HostPorts, status: SessionStatus): Promise<void> {
+async function noteMayOpen(host: ThisHost, status: SessionStatus): Promise<void> {
   const { domain, domid, uuid, session } = status;
   if (domid === null) return;
   const { runDirectory } = host.settings;
   await host.store.ensureDir(runDirectory);
   const path = bufferStatePath(runDirectory, uuid);
-  const known = await readState(path).catch(() => null);
+  const known = await readState(host.store, path).catch(() => null);
   const state = known ?? { schema: 1, domain, domid, uuid, session, interfaces: [] };
-  await writeState(path, { ...state, may_open: true });
+  await writeState(host.store, path, { ...state, may_open: true });
 }
 
-function recoveryOf(host: HostPorts, hypervisor: () => Promise<Hypervisor>): Recovery {
+function recoveryOf(host: ThisHost, hypervisor: () => Promise<Hypervisor>): Recovery {
   return new Recovery({
     hypervisor,
     registry: thisRegistry(host),
@@ -73,7 +72,7 @@ function recoveryOf(host: HostPorts, hypervisor: () => Promise<Hypervisor>): Rec
 }
 
 /** What dead sessions left on this host, found and settled. */
-export function leftoversOf(host: HostPorts, hypervisor: () => Promise<Hypervisor>): Leftovers {
+export function leftoversOf(host: ThisHost, hypervisor: () => Promise<Hypervisor>): Leftovers {
   const recovery = recoveryOf(host, hypervisor);
   return {
     of: (guest) => leftOf(leftBufferPorts(host), guest),
@@ -81,12 +80,14 @@ export function leftoversOf(host: HostPorts, hypervisor: () => Promise<Hyperviso
   };
 }
 
-function onceOpened(env: Environment): () => Promise<Hypervisor> {
+/** The recovery of a command: the hypervisor is opened when it is needed, once. */
+function recoveryHere(env: Environment): Recovery {
+  const host = thisHost(env);
   let opened: Promise<Hypervisor> | null = null;
-  return () => {
-    opened ??= thisHypervisor(env);
+  return recoveryOf(host, () => {
+    opened ??= thisHypervisor(host);
     return opened;
-  };
+  });
 }
 
 /** Ends what is left of a dead session, as permitted, and leaves its guest watched. */
@@ -95,10 +96,10 @@ export function stopLeftover(
   order: RecoveryOrder,
   env: Environment,
 ): Promise<StopResult> {
-  return recoveryOf(thisHost(env), onceOpened(env)).stop(status, order);
+  return recoveryHere(env).stop(status, order);
 }
 
 /** What is left of the guest called `name` where only devices are; null: nothing. */
 export function leftBufferNamed(name: string, env: Environment): Promise<SessionStatus | null> {
-  return recoveryOf(thisHost(env), onceOpened(env)).bufferNamed(name);
+  return recoveryHere(env).bufferNamed(name);
 }

@@ -53,7 +53,7 @@ async function buffersOf({
     if (!statePattern.test(name)) continue;
     const statePath = join(dir, name);
     try {
-      const state = await readState(statePath);
+      const state = await readState(store, statePath);
       if (state !== null) found.push({ domid: state.domid, statePath, state });
     } catch (error) {
       // Nobody but the administrator can clear it: whose it is stood in it.

@@ -7,9 +7,9 @@
  * Failures are OperationErrors: `disk-full` for ENOSPC and EDQUOT, else `storage`.
  */
 import { basename, dirname, join } from 'node:path';
-import { type Chance, systemChance } from './clock.ts';
+import type { Chance } from './clock.ts';
 import { errnoCode, OperationError, storageError } from './errors.ts';
-import { type Files, type OpenFile, systemFiles } from './files.ts';
+import type { Files, OpenFile } from './files.ts';
 
 export class Store {
   readonly #files: Files;
@@ -108,9 +108,6 @@ export class Store {
     return temporary;
   }
 }
-
-/** On the disks of this host. */
-export const systemStore = new Store(systemFiles, systemChance);
 
 /** True for the name of a temporary file of ours, which a crash may have left. */
 export function isTemporaryName(name: string): boolean {

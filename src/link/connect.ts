@@ -3,6 +3,7 @@
  * when that fails. Also the fresh connection that asks for the promise when the session's link is
  * gone.
  */
+import type { Environment } from '../config/settings.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import type { Clock, Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
@@ -21,7 +22,8 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal | undefined;
   readonly window?: CreditWindowOptions | undefined;
   readonly onStderrLine?: ((line: string) => void) | undefined;
-  readonly env?: NodeJS.ProcessEnv | undefined;
+  /** What the command finds in its environment. */
+  readonly env: Environment;
   /** Started already, with the same command. */
   readonly started?: Started | undefined;
 }

@@ -4,8 +4,7 @@
  * to it before the session's HELLO; what has not got that far ends the transport, and the backup's
  * process ends with its stdin.
  */
-import type { Time } from '../host/clock.ts';
-import { type Started, startTransport } from './connect.ts';
+import { type ConnectOptions, type Started, startTransport } from './connect.ts';
 import type { TransportCommand } from './transport-command.ts';
 
 export interface EarlyTransport {
@@ -20,14 +19,17 @@ export interface EarlyTransport {
 const linesMax = 100;
 
 /** Starts the command. A failure to start shows when the session connects. */
-export function startEarly(command: TransportCommand, time: Time): EarlyTransport {
+export function startEarly(
+  command: TransportCommand,
+  options: Pick<ConnectOptions, 'clock' | 'timers' | 'env'>,
+): EarlyTransport {
   const ending = new AbortController();
   const lines: string[] = [];
   let take = (line: string): void => {
     if (lines.length < linesMax) lines.push(line);
   };
   const started = startTransport(command, {
-    ...time,
+    ...options,
     signal: ending.signal,
     onStderrLine: (line) => take(line),
   });

@@ -4,7 +4,7 @@
  * It guarantees: messages arrive whole, checked, in order, and only those that this side may
  * receive; a heartbeat is never behind more than one chunk of data of ours plus the credit window;
  * and `close` is called exactly once, after the last message, whatever happened to the streams.
- * It sets no timers but the one that bounds its own ending.
+ * It sets no timers but the one that bounds its own ending and the turn that reports credit.
  */
 import type { Readable, Writable } from 'node:stream';
 import type { Cancel, Clock, Timers } from '../host/clock.ts';
@@ -101,7 +101,7 @@ export class Link {
   #dataBytesReceived = 0;
   #consumedBytes = 0;
   #creditedBytes = 0;
-  #creditTurn: NodeJS.Immediate | null = null;
+  #cancelCredit: Cancel | null = null;
 
   constructor(input: Readable, output: Writable, options: LinkOptions) {
     this.#input = input;
@@ -199,7 +199,7 @@ export class Link {
     if (this.#consumedBytes > this.#dataBytesReceived) throw new Error('more consumed than came');
     const due = this.#consumedBytes - this.#creditedBytes;
     if (due >= creditStepBytes) this.#sendCredit();
-    else this.#creditTurn ??= setImmediate(() => this.#sendCredit());
+    else this.#cancelCredit ??= this.#options.timers.soon(() => this.#sendCredit());
   }
 
   /** Ends the session because of an error; the peer is told. */
@@ -300,8 +300,8 @@ export class Link {
   }
 
   #sendCredit(): void {
-    if (this.#creditTurn !== null) clearImmediate(this.#creditTurn);
-    this.#creditTurn = null;
+    this.#cancelCredit?.();
+    this.#cancelCredit = null;
     if (this.#consumedBytes === this.#creditedBytes || this.#close !== null) return;
     this.#creditedBytes = this.#consumedBytes;
     this.send({ kind: 'credit', bytes: this.#creditedBytes });

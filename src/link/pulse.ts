@@ -12,9 +12,9 @@
  * What the network brings is checked for length, signature, session and a number that rises; all
  * else is counted and dropped.
  */
-import { randomBytes } from 'node:crypto';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIP } from 'node:net';
+import type { Chance } from '../host/clock.ts';
 import { errnoCode, errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { PulseOffer } from './hello-message.ts';
@@ -53,6 +53,11 @@ export interface PulseOptions {
   readonly onHeard: (seq: number) => void;
 }
 
+export interface OfferOptions extends PulseOptions {
+  /** Of which the key of the session's datagrams is made. */
+  readonly chance: Chance;
+}
+
 /** Datagrams sent without any answer after which the primary says so in the log. */
 const unansweredMax = 20;
 
@@ -74,14 +79,14 @@ export function addressFromEnvironment(env: NodeJS.ProcessEnv): string | null {
  */
 export async function offerPulse(
   address: string | null,
-  options: PulseOptions,
+  options: OfferOptions,
 ): Promise<OfferedPulse | null> {
   const { log } = options;
   if (address === null) {
     log.info('no datagram heartbeats: the address of this host is not known (no SSH_CONNECTION)');
     return null;
   }
-  const key = randomBytes(32);
+  const key = options.chance.bytes(32);
   const socket = createSocket({ type: isIP(address) === 6 ? 'udp6' : 'udp4' });
   try {
     await bind(socket, address);

@@ -8,6 +8,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
+import type { Environment } from '../config/settings.ts';
 import type { Timers } from '../host/clock.ts';
 import { errnoCode, type OperationError } from '../host/errors.ts';
 import type { TransportCommand } from './transport-command.ts';
@@ -21,7 +22,8 @@ export interface TransportOptions {
   readonly signal?: AbortSignal | undefined;
   /** Every line that the command writes to stderr; for the log. */
   readonly onStderrLine?: ((line: string) => void) | undefined;
-  readonly env?: NodeJS.ProcessEnv | undefined;
+  /** What the command finds in its environment. */
+  readonly env: Environment;
 }
 
 export interface Transport {
@@ -71,7 +73,7 @@ export function openTransport(command: TransportCommand, options: TransportOptio
   const child = spawn(command.file, [...command.args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
-    env: options.env ?? process.env,
+    env: options.env,
   });
   if (!exitHook) {
     exitHook = true;

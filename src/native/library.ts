@@ -94,10 +94,8 @@ export const codecFlags = { decode: 1, plain: 2, zstd: 4 } as const;
 
 type FunctionName = keyof typeof signatures;
 
-/** native/build/libtsremus.so, wherever this file was bundled to; TSREMUS_NATIVE overrides. */
+/** native/build/libtsremus.so, wherever this file was bundled to. */
 function findNative(): string {
-  const given = process.env['TSREMUS_NATIVE'];
-  if (given) return given;
   let dir = dirname(fileURLToPath(import.meta.url));
   for (let up = 0; up < 4; up++) {
     const path = join(dir, 'native/build/libtsremus.so');
@@ -111,9 +109,12 @@ export class NativeLibrary {
   readonly #library: ForeignLibrary;
   readonly #bound = new Map<FunctionName, ForeignFunction>();
 
-  /** Loads libtsremus. Throws NativeError when it is missing or of another build. */
-  constructor() {
-    this.#library = openLibrary(findNative());
+  /**
+   * Loads libtsremus, from `path` where one is given. Throws NativeError when it is missing or of
+   * another build.
+   */
+  constructor(path?: string) {
+    this.#library = openLibrary(path ?? findNative());
     const version = this.#fn('tsr_abi_version').call();
     if (version !== abiVersion) {
       throw new NativeError('open', -8, `libtsremus.so is of build ${version}, not ${abiVersion}`);

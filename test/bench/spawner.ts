@@ -39,7 +39,7 @@ async function spawns(count: number): Promise<number[]> {
   for (let n = 0; n < count; n++) {
     const command = transportCommand('true', '');
     const startNs = process.hrtime.bigint();
-    const transport = openTransport(command, { timers: systemTimers });
+    const transport = openTransport(command, { timers: systemTimers, env: process.env });
     ns.push(Number(process.hrtime.bigint() - startNs));
     await transport.exited;
   }

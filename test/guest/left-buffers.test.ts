@@ -11,13 +11,14 @@ import {
   systemTimers as timers,
 } from '../../src/host/clock.ts';
 import { systemProcesses } from '../../src/host/process-id.ts';
-import { systemStore } from '../../src/host/store.ts';
+
 import { aliasOf } from '../../src/output/plug/device-note.ts';
 import { type Devices, openDevices } from '../../src/output/plug/interfaces.ts';
 import type { BufferState } from '../../src/output/plug/state-file.ts';
 import { RunDirectory } from '../../src/registry/run-directory.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import { parseStatus } from '../../src/registry/status-parser.ts';
+import { store } from '../fixtures/here.ts';
 import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 
 const { uuid, session } = sampleStatus();
@@ -29,7 +30,7 @@ let devices: Devices;
 
 function ports(changes: Partial<LeftBufferPorts> = {}): LeftBufferPorts {
   const registry = new RunDirectory(dir, { timers, chance, processes: systemProcesses() });
-  return { dir, registry, store: systemStore, clock: systemClock, devices, ...changes };
+  return { dir, registry, store, clock: systemClock, devices, ...changes };
 }
 
 beforeEach(() => {

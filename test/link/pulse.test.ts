@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { afterEach, describe, expect, it } from 'vitest';
+import { systemChance as chance } from '../../src/host/clock.ts';
 import { type Log, silentLog } from '../../src/host/log.ts';
 import type { PulseOffer } from '../../src/link/hello-message.ts';
 import {
@@ -46,7 +47,7 @@ function keepingLog(): { readonly log: Log; readonly lines: string[] } {
 
 async function backupEnd(log: Log = silentLog) {
   const numbers = new Numbers();
-  const offered = await offerPulse('127.0.0.1', { session, log, onHeard: numbers.onHeard });
+  const offered = await offerPulse('127.0.0.1', { session, log, chance, onHeard: numbers.onHeard });
   if (offered === null) throw new Error('no pulse on the loopback');
   open.push(offered.pulse);
   return { ...offered, numbers };
@@ -166,13 +167,13 @@ describe('the pulse', () => {
 describe('what cannot have a pulse', () => {
   it('is a backup that does not know its address', async () => {
     const { log, lines } = keepingLog();
-    expect(await offerPulse(null, { session, log, onHeard() {} })).toBeNull();
+    expect(await offerPulse(null, { session, log, chance, onHeard() {} })).toBeNull();
     expect(lines[0]).toContain('no SSH_CONNECTION');
   });
 
   it('is an address that is not ours', async () => {
     const { log, lines } = keepingLog();
-    expect(await offerPulse('192.0.2.1', { session, log, onHeard() {} })).toBeNull();
+    expect(await offerPulse('192.0.2.1', { session, log, chance, onHeard() {} })).toBeNull();
     expect(lines[0]).toContain('no datagram heartbeats: cannot listen on 192.0.2.1');
   });
 

@@ -286,7 +286,7 @@ describe('nothing is left', () => {
   it('of a shell command with children', async () => {
     const marker = join(mkdtempSync(join(remoteDir, 'marker-')), 'late');
     const command = transportCommand(`(sleep 600; touch ${marker}) | sleep 600`, '');
-    const transport = openTransport(command, { timers });
+    const transport = openTransport(command, { timers, env: process.env });
     transport.input.resume();
     expect(groupAlive(transport)).toBe(true);
     const exit = await transport.close(0);
@@ -297,14 +297,17 @@ describe('nothing is left', () => {
 
   it('of a command that ignores SIGTERM', async () => {
     const command = transportCommand(`exec ${process.execPath} ${receiver} stubborn`, '');
-    const transport = openTransport(command, { timers });
+    const transport = openTransport(command, { timers, env: process.env });
     const exit = await transport.close(200);
     expect(exit.signal).toMatch(/SIGTERM|SIGKILL/);
     await untilGone(transport);
   });
 
   it('in the background of a command that has ended', async () => {
-    const transport = openTransport(transportCommand('sleep 600 & exit 4', ''), { timers });
+    const transport = openTransport(transportCommand('sleep 600 & exit 4', ''), {
+      timers,
+      env: process.env,
+    });
     expect((await transport.exited).code).toBe(4);
     await untilGone(transport);
   });
@@ -316,6 +319,7 @@ it('stderr is passed on by lines and its last 4 KiB are kept', async () => {
     'i=0; while [ $i -lt 400 ]; do echo "line number $i" >&2; i=$((i+1)); done; exit 5';
   const transport = openTransport(transportCommand(script, ''), {
     timers,
+    env: process.env,
     onStderrLine: (line) => lines.push(line),
   });
   const exit = await transport.exited;

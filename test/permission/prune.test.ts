@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { systemProcesses } from '../../src/host/process-id.ts';
-import { systemStore as store } from '../../src/host/store.ts';
 import { listRecords, pruneRecords } from '../../src/permission/prune.ts';
 import { openRecord } from '../../src/permission/record.ts';
+import { store } from '../fixtures/here.ts';
 import { recordUuid as uuid } from '../fixtures/record-uuid.ts';
 
 const day = 24 * 60 * 60;

@@ -10,9 +10,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Permission } from '../../src/core/vocabulary.ts';
 import { systemClock as clock } from '../../src/host/clock.ts';
 import { type ProcessId, systemProcesses } from '../../src/host/process-id.ts';
-import { systemStore as store } from '../../src/host/store.ts';
 import { openRecord, type PermissionRecord, recordPath } from '../../src/permission/record.ts';
 import { bundleFixture } from '../fixtures/bundle.ts';
+import { store } from '../fixtures/here.ts';
 import { recordUuid as uuid } from '../fixtures/record-uuid.ts';
 import { operationError } from '../link/support.ts';
 

@@ -33,14 +33,14 @@ const streamStatsBytes = 64;
 const errnoProto = 71;
 
 /**
- * Opens libxenlight. Errors: `no-xen` (69) where there is none, it is too old or this is not Xen;
- * `not-root` (77) where only root is missing.
+ * Opens libxenlight. `nativePath`: of libtsremus, where it is not beside us. Errors: `no-xen` (69)
+ * where there is no Xen, or one that is too old; `not-root` (77) where only root is missing.
  */
-export async function openXen(env: NodeJS.ProcessEnv): Promise<Hypervisor> {
+export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Promise<Hypervisor> {
   const candidates = libxenlightCandidates(env);
   let native: NativeLibrary;
   try {
-    native = new NativeLibrary();
+    native = new NativeLibrary(nativePath);
   } catch (error) {
     throw new OperationError('no-xen', `cannot load the native library: ${text(error)}`, {
       op: 'open',

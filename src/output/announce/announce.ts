@@ -16,6 +16,8 @@
  * takes longer it learns from the guest's own first frame. An interface that hangs on no bridge of
  * the kernel's (routed, Open vSwitch) is left to what made it.
  */
+import type { Environment } from '../../config/settings.ts';
+import { sleep, type Time } from '../../host/clock.ts';
 import { errorText } from '../../host/errors.ts';
 import type { GuestInterface } from '../plug/interfaces.ts';
 import type { Run } from '../plug/tools.ts';
@@ -31,7 +33,7 @@ export interface NicAddresses {
   readonly ips: readonly string[];
 }
 
-export interface AnnounceTools {
+export interface AnnounceTools extends Time {
   readonly run: Run;
   readonly ofGuest: (domid: number) => readonly GuestInterface[];
   /** The bridge of the kernel's that an interface is a port of; null: none. */
@@ -59,10 +61,11 @@ export async function announce(
     }
   };
   const told = new Set<string>();
-  const beganMs = performance.now();
+  const { clock, timers } = tools;
+  const beganMs = clock.nowMs();
   for (const dueMs of atMs) {
-    const waitMs = beganMs + dueMs - performance.now();
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    const waitMs = beganMs + dueMs - clock.nowMs();
+    if (waitMs > 0) await sleep(timers, waitMs);
     for (const { name, devid, emulated } of tools.ofGuest(domid)) {
       const { mac: address, ips } = nics.get(devid) ?? { mac: '', ips: [] };
       const mac = parseMac(address);
@@ -80,16 +83,25 @@ export async function announce(
   return [...problems];
 }
 
-/** The tools of this host. */
-export async function hostAnnounceTools(): Promise<AnnounceTools> {
+/** What the tools are made of. */
+export interface AnnounceHost extends Time {
+  readonly env: Environment;
+  /** Of libtsremus, where it is not beside us. */
+  readonly nativePath?: string | undefined;
+}
+
+/** The tools of this host; loads FFI. */
+export async function hostAnnounceTools(host: AnnounceHost): Promise<AnnounceTools> {
+  const { clock, timers, env, nativePath } = host;
   const { existsSync, readFileSync, readlinkSync } = await import('node:fs');
   const { basename } = await import('node:path');
   const { NativeLibrary } = await import('../../native/library.ts');
   const { openDevices } = await import('../plug/interfaces.ts');
-  const { runTool } = await import('../plug/tools.ts');
-  const native = new NativeLibrary();
+  const { toolRunner } = await import('../plug/tools.ts');
+  const native = new NativeLibrary(nativePath);
   return {
-    run: runTool,
+    ...{ clock, timers },
+    run: toolRunner(env),
     ofGuest: openDevices().ofGuest,
     bridgeOf(name) {
       try {

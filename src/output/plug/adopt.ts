@@ -18,9 +18,8 @@ import { actionTargets, type Run, tcJson } from './tools.ts';
 export async function adoptBuffer(
   statePath: string,
   domid: number | null,
-  openTools: () => Promise<BufferTools>,
+  tools: BufferTools,
 ): Promise<OutputBuffer | null> {
-  const tools = await openTools();
   const state = await stateOf(statePath, domid, tools);
   if (state === null) return null;
   const parts = { limitBytes: 0, statePath, onNews() {}, classifier: 'matchall' as const };
@@ -51,12 +50,12 @@ export async function adoptBuffer(
 async function stateOf(
   statePath: string,
   domid: number | null,
-  { devices, run }: BufferTools,
+  { devices, run, store }: BufferTools,
 ): Promise<BufferState | null> {
   let isDamaged = false;
   let state: BufferState | null = null;
   try {
-    state = await readState(statePath);
+    state = await readState(store, statePath);
   } catch (error) {
     if (!(error instanceof OperationError) || domid === null) throw error;
     isDamaged = true;

@@ -1,9 +1,11 @@
 /**
  * The output buffer of one guest, made of plugs: see set-up.ts for its parts and native/src/plug.c
  * for its rule. After a crash the same object is made from what the dead session wrote down
- * (leftover.ts): it can then only be opened or dropped.
+ * (adopt.ts): it can then only be opened or dropped.
  */
+import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
+import type { Store } from '../../host/store.ts';
 import type { HeldInterface, HeldOutput, OutputBuffer } from '../port.ts';
 import { frameOverheadBytes, type PlugDriver, type PlugPort } from './driver.ts';
 import { EveryFrame } from './every-frame.ts';
@@ -44,8 +46,10 @@ export interface PlugBufferParts {
   readonly classifier: Classifier;
 }
 
-export interface PlugBufferTools {
+export interface PlugBufferTools extends Time {
   readonly run: Run;
+  /** Keeps what the buffer consists of. */
+  readonly store: Store;
   readonly devices: Devices;
   /** Absent: nobody tells of new interfaces, they are only looked for. */
   readonly listen?: ListenLinks;
@@ -74,8 +78,8 @@ export class PlugBuffer implements OutputBuffer {
   readonly #hotPlug: HotPlug;
   #state: BufferState;
   #listener: (held: HeldOutput) => void = () => {};
-  /** The next look; null: there is none to come. */
-  #nextLook: NodeJS.Timeout | null = null;
+  /** Undoes the next look; null: there is none to come. */
+  #cancelLook: Cancel | null = null;
   #isLooking = false;
   #lookAgain = false;
   #isTold = false;
@@ -96,6 +100,7 @@ export class PlugBuffer implements OutputBuffer {
     const { domain, domid } = state;
     this.#hotPlug = new HotPlug({
       ...{ domain, domid, devices: tools.devices, onNews: parts.onNews },
+      ...{ clock: tools.clock, timers: tools.timers },
       listen: tools.listen ?? null,
       block: (name, again) => this.#block(name, again),
       note: (blocked) => this.#note(blocked),
@@ -130,7 +135,7 @@ export class PlugBuffer implements OutputBuffer {
   /** Set-up: one more interface, written down. */
   async addToState(plan: BufferedInterface): Promise<void> {
     this.#state = { ...this.#state, interfaces: [...this.#state.interfaces, plan] };
-    await writeState(this.#parts.statePath, this.#state);
+    await writeState(this.#tools.store, this.#parts.statePath, this.#state);
   }
 
   listen(listener: (held: HeldOutput) => void): void {
@@ -146,13 +151,12 @@ export class PlugBuffer implements OutputBuffer {
   look(): void {
     this.#isTold = true;
     if (this.#isLooking) this.#lookAgain = true;
-    else if (this.#nextLook !== null) this.#lookIn(0);
+    else if (this.#cancelLook !== null) this.#lookIn(0);
   }
 
   #lookIn(ms: number): void {
-    if (this.#nextLook !== null) clearTimeout(this.#nextLook);
-    this.#nextLook = setTimeout(() => void this.#lookNow(), ms);
-    this.#nextLook.unref();
+    this.#cancelLook?.();
+    this.#cancelLook = this.#tools.timers.after(ms, () => void this.#lookNow());
   }
 
   async #lookNow(): Promise<void> {
@@ -216,7 +220,7 @@ export class PlugBuffer implements OutputBuffer {
 
   async #note(blocked: readonly NamedDevice[]): Promise<void> {
     this.#state = { ...this.#state, blocked };
-    await writeState(this.#parts.statePath, this.#state);
+    await writeState(this.#tools.store, this.#parts.statePath, this.#state);
   }
 
   /** As they are called now. */
@@ -260,16 +264,17 @@ export class PlugBuffer implements OutputBuffer {
 
   /** Opens the plugs and waits until nothing is in them, or on the way back from their devices. */
   async #drain(): Promise<void> {
-    const endMs = performance.now() + drainMsMax;
+    const { clock, timers } = this.#tools;
+    const endMs = clock.nowMs() + drainMsMax;
     while (this.#driver.pass() > 0) {
-      if (performance.now() > endMs) {
+      if (clock.nowMs() > endMs) {
         throw new OperationError('no-buffer', 'the output buffer does not empty', {
           op: 'open-buffer',
           subject: this.#state.domain,
           hint: 'see what waits: tc -s qdisc show',
         });
       }
-      await new Promise((resolve) => setTimeout(resolve, drainEveryMs));
+      await sleep(timers, drainEveryMs);
     }
   }
 
@@ -300,12 +305,12 @@ export class PlugBuffer implements OutputBuffer {
   async #removeActions(triesMax: number): Promise<void> {
     const ours = this.#state.interfaces.map(({ action }) => action).filter((one) => one !== null);
     if (ours.length === 0) return;
-    const { run } = this.#tools;
+    const { run, timers } = this.#tools;
     for (let tries = 0; tries < triesMax; tries++) {
       const targets = await actionTargets(run);
       const left = ours.filter((action) => targets.has(action));
       if (left.length === 0) return;
-      if (tries > 0) await new Promise((resolve) => setTimeout(resolve, actionEveryMs));
+      if (tries > 0) await sleep(timers, actionEveryMs);
       const index = (action: number) => ['index', String(action)];
       const lines = left.map((one) => ['actions', 'del', 'action', 'mirred', ...index(one)]);
       await batchAll(run, 'tc', lines);
@@ -353,13 +358,13 @@ export class PlugBuffer implements OutputBuffer {
         hint: left.map((queue) => `ip link del ${queue}`).join('; '),
       });
     }
-    await removeState(this.#parts.statePath);
+    await removeState(this.#tools.store, this.#parts.statePath);
     this.close();
   }
 
   #stopLooking(): Promise<void> {
-    if (this.#nextLook !== null) clearTimeout(this.#nextLook);
-    this.#nextLook = null;
+    this.#cancelLook?.();
+    this.#cancelLook = null;
     return this.#hotPlug.stop();
   }
 

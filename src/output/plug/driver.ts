@@ -4,7 +4,6 @@
  */
 import { errorText, OperationError } from '../../host/errors.ts';
 import { NativeLibrary } from '../../native/library.ts';
-import { findTool } from './tools.ts';
 
 export interface PlugPort {
   /** The kernel's number of the guest's interface; null: it is gone. */
@@ -122,15 +121,25 @@ export function openHandle(
   }
 }
 
+export interface PlugPlaces {
+  /** Where tc lies; null: nowhere. */
+  readonly tc: string | null;
+  /** Of libtsremus, where it is not beside us. */
+  readonly nativePath?: string | undefined;
+}
+
 /**
  * Opens a driver. Throws `no-buffer` when the library cannot be had, or neither a netlink socket
  * nor tc works; `onNews`: it is tc.
  */
-export function openPlug(onNews: (text: string) => void = () => {}): PlugDriver {
-  const native = tried(() => new NativeLibrary());
+export function openPlug(
+  { tc, nativePath }: PlugPlaces,
+  onNews: (text: string) => void = () => {},
+): PlugDriver {
+  const native = tried(() => new NativeLibrary(nativePath));
   return driverOf(
     native,
-    tried(() => openHandle(native, findTool('tc'), onNews)),
+    tried(() => openHandle(native, tc, onNews)),
   );
 }
 

@@ -7,6 +7,7 @@
  * `vifname=` gives it after it came (Xen, tools/hotplug/Linux/vif-common.sh).
  */
 import { adviceCommand } from '../../core/texts/advice.ts';
+import type { Cancel, Time } from '../../host/clock.ts';
 import { errorText } from '../../host/errors.ts';
 import type { Devices, GuestInterface } from './interfaces.ts';
 import type { LinkListener, ListenLinks } from './link-listener.ts';
@@ -22,7 +23,7 @@ const gapMs = 5;
 /** How often it is tried to block one interface; its name may change at the wrong moment. */
 const triesMax = 20;
 
-export interface HotPlugParts {
+export interface HotPlugParts extends Time {
   readonly domain: string;
   readonly domid: number;
   readonly devices: Devices;
@@ -50,7 +51,7 @@ export class HotPlug {
   #listener: LinkListener | null = null;
   #beganMs = 0;
   #lookedMs = Number.NEGATIVE_INFINITY;
-  #timer: NodeJS.Timeout | null = null;
+  #cancelLook: Cancel | null = null;
   #scanning: Promise<void> | null = null;
   #isWoken = false;
   #isOver = false;
@@ -80,7 +81,7 @@ export class HotPlug {
 
   start(): void {
     const { listen, onNews } = this.#parts;
-    this.#beganMs = performance.now();
+    this.#beganMs = this.#parts.clock.nowMs();
     const onEnd = (why: string) => {
       this.#listener = null;
       onNews(
@@ -95,7 +96,7 @@ export class HotPlug {
   /** Nothing is blocked after this; what was under way is done when it resolves. */
   async stop(): Promise<void> {
     this.#isOver = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#cancelLook?.();
     this.#listener?.close();
     this.#listener = null;
     await this.#scanning;
@@ -109,12 +110,13 @@ export class HotPlug {
   /** The next look: soon when something changed. */
   #later(): void {
     if (this.#isOver || this.#scanning !== null) return;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    const soonMs = Math.max(0, this.#lookedMs + gapMs - performance.now());
-    const isTold = this.#listener !== null && performance.now() - this.#beganMs > beginMs;
+    this.#cancelLook?.();
+    const { clock, timers } = this.#parts;
+    const nowMs = clock.nowMs();
+    const soonMs = Math.max(0, this.#lookedMs + gapMs - nowMs);
+    const isTold = this.#listener !== null && nowMs - this.#beganMs > beginMs;
     const periodMs = isTold ? toldPeriodMs : alonePeriodMs;
-    this.#timer = setTimeout(() => this.#look(), this.#isWoken ? soonMs : periodMs);
-    this.#timer.unref();
+    this.#cancelLook = timers.after(this.#isWoken ? soonMs : periodMs, () => this.#look());
   }
 
   #look(): void {
@@ -123,7 +125,7 @@ export class HotPlug {
       .catch((error: unknown) => this.#parts.onNews(errorText(error)))
       .then(() => {
         this.#scanning = null;
-        this.#lookedMs = performance.now();
+        this.#lookedMs = this.#parts.clock.nowMs();
         this.#later();
       });
   }

@@ -6,6 +6,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
+import type { Environment } from '../../config/settings.ts';
 import { searchPath } from './tools.ts';
 
 export interface LinkListener {
@@ -16,12 +17,17 @@ export interface LinkListener {
 /** `onEnd`: it heard its last, and why; never after `close`. */
 export type ListenLinks = (onChange: () => void, onEnd: (why: string) => void) => LinkListener;
 
-export const listenLinks: ListenLinks = (onChange, onEnd) => {
+/** Listens on this host. */
+export function linkListener(env: Environment): ListenLinks {
+  return (onChange, onEnd) => listen(env, onChange, onEnd);
+}
+
+function listen(env: Environment, ...[onChange, onEnd]: Parameters<ListenLinks>): LinkListener {
   const child = spawn('ip', ['monitor', 'link'], {
     stdio: ['ignore', 'pipe', 'ignore'],
     // A process group of its own: Ctrl-C in the terminal is not for it.
     detached: true,
-    env: { ...process.env, PATH: searchPath },
+    env: { ...env, PATH: searchPath(env) },
   });
   let isOver = false;
   const end = (why: string) => {
@@ -45,4 +51,4 @@ export const listenLinks: ListenLinks = (onChange, onEnd) => {
   };
   process.once('exit', close);
   return { close };
-};
+}

@@ -10,9 +10,12 @@
  * The names say whose the devices are: tsr, the domain, the guest's device, `e` for an emulated
  * one, a or b. Nothing that somebody else made is touched.
  */
+import type { Environment } from '../../config/settings.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
+import type { Time } from '../../host/clock.ts';
 import { OperationError } from '../../host/errors.ts';
-import { PlugBuffer } from './buffer.ts';
+import type { Store } from '../../host/store.ts';
+import { PlugBuffer, type PlugBufferTools } from './buffer.ts';
 import { aliasOf } from './device-note.ts';
 import type { PlugDriver } from './driver.ts';
 import {
@@ -22,7 +25,7 @@ import {
   ownerOfQueue,
   queueNames,
 } from './interfaces.ts';
-import { type ListenLinks, listenLinks } from './link-listener.ts';
+import { linkListener } from './link-listener.ts';
 import { scriptSetup } from './script.ts';
 import {
   type BufferedInterface,
@@ -31,7 +34,15 @@ import {
   readState,
   writeState,
 } from './state-file.ts';
-import { actionTargets, batch, loadModules, type Run, runTool, tcJson } from './tools.ts';
+import {
+  actionTargets,
+  batch,
+  findTool,
+  loadModules,
+  type Run,
+  tcJson,
+  toolRunner,
+} from './tools.ts';
 
 export interface BufferRequest {
   readonly domain: string;
@@ -53,13 +64,9 @@ export interface BufferRequest {
   readonly onNews: (text: string) => void;
 }
 
-export interface BufferTools {
-  readonly run: Run;
+export interface BufferTools extends PlugBufferTools {
   /** `onNews`: it is not driven as it should be. */
   readonly openPlug: (onNews: (text: string) => void) => PlugDriver;
-  readonly devices: Devices;
-  /** Tells of new interfaces at once. */
-  readonly listen?: ListenLinks;
 }
 
 /**
@@ -76,7 +83,7 @@ const noMatchall = 'this kernel has no cls_matchall: u32 takes every frame inste
 export async function setUpBuffer(request: BufferRequest, tools: BufferTools): Promise<PlugBuffer> {
   const { domid, domain, uuid, session, statePath, script } = request;
   const isLeft = tools.devices.names().some((name) => ownerOfQueue(name)?.domid === domid);
-  if (isLeft || (await readState(statePath)) !== null) throw leftError(domain);
+  if (isLeft || (await readState(tools.store, statePath)) !== null) throw leftError(domain);
   const guests = tools.devices.ofGuest(domid);
   checkFound(request, guests);
   const classifier = script === null ? await loadModules(tools.run) : 'matchall';
@@ -88,7 +95,7 @@ export async function setUpBuffer(request: BufferRequest, tools: BufferTools): P
   const driver = tools.openPlug(request.onNews);
   const buffer = new PlugBuffer(state, { ...request, classifier }, driver, tools);
   try {
-    await writeState(statePath, state);
+    await writeState(tools.store, statePath, state);
     for (const [at, guest] of guests.entries()) {
       const plan = plans[at];
       if (plan !== undefined) await makeOne(buffer, plan, guest, request, tools);
@@ -219,8 +226,23 @@ function indexOf(name: string, devices: Devices): number {
   });
 }
 
-/** The tools of this host. */
-export async function hostTools(): Promise<BufferTools> {
+/** What the tools are made of. */
+export interface PlugHost extends Time {
+  readonly store: Store;
+  readonly env: Environment;
+  /** Of libtsremus, where it is not beside us. */
+  readonly nativePath?: string | undefined;
+}
+
+/** The tools of this host; loads FFI. */
+export async function hostTools(host: PlugHost): Promise<BufferTools> {
+  const { clock, timers, store, env, nativePath } = host;
   const { openPlug } = await import('./driver.ts');
-  return { run: runTool, openPlug, devices: openDevices(), listen: listenLinks };
+  return {
+    ...{ clock, timers, store },
+    run: toolRunner(env),
+    openPlug: (onNews) => openPlug({ tc: findTool('tc', env), nativePath }, onNews),
+    devices: openDevices(),
+    listen: linkListener(env),
+  };
 }

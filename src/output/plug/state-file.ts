@@ -3,7 +3,7 @@
  * it after a crash knows whose the devices are and how to remove them.
  */
 import { OperationError } from '../../host/errors.ts';
-import { systemStore } from '../../host/store.ts';
+import type { Store } from '../../host/store.ts';
 import { isInterfaceName } from './interfaces.ts';
 
 export interface BufferedInterface {
@@ -51,17 +51,17 @@ export interface BufferState {
 
 const bytesMax = 256 * 1024;
 
-export async function writeState(path: string, state: BufferState): Promise<void> {
-  await systemStore.writeDurably(path, `${JSON.stringify(state)}\n`);
+export async function writeState(store: Store, path: string, state: BufferState): Promise<void> {
+  await store.writeDurably(path, `${JSON.stringify(state)}\n`);
 }
 
-export async function removeState(path: string): Promise<void> {
-  await systemStore.removeFile(path);
+export async function removeState(store: Store, path: string): Promise<void> {
+  await store.removeFile(path);
 }
 
 /** The state that a session left; null: none. Throws `storage` for one that makes no sense. */
-export async function readState(path: string): Promise<BufferState | null> {
-  const text = await systemStore.readText(path, bytesMax);
+export async function readState(store: Store, path: string): Promise<BufferState | null> {
+  const text = await store.readText(path, bytesMax);
   if (text === null) return null;
   let value: unknown;
   try {

@@ -4,6 +4,7 @@
  */
 import { accessSync, constants } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
+import type { Environment } from '../../config/settings.ts';
 import { OperationError } from '../../host/errors.ts';
 import { type RunOptions, run } from '../../host/runner.ts';
 
@@ -16,13 +17,13 @@ export type Run = (
 ) => Promise<{ readonly stdout: string; readonly code: number }>;
 
 /** Where programs of the administrator's lie; PATH of a service may be short. */
-export const searchPath = [process.env['PATH'], '/usr/sbin', '/sbin', '/usr/bin', '/bin']
-  .filter(Boolean)
-  .join(':');
+export function searchPath(env: Environment): string {
+  return [env['PATH'], '/usr/sbin', '/sbin', '/usr/bin', '/bin'].filter(Boolean).join(':');
+}
 
 /** Where a program of this host lies; null: nowhere. */
-export function findTool(name: string): string | null {
-  for (const dir of searchPath.split(':').filter(isAbsolute)) {
+export function findTool(name: string, env: Environment): string | null {
+  for (const dir of searchPath(env).split(':').filter(isAbsolute)) {
     const file = join(dir, name);
     try {
       accessSync(file, constants.X_OK);
@@ -34,8 +35,12 @@ export function findTool(name: string): string | null {
   return null;
 }
 
-export const runTool: Run = (argv, options = {}) =>
-  run(argv, { timeoutMs, ...options, env: { ...process.env, ...options.env, PATH: searchPath } });
+/** Runs programs of this host, in its environment. */
+export function toolRunner(env: Environment): Run {
+  const path = searchPath(env);
+  return (argv, options = {}) =>
+    run(argv, { timeoutMs, ...options, env: { ...env, ...options.env, PATH: path } });
+}
 
 /** The last line on stderr of a batch says where it ended; the one before it, why. */
 function lastWords({ detail, message }: OperationError): string {

@@ -93,6 +93,8 @@ export interface StreamCodecOptions {
   readonly cacheBytes: number;
   /** Which zstd: libzstd where it is, else zstd-codec's WebAssembly. They make the same format. */
   readonly zstd?: 'libzstd' | 'wasm' | undefined;
+  /** Of libtsremus, where it is not beside us. */
+  readonly nativePath?: string | undefined;
 }
 
 export interface StreamDecoderOptions extends StreamCodecOptions {

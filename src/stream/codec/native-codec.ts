@@ -34,13 +34,15 @@ export function codecError(cause: unknown, op: string): unknown {
   return new OperationError(code, text ?? cause.message, { op, cause });
 }
 
-let shared: NativeLibrary | null = null;
+/** By their paths; a process has one. */
+const libraries = new Map<string | undefined, NativeLibrary>();
 
 /** One for all codecs: every bound function costs milliseconds. */
-function nativeLibrary(): NativeLibrary {
+function nativeLibrary(path?: string): NativeLibrary {
   try {
-    shared ??= new NativeLibrary();
-    return shared;
+    const library = libraries.get(path) ?? new NativeLibrary(path);
+    libraries.set(path, library);
+    return library;
   } catch (error) {
     throw new OperationError('not-built', `cannot load the native library: ${errorText(error)}`, {
       op: 'open-codec',
@@ -71,7 +73,7 @@ export class NativeCodec {
       const message = `a page cache of ${cacheBytes} bytes is not between 0 and ${cacheBytesMax}`;
       throw new OperationError('limit', message, { op: 'open-codec' });
     }
-    const library = nativeLibrary();
+    const library = nativeLibrary(options.nativePath);
     const plain = codec === 'none';
     const byItself = options.zstd !== 'wasm' && library.codecHasZstd();
     if (options.zstd === 'libzstd' && !byItself) {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Time } from '../../../src/host/clock.ts';
 import { specOf } from '../../../src/hypervisor/xen/guest-config.ts';
 import {
   type AnnounceTools,
@@ -120,15 +121,36 @@ describe('an announcement', () => {
   interface Done {
     readonly sent: string[];
     readonly commands: string[];
+    /** When frames were sent, ms from the first. */
+    readonly rounds: Set<number>;
     readonly tools: AnnounceTools;
+  }
+
+  /** A clock that goes on by what is waited for, and by nothing else. */
+  function waitedTime(): Time {
+    let nowMs = 0;
+    return {
+      clock: { nowMs: () => nowMs, wall: () => new Date(nowMs) },
+      timers: {
+        after(delayMs, run) {
+          nowMs += delayMs;
+          queueMicrotask(run);
+          return () => {};
+        },
+        soon: () => expect.fail('nothing waits for a turn'),
+      },
+    };
   }
 
   function bench(changes: Partial<AnnounceTools> = {}): Done {
     const [sent, commands]: [string[], string[]] = [[], []];
+    const rounds = new Set<number>();
+    const time = waitedTime();
     const guest = (name: string, devid: number, emulated = false) => {
       return { name, devid, emulated, index: devid + 1 };
     };
     const tools: AnnounceTools = {
+      ...time,
       run: async (argv) => {
         commands.push(argv.join(' '));
         return { stdout: '', code: 0 };
@@ -141,10 +163,13 @@ describe('an announcement', () => {
       ],
       bridgeOf: (name) => ({ 'vif3.0': 'xenbr0', 'vif3.2': 'xenbr1' })[name] ?? null,
       isLearning: () => true,
-      sendFrame: (name, frame) => void sent.push(`${name} ${frame.toString('hex', 6, 14)}`),
+      sendFrame(name, frame) {
+        sent.push(`${name} ${frame.toString('hex', 6, 14)}`);
+        rounds.add(time.clock.nowMs());
+      },
       ...changes,
     };
-    return { sent, commands, tools };
+    return { sent, commands, rounds, tools };
   }
 
   const nics = new Map<number, NicAddresses>([
@@ -154,7 +179,7 @@ describe('an announcement', () => {
   ]);
 
   it('goes out on the bridge of each interface, several times, and tells the bridge', async () => {
-    const { sent, commands, tools } = bench();
+    const { sent, commands, rounds, tools } = bench();
     expect(await announce(3, nics, tools)).toEqual([]);
     const round = [
       'xenbr0 00163e0102038035',
@@ -163,6 +188,7 @@ describe('an announcement', () => {
       'xenbr1 00163e0102058035',
     ];
     expect(sent).toEqual([...round, ...round, ...round, ...round]);
+    expect([...rounds]).toEqual([0, 150, 450, 1_000]);
     expect(commands).toEqual([
       `bridge fdb replace ${mac} dev vif3.0 master dynamic`,
       'bridge fdb replace 00:16:3e:01:02:05 dev vif3.2 master dynamic',

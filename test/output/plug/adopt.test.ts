@@ -7,6 +7,7 @@ import { aliasOf, parseAlias } from '../../../src/output/plug/device-note.ts';
 import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
 import { readState, writeState } from '../../../src/output/plug/state-file.ts';
 import type { OutputBuffer } from '../../../src/output/port.ts';
+import { store } from '../../fixtures/here.ts';
 import type { Bench } from './contract.ts';
 import { type FakeKernel, fakeBench } from './fake-kernel.ts';
 
@@ -50,7 +51,7 @@ async function leave(bench: FakeBench): Promise<void> {
 }
 
 function adopt(bench: FakeBench, domid: number | null = bench.domid) {
-  return adoptBuffer(bench.statePath, domid, async () => bench.tools);
+  return adoptBuffer(bench.statePath, domid, bench.tools);
 }
 
 const ours = (bench: FakeBench) => bench.devices().filter((name) => name.startsWith('tsr'));
@@ -89,10 +90,13 @@ describe('what a dead session left', () => {
   it('says whom to ask, and is found whole where its state names a part', () =>
     on(2, async (bench) => {
       await leave(bench);
-      const state = await readState(bench.statePath);
+      const state = await readState(store, bench.statePath);
       expect(state).toMatchObject({ domain: 'web1', session: 'abc', peer, watch: false });
       if (state === null) return;
-      await writeState(bench.statePath, { ...state, interfaces: state.interfaces.slice(0, 1) });
+      await writeState(store, bench.statePath, {
+        ...state,
+        interfaces: state.interfaces.slice(0, 1),
+      });
       await (await adopt(bench))?.open();
       for (const name of bench.interfaces) {
         expect(await bench.arrived(name)).toEqual([0, 1, 2, 3, 4, 5]);
@@ -107,7 +111,7 @@ describe('what a dead session left', () => {
       const buffer = await make(bench);
       bench.barrier(0);
       const late = await bench.plugIn();
-      const isNoted = async () => (await readState(bench.statePath))?.blocked?.length === 1;
+      const isNoted = async () => (await readState(store, bench.statePath))?.blocked?.length === 1;
       while (!(await isNoted())) await new Promise((resolve) => setTimeout(resolve, 5));
       buffer.close();
       const device = bench.kernel.devices.get(late);
@@ -129,7 +133,7 @@ describe('what a dead session left', () => {
       const one = { name, devid: 0, emulated: false, queues: ['tsr8.0a', 'tsr8.0b'] };
       const whose = { schema: 1, domain: 'web0', domid: 8, uuid: 'x', session: 'x' } as const;
       const interfaces = [{ ...one, action: 7, script: null }];
-      await writeState(bench.statePath, { ...whose, interfaces });
+      await writeState(store, bench.statePath, { ...whose, interfaces });
       await (await adopt(bench, 8))?.drop();
       bench.send(name, 1);
       expect(await bench.arrived(name)).toEqual([1]);

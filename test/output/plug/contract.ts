@@ -275,12 +275,12 @@ export const clauses: readonly Clause[] = [
       sendAll(bench, name, 6, 9);
       assert.deepEqual(await bench.arrived(name), []);
       await assert.rejects(setUp(bench), /left from before/);
-      const left = await adoptBuffer(bench.statePath, bench.domid, async () => bench.tools);
+      const left = await adoptBuffer(bench.statePath, bench.domid, bench.tools);
       assert.ok(left !== null);
       await left.open();
       await expectArrived(bench, name, numbers(0, 9));
       assert.ok(isClean(bench));
-      assert.equal(await adoptBuffer(bench.statePath, bench.domid, async () => bench.tools), null);
+      assert.equal(await adoptBuffer(bench.statePath, bench.domid, bench.tools), null);
     },
   },
   {
@@ -290,7 +290,7 @@ export const clauses: readonly Clause[] = [
       const { buffer, name } = await holding(bench);
       sendAll(bench, name, 0, 3);
       buffer.close();
-      await (await adoptBuffer(bench.statePath, bench.domid, async () => bench.tools))?.drop();
+      await (await adoptBuffer(bench.statePath, bench.domid, bench.tools))?.drop();
       assert.deepEqual(await bench.arrived(name), []);
       assert.ok(isClean(bench));
     },

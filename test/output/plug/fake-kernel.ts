@@ -13,6 +13,7 @@ import {
   type PlugPort,
 } from '../../../src/output/plug/driver.ts';
 import type { Run } from '../../../src/output/plug/tools.ts';
+import { store, time } from '../../fixtures/here.ts';
 import { PlugModel } from '../../sim/plug-model.ts';
 import type { Bench, BenchOptions } from './contract.ts';
 
@@ -292,6 +293,8 @@ export async function fakeBench(options: BenchOptions): Promise<Bench & { kernel
     interfaces,
     statePath: join(dir, 'web1.network.json'),
     tools: {
+      ...time,
+      store,
       run: kernel.run,
       openPlug: () => {
         driver = new FakeDriver(kernel);

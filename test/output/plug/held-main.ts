@@ -16,8 +16,17 @@ import { NativeLibrary } from '../../../src/native/library.ts';
 import { openPlug, type PlugDriver } from '../../../src/output/plug/driver.ts';
 import { openDevices } from '../../../src/output/plug/interfaces.ts';
 import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
-import { batch, batchAll, loadModules, runTool, tcJson } from '../../../src/output/plug/tools.ts';
+import {
+  batch,
+  batchAll,
+  findTool,
+  loadModules,
+  tcJson,
+  toolRunner,
+} from '../../../src/output/plug/tools.ts';
+import { store, time } from '../../fixtures/here.ts';
 
+const runTool = toolRunner(process.env);
 const limitBytes = 64 * 1024 * 1024;
 const sampleEveryMs = 100;
 /** The guest's ring works again, and what was let out is out. */
@@ -47,13 +56,13 @@ async function own(domid: number, seconds: number, tap: boolean) {
   const dir = mkdtempSync(join(tmpdir(), 'tsremus-held-'));
   const drivers: PlugDriver[] = [];
   const open = () => {
-    const driver = openPlug();
+    const driver = openPlug({ tc: findTool('tc', process.env) });
     drivers.push(driver);
     if (tap) return driver;
     const add: PlugDriver['add'] = (port) => driver.add({ ...port, interfaceIndex: null });
     return { ...driver, add };
   };
-  const tools = { run: runTool, openPlug: open, devices: openDevices() };
+  const tools = { ...time, store, run: runTool, openPlug: open, devices: openDevices() };
   const whose = { domain: 'measured', domid, uuid: '6a7b', session: 'held', script: null };
   const statePath = join(dir, 'state.json');
   const rest = { interfaceCount: 1, limitBytes, statePath, onNews() {} };

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HotPlug } from '../../../src/output/plug/hot-plug.ts';
 import type { GuestInterface } from '../../../src/output/plug/interfaces.ts';
-import type { ListenLinks } from '../../../src/output/plug/link-listener.ts';
+import { type ListenLinks, linkListener } from '../../../src/output/plug/link-listener.ts';
 import type { NamedDevice } from '../../../src/output/plug/state-file.ts';
+import { time } from '../../fixtures/here.ts';
 
 function bench({ isTold = true, failures = 0 } = {}) {
   const there: GuestInterface[] = [];
@@ -36,7 +37,7 @@ function bench({ isTold = true, failures = 0 } = {}) {
     return [...there];
   };
   const hotPlug = new HotPlug({
-    ...{ domain: 'web1', domid: 7, listen: isTold ? listen : null },
+    ...{ ...time, domain: 'web1', domid: 7, listen: isTold ? listen : null },
     devices: { ofGuest, index: () => null, names: () => [], alias: () => '' },
     async block(name, again) {
       tries.push(again ? `${name} again` : name);
@@ -193,24 +194,20 @@ describe('ip monitor', () => {
   let dir: string;
   beforeEach(() => {
     dir = mkdtempSync(join(tmpdir(), 'tsremus-ip-'));
-    vi.stubEnv('PATH', `${dir}:${process.env['PATH']}`);
-    vi.resetModules();
   });
   afterEach(() => {
-    vi.unstubAllEnvs();
     rmSync(dir, { recursive: true });
   });
 
-  async function listener(script: string) {
+  function listener(script: string): ListenLinks {
     writeFileSync(join(dir, 'ip'), `#!/bin/sh\n${script}\n`);
     chmodSync(join(dir, 'ip'), 0o755);
-    const { listenLinks } = await import('../../../src/output/plug/link-listener.ts');
-    return listenLinks;
+    return linkListener({ ...process.env, PATH: `${dir}:${process.env['PATH']}` });
   }
 
   // Proves: each change wakes, and the end of the program is told with its reason.
   it('wakes for every line, and its end is told', async () => {
-    const listen = await listener('test "$*" = "monitor link" || exit 9; echo 7: vif7.1; exit 3');
+    const listen = listener('test "$*" = "monitor link" || exit 9; echo 7: vif7.1; exit 3');
     let changes = 0;
     const why = await new Promise((resolve) => listen(() => (changes += 1), resolve));
     expect(why).toBe('exit code 3');
@@ -218,7 +215,7 @@ describe('ip monitor', () => {
   });
 
   it('is ended by close, which tells nothing', async () => {
-    const listen = await listener(`echo $$ >'${join(dir, 'pid')}'; echo up; exec sleep 600`);
+    const listen = listener(`echo $$ >'${join(dir, 'pid')}'; echo up; exec sleep 600`);
     const onEnd = vi.fn();
     const pid = await new Promise<number>((resolve) => {
       const heard = listen(() => {

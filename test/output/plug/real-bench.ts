@@ -14,7 +14,8 @@ import { OperationError } from '../../../src/host/errors.ts';
 import { NativeLibrary } from '../../../src/native/library.ts';
 import { driverOf, openPlug } from '../../../src/output/plug/driver.ts';
 import { openDevices } from '../../../src/output/plug/interfaces.ts';
-import { findTool, type Run, runTool } from '../../../src/output/plug/tools.ts';
+import { findTool, type Run, toolRunner } from '../../../src/output/plug/tools.ts';
+import { store, time } from '../../fixtures/here.ts';
 import type { Bench, BenchOptions, Kind } from './contract.ts';
 
 /** Each bench has a guest of its own: what a failed clause left is no concern of the next. */
@@ -109,6 +110,7 @@ class Capture {
   }
 }
 
+const runTool = toolRunner(process.env);
 const ip = (...words: string[]) => runTool(['ip', ...words]);
 
 async function makeInterface(name: string, at: number): Promise<Capture> {
@@ -163,11 +165,13 @@ export async function realBench(options: BenchOptions, fallback = false): Promis
     interfaces,
     statePath: join(dir, 'web1.network.json'),
     tools: {
+      ...time,
+      store,
       run: fallback ? withoutMatchall : runTool,
       openPlug: () => {
         const driver = fallback
-          ? driverOf(native, native.plugOpenTc(findTool('tc') ?? ''))
-          : openPlug();
+          ? driverOf(native, native.plugOpenTc(findTool('tc', process.env) ?? ''))
+          : openPlug({ tc: findTool('tc', process.env) });
         handle = driver.handle;
         return driver;
       },

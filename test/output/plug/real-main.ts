@@ -6,10 +6,11 @@
  */
 import { NativeLibrary } from '../../../src/native/library.ts';
 import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
-import { runTool } from '../../../src/output/plug/tools.ts';
+import { toolRunner } from '../../../src/output/plug/tools.ts';
 import { type Clause, clauses } from './contract.ts';
 import { realBench } from './real-bench.ts';
 
+const runTool = toolRunner(process.env);
 const isFallback = process.argv[2] === '--fallback';
 const print = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
 

@@ -15,13 +15,15 @@ import { NativeLibrary } from '../../../src/native/library.ts';
 import { driverOf } from '../../../src/output/plug/driver.ts';
 import { openDevices } from '../../../src/output/plug/interfaces.ts';
 import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
-import { batch, findTool, type Run, runTool, tcJson } from '../../../src/output/plug/tools.ts';
+import { batch, findTool, type Run, tcJson, toolRunner } from '../../../src/output/plug/tools.ts';
+import { store, time } from '../../fixtures/here.ts';
 
 const domid = 9;
 /** A frame is there when it is sent, or a moment later. */
 const arriveMsMax = 500;
 const [guest, vif] = ['guest0', `vif${domid}.0`];
 const doing = 'cannot prepare';
+const runTool = toolRunner(process.env);
 const toolOf =
   (tool: 'ip' | 'tc') =>
   (...lines: string[]) => {
@@ -102,7 +104,7 @@ async function measure(dir: string) {
   const native = new NativeLibrary();
   const real = openDevices();
   const handle = process.argv.includes('tc')
-    ? native.plugOpenTc(findTool('tc') ?? '')
+    ? native.plugOpenTc(findTool('tc', process.env) ?? '')
     : native.plugOpen();
   const driver = driverOf(native, handle);
   const index = real.index(vif) ?? 0;
@@ -114,6 +116,8 @@ async function measure(dir: string) {
       onNews: (text) => news.push(text),
     },
     {
+      ...time,
+      store,
       run,
       // No xen-netback made this interface: it has no parent that says whose it is.
       devices: { ...real, ofGuest: () => [{ name: vif, index, devid: 0, emulated: false }] },

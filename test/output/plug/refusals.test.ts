@@ -13,6 +13,7 @@ import { openDevices } from '../../../src/output/plug/interfaces.ts';
 import { type BufferTools, setUpBuffer } from '../../../src/output/plug/set-up.ts';
 import { readState } from '../../../src/output/plug/state-file.ts';
 import type { Run } from '../../../src/output/plug/tools.ts';
+import { store, time } from '../../fixtures/here.ts';
 
 let dir: string;
 
@@ -58,6 +59,8 @@ async function tried(scripts: Partial<typeof fine>) {
   const driver = { handle: 1, add: () => 0, release() {}, pass: () => 0, close() {} };
   const devices = openDevices(join(dir, 'sys'));
   const tools: BufferTools = {
+    ...time,
+    store,
     run: runs,
     openPlug: () => ({ ...driver, look: () => Promise.reject(new Error('not asked')) }),
     // The stand-in for ip makes no devices.
@@ -79,7 +82,7 @@ async function refusal(scripts: Partial<typeof fine>): Promise<OperationError> {
   const { ended, statePath } = await tried(scripts);
   if (!(ended instanceof OperationError)) throw ended;
   // Whatever it was: nothing is left behind.
-  expect(await readState(statePath)).toBeNull();
+  expect(await readState(store, statePath)).toBeNull();
   return ended;
 }
 
