@@ -2,6 +2,7 @@
 import type { Environment } from '../config/settings.ts';
 import { type LeftBufferPorts, listAll } from '../guest/left-buffers.ts';
 import type { HostPorts } from '../host/ports.ts';
+import { findBuffers } from '../output/plug/find.ts';
 import { openDevices } from '../output/plug/interfaces.ts';
 import type { Listing } from '../registry/port.ts';
 import { thisHost, thisRegistry } from './host.ts';
@@ -9,8 +10,8 @@ import { thisHost, thisRegistry } from './host.ts';
 /** Where leftovers of this host are looked for. */
 export function leftBufferPorts(host: HostPorts): LeftBufferPorts {
   const { settings, store, clock } = host;
-  const dir = settings.runDirectory;
-  return { dir, registry: thisRegistry(host), store, clock, devices: openDevices() };
+  const places = { dir: settings.runDirectory, store, devices: openDevices() };
+  return { registry: thisRegistry(host), clock, findBuffers: () => findBuffers(places) };
 }
 
 /** Every session of this host, and every buffer that none looks after as one that is held. */

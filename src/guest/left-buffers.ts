@@ -1,84 +1,29 @@
 /**
  * Output buffers that no session looks after: the process was killed and its run-time state is
  * gone, or only devices or the buffer's own state file are left. Nothing leaves their guests, so
- * they are shown, and ended, as held sessions are. The file says whose a buffer is, else what is
- * written on its devices. Reads files and sysfs and nothing else.
+ * they are shown, and ended, as held sessions are.
  */
-import { join } from 'node:path';
 import { type Advice, adviceLines } from '../core/texts/advice.ts';
 import type { Clock } from '../host/clock.ts';
-import { errnoCode, errorText, OperationError } from '../host/errors.ts';
-import type { Store } from '../host/store.ts';
-import { parseAlias } from '../output/plug/device-note.ts';
-import { type Devices, ownerOfQueue } from '../output/plug/interfaces.ts';
-import { type BufferState, readState } from '../output/plug/state-file.ts';
-import {
-  type BrokenEntry,
-  isSettled,
-  type Listing,
-  type Registry,
-  type SessionEntry,
-} from '../registry/port.ts';
+import { errnoCode, OperationError } from '../host/errors.ts';
+import type { BuffersHere, FoundBuffer } from '../output/port.ts';
+import { isSettled, type Listing, type Registry, type SessionEntry } from '../registry/port.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import type { LeftGuest } from './recovery.ts';
 
 /** Where leftovers are looked for. */
 export interface LeftBufferPorts {
-  /** The run directory: the buffers' state files lie there beside the sessions' own. */
-  readonly dir: string;
   readonly registry: Registry;
-  readonly store: Store;
   readonly clock: Clock;
-  readonly devices: Devices;
-}
-
-/** A domain with a buffer of ours, by whatever shows it. */
-interface FoundBuffer {
-  readonly domid: number;
-  readonly statePath: string | null;
-  /** Null: devices of our names are all there is, and nothing is written on them. */
-  readonly state: BufferState | null;
-}
-
-const statePattern = /\.network\.json$/;
-
-async function buffersOf({
-  dir,
-  store,
-  devices,
-}: LeftBufferPorts): Promise<{ readonly found: FoundBuffer[]; readonly broken: BrokenEntry[] }> {
-  const found: FoundBuffer[] = [];
-  const broken: BrokenEntry[] = [];
-  for (const name of await store.listDir(dir)) {
-    if (!statePattern.test(name)) continue;
-    const statePath = join(dir, name);
-    try {
-      const state = await readState(store, statePath);
-      if (state !== null) found.push({ domid: state.domid, statePath, state });
-    } catch (error) {
-      // Nobody but the administrator can clear it: whose it is stood in it.
-      const hint = error instanceof OperationError ? error.hint : undefined;
-      const reason = hint === undefined ? errorText(error) : `${errorText(error)}; ${hint}`;
-      broken.push({ statusPath: statePath, reason });
-    }
-  }
-  for (const name of devices.names()) {
-    const domid = ownerOfQueue(name)?.domid;
-    if (domid === undefined) continue;
-    const at = found.findIndex((one) => one.domid === domid);
-    if (at >= 0 && found[at]?.state !== null) continue;
-    const note = parseAlias(devices.alias(name));
-    const state = note === null ? null : { schema: 1 as const, domid, interfaces: [], ...note };
-    found.splice(at < 0 ? found.length : at, 1, { domid, statePath: null, state });
-  }
-  return { found, broken };
+  /** The output buffers of this host, whoever looks after them. */
+  findBuffers(): Promise<BuffersHere>;
 }
 
 /** True when a session answers for the buffer: it lives, or `stop` clears it with what it left. */
-function isLookedAfter({ domid, state }: FoundBuffer, { sessions }: Listing): boolean {
+function isLookedAfter({ id, owner }: FoundBuffer, { sessions }: Listing): boolean {
   return sessions.some(({ status, liveness }) => {
     if (status.role !== 'primary' || (liveness !== 'alive' && isSettled(status))) return false;
-    return status.domid === domid || (state !== null && status.uuid === state.uuid);
+    return status.domid === id || (owner !== null && status.uuid === owner.uuid);
   });
 }
 
@@ -87,9 +32,9 @@ function isMissing(error: unknown): boolean {
   return error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT';
 }
 
-function nextFor({ state }: FoundBuffer, domain: string): string[] {
-  if (state?.may_open) return adviceLines([{ kind: 'stop-retry', domain }]);
-  const peer = state?.peer?.host;
+function nextFor({ owner }: FoundBuffer, domain: string): string[] {
+  if (owner?.mayOpen) return adviceLines([{ kind: 'stop-retry', domain }]);
+  const peer = owner?.peer?.host;
   const first: Advice =
     peer === undefined
       ? { kind: 'stop-find-out', domain }
@@ -99,23 +44,23 @@ function nextFor({ state }: FoundBuffer, domain: string): string[] {
 
 /** What is known of it, in the form of a session that is held. */
 function statusOf(buffer: FoundBuffer, now: string): SessionStatus {
-  const { domid, state } = buffer;
-  const domain = state?.domain ?? String(domid);
-  const { peer = null, watch, may_open: mayOpen } = state ?? {};
+  const { id, owner } = buffer;
+  const domain = owner?.domain ?? String(id);
+  const { peer = null, watch = null, mayOpen = false } = owner ?? {};
   return {
-    ...{ schema: 1, domain, domid, uuid: state?.uuid ?? '', session: state?.session ?? '' },
+    ...{ schema: 1, domain, domid: id, uuid: owner?.uuid ?? '', session: owner?.session ?? '' },
     ...{ role: 'primary', peer: peer?.host ?? '', state: 'held', outcome: 'held' },
     ...{ epoch: null, ack_time: null, ack_age_ms: null, late_after_ms: 0, buffered: true },
-    ...{ heartbeat_timeout_ms: peer?.heartbeat_timeout_ms ?? 0, seed_percent: null, epochs: [] },
+    ...{ heartbeat_timeout_ms: peer?.heartbeatTimeoutMs ?? 0, seed_percent: null, epochs: [] },
     ...{ bytes_sent: 0, bytes_raw: 0, codec: null, pages: null, histograms: null, schedule: null },
     ...{ pending_max: null, in_flight: null, memory: null, stalls: 0, stalled_ms: 0 },
     ...{ degraded: null, output: null, guest_paused: false, buffer_only: true },
-    reason: `an output buffer of domain ${domid} is left here, and no session looks after it`,
+    reason: `an output buffer of domain ${id} is left here, and no session looks after it`,
     next: nextFor(buffer, domain),
     ...{ started: now, updated: now, pid: 0, pid_start: 0, boot_id: '' },
-    transport: peer === null ? null : { host: peer.host, ssh_command: peer.ssh_command },
-    ...(watch === undefined ? {} : { watch }),
-    ...(mayOpen === undefined ? {} : { may_open: mayOpen }),
+    transport: peer === null ? null : { host: peer.host, ssh_command: peer.sshCommand },
+    ...(watch === null ? {} : { watch }),
+    ...(mayOpen ? { may_open: true } : {}),
   };
 }
 
@@ -149,7 +94,7 @@ export async function leftOf(
  */
 export async function listAll(ports: LeftBufferPorts): Promise<Listing> {
   // Twice, around the sessions: a buffer that a session makes or removes meanwhile is no leftover.
-  const before = await buffersOf(ports);
+  const before = await ports.findBuffers();
   let listing: Listing = { sessions: [], broken: [] };
   let missing: unknown = null;
   try {
@@ -158,9 +103,9 @@ export async function listAll(ports: LeftBufferPorts): Promise<Listing> {
     if (!isMissing(error)) throw error;
     missing = error;
   }
-  const { found, broken } = await buffersOf(ports);
+  const { found, broken } = await ports.findBuffers();
   const left = found.filter((one) => {
-    return before.found.some(({ domid }) => domid === one.domid) && !isLookedAfter(one, listing);
+    return before.found.some(({ id }) => id === one.id) && !isLookedAfter(one, listing);
   });
   if (missing !== null && left.length === 0) throw missing;
   const now = ports.clock.wall().toISOString();
@@ -168,8 +113,9 @@ export async function listAll(ports: LeftBufferPorts): Promise<Listing> {
     const statusPath = buffer.statePath ?? '';
     return { status: statusOf(buffer, now), liveness: 'dead', statusPath, socketPath: '' };
   });
+  const unusable = broken.map(({ path, reason }) => ({ statusPath: path, reason }));
   return {
     sessions: [...listing.sessions, ...entries],
-    broken: [...listing.broken, ...broken],
+    broken: [...listing.broken, ...unusable],
   };
 }

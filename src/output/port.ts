@@ -78,3 +78,36 @@ export const nullBuffer: OutputBuffer = {
   listen() {},
   close() {},
 };
+
+/** Whose a buffer is, as its session wrote it down. */
+export interface BufferOwner {
+  readonly domain: string;
+  readonly uuid: string;
+  readonly session: string;
+  /** How the session's backup is asked for its promise; null: not known. */
+  readonly peer: {
+    readonly host: string;
+    readonly sshCommand: string | null;
+    readonly heartbeatTimeoutMs: number;
+  } | null;
+  /** False with -e: nobody carries out what the guest's own end asks for; null: not known. */
+  readonly watch: boolean | null;
+  /** The permission was given, and only the removal failed. */
+  readonly mayOpen: boolean;
+}
+
+/** A guest with a buffer of ours, by whatever shows it. */
+export interface FoundBuffer {
+  /** The guest's number on this host. */
+  readonly id: number;
+  /** The file that says whose it is; null: there is none. */
+  readonly statePath: string | null;
+  /** Null: the buffer itself is all there is, and nothing is written on it. */
+  readonly owner: BufferOwner | null;
+}
+
+/** The buffers of this host, whoever looks after them, and the files that make no sense. */
+export interface BuffersHere {
+  readonly found: readonly FoundBuffer[];
+  readonly broken: readonly { readonly path: string; readonly reason: string }[];
+}

@@ -11,8 +11,8 @@ import {
   systemTimers as timers,
 } from '../../src/host/clock.ts';
 import { systemProcesses } from '../../src/host/process-id.ts';
-
 import { aliasOf } from '../../src/output/plug/device-note.ts';
+import { findBuffers } from '../../src/output/plug/find.ts';
 import { type Devices, openDevices } from '../../src/output/plug/interfaces.ts';
 import type { BufferState } from '../../src/output/plug/state-file.ts';
 import { RunDirectory } from '../../src/registry/run-directory.ts';
@@ -28,9 +28,10 @@ let root: string;
 let dir: string;
 let devices: Devices;
 
-function ports(changes: Partial<LeftBufferPorts> = {}): LeftBufferPorts {
+function ports(changes: Partial<Devices> = {}): LeftBufferPorts {
   const registry = new RunDirectory(dir, { timers, chance, processes: systemProcesses() });
-  return { dir, registry, store, clock: systemClock, devices, ...changes };
+  const places = { dir, store, devices: { ...devices, ...changes } };
+  return { registry, clock: systemClock, findBuffers: () => findBuffers(places) };
 }
 
 beforeEach(() => {
@@ -146,7 +147,7 @@ describe('a buffer without a session', () => {
   ] as const)('is none while devices %s', async (_, looks) => {
     let look = 0;
     const names = () => looks[look++] ?? [];
-    const { sessions } = await listAll(ports({ devices: { ...devices, names } }));
+    const { sessions } = await listAll(ports({ names }));
     expect(sessions).toEqual([]);
     expect(look).toBe(2);
   });
