@@ -35,7 +35,7 @@ export const operationCodes = [
   'not-built',
   /** This host cannot hold a guest's output: module, tool, or somebody else's ingress filters. */
   'no-buffer',
-  /** libxenlight or the hypervisor refused. */
+  /** The hypervisor, or its library, refused. */
   'hypervisor',
   'disk-full',
   /** A file could not be read or written, or says what it cannot say. */

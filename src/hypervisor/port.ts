@@ -1,5 +1,5 @@
 /**
- * The hypervisor port: what is asked of whatever runs the guest. libxenlight is the first
+ * The hypervisor port: what is asked of whatever runs the guest. Xen is the first
  * implementation (xen/; simxl stands in below the same binding); nothing above knows its words.
  *
  * Every method fails with an OperationError that names the guest and what to type next.

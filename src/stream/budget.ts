@@ -7,9 +7,10 @@
  *   cache     the codec's copies of pages last sent; no larger than the guest, at most half of the
  *             rest; both sides have the same: the smaller of what each allows
  *   queue     primary: the checkpoint stream before it is sent; a checkpoint that does not fit
- *             keeps the guest suspended until there is room. Backup: acknowledged epochs that libxl
- *             has not taken yet; past it the primary gets no credit. There the epoch that is being
- *             received must fit as well, whatever its size: it counts only when it is whole
+ *             keeps the guest suspended until there is room. Backup: acknowledged epochs that the
+ *             hypervisor has not taken yet; past it the primary gets no credit. There the epoch
+ *             that is being received must fit as well, whatever its size: it counts only when it
+ *             is whole
  */
 
 import { maxMemoryBytesMin } from '../config/settings.ts';

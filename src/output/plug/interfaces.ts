@@ -3,8 +3,8 @@
  *
  * A paravirtual interface is a device of xen-netback, whatever it is called (`vifname=`): its
  * parent in sysfs is vif-DOMID-DEVID (drivers/net/xen-netback/interface.c, xenvif_alloc). An HVM
- * guest has beside each the emulated one, NAME-emu, a tap device of its device model: libxl
- * (libxl_nic.c, libxl__device_nic_devname) names it so. Both carry what the guest sends.
+ * guest has beside each the emulated one, NAME-emu, a tap device of its device model: Xen names
+ * it so (libxl_nic.c, libxl__device_nic_devname). Both carry what the guest sends.
  */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
  * -N SCRIPT: the administrator's script makes the redirect and its ifb instead of us, with the
- * arguments and the environment of libxl (libxl_netbuffer.c, setup_async_exec; what
+ * arguments and the environment that Xen gives it (libxl_netbuffer.c, setup_async_exec; what
  * tools/hotplug/Linux/remus-netbuf-setup documents):
  *
  *     SCRIPT setup|teardown   vifname=vif3.0  XENBUS_PATH=/libxl/3/remus/netbuf/0
@@ -13,7 +13,7 @@ import { errorText, OperationError } from '../../host/errors.ts';
 import { type GuestInterface, isInterfaceName } from './interfaces.ts';
 import type { Run } from './tools.ts';
 
-/** libxl: LIBXL_HOTPLUG_TIMEOUT, 40 s. */
+/** As long as Xen gives it (libxl_netbuffer.c, setup_async_exec: 40 s). */
 const timeoutMs = 40_000;
 
 function xenbusPath(domid: number, { devid, emulated }: GuestInterface): string {

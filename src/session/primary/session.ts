@@ -196,8 +196,8 @@ export class PrimarySession {
   }
 
   /**
-   * libxl asks a guest to suspend through its event channel and waits a minute for the answer of
-   * one that has ended (libxl_dom_suspend.c): so we look for ourselves.
+   * Xen asks a guest to suspend through its event channel and waits a minute for the answer of one
+   * that has ended (libxl_dom_suspend.c, domain_suspend_common_wait_guest): we look for ourselves.
    */
   #lookLater(): void {
     this.#stopLooking = this.#parts.timers.after(lookEveryMs, () => void this.#look());
