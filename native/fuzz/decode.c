@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "../src/codec.h"
+#include "../codec/internal.h"
 
 /* As many bytes as are kept to be encoded again, and batches of an input. */
 #define RAW_MAX (256u << 10)

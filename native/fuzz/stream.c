@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "../src/codec.h"
+#include "../codec/internal.h"
 
 struct verdict {
     int rc;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../src/stream.h"
+#include "../xen/stream.h"
 
 enum { SUSPEND, POSTCOPY, CHECKPOINT, DONE };
 

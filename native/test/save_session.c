@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../src/save.h"
+#include "../xen/save.h"
 
 struct fake_world *world;
 int barrier_rc;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/codec.h"
+#include "../codec/internal.h"
 
 static uint64_t random_state = 1;
 

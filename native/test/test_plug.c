@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../src/plug.h"
+#include "../plug/internal.h"
 
 #define FRAMES 4096
 #define QUEUES 5                        /* device numbers 1 to 4 */

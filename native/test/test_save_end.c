@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../src/internal.h"
+#include "../common/common.h"
 
 TEST(save_aborts_in_the_live_seed)
 {

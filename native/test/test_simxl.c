@@ -4,7 +4,7 @@
  * and its memory verified. Skipped (and said so) where simxl was not built.
  */
 #include "session.h"
-#include "../src/internal.h"
+#include "../common/common.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "../include/tsremus.h"
-#include "../src/stream.h"
+#include "../common/tsremus.h"
+#include "../xen/stream.h"
 
 static void accept(uint32_t guest_type)
 {

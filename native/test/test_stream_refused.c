@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../include/tsremus.h"
-#include "../src/stream.h"
+#include "../common/tsremus.h"
+#include "../xen/stream.h"
 
 static void refuse(struct bytes *bytes, const char *what)
 {

@@ -1,5 +1,5 @@
 /**
- * Typed wrapper of native/include/tsremus.h. Nothing here decides; every failure becomes a
+ * Typed wrapper of native/common/tsremus.h. Nothing here decides; every failure becomes a
  * NativeError that carries the library's own sentence.
  */
 import { existsSync } from 'node:fs';

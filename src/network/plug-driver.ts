@@ -1,5 +1,5 @@
 /**
- * The native plug (native/src/plug.c) in the words of this room: one driver per guest, one port
+ * The native plug (native/plug/plug.c) in the words of this room: one driver per guest, one port
  * per interface.
  */
 import { errorText, OperationError } from '../host/errors.ts';

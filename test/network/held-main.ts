@@ -5,7 +5,7 @@
  *     node held-main.mjs DOMID SECONDS
  *
  * `plain`: the redirect to the plug and nothing else; `tap`: what tsremus does, a packet socket
- * that takes nothing (native/src/plug.c, open_tap); `veth`: through a pair of veths to the plug,
+ * that takes nothing (native/plug/plug.c, open_tap); `veth`: through a pair of veths to the plug,
  * whose crossing copies as well (skb_orphan_frags in __dev_forward_skb2, net/core/dev.c). Each is
  * closed for SECONDS, sampled, and dropped open again. A JSON line for each.
  */

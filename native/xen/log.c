@@ -1,0 +1,178 @@
+/*
+ * What libxl logs. Every context has a stream of its own (fopencookie), which
+ * libxl's stdio logger writes to; the save and restore helpers log through libxl,
+ * so their lines come here as well. Lines go to a session's event pipe, and the
+ * error lines are kept for the sentence that explains a failure.
+ *
+ * libxl forks. A child may still log before it execs, so a write in another
+ * process than ours does nothing: neither our locks nor our pipe are its own.
+ */
+#include "../common/common.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 1000
+/* The first errors name the cause, the last ones what came of it. */
+#define KEEP_FIRST 2
+#define KEEP_LAST 2
+#define KEEP (KEEP_FIRST + KEEP_LAST)
+#define KEEP_BYTES 240
+
+struct tsr_log {
+    struct tsr_events *events;
+    FILE *stream;
+    pid_t pid;
+    pthread_mutex_t lock;
+    char line[LINE_MAX_BYTES + 1];
+    size_t len;
+    unsigned errors;
+    char kept[KEEP][KEEP_BYTES];
+};
+
+static int level_of(const char *line)
+{
+    static const struct {
+        const char *mark;
+        int level;
+    } marks[] = {
+        { ": critical: ", XTL_CRITICAL }, { ": error: ", XTL_ERROR },
+        { ": warning: ", XTL_WARN },      { ": notice: ", XTL_NOTICE },
+        { ": info: ", XTL_INFO },         { ": progress: ", XTL_PROGRESS },
+        { ": detail: ", XTL_DETAIL },     { ": verbose: ", XTL_VERBOSE },
+        { ": debug: ", XTL_DEBUG },
+    };
+    const char *best = NULL;
+    int level = XTL_INFO;
+    size_t i;
+
+    /* "libxl: error: file:line:function: text": the first mark is the level. */
+    for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        const char *at = strstr(line, marks[i].mark);
+
+        if (at && (!best || at < best)) {
+            best = at;
+            level = marks[i].level;
+        }
+    }
+    return level;
+}
+
+/* "libxl: error: libxl_x.c:12:f: Domain 3:text" -> "Domain 3:text". */
+static const char *message_of(const char *line)
+{
+    const char *text = strstr(line, ": error: ");
+    const char *colon;
+
+    if (!text)
+        text = strstr(line, ": critical: ");
+    if (!text)
+        return line;
+    text = strchr(text + 2, ' ') + 1;
+    colon = strstr(text, ": ");
+    if (!strncmp(text, "libxl", 5) && colon)
+        text = colon + 2;
+    return text;
+}
+
+static void keep_error(struct tsr_log *log)
+{
+    const char *message = message_of(log->line);
+    unsigned slot = log->errors;
+
+    if (slot >= KEEP) {
+        memmove(log->kept[KEEP_FIRST], log->kept[KEEP_FIRST + 1],
+                (KEEP_LAST - 1) * KEEP_BYTES);
+        slot = KEEP - 1;
+    }
+    snprintf(log->kept[slot], KEEP_BYTES, "%.*s", KEEP_BYTES - 1, message);
+    log->errors++;
+}
+
+static void end_line(struct tsr_log *log)
+{
+    struct tsr_event values = { 0 };
+
+    if (!log->len)
+        return;
+    log->line[log->len] = 0;
+    values.a = level_of(log->line);
+    if (values.a >= XTL_ERROR)
+        keep_error(log);
+    if (log->events)
+        tsr_events_send(log->events, TSR_EV_LOG, &values, log->line);
+    log->len = 0;
+}
+
+static ssize_t cookie_write(void *cookie, const char *data, size_t size)
+{
+    struct tsr_log *log = cookie;
+    size_t i;
+
+    if (getpid() != log->pid)
+        return (ssize_t)size;
+    pthread_mutex_lock(&log->lock);
+    for (i = 0; i < size; i++) {
+        if (data[i] == '\n')
+            end_line(log);
+        else if (data[i] != '\r' && log->len < LINE_MAX_BYTES)
+            log->line[log->len++] = data[i];
+    }
+    pthread_mutex_unlock(&log->lock);
+    return (ssize_t)size;
+}
+
+struct tsr_log *tsr_log_open(struct tsr_events *events)
+{
+    cookie_io_functions_t functions = { .write = cookie_write };
+    struct tsr_log *log = calloc(1, sizeof(*log));
+
+    if (!log)
+        return NULL;
+    log->events = events;
+    log->pid = getpid();
+    pthread_mutex_init(&log->lock, NULL);
+    log->stream = fopencookie(log, "w", functions);
+    if (!log->stream) {
+        free(log);
+        return NULL;
+    }
+    return log;
+}
+
+FILE *tsr_log_stream(struct tsr_log *log)
+{
+    return log->stream;
+}
+
+void tsr_log_reset(struct tsr_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    log->errors = 0;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void tsr_log_text(struct tsr_log *log, char *out, size_t size)
+{
+    unsigned i, n;
+    size_t len = 0;
+
+    out[0] = 0;
+    pthread_mutex_lock(&log->lock);
+    n = log->errors < KEEP ? log->errors : KEEP;
+    for (i = 0; i < n && len < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%s",
+                                i ? "; " : "", log->kept[i]);
+    pthread_mutex_unlock(&log->lock);
+}
+
+void tsr_log_free(struct tsr_log *log)
+{
+    if (!log)
+        return;
+    fclose(log->stream);
+    pthread_mutex_destroy(&log->lock);
+    free(log);
+}
