@@ -50,24 +50,30 @@ static void destroy(struct tsr_object *object)
     free(codec);
 }
 
+static const struct tsr_kind codec_kind = {
+    .name = "an encoder or decoder",
+    .destroy = destroy,
+};
+
 int tsr_codec_has_zstd(void)
 {
     return tsr_zstd_available();
 }
 
-int tsr_codec_new(uint32_t flags, uint64_t cache_bytes, int level)
+static int open_codec(const struct tsr_format_ops *format, uint32_t flags,
+                      uint64_t cache_bytes, int level)
 {
     struct codec *codec = calloc(1, sizeof(*codec));
     int rc;
 
     if (!codec)
         return tsr_fail(-ENOMEM, "out of memory");
-    tsr_object_init(&codec->object, TSR_CODEC, destroy);
+    tsr_object_init(&codec->object, &codec_kind);
     pthread_mutex_init(&codec->lock, NULL);
     pthread_cond_init(&codec->turn_came, NULL);
     codec->flags = flags;
     codec->level = level;
-    rc = tsr_pages_init(&codec->pages, flags & TSR_CODEC_PLAIN, cache_bytes);
+    rc = tsr_pages_init(&codec->pages, format, cache_bytes);
     if (!rc && flags & TSR_CODEC_ZSTD && !tsr_zstd_available())
         rc = tsr_fail(-ENOSYS, "there is no libzstd.so.1");
     if (!rc && !(flags & TSR_CODEC_DECODE)) {
@@ -79,6 +85,21 @@ int tsr_codec_new(uint32_t flags, uint64_t cache_bytes, int level)
         rc = tsr_handle_new(&codec->object);
     if (rc < 0)
         tsr_handle_put(codec);
+    return rc;
+}
+
+int tsr_codec_new(int stream, uint32_t flags, uint64_t cache_bytes, int level)
+{
+    struct tsr_object *object;
+    int rc;
+
+    if (stream == -1)
+        return open_codec(NULL, flags, cache_bytes, level);
+    object = tsr_handle_format(stream);
+    if (!object)
+        return -EBADF;
+    rc = open_codec(object->kind->format, flags, cache_bytes, level);
+    tsr_handle_put(object);
     return rc;
 }
 
@@ -148,7 +169,7 @@ static int seal(struct codec *codec, struct work *work, uint64_t ticket,
 {
     uint8_t *payload = out + TSR_BATCH_HEADER;
     struct tsr_batch fields = {
-        .kind = codec->pages.plain ? TSR_BATCH_PLAIN : TSR_BATCH_PAGES,
+        .kind = codec->pages.format ? TSR_BATCH_PAGES : TSR_BATCH_PLAIN,
         .raw_size = (uint32_t)raw_size,
         .encoded_size = (uint32_t)encoded_size,
         .payload_size = (uint32_t)encoded_size,
@@ -193,7 +214,8 @@ static int encode(struct codec *codec, struct work *work, uint64_t ticket,
         rc = tsr_pages_encode(&codec->pages, raw, size, codec->ops, encoded,
                               &encoded_size);
         if (rc)
-            tsr_object_fail(codec, rc, "%s", codec->pages.parser.text);
+            tsr_object_fail(codec, rc, "%s",
+                            codec->pages.format->text(codec->pages.walk));
     }
     end_turn(codec, rc);
     return rc ? rc : seal(codec, work, ticket, size, encoded_size, out);
@@ -210,7 +232,7 @@ static const char *unseal(struct codec *codec, struct work *work,
     *encoded_out = payload;
     if (wrong)
         return wrong;
-    if (codec->pages.plain != (fields->kind == TSR_BATCH_PLAIN))
+    if (!codec->pages.format != (fields->kind == TSR_BATCH_PLAIN))
         return "is of a kind that was not agreed upon";
     if (fields->kind != TSR_BATCH_ZSTD)
         return NULL;
@@ -275,7 +297,7 @@ static int run(struct codec *codec, uint64_t ticket, const uint8_t *in,
 int tsr_codec_run(int handle, uint64_t ticket, const uint8_t *in, size_t size,
                   uint8_t *out, size_t capacity)
 {
-    struct codec *codec = tsr_handle_get(handle, TSR_CODEC);
+    struct codec *codec = tsr_handle_get(handle, &codec_kind);
     int rc;
 
     if (!codec)
@@ -290,7 +312,7 @@ int tsr_codec_run(int handle, uint64_t ticket, const uint8_t *in, size_t size,
 
 int tsr_codec_end(int handle, struct tsr_codec_digest *out)
 {
-    struct codec *codec = tsr_handle_get(handle, TSR_CODEC);
+    struct codec *codec = tsr_handle_get(handle, &codec_kind);
     int rc = 0;
 
     if (!codec)
@@ -307,7 +329,7 @@ int tsr_codec_end(int handle, struct tsr_codec_digest *out)
 
 int tsr_codec_free(int handle)
 {
-    struct codec *codec = tsr_handle_get(handle, TSR_CODEC);
+    struct codec *codec = tsr_handle_get(handle, &codec_kind);
 
     if (!codec)
         return -EBADF;

@@ -1,5 +1,5 @@
 /*
- * The header of a batch: struct tsr_batch_header of tsremus.h.
+ * The header of a batch: struct tsr_batch_header of codec.h.
  */
 #include "internal.h"
 

@@ -1,6 +1,6 @@
 /*
  * The page encoding (internal interface). What a batch holds is described in
- * tsremus.h, "page encoding"; this is who does what:
+ * codec.h; this is who does what:
  *
  *   hash.c    XXH64, and the chains of hashes that prove both sides equal
  *   cache.c   the copies last sent, by page number
@@ -11,11 +11,11 @@
  *   batch.c   the header of a batch
  *   api.c     handles, order, threads
  */
-#ifndef TSR_CODEC_H
-#define TSR_CODEC_H
+#ifndef TSR_CODEC_INTERNAL_H
+#define TSR_CODEC_INTERNAL_H
 
 #include "../common/common.h"
-#include "../xen/stream.h"
+#include "codec.h"
 
 /* ---- hash.c ------------------------------------------------------- */
 
@@ -63,10 +63,6 @@ static inline uint8_t *tsr_cache_page(const struct tsr_cache *cache,
 {
     return cache->pages + (size_t)slot * TSR_PAGE_SIZE;
 }
-
-/* Zeroed pages that are not copied at a fork; NULL: no memory. */
-void *tsr_map(size_t size);
-void tsr_unmap(void *memory, size_t size);
 
 /* ---- delta.c ------------------------------------------------------ */
 
@@ -140,21 +136,22 @@ const uint8_t *tsr_ops_take(struct tsr_ops_reader *reader, size_t n);
 
 /* What both sides know of the stream, and must know alike. */
 struct tsr_pages {
-    bool plain;
-    struct tsr_parser parser;
-    uint64_t *list;                     /* TSR_PAGES_MAX page numbers */
+    const struct tsr_format_ops *format;    /* NULL: plain */
+    void *walk;                         /* where in the stream both are */
     struct tsr_cache cache;
     struct tsr_codec_digest digest;     /* of the epoch under way */
     uint64_t zero_hash;                 /* of a page of zeroes */
 };
 
-int tsr_pages_init(struct tsr_pages *pages, bool plain, uint64_t cache_bytes);
+/* FORMAT NULL: no pages are looked for, no cache. */
+int tsr_pages_init(struct tsr_pages *pages, const struct tsr_format_ops *format,
+                   uint64_t cache_bytes);
 void tsr_pages_dispose(struct tsr_pages *pages);
 /* The digest of the epoch that ends here. */
 void tsr_pages_end(struct tsr_pages *pages, struct tsr_codec_digest *out);
 /*
  * Encodes SIZE bytes into OUT of TSR_BATCH_ENCODED_MAX(SIZE); OPS is scratch of
- * TSR_OPS_MAX bytes. -EPROTO with pages->parser.text if RAW is no such stream.
+ * TSR_OPS_MAX bytes. -EPROTO if RAW is no such stream: the format has the text.
  */
 int tsr_pages_encode(struct tsr_pages *pages, const uint8_t *raw, size_t size,
                      uint8_t *ops, uint8_t *out, size_t *out_size);

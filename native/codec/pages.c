@@ -1,7 +1,7 @@
 /*
- * Encoding and decoding. Both sides run the stream's parser over the same raw bytes
- * and make the same calls of the cache, so a page operation needs neither page
- * number nor length: the parser knows whose bytes come next. A body that is cut by
+ * Encoding and decoding. Both sides walk along the same raw bytes and make the same
+ * calls of the cache, so a page operation needs neither page number nor length: the
+ * format (common/format.h) knows whose bytes come next. A body that is cut by
  * the end of a batch is encoded in pieces; what holds for a page holds for each.
  *
  * All pages go through the cache, page tables of PV guests as well: what libxc sends
@@ -19,24 +19,23 @@
 
 static const uint8_t zero_page[TSR_PAGE_SIZE];
 
-int tsr_pages_init(struct tsr_pages *pages, bool plain, uint64_t cache_bytes)
+int tsr_pages_init(struct tsr_pages *pages, const struct tsr_format_ops *format,
+                   uint64_t cache_bytes)
 {
     int rc;
 
     memset(pages, 0, sizeof(*pages));
-    pages->plain = plain;
-    if (plain)
+    if (!format)
         return 0;
     rc = tsr_cache_init(&pages->cache, cache_bytes);
     if (rc)
         return rc;
-    pages->list = tsr_map(TSR_PAGES_MAX * sizeof(*pages->list));
-    if (!pages->list) {
+    pages->walk = format->open();
+    if (!pages->walk) {
         tsr_cache_dispose(&pages->cache);
         return tsr_fail(-ENOMEM, "out of memory");
     }
-    tsr_parser_init(&pages->parser);
-    tsr_parser_list(&pages->parser, pages->list);
+    pages->format = format;
     pages->zero_hash = tsr_hash(zero_page, TSR_PAGE_SIZE, 0);
     return 0;
 }
@@ -44,8 +43,9 @@ int tsr_pages_init(struct tsr_pages *pages, bool plain, uint64_t cache_bytes)
 void tsr_pages_dispose(struct tsr_pages *pages)
 {
     tsr_cache_dispose(&pages->cache);
-    tsr_unmap(pages->list, TSR_PAGES_MAX * sizeof(*pages->list));
-    pages->list = NULL;
+    if (pages->walk)
+        pages->format->close(pages->walk);
+    pages->walk = NULL;
 }
 
 void tsr_pages_end(struct tsr_pages *pages, struct tsr_codec_digest *out)
@@ -85,7 +85,7 @@ static bool is_page(const struct piece *piece)
 static bool next_piece(const struct tsr_pages *pages, size_t left,
                        struct piece *piece)
 {
-    if (!tsr_parser_page(&pages->parser, &piece->pfn, &piece->from))
+    if (!pages->format->page(pages->walk, &piece->pfn, &piece->from))
         return false;
     piece->size = TSR_PAGE_SIZE - piece->from;
     if (piece->size > left)
@@ -95,13 +95,12 @@ static bool next_piece(const struct tsr_pages *pages, size_t left,
     return true;
 }
 
-/* Takes SIZE bytes of a body through the parser, which looks at none of them. */
+/* Walks over SIZE bytes of a body, which nobody looks at. */
 static int pass(struct tsr_pages *pages, const uint8_t *data, size_t size)
 {
-    enum tsr_mark mark;
     size_t taken;
 
-    return tsr_parser_take(&pages->parser, data, size, &taken, &mark);
+    return pages->format->take(pages->walk, data, size, &taken);
 }
 
 /* The piece is known to both sides now. */
@@ -239,10 +238,9 @@ int tsr_pages_encode(struct tsr_pages *pages, const uint8_t *raw, size_t size,
     struct tsr_ops_writer writer = { .data = out, .ops = ops };
     size_t at = 0, bytes_from = 0, taken;
     struct piece piece;
-    enum tsr_mark mark;
     int rc = 0;
 
-    if (pages->plain) {
+    if (!pages->format) {
         memcpy(out, raw, size);
         note(pages, tsr_hash(raw, size, 0), size);
         *out_size = size;
@@ -256,8 +254,7 @@ int tsr_pages_encode(struct tsr_pages *pages, const uint8_t *raw, size_t size,
             at += piece.size;
             bytes_from = at;
         } else {
-            rc = tsr_parser_take(&pages->parser, raw + at, size - at, &taken,
-                                 &mark);
+            rc = pages->format->take(pages->walk, raw + at, size - at, &taken);
             at += taken;
         }
     }
@@ -277,7 +274,6 @@ static const char *decode_bytes(struct tsr_pages *pages,
     const uint8_t *data = tsr_ops_take(reader, 4);
     uint64_t pfn;
     uint32_t count, from;
-    enum tsr_mark mark;
     size_t at = 0, taken;
 
     if (!data)
@@ -292,11 +288,10 @@ static const char *decode_bytes(struct tsr_pages *pages,
     if (!data)
         return "has too few bytes";
     while (at < count) {
-        if (tsr_parser_page(&pages->parser, &pfn, &from))
+        if (pages->format->page(pages->walk, &pfn, &from))
             return "has other bytes where those of a page must be";
-        if (tsr_parser_take(&pages->parser, data + at, count - at, &taken,
-                            &mark))
-            return pages->parser.text;
+        if (pages->format->take(pages->walk, data + at, count - at, &taken))
+            return pages->format->text(pages->walk);
         at += taken;
     }
     memcpy(raw, data, count);
@@ -369,7 +364,9 @@ static const char *decode_piece(struct tsr_pages *pages,
     if (!piece->hash)
         piece->hash = tsr_hash(raw, piece->size, 0);
     settle(pages, piece, op);
-    return pass(pages, raw, piece->size) ? pages->parser.text : NULL;
+    if (pass(pages, raw, piece->size))
+        return pages->format->text(pages->walk);
+    return NULL;
 }
 
 static const char *decode(struct tsr_pages *pages, const uint8_t *encoded,
@@ -407,7 +404,7 @@ static const char *decode(struct tsr_pages *pages, const uint8_t *encoded,
 const char *tsr_pages_decode(struct tsr_pages *pages, const uint8_t *encoded,
                              size_t size, uint8_t *raw, size_t raw_size)
 {
-    if (!pages->plain)
+    if (pages->format)
         return decode(pages, encoded, size, raw, raw_size);
     memcpy(raw, encoded, raw_size);
     note(pages, tsr_hash(raw, raw_size, 0), raw_size);

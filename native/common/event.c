@@ -107,7 +107,7 @@ static void push_locked(struct tsr_events *events, const struct record *record)
     events->count++;
 }
 
-static void fill(struct record *record, enum tsr_event_kind kind,
+static void fill(struct record *record, uint32_t kind,
                  const struct tsr_event *values, const char *text)
 {
     size_t len = text ? strlen(text) : 0;
@@ -118,7 +118,7 @@ static void fill(struct record *record, enum tsr_event_kind kind,
         record->event = *values;
     else
         memset(&record->event, 0, sizeof(record->event));
-    record->event.kind = (uint32_t)kind;
+    record->event.kind = kind;
     record->event.text_len = (uint32_t)len;
     record->event.time_ns = tsr_now_ns();
     if (len)
@@ -144,7 +144,7 @@ static bool log_allowed(struct tsr_events *events)
 
 static void report_dropped(struct tsr_events *events)
 {
-    struct tsr_event values = { .a = XTL_WARN };
+    struct tsr_event values = { .a = TSR_LOG_WARN };
     struct record record;
     char text[80];
 
@@ -155,7 +155,7 @@ static void report_dropped(struct tsr_events *events)
     push_locked(events, &record);
 }
 
-void tsr_events_send(struct tsr_events *events, enum tsr_event_kind kind,
+void tsr_events_send(struct tsr_events *events, uint32_t kind,
                      const struct tsr_event *values, const char *text)
 {
     struct record record;

@@ -16,12 +16,10 @@ static struct {
 } slots[SLOTS];
 static unsigned next_slot;
 
-void tsr_object_init(struct tsr_object *object, enum tsr_kind kind,
-                     void (*destroy)(struct tsr_object *object))
+void tsr_object_init(struct tsr_object *object, const struct tsr_kind *kind)
 {
     object->kind = kind;
     object->refs = 1;
-    object->destroy = destroy;
     object->text[0] = 0;
     pthread_mutex_init(&object->text_lock, NULL);
 }
@@ -69,16 +67,38 @@ struct tsr_object *tsr_handle_peek(int handle)
     return object;
 }
 
-void *tsr_handle_get(int handle, enum tsr_kind kind)
+static void *checked(struct tsr_object *object, bool fits, int handle,
+                     const char *wanted)
 {
-    struct tsr_object *object = tsr_handle_peek(handle);
-
-    if (object && object->kind == kind)
+    if (fits)
         return object;
     if (object)
         tsr_handle_put(object);
-    tsr_fail(-EBADF, "%d is not a handle of this kind", handle);
+    tsr_fail(-EBADF, "%d is not the handle of %s", handle, wanted);
     return NULL;
+}
+
+void *tsr_handle_get(int handle, const struct tsr_kind *kind)
+{
+    struct tsr_object *object = tsr_handle_peek(handle);
+
+    return checked(object, object && object->kind == kind, handle, kind->name);
+}
+
+struct tsr_object *tsr_handle_barrier(int handle)
+{
+    struct tsr_object *object = tsr_handle_peek(handle);
+
+    return checked(object, object && object->kind->barrier, handle,
+                   "something with a barrier");
+}
+
+struct tsr_object *tsr_handle_format(int handle)
+{
+    struct tsr_object *object = tsr_handle_peek(handle);
+
+    return checked(object, object && object->kind->format, handle,
+                   "something with a format");
 }
 
 void tsr_handle_put(void *object_in)
@@ -92,7 +112,7 @@ void tsr_handle_put(void *object_in)
     if (refs)
         return;
     pthread_mutex_destroy(&object->text_lock);
-    object->destroy(object);
+    object->kind->destroy(object);
 }
 
 bool tsr_handle_remove(int handle)

@@ -2,6 +2,7 @@
  * Frames of our own making, for one purpose: to tell a network where a guest is now.
  */
 #include "../common/common.h"
+#include "plug.h"
 
 #include <arpa/inet.h>
 #include <linux/if_ether.h>

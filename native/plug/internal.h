@@ -2,11 +2,11 @@
  * The output buffer of a guest: what plug.c (the rule), kernel.c (how the
  * kernel is told) and the tests share.
  */
-#ifndef TSR_PLUG_H
-#define TSR_PLUG_H
+#ifndef TSR_PLUG_INTERNAL_H
+#define TSR_PLUG_INTERNAL_H
 
-#include "../common/buffer.h"
 #include "../common/common.h"
+#include "plug.h"
 
 /* What waits in one queue. */
 struct tsr_queue_look {
@@ -74,11 +74,5 @@ struct tsr_plug_world {
     void *state;                        /* NULL: tsr_plug_kernel_open */
 };
 extern struct tsr_plug_world tsr_plug_world;
-
-/* The save loop's view of a plug: STATE is the struct behind the handle. */
-extern const struct tsr_buffer_ops tsr_buffer_plug;
-
-/* The plug behind HANDLE with a reference, as a state for tsr_buffer_plug. */
-void *tsr_plug_get(int handle);
 
 #endif

@@ -259,33 +259,14 @@ static int seal(struct tsr_plug *plug, struct port *port, uint64_t epoch)
     return 1;
 }
 
-static int look_port(struct tsr_plug *plug, const struct port *port,
-                     struct tsr_plug_stats *sum)
+static int set_barrier(void *object, uint64_t epoch, uint32_t *merged_out)
 {
-    struct tsr_queue_look look;
-    int i, rc;
-
-    for (i = 0; i < 2 && port->given.queues[i]; i++) {
-        rc = plug->kernel->look(plug->state, port->given.queues[i], &look);
-        if (rc < 0)
-            return rc;
-        sum->packets += look.packets;
-        sum->bytes += look.bytes;
-        sum->dropped += look.dropped;
-    }
-    return 0;
-}
-
-static int plug_barrier(void *state, uint64_t epoch,
-                        struct tsr_barrier *found_out)
-{
-    struct tsr_plug *plug = state;
-    struct tsr_plug_stats sum = { 0 };
+    struct tsr_plug *plug = object;
     uint64_t began = tsr_now_ns();
     unsigned i;
     int rc = 0;
 
-    *found_out = (struct tsr_barrier){ 0 };
+    *merged_out = 0;
     pthread_mutex_lock(&plug->lock);
     /* Before the seal: a frame of the new epoch is news in any case. */
     hush_taps(plug);
@@ -293,22 +274,18 @@ static int plug_barrier(void *state, uint64_t epoch,
         rc = seal(plug, &plug->ports[i], epoch);
         if (rc < 0)
             break;
-        found_out->merged += !rc;
+        *merged_out += !rc;
     }
     note_max(&plug->stats.barrier_ns_max, began);
     plug->stats.barriers++;
-    plug->stats.merged += found_out->merged;
-    for (i = 0; i < plug->count && rc >= 0; i++)
-        rc = look_port(plug, &plug->ports[i], &sum);
+    plug->stats.merged += *merged_out;
     pthread_mutex_unlock(&plug->lock);
-    found_out->packets = sum.packets;
-    found_out->bytes = sum.bytes;
     return rc < 0 ? rc : 0;
 }
 
-static int plug_sent_fd(void *state)
+static int sent_fd(void *object)
 {
-    struct tsr_plug *plug = state;
+    struct tsr_plug *plug = object;
 
     return plug->sent;
 }
@@ -369,6 +346,22 @@ static void destroy(struct tsr_object *object)
     free(plug);
 }
 
+static const struct tsr_barrier_ops barrier_ops = {
+    .set = set_barrier,
+    .sent_fd = sent_fd,
+};
+
+static const struct tsr_kind plug_kind = {
+    .name = "an output buffer",
+    .destroy = destroy,
+    .barrier = &barrier_ops,
+};
+
+static struct tsr_plug *get(int handle)
+{
+    return tsr_handle_get(handle, &plug_kind);
+}
+
 static int open_plug(const struct tsr_plug_kernel *kernel, void *state)
 {
     struct tsr_plug *plug = calloc(1, sizeof(*plug));
@@ -380,7 +373,7 @@ static int open_plug(const struct tsr_plug_kernel *kernel, void *state)
     }
     plug->kernel = kernel;
     plug->state = state;
-    tsr_object_init(&plug->object, TSR_PLUG, destroy);
+    tsr_object_init(&plug->object, &plug_kind);
     pthread_mutex_init(&plug->lock, NULL);
     plug->stats.sealed = NOT_SEALED;
     plug->sent = epoll_create1(EPOLL_CLOEXEC);
@@ -414,11 +407,6 @@ int tsr_plug_open_tc(const char *program)
     return rc < 0 ? rc : open_plug(&tsr_plug_kernel_tc, state);
 }
 
-void *tsr_plug_get(int handle)
-{
-    return tsr_handle_get(handle, TSR_PLUG);
-}
-
 int tsr_plug_add(int handle, const struct tsr_plug_port *port)
 {
     struct tsr_plug *plug;
@@ -426,7 +414,7 @@ int tsr_plug_add(int handle, const struct tsr_plug_port *port)
 
     if (!port || !port->queues[0] || (port->queues[1] && !port->action))
         return tsr_fail(-EINVAL, "a port of the output buffer without a queue");
-    plug = tsr_plug_get(handle);
+    plug = get(handle);
     if (!plug)
         return -EBADF;
     pthread_mutex_lock(&plug->lock);
@@ -438,20 +426,20 @@ int tsr_plug_add(int handle, const struct tsr_plug_port *port)
 
 int tsr_plug_barrier(int handle, uint64_t epoch)
 {
-    struct tsr_plug *plug = tsr_plug_get(handle);
-    struct tsr_barrier found;
+    struct tsr_plug *plug = get(handle);
+    uint32_t merged;
     int rc;
 
     if (!plug)
         return -EBADF;
-    rc = plug_barrier(plug, epoch, &found);
+    rc = set_barrier(plug, epoch, &merged);
     tsr_handle_put(plug);
-    return rc < 0 ? rc : (int)found.merged;
+    return rc < 0 ? rc : (int)merged;
 }
 
 int tsr_plug_release(int handle, uint64_t epoch)
 {
-    struct tsr_plug *plug = tsr_plug_get(handle);
+    struct tsr_plug *plug = get(handle);
     uint64_t began = tsr_now_ns();
     int rc, released = 0, failed = 0;
     unsigned i;
@@ -474,7 +462,7 @@ int tsr_plug_release(int handle, uint64_t epoch)
 
 int tsr_plug_pass(int handle)
 {
-    struct tsr_plug *plug = tsr_plug_get(handle);
+    struct tsr_plug *plug = get(handle);
     int rc, waiting = 0, failed = 0;
     unsigned i;
 
@@ -494,6 +482,23 @@ int tsr_plug_pass(int handle)
     return failed ? failed : waiting;
 }
 
+static int look_port(struct tsr_plug *plug, const struct port *port,
+                     struct tsr_plug_stats *sum)
+{
+    struct tsr_queue_look look;
+    int i, rc;
+
+    for (i = 0; i < 2 && port->given.queues[i]; i++) {
+        rc = plug->kernel->look(plug->state, port->given.queues[i], &look);
+        if (rc < 0)
+            return rc;
+        sum->packets += look.packets;
+        sum->bytes += look.bytes;
+        sum->dropped += look.dropped;
+    }
+    return 0;
+}
+
 int tsr_plug_look(int handle, int port, struct tsr_plug_stats *out)
 {
     struct tsr_plug *plug;
@@ -502,7 +507,7 @@ int tsr_plug_look(int handle, int port, struct tsr_plug_stats *out)
 
     if (!out)
         return tsr_fail(-EINVAL, "no room for the figures");
-    plug = tsr_plug_get(handle);
+    plug = get(handle);
     if (!plug)
         return -EBADF;
     pthread_mutex_lock(&plug->lock);
@@ -523,16 +528,10 @@ int tsr_plug_look(int handle, int port, struct tsr_plug_stats *out)
 
 int tsr_plug_close(int handle)
 {
-    struct tsr_plug *plug = tsr_plug_get(handle);
+    struct tsr_plug *plug = get(handle);
 
     if (!plug)
         return -EBADF;
     tsr_handle_put(plug);
     return tsr_handle_remove(handle) ? 0 : -EBADF;
 }
-
-const struct tsr_buffer_ops tsr_buffer_plug = {
-    .barrier = plug_barrier,
-    .sent_fd = plug_sent_fd,
-    .close = tsr_handle_put,
-};

@@ -66,7 +66,21 @@ struct fake_world {
     atomic_int destroys, contexts, reaped;
     atomic_ullong copy_sum;             /* of the page bytes applied */
     atomic_bool disaster;               /* break the event loop */
+    /*
+     * In what order: S the guest suspends, 0 1 2 .. the test's barriers, P pause,
+     * R the operation's resume is served.
+     */
+    atomic_uint call_count;
+    char calls[64];
 };
+
+static inline void fake_note(struct fake_world *world, char what)
+{
+    unsigned at = world->call_count++;
+
+    if (at < sizeof(world->calls) - 1)
+        world->calls[at] = what;
+}
 
 struct fake_world *fake_world(void);
 

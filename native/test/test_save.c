@@ -53,6 +53,30 @@ TEST(save_takes_a_big_device_state)
     run(HVM, 9u << 20);
 }
 
+/* However many, in the order given, after the guest suspended and before libxl's resume. */
+TEST(save_sets_every_barrier_in_order)
+{
+    static const char *const calls[] = { "SRSR", "S0RS0R", "S01RS01R", "S012RS012R" };
+    struct session s;
+    struct event event;
+
+    for (int count = 0; count <= PROBES_MAX; count++) {
+        world = open_fake();
+        world->call_count = 0;
+        memset(world->calls, 0, sizeof(world->calls));
+        begin_with(&s, LIMIT, count);
+        run_epoch(&s, 0);
+        checkpoint(&s);
+        run_epoch(&s, 1);
+        CHECK(tsr_save_abort(s.handle) == 0);
+        finish(&s, &event);
+        CHECK(!strcmp(world->calls, calls[count]));
+        world->suspends = world->barriers = 0;
+        world->epochs = world->resumed_before_barrier = 0;
+        world->permitted = 0;
+    }
+}
+
 TEST(save_holds_the_timer)
 {
     struct session s;

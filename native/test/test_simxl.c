@@ -4,7 +4,7 @@
  * and its memory verified. Skipped (and said so) where simxl was not built.
  */
 #include "session.h"
-#include "../common/common.h"
+#include "../xen/internal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -148,7 +148,7 @@ static void primary(int link, int epochs)
     domid = tsr_domain_id("g1");
     CHECK(domid > 0);
     send_config(link, (uint32_t)domid);
-    handle = tsr_save_start((uint32_t)domid, 256u << 20, -1, &fd);
+    handle = tsr_save_start((uint32_t)domid, 256u << 20, NULL, 0, &fd);
     CHECK(handle >= 0);
     while (epoch < epochs) {
         CHECK(next_event(fd, &event, 20000));

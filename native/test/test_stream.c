@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../common/tsremus.h"
+#include "../xen/xen.h"
 #include "../xen/stream.h"
 
 static void accept(uint32_t guest_type)

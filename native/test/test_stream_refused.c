@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../common/tsremus.h"
+#include "../xen/xen.h"
 #include "../xen/stream.h"
 
 static void refuse(struct bytes *bytes, const char *what)

@@ -4,7 +4,7 @@
  * a few instructions only; the bytes themselves are moved outside of it, since
  * the writer owns what lies beyond write_at and the reader what lies before.
  */
-#include "../common/common.h"
+#include "internal.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -3,7 +3,7 @@
  * or that the caller gave us. Nothing is allocated and nothing is trusted: text
  * that is not JSON gives "not found", never a crash.
  */
-#include "../common/common.h"
+#include "internal.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -14,7 +14,7 @@
  * For the same reason a call that may fork must never be made synchronously: it
  * would wait inside libxl for a SIGCHLD that nobody forwards.
  */
-#include "../common/common.h"
+#include "internal.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -38,11 +38,6 @@ static unsigned pool_size;
 static const libxl_childproc_hooks child_hooks = {
     .chldowner = XL_SIGCHLD_OWNER_MAINLOOP,
 };
-
-const char *tsr_library_path(void)
-{
-    return real_path;
-}
 
 static void on_disaster(void *user, int type, const char *msg, int errnoval)
 {

@@ -7,7 +7,7 @@
  * libxl forks. A child may still log before it execs, so a write in another
  * process than ours does nothing: neither our locks nor our pipe are its own.
  */
-#include "../common/common.h"
+#include "internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * callbacks run inside of tsr_loop_serve, in the calling thread, since nobody
  * else uses the context.
  */
-#include "../common/common.h"
+#include "internal.h"
 
 #include <poll.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
  * in libxl: a hypercall, reads of xenstore, one transaction; no event loop, no
  * child.
  */
-#include "../common/common.h"
+#include "internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>

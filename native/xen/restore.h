@@ -5,7 +5,7 @@
 #ifndef TSR_RESTORE_H
 #define TSR_RESTORE_H
 
-#include "../common/common.h"
+#include "internal.h"
 #include "stream.h"
 
 struct tsr_restore {

@@ -34,6 +34,11 @@ static void destroy(struct tsr_object *object)
     free(restore);
 }
 
+static const struct tsr_kind restore_kind = {
+    .name = "a restore",
+    .destroy = destroy,
+};
+
 static int new_restore(const char *config_json, uint64_t limit,
                        struct tsr_restore **out)
 {
@@ -41,7 +46,7 @@ static int new_restore(const char *config_json, uint64_t limit,
 
     if (!restore)
         return tsr_fail(-ENOMEM, "out of memory");
-    tsr_object_init(&restore->object, TSR_RESTORE, destroy);
+    tsr_object_init(&restore->object, &restore_kind);
     tsr_chunks_init(&restore->chunks);
     tsr_parser_init(&restore->parser);
     pthread_mutex_init(&restore->lock, NULL);
@@ -202,7 +207,7 @@ static int queue(struct tsr_restore *restore, const uint8_t *data, size_t size)
 int tsr_restore_feed(int handle, const uint8_t *data, size_t size,
                      struct tsr_stream_stats *out)
 {
-    struct tsr_restore *restore = tsr_handle_get(handle, TSR_RESTORE);
+    struct tsr_restore *restore = tsr_handle_get(handle, &restore_kind);
     struct tsr_parser before;
     uint64_t applied;
     int rc;
@@ -245,7 +250,7 @@ out:
 
 int tsr_restore_apply(int handle, uint64_t offset)
 {
-    struct tsr_restore *restore = tsr_handle_get(handle, TSR_RESTORE);
+    struct tsr_restore *restore = tsr_handle_get(handle, &restore_kind);
     int rc = 0;
 
     if (!restore)
@@ -265,7 +270,7 @@ int tsr_restore_apply(int handle, uint64_t offset)
 /* A command: sets the flag and wakes both threads. */
 static int order(int handle, bool finish)
 {
-    struct tsr_restore *restore = tsr_handle_get(handle, TSR_RESTORE);
+    struct tsr_restore *restore = tsr_handle_get(handle, &restore_kind);
     int rc = 0;
 
     if (!restore)
@@ -301,7 +306,7 @@ int tsr_restore_abort(int handle)
 
 int tsr_restore_free(int handle)
 {
-    struct tsr_restore *restore = tsr_handle_get(handle, TSR_RESTORE);
+    struct tsr_restore *restore = tsr_handle_get(handle, &restore_kind);
     bool ended;
 
     if (!restore)

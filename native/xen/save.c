@@ -26,6 +26,8 @@
 
 /* How long a guest that was asked to suspend may still do so after an abort. */
 #define WATCH_MS 3000
+/* What a turn polls beside what libxl and the barriers ask for. */
+#define OWN_FDS 3
 /* libxl's own longest wait (for a guest to suspend) is 60 s. */
 #define GIVE_UP_MS 75000
 
@@ -167,18 +169,38 @@ static void obey(struct tsr_save *save)
         save->wait_moment = wanted;
 }
 
+/* Where the barriers tell of output; returns how many of FDS were filled. */
+static int await_output(const struct tsr_save *save, struct pollfd *fds)
+{
+    int n = 0;
+    unsigned i;
+
+    for (i = 0; i < save->barrier_count && save->sent_awaited; i++)
+        fds[n++] = (struct pollfd){
+            .fd = save->barriers[i]->kind->barrier->sent_fd(save->barriers[i]),
+            .events = POLLIN,
+        };
+    return n;
+}
+
+static bool any_ready(const struct pollfd *fds, int n)
+{
+    while (n--)
+        if (fds[n].revents)
+            return true;
+    return false;
+}
+
 static void turn(struct tsr_save *save)
 {
-    struct pollfd extra[4] = {
+    struct pollfd extra[OWN_FDS + TSR_BARRIERS_MAX] = {
         { .fd = save->wake, .events = POLLIN },
         { .fd = save->drained == TSR_STREAM_STALLED ? -1
                                                    : save->stream_in,
           .events = POLLIN },
         { .events = POLLOUT },
-        { .fd = save->sent_awaited ? save->buffer->sent_fd(save->buffer_state)
-                                   : -1,
-          .events = POLLIN },
     };
+    int telling = await_output(save, extra + OWN_FDS);
     bool serve = save->drained == TSR_STREAM_EMPTY;
     int timeout_ms = -1;
     uint64_t count;
@@ -190,8 +212,8 @@ static void turn(struct tsr_save *save)
         timeout_ms = 0;
     else if (save->wait_moment)
         timeout_ms = 20;
-    rc = tsr_loop_poll(&save->loop, serve, save->hold, clock_of(save), extra, 4,
-                       timeout_ms);
+    rc = tsr_loop_poll(&save->loop, serve, save->hold, clock_of(save), extra,
+                       OWN_FDS + telling, timeout_ms);
     if (rc < 0) {
         tsr_save_fail(save, rc, "the event loop failed (%d)", rc);
         sleep_ms(50);
@@ -201,7 +223,7 @@ static void turn(struct tsr_save *save)
         count = 0;
     if (extra[2].revents)
         tsr_events_flush(save->events);
-    if (extra[3].revents) {
+    if (any_ready(extra + OWN_FDS, telling)) {
         save->sent_awaited = false;
         tsr_events_send(save->events, TSR_EV_OUTPUT, NULL, NULL);
     }
@@ -304,7 +326,7 @@ static void end(struct tsr_save *save)
             tsr_ctx_close(save->ctx);
         }
     }
-    save->buffer->close(save->buffer_state);
+    tsr_save_drop_barriers(save);
 
     pthread_mutex_lock(&save->lock);
     save->held = false;

@@ -7,8 +7,7 @@
 
 #include <sys/time.h>
 
-#include "../common/buffer.h"
-#include "../common/common.h"
+#include "internal.h"
 #include "stream.h"
 
 /* Complete epochs that may wait to be read. */
@@ -24,6 +23,8 @@ struct tsr_save {
     struct tsr_object object;
     uint32_t domid;
     uint64_t limit;
+    struct tsr_object *barriers[TSR_BARRIERS_MAX];  /* in the order of setting */
+    unsigned barrier_count;
     struct tsr_events *events;
     int stream_in, stream_out;              /* the stream; we read, libxl writes */
     int wake;                           /* eventfd: look at the commands */
@@ -38,9 +39,6 @@ struct tsr_save {
     bool started;                       /* ao was handed to libxl */
     bool leaked;                        /* and never came back */
     struct tsr_parser parser;
-    const struct tsr_buffer_ops *buffer;
-    void *buffer_state;
-    struct tsr_buffer_null_state null_buffer;
     enum tsr_drained drained;
     bool libxl_writes;                  /* CHECKPOINT .. CHECKPOINT_END */
     bool sent_awaited;                  /* the guest's first output of the epoch */
@@ -71,14 +69,11 @@ struct tsr_save {
     atomic_bool stalled;
 };
 
-/* The output buffer of new sessions; the tests put one of their own here. */
-struct tsr_save_buffer {
-    const struct tsr_buffer_ops *ops;
-    void *state;                        /* NULL: the null buffer's */
-};
-extern struct tsr_save_buffer tsr_save_buffer;
+extern const struct tsr_kind tsr_save_kind;
 
 void *tsr_save_main(void *save);
+/* Gives up the barriers: the session needs them no more. */
+void tsr_save_drop_barriers(struct tsr_save *save);
 
 /* save_drain.c: reads all of the stream into memory, acting on what it sees. */
 enum tsr_drained tsr_save_drain(struct tsr_save *save);

@@ -3,7 +3,6 @@
  * of the queue and wake the session's thread; none of them waits for it, except
  * tsr_save_free, which comes after its end.
  */
-#include "../plug/internal.h"
 #include "save.h"
 
 #include <fcntl.h>
@@ -22,8 +21,6 @@
  * suspended, little enough that it stays in a processor's cache.
  */
 #define STREAM_BUFFER (1 << 20)
-
-struct tsr_save_buffer tsr_save_buffer = { .ops = &tsr_buffer_null };
 
 static void wake(struct tsr_save *save)
 {
@@ -80,30 +77,39 @@ static int open_stream(struct tsr_save *save)
     return 0;
 }
 
-static int new_save(int plug, struct tsr_save **save_out)
+const struct tsr_kind tsr_save_kind = { .name = "a save", .destroy = destroy };
+
+void tsr_save_drop_barriers(struct tsr_save *save)
+{
+    while (save->barrier_count)
+        tsr_handle_put(save->barriers[--save->barrier_count]);
+}
+
+static int new_save(const int32_t *barriers, uint32_t count,
+                    struct tsr_save **save_out)
 {
     struct tsr_save *save = calloc(1, sizeof(*save));
+    uint32_t i;
 
     if (!save)
         return tsr_fail(-ENOMEM, "out of memory");
-    tsr_object_init(&save->object, TSR_SAVE, destroy);
+    tsr_object_init(&save->object, &tsr_save_kind);
     tsr_chunks_init(&save->chunks);
     tsr_parser_init(&save->parser);
     pthread_mutex_init(&save->lock, NULL);
     save->stream_in = save->stream_out = save->wake = -1;
-    save->buffer = tsr_save_buffer.ops;
-    save->buffer_state = tsr_save_buffer.state;
-    if (!save->buffer_state)
-        save->buffer_state = &save->null_buffer;
     *save_out = save;
-    if (plug == -1)
-        return 0;
-    save->buffer = &tsr_buffer_plug;
-    save->buffer_state = tsr_plug_get(plug);
-    return save->buffer_state ? 0 : -EBADF;
+    for (i = 0; i < count; i++) {
+        save->barriers[i] = tsr_handle_barrier(barriers[i]);
+        if (!save->barriers[i])
+            return -EBADF;
+        save->barrier_count++;
+    }
+    return 0;
 }
 
-int tsr_save_start(uint32_t domid, uint64_t limit, int plug, int32_t *event_fd)
+int tsr_save_start(uint32_t domid, uint64_t limit, const int32_t *barriers,
+                   uint32_t count, int32_t *event_fd)
 {
     struct tsr_save *save = NULL;
     char name[16];
@@ -113,7 +119,10 @@ int tsr_save_start(uint32_t domid, uint64_t limit, int plug, int32_t *event_fd)
     if (!event_fd || limit < LIMIT_MIN)
         return tsr_fail(-EINVAL, "a save needs a limit of at least %u bytes",
                         LIMIT_MIN);
-    rc = new_save(plug, &save);
+    if (count > TSR_BARRIERS_MAX || (count && !barriers))
+        return tsr_fail(-EINVAL, "a save sets at most %d barriers",
+                        TSR_BARRIERS_MAX);
+    rc = new_save(barriers, count, &save);
     if (rc < 0)
         goto out;
     save->domid = domid;
@@ -144,8 +153,8 @@ int tsr_save_start(uint32_t domid, uint64_t limit, int plug, int32_t *event_fd)
 out:
     if (fd >= 0)
         close(fd);
-    if (save && save->buffer_state)
-        save->buffer->close(save->buffer_state);
+    if (save)
+        tsr_save_drop_barriers(save);
     if (handle >= 0)
         tsr_handle_remove(handle);
     else if (save)
@@ -159,7 +168,7 @@ out:
  */
 int tsr_save_checkpoint(int handle)
 {
-    struct tsr_save *save = tsr_handle_get(handle, TSR_SAVE);
+    struct tsr_save *save = tsr_handle_get(handle, &tsr_save_kind);
     int rc = 0;
 
     if (!save)
@@ -201,7 +210,7 @@ static uint64_t reader_end(struct tsr_save *save)
 /* tsr_save_read: to be called by one thread at a time. */
 int tsr_save_read(int handle, uint8_t *out, size_t size)
 {
-    struct tsr_save *save = tsr_handle_get(handle, TSR_SAVE);
+    struct tsr_save *save = tsr_handle_get(handle, &tsr_save_kind);
     const uint8_t *data;
     size_t n, total = 0;
     uint64_t end;
@@ -236,7 +245,7 @@ int tsr_save_read(int handle, uint8_t *out, size_t size)
 
 int tsr_save_abort(int handle)
 {
-    struct tsr_save *save = tsr_handle_get(handle, TSR_SAVE);
+    struct tsr_save *save = tsr_handle_get(handle, &tsr_save_kind);
 
     if (!save)
         return -EBADF;
@@ -250,7 +259,7 @@ int tsr_save_abort(int handle)
 
 int tsr_save_free(int handle)
 {
-    struct tsr_save *save = tsr_handle_get(handle, TSR_SAVE);
+    struct tsr_save *save = tsr_handle_get(handle, &tsr_save_kind);
     bool ended;
 
     if (!save)

@@ -48,30 +48,45 @@ static void set_libxl_writes(struct tsr_save *save, bool on)
     fcntl(save->stream_out, F_SETFL, on ? O_NONBLOCK : 0);
 }
 
+/* The first that fails ends it: nothing of this epoch is ever announced. */
+static int set_barriers(struct tsr_save *save, uint64_t *merged_out)
+{
+    uint32_t merged;
+    unsigned i;
+    int rc;
+
+    for (i = 0; i < save->barrier_count; i++) {
+        struct tsr_object *object = save->barriers[i];
+
+        rc = object->kind->barrier->set(object, save->parser.epoch, &merged);
+        if (rc < 0)
+            return rc;
+        *merged_out += merged;
+    }
+    return 0;
+}
+
 static void at_checkpoint(struct tsr_save *save)
 {
     struct tsr_event values = {
         .a = (int64_t)save->parser.epoch,
         .b = save->parser.offset - save->epoch_start,
     };
-    struct tsr_barrier found;
     char why[TSR_TEXT_MAX];
     int rc;
 
     save->checkpoint_ns = tsr_now_ns();
     set_libxl_writes(save, true);
-    rc = save->buffer->barrier(save->buffer_state, save->parser.epoch, &found);
+    rc = set_barriers(save, &values.c);
     if (rc < 0) {
-        /* What is held stays held: nothing of this epoch is ever announced. */
+        /* What is held stays held. */
         if (tsr_error_text(-1, why, sizeof(why)) <= 0)
             snprintf(why, sizeof(why), "%s", strerror(-rc));
         tsr_save_fail(save, rc, "the output buffer took no barrier: %s", why);
         return;
     }
     save->sent_awaited = true;
-    values.c = found.packets;
-    values.d = found.bytes;
-    values.e = (uint64_t)found.merged << 48 | (tsr_now_ns() - save->checkpoint_ns);
+    values.d = tsr_now_ns() - save->checkpoint_ns;
     if (!save->failed)
         tsr_events_send(save->events, TSR_EV_CHECKPOINT, &values, NULL);
 }

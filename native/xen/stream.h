@@ -24,12 +24,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../common/format.h"
+
 #ifndef TSR_RECORD_MAX                  /* fuzzing makes it smaller, to reach it */
 #define TSR_RECORD_MAX (128u << 20)     /* libxc's own limit */
 #endif
 #define TSR_XL_RECORD_MAX (32u << 20)   /* ours: a device model's state */
 #define TSR_STREAM_TEXT 256
-#define TSR_PAGE_SIZE 4096u
 /* Pages with data that fit into one record. */
 #define TSR_PAGES_MAX (TSR_RECORD_MAX / TSR_PAGE_SIZE)
 
@@ -98,6 +99,9 @@ int tsr_parser_take(struct tsr_parser *parser, const uint8_t *data, size_t n,
  * reads, in the thread that turns its event loop).
  */
 uint64_t tsr_parser_safe(const struct tsr_parser *parser);
+
+/* format.c: where the pages of such a stream are, for the page encoding. */
+extern const struct tsr_format_ops tsr_xen_format;
 
 /* stream_api.c: what the caller is told of the parser's position. */
 struct tsr_stream_stats;

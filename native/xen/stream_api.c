@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "../common/common.h"
+#include "internal.h"
 
 _Static_assert(sizeof(struct tsr_stream_stats) == 64, "shared with JS");
 
@@ -23,6 +23,12 @@ static void destroy(struct tsr_object *object)
     free(stream);
 }
 
+static const struct tsr_kind stream_kind = {
+    .name = "a stream",
+    .destroy = destroy,
+    .format = &tsr_xen_format,
+};
+
 /* tsr_stream_new: a checker that expects the first byte of a stream. */
 int tsr_stream_new(void)
 {
@@ -31,7 +37,7 @@ int tsr_stream_new(void)
 
     if (!stream)
         return tsr_fail(-ENOMEM, "out of memory");
-    tsr_object_init(&stream->object, TSR_STREAM, destroy);
+    tsr_object_init(&stream->object, &stream_kind);
     pthread_mutex_init(&stream->lock, NULL);
     tsr_parser_init(&stream->parser);
     rc = tsr_handle_new(&stream->object);
@@ -61,7 +67,7 @@ void tsr_stream_fill(const struct tsr_parser *parser,
 int tsr_stream_check(int handle, const uint8_t *data, size_t size,
                      struct tsr_stream_stats *out)
 {
-    struct stream *stream = tsr_handle_get(handle, TSR_STREAM);
+    struct stream *stream = tsr_handle_get(handle, &stream_kind);
     enum tsr_mark mark;
     size_t taken;
     int rc = 0;
@@ -87,7 +93,7 @@ int tsr_stream_check(int handle, const uint8_t *data, size_t size,
 
 int tsr_stream_free(int handle)
 {
-    struct stream *stream = tsr_handle_get(handle, TSR_STREAM);
+    struct stream *stream = tsr_handle_get(handle, &stream_kind);
 
     if (!stream)
         return -EBADF;

@@ -84,10 +84,10 @@ export async function announce(
 export async function hostAnnounceTools(): Promise<AnnounceTools> {
   const { existsSync, readFileSync, readlinkSync } = await import('node:fs');
   const { basename } = await import('node:path');
-  const { NativeLibrary } = await import('../native/library.ts');
+  const { PlugLibrary } = await import('../native/plug.ts');
   const { openDevices } = await import('./interfaces.ts');
   const { runTool } = await import('./tools.ts');
-  const native = new NativeLibrary();
+  const native = new PlugLibrary();
   return {
     run: runTool,
     ofGuest: openDevices().ofGuest,

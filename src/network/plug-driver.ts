@@ -3,7 +3,7 @@
  * per interface.
  */
 import { errorText, OperationError } from '../host/errors.ts';
-import { NativeLibrary } from '../native/library.ts';
+import { PlugLibrary } from '../native/plug.ts';
 import { findTool } from './tools.ts';
 
 export interface PlugPort {
@@ -102,7 +102,7 @@ function tried<T>(work: () => T): T {
  * asked is no such case: it would refuse tc the same. `tc`: where it lies; null: nowhere.
  */
 export function openHandle(
-  native: Pick<NativeLibrary, 'plugOpen' | 'plugOpenTc'>,
+  native: Pick<PlugLibrary, 'plugOpen' | 'plugOpenTc'>,
   tc: string | null,
   onNews: (text: string) => void,
 ): number {
@@ -127,7 +127,7 @@ export function openHandle(
  * nor tc works; `onNews`: it is tc.
  */
 export function openPlug(onNews: (text: string) => void = () => {}): PlugDriver {
-  const native = tried(() => new NativeLibrary());
+  const native = tried(() => new PlugLibrary());
   return driverOf(
     native,
     tried(() => openHandle(native, findTool('tc'), onNews)),
@@ -135,7 +135,7 @@ export function openPlug(onNews: (text: string) => void = () => {}): PlugDriver 
 }
 
 /** The driver behind a handle of the native plug. */
-export function driverOf(native: NativeLibrary, handle: number): PlugDriver {
+export function driverOf(native: PlugLibrary, handle: number): PlugDriver {
   return {
     handle,
     add: (port) => tried(() => native.plugAdd(handle, encodePort(port))),

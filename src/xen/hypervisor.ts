@@ -29,12 +29,10 @@ export interface HostInfo {
 export type SaveEvent =
   /** Bytes wait for `read`. */
   | { readonly kind: 'data' }
-  /** The guest is suspended and the barrier is set; what the output buffer held then. */
+  /** The guest is suspended and the barrier is set. */
   | {
       readonly kind: 'checkpoint';
       readonly epoch: number;
-      readonly heldPackets: number;
-      readonly heldBytes: number;
       /** Interfaces whose packets of this epoch wait for a later one. */
       readonly merged: number;
       readonly barrierMs: number;

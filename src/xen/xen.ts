@@ -4,7 +4,8 @@
  */
 import { OperationError } from '../host/errors.ts';
 import type { NativeEvent } from '../native/events.ts';
-import { NativeError, NativeLibrary, xlError } from '../native/library.ts';
+import { NativeError } from '../native/loader.ts';
+import { XenLibrary, xlError } from '../native/xen.ts';
 import { isXen, libxenlightCandidates } from './find-library.ts';
 import { copySuffix } from './guest-config.ts';
 import type {
@@ -31,9 +32,9 @@ const errnoProto = 71;
  */
 export async function openXen(env: NodeJS.ProcessEnv = process.env): Promise<Hypervisor> {
   const candidates = libxenlightCandidates(env);
-  let native: NativeLibrary;
+  let native: XenLibrary;
   try {
-    native = new NativeLibrary();
+    native = new XenLibrary();
   } catch (error) {
     throw new OperationError('no-xen', `cannot load the native library: ${text(error)}`, {
       op: 'open',
@@ -84,9 +85,9 @@ function operationError(op: string, subject: string, error: unknown): OperationE
 }
 
 class Xen implements Hypervisor {
-  readonly #native: NativeLibrary;
+  readonly #native: XenLibrary;
 
-  constructor(native: NativeLibrary) {
+  constructor(native: XenLibrary) {
     this.#native = native;
   }
 
@@ -172,7 +173,7 @@ class Xen implements Hypervisor {
     let handle = -1;
     let broken: string | null = null;
     try {
-      handle = native.saveStart(domid, limitBytes, barrier, (event) => {
+      handle = native.saveStart(domid, limitBytes, barrier === null ? [] : [barrier], (event) => {
         if (event.kind === 'failed') broken = event.text;
         let ours = saveEvent(event);
         if (ours === null) return;
@@ -203,7 +204,7 @@ class Xen implements Hypervisor {
 }
 
 class XenRestore implements RestoreOperation {
-  readonly #native: NativeLibrary;
+  readonly #native: XenLibrary;
   readonly #handle: number;
   #wanted: 'nothing' | 'build' | 'discard' = 'nothing';
   #ended = false;
@@ -211,7 +212,7 @@ class XenRestore implements RestoreOperation {
   readonly #stats = Buffer.alloc(streamStatsBytes);
 
   constructor(
-    native: NativeLibrary,
+    native: XenLibrary,
     config: DomainConfig,
     limitBytes: number,
     onEvent: (e: RestoreEvent) => void,
@@ -280,7 +281,7 @@ function saveEvent(event: NativeEvent): SaveEvent | null {
     case 'output':
       return { kind: event.kind };
     case 'checkpoint':
-      return checkpointEvent(event);
+      return { kind: 'checkpoint', epoch: event.a, merged: event.c, barrierMs: event.d / 1e6 };
     case 'epoch-end': {
       const pauseMs = (event.d + event.e) / 1e6;
       const { a: epoch, b: bytes, c: pages } = event;
@@ -297,15 +298,6 @@ function saveEvent(event: NativeEvent): SaveEvent | null {
     default:
       return null;
   }
-}
-
-/** The upper 16 bits of e count interfaces, the others nanoseconds (tsremus.h). */
-const mergedUnit = 2 ** 48;
-
-function checkpointEvent({ a: epoch, c, d, e }: NativeEvent): SaveEvent {
-  const merged = Math.floor(e / mergedUnit);
-  const barrierMs = (e - merged * mergedUnit) / 1e6;
-  return { kind: 'checkpoint', epoch, heldPackets: c, heldBytes: d, merged, barrierMs };
 }
 
 function saveEnd(event: NativeEvent): SaveEnd {

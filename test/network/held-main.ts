@@ -12,7 +12,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NativeLibrary } from '../../src/native/library.ts';
+import { PlugLibrary } from '../../src/native/plug.ts';
 import { openDevices } from '../../src/network/interfaces.ts';
 import { openPlug, type PlugDriver } from '../../src/network/plug-driver.ts';
 import { setUpBuffer } from '../../src/network/set-up.ts';
@@ -59,7 +59,7 @@ async function own(domid: number, seconds: number, tap: boolean) {
   const rest = { interfaceCount: 1, limitBytes, statePath, onNews() {} };
   const buffer = await setUpBuffer({ ...whose, ...rest }, tools);
   try {
-    new NativeLibrary().plugBarrier(drivers[0]?.handle ?? -1, 0);
+    new PlugLibrary().plugBarrier(drivers[0]?.handle ?? -1, 0);
     return await sample(seconds, () => buffer.held());
   } finally {
     await buffer.open();

@@ -1,0 +1,155 @@
+/*
+ * Xen: libxenlight driven by an event loop of our own, checkpoint streams out of it
+ * (save) and into it (restore), and the check of such a stream. See common/tsremus.h
+ * for the rules of this interface.
+ *
+ * libxenlight is opened at run time (no Xen headers to build): one build serves every
+ * Xen version that has the functions listed in libxl_abi.h. No struct layout of libxl
+ * is known here: structures live in generously sized zeroed buffers and are filled
+ * and read through libxl's own *_init, *_from_json and *_to_json.
+ */
+#ifndef TSR_XEN_H
+#define TSR_XEN_H
+
+#include "../common/tsremus.h"
+#include "events.h"
+
+/* RC: libxl's negative ERROR_* number (ERROR_FAIL -3 becomes -10003). */
+#define TSR_XL(rc) (-TSR_XL_BASE + (rc))
+
+/* Where in a stream one is. */
+struct tsr_stream_stats {      /* 64 bytes */
+    uint64_t offset;           /* bytes taken so far */
+    uint64_t epoch;            /* number of the epoch under way = complete ones */
+    uint64_t pages;            /* page bodies in it; at a boundary: in the epoch that just ended */
+    uint64_t records;          /* records in the whole stream */
+    uint32_t at_boundary;      /* 1: exactly after a CHECKPOINT_END */
+    uint32_t guest_type;       /* 0 not seen, 1 PV, 2 HVM/PVH */
+    uint64_t epoch_end;        /* offset right after the last CHECKPOINT_END */
+    uint64_t reserved[2];
+};
+
+/* ---- library and short calls on a domain ------------------------------- */
+
+/*
+ * Opens libxenlight (dlopen PATH: a path or soname), resolves every function of
+ * libxl_abi.h and allocates the contexts for short calls. -ENOENT no such library,
+ * -ENOSYS too old (before Xen 4.14; the text names what is missing), TSR_XL(rc) the
+ * context was refused (not Xen, not root). Idempotent for the same path; -EBUSY for
+ * another one. TSREMUS_LIBXL_LOG=debug in the environment asks libxl for everything
+ * that it can log. BLOCKING.
+ */
+TSR_API int tsr_open(const char *path);
+
+/* The version (libxl_version_info) and free_memory_kb as JSON, the latter where the
+ * library offers it. Returns the length; -ERANGE if SIZE is too small. */
+TSR_API int tsr_host_info(char *out, size_t size);
+
+/*
+ * Each on a context of its own. Domain 0 and numbers that no guest can have are
+ * refused with -EINVAL; TSR_XL(-21) where there is no such domain. JSON is written
+ * as in tsr_host_info.
+ */
+
+/* Number of the domain called NAME; TSR_XL(-6 or -21) where there is none. */
+TSR_API int tsr_domain_id(const char *name);
+TSR_API int tsr_domain_info(uint32_t domid, char *out, size_t size);   /* libxl_dominfo */
+TSR_API int tsr_domain_config(uint32_t domid, char *out, size_t size); /* libxl_domain_config;
+                                                                          BLOCKING */
+TSR_API int tsr_domain_pause(uint32_t domid);
+TSR_API int tsr_domain_unpause(uint32_t domid);     /* BLOCKING */
+TSR_API int tsr_domain_resume(uint32_t domid);      /* cooperative; BLOCKING */
+TSR_API int tsr_domain_rename(uint32_t domid, const char *from, const char *to);
+TSR_API int tsr_domain_destroy(uint32_t domid);     /* BLOCKING */
+/* Creates a new domain from CONFIG, left paused; returns its domid. BLOCKING. */
+TSR_API int tsr_domain_create(const char *config_json);
+
+/* ---- save: the primary's side (events.h has what it reports) ------------------- */
+
+/*
+ * Starts libxl_domain_remus_start on DOMID with a stream of ours, on a thread
+ * and a context of their own. Returns a handle. The thread drains the stream
+ * into memory, at most LIMIT bytes unread (past that it stops reading, see
+ * TSR_EV_STALLED; only libxl's own few records that end an epoch go beyond),
+ * always before it serves libxl; checks every record; at each CHECKPOINT record,
+ * while the guest is certainly suspended, sets the COUNT barriers whose handles are
+ * in BARRIERS, in that order (none: nothing is buffered; at most TSR_BARRIERS_MAX,
+ * the save keeps them until it ends); and after each CHECKPOINT_END holds libxl's
+ * timer until tsr_save_checkpoint. *EVENT_FD receives the read end of the event
+ * pipe (non-blocking, the caller closes it after TSR_EV_ENDED).
+ */
+#define TSR_BARRIERS_MAX 32
+TSR_API int tsr_save_start(uint32_t domid, uint64_t limit, const int32_t *barriers,
+                           uint32_t count, int32_t *event_fd);
+
+/* Lets the next checkpoint begin. -EAGAIN while an epoch is under way, or while 63
+ * complete ones wait to be read; -ESHUTDOWN once the session is ending. */
+TSR_API int tsr_save_checkpoint(int handle);
+
+/* Takes up to SIZE bytes of the stream, in order, never past the end of the
+ * current epoch. Returns the count; 0: nothing waits. One thread at a time. */
+TSR_API int tsr_save_read(int handle, uint8_t *out, size_t size);
+
+/*
+ * Ends the operation: libxl_ao_abort while the timer is held, or in the live
+ * part of the seed; else as soon as the epoch under way has ended. Where nobody
+ * reads any more, the rest of that epoch is thrown away. Afterwards the guest is
+ * watched (3 s, unless the abort came while the timer was held) and resumed if it
+ * is found suspended. TSR_EV_ENDED follows. The same watch follows an operation
+ * that failed by itself.
+ */
+TSR_API int tsr_save_abort(int handle);
+
+/* Joins the thread and frees everything. Only after TSR_EV_ENDED was read, or the
+ * event pipe closed; before ENDED -EBUSY. BLOCKING (microseconds). */
+TSR_API int tsr_save_free(int handle);
+
+/* ---- restore: the backup's side ---------------------------------------- */
+
+/*
+ * Starts libxl_domain_create_restore with a checkpointed stream (REMUS) for
+ * CONFIG (libxl_domain_config JSON, its c_info.name already that of the copy). FAILED
+ * with -EEXIST follows if there is a domain of that name. At most LIMIT bytes may
+ * wait for libxl.
+ */
+TSR_API int tsr_restore_start(const char *config_json, uint64_t limit,
+                              int32_t *event_fd);
+
+/*
+ * Checks these bytes as tsr_stream_check does (this is the only check that they
+ * need) and queues a copy of them. Those of epoch 0 go on to libxl as they come,
+ * later ones wait for tsr_restore_apply. OUT (or NULL) is filled unless nothing was
+ * taken: -ENOBUFS when there is no room for them below LIMIT, -EMSGSIZE when there
+ * never will be, -ESHUTDOWN after finish, abort or the end; or -EPROTO when they do
+ * not continue the stream (nothing of them goes to libxl, the session can only be
+ * aborted). One thread at a time.
+ */
+TSR_API int tsr_restore_feed(int handle, const uint8_t *data, size_t size,
+                             struct tsr_stream_stats *out);
+
+/* Lets libxl have everything up to OFFSET of the stream, the epoch_end of a whole
+ * epoch that was fed; -EINVAL for one that is not all there. */
+TSR_API int tsr_restore_apply(int handle, uint64_t offset);
+
+/* End-of-file after epoch 0 and all that was applied: libxl builds the domain,
+ * paused. TSR_EV_ENDED brings its domid. This IS activation. */
+TSR_API int tsr_restore_finish(int handle);
+
+/* Discards the copy: aborts the operation and destroys the domain. Never
+ * closes the pipe before libxl has given up. TSR_EV_ENDED follows, never with
+ * a = 0; a FAILED before it says if the domain could not be destroyed. -ESHUTDOWN
+ * if the session has ended already. */
+TSR_API int tsr_restore_abort(int handle);
+
+TSR_API int tsr_restore_free(int handle);
+
+/* ---- stream: strict, incremental, the same check for both sides --------- */
+
+TSR_API int tsr_stream_new(void);
+/* Takes the bytes; -EPROTO with a text that names record and offset. After a
+ * failure every further call fails the same way. OUT (or NULL) is filled in any case. */
+TSR_API int tsr_stream_check(int handle, const uint8_t *data, size_t size,
+                             struct tsr_stream_stats *out);
+TSR_API int tsr_stream_free(int handle);
+
+#endif
