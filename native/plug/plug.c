@@ -352,7 +352,7 @@ static const struct tsr_barrier_ops barrier_ops = {
 };
 
 static const struct tsr_kind plug_kind = {
-    .name = "an output buffer",
+    .name = "the output buffer",
     .destroy = destroy,
     .barrier = &barrier_ops,
 };

@@ -29,6 +29,7 @@ struct fake_world {
     unsigned seed_pages, epoch_pages;
     unsigned emulator_bytes;            /* HVM: state of its device model */
     int start_rc;                       /* of remus_start, create_restore */
+    int pause_rc;
     int die_at_epoch;                   /* the helper dies before CHECKPOINT */
     int poweroff_at_epoch;              /* instead of suspending */
     int break_at_epoch;                 /* writes a record that is wrong */

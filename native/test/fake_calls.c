@@ -181,6 +181,10 @@ static int start_short(fake_ctx *ctx, uint32_t domid, int verb,
 {
     struct short_op *s;
 
+    if (verb == PAUSE && fake_world()->pause_rc) {
+        fake_log(ctx, "error", "Domain 5:Failed to pause");
+        return fake_world()->pause_rc;
+    }
     if (verb != CREATE && domid != FAKE_DOMID && domid != FAKE_COPY_DOMID) {
         fake_log(ctx, "error", "Domain 77:no such domain");
         return XL_DOMAIN_NOTFOUND;

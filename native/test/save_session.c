@@ -119,6 +119,7 @@ void run_epoch(struct session *s, int64_t epoch)
         if (event.e.kind == TSR_EV_CHECKPOINT) {
             CHECK(event.e.a == epoch && !checkpoint);
             CHECK((int)event.e.c == merged_by_probes());
+            s->paused = event.e.e == 1;
             checkpoint = true;
         } else if (event.e.kind == TSR_EV_EPOCH_END) {
             break;
@@ -150,7 +151,7 @@ void expect_quiet(struct session *s, int ms)
 void checkpoint(struct session *s)
 {
     world->permitted++;
-    CHECK(tsr_save_checkpoint(s->handle) == 0);
+    CHECK(tsr_save_checkpoint(s->handle, 0) == 0);
 }
 
 void finish(struct session *s, struct event *ended)

@@ -16,6 +16,7 @@ struct session {
     struct tsr_stream_stats stats;
     uint64_t read;
     int stalls;                         /* epochs that met the limit */
+    bool paused;                        /* said of the last CHECKPOINT */
 };
 
 extern struct fake_world *world;

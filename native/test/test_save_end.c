@@ -164,7 +164,7 @@ TEST(save_fails_without_a_barrier)
             break;
     }
     CHECK(event.e.a == -EIO);
-    CHECK(strstr(event.text, "took no barrier: refused by barrier 1"));
+    CHECK(strstr(event.text, "a probe took no barrier: refused by barrier 1"));
     finish_failed(&s, &event);
     CHECK(event.e.a == -22);
     CHECK(!strncmp(world->calls, "S01", 3) && !strchr(world->calls, '2'));
@@ -195,7 +195,7 @@ TEST(save_keeps_events_for_a_late_reader)
         while (world->epochs <= epoch)
             sleep_ms(1);
         world->permitted = (int)epoch + 1;
-        while (tsr_save_checkpoint(s.handle) == -EAGAIN)
+        while (tsr_save_checkpoint(s.handle, 0) == -EAGAIN)
             sleep_ms(1);
     }
     while (world->epochs <= epoch)
@@ -247,7 +247,7 @@ TEST(save_refuses_wrong_arguments)
     CHECK(tsr_stream_free(stream) == 0);
     CHECK(tsr_save_start(FAKE_DOMID, 10, NULL, 0, &fd) == -EINVAL);
     CHECK(tsr_save_start(FAKE_DOMID, LIMIT, NULL, 0, NULL) == -EINVAL);
-    CHECK(tsr_save_checkpoint(-1) == -EBADF);
+    CHECK(tsr_save_checkpoint(-1, 0) == -EBADF);
     CHECK(tsr_save_read(12345, NULL, 0) == -EBADF);
     CHECK(tsr_save_abort(0) == -EBADF);
 }

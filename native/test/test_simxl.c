@@ -136,7 +136,16 @@ static void send_config(int link, uint32_t domid)
     write_all(link, changed, length);
 }
 
-/* Copies EPOCHS epochs to LINK, then ends the operation in order. */
+/* After the last epoch the guest is there, paused, not suspended. */
+static void check_stands_still(uint32_t domid)
+{
+    char json[4096];
+
+    CHECK(tsr_domain_info(domid, json, sizeof(json)) > 0);
+    CHECK(tsr_json_true(json, "paused") && !tsr_json_true(json, "shutdown"));
+}
+
+/* Copies EPOCHS epochs to LINK, hands over with the last, ends in order. */
 static void primary(int link, int epochs)
 {
     static uint8_t buffer[1 << 20];
@@ -160,13 +169,14 @@ static void primary(int link, int epochs)
         CHECK(event.e.a == epoch++);
         sleep_ms(5);
         if (epoch < epochs)
-            CHECK(tsr_save_checkpoint(handle) == 0);
+            CHECK(tsr_save_checkpoint(handle, epoch == epochs - 1) == 0);
     }
+    check_stands_still((uint32_t)domid);
     CHECK(tsr_save_abort(handle) == 0);
     wait_event(fd, TSR_EV_ENDED, &event);
     CHECK(event.e.a == -22);
     CHECK(tsr_save_free(handle) == 0);
-    CHECK(tsr_domain_pause((uint32_t)domid) == 0);
+    check_stands_still((uint32_t)domid);
 }
 
 static void protect(const char *type, int epochs, const char *options)

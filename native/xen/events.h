@@ -21,7 +21,8 @@ enum tsr_xen_event_kind {
     TSR_EV_DATA = 3,
     /* save: the guest is suspended at the end of epoch a, all barriers are set.
      * b = bytes of the epoch so far, c = interfaces whose packets wait for a later
-     * epoch (tsr_plug_barrier), d = nanoseconds that the barriers took. */
+     * epoch (tsr_plug_barrier), d = nanoseconds that the barriers took,
+     * e = 1: it was the last one, the guest is paused and stays so. */
     TSR_EV_CHECKPOINT = 4,
     /*
      * save: epoch a has ended, the guest was resumed, the timer is held.

@@ -60,6 +60,7 @@ struct tsr_save {
     /* Shared; under lock. */
     pthread_mutex_t lock;
     bool held;                          /* the timer: between two epochs */
+    bool last;                          /* no epoch after the one under way */
     bool abort_wanted;
     bool ended;
     bool data_told;                     /* a DATA event is on its way */

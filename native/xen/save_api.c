@@ -162,11 +162,7 @@ out:
     return rc;
 }
 
-/*
- * tsr_save_checkpoint: -EAGAIN while an epoch is under way or too many complete
- * ones wait to be read; -ESHUTDOWN once the session is ending.
- */
-int tsr_save_checkpoint(int handle)
+int tsr_save_checkpoint(int handle, int last)
 {
     struct tsr_save *save = tsr_handle_get(handle, &tsr_save_kind);
     int rc = 0;
@@ -174,12 +170,14 @@ int tsr_save_checkpoint(int handle)
     if (!save)
         return -EBADF;
     pthread_mutex_lock(&save->lock);
-    if (save->ended || save->abort_wanted)
+    if (save->ended || save->abort_wanted || save->last) {
         rc = -ESHUTDOWN;
-    else if (!save->held || save->ends_count >= TSR_ENDS_MAX - 1)
+    } else if (!save->held || save->ends_count >= TSR_ENDS_MAX - 1) {
         rc = -EAGAIN;
-    else
+    } else {
         save->held = false;
+        save->last = last != 0;
+    }
     pthread_mutex_unlock(&save->lock);
     if (!rc)
         wake(save);

@@ -48,8 +48,19 @@ static void set_libxl_writes(struct tsr_save *save, bool on)
     fcntl(save->stream_out, F_SETFL, on ? O_NONBLOCK : 0);
 }
 
-/* The first that fails ends it: nothing of this epoch is ever announced. */
-static int set_barriers(struct tsr_save *save, uint64_t *merged_out)
+/* A failure of what must be done while the guest is suspended: WHO did not WHAT. */
+static void fail_checkpoint(struct tsr_save *save, int rc, const char *who,
+                            const char *what)
+{
+    char why[TSR_TEXT_MAX];
+
+    if (tsr_error_text(-1, why, sizeof(why)) <= 0)
+        snprintf(why, sizeof(why), "%s", strerror(-rc));
+    tsr_save_fail(save, rc, "%s %s: %s", who, what, why);
+}
+
+/* false: one failed, so nothing of this epoch is announced; what is held stays held. */
+static bool set_barriers(struct tsr_save *save, uint64_t *merged_out)
 {
     uint32_t merged;
     unsigned i;
@@ -59,11 +70,23 @@ static int set_barriers(struct tsr_save *save, uint64_t *merged_out)
         struct tsr_object *object = save->barriers[i];
 
         rc = object->kind->barrier->set(object, save->parser.epoch, &merged);
-        if (rc < 0)
-            return rc;
+        if (rc < 0) {
+            fail_checkpoint(save, rc, object->kind->name, "took no barrier");
+            return false;
+        }
         *merged_out += merged;
     }
-    return 0;
+    return true;
+}
+
+static bool is_last(struct tsr_save *save)
+{
+    bool last;
+
+    pthread_mutex_lock(&save->lock);
+    last = save->last;
+    pthread_mutex_unlock(&save->lock);
+    return last;
 }
 
 static void at_checkpoint(struct tsr_save *save)
@@ -72,21 +95,23 @@ static void at_checkpoint(struct tsr_save *save)
         .a = (int64_t)save->parser.epoch,
         .b = save->parser.offset - save->epoch_start,
     };
-    char why[TSR_TEXT_MAX];
     int rc;
 
     save->checkpoint_ns = tsr_now_ns();
     set_libxl_writes(save, true);
-    rc = set_barriers(save, &values.c);
-    if (rc < 0) {
-        /* What is held stays held. */
-        if (tsr_error_text(-1, why, sizeof(why)) <= 0)
-            snprintf(why, sizeof(why), "%s", strerror(-rc));
-        tsr_save_fail(save, rc, "the output buffer took no barrier: %s", why);
+    if (!set_barriers(save, &values.c))
         return;
-    }
     save->sent_awaited = true;
     values.d = tsr_now_ns() - save->checkpoint_ns;
+    if (is_last(save)) {
+        /* On a context of the pool: on ours it would serve the resume first. */
+        rc = tsr_domain_pause(save->domid);
+        if (rc < 0) {
+            fail_checkpoint(save, rc, "the guest", "is not paused for a handover");
+            return;
+        }
+        values.e = 1;
+    }
     if (!save->failed)
         tsr_events_send(save->events, TSR_EV_CHECKPOINT, &values, NULL);
 }

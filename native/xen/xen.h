@@ -82,9 +82,18 @@ TSR_API int tsr_domain_create(const char *config_json);
 TSR_API int tsr_save_start(uint32_t domid, uint64_t limit, const int32_t *barriers,
                            uint32_t count, int32_t *event_fd);
 
-/* Lets the next checkpoint begin. -EAGAIN while an epoch is under way, or while 63
- * complete ones wait to be read; -ESHUTDOWN once the session is ending. */
-TSR_API int tsr_save_checkpoint(int handle);
+/*
+ * Lets the next checkpoint begin. -EAGAIN while an epoch is under way, or while 63
+ * complete ones wait to be read; -ESHUTDOWN once the session is ending.
+ *
+ * LAST (1, else 0), for a handover: at the CHECKPOINT record of the epoch that begins
+ * here, after its barriers, the guest is paused by way of another context, before libxl
+ * can serve the resume: it does not run on behind the epoch. A pause that is refused
+ * fails the session as a barrier does. From the pause on only tsr_domain_unpause lets
+ * the guest go on, whatever becomes of the session; it is not undone by an abort, and
+ * no other checkpoint may follow (-ESHUTDOWN).
+ */
+TSR_API int tsr_save_checkpoint(int handle, int last);
 
 /* Takes up to SIZE bytes of the stream, in order, never past the end of the
  * current epoch. Returns the count; 0: nothing waits. One thread at a time. */

@@ -25,7 +25,7 @@ const signatures = {
   tsr_domain_destroy: ['uint32'],
   tsr_domain_create: ['pointer'],
   tsr_save_start: ['uint32', 'uint64', 'pointer', 'uint32', 'pointer'],
-  tsr_save_checkpoint: ['int'],
+  tsr_save_checkpoint: ['int', 'int'],
   tsr_save_read: ['int', 'pointer', 'size_t'],
   tsr_save_abort: ['int'],
   tsr_save_free: ['int'],
@@ -124,9 +124,12 @@ export class XenLibrary {
     return handle;
   }
 
-  /** False while an epoch is under way. */
-  saveCheckpoint(handle: number): boolean {
-    const code = this.#room.fn('tsr_save_checkpoint').call(handle);
+  /**
+   * False while an epoch is under way. `last`: the guest is paused at the end of this epoch and
+   * does not run on; only `unpause` lets it.
+   */
+  saveCheckpoint(handle: number, last = false): boolean {
+    const code = this.#room.fn('tsr_save_checkpoint').call(handle, last ? 1 : 0);
     if (code === -11) return false;
     this.#room.checked('checkpoint', code, handle);
     return true;
