@@ -1,8 +1,9 @@
 /*
- * What this library knows about libxenlight: names, prototypes and a handful
- * of numbers. Nothing else of libxl's headers is needed, and no struct layout
- * of any Xen version is known here, apart from the three callback structs that
- * are part of libxl's stable interface (below).
+ * What this library knows about libxenlight, which is opened at run time: names,
+ * prototypes and a handful of numbers. Nothing else of libxl's headers is needed
+ * (one build serves every Xen version), and no struct layout of any of them is known
+ * here, apart from the three callback structs that are part of libxl's stable
+ * interface (below).
  *
  * Versions. The *symbols* of a library carry its newest prototypes: what libxl.h
  * does with LIBXL_API_VERSION are static inline wrappers, invisible here. So a

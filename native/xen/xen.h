@@ -1,12 +1,7 @@
 /*
  * Xen: libxenlight driven by an event loop of our own, checkpoint streams out of it
  * (save) and into it (restore), and the check of such a stream. See common/tsremus.h
- * for the rules of this interface.
- *
- * libxenlight is opened at run time (no Xen headers to build): one build serves every
- * Xen version that has the functions listed in libxl_abi.h. No struct layout of libxl
- * is known here: structures live in generously sized zeroed buffers and are filled
- * and read through libxl's own *_init, *_from_json and *_to_json.
+ * for the rules of this interface, libxl_abi.h for what is known of libxenlight.
  */
 #ifndef TSR_XEN_H
 #define TSR_XEN_H
@@ -29,7 +24,7 @@ struct tsr_stream_stats {      /* 64 bytes */
     uint64_t reserved[2];
 };
 
-/* ---- library and short calls on a domain ------------------------------- */
+/* ---- library, short calls on a domain ----------------------------------- */
 
 /*
  * Opens libxenlight (dlopen PATH: a path or soname), resolves every function of
@@ -41,21 +36,19 @@ struct tsr_stream_stats {      /* 64 bytes */
  */
 TSR_API int tsr_open(const char *path);
 
-/* The version (libxl_version_info) and free_memory_kb as JSON, the latter where the
- * library offers it. Returns the length; -ERANGE if SIZE is too small. */
-TSR_API int tsr_host_info(char *out, size_t size);
-
 /*
- * Each on a context of its own. Domain 0 and numbers that no guest can have are
- * refused with -EINVAL; TSR_XL(-21) where there is no such domain. JSON is written
- * as in tsr_host_info.
+ * The calls below each use a context of their own. Domain 0 and numbers that no guest
+ * can have are refused with -EINVAL; TSR_XL(-21): there is no such domain. Those that
+ * write JSON return its length; -ERANGE if SIZE is too small.
  */
 
+/* The members of libxl_version_info, and free_memory_kb. */
+TSR_API int tsr_host_info(char *out, size_t size);
 /* Number of the domain called NAME; TSR_XL(-6 or -21) where there is none. */
 TSR_API int tsr_domain_id(const char *name);
-TSR_API int tsr_domain_info(uint32_t domid, char *out, size_t size);   /* libxl_dominfo */
-TSR_API int tsr_domain_config(uint32_t domid, char *out, size_t size); /* libxl_domain_config;
-                                                                          BLOCKING */
+/* libxl_dominfo; libxl_domain_config (BLOCKING). */
+TSR_API int tsr_domain_info(uint32_t domid, char *out, size_t size);
+TSR_API int tsr_domain_config(uint32_t domid, char *out, size_t size);
 TSR_API int tsr_domain_pause(uint32_t domid);
 TSR_API int tsr_domain_unpause(uint32_t domid);     /* BLOCKING */
 TSR_API int tsr_domain_resume(uint32_t domid);      /* cooperative; BLOCKING */
@@ -64,7 +57,7 @@ TSR_API int tsr_domain_destroy(uint32_t domid);     /* BLOCKING */
 /* Creates a new domain from CONFIG, left paused; returns its domid. BLOCKING. */
 TSR_API int tsr_domain_create(const char *config_json);
 
-/* ---- save: the primary's side (events.h has what it reports) ------------------- */
+/* ---- save: the primary's side (events.h has what it reports) -------- */
 
 /*
  * Starts libxl_domain_remus_start on DOMID with a stream of ours, on a thread
@@ -95,17 +88,16 @@ TSR_API int tsr_save_start(uint32_t domid, uint64_t limit, const int32_t *barrie
  */
 TSR_API int tsr_save_checkpoint(int handle, int last);
 
-/* Takes up to SIZE bytes of the stream, in order, never past the end of the
- * current epoch. Returns the count; 0: nothing waits. One thread at a time. */
+/* Takes up to SIZE bytes of the stream, in order, never past the end of an epoch.
+ * Returns the count; 0: nothing waits. One thread at a time. */
 TSR_API int tsr_save_read(int handle, uint8_t *out, size_t size);
 
 /*
- * Ends the operation: libxl_ao_abort while the timer is held, or in the live
- * part of the seed; else as soon as the epoch under way has ended. Where nobody
- * reads any more, the rest of that epoch is thrown away. Afterwards the guest is
- * watched (3 s, unless the abort came while the timer was held) and resumed if it
- * is found suspended. TSR_EV_ENDED follows. The same watch follows an operation
- * that failed by itself.
+ * Ends the operation: while the timer is held or in the live part of the seed at once,
+ * else when the epoch under way has ended; where nobody reads any more, the rest of it
+ * is thrown away. Then, as after an operation that failed by itself, the guest is
+ * watched (3 s, unless the timer was held) and resumed if it is found suspended.
+ * TSR_EV_ENDED follows.
  */
 TSR_API int tsr_save_abort(int handle);
 
@@ -116,13 +108,11 @@ TSR_API int tsr_save_free(int handle);
 /* ---- restore: the backup's side ---------------------------------------- */
 
 /*
- * Starts libxl_domain_create_restore with a checkpointed stream (REMUS) for
- * CONFIG (libxl_domain_config JSON, its c_info.name already that of the copy). FAILED
- * with -EEXIST follows if there is a domain of that name. At most LIMIT bytes may
- * wait for libxl.
+ * Starts libxl_domain_create_restore with a checkpointed stream (REMUS) for CONFIG
+ * (libxl_domain_config JSON, its c_info.name already that of the copy); at most LIMIT
+ * bytes may wait for libxl. FAILED with -EEXIST follows where that name is taken.
  */
-TSR_API int tsr_restore_start(const char *config_json, uint64_t limit,
-                              int32_t *event_fd);
+TSR_API int tsr_restore_start(const char *config_json, uint64_t limit, int32_t *event_fd);
 
 /*
  * Checks these bytes as tsr_stream_check does (this is the only check that they
@@ -144,12 +134,10 @@ TSR_API int tsr_restore_apply(int handle, uint64_t offset);
  * paused. TSR_EV_ENDED brings its domid. This IS activation. */
 TSR_API int tsr_restore_finish(int handle);
 
-/* Discards the copy: aborts the operation and destroys the domain. Never
- * closes the pipe before libxl has given up. TSR_EV_ENDED follows, never with
- * a = 0; a FAILED before it says if the domain could not be destroyed. -ESHUTDOWN
- * if the session has ended already. */
+/* Discards the copy: aborts the operation and destroys the domain. Never closes the pipe
+ * before libxl has given up. TSR_EV_ENDED follows, never with a = 0; a FAILED before it
+ * says if the domain could not be destroyed. -ESHUTDOWN if the session has ended. */
 TSR_API int tsr_restore_abort(int handle);
-
 TSR_API int tsr_restore_free(int handle);
 
 /* ---- stream: strict, incremental, the same check for both sides --------- */

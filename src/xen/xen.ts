@@ -307,14 +307,14 @@ function saveEnd(event: NativeEvent): SaveEnd {
     return { kind: 'guest-ended', reason: String(found.reason) };
   }
   if (event.a === xlError.aborted) return { kind: 'aborted' };
-  return { kind: 'failed', reason: found.message ?? `libxl ended with ${event.a}` };
+  return { kind: 'failed', reason: found.error ?? `libxl ended with ${event.a}` };
 }
 
 interface EndText {
   readonly gone?: boolean;
   readonly shutdown?: boolean;
   readonly reason?: string;
-  readonly message?: string;
+  readonly error?: string;
 }
 
 function parseEnd(json: string): EndText {
@@ -322,7 +322,7 @@ function parseEnd(json: string): EndText {
     const value: unknown = JSON.parse(json);
     return typeof value === 'object' && value !== null ? (value as EndText) : {};
   } catch {
-    return { message: json };
+    return { error: json };
   }
 }
 
