@@ -190,7 +190,7 @@ static void open_pipe(int fds[2])
             break;
 }
 
-/* As native/src/save_api.c does. */
+/* As native/xen/save_api.c does. */
 static void open_sockets(int fds[2])
 {
     static const int size = 1 << 20;

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#include "../src/codec.h"
+#include "../codec/internal.h"
+#include "../xen/xen.h"
 
 /* As many bytes as are kept to be encoded again, and batches of an input. */
 #define RAW_MAX (256u << 10)
@@ -51,10 +52,10 @@ static uint8_t *next_batch(struct input *input, uint32_t sequence,
 }
 
 /* Encodes and decodes RAW by fresh codecs. */
-static void again(uint32_t flags, const uint8_t *raw, size_t size)
+static void again(int stream, const uint8_t *raw, size_t size)
 {
-    int encoder = tsr_codec_new(flags, 3 * 4300, 1);
-    int decoder = tsr_codec_new(flags | TSR_CODEC_DECODE, 3 * 4300, 0);
+    int encoder = tsr_codec_new(stream, 0, 3 * 4300, 1);
+    int decoder = tsr_codec_new(stream, TSR_CODEC_DECODE, 3 * 4300, 0);
     size_t capacity = TSR_BATCH_HEADER + TSR_BATCH_ENCODED_MAX(size);
     uint8_t *wire = malloc(capacity), *back = malloc(size);
     int n;
@@ -73,16 +74,16 @@ static void again(uint32_t flags, const uint8_t *raw, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = { data + 1, data + size };
-    uint32_t flags, sequence = 0;
+    uint32_t sequence = 0;
     static uint8_t all[RAW_MAX];
     uint8_t *batch;
     size_t done = 0, batch_size;
-    int decoder, rc = 0;
+    int stream, decoder, rc = 0;
 
     if (!size)
         return 0;
-    flags = data[0] & 0x80 ? TSR_CODEC_PLAIN : 0;
-    decoder = tsr_codec_new(flags | TSR_CODEC_DECODE, data[0] % 32 * 4300u, 0);
+    stream = data[0] & 0x80 ? -1 : tsr_stream_new();
+    decoder = tsr_codec_new(stream, TSR_CODEC_DECODE, data[0] % 32 * 4300u, 0);
     MUST(decoder >= 0);
     while (rc >= 0 && sequence < BATCHES_MAX) {
         struct tsr_batch fields = { 0 };
@@ -106,7 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         free(raw);
     }
     if (done)
-        again(flags, all, done);
+        again(stream, all, done);
+    MUST(stream == -1 || tsr_stream_free(stream) == 0);
     MUST(tsr_codec_free(decoder) == 0);
     return 0;
 }

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#include "../src/codec.h"
+#include "../codec/internal.h"
+#include "../xen/xen.h"
 
 struct verdict {
     int rc;
@@ -40,13 +41,14 @@ static struct verdict check(const uint8_t *data, size_t size, size_t step)
 static void there_and_back(const uint8_t *data, size_t size, size_t step,
                            uint64_t cache, int wanted)
 {
-    int encoder = tsr_codec_new(0, cache, 1);
-    int decoder = tsr_codec_new(TSR_CODEC_DECODE, cache, 0);
+    int stream = tsr_stream_new();
+    int encoder = tsr_codec_new(stream, 0, cache, 1);
+    int decoder = tsr_codec_new(stream, TSR_CODEC_DECODE, cache, 0);
     struct tsr_codec_digest ours, theirs;
     size_t at, n, ticket = 0;
     int rc = 0;
 
-    MUST(encoder >= 0 && decoder >= 0);
+    MUST(encoder >= 0 && decoder >= 0 && !tsr_stream_free(stream));
     for (at = 0; at < size && rc >= 0; at += n) {
         size_t capacity;
         uint8_t *wire, *raw;

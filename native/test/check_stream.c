@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "../include/tsremus.h"
+#include "../xen/xen.h"
 
 int check_in_steps(const struct bytes *bytes, size_t step,
                    struct tsr_stream_stats *stats, char *text)

@@ -29,6 +29,7 @@ struct fake_world {
     unsigned seed_pages, epoch_pages;
     unsigned emulator_bytes;            /* HVM: state of its device model */
     int start_rc;                       /* of remus_start, create_restore */
+    int pause_rc;
     int die_at_epoch;                   /* the helper dies before CHECKPOINT */
     int poweroff_at_epoch;              /* instead of suspending */
     int break_at_epoch;                 /* writes a record that is wrong */
@@ -66,7 +67,21 @@ struct fake_world {
     atomic_int destroys, contexts, reaped;
     atomic_ullong copy_sum;             /* of the page bytes applied */
     atomic_bool disaster;               /* break the event loop */
+    /*
+     * In what order: S the guest suspends, 0 1 2 .. the test's barriers, P pause,
+     * R the operation's resume is served.
+     */
+    atomic_uint call_count;
+    char calls[64];
 };
+
+static inline void fake_note(struct fake_world *world, char what)
+{
+    unsigned at = world->call_count++;
+
+    if (at < sizeof(world->calls) - 1)
+        world->calls[at] = what;
+}
 
 struct fake_world *fake_world(void);
 

@@ -85,6 +85,28 @@ char *libxl_dominfo_to_json(fake_ctx *ctx, void *in)
     return json;
 }
 
+const void *libxl_get_version_info(fake_ctx *ctx);
+const void *libxl_get_version_info(fake_ctx *ctx)
+{
+    return ctx;
+}
+
+char *libxl_version_info_to_json(fake_ctx *ctx, const void *info);
+char *libxl_version_info_to_json(fake_ctx *ctx, const void *info)
+{
+    if (info != ctx)
+        abort();
+    return strdup("{\"xen_version_major\":4}");
+}
+
+int libxl_get_free_memory(fake_ctx *ctx, uint64_t *memkb);
+int libxl_get_free_memory(fake_ctx *ctx, uint64_t *memkb)
+{
+    (void)ctx;
+    *memkb = 1234;
+    return 0;
+}
+
 int libxl_domain_rename(fake_ctx *ctx, uint32_t domid, const char *from,
                         const char *to);
 int libxl_domain_rename(fake_ctx *ctx, uint32_t domid, const char *from,
@@ -116,6 +138,7 @@ static void short_finish(fake_ctx *ctx, struct fake_op *op)
     switch (s->verb) {
     case PAUSE:
         fake_world()->paused = true;
+        fake_note(fake_world(), 'P');
         break;
     case UNPAUSE:
         fake_world()->paused = false;
@@ -158,6 +181,10 @@ static int start_short(fake_ctx *ctx, uint32_t domid, int verb,
 {
     struct short_op *s;
 
+    if (verb == PAUSE && fake_world()->pause_rc) {
+        fake_log(ctx, "error", "Domain 5:Failed to pause");
+        return fake_world()->pause_rc;
+    }
     if (verb != CREATE && domid != FAKE_DOMID && domid != FAKE_COPY_DOMID) {
         fake_log(ctx, "error", "Domain 77:no such domain");
         return XL_DOMAIN_NOTFOUND;

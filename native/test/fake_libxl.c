@@ -364,4 +364,5 @@ void fake_check_resume(int stream_fd)
     if (world.barriers != world.suspends)
         world.resumed_before_barrier++;
     world.resumes_served++;
+    fake_note(&world, 'R');
 }

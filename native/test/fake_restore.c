@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../src/stream.h"
+#include "../xen/stream.h"
 
 enum { CHECKPOINT, DONE };
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../src/stream.h"
+#include "../xen/stream.h"
 
 enum { SUSPEND, POSTCOPY, CHECKPOINT, DONE };
 
@@ -134,6 +134,7 @@ static void guest_suspends(fake_ctx *ctx, void *save_in)
     }
     world->suspended = true;
     world->suspends++;
+    fake_note(world, 'S');
     answer(save, 1);
     /* Time for the helper to write its epoch and to ask for the resume. */
     usleep((unsigned)world->slow_ms * 1000);

@@ -5,54 +5,89 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../src/save.h"
+#include "../xen/save.h"
 
 struct fake_world *world;
-int barrier_rc;
+int failing_barrier = -1, barrier_rc;
 
-/* The buffer of the tests: notes whether the guest was suspended. */
-static int probe_barrier(void *state, uint64_t epoch,
-                         struct tsr_barrier *found)
+/* A barrier of the tests: notes whether the guest was suspended. */
+struct probe {
+    struct tsr_object object;
+    int epochs;
+};
+static struct probe probes[PROBES_MAX];
+static int probe_count, probes_held;
+static int barriers_while_running;
+
+static int probe_set(void *object, uint64_t epoch, uint32_t *merged)
 {
-    int *running = state;
+    struct probe *probe = object;
+    int index = (int)(probe - probes);
 
-    *found = (struct tsr_barrier){ 0 };
-
-    if (!world->suspended || (int)epoch != world->barriers)
-        (*running)++;
-    world->barriers++;
-    return barrier_rc;
+    if (!world->suspended || (int)epoch != probe->epochs++)
+        barriers_while_running++;
+    fake_note(world, (char)('0' + index));
+    *merged = (uint32_t)index;
+    if (index == failing_barrier)
+        return tsr_fail(barrier_rc, "refused by barrier %d", index);
+    world->barriers += index == probe_count - 1;
+    return 0;
 }
 
 int sent_fd = -1;
 
-static int probe_sent_fd(void *state)
+static int probe_sent_fd(void *object)
 {
-    (void)state;
-    return sent_fd;
+    return object == &probes[probe_count - 1] ? sent_fd : -1;
 }
 
-static void probe_close(void *state)
+static void probe_destroy(struct tsr_object *object)
 {
-    (void)state;
+    (void)object;
+    probes_held--;
 }
 
-static const struct tsr_buffer_ops probe = {
-    probe_barrier, probe_sent_fd, probe_close,
+static const struct tsr_barrier_ops probe_ops = { probe_set, probe_sent_fd };
+static const struct tsr_kind probe_kind = {
+    .name = "a probe",
+    .destroy = probe_destroy,
+    .barrier = &probe_ops,
 };
-static int barriers_while_running;
 
-void begin(struct session *s, uint64_t limit)
+/* What the epoch's barriers say together: barrier I says I. */
+static int merged_by_probes(void)
 {
+    return probe_count * (probe_count - 1) / 2;
+}
+
+void begin_with(struct session *s, uint64_t limit, int barriers)
+{
+    int32_t handles[PROBES_MAX];
+
     if (!world)
         world = open_fake();
     memset(s, 0, sizeof(*s));
-    tsr_save_buffer.ops = &probe;
-    tsr_save_buffer.state = &barriers_while_running;
+    probe_count = probes_held = barriers;
+    for (int i = 0; i < barriers; i++) {
+        probes[i].epochs = 0;
+        tsr_object_init(&probes[i].object, &probe_kind);
+        handles[i] = tsr_handle_new(&probes[i].object);
+        CHECK(handles[i] >= 0);
+    }
     s->fds_before = count_fds();
-    s->handle = tsr_save_start(FAKE_DOMID, limit, -1, &s->fd);
+    s->handle = tsr_save_start(FAKE_DOMID, limit, handles, (uint32_t)barriers,
+                               &s->fd);
     CHECK(s->handle >= 0);
+    /* The save keeps them. */
+    for (int i = 0; i < barriers; i++)
+        CHECK(tsr_handle_remove(handles[i]));
+    CHECK(probes_held == barriers);
     s->stream = tsr_stream_new();
+}
+
+void begin(struct session *s, uint64_t limit)
+{
+    begin_with(s, limit, 1);
 }
 
 uint64_t drain(struct session *s)
@@ -83,6 +118,8 @@ void run_epoch(struct session *s, int64_t epoch)
         bytes += drain(s);
         if (event.e.kind == TSR_EV_CHECKPOINT) {
             CHECK(event.e.a == epoch && !checkpoint);
+            CHECK((int)event.e.c == merged_by_probes());
+            s->paused = event.e.e == 1;
             checkpoint = true;
         } else if (event.e.kind == TSR_EV_EPOCH_END) {
             break;
@@ -114,7 +151,7 @@ void expect_quiet(struct session *s, int ms)
 void checkpoint(struct session *s)
 {
     world->permitted++;
-    CHECK(tsr_save_checkpoint(s->handle) == 0);
+    CHECK(tsr_save_checkpoint(s->handle, 0) == 0);
 }
 
 void finish(struct session *s, struct event *ended)
@@ -127,8 +164,8 @@ void finish(struct session *s, struct event *ended)
     CHECK(close(s->fd) == 0);
     CHECK(tsr_stream_free(s->stream) == 0);
     CHECK(count_fds() == s->fds_before);
-    CHECK(barriers_while_running == 0);
-    CHECK(world->resumed_before_barrier == 0);
+    CHECK(barriers_while_running == 0 && probes_held == 0);
+    CHECK(!probe_count || world->resumed_before_barrier == 0);
     CHECK(world->resumed_undrained == 0);
     CHECK(world->helper_saw_nonblock == 0);
     CHECK(world->timers_early == 0);
@@ -150,7 +187,7 @@ void finish_failed(struct session *s, struct event *ended)
 
 uint64_t waiting(struct session *s)
 {
-    struct tsr_save *save = tsr_handle_get(s->handle, TSR_SAVE);
+    struct tsr_save *save = tsr_handle_get(s->handle, &tsr_save_kind);
     uint64_t size = tsr_chunks_size(&save->chunks);
 
     tsr_handle_put(save);
@@ -159,7 +196,7 @@ uint64_t waiting(struct session *s)
 
 uint64_t blocks_made(struct session *s)
 {
-    struct tsr_save *save = tsr_handle_get(s->handle, TSR_SAVE);
+    struct tsr_save *save = tsr_handle_get(s->handle, &tsr_save_kind);
     uint64_t made;
 
     pthread_mutex_lock(&save->chunks.lock);
@@ -171,7 +208,7 @@ uint64_t blocks_made(struct session *s)
 
 int64_t cpu_used(struct session *s)
 {
-    struct tsr_save *save = tsr_handle_get(s->handle, TSR_SAVE);
+    struct tsr_save *save = tsr_handle_get(s->handle, &tsr_save_kind);
     struct timespec cpu;
     clockid_t clock;
 

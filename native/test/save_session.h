@@ -1,5 +1,5 @@
 /*
- * A save session of the tests, with a buffer that watches the guest.
+ * A save session of the tests, with barriers that watch the guest.
  */
 #ifndef SAVE_SESSION_H
 #define SAVE_SESSION_H
@@ -7,6 +7,7 @@
 #include "session.h"
 
 #define LIMIT (64u << 20)
+#define PROBES_MAX 3
 
 struct session {
     int handle, fd;
@@ -15,13 +16,16 @@ struct session {
     struct tsr_stream_stats stats;
     uint64_t read;
     int stalls;                         /* epochs that met the limit */
+    bool paused;                        /* said of the last CHECKPOINT */
 };
 
 extern struct fake_world *world;
-extern int barrier_rc;                  /* what the buffer answers */
+extern int failing_barrier, barrier_rc; /* which one refuses, and how; -1: none */
 extern int sent_fd;                     /* where it tells of output; -1: nowhere */
 
+/* With one barrier, or so many; the last of them tells of output. */
 void begin(struct session *s, uint64_t limit);
+void begin_with(struct session *s, uint64_t limit, int barriers);
 /* Reads what waits, up to the end of the epoch; the count. */
 uint64_t drain(struct session *s);
 /* Takes events and bytes until the epoch has ended. */

@@ -4,7 +4,7 @@
 #ifndef SESSION_H
 #define SESSION_H
 
-#include "../include/tsremus.h"
+#include "../xen/xen.h"
 #include "fake.h"
 #include "test.h"
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/stream.h"
+#include "../xen/stream.h"
 
 void bytes_add(struct bytes *bytes, const void *data, size_t size)
 {

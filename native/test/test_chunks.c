@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../src/internal.h"
+#include "../xen/internal.h"
 
 /* ---- the queue of bytes -------------------------------------------------------- */
 

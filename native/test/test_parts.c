@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../src/internal.h"
+#include "../xen/internal.h"
 
 /* ---- JSON ------------------------------------------------------------------- */
 

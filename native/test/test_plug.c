@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../src/plug.h"
+#include "../plug/internal.h"
 
 #define FRAMES 4096
 #define QUEUES 5                        /* device numbers 1 to 4 */
@@ -551,12 +551,12 @@ TEST(plug_refuses_what_makes_no_sense)
 TEST(plug_lives_until_its_save_ends)
 {
     int handle = begin_plug(true);
-    void *held = tsr_plug_get(handle);
-    struct tsr_barrier found;
+    struct tsr_object *held = tsr_handle_barrier(handle);
+    uint32_t merged;
 
-    CHECK(held && tsr_plug_close(handle) == 0 && !tsr_plug_get(handle));
-    CHECK(tsr_buffer_plug.barrier(held, 0, &found) == 0);
-    tsr_buffer_plug.close(held);
+    CHECK(held && tsr_plug_close(handle) == 0 && !tsr_handle_barrier(handle));
+    CHECK(held->kind->barrier->set(held, 0, &merged) == 0 && merged == 0);
+    tsr_handle_put(held);
 }
 
 static bool readable(int fd)
@@ -589,10 +589,9 @@ TEST(plug_tells_that_something_was_sent)
     struct tsr_plug_port port = {
         .interface = if_nametoindex("lo"), .queues = { 3 },
     };
-    struct tsr_barrier found;
     int handle = begin_plug(true);
-    void *held = tsr_plug_get(handle);
-    int fd = tsr_buffer_plug.sent_fd(held), rc, quiet = 0;
+    struct tsr_object *held = tsr_handle_barrier(handle);
+    int fd = held->kind->barrier->sent_fd(held), rc, quiet = 0;
 
     rc = tsr_plug_add(handle, &port);
     if (rc == -EPERM) {
@@ -603,14 +602,14 @@ TEST(plug_tells_that_something_was_sent)
             send_on_loopback();
         CHECK(readable(fd));
         for (uint64_t epoch = 0; epoch < 100 && !quiet; epoch++) {
-            CHECK(tsr_buffer_plug.barrier(held, epoch, &found) == 0);
+            CHECK(tsr_plug_barrier(handle, epoch) == 0);
             quiet = !readable(fd);
         }
         CHECK(quiet);
         send_on_loopback();
         CHECK(readable(fd));
     }
-    tsr_buffer_plug.close(held);
+    tsr_handle_put(held);
     tsr_plug_close(handle);
 }
 

@@ -19,17 +19,17 @@ static void run(uint32_t guest_type, unsigned emulator_bytes)
     world->guest_type = guest_type;
     world->emulator_bytes = emulator_bytes;
     begin(&s, LIMIT);
-    CHECK(tsr_save_checkpoint(s.handle) == -EAGAIN);
+    CHECK(tsr_save_checkpoint(s.handle, 0) == -EAGAIN);
     CHECK(tsr_save_free(s.handle) == -EBUSY);
     for (epoch = 0; epoch < 20; epoch++) {
         run_epoch(&s, epoch);
         checkpoint(&s);
-        CHECK(tsr_save_checkpoint(s.handle) == -EAGAIN);
+        CHECK(tsr_save_checkpoint(s.handle, 0) == -EAGAIN);
     }
     run_epoch(&s, epoch);
     CHECK(world->barriers == 21 && world->resumes_served == 21);
     CHECK(tsr_save_abort(s.handle) == 0);
-    CHECK(tsr_save_checkpoint(s.handle) == -ESHUTDOWN);
+    CHECK(tsr_save_checkpoint(s.handle, 0) == -ESHUTDOWN);
     finish(&s, &event);
     CHECK(event.e.a == -22 && event.e.b == 0);
     CHECK(!strcmp(event.text, "{}"));
@@ -51,6 +51,99 @@ TEST(save_runs_hvm)
 TEST(save_takes_a_big_device_state)
 {
     run(HVM, 9u << 20);
+}
+
+/* However many, in the order given, after the guest suspended and before libxl's resume. */
+TEST(save_sets_every_barrier_in_order)
+{
+    static const char *const calls[] = { "SRSR", "S0RS0R", "S01RS01R", "S012RS012R" };
+    struct session s;
+    struct event event;
+
+    for (int count = 0; count <= PROBES_MAX; count++) {
+        world = open_fake();
+        world->call_count = 0;
+        memset(world->calls, 0, sizeof(world->calls));
+        begin_with(&s, LIMIT, count);
+        run_epoch(&s, 0);
+        checkpoint(&s);
+        run_epoch(&s, 1);
+        CHECK(tsr_save_abort(s.handle) == 0);
+        finish(&s, &event);
+        CHECK(!strcmp(world->calls, calls[count]));
+        world->suspends = world->barriers = 0;
+        world->epochs = world->resumed_before_barrier = 0;
+        world->permitted = 0;
+    }
+}
+
+/*
+ * The handover's order: suspended, barriers, paused, and only then libxl's resume. The
+ * epoch is whole, none follows, and nothing of ours lets the guest go on.
+ */
+TEST(save_pauses_the_guest_at_the_last_checkpoint)
+{
+    struct session s;
+    struct event event;
+
+    begin_with(&s, LIMIT, 2);
+    run_epoch(&s, 0);
+    checkpoint(&s);
+    run_epoch(&s, 1);
+    CHECK(!s.paused && !world->paused);
+    world->permitted++;
+    CHECK(tsr_save_checkpoint(s.handle, 1) == 0);
+    run_epoch(&s, 2);
+    CHECK(s.paused && world->paused && !world->suspended);
+    CHECK(!strcmp(world->calls, "S01RS01RS01PR"));
+    CHECK(tsr_save_checkpoint(s.handle, 0) == -ESHUTDOWN);
+    CHECK(tsr_save_checkpoint(s.handle, 1) == -ESHUTDOWN);
+    expect_quiet(&s, 100);
+    CHECK(tsr_save_abort(s.handle) == 0);
+    finish(&s, &event);
+    CHECK(event.e.a == -22 && event.e.b == 0);
+    CHECK(world->paused && world->resumes_called == 0 && world->suspends == 3);
+}
+
+/* An abort that meets the last epoch under way does not take the pause back. */
+TEST(save_pauses_the_guest_though_it_is_aborted)
+{
+    struct session s;
+    struct event event;
+
+    world = open_fake();
+    world->suspend_ms = 300;
+    begin(&s, LIMIT);
+    run_epoch(&s, 0);
+    world->permitted++;
+    CHECK(tsr_save_checkpoint(s.handle, 1) == 0);
+    CHECK(tsr_save_abort(s.handle) == 0);
+    finish(&s, &event);
+    CHECK(event.e.a == -22 && event.e.b == 0 && world->paused);
+    CHECK(!strcmp(world->calls, "S0RS0PR"));
+}
+
+/* The epoch of a guest that runs on is never announced as the last one. */
+TEST(save_fails_where_the_last_pause_is_refused)
+{
+    struct session s;
+    struct event event;
+
+    world = open_fake();
+    world->pause_rc = -3;
+    begin(&s, LIMIT);
+    run_epoch(&s, 0);
+    world->permitted++;
+    CHECK(tsr_save_checkpoint(s.handle, 1) == 0);
+    do {
+        CHECK(next_event(s.fd, &event, 20000));
+        CHECK(event.e.kind == TSR_EV_DATA || event.e.kind == TSR_EV_FAILED);
+    } while (event.e.kind != TSR_EV_FAILED);
+    CHECK(event.e.a == TSR_XL(-3));
+    CHECK(strstr(event.text, "the guest is not paused for a handover: cannot pause "
+                 "domain 5: Domain 5:Failed to pause"));
+    finish_failed(&s, &event);
+    CHECK(!world->paused);
 }
 
 TEST(save_holds_the_timer)

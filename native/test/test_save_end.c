@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../src/internal.h"
+#include "../xen/internal.h"
 
 TEST(save_aborts_in_the_live_seed)
 {
@@ -147,14 +147,16 @@ TEST(save_fails_on_a_broken_stream)
     CHECK(event.e.a == -22);
 }
 
+/* The second of three refuses: the third is not asked, the epoch never announced. */
 TEST(save_fails_without_a_barrier)
 {
     struct session s;
     struct event event;
 
+    failing_barrier = 1;
     barrier_rc = -EIO;
     world = open_fake();
-    begin(&s, LIMIT);
+    begin_with(&s, LIMIT, 3);
     for (;;) {
         CHECK(next_event(s.fd, &event, 20000));
         CHECK(event.e.kind != TSR_EV_CHECKPOINT);
@@ -162,8 +164,10 @@ TEST(save_fails_without_a_barrier)
             break;
     }
     CHECK(event.e.a == -EIO);
+    CHECK(strstr(event.text, "a probe took no barrier: refused by barrier 1"));
     finish_failed(&s, &event);
     CHECK(event.e.a == -22);
+    CHECK(!strncmp(world->calls, "S01", 3) && !strchr(world->calls, '2'));
 }
 
 TEST(save_survives_a_broken_event_loop)
@@ -191,7 +195,7 @@ TEST(save_keeps_events_for_a_late_reader)
         while (world->epochs <= epoch)
             sleep_ms(1);
         world->permitted = (int)epoch + 1;
-        while (tsr_save_checkpoint(s.handle) == -EAGAIN)
+        while (tsr_save_checkpoint(s.handle, 0) == -EAGAIN)
             sleep_ms(1);
     }
     while (world->epochs <= epoch)
@@ -210,7 +214,6 @@ TEST(save_keeps_events_for_a_late_reader)
 /* The reader went away: the session ends all the same and can be freed. */
 TEST(save_does_without_a_reader)
 {
-    struct tsr_save *save;
     struct session s;
     int rc;
 
@@ -219,25 +222,32 @@ TEST(save_does_without_a_reader)
     while (world->epochs < 1)
         sleep_ms(5);
     CHECK(tsr_save_abort(s.handle) == 0);
-    save = tsr_handle_get(s.handle, TSR_SAVE);
-    tsr_handle_put(save);
     do {
         sleep_ms(10);
         rc = tsr_save_free(s.handle);
     } while (rc == -EBUSY);
     CHECK(rc == 0);
     tsr_stream_free(s.stream);
-    CHECK(count_fds() == s.fds_before - 0);
+    CHECK(count_fds() == s.fds_before);
 }
 
 TEST(save_refuses_wrong_arguments)
 {
-    int32_t fd;
+    int32_t fd, many[TSR_BARRIERS_MAX + 1] = { 0 };
+    int32_t stream = tsr_stream_new();
+    char text[128];
 
     world = open_fake();
-    CHECK(tsr_save_start(FAKE_DOMID, 10, -1, &fd) == -EINVAL);
-    CHECK(tsr_save_start(FAKE_DOMID, LIMIT, -1, NULL) == -EINVAL);
-    CHECK(tsr_save_checkpoint(-1) == -EBADF);
+    CHECK(tsr_save_start(FAKE_DOMID, LIMIT, many, TSR_BARRIERS_MAX + 1, &fd) ==
+          -EINVAL);
+    CHECK(tsr_save_start(FAKE_DOMID, LIMIT, NULL, 1, &fd) == -EINVAL);
+    CHECK(tsr_save_start(FAKE_DOMID, LIMIT, &stream, 1, &fd) == -EBADF);
+    CHECK(tsr_error_text(-1, text, sizeof(text)) > 0);
+    CHECK(strstr(text, "is not the handle of something with a barrier"));
+    CHECK(tsr_stream_free(stream) == 0);
+    CHECK(tsr_save_start(FAKE_DOMID, 10, NULL, 0, &fd) == -EINVAL);
+    CHECK(tsr_save_start(FAKE_DOMID, LIMIT, NULL, 0, NULL) == -EINVAL);
+    CHECK(tsr_save_checkpoint(-1, 0) == -EBADF);
     CHECK(tsr_save_read(12345, NULL, 0) == -EBADF);
     CHECK(tsr_save_abort(0) == -EBADF);
 }

@@ -4,7 +4,7 @@
  * and its memory verified. Skipped (and said so) where simxl was not built.
  */
 #include "session.h"
-#include "../src/internal.h"
+#include "../xen/internal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -136,7 +136,16 @@ static void send_config(int link, uint32_t domid)
     write_all(link, changed, length);
 }
 
-/* Copies EPOCHS epochs to LINK, then ends the operation in order. */
+/* After the last epoch the guest is there, paused, not suspended. */
+static void check_stands_still(uint32_t domid)
+{
+    char json[4096];
+
+    CHECK(tsr_domain_info(domid, json, sizeof(json)) > 0);
+    CHECK(tsr_json_true(json, "paused") && !tsr_json_true(json, "shutdown"));
+}
+
+/* Copies EPOCHS epochs to LINK, hands over with the last, ends in order. */
 static void primary(int link, int epochs)
 {
     static uint8_t buffer[1 << 20];
@@ -148,7 +157,7 @@ static void primary(int link, int epochs)
     domid = tsr_domain_id("g1");
     CHECK(domid > 0);
     send_config(link, (uint32_t)domid);
-    handle = tsr_save_start((uint32_t)domid, 256u << 20, -1, &fd);
+    handle = tsr_save_start((uint32_t)domid, 256u << 20, NULL, 0, &fd);
     CHECK(handle >= 0);
     while (epoch < epochs) {
         CHECK(next_event(fd, &event, 20000));
@@ -160,13 +169,14 @@ static void primary(int link, int epochs)
         CHECK(event.e.a == epoch++);
         sleep_ms(5);
         if (epoch < epochs)
-            CHECK(tsr_save_checkpoint(handle) == 0);
+            CHECK(tsr_save_checkpoint(handle, epoch == epochs - 1) == 0);
     }
+    check_stands_still((uint32_t)domid);
     CHECK(tsr_save_abort(handle) == 0);
     wait_event(fd, TSR_EV_ENDED, &event);
     CHECK(event.e.a == -22);
     CHECK(tsr_save_free(handle) == 0);
-    CHECK(tsr_domain_pause((uint32_t)domid) == 0);
+    check_stands_still((uint32_t)domid);
 }
 
 static void protect(const char *type, int epochs, const char *options)

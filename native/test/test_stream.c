@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "../include/tsremus.h"
-#include "../src/stream.h"
+#include "../xen/xen.h"
+#include "../xen/stream.h"
 
 static void accept(uint32_t guest_type)
 {

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../include/tsremus.h"
-#include "../src/stream.h"
+#include "../xen/xen.h"
+#include "../xen/stream.h"
 
 static void refuse(struct bytes *bytes, const char *what)
 {

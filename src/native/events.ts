@@ -25,7 +25,7 @@ export interface NativeEvent {
   readonly kind: NativeEventKind;
   /** CLOCK_MONOTONIC when it happened, ms. */
   readonly timeMs: number;
-  /** Meaning by kind: native/include/tsremus.h. */
+  /** Meaning by kind: native/xen/events.h. */
   readonly a: number;
   readonly b: number;
   readonly c: number;

@@ -3,7 +3,7 @@
  * (Remus, NSDI 2008, section 3.4, "Network buffering").
  *
  * The barrier itself is not among the methods: it belongs to the moment at which the guest is
- * suspended, which only the native save loop knows (native/src/save_drain.c). The save is given
+ * suspended, which only the native save loop knows (native/xen/save_drain.c). The save is given
  * `barrier`, and sets it at every CHECKPOINT record of the stream.
  *
  * One order holds in every implementation: barrier(0), the end of the seed, closes the buffer;

@@ -10,7 +10,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { NativeEvent } from '../../src/native/events.ts';
-import { NativeLibrary } from '../../src/native/library.ts';
+import { XenLibrary } from '../../src/native/xen.ts';
 
 export interface SaverStep {
   readonly burst: number;
@@ -64,7 +64,7 @@ function statusKb(key: string): number {
 type Drained = Omit<SaverEpoch, 'pauseNs'>;
 
 class Saver {
-  readonly #library: NativeLibrary;
+  readonly #library: XenLibrary;
   readonly #handle: number;
   readonly #scratch = Buffer.alloc(4 << 20);
   readonly #seedEnd: Promise<NativeEvent>;
@@ -72,12 +72,12 @@ class Saver {
   #onEnded: () => void = () => {};
   #seeding = true;
 
-  constructor(library: NativeLibrary, domid: number) {
+  constructor(library: XenLibrary, domid: number) {
     this.#library = library;
     this.#seedEnd = new Promise((resolve) => {
       this.#onEpoch = resolve;
     });
-    this.#handle = library.saveStart(domid, limitBytes, null, (event) => this.#take(event));
+    this.#handle = library.saveStart(domid, limitBytes, [], (event) => this.#take(event));
   }
 
   #take(event: NativeEvent): void {
@@ -140,7 +140,7 @@ function withPauses(guest: string, epochs: readonly Drained[]): SaverEpoch[] {
 }
 
 async function run(plan: SaverPlan): Promise<SaverResult> {
-  const library = new NativeLibrary();
+  const library = new XenLibrary();
   await library.openXen(process.env['TSREMUS_LIBXL'] ?? '');
   const startMs = performance.now();
   const saver = new Saver(library, await library.domainId(plan.guest));

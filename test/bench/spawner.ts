@@ -12,7 +12,7 @@
 import { systemTimers } from '../../src/host/clock.ts';
 import { openTransport } from '../../src/link/transport.ts';
 import { transportCommand } from '../../src/link/transport-command.ts';
-import { NativeLibrary } from '../../src/native/library.ts';
+import { XenLibrary } from '../../src/native/xen.ts';
 
 export interface SpawnerPlan {
   readonly guest: string;
@@ -47,7 +47,7 @@ async function spawns(count: number): Promise<number[]> {
 }
 
 /** A session whose seed was drained and is read by nobody. */
-async function heldSeed(library: NativeLibrary, domid: number) {
+async function heldSeed(library: XenLibrary, domid: number) {
   let onSeed: (bytes: number) => void = () => {};
   let onEnded: () => void = () => {};
   const seed = new Promise<number>((resolve) => {
@@ -56,7 +56,7 @@ async function heldSeed(library: NativeLibrary, domid: number) {
   const ended = new Promise<void>((resolve) => {
     onEnded = resolve;
   });
-  const handle = library.saveStart(domid, limitBytes, null, (event) => {
+  const handle = library.saveStart(domid, limitBytes, [], (event) => {
     if (event.kind === 'failed') throw new Error(event.text);
     if (event.kind === 'epoch-end') onSeed(event.b);
     if (event.kind === 'ended') onEnded();
@@ -74,7 +74,7 @@ async function heldSeed(library: NativeLibrary, domid: number) {
 const sizeOf = (held: readonly Buffer[]) => held.reduce((sum, { length }) => sum + length, 0);
 
 async function run(plan: SpawnerPlan): Promise<SpawnerResult> {
-  const library = new NativeLibrary();
+  const library = new XenLibrary();
   await library.openXen(process.env['TSREMUS_LIBXL'] ?? '');
   await spawns(3); // what Node loads for the first one
   const nothing = await spawns(plan.spawns);

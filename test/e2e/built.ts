@@ -10,6 +10,7 @@ import { join } from 'node:path';
 export const repository = join(import.meta.dirname, '../..');
 export const main = join(repository, 'dist/main.js');
 const lock = join(repository, 'node_modules/.tsremus-e2e');
+const nativeRooms = ['native/common', 'native/xen', 'native/plug', 'native/codec'];
 const products = [main, ...['libtsremus.so', 'libsimxl.so', 'simxl'].map(nativeFile)];
 
 export function nativeFile(name: string): string {
@@ -29,7 +30,7 @@ function newestMs(dir: string): number {
 function isStale(): boolean {
   const sources: Record<string, string[]> = {
     [main]: ['src'],
-    [nativeFile('libtsremus.so')]: ['native/src', 'native/include'],
+    [nativeFile('libtsremus.so')]: nativeRooms,
     [nativeFile('libsimxl.so')]: ['native/simxl'],
     [nativeFile('simxl')]: ['native/simxl'],
   };

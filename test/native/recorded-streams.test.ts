@@ -7,7 +7,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { NativeError, NativeLibrary } from '../../src/native/library.ts';
+import { NativeError } from '../../src/native/loader.ts';
+import { XenLibrary } from '../../src/native/xen.ts';
 import { simPair } from '../simxl/sim-host.ts';
 import { pageBodies, readRecords, recordName, sequenceOf } from './stream-records.ts';
 
@@ -25,7 +26,7 @@ const recorded = (kind: string) => brotliDecompressSync(readFileSync(join(folder
 
 /** struct tsr_stream_stats, as far as this test looks. */
 function check(stream: Buffer, chunkBytes: number) {
-  const native = new NativeLibrary();
+  const native = new XenLibrary();
   const handle = native.streamNew();
   const stats = Buffer.alloc(64);
   try {

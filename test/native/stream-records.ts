@@ -1,6 +1,6 @@
 /**
  * Reads the structure of a checkpointed stream (docs/specs/libxl-migration-stream and
- * libxc-migration-stream of Xen). Shares no code with native/src: it is what that is compared with.
+ * libxc-migration-stream of Xen). Shares no code with native/xen: it is what that is compared with.
  */
 
 export interface StreamRecord {

@@ -1,5 +1,5 @@
 /**
- * Host A's output buffer: the driver's rule (native/src/plug.c) played on the literal model of
+ * Host A's output buffer: the driver's rule (native/plug/plug.c) played on the literal model of
  * the kernel's plug. It lives in the kernel, so it survives the process, not the host.
  *
  * The rule: at most one sealed epoch per interface. A barrier while one is sealed does nothing, and

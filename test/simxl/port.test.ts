@@ -72,6 +72,18 @@ it.each(['pv', 'pvh', 'hvm'] as const)('copies a %s guest that keeps writing', a
   expect(pair.a.wrong('guest')).toBeNull();
 });
 
+it("says in libxl's own words why a save failed", async () => {
+  pair.a.create('guest');
+  pair.a.fault('save.resume fail epoch=2');
+  const child = side(pair.a, 'save', 'guest', '5');
+  child.stdout?.resume();
+  const { end } = await result(child);
+  expect(end).toEqual({
+    kind: 'failed',
+    reason: expect.stringContaining('xc_domain_resume failed'),
+  });
+});
+
 it('hears on the LAN which host speaks', async () => {
   const lan = await Lan.open();
   const hosts = simPair(lan.port);

@@ -4,7 +4,8 @@
  */
 import { OperationError } from '../../host/errors.ts';
 import type { NativeEvent } from '../../native/events.ts';
-import { NativeError, NativeLibrary, xlError } from '../../native/library.ts';
+import { NativeError } from '../../native/loader.ts';
+import { XenLibrary, xlError } from '../../native/xen.ts';
 import {
   type GuestInfo,
   type GuestRef,
@@ -38,9 +39,9 @@ const errnoProto = 71;
  */
 export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Promise<Hypervisor> {
   const candidates = libxenlightCandidates(env);
-  let native: NativeLibrary;
+  let native: XenLibrary;
   try {
-    native = new NativeLibrary(nativePath);
+    native = new XenLibrary(nativePath);
   } catch (error) {
     throw new OperationError('no-xen', `cannot load the native library: ${text(error)}`, {
       op: 'open',
@@ -91,9 +92,9 @@ function operationError(op: string, subject: string, error: unknown): OperationE
 }
 
 class Xen implements Hypervisor {
-  readonly #native: NativeLibrary;
+  readonly #native: XenLibrary;
 
-  constructor(native: NativeLibrary) {
+  constructor(native: XenLibrary) {
     this.#native = native;
   }
 
@@ -195,7 +196,7 @@ class Xen implements Hypervisor {
     let handle = -1;
     let broken: string | null = null;
     try {
-      handle = native.saveStart(id, limitBytes, barriers[0] ?? null, (event) => {
+      handle = native.saveStart(id, limitBytes, barriers, (event) => {
         if (event.kind === 'failed') broken = event.text;
         let ours = saveEvent(event);
         if (ours === null) return;
@@ -210,7 +211,7 @@ class Xen implements Hypervisor {
       throw operationError('start checkpoints of', String(id), error);
     }
     return {
-      checkpoint: () => native.saveCheckpoint(handle),
+      checkpoint: (last) => native.saveCheckpoint(handle, last),
       read: (out) => native.saveRead(handle, out),
       abort: () => native.saveAbort(handle),
     };
@@ -226,7 +227,7 @@ class Xen implements Hypervisor {
 }
 
 class XenRestore implements RestoreOperation {
-  readonly #native: NativeLibrary;
+  readonly #native: XenLibrary;
   readonly #handle: number;
   readonly #uuid: string;
   #wanted: 'nothing' | 'build' | 'discard' = 'nothing';
@@ -234,7 +235,7 @@ class XenRestore implements RestoreOperation {
   #why: string | null = null;
   readonly #stats = Buffer.alloc(streamStatsBytes);
 
-  constructor(native: NativeLibrary, spec: GuestSpec, { limitBytes, onEvent }: RestoreOptions) {
+  constructor(native: XenLibrary, spec: GuestSpec, { limitBytes, onEvent }: RestoreOptions) {
     this.#native = native;
     this.#uuid = spec.uuid;
     const config = JSON.stringify(copyConfig(configOf(spec), waitingName(spec.name)));
@@ -329,14 +330,14 @@ function saveEnd(event: NativeEvent): SaveEnd {
     return { kind: 'guest-ended', reason: String(found.reason) };
   }
   if (event.a === xlError.aborted) return { kind: 'aborted' };
-  return { kind: 'failed', reason: found.message ?? `libxl ended with ${event.a}` };
+  return { kind: 'failed', reason: found.error ?? `libxl ended with ${event.a}` };
 }
 
 interface EndText {
   readonly gone?: boolean;
   readonly shutdown?: boolean;
   readonly reason?: string;
-  readonly message?: string;
+  readonly error?: string;
 }
 
 function parseEnd(json: string): EndText {
@@ -344,7 +345,7 @@ function parseEnd(json: string): EndText {
     const value: unknown = JSON.parse(json);
     return typeof value === 'object' && value !== null ? (value as EndText) : {};
   } catch {
-    return { message: json };
+    return { error: json };
   }
 }
 

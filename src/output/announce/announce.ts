@@ -95,10 +95,10 @@ export async function hostAnnounceTools(host: AnnounceHost): Promise<AnnounceToo
   const { clock, timers, env, nativePath } = host;
   const { existsSync, readFileSync, readlinkSync } = await import('node:fs');
   const { basename } = await import('node:path');
-  const { NativeLibrary } = await import('../../native/library.ts');
+  const { PlugLibrary } = await import('../../native/plug.ts');
   const { openDevices } = await import('../plug/interfaces.ts');
   const { toolRunner } = await import('../plug/tools.ts');
-  const native = new NativeLibrary(nativePath);
+  const native = new PlugLibrary(nativePath);
   return {
     ...{ clock, timers },
     run: toolRunner(env),

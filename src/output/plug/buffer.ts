@@ -1,5 +1,5 @@
 /**
- * The output buffer of one guest, made of plugs: see set-up.ts for its parts and native/src/plug.c
+ * The output buffer of one guest, made of plugs: see set-up.ts for its parts and native/plug/plug.c
  * for its rule. After a crash the same object is made from what the dead session wrote down
  * (adopt.ts): it can then only be opened or dropped.
  */

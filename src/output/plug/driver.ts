@@ -1,9 +1,9 @@
 /**
- * The native plug (native/src/plug.c) in the words of this room: one driver per guest, one port
+ * The native plug (native/plug/plug.c) in the words of this room: one driver per guest, one port
  * per interface.
  */
 import { errorText, OperationError } from '../../host/errors.ts';
-import { NativeLibrary } from '../../native/library.ts';
+import { PlugLibrary } from '../../native/plug.ts';
 
 export interface PlugPort {
   /** The kernel's number of the guest's interface; null: it is gone. */
@@ -101,7 +101,7 @@ function tried<T>(work: () => T): T {
  * asked is no such case: it would refuse tc the same. `tc`: where it lies; null: nowhere.
  */
 export function openHandle(
-  native: Pick<NativeLibrary, 'plugOpen' | 'plugOpenTc'>,
+  native: Pick<PlugLibrary, 'plugOpen' | 'plugOpenTc'>,
   tc: string | null,
   onNews: (text: string) => void,
 ): number {
@@ -136,7 +136,7 @@ export function openPlug(
   { tc, nativePath }: PlugPlaces,
   onNews: (text: string) => void = () => {},
 ): PlugDriver {
-  const native = tried(() => new NativeLibrary(nativePath));
+  const native = tried(() => new PlugLibrary(nativePath));
   return driverOf(
     native,
     tried(() => openHandle(native, tc, onNews)),
@@ -144,7 +144,7 @@ export function openPlug(
 }
 
 /** The driver behind a handle of the native plug. */
-export function driverOf(native: NativeLibrary, handle: number): PlugDriver {
+export function driverOf(native: PlugLibrary, handle: number): PlugDriver {
   return {
     handle,
     add: (port) => tried(() => native.plugAdd(handle, encodePort(port))),

@@ -1,5 +1,5 @@
 /**
- * The header of a batch (struct tsr_batch_header of native/include/tsremus.h), as far as it is
+ * The header of a batch (struct tsr_batch_header of native/codec/codec.h), as far as it is
  * needed to find batches in a byte stream. Fields are compared with their limits here, before
  * anything is allocated; the checksum is compared in native code.
  */

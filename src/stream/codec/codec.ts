@@ -4,7 +4,7 @@
  *
  * The encoder turns the raw stream into batches, a byte stream of its own that may be cut anywhere
  * on its way; the decoder finds the batches again and gives back the raw stream, byte for byte.
- * The format of a batch is described in native/include/tsremus.h, "page encoding".
+ * The format of a batch is described in native/codec/codec.h.
  *
  *   C1  what was decoded is what was encoded: length and checksum of the raw stream prove it
  *   C2  both caches went through the same: `cacheState` proves it at the end of each epoch

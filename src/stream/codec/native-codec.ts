@@ -4,7 +4,9 @@
  */
 import { constants } from 'node:os';
 import { errorText, type OperationCode, OperationError } from '../../host/errors.ts';
-import { codecFlags, NativeError, NativeLibrary } from '../../native/library.ts';
+import { CodecLibrary, codecFlags } from '../../native/codec.ts';
+import { NativeError } from '../../native/loader.ts';
+import { XenLibrary } from '../../native/xen.ts';
 import { openZstdCodec, type ZstdCodec } from '../../native/zstd-codec.ts';
 import { cacheBytesMax, type EncodedEpoch, type StreamCodecOptions } from './codec.ts';
 
@@ -34,15 +36,24 @@ export function codecError(cause: unknown, op: string): unknown {
   return new OperationError(code, text ?? cause.message, { op, cause });
 }
 
+interface Libraries {
+  readonly codec: CodecLibrary;
+  /** Knows the format of the streams. */
+  readonly xen: XenLibrary;
+}
+
 /** By their paths; a process has one. */
-const libraries = new Map<string | undefined, NativeLibrary>();
+const opened = new Map<string | undefined, Libraries>();
 
 /** One for all codecs: every bound function costs milliseconds. */
-function nativeLibrary(path?: string): NativeLibrary {
+function nativeLibraries(path?: string): Libraries {
   try {
-    const library = libraries.get(path) ?? new NativeLibrary(path);
-    libraries.set(path, library);
-    return library;
+    const libraries = opened.get(path) ?? {
+      codec: new CodecLibrary(path),
+      xen: new XenLibrary(path),
+    };
+    opened.set(path, libraries);
+    return libraries;
   } catch (error) {
     throw new OperationError('not-built', `cannot load the native library: ${errorText(error)}`, {
       op: 'open-codec',
@@ -55,12 +66,12 @@ function nativeLibrary(path?: string): NativeLibrary {
 export class NativeCodec {
   /** Does zstd where the native codec does not; null: it does, or none is wanted. */
   readonly fallback: ZstdCodec | null;
-  readonly #library: NativeLibrary;
+  readonly #library: CodecLibrary;
   readonly #handle: number;
   #ticket = 0;
   #open = true;
 
-  private constructor(library: NativeLibrary, fallback: ZstdCodec | null, handle: number) {
+  private constructor(library: CodecLibrary, fallback: ZstdCodec | null, handle: number) {
     this.#library = library;
     this.fallback = fallback;
     this.#handle = handle;
@@ -73,7 +84,7 @@ export class NativeCodec {
       const message = `a page cache of ${cacheBytes} bytes is not between 0 and ${cacheBytesMax}`;
       throw new OperationError('limit', message, { op: 'open-codec' });
     }
-    const library = nativeLibrary(options.nativePath);
+    const { codec: library, xen } = nativeLibraries(options.nativePath);
     const plain = codec === 'none';
     const byItself = options.zstd !== 'wasm' && library.codecHasZstd();
     if (options.zstd === 'libzstd' && !byItself) {
@@ -84,13 +95,16 @@ export class NativeCodec {
     }
     const fallback = plain || byItself ? null : await openFallback();
     let flags = decode ? codecFlags.decode : 0;
-    if (plain) flags |= codecFlags.plain;
-    else if (byItself && !decode) flags |= codecFlags.zstd;
+    if (!plain && byItself && !decode) flags |= codecFlags.zstd;
+    const stream = plain ? null : xen.streamNew();
     try {
-      return new NativeCodec(library, fallback, library.codecNew(flags, cacheBytes, zstdLevel));
+      const handle = library.codecNew(stream, flags, cacheBytes, zstdLevel);
+      return new NativeCodec(library, fallback, handle);
     } catch (error) {
       fallback?.close();
       throw codecError(error, 'open-codec');
+    } finally {
+      if (stream !== null) xen.streamFree(stream);
     }
   }
 

@@ -6,8 +6,10 @@ import { checkoutDir, labDir } from '../settings.ts';
 
 /** Makes the library at `target`; the product's build must be there. */
 export async function buildLosingLibrary(target: string): Promise<void> {
-  const build = join(checkoutDir, 'native/build');
-  const objects = readdirSync(build).filter((name) => name.endsWith('.o'));
+  const build = join(checkoutDir, 'native/build/rooms');
+  const objects = readdirSync(build, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.o'),
+  );
   const source = join(labDir, 'faults/lose-page.c');
   const wrap = '-Wl,--wrap=tsr_parser_take';
   await run([

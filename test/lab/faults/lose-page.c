@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../../native/src/stream.h"
+#include "../../../native/xen/stream.h"
 
 /* So many pages in a row are somebody's working set, not the kernel's odds and ends. */
 #define ROW 16

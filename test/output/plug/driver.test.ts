@@ -6,7 +6,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { NativeLibrary } from '../../../src/native/library.ts';
+import { PlugLibrary } from '../../../src/native/plug.ts';
 import { driverOf, openHandle } from '../../../src/output/plug/driver.ts';
 
 let dir: string;
@@ -30,7 +30,7 @@ const mute = () => {
 
 describe('a host with netlink', () => {
   it('is told that way, and has no news', () => {
-    const native = new NativeLibrary();
+    const native = new PlugLibrary();
     const news: string[] = [];
     const never = { plugOpen: () => native.plugOpen(), plugOpenTc: mute };
     const driver = driverOf(
@@ -44,7 +44,7 @@ describe('a host with netlink', () => {
 
 describe('a host without netlink', () => {
   const openWith = (tc: string | null) => {
-    const native = new NativeLibrary();
+    const native = new PlugLibrary();
     const without = { plugOpen: mute, plugOpenTc: (path: string) => native.plugOpenTc(path) };
     const news: string[] = [];
     const handle = openHandle(without, tc, (text) => news.push(text));

@@ -171,7 +171,7 @@ export class FakeKernel {
     return null;
   }
 
-  /** The rule of native/src/plug.c for pairs of queues, over the model's plugs. */
+  /** The rule of native/plug/plug.c for pairs of queues, over the model's plugs. */
   openPlug(): PlugDriver & { barrier(epoch: number): number } {
     return new FakeDriver(this);
   }

@@ -5,14 +5,14 @@
  *     node held-main.mjs DOMID SECONDS
  *
  * `plain`: the redirect to the plug and nothing else; `tap`: what tsremus does, a packet socket
- * that takes nothing (native/src/plug.c, open_tap); `veth`: through a pair of veths to the plug,
+ * that takes nothing (native/plug/plug.c, open_tap); `veth`: through a pair of veths to the plug,
  * whose crossing copies as well (skb_orphan_frags in __dev_forward_skb2, net/core/dev.c). Each is
  * closed for SECONDS, sampled, and dropped open again. A JSON line for each.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NativeLibrary } from '../../../src/native/library.ts';
+import { PlugLibrary } from '../../../src/native/plug.ts';
 import { openPlug, type PlugDriver } from '../../../src/output/plug/driver.ts';
 import { openDevices } from '../../../src/output/plug/interfaces.ts';
 import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
@@ -68,7 +68,7 @@ async function own(domid: number, seconds: number, tap: boolean) {
   const rest = { interfaceCount: 1, limitBytes, statePath, onNews() {} };
   const buffer = await setUpBuffer({ ...whose, ...rest }, tools);
   try {
-    new NativeLibrary().plugBarrier(drivers[0]?.handle ?? -1, 0);
+    new PlugLibrary().plugBarrier(drivers[0]?.handle ?? -1, 0);
     return await sample(seconds, () => buffer.held());
   } finally {
     await buffer.open();

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { OperationError } from '../../../src/host/errors.ts';
-import { NativeLibrary } from '../../../src/native/library.ts';
+import { PlugLibrary } from '../../../src/native/plug.ts';
 import { driverOf, openPlug } from '../../../src/output/plug/driver.ts';
 import { openDevices } from '../../../src/output/plug/interfaces.ts';
 import { findTool, type Run, toolRunner } from '../../../src/output/plug/tools.ts';
@@ -145,7 +145,7 @@ const withoutMatchall: Run = (argv, options) => {
 /** A bench on this kernel; with `fallback` by way of u32 and of tc, which must do the same. */
 export async function realBench(options: BenchOptions, fallback = false): Promise<Bench> {
   const domid = ++lastDomid;
-  const native = new NativeLibrary();
+  const native = new PlugLibrary();
   const real = openDevices();
   const dir = mkdtempSync(join(tmpdir(), 'tsremus-network-'));
   const captures = new Map<string, Capture>();

@@ -4,7 +4,7 @@
  * the clauses that have it in their names; with --times only the times; --fallback as the first one
  * does it by way of u32 and tc. For the lab's hosts: test/lab/scenarios/plug-contract.ts.
  */
-import { NativeLibrary } from '../../../src/native/library.ts';
+import { PlugLibrary } from '../../../src/native/plug.ts';
 import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
 import { toolRunner } from '../../../src/output/plug/tools.ts';
 import { type Clause, clauses } from './contract.ts';
@@ -43,7 +43,7 @@ async function counts(): Promise<string> {
 /** Microseconds of a barrier and of a release over that many interfaces. */
 async function measure(interfaceCount: number): Promise<void> {
   const bench = await realBench({ interfaceCount }, isFallback);
-  const native = new NativeLibrary();
+  const native = new PlugLibrary();
   let handle = -1;
   const openPlug = () => {
     const driver = bench.tools.openPlug(() => {});

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorText, OperationError } from '../../../src/host/errors.ts';
-import { NativeLibrary } from '../../../src/native/library.ts';
+import { PlugLibrary } from '../../../src/native/plug.ts';
 import { driverOf } from '../../../src/output/plug/driver.ts';
 import { openDevices } from '../../../src/output/plug/interfaces.ts';
 import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
@@ -82,7 +82,7 @@ const received = (device: string) =>
   Number(readFileSync(`/sys/class/net/${device}/statistics/rx_packets`, 'utf8'));
 
 /** Which kinds did not come to `device` when they were sent, each by itself. */
-async function sendAll(native: NativeLibrary, device: string): Promise<string[]> {
+async function sendAll(native: PlugLibrary, device: string): Promise<string[]> {
   const missed: string[] = [];
   for (const [kind, hex] of Object.entries(kinds)) {
     const due = received(device) + 1;
@@ -101,7 +101,7 @@ async function measure(dir: string) {
   }
   await ip(`link add ${guest} type veth peer name ${vif}`, `link set ${guest} up`);
   await ip(`link set ${vif} up`);
-  const native = new NativeLibrary();
+  const native = new PlugLibrary();
   const real = openDevices();
   const handle = process.argv.includes('tc')
     ? native.plugOpenTc(findTool('tc', process.env) ?? '')

@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { OperationError } from '../../../src/host/errors.ts';
-import { NativeLibrary } from '../../../src/native/library.ts';
+import { CodecLibrary } from '../../../src/native/codec.ts';
 import { batchHeaderBytes, batchKinds, withPayload } from '../../../src/stream/codec/batch.ts';
 import type { StreamCodecOptions, StreamDecoder } from '../../../src/stream/codec/codec.ts';
 import { openStreamDecoder } from '../../../src/stream/codec/decoder.ts';
@@ -87,7 +87,7 @@ describe('a batch is refused', () => {
   async function changed(change: (batch: Buffer) => Buffer): Promise<OperationError> {
     const { batches } = await encoded([stream()]);
     const batch = change(batches[0] ?? Buffer.alloc(0));
-    new NativeLibrary().batchSeal(batch);
+    new CodecLibrary().batchSeal(batch);
     const decoder = await decoderOf();
     return refusal(decoder.decode(batch, ignore));
   }
@@ -150,7 +150,7 @@ describe('a batch is refused', () => {
     batch.writeUInt32LE(24 + pageBytes, 8);
     batch.writeUInt32LE(payload.length, 12);
     batch.writeUInt32LE(1, 20);
-    new NativeLibrary().batchSeal(batch);
+    new CodecLibrary().batchSeal(batch);
     const { code, message } = await refusal(decoder.decode(batch, ignore));
     expect(code).toBe('protocol');
     expect(message).toContain('outside its page');

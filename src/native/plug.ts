@@ -1,0 +1,79 @@
+/**
+ * Typed wrapper of native/plug/plug.h: the output buffer, and frames of our own. Nothing here
+ * decides; failures are NativeErrors (loader.ts).
+ */
+import { type CType, cString } from './ffi.ts';
+import { NativeRoom } from './loader.ts';
+
+const signatures = {
+  tsr_plug_open: [],
+  tsr_plug_open_tc: ['pointer'],
+  tsr_plug_add: ['int', 'pointer'],
+  tsr_plug_barrier: ['int', 'uint64'],
+  tsr_plug_release: ['int', 'uint64'],
+  tsr_plug_pass: ['int'],
+  tsr_plug_look: ['int', 'int', 'pointer'],
+  tsr_plug_close: ['int'],
+  tsr_send_frame: ['pointer', 'pointer', 'size_t'],
+} as const satisfies Record<string, readonly CType[]>;
+
+export class PlugLibrary {
+  readonly #room: NativeRoom<keyof typeof signatures>;
+
+  /** `path`: of libtsremus, where it is not beside us. */
+  constructor(path?: string) {
+    this.#room = new NativeRoom(signatures, path);
+  }
+
+  plugOpen(): number {
+    return this.#room.checked('open the output buffer', this.#room.fn('tsr_plug_open').call());
+  }
+
+  /** The same by way of a resident `program -batch -`, which is tc. */
+  plugOpenTc(program: string): number {
+    const code = this.#room.fn('tsr_plug_open_tc').call(cString(program));
+    return this.#room.checked('open the output buffer', code);
+  }
+
+  /** `port` is a struct tsr_plug_port; the number of the port. */
+  plugAdd(handle: number, port: Buffer): number {
+    return this.#room.checked(
+      'add to the output buffer',
+      this.#room.fn('tsr_plug_add').call(handle, port),
+    );
+  }
+
+  /** What the save loop does by itself, for tests without one: how many interfaces must wait. */
+  plugBarrier(handle: number, epoch: number): number {
+    return this.#room.checked('seal', this.#room.fn('tsr_plug_barrier').call(handle, epoch));
+  }
+
+  /** How many interfaces released something. */
+  plugRelease(handle: number, epoch: number): number {
+    return this.#room.checked('release', this.#room.fn('tsr_plug_release').call(handle, epoch));
+  }
+
+  /** How many interfaces still hold something. */
+  plugPass(handle: number): number {
+    return this.#room.checked(
+      'open the output buffer',
+      this.#room.fn('tsr_plug_pass').call(handle),
+    );
+  }
+
+  /** Fills `stats` (64 bytes, struct tsr_plug_stats); port -1: of all. */
+  async plugLook(handle: number, port: number, stats: Buffer): Promise<void> {
+    const code = await this.#room.fn('tsr_plug_look').callAsync(handle, port, stats);
+    this.#room.checked('look at the output buffer', code);
+  }
+
+  plugClose(handle: number): void {
+    this.#room.fn('tsr_plug_close').call(handle);
+  }
+
+  /** Sends one Ethernet frame out of an interface. */
+  sendFrame(name: string, frame: Buffer): void {
+    const code = this.#room.fn('tsr_send_frame').call(cString(name), frame, frame.length);
+    this.#room.checked('send a frame', code);
+  }
+}
