@@ -87,6 +87,16 @@ describe('primary', () => {
     expect(seed.effects.map(({ kind }) => kind)).not.toContain('ask-promise');
   });
 
+  it('gives up a hanging backup of whose heartbeats many are lost', () => {
+    const story = new PrimaryStory().seeded().epoch(255, 1).until(8_000);
+    // Heard for 8 s, then not for 2 s, again and again: 30 s in which it could have moved.
+    for (let nowMs = 10_000; nowMs <= 30_000; nowMs += 10_000) {
+      expect(story.state.lost).toBeNull();
+      story.sleeps(nowMs).until(nowMs + 8_000);
+    }
+    expect(story.state.lost).toContain('the backup hangs: epoch 1');
+  });
+
   it('does not call a backup hanging that has nothing to do', () => {
     const schedule = { kind: 'fixed', intervalMs: 3_600_000 } as const;
     expect(new PrimaryStory({ schedule }).seeded().until(300_000).state.lost).toBeNull();

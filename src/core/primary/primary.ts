@@ -185,8 +185,10 @@ function onEcho(state: PrimaryState, seq: number): PrimaryState {
   const echoed = state.beats.find((beat) => beat.seq === seq);
   // Older than all that is remembered, or never sent: no proof of anything recent.
   if (echoed === undefined) return state;
-  // After a silence (the peer's, or this host stood still) what is under way gets its time again.
-  const progressAtMs = isLeaseFresh(state) ? state.progressAtMs : state.nowMs;
+  // A silence (the peer's, or this host stood still) is not counted for what is under way; nor does
+  // it begin again: where datagrams are lost, a backup that hangs would never be given up.
+  const silentMs = isLeaseFresh(state) ? 0 : state.nowMs - state.heardAtMs;
+  const progressAtMs = Math.min(state.nowMs, state.progressAtMs + silentMs);
   return {
     ...state,
     progressAtMs,
