@@ -2,6 +2,7 @@
  * HELLO: the first frame of each side, a JSON object of at most 64 KiB. Every field is checked by
  * hand before anything acts on it; a session whose HELLO is wrong does not begin.
  */
+import { heartbeatTimeoutMsMax, heartbeatTimeoutMsMin, holdMsMax } from '../core/limits.ts';
 import type { SessionTiming } from '../core/vocabulary.ts';
 import { cleanText } from '../host/text.ts';
 import { Fields, parseJson } from './checks.ts';
@@ -86,9 +87,6 @@ export interface HelloRefused extends Speaker {
 
 export type HelloReply = HelloAccepted | HelloRefused;
 
-export const heartbeatTimeoutMsMin = 50;
-export const heartbeatTimeoutMsMax = 600_000;
-export const holdMsMax = 3_600_000;
 const refusalBytesMax = 1024;
 const memoryBytesMax = 64 * 1024 ** 4;
 
