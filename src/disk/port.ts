@@ -32,8 +32,9 @@ export interface BackupDisk {
   /** From now on `events` are told. Called once. */
   listen(events: DiskEvents): void;
   /**
-   * The epoch counts in all parts: it may be applied, at the disk's own pace, in order. Epoch 0, the
-   * first copy, is not told: there is nothing older to go back to, so it is applied as it comes.
+   * The epoch counts in all parts: it may be applied, at the disk's own pace, in order. Epoch 0,
+   * the first copy, is not told: there is nothing older to go back to, so it is applied as it
+   * comes.
    */
   commit(epoch: number): void;
   /** Resolves when everything that was committed is applied and durable. */

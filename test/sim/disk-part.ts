@@ -1,6 +1,6 @@
 /**
- * A simulated disk as a part of every epoch. Its writes travel beside the memory, on a connection of
- * their own: later, or not at all, and what came of an epoch that does not count is thrown away.
+ * A simulated disk as a part of every epoch. Its writes travel beside the memory, on a connection
+ * of their own: later, or not at all, and what came of an epoch that does not count is thrown away.
  */
 import type { BackupDisk, DiskEvents, PrimaryDisk } from '../../src/disk/port.ts';
 import type { Connection, Endpoint } from './link.ts';

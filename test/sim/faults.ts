@@ -117,7 +117,9 @@ export class FaultInjector {
     });
   }
 
-  /** `tsremus stop` and `tsremus failover`: a request to the session of the host, if it is there. */
+  /**
+   * `tsremus stop` and `tsremus failover`: a request to the session of the host, if it is there.
+   */
   #order(host: SimHost, request: ControlRequest): void {
     const role = host.side === 'a' ? 'primary' : 'backup';
     const entry = host.registry.entries().find(({ status }) => status.role === role);
@@ -130,7 +132,9 @@ export class FaultInjector {
     });
   }
 
-  /** The administrator who finds what a killed protect left, and tries again until it is settled. */
+  /**
+   * The administrator who finds what a killed protect left, and tries again until it is settled.
+   */
   #cleanUp(): void {
     const { plan, random } = this.#world;
     if (!plan.cleansUp) return;

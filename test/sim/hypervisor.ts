@@ -1,6 +1,6 @@
 /**
- * What runs the guests of a simulated host: domains, and the two operations whose native threads are
- * modelled here. A domain outlives every process of ours; an operation does not.
+ * What runs the guests of a simulated host: domains, and the two operations whose native threads
+ * are modelled here. A domain outlives every process of ours; an operation does not.
  */
 import { OperationError } from '../../src/host/errors.ts';
 import {

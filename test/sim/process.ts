@@ -1,6 +1,6 @@
 /**
- * A process of a simulated host. What runs in it is the code that ships; what it reaches its host by
- * are ports of this process, and they know three things that code cannot:
+ * A process of a simulated host. What runs in it is the code that ships; what it reaches its host
+ * by are ports of this process, and they know three things that code cannot:
  *
  *   - a killed process hears nothing more, and nothing that it calls has an effect;
  *   - a stopped one (SIGSTOP) hears what came meanwhile when it continues, and what it was about to
@@ -129,8 +129,9 @@ export class SimProcess {
   }
 
   /**
-   * SIGCONT: what waited is served now, in the order in which it came; but its timers may come after
-   * all else, for an event loop looks at them before or after what it waits for (libuv, uv_run).
+   * SIGCONT: what waited is served now, in the order in which it came; but its timers may come
+   * after all else, for an event loop looks at them before or after what it waits for (libuv,
+   * uv_run).
    */
   continue(): void {
     if (!this.isAlive || !this.isStopped) return;

@@ -217,7 +217,9 @@ export async function stopLeft(world: World, force: boolean): Promise<string> {
   }
 }
 
-/** `tsremus protect`, in a process of its own. Resolves with how it ended; never for a killed one. */
+/**
+ * `tsremus protect`, in a process of its own. Resolves with how it ended; never for a killed one.
+ */
 export async function protect(world: World, process: SimProcess): Promise<string> {
   const { a, machines } = world;
   const ports = a.portsOf(process);

@@ -1,4 +1,6 @@
-/** libxl's restore of a checkpointed stream on host B: applies what counts, builds at end-of-file. */
+/**
+ * libxl's restore of a checkpointed stream on host B: applies what counts, builds at end-of-file.
+ */
 import { OperationError } from '../../src/host/errors.ts';
 import type {
   RestoreOperation,

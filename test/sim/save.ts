@@ -26,7 +26,9 @@ export class SimSave implements SaveOperation {
   #isSuspending = false;
   #isOver = false;
   #isAborted = false;
-  /** It ends so, as soon as a guest that was asked to suspend has done it: only then is it resumed. */
+  /**
+   * It ends so, as soon as a guest that was asked to suspend has done it: only then is it resumed.
+   */
   #ending: SaveEnd | null = null;
   /** The epoch whose barrier comes next. */
   #epoch = 0;

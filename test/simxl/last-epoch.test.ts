@@ -21,10 +21,8 @@ afterAll(() => pair.close());
 
 /** Takes the stream on stdin and builds the copy, which stays paused. */
 function restore(guest: string): ChildProcess {
-  const config = pair.a.config(guest);
-  const c_info = { ...(config['c_info'] as object), name: `${guest}--incoming` };
   const file = join(pair.b.dir, `${guest}.json`);
-  writeFileSync(file, JSON.stringify({ ...config, c_info }));
+  writeFileSync(file, JSON.stringify(pair.a.config(guest)));
   const script = join(import.meta.dirname, 'side.ts');
   return spawn(process.execPath, ['--import', 'tsx', script, 'restore', file, 'finish'], {
     env: { ...process.env, ...pair.b.env },
