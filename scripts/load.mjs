@@ -45,7 +45,7 @@ function numbersOf(list) {
   });
 }
 
-/** Leaves this process, and what it starts from now on, no more cores than the stress test means. */
+/** Leaves this process, and what it starts from now on, as many cores as the stress test means. */
 export function takeFewCores() {
   const status = readFileSync('/proc/self/status', 'utf8');
   const allowed = numbersOf(/^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? '0');

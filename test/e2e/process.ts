@@ -33,7 +33,7 @@ export class Running {
     });
   }
 
-  /** All that it wrote lies in the pipes when it has ended: a turn that reads nothing is the last. */
+  /** What it wrote lies in the pipes when it has ended: a turn that reads nothing is the last. */
   async #allSaid(): Promise<void> {
     for (let seen = -1; seen !== this.out.length + this.err.length; ) {
       seen = this.out.length + this.err.length;
