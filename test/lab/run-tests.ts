@@ -8,7 +8,7 @@
 import { writeFileSync } from 'node:fs';
 import { collectEvidence } from './evidence.ts';
 import { isRunning } from './host.ts';
-import { down, type Lab, LabError, openLab } from './lab.ts';
+import { bootSeconds, down, type Lab, LabError, openLab } from './lab.ts';
 import { waitForTurn } from './lock.ts';
 import {
   currentCommit,
@@ -33,14 +33,37 @@ function say(text: string): void {
   console.log(`${seconds} s  ${text}`);
 }
 
+/** A trial that is void begins again; one that is void so often fails, whatever the machine. */
+const attemptsMax = 3;
+
 async function runTrial(
   lab: Lab,
   scenario: Scenario,
   index: number,
   options: TestOptions,
 ): Promise<TrialResult> {
+  const voids: string[] = [];
+  for (;;) {
+    const { result, isVoid } = await attempt(lab, scenario, index, voids.length, options);
+    if (isVoid === null) return { ...result, voids };
+    voids.push(isVoid);
+    say(`  VOID, ${isVoid}`);
+    if (voids.length < attemptsMax) continue;
+    const problems = [`void ${attemptsMax} times`, ...voids, ...result.problems];
+    return { ...result, ok: false, problems, voids };
+  }
+}
+
+async function attempt(
+  lab: Lab,
+  scenario: Scenario,
+  index: number,
+  attempts: number,
+  options: TestOptions,
+): Promise<{ result: TrialResult; isVoid: string | null }> {
   const startMs = performance.now();
-  const random = randomOf(options.seed, `${scenario.name} ${index}`);
+  const sequence = attempts === 0 ? '' : ` again ${attempts}`;
+  const random = randomOf(options.seed, `${scenario.name} ${index}${sequence}`);
   const trial = new Trial(lab, random, options.soak ? 'soak' : 'ci', (text) => say(`  ${text}`));
   try {
     await trial.begin();
@@ -53,6 +76,7 @@ async function runTrial(
     const name = `${scenario.name}-${index}`;
     evidence ??= await collectEvidence(lab, name, trial.beaconsSoFar, trial.problems);
   };
+  const isVoid = await trial.voidBecause().catch(() => null);
   // Before `end` boots what is dead: the survivors' state is what tells.
   if (trial.problems.length > 0) await keepEvidence();
   try {
@@ -61,16 +85,18 @@ async function runTrial(
     trial.problems.push(error instanceof Error ? error.message : String(error));
   }
   if (trial.problems.length > 0) await keepEvidence();
-  return {
+  const result = {
     scenario: scenario.name,
     index,
     seed: options.seed,
     ok: trial.problems.length === 0,
     seconds: Math.round((performance.now() - startMs) / 100) / 10,
     problems: trial.problems,
+    voids: [],
     evidence,
     figures: trial.figures,
   };
+  return { result, isVoid };
 }
 
 /** All trials of a scenario that are not done yet; the answer is all that are. */
@@ -125,6 +151,14 @@ interface Summary {
   readonly skipped: string | null;
 }
 
+/** The yardstick of all times above. */
+function bootTimes(): string {
+  if (bootSeconds.length === 0) return 'none was booted';
+  const sorted = [...bootSeconds].sort((x, y) => x - y);
+  const [median, worst] = [sorted[(sorted.length - 1) >> 1] ?? 0, sorted.at(-1) ?? 0];
+  return `${median.toFixed(1)} s (median of ${sorted.length}, worst ${worst.toFixed(1)} s)`;
+}
+
 /** Writes the reports and prints the last lines; true when all is well. */
 function report(chosen: readonly Scenario[], options: TestOptions, summary: Summary): boolean {
   const { results, skipped } = summary;
@@ -147,11 +181,19 @@ function report(chosen: readonly Scenario[], options: TestOptions, summary: Summ
     writeFileSync(reportPath, `${JSON.stringify({ ...counts, seed, tests }, null, 1)}\n`);
   }
   if (options.json !== null) {
-    const all = { ...counts, seed, commit: currentCommit(), tests, figures: figureRows(results) };
+    const all = {
+      ...counts,
+      seed,
+      commit: currentCommit(),
+      tests,
+      figures: figureRows(results),
+      bootSeconds,
+    };
     writeFileSync(options.json, `${JSON.stringify({ ...all, results }, null, 1)}\n`);
   }
   if (results.length > 0) {
     console.log(`\n${scenarioTable(results)}\n\n${figureTable(results)}`);
+    console.log(`\nthis machine boots a host in: ${bootTimes()}`);
   }
   if (skipped !== null) console.log(`skipped: ${skipped}`);
   const failed = counts.failed + (inCi ? counts.skipped : 0);

@@ -3,7 +3,7 @@
  * `tsremus status --json` says on either side, and reads the logs' own times.
  */
 import { quote } from './host.ts';
-import { type HostId, hosts, type Lab, LabError, otherHost, waitFor } from './lab.ts';
+import { type HostId, hangMs, hosts, type Lab, LabError, otherHost, waitFor } from './lab.ts';
 
 export interface ProtectOptions {
   /** Further arguments, such as `-i 50`. */
@@ -66,7 +66,7 @@ export async function protect(
     `rm -f ${codeFile(guest)}; ` +
     `(setsid bash -c ${quote(`${line} >${out} 2>&1; echo $? >${codeFile(guest)}`)} ` +
     '</dev/null >/dev/null 2>&1 &)';
-  const result = await lab.ssh(id, script, { timeoutMs: 15_000 });
+  const result = await lab.ssh(id, script);
   if (result.code !== 0) throw new LabError(`cannot start protect: ${result.stderr}`);
 }
 
@@ -80,7 +80,7 @@ export async function protectExit(
   lab: Lab,
   id: HostId,
   guest: string,
-  timeoutMs: number,
+  timeoutMs = hangMs,
 ): Promise<number> {
   return waitFor(`the end of protect of ${guest}`, timeoutMs, async () => {
     const { stdout } = await lab.ssh(id, `cat ${codeFile(guest)} 2>/dev/null; true`);
@@ -90,7 +90,7 @@ export async function protectExit(
 
 /** `tsremus status --json` on a host. */
 export async function status(lab: Lab, id: HostId, guest = ''): Promise<StatusAnswer> {
-  const result = await lab.ssh(id, `tsremus status --json ${guest}`, { timeoutMs: 30_000 });
+  const result = await lab.ssh(id, `tsremus status --json ${guest}`);
   let sessions: StatusEntry[] = [];
   try {
     sessions = (JSON.parse(result.stdout) as { sessions: StatusEntry[] }).sessions;
@@ -125,7 +125,7 @@ export async function waitForEpoch(
   id: HostId,
   guest: string,
   epoch: number,
-  timeoutMs = 120_000,
+  timeoutMs = hangMs,
 ): Promise<StatusEntry> {
   try {
     return await waitFor(`epoch ${epoch} of ${guest}`, timeoutMs, async () => {
@@ -146,7 +146,7 @@ export async function waitForState(
   guest: string,
   role: 'primary' | 'backup',
   states: readonly string[],
-  timeoutMs = 60_000,
+  timeoutMs = hangMs,
 ): Promise<StatusEntry> {
   let last = 'nothing';
   return waitFor(
@@ -164,6 +164,23 @@ export async function waitForState(
 export interface LogLine {
   readonly timeMs: number;
   readonly text: string;
+}
+
+/**
+ * The guests whose backups on that host took over by themselves because they had heard nothing for a
+ * whole timeout, and when: by their logs, their times moved to the lab's clock.
+ */
+export async function silentTakeovers(lab: Lab, id: HostId): Promise<LogLine[]> {
+  const { stdout } = await lab.ssh(id, 'cd /var/log/tsremus 2>/dev/null && ls; true');
+  const guests = stdout.split('\n').map((name) => /^(.*)\.backup\.log$/.exec(name)?.[1]);
+  const found: LogLine[] = [];
+  for (const guest of guests) {
+    if (guest === undefined) continue;
+    const log = await sessionLog(lab, id, guest, 'backup');
+    const lines = log.filter(({ text }) => /standby -> activating.*silence of \d+ ms/.test(text));
+    found.push(...lines.map(({ timeMs, text }) => ({ timeMs, text: `${guest}: ${text.trim()}` })));
+  }
+  return found;
 }
 
 /** The log of a session, its times moved from the host's clock to the lab's. */

@@ -4,7 +4,7 @@
  */
 import { checkFlow } from '../commit-check.ts';
 import type { FrameRecord } from '../frame-records.ts';
-import { type GuestKind, guestState, sleep } from '../lab.ts';
+import { type GuestKind, guestState, hangMs, sleep } from '../lab.ts';
 import { peek, protectExit, status, waitForEpoch } from '../session.ts';
 import { flowNumber, type SinkReport, setFlow, startFlood, startSink } from '../traffic.ts';
 import { small } from './clients.ts';
@@ -15,8 +15,8 @@ import { guestNumberOf, Watched } from './watched.ts';
 const kinds: readonly GuestKind[] = ['pv', 'pvh'];
 /** Two trials of the soak look at more than 200 epochs together. */
 const epochsOf = { ci: 20, soak: 115 } as const;
-/** In some the guest may not have come to send anything. */
-const epochsShare = 0.9;
+/** In some the guest may not have come to send anything, the slower the machine the more. */
+const epochsShare = 0.5;
 const askedPerSecond = 150;
 /** The sender of which nothing may be lost, and its small brothers. */
 const steadyBytesPerSecond = 1024 * 1024;
@@ -49,16 +49,16 @@ async function floodAndStop(trial: Trial, index: number): Promise<void> {
   const guest = await trial.createGuest('a', kind, 200, undefined, small);
   const watched = await Watched.protect(trial, 'a', [guest], { buffered: true, args: patience });
   // An answer: so it knows the way out, which it may have lost while its first epochs took long.
-  const { flows } = await guestState(guest, 20_000);
+  const { flows } = await guestState(guest);
   const stopLoad = await startLoad(trial, guest);
   const { epoch } = (await peek(trial.lab, 'a', guest, 'primary')) ?? {};
   const epochs = epochsOf[trial.mode];
   const beganMs = Date.now();
-  await waitForEpoch(trial.lab, 'a', guest, (epoch ?? 0) + epochs, 30_000 + epochs * 10_000);
+  await waitForEpoch(trial.lab, 'a', guest, (epoch ?? 0) + epochs, hangMs + epochs * 10_000);
   trial.measure('epoch_every_ms', (Date.now() - beganMs) / epochs);
-  const stopped = await trial.lab.ssh('a', `tsremus stop ${guest}`, { timeoutMs: 120_000 });
+  const stopped = await trial.lab.ssh('a', `tsremus stop ${guest}`);
   trial.check('exit code 0 of stop', stopped.code === 0, stopped);
-  trial.checkEqual('exit code of protect', await protectExit(trial.lab, 'a', guest, 30_000), 0);
+  trial.checkEqual('exit code of protect', await protectExit(trial.lab, 'a', guest), 0);
   await sleep(1000);
   const sunk = await stopLoad();
   const records = await watched.fetch();
@@ -110,7 +110,7 @@ async function floodUnbuffered(trial: Trial): Promise<void> {
   const { epoch } = (await peek(trial.lab, 'a', guest, 'primary')) ?? {};
   await waitForEpoch(trial.lab, 'a', guest, (epoch ?? 0) + 5);
   await stopLoad();
-  await trial.lab.ssh('a', `tsremus stop ${guest}`, { timeoutMs: 60_000 });
+  await trial.lab.ssh('a', `tsremus stop ${guest}`);
   const records = await watched.fetch();
   const verdict = await watched.judge(guest, records);
   const total = Object.values(verdict.checked).reduce((sum, count) => sum + count, 0);
