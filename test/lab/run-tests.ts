@@ -18,6 +18,7 @@ import {
   scenarioTable,
   type TrialResult,
 } from './results.ts';
+import { chooseForCi, turns } from './scenarios/ci-choice.ts';
 import { chooseScenarios, scenarios } from './scenarios/index.ts';
 import { randomOf } from './scenarios/random.ts';
 import type { Scenario } from './scenarios/scenario.ts';
@@ -99,6 +100,24 @@ async function attempt(
   return { result, isVoid };
 }
 
+/** Which trials of a scenario are meant, by their index. */
+function trialsOf(scenario: Scenario, options: TestOptions): readonly number[] {
+  if (options.ci && options.runs === null) return chooseForCi(currentCommit()).trialsOf(scenario);
+  const wanted = options.runs ?? (options.soak ? scenario.trials.soak : scenario.trials.ci);
+  // One that was named is meant to run.
+  return Array.from({ length: Math.max(1, wanted) }, (_, index) => index);
+}
+
+/** What CI runs on this commit, said. */
+function chosenForCi(): readonly Scenario[] {
+  const { turn, core, chosen, left } = chooseForCi(currentCommit());
+  const namesOf = (some: readonly Scenario[]) => some.map(({ name }) => name).join(', ');
+  say(`the core, on every commit: ${namesOf(core)}`);
+  say(`in turn, by the commit's hash (${turn + 1} of ${turns}): ${namesOf(chosen)}`);
+  say(`left for other commits: ${namesOf(left)}`);
+  return [...core, ...chosen];
+}
+
 /** All trials of a scenario that are not done yet; the answer is all that are. */
 async function runScenario(
   lab: Lab,
@@ -106,18 +125,16 @@ async function runScenario(
   options: TestOptions,
   store: ResultStore | null,
 ): Promise<TrialResult[]> {
-  const wanted = options.runs ?? (options.soak ? scenario.trials.soak : scenario.trials.ci);
-  // One that was named is meant to run.
-  const count = Math.max(1, wanted);
+  const trials = trialsOf(scenario, options);
   say(`${scenario.name}: ${scenario.proves}`);
   const results: TrialResult[] = [];
-  for (let index = 0; index < count; index += 1) {
+  for (const [number, index] of trials.entries()) {
     let result = store?.find(scenario.name, index);
     if (result === undefined) {
       result = await runTrial(lab, scenario, index, options);
       store?.add(result);
       const outcome = result.ok ? 'ok' : `FAILED, logs in ${result.evidence}`;
-      say(`  trial ${index + 1} of ${count}: ${outcome} (${result.seconds} s)`);
+      say(`  trial ${number + 1} of ${trials.length}: ${outcome} (${result.seconds} s)`);
     }
     results.push(result);
   }
@@ -204,11 +221,13 @@ function report(chosen: readonly Scenario[], options: TestOptions, summary: Summ
 
 async function main(): Promise<boolean> {
   const options = parseTestOptions(process.argv.slice(2));
-  const chosen = chooseScenarios(options.names, options.soak);
   if (options.list) {
-    for (const { name, proves } of scenarios) console.log(`${name.padEnd(24)}${proves}`);
+    for (const { name, tier, proves } of scenarios) {
+      console.log(`${name.padEnd(24)}${tier.padEnd(6)}${proves}`);
+    }
     return true;
   }
+  const chosen = options.ci ? chosenForCi() : chooseScenarios(options.names, options.soak);
   await waitForTurn(say);
   // A lab that was up before belongs to somebody who wants it up.
   const keep = options.keep || (!inCi && hostIds.some(isRunning));

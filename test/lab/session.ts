@@ -167,8 +167,8 @@ export interface LogLine {
 }
 
 /**
- * The guests whose backups on that host took over by themselves because they had heard nothing for a
- * whole timeout, and when: by their logs, their times moved to the lab's clock.
+ * The guests whose backups on that host took over because they had heard nothing for a whole
+ * timeout, and when: by their logs, their times moved to the lab's clock.
  */
 export async function silentTakeovers(lab: Lab, id: HostId): Promise<LogLine[]> {
   const { stdout } = await lab.ssh(id, 'cd /var/log/tsremus 2>/dev/null && ls; true');

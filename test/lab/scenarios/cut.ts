@@ -92,11 +92,10 @@ async function takeover(trial: Trial, index: number): Promise<void> {
   await trial.protect('a', guest, 2, { args });
   await sleep(trial.random.between(0, 2000));
   const before = await guestState(guest);
-  const cutting = cutUntilTakeover(trial, guest, direction, heartbeatTimeoutMs);
-  const first = await trial.capture.waitFor(
-    (beacon) => beacon.guest === guest && beacon.host === 'b',
-  );
-  const times = await cutting;
+  const [times, first] = await Promise.all([
+    cutUntilTakeover(trial, guest, direction, heartbeatTimeoutMs),
+    trial.capture.waitFor((beacon) => beacon.guest === guest && beacon.host === 'b'),
+  ]);
   // Comparable whatever the timeout is.
   const tookMs = first.timeMs - times.fromMs;
   trial.measure(`beacon_after_timeout_${direction}_ms`, tookMs - heartbeatTimeoutMs);
@@ -187,6 +186,8 @@ export const cutShort: Scenario = {
   name: 'cut-short',
   proves:
     'a cut below the timeout, or one that only the primary feels, ends in a delay and no more',
+  tier: 'core',
+  shows: ['one-active', 'short-cut'],
   trials: { ci: 1, soak: 5 },
   run: harmlessCuts,
 };
@@ -194,6 +195,8 @@ export const cutShort: Scenario = {
 export const cutLong: Scenario = {
   name: 'cut-long',
   proves: 'a cut of twice the timeout moves the guest to the backup, and never do both hosts speak',
+  tier: 'core',
+  shows: ['one-active', 'whole-epochs', 'long-cut'],
   trials: { ci: 2, soak: 20 },
   run: takeover,
 };
@@ -201,6 +204,8 @@ export const cutLong: Scenario = {
 export const enduranceTest: Scenario = {
   name: 'endurance',
   proves: 'minutes at 20,000 dirty pages a second do not look like a dead host',
+  tier: 'turn',
+  shows: ['one-active'],
   trials: { ci: 1, soak: 1 },
   run: endurance,
 };

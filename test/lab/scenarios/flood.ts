@@ -123,13 +123,17 @@ export const flood: Scenario = {
   name: 'flood',
   proves:
     'no frame leaves before its acknowledgement, whatever it is; an ordered stop loses none of them',
-  trials: { ci: 2, soak: 2 },
+  tier: 'core',
+  shows: ['output-commit', 'any-frame', 'ordered-end'],
+  trials: { ci: 2, soak: 2, core: 1 },
   run: floodAndStop,
 };
 
 export const floodWithout: Scenario = {
   name: 'flood-unbuffered',
   proves: 'without the buffer the same capture finds frames that left before',
+  tier: 'soak',
+  shows: [],
   trials: { ci: 0, soak: 2 },
   run: floodUnbuffered,
 };

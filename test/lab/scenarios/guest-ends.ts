@@ -81,6 +81,8 @@ export const guestEnds: Scenario = {
   proves:
     'a guest that powers off, reboots or crashes ends its protection, nothing is resurrected, ' +
     'and its configuration is obeyed, under protection and after it',
+  tier: 'core',
+  shows: ['own-end', 'nothing-silent'],
   trials: { ci: 1, soak: 5 },
   run: underProtection,
 };
@@ -88,6 +90,8 @@ export const guestEnds: Scenario = {
 export const guestReboots: Scenario = {
   name: 'reboot-after-takeover',
   proves: 'after a takeover the backup does with the guest what its configuration says',
+  tier: 'turn',
+  shows: ['own-end'],
   trials: { ci: 1, soak: 4 },
   run: afterTakeover,
 };

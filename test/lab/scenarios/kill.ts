@@ -79,6 +79,8 @@ export const kill: Scenario = {
   name: 'kill',
   proves:
     'after the death of its host the guest goes on at the other one, memory and counter intact',
+  tier: 'turn',
+  shows: ['whole-epochs', 'host-dies'],
   trials: { ci: 2, soak: 6 },
   run: killWhileProtected,
 };
@@ -86,6 +88,8 @@ export const kill: Scenario = {
 export const killSeed: Scenario = {
   name: 'kill-in-seed',
   proves: 'a host that dies during the first copy leaves no copy, no activation and a clear report',
+  tier: 'turn',
+  shows: ['whole-epochs', 'nothing-silent', 'host-dies'],
   trials: { ci: 1, soak: 4 },
   run: killInSeed,
 };

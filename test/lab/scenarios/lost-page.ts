@@ -46,6 +46,8 @@ async function losesPage(trial: Trial): Promise<void> {
 export const lostPage: Scenario = {
   name: 'lost-page',
   proves: 'a build that loses one dirty page per hundred epochs fails the checksum',
+  tier: 'soak',
+  shows: [],
   trials: { ci: 0, soak: 1 },
   run: losesPage,
 };

@@ -104,6 +104,8 @@ export const messagesTest: Scenario = {
   name: 'messages',
   proves:
     'each thing that cannot be done has one message and its exit code, and leaves the guest alone',
+  tier: 'turn',
+  shows: ['nothing-silent'],
   trials: { ci: 1, soak: 1 },
   run: messages,
 };

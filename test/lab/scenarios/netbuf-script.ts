@@ -48,6 +48,8 @@ async function scriptedBuffer(trial: Trial): Promise<void> {
 export const netbufScript: Scenario = {
   name: 'netbuf-script',
   proves: 'with -N a script of the administrator makes the buffer, and its teardown is called',
+  tier: 'turn',
+  shows: ['output-commit'],
   trials: { ci: 1, soak: 1 },
   run: scriptedBuffer,
 };

@@ -62,6 +62,8 @@ async function killAndCheck(trial: Trial, dying: HostId): Promise<void> {
 export const oppositeDirections: Scenario = {
   name: 'opposite',
   proves: 'two guests are protected in opposite directions beside xl; a host dies and both run on',
+  tier: 'turn',
+  shows: ['two-guests', 'host-dies'],
   trials: { ci: 1, soak: 5 },
   run: opposite,
 };

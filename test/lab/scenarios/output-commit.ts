@@ -116,6 +116,8 @@ export const outputCommit: Scenario = {
   name: 'output-commit',
   proves:
     'across the death of a host the same TCP connections go on, and nothing that was said is unsaid',
+  tier: 'core',
+  shows: ['output-commit', 'whole-epochs', 'one-active', 'host-dies'],
   trials: { ci: 2, soak: 20 },
   run: commitAcrossKill,
 };
@@ -123,6 +125,8 @@ export const outputCommit: Scenario = {
 export const outputUnbuffered: Scenario = {
   name: 'output-unbuffered',
   proves: 'without the buffer the same checks find numbers unsaid and connections broken',
+  tier: 'turn',
+  shows: [],
   trials: { ci: 1, soak: 4 },
   run: unbufferedKill,
 };

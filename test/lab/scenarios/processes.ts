@@ -181,6 +181,8 @@ function gapsBetween(trial: Trial, guest: string, fromMs: number, toMs: number):
 export const receiveDies: Scenario = {
   name: 'receive-killed',
   proves: 'when receive dies the primary gets the promise, and the guest runs on unprotected',
+  tier: 'core',
+  shows: ['outlives-tsremus', 'nothing-silent', 'never-the-last', 'backup-lost'],
   trials: { ci: 1, soak: 10 },
   run: receiveKilled,
 };
@@ -189,6 +191,8 @@ export const backupHostDies: Scenario = {
   name: 'backup-killed',
   proves:
     'when the backup host dies the guest is held until the command that status prints is typed',
+  tier: 'core',
+  shows: ['nothing-silent', 'never-the-last', 'backup-lost'],
   trials: { ci: 1, soak: 10 },
   run: backupHostKilled,
 };
@@ -196,6 +200,8 @@ export const backupHostDies: Scenario = {
 export const protectDies: Scenario = {
   name: 'protect-killed',
   proves: 'when protect is killed the guest is never left suspended, and stop cleans both sides up',
+  tier: 'core',
+  shows: ['outlives-tsremus', 'never-the-last', 'process-dies'],
   trials: { ci: 1, soak: 20 },
   run: protectKilled,
 };
@@ -203,6 +209,8 @@ export const protectDies: Scenario = {
 export const failover: Scenario = {
   name: 'failover',
   proves: 'after protect and its host died, failover on the backup runs the copy',
+  tier: 'turn',
+  shows: ['never-the-last', 'host-dies'],
   trials: { ci: 1, soak: 5 },
   run: failoverByHand,
 };
@@ -211,6 +219,8 @@ export const stop: Scenario = {
   name: 'stop',
   proves:
     'Ctrl-C, SIGTERM and stop end protection in order: the guest runs on here, the copy is gone',
+  tier: 'core',
+  shows: ['ordered-end', 'never-the-last'],
   trials: { ci: 1, soak: 5 },
   run: ordered,
 };

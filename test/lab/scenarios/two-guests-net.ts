@@ -78,6 +78,8 @@ async function twoGuests(trial: Trial): Promise<void> {
 export const twoGuestsNet: Scenario = {
   name: 'two-guests-net',
   proves: 'two guests with three interfaces are protected at once, and both survive their host',
-  trials: { ci: 2, soak: 2 },
+  tier: 'core',
+  shows: ['output-commit', 'host-dies', 'two-guests'],
+  trials: { ci: 2, soak: 2, core: 1 },
   run: twoGuests,
 };
