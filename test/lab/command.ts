@@ -10,6 +10,9 @@ import { spawn } from 'node:child_process';
  */
 export const hangMs = 300_000;
 
+/** The same for a step of a build: a download, a disk image. */
+export const buildMs = 1_800_000;
+
 /** What the lab reports to its user: a sentence, what to try, and the log that knows more. */
 export class LabError extends Error {
   override readonly name = 'LabError';
