@@ -80,6 +80,7 @@ async function attempt(
   const isVoid = await trial.voidBecause().catch(() => null);
   // Before `end` boots what is dead: the survivors' state is what tells.
   if (trial.problems.length > 0) await keepEvidence();
+  const before = trial.problems.length;
   try {
     await trial.end();
   } catch (error) {
@@ -97,7 +98,8 @@ async function attempt(
     evidence,
     figures: trial.figures,
   };
-  return { result, isVoid };
+  // Whatever a machine is like, never do two hosts speak: what the end finds is never void.
+  return { result, isVoid: trial.problems.length > before ? null : isVoid };
 }
 
 /** Which trials of a scenario are meant, by their index. */
