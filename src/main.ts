@@ -2,7 +2,7 @@
 // ffi-napi tells V8 of a gigabyte for each pointer it wraps. Under the usual ceiling V8 answers
 // most of them with a full collection, which is half of what loading costs (docs/BENCHMARKS.md).
 // The heap itself stays at some megabytes, for which one collecting thread is enough.
-import { processIo } from './cli/io.ts';
+import { processIo } from './app/process-io.ts';
 import { runCli } from './cli/run.ts';
 
 const code = await runCli(process.argv.slice(2), processIo());

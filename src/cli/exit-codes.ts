@@ -2,9 +2,8 @@
  * THE table of exit codes. Nothing else in tsremus decides on one. It is total: every error code
  * and every outcome has its place, or this file does not compile; tests hold it to the man page.
  */
-import type { BackupOutcome } from '../core/backup-types.ts';
-import type { PrimaryOutcome } from '../core/primary-types.ts';
-import type { HeldOutcome, StopResult } from '../engine/protect-options.ts';
+import type { BackupOutcome } from '../core/backup/types.ts';
+import type { ProtectOutcome, StopOutcome } from '../core/texts/outcomes.ts';
 import type { OperationCode } from '../host/errors.ts';
 
 export const exit = {
@@ -89,7 +88,7 @@ export function exitOfOperation(code: OperationCode): ExitCode {
 }
 
 /** Exit code of `tsremus protect` by how the session ended. */
-export function exitOfProtect(outcome: PrimaryOutcome | HeldOutcome): ExitCode {
+export function exitOfProtect(outcome: ProtectOutcome): ExitCode {
   switch (outcome.kind) {
     case 'stopped':
       if (outcome.by === 'sigint') return exit.interrupted;
@@ -124,7 +123,7 @@ export function exitOfReceive(outcome: BackupOutcome): ExitCode {
  * Exit code of `tsremus stop`: 0 whenever protection is over and the guest runs on here, which is
  * what stop is for, however the session itself ended; or the guest was destroyed as was ordered.
  */
-export function exitOfStop(outcome: StopResult['outcome']): ExitCode {
+export function exitOfStop(outcome: StopOutcome): ExitCode {
   switch (outcome.kind) {
     case 'stopped':
     case 'unprotected':

@@ -1,5 +1,5 @@
 /**
- * The command tree. Building it has no side effects and loads nothing heavy: the engine comes by
+ * The command tree. Building it has no side effects and loads nothing heavy: sessions come by
  * dynamic import, inside the action that needs it.
  */
 import { Command } from 'commander';

@@ -15,8 +15,8 @@ import {
   sshCommand,
 } from '../config/settings.ts';
 import { UsageError } from '../config/usage-error.ts';
-import type { ProtectOptions } from '../engine/protect-options.ts';
 import { OperationError } from '../host/errors.ts';
+import type { ProtectOptions } from '../session/options.ts';
 
 /** As commander hands them over: what was typed, nothing converted. */
 export interface ProtectFlags {

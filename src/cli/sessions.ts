@@ -1,22 +1,28 @@
 /** Finds the sessions that a command line speaks of. */
-import { runDirectory } from '../config/settings.ts';
-import { isDomain, listSessions, type SessionEntry } from '../engine/run-directory.ts';
+import { thisHost, thisRegistry } from '../app/host.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { errnoCode, OperationError } from '../host/errors.ts';
+import { isDomain, type Registry, type SessionEntry } from '../registry/port.ts';
 import type { Io } from './io.ts';
 
 function noSession(domain: string): OperationError {
   return new OperationError('no-such-session', `there is no session of ${domain} on this host`, {
     op: 'find-session',
     subject: domain,
-    hint: 'tsremus status',
+    hint: adviceLine({ kind: 'show-all' }),
   });
+}
+
+/** The sessions of this host. */
+export function registryOf(io: Io): Registry {
+  return thisRegistry(thisHost(io.env));
 }
 
 /** The sessions of `domain` (name, UUID or number); fails with `no-such-session` for none. */
 export function sessionsOf(io: Io, domain: string): SessionEntry[] {
   let found: SessionEntry[] = [];
   try {
-    const listing = listSessions(runDirectory(io.env));
+    const listing = registryOf(io).sessions();
     found = listing.sessions.filter(({ status }) => isDomain(status, domain));
   } catch (error) {
     // No run directory: no session has run since this host was booted.
@@ -38,5 +44,6 @@ export function readable(error: unknown): unknown {
   }
   if (errno !== 'ENOENT') return error;
   const since = `no session has run here since this host was booted (no ${detail.subject})`;
-  return new OperationError(code, since, { ...detail, hint: 'tsremus protect DOMAIN HOST' });
+  const hint = adviceLine({ kind: 'protect', domain: 'DOMAIN' });
+  return new OperationError(code, since, { ...detail, hint });
 }

@@ -94,6 +94,10 @@ export const maxMemoryBytesMax = 16 * 1024 ** 4;
 export const runDirectoryVariable = 'TSREMUS_RUN_DIR';
 export const runDirectoryDefault = '/run/tsremus';
 
+/** Where records are kept that outlive a boot. */
+export const stateDirectoryVariable = 'TSREMUS_STATE_DIR';
+export const stateDirectoryDefault = '/var/lib/tsremus';
+
 /** The default of -s. */
 export const sshCommandVariable = 'TSREMUS_SSH_COMMAND';
 
@@ -182,6 +186,11 @@ export function maxMemory(flag: string | undefined, env: Environment): number | 
 }
 
 /** The folder of status files and control sockets. */
+/** Where records are kept. */
+export function stateDirectory(env: Environment): string {
+  return env[stateDirectoryVariable] || stateDirectoryDefault;
+}
+
 export function runDirectory(env: Environment): string {
   const set = env[runDirectoryVariable];
   if (!set) return runDirectoryDefault;

@@ -1,14 +1,15 @@
 /**
- * One formatter per event, effect, state and outcome. Logs, `tsremus status` and test
- * transcripts all use these, so a failing test reads like a log.
+ * One formatter per event, effect and state; texts/outcomes.ts has the outcomes. Logs and test
+ * transcripts use these, so a failing test reads like a log.
  */
-import type { BackupState } from './backup-state.ts';
-import type { BackupEffect, BackupEvent, BackupOutcome } from './backup-types.ts';
+import type { BackupState } from './backup/state.ts';
+import type { BackupEffect, BackupEvent } from './backup/types.ts';
 import { unreachable } from './invariant.ts';
-import type { PrimaryState } from './primary-state.ts';
-import { isLeaseFresh } from './primary-state.ts';
-import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome } from './primary-types.ts';
+import type { PrimaryState } from './primary/state.ts';
+import { isLeaseFresh } from './primary/state.ts';
+import type { PrimaryEffect, PrimaryEvent } from './primary/types.ts';
 import type { OutputWaiting, Schedule } from './scheduler.ts';
+import { loggedOutcome } from './texts/outcomes.ts';
 import type { Answer } from './vocabulary.ts';
 
 /** `active, running` and the like. */
@@ -83,27 +84,9 @@ export function describePrimaryEffect(effect: PrimaryEffect): string {
     case 'close-link':
       return effect.kind;
     case 'end':
-      return `end: ${describePrimaryOutcome(effect.outcome)}`;
+      return `end: ${loggedOutcome(effect.outcome)}`;
     default:
       return unreachable(effect);
-  }
-}
-
-/** How a session ended on the primary, as a sentence without a final stop. */
-export function describePrimaryOutcome(outcome: PrimaryOutcome): string {
-  switch (outcome.kind) {
-    case 'stopped':
-      return `protection was stopped (${outcome.by}), the guest runs on here`;
-    case 'unprotected':
-      return `the guest runs on here, unprotected: ${outcome.reason}`;
-    case 'never-protected':
-      return `the guest was never protected and runs on here: ${outcome.reason}`;
-    case 'taken-over':
-      return 'the backup took over, the guest here was destroyed';
-    case 'guest-ended':
-      return `the guest ended by itself: ${outcome.reason}`;
-    default:
-      return unreachable(outcome);
   }
 }
 
@@ -137,7 +120,7 @@ export function describeBackupEvent(event: BackupEvent): string {
     case 'heartbeat':
       return `heartbeat ${event.seq}`;
     case 'epoch-whole':
-      return `epoch-whole ${event.epoch}`;
+      return `epoch-whole ${event.epoch}${event.part === 'memory' ? '' : ` (${event.part})`}`;
     case 'corrupt':
     case 'link-closed':
     case 'copy-failed':
@@ -164,8 +147,8 @@ export function describeBackupEffect(effect: BackupEffect): string {
       return `echo ${effect.seq}`;
     case 'send-ack':
       return `ack ${effect.epoch}`;
-    case 'feed':
-      return `feed ${effect.epoch}`;
+    case 'commit':
+      return `commit ${effect.epoch}`;
     case 'write-record':
       return `record ${effect.from} -> ${effect.to}, epoch ${effect.epoch} (${effect.why})`;
     case 'build-copy':
@@ -183,25 +166,9 @@ export function describeBackupEffect(effect: BackupEffect): string {
     case 'failover-answer':
       return `failover #${effect.token}: ${effect.refused ?? 'started'}`;
     case 'end':
-      return `end: ${describeBackupOutcome(effect.outcome)}`;
+      return `end: ${loggedOutcome(effect.outcome)}`;
     default:
       return unreachable(effect);
-  }
-}
-
-/** How a session ended on the backup, as a sentence without a final stop. */
-export function describeBackupOutcome(outcome: BackupOutcome): string {
-  switch (outcome.kind) {
-    case 'activated':
-      return `the guest goes on here from epoch ${outcome.epoch}: ${outcome.why}`;
-    case 'promised':
-      return 'the primary goes on, the copy was discarded';
-    case 'never-whole':
-      return `the seed never completed, nothing was activated: ${outcome.reason}`;
-    case 'copy-lost':
-      return `the copy was lost, the primary goes on: ${outcome.reason}`;
-    default:
-      return unreachable(outcome);
   }
 }
 

@@ -2,7 +2,7 @@
  * Every limit of the core, with its unit and its reason. Nothing in the core grows, waits or
  * retries beyond one of these.
  */
-import type { PrimaryConfig } from './primary-types.ts';
+import type { PrimaryConfig } from './primary/types.ts';
 import type { Schedule } from './scheduler.ts';
 import type { SessionTiming } from './vocabulary.ts';
 
@@ -43,12 +43,12 @@ export const unpauseRetryMs = 1_000;
 export const discardRetryMs = 1_000;
 
 /**
- * How long a guest that was taken over waits for libxl's operation to end before it is
+ * How long a guest that was taken over waits for the hypervisor's operation to end before it is
  * destroyed all the same, ms. An abort is quick, but a paused guest cannot finish a suspend.
  */
 export const saveEndMs = 10_000;
 
-/** Characters of a reason that came from outside (peer, libxl); longer ones are cut. */
+/** Characters of a reason that came from outside (peer, hypervisor); longer ones are cut. */
 export const reasonCharsMax = 400;
 
 /** Heartbeat timeout, ms. Below 100 ms the scheduling of a busy dom0 looks like a dead host. */

@@ -25,7 +25,7 @@
  *
  * Why output does not hasten anything while an epoch is in flight: an interface has one plug, which
  * remembers one finished epoch, so a barrier before the older epoch's release cannot be set (see
- * src/network): what is sent meanwhile leaves with a later one. An early checkpoint would cost a
+ * src/output): what is sent meanwhile leaves with a later one. An early checkpoint would cost a
  * pause and bring no packet out sooner; the acknowledgement does. `pendingMax` then only serves to
  * go on checkpointing at the calm pace of rule 2 while a slow link is busy.
  *

@@ -1,7 +1,9 @@
 /**
- * Time as ports. Durations are measured on the monotonic clock only; the wall clock is for texts
- * and for the age of files. Both are handed in, so that tests and the simulator own them.
+ * Time and chance as ports. Durations are measured on the monotonic clock only; the wall clock is
+ * for texts and for the age of files. All of them are handed in, so that tests and the simulator
+ * own them; src/app alone hands out those of the system.
  */
+import { randomBytes } from 'node:crypto';
 
 export interface Clock {
   /** Milliseconds on a clock that never steps; the zero is arbitrary. */
@@ -16,6 +18,21 @@ export type Cancel = () => void;
 export interface Timers {
   /** Calls `run` once, `delayMs` from now or a little later; never earlier. */
   after(delayMs: number, run: () => void): Cancel;
+  /** Calls `run` once, after whatever the kernel holds for this process by now was read. */
+  soon(run: () => void): Cancel;
+}
+
+export interface Chance {
+  /** Bytes that nobody can guess. */
+  bytes(count: number): Buffer;
+  /** A number from 0 (included) to 1 (excluded). */
+  share(): number;
+}
+
+/** What waits or draws lots gets these, and nothing of the system. */
+export interface Time {
+  readonly clock: Clock;
+  readonly timers: Timers;
 }
 
 export const systemClock: Clock = {
@@ -30,4 +47,64 @@ export const systemTimers: Timers = {
     const timer = setTimeout(run, Math.ceil(delayMs) + 1);
     return () => clearTimeout(timer);
   },
+  soon(run) {
+    const turn = setImmediate(run);
+    return () => clearImmediate(turn);
+  },
 };
+
+export const systemChance: Chance = {
+  bytes: (count) => randomBytes(count),
+  share: () => randomBytes(4).readUInt32LE() / 2 ** 32,
+};
+
+/** Resolves `delayMs` from now, or a little later. */
+export function sleep(timers: Timers, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    timers.after(delayMs, resolve);
+  });
+}
+
+/** Resolves after whatever the kernel holds for this process by now was read. */
+export function nextTurn(timers: Timers): Promise<void> {
+  return new Promise((resolve) => {
+    timers.soon(resolve);
+  });
+}
+
+/** Calls `run` again and again, `periodMs` after the last time, until cancelled. */
+export function every(timers: Timers, periodMs: number, run: () => void): Cancel {
+  let cancel: Cancel = () => {};
+  let isOver = false;
+  const wait = () => {
+    cancel = timers.after(periodMs, () => {
+      run();
+      if (!isOver) wait();
+    });
+  };
+  wait();
+  return () => {
+    isOver = true;
+    cancel();
+  };
+}
+
+/** What `work` gives, or what `late` gives when that takes longer than `delayMs`. */
+export async function within<T>(
+  timers: Timers,
+  delayMs: number,
+  work: Promise<T>,
+  late: () => T,
+): Promise<T> {
+  let cancel: Cancel = () => {};
+  const timeout = new Promise<T>((resolve, reject) => {
+    cancel = timers.after(delayMs, () => {
+      try {
+        resolve(late());
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+  return Promise.race([work, timeout]).finally(() => cancel());
+}

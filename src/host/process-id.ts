@@ -58,6 +58,32 @@ export function isProcessAlive(id: ProcessId, options: ProcessIdOptions = {}): b
   return processState(id, options) === 'alive';
 }
 
+/** Processes as a port: who we are, who lives, and how to end one. */
+export interface Processes {
+  readonly self: ProcessId;
+  /** As `processState`. */
+  state(id: ProcessId): ProcessState;
+  /** Sends a signal to a process that is certainly the one meant; one that has gone is no error. */
+  signal(id: ProcessId, signal: 'SIGTERM' | 'SIGKILL'): void;
+}
+
+/** Those of this host. */
+export function systemProcesses(): Processes {
+  const self = ownProcessId();
+  return {
+    self,
+    state: (id) => processState(id),
+    signal(id, signal) {
+      if (processState(id) !== 'alive') return;
+      try {
+        process.kill(id.pid, signal);
+      } catch (error) {
+        if (errnoCode(error) !== 'ESRCH') throw error;
+      }
+    },
+  };
+}
+
 function readBootId(options: ProcessIdOptions): string {
   const path = `${options.procDir ?? '/proc'}/sys/kernel/random/boot_id`;
   try {

@@ -1,146 +1,135 @@
 /**
- * Durable small files. What a function here has reported as written survives a power cut.
+ * Durable small files. What a method here has reported as written survives a power cut.
  *
  * Writing: a temporary file in the same folder, synced; then rename or link, which is atomic; then
- * the folder is synced, which makes the new name durable. All of it asynchronous: a slow disk must
- * not stop heartbeats.
+ * the folder is synced, which makes the new name durable.
  *
  * Failures are OperationErrors: `disk-full` for ENOSPC and EDQUOT, else `storage`.
  */
-import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { type Chance, systemChance } from './clock.ts';
 import { errnoCode, OperationError, storageError } from './errors.ts';
+import { type Files, type OpenFile, systemFiles } from './files.ts';
 
-const fileMode = 0o600;
-const dirMode = 0o700;
+export class Store {
+  readonly #files: Files;
+  readonly #chance: Chance;
 
-/** Creates the folder and its parents; the folder itself is for its owner only. */
-export async function ensureDir(dir: string): Promise<void> {
-  await storing('create', dir, () => mkdir(dir, { recursive: true, mode: dirMode }));
-}
-
-/** Makes the names in a folder durable. */
-export async function syncDir(dir: string): Promise<void> {
-  await storing('sync', dir, async () => {
-    const handle = await open(dir, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  });
-}
-
-/** Writes or replaces a file: readers see the old or the new one, whole. */
-export async function writeDurably(path: string, content: string): Promise<void> {
-  const temporary = await writeTemporary(path, content);
-  try {
-    await storing('write', path, () => rename(temporary, path));
-  } catch (error) {
-    await unlink(temporary).catch(() => {});
-    throw error;
+  constructor(files: Files, chance: Chance) {
+    this.#files = files;
+    this.#chance = chance;
   }
-  await syncDir(dirname(path));
-}
 
-/**
- * Creates a file that must not exist, by link(2): of any number of processes exactly one gets true,
- * and its content is whole from the first moment. The name is durable when this returns, whoever
- * made it.
- */
-export async function createExclusively(path: string, content: string): Promise<boolean> {
-  const temporary = await writeTemporary(path, content);
-  let first = true;
-  try {
-    await storing('create', path, async () => {
-      try {
-        await link(temporary, path);
-      } catch (error) {
-        if (errnoCode(error) !== 'EEXIST') throw error;
-        first = false;
-      }
-    });
-  } finally {
-    await unlink(temporary).catch(() => {});
+  /** Creates the folder and its parents; the folder itself is for its owner only. */
+  async ensureDir(dir: string): Promise<void> {
+    await storing('create', dir, () => this.#files.makeDir(dir));
   }
-  await syncDir(dirname(path));
-  return first;
-}
 
-/** The text of a file of at most `bytesMax` bytes, or null when there is none. */
-export async function readText(path: string, bytesMax: number): Promise<string | null> {
-  return storing('read', path, async () => {
-    const handle = await open(path, 'r').catch((error: unknown) => {
-      if (errnoCode(error) === 'ENOENT') return null;
-      throw error;
-    });
-    if (handle === null) return null;
+  /** Makes the names in a folder durable. */
+  async syncDir(dir: string): Promise<void> {
+    await storing('sync', dir, () => this.#files.syncDir(dir));
+  }
+
+  /** Writes or replaces a file: readers see the old or the new one, whole. */
+  async writeDurably(path: string, content: string): Promise<void> {
+    const temporary = await this.#writeTemporary(path, content);
     try {
-      const { size } = await handle.stat();
-      if (size > bytesMax) throw new Error(`${size} bytes, limit ${bytesMax}`);
-      return await handle.readFile('utf8');
-    } finally {
-      await handle.close();
-    }
-  });
-}
-
-/** Names in a folder; none when there is no such folder. */
-export async function listDir(dir: string): Promise<readonly string[]> {
-  return storing('read', dir, () =>
-    readdir(dir).catch((error: unknown) => {
-      if (errnoCode(error) === 'ENOENT') return [];
+      await storing('write', path, () => this.#files.rename(temporary, path));
+    } catch (error) {
+      await this.#files.unlink(temporary).catch(() => {});
       throw error;
-    }),
-  );
+    }
+    await this.syncDir(dirname(path));
+  }
+
+  /**
+   * Creates a file that must not exist, by link(2): of any number of processes exactly one gets
+   * true, and its content is whole from the first moment. The name is durable when this returns,
+   * whoever made it.
+   */
+  async createExclusively(path: string, content: string): Promise<boolean> {
+    const temporary = await this.#writeTemporary(path, content);
+    let first = true;
+    try {
+      await storing('create', path, async () => {
+        try {
+          await this.#files.link(temporary, path);
+        } catch (error) {
+          if (errnoCode(error) !== 'EEXIST') throw error;
+          first = false;
+        }
+      });
+    } finally {
+      await this.#files.unlink(temporary).catch(() => {});
+    }
+    await this.syncDir(dirname(path));
+    return first;
+  }
+
+  /** The text of a file of at most `bytesMax` bytes, or null when there is none. */
+  async readText(path: string, bytesMax: number): Promise<string | null> {
+    return storing('read', path, async () => {
+      const file = await orNone(this.#files.open(path, 'old'), null);
+      if (file === null) return null;
+      return closing(file, () => file.read(bytesMax));
+    });
+  }
+
+  /** Names in a folder; none when there is no such folder. */
+  async listDir(dir: string): Promise<readonly string[]> {
+    return storing('read', dir, () => orNone(this.#files.list(dir), []));
+  }
+
+  /** Removes a file; one that does not exist is removed already. */
+  async removeFile(path: string): Promise<void> {
+    await storing('remove', path, () => orNone(this.#files.unlink(path), undefined));
+  }
+
+  /** When the file was last written, ms of the wall clock; null when there is none. */
+  async modifiedMs(path: string): Promise<number | null> {
+    return storing('read', path, () => orNone<number | null>(this.#files.modifiedMs(path), null));
+  }
+
+  async #writeTemporary(path: string, content: string): Promise<string> {
+    const name = `.${basename(path)}.${this.#chance.bytes(8).toString('hex')}.tmp`;
+    const temporary = join(dirname(path), name);
+    try {
+      await storing('write', path, async () => {
+        const file = await this.#files.open(temporary, 'new');
+        await closing(file, async () => {
+          await file.write(content);
+          await file.sync();
+        });
+      });
+    } catch (error) {
+      await this.#files.unlink(temporary).catch(() => {});
+      throw error;
+    }
+    return temporary;
+  }
 }
 
-/** Removes a file; one that does not exist is removed already. */
-export async function removeFile(path: string): Promise<void> {
-  await storing('remove', path, () =>
-    unlink(path).catch((error: unknown) => {
-      if (errnoCode(error) !== 'ENOENT') throw error;
-    }),
-  );
-}
-
-/** When the file was last written, ms of the wall clock; null when there is none. */
-export async function modifiedMs(path: string): Promise<number | null> {
-  return storing('read', path, () =>
-    stat(path).then(
-      (found) => found.mtimeMs,
-      (error: unknown) => {
-        if (errnoCode(error) === 'ENOENT') return null;
-        throw error;
-      },
-    ),
-  );
-}
+/** On the disks of this host. */
+export const systemStore = new Store(systemFiles, systemChance);
 
 /** True for the name of a temporary file of ours, which a crash may have left. */
 export function isTemporaryName(name: string): boolean {
   return /^\..*\.[0-9a-f]{16}\.tmp$/.test(name);
 }
 
-async function writeTemporary(path: string, content: string): Promise<string> {
-  const name = `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`;
-  const temporary = join(dirname(path), name);
+async function closing<T>(file: OpenFile, work: () => Promise<T>): Promise<T> {
   try {
-    await storing('write', path, async () => {
-      const handle = await open(temporary, 'wx', fileMode);
-      try {
-        await handle.writeFile(content);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    });
-  } catch (error) {
-    await unlink(temporary).catch(() => {});
-    throw error;
+    return await work();
+  } finally {
+    await file.close();
   }
-  return temporary;
+}
+
+function orNone<T>(work: Promise<T>, none: T): Promise<T> {
+  return work.catch((error: unknown) => {
+    if (errnoCode(error) === 'ENOENT') return none;
+    throw error;
+  });
 }
 
 async function storing<T>(op: string, path: string, run: () => Promise<T>): Promise<T> {

@@ -3,13 +3,13 @@
  * when that fails. Also the fresh connection that asks for the promise when the session's link is
  * gone.
  */
+import type { Answer } from '../core/vocabulary.ts';
 import type { Clock, Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
 import type { CreditWindowOptions } from './credit-window.ts';
 import { greetBackup, helloTimeoutMsDefault, nextMessage } from './hello.ts';
 import type { Hello, HelloAccepted } from './hello-message.ts';
 import { Link } from './link.ts';
-import type { WireAnswer } from './messages.ts';
 import { openTransport, type Transport } from './transport.ts';
 import type { TransportCommand } from './transport-command.ts';
 
@@ -93,16 +93,16 @@ function endReason(error: OperationError): string {
 }
 
 /**
- * Asks on a connection of its own: `promise` for the promise (the answer is a decision), `status`
- * for a look at the record. The whole takes at most `timeoutMs`; the connection is then ended in
- * the background. Throws an OperationError when there was no answer, which is never a promise.
+ * Asks for the promise on a connection of its own. The whole takes at most `timeoutMs`; the
+ * connection is then ended in the background. Throws an OperationError when there was no answer,
+ * which is never a promise.
  */
 export async function askFresh(
   command: TransportCommand,
-  hello: HelloContent & { readonly purpose: 'promise' | 'status' },
+  hello: HelloContent & { readonly purpose: 'promise' },
   id: number,
   options: ConnectOptions,
-): Promise<WireAnswer> {
+): Promise<Answer> {
   const timeoutMs = options.timeoutMs ?? helloTimeoutMsDefault;
   const endMs = options.clock.nowMs() + timeoutMs;
   const connection = await connectBackup(command, hello, { ...options, timeoutMs });
@@ -122,7 +122,7 @@ async function nextAnswer(
   host: string,
   id: number,
   options: ConnectOptions,
-): Promise<WireAnswer> {
+): Promise<Answer> {
   const message = await nextMessage(link, host, options);
   if (message.kind === 'answer' && message.id === id) return message.answer;
   const said = message.kind === 'error' ? message.text : `${message.kind} instead of an answer`;

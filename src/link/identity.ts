@@ -1,5 +1,5 @@
 /** How a session and its guest are named on the wire, in records and in file names. */
-import { randomBytes } from 'node:crypto';
+import type { Chance } from '../host/clock.ts';
 
 /**
  * A guest's name: what xend allowed (xl itself checks nothing), but no slash, because names become
@@ -21,6 +21,6 @@ export function isDomainName(name: string): boolean {
 }
 
 /** A new session id: 128 random bits. Made by the primary, once per session. */
-export function newSessionId(): string {
-  return randomBytes(16).toString('hex');
+export function newSessionId(chance: Chance): string {
+  return chance.bytes(16).toString('hex');
 }

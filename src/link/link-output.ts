@@ -7,6 +7,7 @@
  */
 import type { Writable } from 'node:stream';
 import type { Clock } from '../host/clock.ts';
+import type { GuestConfig } from './config-message.ts';
 import { CreditWindow, type CreditWindowOptions } from './credit-window.ts';
 import { encodeFrame, nextSequence } from './frame.ts';
 import { type EpochDigest, encodeBody, frameKindOf, type Message } from './messages.ts';
@@ -38,7 +39,7 @@ type DataItem =
       readonly digest: EpochDigest;
       readonly settle: Settle;
     }
-  | { readonly kind: 'config'; readonly json: string; readonly settle: Settle };
+  | { readonly kind: 'config'; readonly message: GuestConfig; readonly settle: Settle };
 
 export interface LinkOutputOptions {
   readonly clock: Clock;
@@ -100,8 +101,8 @@ export class LinkOutput {
     return this.#queue((settle) => ({ kind: 'end', epoch, pages, digest, settle }));
   }
 
-  sendConfig(json: string): Promise<boolean> {
-    return this.#queue((settle) => ({ kind: 'config', json, settle }));
+  sendConfig(message: GuestConfig): Promise<boolean> {
+    return this.#queue((settle) => ({ kind: 'config', message, settle }));
   }
 
   #queue(make: (settle: Settle) => DataItem): Promise<boolean> {
@@ -175,7 +176,7 @@ export class LinkOutput {
     if (item.kind === 'data') return this.#writeChunk(item.epoch, item.bytes, item.settle);
     this.#data.shift();
     if (item.kind === 'config') {
-      this.#write(this.#encode({ kind: 'config', json: item.json }), undefined, item.settle);
+      this.#write(this.#encode(item.message), undefined, item.settle);
       return true;
     }
     const { bytes } = this.#openEpoch(item.epoch);

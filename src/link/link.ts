@@ -9,6 +9,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Cancel, Clock, Timers } from '../host/clock.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
+import type { GuestConfig } from './config-message.ts';
 import { type CreditWindowOptions, creditWindowDefaults } from './credit-window.ts';
 import { FrameDecoder } from './frame-decoder.ts';
 import { type ControlMessage, controlQueueMax, LinkOutput } from './link-output.ts';
@@ -170,8 +171,8 @@ export class Link {
   }
 
   /** Sends the guest's configuration; behind data that was sent before it. */
-  sendConfig(json: string): Promise<boolean> {
-    return this.#output.sendConfig(json);
+  sendConfig(message: GuestConfig): Promise<boolean> {
+    return this.#output.sendConfig(message);
   }
 
   /**

@@ -20,19 +20,14 @@ import type { Answer } from '../core/vocabulary.ts';
 import { isOperationCode, OperationError } from '../host/errors.ts';
 import { cleanText } from '../host/text.ts';
 import { Fields, parseJson } from './checks.ts';
+import { encodeConfig, type GuestConfig, parseConfig } from './config-message.ts';
 import { dataPrefixBytes, type Frame, type FrameKind, textBytesMax } from './frame.ts';
 import { encodeHello, type Hello, type HelloReply, parseHello } from './hello-message.ts';
-
-/**
- * The wire's answer: the core's, and `standby` for a look that decides nothing (purpose status).
- */
-export type WireAnswer = Answer | { readonly kind: 'standby' };
 
 export type Message =
   | Hello
   | HelloReply
-  /** The domain's configuration, the JSON text of an object. */
-  | { readonly kind: 'config'; readonly json: string }
+  | GuestConfig
   /** A piece of the encoded checkpoint stream, cut anywhere. */
   | { readonly kind: 'data'; readonly epoch: number; readonly chunk: Buffer }
   | EpochEnd
@@ -42,7 +37,7 @@ export type Message =
   /** Bytes of DATA chunks that the receiver has used up since the session began. */
   | { readonly kind: 'credit'; readonly bytes: number }
   | { readonly kind: 'ask'; readonly id: number }
-  | { readonly kind: 'answer'; readonly id: number; readonly answer: WireAnswer }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
   | { readonly kind: 'copy-lost'; readonly reason: string }
   | { readonly kind: 'activated'; readonly epoch: number }
   | { readonly kind: 'goodbye'; readonly reason: string }
@@ -54,7 +49,7 @@ export type Message =
       readonly hint: string | null;
     };
 
-/** What both sides must find at the end of an epoch, see src/checkpoint. */
+/** What both sides must find at the end of an epoch, see src/stream/codec. */
 export interface EpochDigest {
   readonly rawBytes: number;
   /** Of the raw bytes of the epoch. */
@@ -77,7 +72,7 @@ export interface EpochEnd {
 
 export type MessageKind = Message['kind'];
 
-const answerKinds = ['promised', 'activating', 'active', 'unknown', 'standby'] as const;
+const answerKinds = ['promised', 'activating', 'active', 'unknown'] as const;
 
 /** Which frame carries a message. */
 export function frameKindOf(message: Message): FrameKind {
@@ -98,7 +93,7 @@ export function encodeBody(message: Message): Buffer {
     case 'hello-refused':
       return encodeHello(message);
     case 'config':
-      return Buffer.from(message.json);
+      return encodeConfig(message);
     case 'data':
     case 'ack':
     case 'activated':
@@ -136,7 +131,7 @@ export function decodeMessage(frame: Frame): Message {
     case 'hello':
       return parseHello(body);
     case 'config':
-      return { kind: 'config', json: parseConfig(body) };
+      return parseConfig(body);
     case 'data':
       return { kind: 'data', epoch: body.readUInt32LE(0), chunk: body.subarray(dataPrefixBytes) };
     case 'epoch-end':
@@ -207,12 +202,12 @@ function readU64(frame: Frame, at: number, field: string): number {
   return Number(value);
 }
 
-function encodeAnswer(answer: WireAnswer): Buffer {
+function encodeAnswer(answer: Answer): Buffer {
   const running = answer.kind === 'active' && answer.running;
   return Buffer.from([answerKinds.indexOf(answer.kind), running ? 1 : 0]);
 }
 
-function parseAnswer(frame: Frame): WireAnswer {
+function parseAnswer(frame: Frame): Answer {
   const number = frame.body.readUInt8(4);
   const kind = answerKinds[number];
   if (kind === undefined) throw bodyError(frame, 'kind', number, 'unknown');
@@ -221,12 +216,6 @@ function parseAnswer(frame: Frame): WireAnswer {
     throw bodyError(frame, 'running', running, `not allowed with ${kind}`);
   }
   return kind === 'active' ? { kind, running: running === 1 } : { kind };
-}
-
-function parseConfig(body: Buffer): string {
-  // The checks are for the object as a whole; what is in it is libxenlight's to judge.
-  new Fields('CONFIG', parseJson('CONFIG', body));
-  return body.toString('utf8');
 }
 
 function parseText(frame: Frame): string {

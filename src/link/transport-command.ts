@@ -10,6 +10,7 @@
  * The command must give a clean two-way byte stream and must not ask questions: it runs without a
  * terminal, in a process group of its own, so that Ctrl-C reaches tsremus and not the transport.
  */
+import { hints } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import { cleanText } from '../host/text.ts';
 
@@ -82,6 +83,6 @@ function badHost(host: string, why: string): OperationError {
   return new OperationError('peer-unreachable', `"${host}" is no host: ${why}`, {
     op: 'open-transport',
     subject: host,
-    hint: 'name the backup as ssh knows it: tsremus protect DOMAIN HOST',
+    hint: hints.nameBackup,
   });
 }

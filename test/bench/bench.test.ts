@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { epochOf, streamStart } from '../checkpoint/streams.ts';
 import { ensureBuilt, repository } from '../e2e/built.ts';
 import { fixtureOf } from '../lab/record-mixes.ts';
 import { readRecords, recordName } from '../native/stream-records.ts';
+import { epochOf, streamStart } from '../stream/codec/streams.ts';
 import { createGuest, save, withHost } from './bench-host.ts';
 import { encoder } from './encoder.ts';
 import { lineThrough, quantile, undisturbed } from './figures.ts';

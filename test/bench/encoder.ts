@@ -4,9 +4,9 @@
  * same figures. Zero pages are taken out first and reported apart: they cost nothing and would
  * flatter everything.
  */
-import { batchBytesMax, type PageCounts } from '../../src/checkpoint/stream-codec.ts';
-import { openStreamEncoder } from '../../src/checkpoint/stream-encoder.ts';
-import { cut } from '../checkpoint/streams.ts';
+import { batchBytesMax, type PageCounts } from '../../src/stream/codec/codec.ts';
+import { openStreamEncoder } from '../../src/stream/codec/encoder.ts';
+import { cut } from '../stream/codec/streams.ts';
 import { undisturbed } from './figures.ts';
 import { epochsOf, filterPages, isZero, loadMixes, type Mix } from './mixes.ts';
 import type { Scale } from './options.ts';

@@ -6,13 +6,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliDecompressSync, constants } from 'node:zlib';
-import { epochOf, type Page, pageBytes, streamStart } from '../checkpoint/streams.ts';
 import {
   pageBodies,
   readRecords,
   recordName,
   type StreamRecord,
 } from '../native/stream-records.ts';
+import { epochOf, type Page, pageBytes, streamStart } from '../stream/codec/streams.ts';
 
 export interface Mix {
   readonly name: string;

@@ -2,7 +2,7 @@
  * End to end on one machine: drain, encode, send, check, acknowledge, apply; two processes with a
  * pipe between them. How many epochs a second, how many bytes, at what cost in the guest's time.
  */
-import type { Histograms } from '../../src/engine/session-status.ts';
+import type { Histograms } from '../../src/registry/status.ts';
 import { sleep } from '../lab/command.ts';
 import { mean, quantile } from './figures.ts';
 import type { Scale } from './options.ts';

@@ -5,7 +5,7 @@
  */
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
 import { main, nativeFile } from '../e2e/built.ts';
 import { processesWith, Running, run, until } from '../e2e/process.ts';
 import { type SimHost, simPair } from '../simxl/sim-host.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { exit, exitOfOperation } from '../../src/cli/exit-codes.ts';
 import { operationCodes } from '../../src/host/errors.ts';
-import { sampleStatus } from '../engine/sample-status.ts';
+import { sampleStatus } from '../registry/sample-status.ts';
 
 const repository = join(import.meta.dirname, '../..');
 const read = (name: string) => readFileSync(join(repository, name), 'utf8');

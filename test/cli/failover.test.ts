@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ControlServer, type FailoverPlan, serveControl } from '../../src/engine/control.ts';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
-import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+import { systemTimers } from '../../src/host/clock.ts';
+import { type ControlServer, type FailoverPlan, serveControl } from '../../src/registry/control.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
+import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { type FakeIo, runLine, TemporaryRun } from './fake-io.ts';
 
 let run: TemporaryRun;
@@ -24,12 +25,16 @@ afterEach(() => {
 async function live(plan: FailoverPlan, changes: Partial<SessionStatus> = {}) {
   const status = sampleStatus({ ...copy, ...changes });
   run.put(status);
-  server = await serveControl(run.socketPath(status), async ({ verb }, progress) => {
-    verbs.push(verb);
-    if (verb === 'failover-plan') return plan;
-    progress('building the copy');
-    return { text: 'web1 runs here since epoch 42' };
-  });
+  server = await serveControl(
+    run.socketPath(status),
+    async ({ verb }, progress) => {
+      verbs.push(verb);
+      if (verb === 'failover-plan') return plan;
+      progress('building the copy');
+      return { text: 'web1 runs here since epoch 42' };
+    },
+    systemTimers,
+  );
 }
 
 const silent: FailoverPlan = { refused: null, primary: ['hosta was last heard 12.3 s ago'] };

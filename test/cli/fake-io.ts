@@ -1,10 +1,12 @@
 /** An Io that keeps what was written, and a run directory to put sessions in. */
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Io, Stream } from '../../src/cli/io.ts';
 import { runCli } from '../../src/cli/run.ts';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
+import { systemClock } from '../../src/host/clock.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
 
 export class FakeStream implements Stream {
   text = '';
@@ -39,6 +41,7 @@ export function fakeIo(env: Record<string, string | undefined> = {}): FakeIo {
     answer: null,
     questions: [],
     argv: [],
+    clock: systemClock,
     ask: async (question) => {
       io.questions.push(question);
       return io.answer;

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { bundleProgram, nativePackages } from './bundle.ts';
 
 let root: string;
@@ -65,12 +65,15 @@ describe('what is loaded', () => {
     );
     expect(entry).toBeDefined();
     const own = inputs.filter((name) => name.startsWith('src/')).map((name) => name.split('/')[1]);
-    expect(new Set(own)).toEqual(new Set(['main.ts', 'cli', 'config', 'core', 'engine', 'host']));
+    expect(new Set(own)).toEqual(
+      new Set(['main.ts', 'cli', 'app', 'config', 'core', 'registry', 'host']),
+    );
     const filesOf = (room: string) =>
       inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
-    const names = ['control', 'line-reader', 'run-directory', 'status-parser', 'status-report'];
-    expect(filesOf('engine')).toEqual(names.map((name) => `src/engine/${name}.ts`));
-    const judgement = ['health-death', 'health-texts', 'health', 'units'];
+    const names = ['control', 'line-reader', 'port', 'report', 'run-directory', 'status-parser'];
+    expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
+    const texts = ['advice', 'outcomes', 'quote', 'states'].map((name) => `texts/${name}`);
+    const judgement = ['health/death', 'health/health', ...texts, 'units'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
   });

@@ -1,26 +1,22 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import type {
-  ProtectOptions,
-  ProtectReporter,
-  ProtectResult,
-} from '../../src/engine/protect-options.ts';
 import { OperationError } from '../../src/host/errors.ts';
+import type { ProtectOptions, ProtectReporter, ProtectResult } from '../../src/session/options.ts';
 import { fakeIo, runLine } from './fake-io.ts';
 
-const engine = vi.hoisted(() => ({
+const app = vi.hoisted(() => ({
   runProtect:
     vi.fn<(options: ProtectOptions, reporter: ProtectReporter) => Promise<ProtectResult>>(),
 }));
-vi.mock('../../src/engine/run-protect.ts', () => engine);
+vi.mock('../../src/app/protect.ts', () => app);
 
 beforeEach(() => {
-  engine.runProtect.mockReset();
-  engine.runProtect.mockResolvedValue({ outcome: { kind: 'stopped', by: 'command' } });
+  app.runProtect.mockReset();
+  app.runProtect.mockResolvedValue({ outcome: { kind: 'stopped', by: 'command' } });
 });
 
 function given(): ProtectOptions {
-  const options = engine.runProtect.mock.calls[0]?.[0];
-  if (options === undefined) throw new Error('the engine was not called');
+  const options = app.runProtect.mock.calls[0]?.[0];
+  if (options === undefined) throw new Error('nothing was started');
   return options;
 }
 
@@ -77,7 +73,7 @@ describe('options', () => {
   it('of our own are read too', async () => {
     await runLine(['protect', '--heartbeat-timeout', '500', '--hold=1500', 'web1', 'hostb']);
     expect(given()).toMatchObject({ heartbeatTimeoutMs: 500, holdMs: 1_500 });
-    engine.runProtect.mockClear();
+    app.runProtect.mockClear();
     const pace = ['-i', 'auto', '--max-overhead', '5', '--max-pending=3', '--max-memory=1G'];
     await runLine(['protect', ...pace, 'web1', 'hostb']);
     expect(given()).toMatchObject({
@@ -137,7 +133,7 @@ describe('a refusal', () => {
     expect(error.message).toMatch(message);
     expect(error.hint).toMatch(hint);
     expect(ran.out).toBe('');
-    expect(engine.runProtect).not.toHaveBeenCalled();
+    expect(app.runProtect).not.toHaveBeenCalled();
   });
 
   it('of a HOST that ssh would take for an option', async () => {
@@ -161,7 +157,7 @@ describe('a refusal', () => {
 
 describe('what a session reports', () => {
   beforeEach(() => {
-    engine.runProtect.mockImplementation(async (_options, reporter) => {
+    app.runProtect.mockImplementation(async (_options, reporter) => {
       const rate = { bytes: 1e8, bytesPerSecond: 2e7, secondsLeft: 5 };
       reporter.seedProgress({ ...rate, percent: 51.2 });
       reporter.event('protected', 'protected since epoch 1', { epoch: 1, seed_ms: 900 });
@@ -217,7 +213,7 @@ describe('how a session ended', () => {
     [{ kind: 'held', reason, mayOpen: true }, 18, /buffer is not removed/, /stop web1 {2}# tries/],
   ];
   it.each(cases)('%j', async (outcome, code, message, hint) => {
-    engine.runProtect.mockResolvedValue({ outcome });
+    app.runProtect.mockResolvedValue({ outcome });
     const ran = await runLine(['protect', '-F', 'web1', 'hostb']);
     expect(ran.code).toBe(code);
     expect(ran.out).toBe('');
@@ -230,13 +226,13 @@ describe('how a session ended', () => {
     expect(JSON.parse(json.out)).toMatchObject({ message_type: 'result', exit: code });
   });
 
-  it('gives the word to the engine on what comes next', async () => {
-    engine.runProtect.mockResolvedValue({ outcome: { kind: 'taken-over' }, next: ['xl top'] });
+  it('gives the word to the app on what comes next', async () => {
+    app.runProtect.mockResolvedValue({ outcome: { kind: 'taken-over' }, next: ['xl top'] });
     expect((await runLine(['protect', 'web1', 'hostb'])).err).toMatch(/Try: xl top\n$/);
   });
 
   it('repeats the command line so that it can be pasted', async () => {
-    engine.runProtect.mockResolvedValue({ outcome: { kind: 'unprotected', reason } });
+    app.runProtect.mockResolvedValue({ outcome: { kind: 'unprotected', reason } });
     const ran = await runLine(['protect', '-s', 'ssh -p 22', "it's", 'hostb']);
     expect(ran.err).toContain(`Try: tsremus protect -s 'ssh -p 22' 'it'\\''s' hostb\n`);
   });
@@ -244,7 +240,7 @@ describe('how a session ended', () => {
   it('passes an error on as it is', async () => {
     const detail = { op: 'open', hint: 'xl list' };
     const error = new OperationError('no-such-domain', 'there is no domain web1', detail);
-    engine.runProtect.mockRejectedValue(error);
+    app.runProtect.mockRejectedValue(error);
     const ran = await runLine(['protect', 'web1', 'hostb']);
     expect(ran).toMatchObject({
       code: 12,
@@ -254,7 +250,7 @@ describe('how a session ended', () => {
   });
 
   it('calls a bug a bug', async () => {
-    engine.runProtect.mockRejectedValue(new TypeError('x is undefined'));
+    app.runProtect.mockRejectedValue(new TypeError('x is undefined'));
     const ran = await runLine(['protect', 'web1', 'hostb'], fakeIo({ TSREMUS_DEBUG: '1' }));
     expect(ran.code).toBe(10);
     expect(ran.err).toContain('x is undefined (this is a bug of tsremus)');

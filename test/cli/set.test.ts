@@ -1,8 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type ControlHandler, type ControlServer, serveControl } from '../../src/engine/control.ts';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
+import { systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
-import { sampleStatus } from '../engine/sample-status.ts';
+import {
+  type ControlHandler,
+  type ControlServer,
+  serveControl,
+} from '../../src/registry/control.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
+import { sampleStatus } from '../registry/sample-status.ts';
 import { runLine, TemporaryRun } from './fake-io.ts';
 
 let run: TemporaryRun;
@@ -23,7 +28,7 @@ const set = (...argv: string[]) => runLine(['set', ...argv], run.io());
 async function live(handler: ControlHandler, changes: Partial<SessionStatus> = {}) {
   const status = sampleStatus(changes);
   run.put(status);
-  server = await serveControl(run.socketPath(status), handler);
+  server = await serveControl(run.socketPath(status), handler, systemTimers);
 }
 
 describe('tsremus set', () => {

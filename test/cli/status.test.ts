@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { fakeIo, runLine, TemporaryRun } from './fake-io.ts';
 
 let run: TemporaryRun;

@@ -1,30 +1,39 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { thisHost, thisRegistry } from '../../src/app/host.ts';
 import { stopSession } from '../../src/cli/commands/stop.ts';
-import { type ControlHandler, type ControlServer, serveControl } from '../../src/engine/control.ts';
-import type { StopOrder } from '../../src/engine/leftover.ts';
-import type { StopResult } from '../../src/engine/protect-options.ts';
-import { listSessions, type SessionEntry } from '../../src/engine/run-directory.ts';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
+import type { StopResult } from '../../src/core/outcomes.ts';
+import type { RecoveryOrder } from '../../src/core/permission/recovery.ts';
+import { systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
-import { deadOwner, sampleStatus } from '../engine/sample-status.ts';
+import {
+  type ControlHandler,
+  type ControlServer,
+  serveControl,
+} from '../../src/registry/control.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
+import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { runLine, TemporaryRun } from './fake-io.ts';
 
-type StopLeftover = (status: SessionStatus, order: StopOrder) => Promise<StopResult>;
-const engine = vi.hoisted(() => ({
+type StopLeftover = (
+  status: SessionStatus,
+  order: RecoveryOrder,
+  env: unknown,
+) => Promise<StopResult>;
+const app = vi.hoisted(() => ({
   stopLeftover: vi.fn<StopLeftover>(),
-  leftBufferNamed: vi.fn<(name: string) => Promise<SessionEntry | null>>(),
+  leftBufferNamed: vi.fn<(name: string) => Promise<SessionStatus | null>>(),
 }));
-vi.mock('../../src/engine/stop-leftover.ts', () => engine);
+vi.mock('../../src/app/stop.ts', () => app);
 
 let run: TemporaryRun;
 let server: ControlServer | null = null;
 
 beforeEach(() => {
   run = new TemporaryRun();
-  engine.stopLeftover.mockReset();
-  engine.leftBufferNamed.mockReset();
+  app.stopLeftover.mockReset();
+  app.leftBufferNamed.mockReset();
 });
 
 afterEach(() => {
@@ -39,7 +48,7 @@ const stop = (...argv: string[]) => runLine(['stop', ...argv], run.io());
 async function live(handler: ControlHandler, changes: Partial<SessionStatus> = {}) {
   const status = sampleStatus(changes);
   run.put(status);
-  server = await serveControl(run.socketPath(status), handler);
+  server = await serveControl(run.socketPath(status), handler, systemTimers);
 }
 
 const stopped: StopResult = { outcome: { kind: 'stopped', by: 'command' } };
@@ -75,13 +84,15 @@ describe('a session that lives', () => {
 
   it('is reported as held when it cannot say more yet', async () => {
     await live(() => new Promise(() => {}), { state: 'held', reason: 'the link is cut' });
-    const entry = listSessions(run.dir).sessions[0];
+    const entry = thisRegistry(thisHost(run.io().env)).sessions().sessions[0];
     if (entry === undefined) throw new Error('no session');
-    expect(await stopSession(run.io(), entry, { force: false }, 50)).toEqual({
+    expect(await stopSession(run.io(), entry, { force: false, destroy: false }, 50)).toEqual({
       outcome: { kind: 'held', reason: 'the link is cut (it is asked again and again)' },
     });
     run.put(sampleStatus());
-    await expect(stopSession(run.io(), entry, { force: false }, 50)).rejects.toMatchObject({
+    await expect(
+      stopSession(run.io(), entry, { force: false, destroy: false }, 50),
+    ).rejects.toMatchObject({
       code: 'command-timeout',
     });
   });
@@ -106,35 +117,39 @@ describe('a session that lives', () => {
     const ran = await stop('web1');
     expect(ran.code).toBe(10);
     expect(ran.err).toContain('the session does not answer');
-    expect(engine.stopLeftover).not.toHaveBeenCalled();
+    expect(app.stopLeftover).not.toHaveBeenCalled();
   });
 });
 
 describe('what a dead session left', () => {
-  it('is cleared by the engine', async () => {
+  it('is cleared by the recovery', async () => {
     const status = sampleStatus(deadOwner());
     run.put(status);
-    engine.stopLeftover.mockResolvedValue({ ...stopped, text: 'web1 runs on here' });
+    app.stopLeftover.mockResolvedValue({ ...stopped, text: 'web1 runs on here' });
     expect(await stop('web1')).toMatchObject({ code: 0, out: 'web1 runs on here\n', err: '' });
-    expect(engine.stopLeftover).toHaveBeenCalledWith(status, { force: false, destroy: false });
+    expect(app.stopLeftover).toHaveBeenCalledWith(
+      status,
+      { force: false, destroy: false },
+      expect.anything(),
+    );
   });
 
   it('is cleared on the backup too', async () => {
     run.put(sampleStatus({ ...deadOwner(), role: 'backup', state: 'standby' }));
-    engine.stopLeftover.mockResolvedValue({ outcome: { kind: 'promised' } });
+    app.stopLeftover.mockResolvedValue({ outcome: { kind: 'promised' } });
     const ran = await stop('--force-unsafe', 'web1');
     expect(ran).toMatchObject({
       code: 0,
       out: 'what was left here of the copy of web1 is removed\n',
     });
-    expect(engine.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: true, destroy: false });
+    expect(app.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: true, destroy: false });
   });
 
   it('is cleared when it was held', async () => {
     run.put(sampleStatus({ ...deadOwner(), state: 'held', outcome: 'held' }));
-    engine.stopLeftover.mockResolvedValue(stopped);
+    app.stopLeftover.mockResolvedValue(stopped);
     expect((await stop('web1')).code).toBe(0);
-    expect(engine.stopLeftover).toHaveBeenCalledOnce();
+    expect(app.stopLeftover).toHaveBeenCalledOnce();
   });
 });
 
@@ -147,12 +162,12 @@ describe('an output buffer without a session', () => {
     writeFileSync(join(run.dir, `${uuid}.network.json`), text);
   }
 
-  // Proves: stop knows it by name, number and UUID, and the engine is told whom to ask.
+  // Proves: stop knows it by name, number and UUID, and the recovery is told whom to ask.
   it.each(['web1', '7', sampleStatus().uuid])('is cleared when it is called %s', async (name) => {
     putBuffer();
-    engine.stopLeftover.mockResolvedValue(stopped);
+    app.stopLeftover.mockResolvedValue(stopped);
     expect((await stop(name)).code).toBe(0);
-    const [status, order] = engine.stopLeftover.mock.calls[0] ?? [];
+    const [status, order] = app.stopLeftover.mock.calls[0] ?? [];
     expect(status).toMatchObject({
       ...{ domain: 'web1', domid: 7, buffer_only: true, heartbeat_timeout_ms: 700 },
       transport: { host: 'hostb', ssh_command: 'ssh -v' },
@@ -164,32 +179,31 @@ describe('an output buffer without a session', () => {
   it('comes before a session that is over', async () => {
     putBuffer();
     run.put(sampleStatus({ ...deadOwner(), state: 'ended', outcome: 'guest-ended' }));
-    engine.stopLeftover.mockResolvedValue(stopped);
+    app.stopLeftover.mockResolvedValue(stopped);
     expect((await stop('web1')).code).toBe(0);
-    expect(engine.stopLeftover.mock.calls[0]?.[0]).toMatchObject({ buffer_only: true });
+    expect(app.stopLeftover.mock.calls[0]?.[0]).toMatchObject({ buffer_only: true });
   });
 
   it('is found by a name that only Xen knows', async () => {
     putBuffer();
-    engine.leftBufferNamed.mockResolvedValue(null);
+    app.leftBufferNamed.mockResolvedValue(null);
     expect((await stop('web9')).code).toBe(12);
-    const entry = { liveness: 'dead', statusPath: '', socketPath: '' } as const;
-    engine.leftBufferNamed.mockResolvedValue({ ...entry, status: sampleStatus({ domain: '9' }) });
-    engine.stopLeftover.mockResolvedValue(stopped);
+    app.leftBufferNamed.mockResolvedValue(sampleStatus({ domain: '9' }));
+    app.stopLeftover.mockResolvedValue(stopped);
     expect((await stop('web9')).code).toBe(0);
-    expect(engine.stopLeftover.mock.calls[0]?.[0]).toMatchObject({ domain: '9' });
+    expect(app.stopLeftover.mock.calls[0]?.[0]).toMatchObject({ domain: '9' });
   });
 });
 
 describe('--destroy', () => {
   it('gives the guest of a dead session up', async () => {
     run.put(sampleStatus(deadOwner()));
-    engine.stopLeftover.mockResolvedValue({ outcome: { kind: 'destroyed' } });
+    app.stopLeftover.mockResolvedValue({ outcome: { kind: 'destroyed' } });
     expect(await stop('--destroy', 'web1')).toMatchObject({
       code: 0,
       out: 'web1 is destroyed here: what it held was thrown away, its copy may go on\n',
     });
-    expect(engine.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: false, destroy: true });
+    expect(app.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: false, destroy: true });
     expect(JSON.parse((await stop('--destroy', '--json', 'web1')).out)).toMatchObject({
       ...{ outcome: 'destroyed', exit: 0 },
     });
@@ -208,7 +222,7 @@ describe('--destroy', () => {
     run.put(sampleStatus({ ...deadOwner(), role: 'backup', state: 'standby' }));
     expect((await stop('--destroy', 'web1')).code).toBe(10);
     expect((await stop('--destroy', '--force-unsafe', 'web1')).code).toBe(64);
-    expect(engine.stopLeftover).not.toHaveBeenCalled();
+    expect(app.stopLeftover).not.toHaveBeenCalled();
   });
 });
 
@@ -254,7 +268,7 @@ describe('a refusal', () => {
     const ran = await stop('web1');
     expect(ran.code).toBe(10);
     expect(ran.err).toContain('this host holds the copy of web1');
-    expect(ran.err).toContain('Try: tsremus stop web1  # on hosta\n');
+    expect(ran.err).toContain('Try: tsremus stop web1  # on hosta: end protection there\n');
     expect(ran.err).toContain('Try: tsremus failover web1  # here');
   });
 });

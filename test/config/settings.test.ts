@@ -11,6 +11,7 @@ import {
   parseNumber,
   runDirectory,
   sshCommand,
+  stateDirectory,
 } from '../../src/config/settings.ts';
 import { UsageError } from '../../src/config/usage-error.ts';
 
@@ -118,4 +119,11 @@ it('keeps an empty -s apart from none', () => {
   expect(sshCommand('', { TSREMUS_SSH_COMMAND: 'ssh -p 2222' })).toBe('');
   expect(sshCommand(undefined, { TSREMUS_SSH_COMMAND: 'ssh -p 2222' })).toBe('ssh -p 2222');
   expect(sshCommand(undefined, { TSREMUS_SSH_COMMAND: '' })).toBeNull();
+});
+
+describe('the folder of the records', () => {
+  it('is where the environment says', () => {
+    expect(stateDirectory({})).toBe('/var/lib/tsremus');
+    expect(stateDirectory({ TSREMUS_STATE_DIR: '/x' })).toBe('/x');
+  });
 });

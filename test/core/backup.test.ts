@@ -1,6 +1,6 @@
 /** The backup's stories (testdata/backup-*.txt are reviewed like code), and its edges. */
 import { describe, expect, it } from 'vitest';
-import { backupWakeAtMs } from '../../src/core/backup.ts';
+import { backupWakeAtMs } from '../../src/core/backup/backup.ts';
 import { InvariantError } from '../../src/core/invariant.ts';
 import { asksWaitingMax } from '../../src/core/limits.ts';
 import { BackupStory } from './story.ts';
@@ -14,7 +14,7 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
     new BackupStory()
       .say('acknowledge first, then feed; epoch 0 streams through as it comes')
       .holding()
-      .at(150, { kind: 'epoch-whole', epoch: 2 })
+      .at(150, { kind: 'epoch-whole', part: 'memory', epoch: 2 })
       .alive(3_000),
 
   silence: () =>
@@ -24,7 +24,7 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .until(1_200)
       .at(1_220, says('activating'))
       .say('what comes now is neither acknowledged nor echoed')
-      .at(1_230, { kind: 'heartbeat', seq: 9 }, { kind: 'epoch-whole', epoch: 2 })
+      .at(1_230, { kind: 'heartbeat', seq: 9 }, { kind: 'epoch-whole', part: 'memory', epoch: 2 })
       .at(1_300, { kind: 'built' })
       .at(1_320, says('active'))
       .at(1_330, { kind: 'running' }),
@@ -125,7 +125,7 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .say('no activation without the record; what came meanwhile is acknowledged late')
       .holding()
       .until(1_150)
-      .at(1_160, { kind: 'heartbeat', seq: 5 }, { kind: 'epoch-whole', epoch: 2 })
+      .at(1_160, { kind: 'heartbeat', seq: 5 }, { kind: 'epoch-whole', part: 'memory', epoch: 2 })
       .at(1_200, { kind: 'record-failed', reason: 'no space left on device' })
       .until(2_500)
       .at(2_510, { kind: 'record-failed', reason: 'no space left on device' })
@@ -137,7 +137,7 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .holding()
       .at(200, { kind: 'ask', way: 'fresh', token: 1 })
       .at(210, { kind: 'record-failed', reason: 'no space left on device' })
-      .at(300, { kind: 'epoch-whole', epoch: 2 })
+      .at(300, { kind: 'epoch-whole', part: 'memory', epoch: 2 })
       .until(800)
       .at(810, says('promised'))
       .at(820, { kind: 'discarded' }),
@@ -146,7 +146,7 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
     new BackupStory()
       .holding()
       .at(200, { kind: 'copy-failed', reason: 'epoch 1 cannot be applied' })
-      .at(210, { kind: 'epoch-whole', epoch: 2 })
+      .at(210, { kind: 'epoch-whole', part: 'memory', epoch: 2 })
       .at(220, says('promised'))
       .at(230, { kind: 'discarded' }),
 
@@ -196,7 +196,7 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .at(0, { kind: 'link-open' })
       .at(50, { kind: 'ask', way: 'link', token: 1 })
       .at(60, { kind: 'record-failed', reason: 'no space left on device' })
-      .at(70, { kind: 'epoch-whole', epoch: 0 })
+      .at(70, { kind: 'epoch-whole', part: 'memory', epoch: 0 })
       .at(80, { kind: 'link-closed', reason: 'goodbye' })
       .at(90, { kind: 'discarded' }),
 
@@ -205,7 +205,7 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .say('refused while the primary answers, and while nothing is whole')
       .at(0, { kind: 'link-open' })
       .at(10, { kind: 'failover', token: 1 })
-      .at(50, { kind: 'epoch-whole', epoch: 0 })
+      .at(50, { kind: 'epoch-whole', part: 'memory', epoch: 0 })
       .at(60, { kind: 'failover', token: 2 })
       .at(100, { kind: 'link-closed', reason: 'connection reset' })
       .say('and begins when the link is gone; the answer waits for the record')
@@ -249,10 +249,10 @@ describe('backup', () => {
 
   it('takes nothing from a link that has ended', () => {
     const story = new BackupStory().holding().at(150, { kind: 'link-closed', reason: 'x' });
-    story.at(160, { kind: 'epoch-whole', epoch: 2 }, { kind: 'heartbeat', seq: 9 });
+    story.at(160, { kind: 'epoch-whole', part: 'memory', epoch: 2 }, { kind: 'heartbeat', seq: 9 });
     expect(story.state.acked).toBe(1);
     expect(story.state.heardAtMs).toBe(100);
-    expect(story.effects.at(-1)).toEqual({ kind: 'feed', epoch: 1 });
+    expect(story.effects.at(-1)).toEqual({ kind: 'commit', epoch: 1 });
   });
 
   it('never gives up an active copy, whatever libxl says of it', () => {
@@ -282,7 +282,7 @@ describe('backup', () => {
       story.at(atMs + 1, { kind: 'record-failed', reason: 'full' });
     }
     expect(story.state.asks).toEqual([]);
-    story.at(15_100, { kind: 'epoch-whole', epoch: 0 });
+    story.at(15_100, { kind: 'epoch-whole', part: 'memory', epoch: 0 });
     expect(story.state.acked).toBe(-1);
   });
 
@@ -329,7 +329,9 @@ describe('backup', () => {
   });
 
   it('takes an epoch out of order for a broken stream', () => {
-    const story = new BackupStory().holding().at(150, { kind: 'epoch-whole', epoch: 3 });
+    const story = new BackupStory()
+      .holding()
+      .at(150, { kind: 'epoch-whole', part: 'memory', epoch: 3 });
     expect(story.state.link).toBe('closed');
     expect(story.state.acked).toBe(1);
   });

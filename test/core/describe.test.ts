@@ -1,17 +1,15 @@
-/** Every event, effect and outcome has words: short, on one line, without a final stop. */
+/** Every event and effect has words: short, on one line, without a final stop. */
 import { describe, expect, it } from 'vitest';
-import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
+import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
 import {
   describeAnswer,
   describeBackupEffect,
   describeBackupEvent,
-  describeBackupOutcome,
   describePrimaryEffect,
   describePrimaryEvent,
-  describePrimaryOutcome,
 } from '../../src/core/describe.ts';
 import { defaultSchedule } from '../../src/core/limits.ts';
-import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 
 const nowMs = 0;
 const reason = 'end of stream';
@@ -98,21 +96,5 @@ describe('words', () => {
     expect(describeAnswer({ kind: 'active', running: false })).toBe('active, not running');
     expect(describeAnswer({ kind: 'active', running: true })).toBe('active, running');
     expect(describeAnswer({ kind: 'unknown' })).toBe('unknown');
-  });
-
-  it('of outcomes are sentences without a final stop', () => {
-    const texts = [
-      describePrimaryOutcome({ kind: 'stopped', by: 'command' }),
-      describePrimaryOutcome({ kind: 'unprotected', reason }),
-      describePrimaryOutcome({ kind: 'never-protected', reason }),
-      describePrimaryOutcome({ kind: 'taken-over' }),
-      describePrimaryOutcome({ kind: 'guest-ended', reason }),
-      describeBackupOutcome({ kind: 'activated', epoch: 4, why: 'silence of 1001 ms' }),
-      describeBackupOutcome({ kind: 'promised' }),
-      describeBackupOutcome({ kind: 'never-whole', reason }),
-      describeBackupOutcome({ kind: 'copy-lost', reason }),
-    ];
-    for (const text of texts) expect(text).toMatch(/^[a-z][^\n]*[^.\n]$/);
-    expect(new Set(texts).size).toBe(texts.length);
   });
 });

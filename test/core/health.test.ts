@@ -1,12 +1,12 @@
 /** The machines' states -> word, level and words; and that nothing is silent past a lease. */
 import { describe, expect, it } from 'vitest';
-import { judge, type Level } from '../../src/core/health.ts';
 import {
   backupMachineFacts,
   type MachineFacts,
   primaryMachineFacts,
   type SessionState,
-} from '../../src/core/health-facts.ts';
+} from '../../src/core/health/facts.ts';
+import { judge, type Level } from '../../src/core/health/health.ts';
 import { BackupStory, PrimaryStory } from './story.ts';
 
 function verdictOf(facts: MachineFacts, isAlive: boolean, guestPaused: boolean) {
@@ -170,7 +170,10 @@ describe('a backup', () => {
   it.each(backups)('%s', (...row) => check(ofBackup(row[1]()), row));
 
   it('says what to type when the link is gone', () => {
-    expect(ofBackup(ended(false)).next).toEqual(['tsremus failover g1  # if other is dead']);
+    expect(ofBackup(ended(false)).next).toEqual([
+      'tsremus stop g1  # on other, if the guest runs there',
+      'tsremus failover g1  # here, if other is dead',
+    ]);
   });
 
   it('knows what the death of its process means', () => {

@@ -7,11 +7,11 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { initialBackup, stepBackup } from '../../src/core/backup.ts';
-import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
+import { initialBackup, stepBackup } from '../../src/core/backup/backup.ts';
+import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
 import { InvariantError, invariant, unreachable } from '../../src/core/invariant.ts';
-import { initialPrimary, stepPrimary } from '../../src/core/primary.ts';
-import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import { initialPrimary, stepPrimary } from '../../src/core/primary/primary.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import type { Schedule } from '../../src/core/scheduler.ts';
 import type { Answer, Permission } from '../../src/core/vocabulary.ts';
 import { backupConfig, primaryConfig } from './story.ts';
@@ -183,7 +183,12 @@ const backupStrokes: fc.Arbitrary<BackupStroke> = fc.oneof(
   },
   fc.record({ kind: fc.constant('bytes' as const), nowMs: zero }),
   fc.record({ kind: fc.constant('heartbeat' as const), seq: small, nowMs: zero }),
-  fc.record({ kind: fc.constant('epoch-whole' as const), epoch: small, nowMs: zero }),
+  fc.record({
+    kind: fc.constant('epoch-whole' as const),
+    part: fc.constant('memory'),
+    epoch: small,
+    nowMs: zero,
+  }),
   fc.record({ kind: fc.constant('corrupt' as const), reason, nowMs: zero }),
   fc.record({ kind: fc.constant('link-closed' as const), reason, nowMs: zero }),
   fc.record({ kind: fc.constant('copy-failed' as const), reason, nowMs: zero }),
@@ -252,7 +257,12 @@ class BackupPlay {
       this.nowMs += waitMs;
       if (stroke.kind === 'result') this.result(stroke.isGood, stroke.isElse);
       else if (stroke.kind === 'next-epoch') {
-        this.feed({ kind: 'epoch-whole', epoch: this.state.whole + 1, nowMs: this.nowMs });
+        this.feed({
+          kind: 'epoch-whole',
+          part: 'memory',
+          epoch: this.state.whole + 1,
+          nowMs: this.nowMs,
+        });
       } else this.feed({ ...stroke, nowMs: this.nowMs });
     }
     return this;

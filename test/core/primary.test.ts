@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { InvariantError } from '../../src/core/invariant.ts';
 import { freshAskMs, heartbeatsRememberedMax } from '../../src/core/limits.ts';
-import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../src/core/primary.ts';
-import type { PrimaryEffect } from '../../src/core/primary-types.ts';
+import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../src/core/primary/primary.ts';
+import type { PrimaryEffect } from '../../src/core/primary/types.ts';
 import { PrimaryStory, primaryConfig } from './story.ts';
 
 const promised = { kind: 'promised' } as const;

@@ -2,8 +2,8 @@
  * Tells what one machine does, line by line, for transcripts: time, event, state -> effects.
  * Ticks come when the machine wants them and are only told when they bring something about.
  */
-import { backupWakeAtMs, initialBackup, stepBackup } from '../../src/core/backup.ts';
-import type { BackupConfig, BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
+import { backupWakeAtMs, initialBackup, stepBackup } from '../../src/core/backup/backup.ts';
+import type { BackupConfig, BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
 import {
   describeBackupEffect,
   describeBackupEvent,
@@ -12,8 +12,8 @@ import {
   describePrimaryEvent,
   describePrimaryState,
 } from '../../src/core/describe.ts';
-import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../src/core/primary.ts';
-import type { PrimaryConfig, PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../src/core/primary/primary.ts';
+import type { PrimaryConfig, PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 
 type Timeless<E> = E extends unknown ? Omit<E, 'nowMs'> : never;
 
@@ -129,6 +129,7 @@ export class PrimaryStory {
 }
 
 export const backupConfig: BackupConfig = {
+  parts: ['memory'],
   heartbeatTimeoutMs: 1000,
   holdMs: 3000,
   buffered: true,
@@ -187,8 +188,8 @@ export class BackupStory {
   /** The session began and epochs 0 and 1 are here at 100 ms. */
   holding(): this {
     return this.at(0, { kind: 'link-open' })
-      .at(50, { kind: 'epoch-whole', epoch: 0 })
-      .at(100, { kind: 'heartbeat', seq: 1 }, { kind: 'epoch-whole', epoch: 1 });
+      .at(50, { kind: 'epoch-whole', part: 'memory', epoch: 0 })
+      .at(100, { kind: 'heartbeat', seq: 1 }, { kind: 'epoch-whole', part: 'memory', epoch: 1 });
   }
 
   #step(event: BackupEvent): void {

@@ -4,7 +4,7 @@
  */
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { SessionStatus } from '../../src/engine/session-status.ts';
+import type { SessionStatus } from '../../src/registry/status.ts';
 import { bundleFixture } from '../fixtures/bundle.ts';
 import type { LinkState } from '../fixtures/relay.ts';
 import {

@@ -2,16 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import {
-  createExclusively,
-  ensureDir,
-  isTemporaryName,
-  listDir,
-  modifiedMs,
-  readText,
-  removeFile,
-  writeDurably,
-} from '../../src/host/store.ts';
+import { isTemporaryName, systemStore } from '../../src/host/store.ts';
 import { operationError } from '../link/support.ts';
 
 function freshDir(): string {
@@ -22,8 +13,8 @@ describe('the store', () => {
   it('writes, replaces, and leaves nothing else', async () => {
     const dir = freshDir();
     const path = join(dir, 'status.json');
-    await writeDurably(path, 'one');
-    await writeDurably(path, 'two');
+    await systemStore.writeDurably(path, 'one');
+    await systemStore.writeDurably(path, 'two');
     expect(readFileSync(path, 'utf8')).toBe('two');
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(readdirSync(dir)).toEqual(['status.json']);
@@ -32,10 +23,10 @@ describe('the store', () => {
   it('never shows a half-written file, whatever the number of writers', async () => {
     const path = join(freshDir(), 'file');
     const contents = Array.from({ length: 8 }, (_, index) => String(index).repeat(100_000));
-    await writeDurably(path, contents[0] ?? '');
-    const writers = Promise.all(contents.map((content) => writeDurably(path, content)));
+    await systemStore.writeDurably(path, contents[0] ?? '');
+    const writers = Promise.all(contents.map((content) => systemStore.writeDurably(path, content)));
     for (let reads = 0; reads < 50; reads++) {
-      expect(contents).toContain(await readText(path, 200_000));
+      expect(contents).toContain(await systemStore.readText(path, 200_000));
     }
     await writers;
   });
@@ -44,7 +35,7 @@ describe('the store', () => {
     const dir = freshDir();
     const path = join(dir, 'decision');
     const won = await Promise.all(
-      ['a', 'b', 'c', 'd'].map((text) => createExclusively(path, text)),
+      ['a', 'b', 'c', 'd'].map((text) => systemStore.createExclusively(path, text)),
     );
     expect(won.filter(Boolean).length).toBe(1);
     expect(readFileSync(path, 'utf8')).toBe('abcd'[won.indexOf(true)]);
@@ -54,30 +45,30 @@ describe('the store', () => {
   it('reads within a limit', async () => {
     const path = join(freshDir(), 'big');
     writeFileSync(path, 'x'.repeat(11));
-    expect(await readText(path, 11)).toBe('x'.repeat(11));
-    const error = await operationError(() => readText(path, 10));
+    expect(await systemStore.readText(path, 11)).toBe('x'.repeat(11));
+    const error = await operationError(() => systemStore.readText(path, 10));
     expect(error.message).toBe(`cannot read ${path}: 11 bytes, limit 10`);
   });
 
   it('takes what is not there for absent, not for an error', async () => {
     const path = join(freshDir(), 'nothing');
-    expect(await readText(path, 10)).toBeNull();
-    expect(await modifiedMs(path)).toBeNull();
-    expect(await listDir(path)).toEqual([]);
-    await removeFile(path);
+    expect(await systemStore.readText(path, 10)).toBeNull();
+    expect(await systemStore.modifiedMs(path)).toBeNull();
+    expect(await systemStore.listDir(path)).toEqual([]);
+    await systemStore.removeFile(path);
   });
 
   it('names the file when it fails', async () => {
     const path = join(freshDir(), 'no', 'such', 'dir', 'file');
-    const error = await operationError(() => writeDurably(path, 'x'));
+    const error = await operationError(() => systemStore.writeDurably(path, 'x'));
     expect(error.code).toBe('storage');
     expect(error.message).toBe(`cannot write ${path}: no such file or directory`);
   });
 
   it('makes folders for their owner only', async () => {
     const dir = join(freshDir(), 'a', 'b');
-    await ensureDir(dir);
-    await ensureDir(dir);
+    await systemStore.ensureDir(dir);
+    await systemStore.ensureDir(dir);
     expect(statSync(dir).mode & 0o777).toBe(0o700);
   });
 

@@ -1,4 +1,4 @@
-/** Programs of test/network that run in a host: on a real dom0's kernel, beside the product. */
+/** Programs of test/output/plug that run in a host: on a real dom0's kernel, beside the product. */
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { bundleProgram } from '../fixtures/bundle.ts';
@@ -48,7 +48,7 @@ export interface PlugTimes {
 
 /** Measures barrier and release in host A, through the FFI as the engine calls them. */
 export async function measurePlug(lab: Lab): Promise<readonly PlugTimes[]> {
-  const program = 'test/network/real-main.ts';
+  const program = 'test/output/plug/real-main.ts';
   const { code, stderr, lines } = await runInHost<PlugTimes>(
     lab,
     'a',
@@ -60,7 +60,7 @@ export async function measurePlug(lab: Lab): Promise<readonly PlugTimes[]> {
   return lines;
 }
 
-/** What one epoch held of what a guest sent as fast as it could; see test/network/held-main.ts. */
+/** What one epoch held of what a guest sent as fast as it could; see held-main.ts. */
 export interface HeldFigures {
   readonly setUp: 'plain' | 'tap' | 'veth';
   readonly packets: number;
@@ -88,7 +88,7 @@ export async function measureHeld(
   if (bytes === null) pulled.catch(() => {});
   else await pulled;
   const args = [domid, String(heldSeconds)];
-  const program = 'test/network/held-main.ts';
+  const program = 'test/output/plug/held-main.ts';
   const ran = await runInHost<HeldFigures>(lab, 'a', program, args, 120_000);
   if (ran.code !== 0) throw new LabError(`cannot measure what is held: ${ran.stderr.trim()}`);
   if (bytes === null) await pulled.catch(() => {});

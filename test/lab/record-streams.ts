@@ -11,9 +11,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, constants, gunzipSync } from 'node:zlib';
-import { openStreamDecoder } from '../../src/checkpoint/stream-decoder.ts';
 import { FrameDecoder } from '../../src/link/frame-decoder.ts';
 import { decodeMessage } from '../../src/link/messages.ts';
+import { openStreamDecoder } from '../../src/stream/codec/decoder.ts';
 import { pageBodies, readRecords, recordName } from '../native/stream-records.ts';
 import { type GuestKind, type Lab, LabError, openLab } from './lab.ts';
 import { backupName, waitForEpoch } from './session.ts';

@@ -3,7 +3,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { OperationError } from '../../src/host/errors.ts';
-import { encodeFrame, type Frame, type FrameKind, frameTypes } from '../../src/link/frame.ts';
+import {
+  encodeFrame,
+  type Frame,
+  type FrameKind,
+  frameTypes,
+  protocolVersion,
+} from '../../src/link/frame.ts';
 import { FrameDecoder } from '../../src/link/frame-decoder.ts';
 
 interface Sent {
@@ -171,13 +177,13 @@ describe('what a wrong frame is called', () => {
   });
 
   it.each([
-    [3, "install the other host's version of tsremus here too"],
+    [protocolVersion + 1, "install the other host's version of tsremus here too"],
     [0, 'install this version of tsremus on the other host too'],
   ])('names both versions when the peer speaks %i', (version, hint) => {
     const { error } = decodeAll([patched(4, version)]);
     expect(error?.code).toBe('version-mismatch');
     expect(error?.message).toBe(
-      `the peer speaks protocol ${version}, this tsremus speaks protocol 2`,
+      `the peer speaks protocol ${version}, this tsremus speaks protocol ${protocolVersion}`,
     );
     expect(error?.hint).toBe(hint);
   });

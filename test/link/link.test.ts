@@ -12,6 +12,7 @@ import {
   helloMessage,
   linkPair,
   ManualTime,
+  sampleConfig,
   sampleDigest,
 } from './support.ts';
 
@@ -46,7 +47,7 @@ describe('a link', () => {
     const { primary, backup } = greetedPair();
     const onPrimary = new Heard(primary);
     const onBackup = new Heard(backup);
-    await primary.sendConfig('{"name":"web1"}');
+    await primary.sendConfig(sampleConfig);
     await primary.sendData(0, Buffer.from('seed'));
     await primary.endEpoch(0, 1, sampleDigest);
     primary.send({ kind: 'heartbeat', seq: 1 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Answer } from '../../src/core/vocabulary.ts';
 import { encodeFrame, type Frame, type FrameKind } from '../../src/link/frame.ts';
 import { FrameDecoder } from '../../src/link/frame-decoder.ts';
 import {
@@ -8,7 +9,6 @@ import {
   frameKindOf,
   type Message,
   peerError,
-  type WireAnswer,
 } from '../../src/link/messages.ts';
 import { acceptedMessage, helloMessage, operationError, speakerB } from './support.ts';
 
@@ -27,16 +27,19 @@ function frame(kind: FrameKind, body: Buffer | string): Frame {
   return { kind, sequence: 0, body: Buffer.from(body), offset: 40 };
 }
 
+/** A CONFIG with this head and no bytes of an adapter's. */
+function configBody(head: string | Buffer): Buffer {
+  const bytes = Buffer.from(head as string);
+  const prefix = Buffer.alloc(4);
+  prefix.writeUInt32LE(bytes.length);
+  return Buffer.concat([prefix, bytes]);
+}
+
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const u64 = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const line = fc.string({ unit: fc.constantFrom(...'abc xyz:._-é€'), maxLength: 100 });
-const anyAnswer: fc.Arbitrary<WireAnswer> = fc.oneof(
-  fc.constantFrom<WireAnswer>(
-    { kind: 'promised' },
-    { kind: 'activating' },
-    { kind: 'unknown' },
-    { kind: 'standby' },
-  ),
+const anyAnswer: fc.Arbitrary<Answer> = fc.oneof(
+  fc.constantFrom<Answer>({ kind: 'promised' }, { kind: 'activating' }, { kind: 'unknown' }),
   fc.boolean().map((running) => ({ kind: 'active' as const, running })),
 );
 const anyMessage: fc.Arbitrary<Message> = fc.oneof(
@@ -44,7 +47,11 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.constant<Message>(acceptedMessage),
   fc.record({
     kind: fc.constant('config' as const),
-    json: fc.dictionary(line, line).map((value) => JSON.stringify(value)),
+    hypervisor: fc.constant('xen'),
+    name: fc.constant('web1'),
+    uuid: fc.constant(helloMessage.uuid),
+    memoryBytes: u64.map((value) => value % 2 ** 46),
+    config: fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
   }),
   fc.record({
     kind: fc.constant('data' as const),
@@ -131,13 +138,28 @@ describe('wrong bodies', () => {
     ['answer kind', frame('answer', Buffer.from([0, 0, 0, 0, 9, 0])), /field kind is 9, unknown/],
     ['running promise', frame('answer', Buffer.from([0, 0, 0, 0, 0, 1])), /field running is 1/],
     ['running 2', frame('answer', Buffer.from([0, 0, 0, 0, 2, 2])), /field running is 2/],
-    ['config no JSON', frame('config', '{'), /CONFIG: the body is not JSON/],
+    ['config no JSON', frame('config', configBody('{')), /CONFIG: the body is not JSON/],
     [
       'config no object',
-      frame('config', '[1]'),
+      frame('config', configBody('[1]')),
       /CONFIG: field \(all\) is \[1\], must be an object/,
     ],
-    ['config no UTF-8', frame('config', Buffer.from([0x22, 0xff, 0x22])), /not JSON in UTF-8/],
+    [
+      'config no UTF-8',
+      frame('config', configBody(Buffer.from([0x22, 0xff, 0x22]))),
+      /not JSON in UTF-8/,
+    ],
+    ['config cut', frame('config', configBody('{}').subarray(0, 5)), /CONFIG: field head is 2/],
+    [
+      'config of a later version',
+      frame('config', configBody('{"version":2}')),
+      /CONFIG: field version is 2/,
+    ],
+    [
+      'config of no guest',
+      frame('config', configBody('{"version":1,"hypervisor":"xen","facts":{"name":"../x"}}')),
+      /CONFIG: field facts.name is "..\/x"/,
+    ],
     ['error code', frame('error', '{"code":"No Code","text":"x"}'), /field code is "No Code"/],
     ['error text', frame('error', '{"code":"x","text":"a\\nb"}'), /field text is/],
   ])('%s', async (_what, wrong, text) => {

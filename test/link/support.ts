@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream';
 import type { Cancel, Clock, Timers } from '../../src/host/clock.ts';
 import { systemClock, systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
+import type { GuestConfig } from '../../src/link/config-message.ts';
 import type { HelloContent } from '../../src/link/connect.ts';
 import { protocolVersion } from '../../src/link/frame.ts';
 import type { LocalSpeaker } from '../../src/link/hello.ts';
@@ -33,6 +34,10 @@ export class ManualTime implements Clock, Timers {
     return () => {
       this.#timers = this.#timers.filter((entry) => entry !== timer);
     };
+  }
+
+  soon(run: () => void): Cancel {
+    return this.after(0, run);
   }
 
   advance(ms: number): void {
@@ -66,6 +71,15 @@ export const sampleHello: HelloContent = {
 
 /** What the end of some epoch may say. */
 export const sampleDigest = { rawBytes: 9, checksum: 2n ** 63n + 5n, cacheState: 0n };
+
+export const sampleConfig: GuestConfig = {
+  kind: 'config',
+  hypervisor: 'xen',
+  name: 'web1',
+  uuid: sampleHello.uuid,
+  memoryBytes: sampleHello.memoryBytes,
+  config: Buffer.from('{}'),
+};
 
 export const helloMessage: Hello = { kind: 'hello', protocol: protocolVersion, ...sampleHello };
 

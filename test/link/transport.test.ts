@@ -9,7 +9,7 @@ import { askFresh, type ConnectOptions, connectBackup } from '../../src/link/con
 import { openTransport, type Transport } from '../../src/link/transport.ts';
 import { transportCommand } from '../../src/link/transport-command.ts';
 import { bundleFixture } from '../fixtures/bundle.ts';
-import { Heard, operationError, sampleDigest, sampleHello } from './support.ts';
+import { Heard, operationError, sampleConfig, sampleDigest, sampleHello } from './support.ts';
 
 const bin = join(import.meta.dirname, '../fixtures/bin');
 const remoteDir = mkdtempSync(join(tmpdir(), 'tsremus-remote-'));
@@ -156,7 +156,7 @@ describe('a session over a transport', () => {
     const { link, reply, transport } = connection;
     expect(reply.host).toBe('host-b');
     const heard = new Heard(link);
-    await link.sendConfig('{}');
+    await link.sendConfig(sampleConfig);
     for (let epoch = 0; epoch < 3; epoch++) {
       const sent = link.sendData(epoch, Buffer.alloc(8 * 1024 * 1024, epoch + 1));
       link.send({ kind: 'heartbeat', seq: epoch });

@@ -1,9 +1,9 @@
 /** Host B: `tsremus receive`, the copy, the record; and the process that a fresh ask starts. */
-import type { BackupState, BackupStep } from '../../src/core/backup.ts';
-import { initialBackup } from '../../src/core/backup.ts';
-import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
+import type { BackupState, BackupStep } from '../../src/core/backup/backup.ts';
+import { initialBackup } from '../../src/core/backup/backup.ts';
+import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
 import { describeBackupEffect, describeBackupEvent } from '../../src/core/describe.ts';
-import { answerOf, askWithoutOwner, type RecordView } from '../../src/core/permission.ts';
+import { answerOf, askWithoutOwner, type RecordView } from '../../src/core/permission/record.ts';
 import type { Answer, Permission } from '../../src/core/vocabulary.ts';
 import { CopyModel } from './copy-model.ts';
 import type { Message } from './messages.ts';
@@ -43,7 +43,7 @@ export class BackupHost {
     this.store = new RecordStore(world, world.checker, world.plan.diskMs);
     this.process = new SimProcess<BackupState, BackupEvent, BackupEffect>(
       world,
-      initialBackup({ heartbeatTimeoutMs, holdMs, buffered }, this.nowMs()),
+      initialBackup({ heartbeatTimeoutMs, holdMs, buffered, parts: ['memory'] }, this.nowMs()),
       {
         step: (state, event): BackupStep => world.machines.stepBackup(state, event),
         perform: (effect) => this.#perform(effect),
@@ -208,7 +208,7 @@ export class BackupHost {
         this.#send({ kind: 'credit' });
         if (!this.copy.receive(message)) return;
         this.#world.checker.wholeArrived(message.epoch);
-        this.dispatch({ kind: 'epoch-whole', epoch: message.epoch });
+        this.dispatch({ kind: 'epoch-whole', part: 'memory', epoch: message.epoch });
         return;
       case 'credit':
       case 'echo':
@@ -242,7 +242,7 @@ export class BackupHost {
         this.noteProtecting();
         this.#send({ kind: 'ack', epoch: effect.epoch });
         return;
-      case 'feed':
+      case 'commit':
         checker.feeds(effect.epoch);
         this.copy.feed(effect.epoch);
         return;
@@ -347,9 +347,9 @@ export class BackupHost {
           if (this.copy.isRunning) this.store.noteRunning(() => {});
           answerTo({ kind: 'active', running: this.copy.isRunning });
           return;
-        case 'destroy-then-promise':
+        case 'give-up':
           this.copy.destroy();
-          return this.store.move(rule.from, 'promised', (result) => {
+          return this.store.move(this.store.permission ?? 'standby', 'promised', (result) => {
             const isPromised = result.ok && result.permission === 'promised';
             if (boot !== this.#boot || !isPromised) return answerTo(null);
             this.#world.checker.answered('promised');

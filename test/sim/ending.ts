@@ -2,7 +2,7 @@
  * When a run has calmed down: is this an end that is allowed? Somebody runs, or is held for a
  * reason that is said. null: not (yet), ask again; a run for which that stays so is stuck.
  */
-import type { Level } from '../../src/core/health.ts';
+import type { Level } from '../../src/core/health/health.ts';
 import { backupVerdict, primaryVerdict } from './verdict.ts';
 import type { World } from './world.ts';
 

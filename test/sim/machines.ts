@@ -1,6 +1,6 @@
 /** What a run is made of besides the world: the real parts, each of which a mutant replaces. */
-import { stepBackup } from '../../src/core/backup.ts';
-import { stepPrimary } from '../../src/core/primary.ts';
+import { stepBackup } from '../../src/core/backup/backup.ts';
+import { stepPrimary } from '../../src/core/primary/primary.ts';
 import { cleanUpDeed } from './clean-up.ts';
 import { OutputBuffer } from './output-buffer.ts';
 

@@ -5,12 +5,12 @@
  * A wrapper changes the event before, or the effects after the real step. The machines' own
  * assertions see nothing of that, so it is the checker that has to find it.
  */
-import type { BackupState, BackupStep } from '../../src/core/backup.ts';
-import { stepBackup } from '../../src/core/backup.ts';
-import type { BackupEffect, BackupEvent } from '../../src/core/backup-types.ts';
-import type { PrimaryState, PrimaryStep } from '../../src/core/primary.ts';
-import { stepPrimary } from '../../src/core/primary.ts';
-import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import type { BackupState, BackupStep } from '../../src/core/backup/backup.ts';
+import { stepBackup } from '../../src/core/backup/backup.ts';
+import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
+import type { PrimaryState, PrimaryStep } from '../../src/core/primary/primary.ts';
+import { stepPrimary } from '../../src/core/primary/primary.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import { bufferMutants } from './buffer-mutants.ts';
 import { type Machines, realMachines } from './machines.ts';
 import type { Plan } from './plan.ts';
@@ -170,7 +170,7 @@ const activateTorn = backup('activate a torn epoch', (state, event) =>
   mapBackup(state, event, (effect) =>
     effect.kind === 'build-copy'
       ? [
-          { kind: 'feed', epoch: effect.epoch + 1 },
+          { kind: 'commit', epoch: effect.epoch + 1 },
           { kind: 'build-copy', epoch: effect.epoch + 1 },
         ]
       : [effect],
@@ -185,8 +185,8 @@ const ackTorn = backup('acknowledge a torn epoch', (state, event) =>
 
 const feedBeforeAck = backup('feed before the acknowledgement', (state, event) => {
   const step = stepBackup(state, event);
-  const feeds = step.effects.filter((effect) => effect.kind === 'feed');
-  const others = step.effects.filter((effect) => effect.kind !== 'feed');
+  const feeds = step.effects.filter((effect) => effect.kind === 'commit');
+  const others = step.effects.filter((effect) => effect.kind !== 'commit');
   return { state: step.state, effects: [...feeds, ...others] };
 });
 

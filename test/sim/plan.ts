@@ -1,5 +1,5 @@
 /** Seed -> everything that is decided beforehand: settings, speeds, and what goes wrong when. */
-import type { PrimaryConfig } from '../../src/core/primary-types.ts';
+import type { PrimaryConfig } from '../../src/core/primary/types.ts';
 import type { Schedule } from '../../src/core/scheduler.ts';
 import type { Direction } from './link.ts';
 import type { BufferPlan, PortKind } from './output-buffer.ts';

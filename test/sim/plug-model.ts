@@ -2,7 +2,7 @@
  * The kernel's plug qdisc, as net/sched/sch_plug.c has it: the same counters, the same commands,
  * the same order of steps, and what the device does around it. For the simulator, and for whoever
  * wants to know what a sequence of commands lets out. Nothing of ours is in it: what to say to a
- * plug, and when, is the driver's part (src/network).
+ * plug, and when, is the driver's part (src/output/plug).
  *
  * What it does not do is as important:
  *  - It remembers ONE finished epoch. A second BUFFER before the RELEASE_ONE overwrites

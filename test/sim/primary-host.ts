@@ -1,8 +1,8 @@
 /** Host A: the guest, its output buffer, libxl's save operation, and `tsremus protect`. */
 import { describePrimaryEffect, describePrimaryEvent } from '../../src/core/describe.ts';
-import type { PrimaryState, PrimaryStep } from '../../src/core/primary.ts';
-import { initialPrimary } from '../../src/core/primary.ts';
-import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary-types.ts';
+import type { PrimaryState, PrimaryStep } from '../../src/core/primary/primary.ts';
+import { initialPrimary } from '../../src/core/primary/primary.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import { CleanUp } from './clean-up.ts';
 import { FreshAsk } from './fresh-ask.ts';
 import { Guest } from './guest.ts';

@@ -1,12 +1,12 @@
 /** What `tsremus status` would say of a simulated side: the same words, the same judgement. */
-import type { BackupState } from '../../src/core/backup.ts';
-import { judge, type Verdict } from '../../src/core/health.ts';
+import type { BackupState } from '../../src/core/backup/backup.ts';
 import {
   backupMachineFacts,
   type MachineFacts,
   primaryMachineFacts,
-} from '../../src/core/health-facts.ts';
-import type { PrimaryState } from '../../src/core/primary.ts';
+} from '../../src/core/health/facts.ts';
+import { judge, type Verdict } from '../../src/core/health/health.ts';
+import type { PrimaryState } from '../../src/core/primary/primary.ts';
 
 function verdictOf(facts: MachineFacts, isAlive: boolean, guestPaused: boolean): Verdict {
   const session = {

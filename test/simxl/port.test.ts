@@ -43,7 +43,7 @@ async function copy(epochs: number, how: 'finish' | 'discard') {
   const config = pair.a.config('guest');
   const renamed = {
     ...config,
-    c_info: { ...(config['c_info'] as object), name: 'guest--incoming' },
+    c_info: { ...(config['c_info'] as object), name: 'guest' },
   };
   const file = join(pair.b.dir, 'copy.json');
   writeFileSync(file, JSON.stringify(renamed));

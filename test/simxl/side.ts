@@ -7,18 +7,23 @@
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import type { Hypervisor, SaveEnd } from '../../src/xen/hypervisor.ts';
-import { openXen } from '../../src/xen/xen.ts';
+import type { Hypervisor, SaveEnd, SaveEvent } from '../../src/hypervisor/port.ts';
+import { openXen } from '../../src/hypervisor/xen/xen.ts';
 
 const report = (value: unknown) => process.stderr.write(`${JSON.stringify(value)}\n`);
 
 async function save(xen: Hypervisor, name: string, epochs: number): Promise<void> {
-  const domid = await xen.find(name);
-  if (domid === null) throw new Error(`no domain ${name}`);
+  const guest = await xen.find(name);
+  if (guest === null) throw new Error(`no domain ${name}`);
   const buffer = Buffer.alloc(1 << 20);
   let ended = 0;
   const end = await new Promise<SaveEnd>((resolve) => {
-    const operation = xen.startSave(domid, 1 << 30, null, (event) => {
+    const operation = xen.startSave(guest, {
+      limitBytes: 1 << 30,
+      barriers: [],
+      onEvent,
+    });
+    function onEvent(event: SaveEvent): void {
       for (let n = operation.read(buffer); n > 0; n = operation.read(buffer)) {
         process.stdout.write(Buffer.from(buffer.subarray(0, n)));
       }
@@ -28,23 +33,22 @@ async function save(xen: Hypervisor, name: string, epochs: number): Promise<void
         else operation.abort();
       }
       if (event.kind === 'ended') resolve(event.end);
-    });
+    }
   });
-  const info = await xen.info(domid);
-  report({ epochs: ended, end, shutdown: info?.shutdown, paused: info?.paused });
+  const info = await xen.info(guest);
+  report({ epochs: ended, end, shutdown: info?.state === 'ended', paused: info?.paused });
 }
 
 async function restore(xen: Hypervisor, file: string, how: string): Promise<void> {
   let wake = () => {};
   const ended = new Promise<object>((resolve) => {
-    const operation = xen.startRestore(
-      JSON.parse(readFileSync(file, 'utf8')),
-      64 << 20,
-      (event) => {
+    const operation = xen.startRestore(xen.readSpec(readFileSync(file)), {
+      limitBytes: 64 << 20,
+      onEvent(event) {
         if (event.kind === 'fed') wake();
         else if (event.kind !== 'log') resolve(event);
       },
-    );
+    });
     const feed = async () => {
       for await (const data of process.stdin as AsyncIterable<Buffer>) {
         let position = operation.feed(data);
@@ -66,7 +70,7 @@ async function restore(xen: Hypervisor, file: string, how: string): Promise<void
 }
 
 const [role = '', subject = '', argument = ''] = process.argv.slice(2);
-const xen = await openXen();
+const xen = await openXen(process.env);
 if (role === 'save') await save(xen, subject, Number(argument));
 else await restore(xen, subject, argument);
 process.stdout.end();

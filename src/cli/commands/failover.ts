@@ -1,16 +1,16 @@
 /** `tsremus failover DOMAIN`, on the backup: run the copy now. Refused while its primary lives. */
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
-import { hostWord } from '../../core/health-texts.ts';
+import { type Advice, adviceLine, adviceLines } from '../../core/texts/advice.ts';
+import { hostWord } from '../../core/texts/quote.ts';
 import { formatMs } from '../../core/units.ts';
-import { type FailoverPlan, type FailoverResult, requestControl } from '../../engine/control.ts';
-import { isSettled, type SessionEntry } from '../../engine/run-directory.ts';
+import { type FailoverPlan, type FailoverResult, requestControl } from '../../registry/control.ts';
+import { isSettled, type SessionEntry } from '../../registry/port.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { CommandFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
-import { quoteWord } from '../output/shell.ts';
 import { printable } from '../output/table.ts';
 import { sessionsOf } from '../sessions.ts';
 import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
@@ -20,14 +20,14 @@ interface Flags extends OutputOptions {
   readonly dryRun?: boolean;
 }
 
-function failed(code: string, message: string, ...hints: string[]): CommandFailure {
-  return new CommandFailure({ code, message, hints, exit: exit.failed });
+function failed(code: string, message: string, ...advice: Advice[]): CommandFailure {
+  return new CommandFailure({ code, message, hints: adviceLines(advice), exit: exit.failed });
 }
 
 /** The session whose copy can be run here; refuses with what to type instead. */
 function copyOf(io: Io, domain: string): SessionEntry {
   const entries = sessionsOf(io, domain);
-  const word = quoteWord(domain);
+  const show = { kind: 'show', domain } as const;
   const backups = entries.filter(({ status }) => status.role === 'backup');
   const open = backups.find(({ status }) => !isSettled(status));
   if (open?.liveness === 'alive') return open;
@@ -35,24 +35,24 @@ function copyOf(io: Io, domain: string): SessionEntry {
     throw failed(
       'copy-lost',
       `no copy of ${domain} is held here any more: process ${open.status.pid} that held it is dead`,
-      `tsremus status ${word}`,
+      show,
     );
   }
   const active = backups.find(({ status }) => status.state === 'active');
   if (active !== undefined) {
-    throw failed('active', `the copy of ${domain} runs here already`, `tsremus status ${word}`);
+    throw failed('active', `the copy of ${domain} runs here already`, show);
   }
   const primary = entries.find(({ status }) => status.role === 'primary');
   if (primary !== undefined && !isSettled(primary.status)) {
-    const peer = hostWord(primary.status.peer);
+    const { peer } = primary.status;
     throw failed(
       'wrong-host',
-      `${domain} runs on this host; its copy is on ${peer}`,
-      `tsremus failover ${word}  # on ${peer}`,
-      `tsremus stop ${word}  # here: end protection`,
+      `${domain} runs on this host; its copy is on ${hostWord(peer)}`,
+      { kind: 'failover-there', domain, peer },
+      { kind: 'stop-here', domain },
     );
   }
-  throw failed('no-copy', `no copy of ${domain} is held here`, `tsremus status ${word}`);
+  throw failed('no-copy', `no copy of ${domain} is held here`, show);
 }
 
 function planLines({ status }: SessionEntry, plan: FailoverPlan): string[] {
@@ -85,12 +85,11 @@ function twiceLines(domain: string, peer: string): string[] {
 }
 
 function refusal(entry: SessionEntry, reason: string): CommandFailure {
-  const { domain } = entry.status;
-  const peer = hostWord(entry.status.peer);
+  const { domain, peer } = entry.status;
   return new CommandFailure({
     code: 'split-brain-risk',
     message: `failover of ${domain} is refused: ${reason}`,
-    hints: [`tsremus stop ${quoteWord(domain)}  # on ${peer}: end protection there`],
+    hints: [adviceLine({ kind: 'stop-there', domain, peer })],
     exit: exit.refused,
   });
 }
@@ -109,7 +108,7 @@ async function confirmed(io: Io, { status }: SessionEntry, flags: Flags): Promis
 async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   const canAsk = io.stdinIsTty && io.err.isTty && !flags.json;
   if (!flags.yes && !flags.dryRun && !canAsk) {
-    const hint = `tsremus failover --yes ${quoteWord(domain)}`;
+    const hint = adviceLine({ kind: 'failover-yes', domain });
     throw new UsageError('failover asks before it acts, and there is no terminal to ask on', hint);
   }
   const entry = copyOf(io, domain);

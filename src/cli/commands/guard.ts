@@ -1,4 +1,4 @@
-/** `tsremus guard`: hidden; protect starts it beside itself (src/engine/guard.ts). */
+/** `tsremus guard`: hidden; protect starts it beside itself (src/guest/guard.ts). */
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import type { ExitCode } from '../exit-codes.ts';
@@ -10,7 +10,7 @@ export function addGuard(program: Command, context: Context): void {
     .argument('[arguments...]')
     .allowUnknownOption()
     .action(async (argv: string[]) => {
-      const { runGuard } = await import('../../engine/guard.ts');
-      context.code = (await runGuard(argv)) as ExitCode;
+      const { runGuard } = await import('../../app/guard.ts');
+      context.code = (await runGuard(argv, context.io.env)) as ExitCode;
     });
 }

@@ -1,16 +1,15 @@
 /** `tsremus protect DOMAIN HOST`: starts a session and stays until it ends. */
 import { type Command, Option } from 'commander';
-import type { ProtectReporter, ProtectResult } from '../../engine/protect-options.ts';
+import { protectText } from '../../core/texts/outcomes.ts';
+import type { ProtectReporter, ProtectResult } from '../../session/options.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfProtect } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { printFailure } from '../output/errors.ts';
 import { writeJsonLine } from '../output/json.ts';
 import { ProgressLine } from '../output/progress.ts';
-import { quoteWords } from '../output/shell.ts';
 import { printable } from '../output/table.ts';
 import { type ProtectFlags, protectOptions } from '../protect-arguments.ts';
-import { outcomeText } from '../protect-outcome.ts';
 import {
   addHelp,
   colorOption,
@@ -33,7 +32,7 @@ interface ClosingReporter extends ProtectReporter {
 function jsonReporter(io: Io, domain: string): ClosingReporter {
   return {
     seedProgress(progress) {
-      writeJsonLine(io.out, 'seed-progress', new Date(), {
+      writeJsonLine(io.out, 'seed-progress', io.clock.wall(), {
         domain,
         percent: progress.percent,
         bytes: progress.bytes,
@@ -42,7 +41,7 @@ function jsonReporter(io: Io, domain: string): ClosingReporter {
       });
     },
     event(kind, text, data) {
-      writeJsonLine(io.out, kind, new Date(), { domain, text, ...data });
+      writeJsonLine(io.out, kind, io.clock.wall(), { domain, text, ...data });
     },
     close() {},
   };
@@ -50,7 +49,7 @@ function jsonReporter(io: Io, domain: string): ClosingReporter {
 
 /** Lines on stderr: stdout has the result alone. */
 function textReporter(io: Io, domain: string): ClosingReporter {
-  const progress = new ProgressLine(io.err, printable(domain), () => performance.now());
+  const progress = new ProgressLine(io.err, printable(domain), () => io.clock.nowMs());
   return {
     seedProgress: (seed) => progress.update(seed),
     event(_kind, text) {
@@ -74,13 +73,12 @@ function wanted(code: ExitCode): boolean {
 }
 
 function printResult(io: Io, result: ProtectResult, domain: string, host: string, flags: Flags) {
-  const again = quoteWords(['tsremus', ...io.argv]);
-  const { message, next } = outcomeText(result, { domain, host, again });
+  const { message, next } = protectText(result, { domain, peer: host, argv: io.argv });
   const code = exitOfProtect(result.outcome);
   if (flags.json) {
     const { kind, ...detail } = result.outcome;
     const end = { domain, outcome: kind, ...detail, text: message, next, exit: code };
-    writeJsonLine(io.out, 'result', new Date(), end);
+    writeJsonLine(io.out, 'result', io.clock.wall(), end);
   } else if (wanted(code) && !flags.quiet) {
     io.out.write(`${printable(message)}\n`);
   }
@@ -93,11 +91,11 @@ function printResult(io: Io, result: ProtectResult, domain: string, host: string
 
 async function protect(io: Io, domain: string, host: string, flags: Flags): Promise<ExitCode> {
   const options = protectOptions(domain, host, flags, io.env);
-  const { runProtect } = await import('../../engine/run-protect.ts');
+  const { runProtect } = await import('../../app/protect.ts');
   const reporter = reporterFor(io, domain, flags);
   let result: ProtectResult;
   try {
-    result = await runProtect(options, reporter);
+    result = await runProtect(options, reporter, io.env);
   } finally {
     reporter.close();
   }

@@ -1,5 +1,6 @@
 /** `tsremus receive`: the backup's end, started by the primary through ssh. Nobody types it. */
 import type { Command } from 'commander';
+import { maxMemory } from '../../config/settings.ts';
 import { action, type Context } from '../context.ts';
 import { exitOfReceive } from '../exit-codes.ts';
 import { addHelp } from './options.ts';
@@ -15,8 +16,11 @@ export function addReceive(program: Command, context: Context): void {
     .option('-e, --no-wait', 'do not watch the guest after its activation')
     .action(
       action(context, async (flags: { readonly wait: boolean }) => {
-        const { runReceive } = await import('../../engine/receive.ts');
-        const result = await runReceive({ wait: flags.wait });
+        const { runReceive } = await import('../../app/receive.ts');
+        const result = await runReceive(
+          { wait: flags.wait, maxMemoryBytes: maxMemory(undefined, context.io.env) },
+          context.io.env,
+        );
         return exitOfReceive(result.outcome);
       }),
     );

@@ -1,5 +1,6 @@
 /** `tsremus resync`: will bring the disks of a returned host up to date. */
 import type { Command } from 'commander';
+import { hints } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import { action, type Context } from '../context.ts';
 import { addHelp } from './options.ts';
@@ -15,7 +16,7 @@ export function addResync(program: Command, context: Context): void {
       action(context, async () => {
         throw new OperationError('not-built', 'resync is not built yet: disks are not copied', {
           op: 'resync',
-          hint: 'tsremus protect DOMAIN HOST makes a new copy of the memory from the start',
+          hint: hints.protectAnew,
         });
       }),
     );

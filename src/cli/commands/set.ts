@@ -7,14 +7,14 @@ import {
   type Said,
 } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
-import { hostWord } from '../../core/health-texts.ts';
-import { type ControlRequest, requestControl, type SetResult } from '../../engine/control.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
+import { hostWord } from '../../core/texts/quote.ts';
+import { type ControlRequest, requestControl, type SetResult } from '../../registry/control.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { CommandFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
-import { quoteWord } from '../output/shell.ts';
 import { printable } from '../output/table.ts';
 import { sessionsOf } from '../sessions.ts';
 import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
@@ -68,13 +68,12 @@ async function set(
   const entries = sessionsOf(io, domain);
   const entry = entries.find(({ status }) => status.role === 'primary') ?? entries[0];
   if (entry === undefined || entry.status.role === 'backup') {
-    const peer = hostWord(entry?.status.peer ?? 'the other host');
+    const peer = entry?.status.peer ?? '';
+    const where = `it is set where the guest runs, on ${hostWord(peer)}`;
     throw new CommandFailure({
       code: 'wrong-host',
-      message: `this host holds the copy of ${domain}; it is set where the guest runs, on ${peer}`,
-      hints: [
-        `tsremus set ${quoteWord(domain)} ${settings.map(quoteWord).join(' ')}  # on ${peer}`,
-      ],
+      message: `this host holds the copy of ${domain}; ${where}`,
+      hints: [adviceLine({ kind: 'set-there', domain, settings, peer })],
       exit: exit.failed,
     });
   }

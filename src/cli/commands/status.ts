@@ -4,11 +4,10 @@
  * monitoring plug-ins have it.
  */
 import { type Command, Option } from 'commander';
-import { runDirectory } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
-import type { Level } from '../../core/health.ts';
-import { type BrokenEntry, isDomain } from '../../engine/run-directory.ts';
-import { judgeAll, type SessionReport, worst } from '../../engine/status-report.ts';
+import type { Level } from '../../core/health/health.ts';
+import { type BrokenEntry, isDomain } from '../../registry/port.ts';
+import { judgeAll, type SessionReport, worst } from '../../registry/report.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -43,9 +42,9 @@ const exitOfLevel: Readonly<Record<Level, ExitCode>> = {
 };
 
 async function find(io: Io, domain: string | undefined): Promise<Findings> {
-  const { listAll } = await import('../../engine/left-buffers.ts');
-  const { sessions, broken } = await listAll(runDirectory(io.env));
-  const all = judgeAll(sessions, Date.now());
+  const { listEverything } = await import('../../app/listing.ts');
+  const { sessions, broken } = await listEverything(io.env);
+  const all = judgeAll(sessions, io.clock.wall().getTime());
   const reports = domain === undefined ? all : all.filter(({ status }) => isDomain(status, domain));
   const missing = domain !== undefined && reports.length === 0;
   const unknown: Level[] = missing || broken.length > 0 ? ['unknown'] : [];

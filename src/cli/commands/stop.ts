@@ -1,28 +1,21 @@
 /** `tsremus stop DOMAIN`: ends protection, clears leftovers, or notes an end that was seen. */
 import { type Command, Option } from 'commander';
-import { runDirectory } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
-import { hostWord } from '../../core/health-texts.ts';
-import { requestControl } from '../../engine/control.ts';
-import type { StopOrder } from '../../engine/leftover.ts';
-import type { StopResult } from '../../engine/protect-options.ts';
-import {
-  forgetSession,
-  isDomain,
-  isSettled,
-  refreshed,
-  type SessionEntry,
-} from '../../engine/run-directory.ts';
+import type { StopResult } from '../../core/outcomes.ts';
+import type { RecoveryOrder } from '../../core/permission/recovery.ts';
+import { adviceLines, neverRan } from '../../core/texts/advice.ts';
+import { stopText } from '../../core/texts/outcomes.ts';
+import { hostWord } from '../../core/texts/quote.ts';
 import { OperationError } from '../../host/errors.ts';
+import { requestControl } from '../../registry/control.ts';
+import { isDomain, isSettled, type SessionEntry } from '../../registry/port.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfStop } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { CommandFailure, printFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
-import { quoteWord } from '../output/shell.ts';
 import { printable } from '../output/table.ts';
-import { sessionsOf } from '../sessions.ts';
-import { stopText } from '../stop-outcome.ts';
+import { registryOf, sessionsOf } from '../sessions.ts';
 import {
   addHelp,
   colorOption,
@@ -37,15 +30,15 @@ interface Flags extends OutputOptions {
   readonly destroy?: boolean;
 }
 
-async function stopDead(entry: SessionEntry, order: StopOrder): Promise<StopResult> {
-  const { stopLeftover } = await import('../../engine/stop-leftover.ts');
-  return stopLeftover(entry.status, order);
+async function stopDead(io: Io, entry: SessionEntry, order: RecoveryOrder): Promise<StopResult> {
+  const { stopLeftover } = await import('../../app/stop.ts');
+  return stopLeftover(entry.status, order, io.env);
 }
 
 /** The domain's sessions, and output buffers of it that no session looks after. */
 async function found(io: Io, domain: string): Promise<SessionEntry[]> {
-  const { listAll } = await import('../../engine/left-buffers.ts');
-  const { sessions } = await listAll(runDirectory(io.env)).catch(() => ({ sessions: [] }));
+  const { listEverything } = await import('../../app/listing.ts');
+  const { sessions } = await listEverything(io.env).catch(() => ({ sessions: [] }));
   const left = sessions.filter(({ status }) => status.buffer_only);
   const named = left.filter(({ status }) => isDomain(status, domain));
   try {
@@ -54,10 +47,11 @@ async function found(io: Io, domain: string): Promise<SessionEntry[]> {
     if (!(error instanceof OperationError) || error.code !== 'no-such-session') throw error;
     if (named.length > 0) return named;
     if (left.length === 0) throw error;
-    const { leftBufferNamed } = await import('../../engine/stop-leftover.ts');
-    const entry = await leftBufferNamed(domain);
-    if (entry === null) throw error;
-    return [entry];
+    const { leftBufferNamed } = await import('../../app/stop.ts');
+    const status = await leftBufferNamed(domain, io.env);
+    const entry = left.find((one) => one.status.domid === status?.domid);
+    if (status === null || entry === undefined) throw error;
+    return [{ ...entry, status }];
   }
 }
 
@@ -80,10 +74,10 @@ function stillHeld(entry: SessionEntry | null): StopResult | null {
 export async function stopSession(
   io: Io,
   entry: SessionEntry,
-  order: StopOrder,
+  order: RecoveryOrder,
   silenceMsMax = stopSilenceMsMax,
 ): Promise<StopResult> {
-  if (entry.liveness !== 'alive') return stopDead(entry, order);
+  if (entry.liveness !== 'alive') return stopDead(io, entry, order);
   const onProgress = (text: string) => {
     io.err.write(`${printable(entry.status.domain)}: ${printable(text)}\n`);
   };
@@ -93,17 +87,17 @@ export async function stopSession(
     return await requestControl<StopResult>(entry.socketPath, request, options);
   } catch (error) {
     // It may have died just now: then its leftovers are ours to clear.
-    const again = refreshed(entry);
+    const again = registryOf(io).refreshed(entry);
     const late = error instanceof OperationError && error.code === 'command-timeout';
     const held = late ? stillHeld(again) : null;
     if (held !== null) return held;
     if (again === null || again.liveness === 'alive') throw error;
-    return stopDead(again, order);
+    return stopDead(io, again, order);
   }
 }
 
 /** Takes a session that is over out of sight. */
-async function acknowledge(entry: SessionEntry): Promise<void> {
+async function acknowledge(io: Io, entry: SessionEntry): Promise<void> {
   if (entry.liveness === 'alive') {
     try {
       await requestControl(entry.socketPath, { verb: 'forget' });
@@ -112,17 +106,19 @@ async function acknowledge(entry: SessionEntry): Promise<void> {
       if (!(error instanceof OperationError)) throw error;
     }
   }
-  forgetSession(entry);
+  registryOf(io).forget(entry);
 }
 
 function refuseOnBackup(entry: SessionEntry): CommandFailure {
-  const { domain } = entry.status;
-  const peer = hostWord(entry.status.peer);
-  const word = quoteWord(domain);
+  const { domain, peer } = entry.status;
+  const where = `protection is ended where it runs, on ${hostWord(peer)}`;
   return new CommandFailure({
     code: 'wrong-host',
-    message: `this host holds the copy of ${domain}; protection is ended where it runs, on ${peer}`,
-    hints: [`tsremus stop ${word}  # on ${peer}`, `tsremus failover ${word}  # here: run the copy`],
+    message: `this host holds the copy of ${domain}; ${where}`,
+    hints: adviceLines([
+      { kind: 'stop-there', domain, peer },
+      { kind: 'failover-here', domain },
+    ]),
     exit: exit.failed,
   });
 }
@@ -145,11 +141,13 @@ function printStopped(io: Io, entry: SessionEntry, result: StopResult, flags: Fl
 }
 
 function refuseDestroy({ status: { domain, pid } }: SessionEntry): CommandFailure {
-  const word = quoteWord(domain);
   return new CommandFailure({
     code: 'locked',
     message: `process ${pid} looks after ${domain}: --destroy is for what a dead session left`,
-    hints: [`tsremus stop ${word}`, `kill ${pid}  # then again; a second time if it stays held`],
+    hints: adviceLines([
+      { kind: 'stop', domain },
+      { kind: 'end-process', pid },
+    ]),
     exit: exit.locked,
   });
 }
@@ -162,7 +160,7 @@ async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   // Both roles at once: the guest that runs here is what DOMAIN means.
   const entry = open.find(({ status }) => status.role === 'primary') ?? open[0];
   if (entry === undefined) {
-    for (const settled of entries) await acknowledge(settled);
+    for (const settled of entries) await acknowledge(io, settled);
     const text = `${domain}: seen; how its session ended is shown no longer`;
     if (flags.json) writeJson(io.out, { domain, outcome: 'seen', text, next: [], exit: exit.ok });
     else io.out.write(`${printable(text)}\n`);
@@ -184,9 +182,7 @@ export function addStop(program: Command, context: Context): void {
         'After a crash it clears what was left. A session that has ended is shown no longer.',
     )
     .argument('<domain>', 'name, UUID or number of the domain')
-    .addOption(
-      forceUnsafeOption('go on here unasked: you vouch that the copy never ran and never will'),
-    )
+    .addOption(forceUnsafeOption(`go on here unasked: you vouch that ${neverRan()}`))
     .addOption(
       new Option('--destroy', 'after a crash: give the guest up here; what it held is dropped'),
     )

@@ -1,7 +1,7 @@
 /** The one line that Nagios and its kin read: `SERVICE STATE - text | performance data`. */
-import type { Level } from '../../core/health.ts';
+import type { Level } from '../../core/health/health.ts';
 import { formatMs } from '../../core/units.ts';
-import type { SessionReport } from '../../engine/status-report.ts';
+import type { SessionReport } from '../../registry/report.ts';
 import { printable } from './table.ts';
 
 /** Text without the characters that mean something in a plug-in line. */

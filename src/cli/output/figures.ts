@@ -1,6 +1,6 @@
 /** What a session does and how fast, below its line in `tsremus status DOMAIN`. Pure. */
 import { formatBytes, formatMs } from '../../core/units.ts';
-import type { Histograms, SessionStatus } from '../../engine/session-status.ts';
+import type { Histograms, SessionStatus } from '../../registry/status.ts';
 import { type Cell, type Column, formatTable, printable } from './table.ts';
 
 const columns: readonly Column[] = [

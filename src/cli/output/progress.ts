@@ -4,7 +4,7 @@
  */
 
 import { formatBytes, formatSeconds } from '../../core/units.ts';
-import type { SeedProgress } from '../../engine/protect-options.ts';
+import type { SeedProgress } from '../../session/options.ts';
 import type { Stream } from '../io.ts';
 
 const redrawMsMin = 250;

@@ -1,9 +1,9 @@
 /** The findings of `tsremus status` as a table with advice, and as a JSON document. Pure. */
 import type { ChalkInstance } from 'chalk';
-import type { Level } from '../../core/health.ts';
+import type { Level } from '../../core/health/health.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
-import type { EpochFigures } from '../../engine/session-status.ts';
-import type { SessionReport } from '../../engine/status-report.ts';
+import type { SessionReport } from '../../registry/report.ts';
+import type { EpochFigures } from '../../registry/status.ts';
 import type { Findings } from '../commands/status.ts';
 import { figuresText } from './figures.ts';
 import { type Cell, type Column, formatTable, printable } from './table.ts';

@@ -2,10 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { type ColorChoice, wantsColor } from '../../../src/cli/output/color.ts';
 import { figuresText } from '../../../src/cli/output/figures.ts';
 import { ProgressLine } from '../../../src/cli/output/progress.ts';
-import { quoteWords } from '../../../src/cli/output/shell.ts';
 import { formatTable } from '../../../src/cli/output/table.ts';
 import { formatBytes, formatMs, formatSeconds } from '../../../src/core/units.ts';
-import { sampleStatus } from '../../engine/sample-status.ts';
+import { sampleStatus } from '../../registry/sample-status.ts';
 import { FakeStream } from '../fake-io.ts';
 
 describe('colour', () => {
@@ -121,11 +120,5 @@ it('says that a checkpoint is deferred, and that others were stalled', () => {
   );
   expect(figuresText(sampleStatus({ stalls: 3, stalled_ms: 1_400 }))).toContain(
     ', 3 checkpoints stalled for 1400 ms\n',
-  );
-});
-
-it('quotes for a shell', () => {
-  expect(quoteWords(['tsremus', 'web1', '', "it's", 'a b', '$x'])).toBe(
-    `tsremus web1 '' 'it'\\''s' 'a b' '$x'`,
   );
 });

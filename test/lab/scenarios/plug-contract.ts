@@ -1,5 +1,5 @@
 /**
- * The output buffer on the kernel of a real dom0: its contract (test/network), and how much of a
+ * The output buffer on the kernel of a real dom0: its contract, and how much of a
  * guest's output one epoch can hold.
  */
 import { type HeldLoad, heldLoads, measureHeld, runInHost } from '../host-program.ts';
@@ -17,7 +17,7 @@ interface Line {
 }
 
 async function contract(trial: Trial, args: readonly string[] = []): Promise<void> {
-  const program = 'test/network/real-main.ts';
+  const program = 'test/output/plug/real-main.ts';
   const ran = await runInHost<Line>(trial.lab, 'a', program, args, 600_000);
   for (const { clause, ok, why, interfaces, barrier_us, release_us } of ran.lines) {
     if (clause !== undefined) trial.check(clause, ok === true, why);

@@ -1,0 +1,99 @@
+/** The guard as a process: how protect starts it, and what runs in it (src/guest/guard.ts). */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Environment } from '../config/settings.ts';
+import {
+  farewellIn,
+  farewellText,
+  type Guarded,
+  guardAfter,
+  type StartGuard,
+} from '../guest/guard.ts';
+import { within } from '../host/clock.ts';
+import type { HostPorts } from '../host/ports.ts';
+import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { leftoversOf } from './stop.ts';
+
+/** The guard has its library open: it claims the watch in far less. */
+const watchingMsMax = 10_000;
+/** Of what protect says only the end counts. */
+const saidCharactersMax = 64;
+
+function guardedFrom(argv: readonly string[]): Guarded | null {
+  const [number, uuid = '', name = '', session = '', after] = argv;
+  const id = Number(number);
+  if (!Number.isInteger(id) || id <= 0 || uuid === '' || name === '') return null;
+  return { ref: { uuid, id }, name, session, wait: after === 'wait' };
+}
+
+/** The hidden subcommand `tsremus guard ID UUID NAME SESSION wait|leave`; stdin is protect's. */
+export async function runGuard(argv: readonly string[], env: Environment): Promise<number> {
+  const guarded = guardedFrom(argv);
+  if (guarded === null) return 64;
+  let isWatching = false;
+  let isLeaving = false;
+  for (const signal of ['SIGHUP', 'SIGINT'] as const) process.on(signal, () => {});
+  process.on('SIGTERM', () => {
+    isLeaving ||= isWatching;
+  });
+  process.stdout.on('error', () => {}); // protect has gone, and hears nothing
+  const host = thisHost(env);
+  // Opened now: when protect is gone there may be no time left to load anything.
+  const hypervisor = await thisHypervisor(env);
+  process.stdout.write('ready\n');
+  let said = '';
+  for await (const chunk of process.stdin) said = (said + String(chunk)).slice(-saidCharactersMax);
+  isWatching = true;
+  const open = async () => hypervisor;
+  const registry = thisRegistry(host);
+  const leftovers = leftoversOf(host, open);
+  const ports = { ...host, registry, hypervisor, leftovers, isStopped: () => isLeaving };
+  await guardAfter(ports, guarded, farewellIn(said), () => process.stdout.write('watching\n'));
+  return 0;
+}
+
+/** Starts guards in sessions of their own, so that what kills protect does not reach them. */
+export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
+  return ({ ref, name, session, wait }) => {
+    const main = process.argv[1] ?? fileURLToPath(import.meta.url);
+    const words = ['guard', String(ref.id), ref.uuid, '--', name, session];
+    const last = wait ? 'wait' : 'leave';
+    const argv = [...process.execArgv, main, ...words, last];
+    const child: ChildProcess = spawn(process.execPath, argv, {
+      detached: true,
+      cwd: '/',
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    const ready = new Promise<void>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => reject(new Error(`the guard ended at once with code ${code}`)));
+      child.stdout?.once('data', () => resolve());
+    });
+    // A guard that fails to start is reported through `ready`; nobody may wait for it later.
+    ready.catch(() => {});
+    child.stdin?.on('error', () => {});
+    return {
+      ready,
+      done() {
+        child.stdin?.end(farewellText({ kind: 'done' }));
+        child.stdout?.destroy();
+        child.unref();
+      },
+      async watch(guest) {
+        if (child.exitCode !== null || child.signalCode !== null || child.stdout === null) {
+          return false;
+        }
+        const said = once(child.stdout, 'data').then(() => true);
+        const gone = once(child, 'exit').then(() => false);
+        child.stdin?.end(farewellText({ kind: 'watch', id: guest.id }));
+        const first = Promise.race([said, gone]);
+        const watches = await within(timers, watchingMsMax, first, () => false).catch(() => false);
+        for (const one of [said, gone]) one.catch(() => {});
+        child.stdout.destroy();
+        child.unref();
+        return watches;
+      },
+    };
+  };
+}

@@ -1,0 +1,79 @@
+/** The output buffer of a session and of what one left, and the announcement of a guest, on Xen. */
+import { join } from 'node:path';
+import { errorText } from '../host/errors.ts';
+import type { Log } from '../host/log.ts';
+import type { HostPorts } from '../host/ports.ts';
+import type { GuestRef, GuestSpec } from '../hypervisor/port.ts';
+import { nullBuffer, type OutputBuffer } from '../output/port.ts';
+import { fileKey } from '../registry/run-directory.ts';
+import type { ProtectOptions } from '../session/options.ts';
+import type { Guest } from '../session/primary/preflight.ts';
+
+/** Where the state of the guest's output buffer is written down. */
+export function bufferStatePath(runDirectory: string, uuid: string): string {
+  return join(runDirectory, `${fileKey(uuid)}.network.json`);
+}
+
+/** Sets the buffer up; all passes until the first barrier. With -n: the null buffer. */
+export async function openOutput(
+  host: HostPorts,
+  options: ProtectOptions,
+  guest: Guest,
+  session: string,
+  onNews: (text: string) => void,
+): Promise<OutputBuffer> {
+  const { interfaces } = guest.spec;
+  if (!options.network || interfaces.length === 0) return nullBuffer;
+  const { hostTools, setUpBuffer } = await import('../output/plug/set-up.ts');
+  const { uuid, id } = guest.ref;
+  return setUpBuffer(
+    {
+      domain: guest.name,
+      domid: id,
+      uuid,
+      session,
+      peer: {
+        host: options.host,
+        ssh_command: options.sshCommand,
+        heartbeat_timeout_ms: options.heartbeatTimeoutMs,
+      },
+      watch: options.wait,
+      interfaceCount: interfaces.length,
+      limitBytes: options.bufferLimitBytes,
+      script: options.netbufScript,
+      statePath: bufferStatePath(host.settings.runDirectory, uuid),
+      onNews,
+    },
+    await hostTools(),
+  );
+}
+
+/**
+ * What a session of guest `uuid` left whose process died; the null buffer: nothing. `id`: its
+ * domain, by which devices are known where the state is lost; null: it is not known.
+ */
+export async function leftOutput(
+  host: HostPorts,
+  uuid: string,
+  id: number | null,
+): Promise<OutputBuffer> {
+  const { adoptBuffer } = await import('../output/plug/adopt.ts');
+  const { hostTools } = await import('../output/plug/set-up.ts');
+  const path = bufferStatePath(host.settings.runDirectory, uuid);
+  return (await adoptBuffer(path, id, hostTools)) ?? nullBuffer;
+}
+
+/** After a failover: the network is told where the guest is now. What fails is only logged. */
+export async function announceGuest(copy: GuestRef, spec: GuestSpec, log: Log): Promise<void> {
+  const nics = new Map<number, { mac: string; ips: readonly string[] }>();
+  for (const { index, mac, ips } of spec.interfaces)
+    if (mac !== null) nics.set(index, { mac, ips });
+  if (nics.size === 0) return;
+  try {
+    const { announce, hostAnnounceTools } = await import('../output/announce/announce.ts');
+    const problems = await announce(copy.id, nics, await hostAnnounceTools());
+    for (const problem of problems) log.warning(problem);
+  } catch (error) {
+    log.warning(`the guest's new place was not announced: ${errorText(error)}`);
+  }
+}

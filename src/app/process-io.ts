@@ -1,0 +1,67 @@
+/** The streams, the environment and the clock of this process, for its command line. */
+import { createInterface } from 'node:readline';
+import { systemClock } from '../host/clock.ts';
+import { errnoCode, errorText } from '../host/errors.ts';
+
+/** One of this process's output streams (src/cli/io.ts, Stream). */
+class ProcessStream {
+  readonly #stream: NodeJS.WriteStream;
+  failure: string | null = null;
+  #gone = false;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+    // A reader that went away (`tsremus status | head -1`) is no failure: a session must not end,
+    // and nobody wants a stack, because nobody listens any more.
+    stream.on('error', (error) => {
+      this.#gone = true;
+      if (errnoCode(error) !== 'EPIPE') this.failure = errorText(error);
+    });
+  }
+
+  get isTty(): boolean {
+    return this.#stream.isTTY === true;
+  }
+
+  get columns(): number {
+    return this.#stream.columns || 80;
+  }
+
+  write(text: string): void {
+    if (!this.#gone) this.#stream.write(text);
+  }
+
+  flush(): Promise<void> {
+    return new Promise((resolve) => {
+      // A failed write reports itself in the turn after its callback.
+      if (this.#gone) resolve();
+      else this.#stream.write('', () => setImmediate(resolve));
+    });
+  }
+}
+
+function askOnTerminal(question: string): Promise<string | null> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  return new Promise((resolve) => {
+    lines.once('close', () => resolve(null));
+    // Ctrl-C at the question is a no.
+    lines.once('SIGINT', () => lines.close());
+    lines.question(question, (answer) => {
+      resolve(answer);
+      lines.close();
+    });
+  });
+}
+
+/** The real thing. */
+export function processIo() {
+  return {
+    out: new ProcessStream(process.stdout),
+    err: new ProcessStream(process.stderr),
+    env: process.env,
+    clock: systemClock,
+    stdinIsTty: process.stdin.isTTY === true,
+    ask: askOnTerminal,
+    argv: process.argv.slice(2),
+  };
+}

@@ -1,0 +1,75 @@
+/**
+ * `tsremus protect`: from the command line's options to the outcome of a session. Looks at what is
+ * here in the order in which failing is cheapest, while the transport starts beside it.
+ */
+import type { Environment } from '../config/settings.ts';
+import { noDisks } from '../disk/port.ts';
+import { onEndSignals, raisePriority } from '../host/process-settings.ts';
+import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
+import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
+import type { ProtectOptions, ProtectReporter, ProtectResult } from '../session/options.ts';
+import { inspectGuest, refuseUnsettled } from '../session/primary/preflight.ts';
+import { Protection } from '../session/primary/protection.ts';
+import { openStreamEncoder } from '../stream/codec/encoder.ts';
+import { backupBy } from './backup.ts';
+import { startGuard } from './guard.ts';
+import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { openOutput } from './output.ts';
+
+/**
+ * Runs a session to its end. Throws an OperationError when it could not begin: the guest is then
+ * as it was.
+ */
+export async function runProtect(
+  options: ProtectOptions,
+  reporter: ProtectReporter,
+  env: Environment,
+): Promise<ProtectResult> {
+  const command = transportCommand(options.host, options.sshCommand ?? undefined);
+  const { clock, timers } = thisHost(env);
+  const early = startEarly(command, { clock, timers });
+  try {
+    return await protectWith(early, command, options, reporter, env);
+  } finally {
+    early.ending.abort();
+    await early.started.transport.exited;
+  }
+}
+
+async function protectWith(
+  early: EarlyTransport,
+  command: TransportCommand,
+  options: ProtectOptions,
+  reporter: ProtectReporter,
+  env: Environment,
+): Promise<ProtectResult> {
+  const host = thisHost(env);
+  const registry = thisRegistry(host);
+  const hypervisor = await thisHypervisor(env);
+  const guest = await inspectGuest(hypervisor, options.domain, options);
+  const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
+  const claim = await registry.claimSession(subject);
+  try {
+    refuseUnsettled(claim, guest);
+    const log = host.openLog(`${guest.name}.primary`);
+    raisePriority((text) => log.info(text));
+    const ports = {
+      ...host,
+      registry,
+      hypervisor,
+      backup: backupBy(host, command, early, log),
+      startGuard: startGuard(host),
+      openOutput: (session: string, onNews: (text: string) => void) =>
+        openOutput(host, options, guest, session, onNews),
+      openEncoder: openStreamEncoder,
+      disks: noDisks,
+      onEndSignals,
+    };
+    const set = { options, reporter, guest, claim, log, ending: early.ending };
+    return await new Protection(ports, set).run();
+  } catch (error) {
+    // How the session before this one ended is still news: this one never began.
+    claim.release('as-before');
+    throw error;
+  }
+}

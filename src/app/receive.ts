@@ -1,0 +1,107 @@
+/**
+ * `tsremus receive`: the backup's end of a link on stdin and stdout. What the first frame asks for
+ * decides what it is: a session that holds a copy, or a fresh run that answers one question.
+ *
+ * It survives the ssh session that started it: it ignores SIGHUP, and logs to a file.
+ */
+import type { Environment } from '../config/settings.ts';
+import { version } from '../config/version.ts';
+import type { BackupOutcome } from '../core/backup/types.ts';
+import { noDisks } from '../disk/port.ts';
+import { OperationError } from '../host/errors.ts';
+import { openAhead } from '../host/open-ahead.ts';
+import type { HostPorts } from '../host/ports.ts';
+import { raisePriority } from '../host/process-settings.ts';
+import type { Hypervisor } from '../hypervisor/port.ts';
+import { type Decision, greetPrimary, type LocalSpeaker, refuse } from '../link/hello.ts';
+import type { Hello } from '../link/hello-message.ts';
+import { addressFromEnvironment, offerPulse } from '../link/pulse.ts';
+import { openStdioLink } from '../link/stdio.ts';
+import { openRecord } from '../permission/record.ts';
+import type { AnswerPorts } from '../session/backup/answer.ts';
+import { answerQuestion } from '../session/backup/answer.ts';
+import {
+  type Prepared,
+  prepareReception,
+  Reception,
+  type ReceptionPorts,
+} from '../session/backup/reception.ts';
+import type { ReceiveOptions, ReceiveResult } from '../session/options.ts';
+import { codecsOf } from '../stream/agreement.ts';
+import { openStreamDecoder } from '../stream/codec/decoder.ts';
+import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { announceGuest } from './output.ts';
+
+function receptionPorts(host: HostPorts, hypervisor: Hypervisor, env: Environment): ReceptionPorts {
+  return {
+    ...host,
+    registry: thisRegistry(host),
+    hypervisor,
+    offerPulse: (session, log, onHeard) =>
+      offerPulse(addressFromEnvironment(env), { session, log, onHeard }),
+    openDecoder: (agreed, allocate) => openStreamDecoder({ ...agreed, allocate }),
+    announce: announceGuest,
+    disks: noDisks,
+    leaveOnRequest() {
+      let isStopped = false;
+      process.on('SIGTERM', () => {
+        isStopped = true;
+      });
+      return () => isStopped;
+    },
+  };
+}
+
+/** What answering for a session needs on this host. */
+export function answerPorts(host: HostPorts, open: () => Promise<Hypervisor>): AnswerPorts {
+  return {
+    registry: thisRegistry(host),
+    hypervisor: open,
+    record: (uuid, session) => openRecord(host.settings.stateDirectory, uuid, session, host),
+  };
+}
+
+/** Serves one link. The outcome of a question is that it was answered: `promised` or not. */
+export async function runReceive(
+  options: ReceiveOptions,
+  env: Environment,
+): Promise<ReceiveResult> {
+  for (const signal of ['SIGHUP', 'SIGINT'] as const) process.on(signal, () => {});
+  const host = thisHost(env);
+  const { clock, timers, settings } = host;
+  const link = openStdioLink({ role: 'backup', clock, timers });
+  const speaker: LocalSpeaker = {
+    tsremus: version,
+    xen: null,
+    host: settings.hostName,
+    capabilities: { codecs: codecsOf(true), disks: [] },
+  };
+  const open = () => thisHypervisor(env);
+  const ahead = openAhead(open, timers);
+  let session: { readonly ports: ReceptionPorts; readonly prepared: Prepared } | null = null;
+  const decide = async (hello: Hello): Promise<Decision> => {
+    if (hello.purpose !== 'session') return { accept: true, pulse: null, stream: null };
+    try {
+      const ports = receptionPorts(host, await ahead.get(), env);
+      const prepared = await prepareReception(ports, hello, options);
+      session = { ports, prepared };
+      return { accept: true, pulse: prepared.pulseOffer, stream: prepared.stream };
+    } catch (error) {
+      if (error instanceof OperationError) return refuse(error);
+      throw error;
+    }
+  };
+  const hello = await greetPrimary(link, speaker, decide, { timers }).finally(() => {
+    ahead.cancel();
+  });
+  if (session !== null) {
+    const { ports, prepared } = session as { ports: ReceptionPorts; prepared: Prepared };
+    raisePriority((text) => process.emitWarning(text));
+    return { outcome: await new Reception(ports, prepared, link).run() };
+  }
+  await answerQuestion(link, hello, { ...answerPorts(host, open), timers });
+  return { outcome: answered };
+}
+
+/** A question decides nothing for this process: it ends well. */
+const answered: BackupOutcome = { kind: 'promised' };

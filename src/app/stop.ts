@@ -1,0 +1,104 @@
+/** `tsremus stop` of what dead sessions left: the recovery of src/guest on this host. */
+import type { Environment } from '../config/settings.ts';
+import { version } from '../config/version.ts';
+import type { StopResult } from '../core/outcomes.ts';
+import type { RecoveryOrder } from '../core/permission/recovery.ts';
+import type { Answer } from '../core/vocabulary.ts';
+import { leftOf, listAll } from '../guest/left-buffers.ts';
+import { type Leftovers, Recovery } from '../guest/recovery.ts';
+import { OperationError } from '../host/errors.ts';
+import type { HostPorts } from '../host/ports.ts';
+import type { Hypervisor } from '../hypervisor/port.ts';
+import { transportCommand } from '../link/transport-command.ts';
+import { readState, writeState } from '../output/plug/state-file.ts';
+import type { SessionStatus } from '../registry/status.ts';
+import { answerAsk } from '../session/backup/answer.ts';
+import { askByCommand } from './backup.ts';
+import { startGuard } from './guard.ts';
+import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { leftBufferPorts } from './listing.ts';
+import { bufferStatePath, leftOutput } from './output.ts';
+import { answerPorts } from './receive.ts';
+
+async function askBackup(host: HostPorts, status: SessionStatus): Promise<Answer> {
+  if (status.transport === null) {
+    throw new OperationError('storage', 'nothing here says which host has its copy', {
+      op: 'ask-backup',
+      subject: status.domain,
+    });
+  }
+  const { host: peer, ssh_command: sshCommand } = status.transport;
+  return askByCommand(host, transportCommand(peer, sshCommand ?? undefined), {
+    tsremus: version,
+    xen: null,
+    host: host.settings.hostName,
+    capabilities: { codecs: ['none'], disks: [] },
+    purpose: 'promise',
+    domain: status.domain,
+    uuid: status.uuid,
+    session: status.session,
+    timing: {
+      heartbeatTimeoutMs: status.heartbeat_timeout_ms,
+      holdMs: 0,
+      buffered: status.buffered,
+    },
+    memoryBytes: 0,
+    cacheBytes: 0,
+    noWait: false,
+  });
+}
+
+async function noteMayOpen(host: HostPorts, status: SessionStatus): Promise<void> {
+  const { domain, domid, uuid, session } = status;
+  if (domid === null) return;
+  const { runDirectory } = host.settings;
+  await host.store.ensureDir(runDirectory);
+  const path = bufferStatePath(runDirectory, uuid);
+  const known = await readState(path).catch(() => null);
+  const state = known ?? { schema: 1, domain, domid, uuid, session, interfaces: [] };
+  await writeState(path, { ...state, may_open: true });
+}
+
+function recoveryOf(host: HostPorts, hypervisor: () => Promise<Hypervisor>): Recovery {
+  return new Recovery({
+    hypervisor,
+    registry: thisRegistry(host),
+    listAll: () => listAll(leftBufferPorts(host)),
+    leftOutput: (uuid, id) => leftOutput(host, uuid, id),
+    askBackup: (status) => askBackup(host, status),
+    answerHere: (status) => answerAsk(status, answerPorts(host, hypervisor)),
+    noteMayOpen: (status) => noteMayOpen(host, status),
+    startGuard: startGuard(host),
+  });
+}
+
+/** What dead sessions left on this host, found and settled. */
+export function leftoversOf(host: HostPorts, hypervisor: () => Promise<Hypervisor>): Leftovers {
+  const recovery = recoveryOf(host, hypervisor);
+  return {
+    of: (guest) => leftOf(leftBufferPorts(host), guest),
+    settle: (status, order) => recovery.settle(status, order),
+  };
+}
+
+function onceOpened(env: Environment): () => Promise<Hypervisor> {
+  let opened: Promise<Hypervisor> | null = null;
+  return () => {
+    opened ??= thisHypervisor(env);
+    return opened;
+  };
+}
+
+/** Ends what is left of a dead session, as permitted, and leaves its guest watched. */
+export function stopLeftover(
+  status: SessionStatus,
+  order: RecoveryOrder,
+  env: Environment,
+): Promise<StopResult> {
+  return recoveryOf(thisHost(env), onceOpened(env)).stop(status, order);
+}
+
+/** What is left of the guest called `name` where only devices are; null: nothing. */
+export function leftBufferNamed(name: string, env: Environment): Promise<SessionStatus | null> {
+  return recoveryOf(thisHost(env), onceOpened(env)).bufferNamed(name);
+}

@@ -1,0 +1,31 @@
+/** What a host's environment says to every process of tsremus on it. Pure. */
+import { type Environment, runDirectory, stateDirectory } from './settings.ts';
+
+export const logDirectoryDefault = '/var/log/tsremus';
+
+export interface HostSettings {
+  readonly hostName: string;
+  /** All the memory that this system sees, bytes. */
+  readonly memoryBytes: number;
+  /** Where a session's state is kept while this host is up. */
+  readonly runDirectory: string;
+  /** Where records are kept. */
+  readonly stateDirectory: string;
+  readonly logDirectory: string;
+  readonly logLevel: 'debug' | 'info';
+}
+
+/** Throws UsageError where the environment says what cannot be. */
+export function hostSettings(
+  env: Environment,
+  host: { readonly name: string; readonly memoryBytes: number },
+): HostSettings {
+  return {
+    hostName: host.name,
+    memoryBytes: host.memoryBytes,
+    runDirectory: runDirectory(env),
+    stateDirectory: stateDirectory(env),
+    logDirectory: env['TSREMUS_LOG_DIR'] || logDirectoryDefault,
+    logLevel: env['TSREMUS_LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
+  };
+}

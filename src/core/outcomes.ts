@@ -1,0 +1,32 @@
+/** How sessions and orders end, beyond what the two machines decide themselves. */
+import type { BackupOutcome } from './backup/types.ts';
+import type { PrimaryOutcome } from './primary/types.ts';
+
+/** The guest is mute (with -n: paused) and nobody may decide; the process ends all the same. */
+export interface HeldOutcome {
+  readonly kind: 'held';
+  readonly reason: string;
+  /** The permission was given, and only the output buffer that could not be removed is left. */
+  readonly mayOpen?: boolean;
+}
+
+/** What is left of a guest was given up on this host, as was ordered (`stop --destroy`). */
+export interface DestroyedOutcome {
+  readonly kind: 'destroyed';
+}
+
+/** What `stop` achieved, of a session that lives or of what a dead one left behind. */
+export interface StopResult {
+  readonly outcome: PrimaryOutcome | BackupOutcome | HeldOutcome | DestroyedOutcome;
+  /** One sentence for the administrator, without final stop; absent: the outcome speaks. */
+  readonly text?: string;
+  readonly next?: readonly string[];
+}
+
+/** An end is none while the buffer is there: the guest may be mute, and somebody must know. */
+export function heldBack(
+  outcome: PrimaryOutcome | HeldOutcome,
+  unopened: string | null,
+): PrimaryOutcome | HeldOutcome {
+  return unopened === null ? outcome : { kind: 'held', reason: unopened, mayOpen: true };
+}

@@ -1,0 +1,363 @@
+/**
+ * The primary of a protection session, as a pure state machine: (state, event) -> (state,
+ * effects). The invariants stand in state.ts.
+ *
+ * Every event is handled in two parts: what the event itself says (`on...`), and then
+ * what is due by the whole state (pump.ts). So it does not matter which event made
+ * something due.
+ */
+import { invariant, unreachable } from '../invariant.ts';
+import { boundedReason, saveEndMs, scheduleProblem } from '../limits.ts';
+import { nextPace, type Schedule } from '../scheduler.ts';
+import { neverRan } from '../texts/advice.ts';
+import type { Answer } from '../vocabulary.ts';
+import { pump, pumpPause } from './pump.ts';
+import {
+  backupMayActivate,
+  badAck,
+  checkPrimary,
+  isLeaseFresh,
+  isSilent,
+  isStuck,
+  type OpenPermission,
+  outcomeOnPromise,
+  type PrimaryState,
+  phaseOf,
+} from './state.ts';
+import type { PrimaryEffect, PrimaryEvent, PrimaryOutcome } from './types.ts';
+
+export { initialPrimary, type PrimaryState, primaryWakeAtMs } from './state.ts';
+
+export interface PrimaryStep {
+  readonly state: PrimaryState;
+  /** To be carried out in this order. */
+  readonly effects: readonly PrimaryEffect[];
+}
+
+type Effects = PrimaryEffect[];
+type EventOf<K extends PrimaryEvent['kind']> = Extract<PrimaryEvent, { readonly kind: K }>;
+
+/** One event. After `ended` nothing has an effect any more. */
+export function stepPrimary(before: PrimaryState, event: PrimaryEvent): PrimaryStep {
+  if (before.phase === 'ended') return { state: before, effects: [] }; // P3
+  const effects: Effects = [];
+  // Events come from several threads: one may carry a time slightly before the last one's.
+  let state: PrimaryState = { ...before, nowMs: Math.max(before.nowMs, event.nowMs) };
+  state = onEvent(state, event, effects);
+  state = { ...state, phase: phaseOf(state) };
+  if (state.outcome === null) state = pump(state, effects);
+  state = { ...state, phase: phaseOf(state) };
+  checkPrimary(before, state, effects);
+  return { state, effects };
+}
+
+function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): PrimaryState {
+  switch (event.kind) {
+    case 'tick':
+      return onTick(state, effects);
+    case 'link-open':
+      return onLinkOpen(state);
+    case 'link-closed':
+      return onLinkClosed(state, event.reason, effects);
+    case 'echo':
+      return onEcho(state, event.seq);
+    case 'checkpoint':
+    case 'drained':
+    case 'sent':
+      // While the hypervisor's operation is being ended its stream has no meaning any more.
+      return state.outcome === null ? onEpoch(state, event) : state;
+    case 'ack':
+      return onAck(state, event.epoch, effects);
+    case 'progress':
+      return { ...state, progressAtMs: state.nowMs };
+    case 'output': {
+      const { packets, bytes, nearLimit } = event;
+      return { ...state, output: { packets, bytes, nearLimit } };
+    }
+    case 'set-schedule':
+      return onSetSchedule(state, event.schedule);
+    case 'copy-lost':
+      return onCopyLost(state, event.reason, effects);
+    case 'answer':
+      return onAnswer(state, event, effects);
+    case 'ask-failed':
+      return onAskFailed(state, event);
+    case 'stop':
+      return onStop(state, event, effects);
+    case 'save-failed':
+      return onSaveFailed(state, event.reason, effects);
+    case 'guest-ended':
+      return onGuestEnded(state, event.reason, effects);
+    case 'save-ended':
+      return onSaveEnded(state, effects);
+    default:
+      return unreachable(event);
+  }
+}
+
+function onTick(state: PrimaryState, effects: Effects): PrimaryState {
+  if (state.outcome?.kind === 'taken-over' && state.nowMs - state.decidedAtMs >= saveEndMs) {
+    return finish(state, effects); // the destruction ends the hypervisor's operation, too
+  }
+  // In the seed the guest runs freely and nothing was promised to anybody: give up.
+  if (state.outcome === null && isSilent(state) && !backupMayActivate(state)) {
+    const silenceMs = state.nowMs - state.heardAtMs;
+    return neverProtected(state, `the backup was silent for ${silenceMs} ms`, effects);
+  }
+  if (state.outcome === null && state.lost === null && isStuck(state)) {
+    const stuckMs = Math.round(state.nowMs - state.progressAtMs);
+    const waiting = `epoch ${state.acked + 1} made no progress for ${stuckMs} ms`;
+    const reason = `the backup hangs: ${waiting}, although its heartbeats come`;
+    if (!backupMayActivate(state)) return neverProtected(state, reason, effects);
+    return { ...state, lost: reason, nextAskAtMs: state.nowMs };
+  }
+  return state;
+}
+
+function onLinkOpen(state: PrimaryState): PrimaryState {
+  if (state.link !== 'connecting') return state;
+  const { nowMs } = state;
+  // HELLO was answered just now: a lease like any other. The backup counts from later.
+  const leaseFromMs = nowMs;
+  return {
+    ...state,
+    link: 'open',
+    saving: true,
+    heardAtMs: nowMs,
+    nextBeatAtMs: nowMs,
+    leaseFromMs,
+  };
+}
+
+function onLinkClosed(state: PrimaryState, from: string, effects: Effects): PrimaryState {
+  if (state.link === 'closed') return state;
+  const reason = `the link ended: ${boundedReason(from)}`;
+  const closed: PrimaryState = { ...state, link: 'closed' };
+  if (state.outcome !== null) return closed;
+  if (!backupMayActivate(state)) return neverProtected(closed, reason, effects);
+  // What was asked over the link will not be answered; a fresh connection may still be.
+  const ask = state.ask?.way === 'link' ? null : state.ask;
+  return { ...closed, lost: state.lost ?? reason, ask, nextAskAtMs: state.nowMs };
+}
+
+/** An epoch's way through this host. The order is the shell's duty, so a wrong one is a bug. */
+function onEpoch(
+  state: PrimaryState,
+  event: EventOf<'checkpoint' | 'drained' | 'sent'>,
+): PrimaryState {
+  const { epoch } = event;
+  switch (event.kind) {
+    case 'checkpoint':
+      invariant(epoch === state.suspended + 1, 'a checkpoint out of order');
+      invariant(epoch === state.requested, 'a checkpoint that nobody asked for');
+      return { ...state, suspended: epoch };
+    case 'drained':
+      invariant(epoch === state.suspended, 'drained an epoch without its barrier');
+      invariant(epoch === state.drained + 1, 'drained an epoch twice');
+      return { ...state, drained: epoch, drainedAtMs: state.nowMs, ...drainedPace(state, event) };
+    case 'sent':
+      invariant(epoch === state.sent + 1, 'sent an epoch out of order');
+      return { ...state, sent: epoch };
+  }
+}
+
+/** The seed says nothing about the epochs to come: its pages are the whole guest. */
+function drainedPace(
+  state: PrimaryState,
+  { epoch, pauseMs, pages }: EventOf<'drained'>,
+): Pick<PrimaryState, 'pace' | 'progressAtMs'> {
+  invariant(pauseMs >= 0 && pages >= 0, 'an epoch is measured');
+  const { nowMs, drainedAtMs, drained, acked } = state;
+  const progressAtMs = drained === acked ? nowMs : state.progressAtMs;
+  if (epoch === 0) return { pace: state.pace, progressAtMs };
+  const ranMs = nowMs - drainedAtMs - pauseMs;
+  return { pace: nextPace(state.pace, ranMs, pauseMs, pages), progressAtMs };
+}
+
+function onSetSchedule(state: PrimaryState, schedule: Schedule): PrimaryState {
+  const problem = scheduleProblem(schedule);
+  invariant(problem === null, problem ?? '');
+  return { ...state, schedule };
+}
+
+function onEcho(state: PrimaryState, seq: number): PrimaryState {
+  if (state.link !== 'open') return state;
+  const echoed = state.beats.find((beat) => beat.seq === seq);
+  // Older than all that is remembered, or never sent: no proof of anything recent.
+  if (echoed === undefined) return state;
+  // After a silence (the peer's, or this host stood still) what is under way gets its time again.
+  const progressAtMs = isLeaseFresh(state) ? state.progressAtMs : state.nowMs;
+  return {
+    ...state,
+    progressAtMs,
+    beats: state.beats.filter((beat) => beat.seq > seq),
+    leaseFromMs: Math.max(state.leaseFromMs ?? echoed.sentAtMs, echoed.sentAtMs),
+    heardAtMs: state.nowMs,
+  };
+}
+
+function onAck(state: PrimaryState, epoch: number, effects: Effects): PrimaryState {
+  if (state.link !== 'open' || state.outcome !== null || epoch <= state.acked) return state;
+  if (epoch !== state.acked + 1 || epoch > state.drained) {
+    // The peer is broken. Nothing that it says about epochs counts any more, the record does.
+    if (!backupMayActivate(state)) {
+      return neverProtected(state, badAck(state, epoch), effects);
+    }
+    effects.push({ kind: 'close-link' });
+    return { ...state, link: 'closed', lost: badAck(state, epoch), nextAskAtMs: state.nowMs };
+  }
+  const { nowMs } = state;
+  return { ...state, acked: epoch, committedAtMs: nowMs, heardAtMs: nowMs, progressAtMs: nowMs };
+}
+
+function onCopyLost(state: PrimaryState, from: string, effects: Effects): PrimaryState {
+  if (state.outcome !== null || state.activeSeen) return state;
+  const reason = `the copy was lost: ${boundedReason(from)}`;
+  if (!backupMayActivate(state)) return neverProtected(state, reason, effects);
+  return goOn({ ...state, lost: state.lost ?? reason }, 'promised', effects);
+}
+
+/** `promised` and `active` are final whatever ask they answer; the rest counts if expected. */
+function onAnswer(state: PrimaryState, event: EventOf<'answer'>, effects: Effects): PrimaryState {
+  if (state.outcome !== null) return state;
+  const { answer, id } = event;
+  switch (answer.kind) {
+    case 'promised':
+      // After `active` it would contradict a final record: stay mute.
+      return state.activeSeen ? state : goOn(state, 'promised', effects);
+    case 'active': {
+      const seen = answered({ ...state, activeSeen: true }, answer);
+      return answer.running ? takenOver(seen, effects) : seen;
+    }
+    case 'activating':
+    case 'unknown':
+      return state.ask?.id === id ? answered(state, answer) : state;
+    default:
+      return unreachable(answer);
+  }
+}
+
+function answered(state: PrimaryState, answer: Answer): PrimaryState {
+  const nextAskAtMs = state.nowMs + state.config.askEveryMs;
+  const askNews =
+    answer.kind === 'unknown'
+      ? 'the backup has no record of this session, which is no promise'
+      : answer.kind === 'active'
+        ? 'the copy goes on there'
+        : 'the backup is activating its copy';
+  return { ...state, ask: null, nextAskAtMs, askNews };
+}
+
+function onAskFailed(state: PrimaryState, event: EventOf<'ask-failed'>): PrimaryState {
+  if (state.ask?.id !== event.id) return state;
+  const askNews = `the backup could not be asked: ${boundedReason(event.reason)}`;
+  return { ...state, ask: null, nextAskAtMs: state.nowMs + state.config.askEveryMs, askNews };
+}
+
+function onStop(state: PrimaryState, event: EventOf<'stop'>, effects: Effects): PrimaryState {
+  if (state.outcome !== null) return state;
+  const stopped: PrimaryState = {
+    ...state,
+    stopBy: event.by,
+    // Without an ask under way the next one goes out now.
+    nextAskAtMs: state.nowMs,
+  };
+  if (!backupMayActivate(state)) {
+    askOnLeaving(stopped, effects);
+    return leave(stopped, 'never-whole', { kind: 'stopped', by: event.by }, effects);
+  }
+  // Who answers is not dead: then the order to go on without asking is an ordinary stop.
+  if (event.force && !isLeaseFresh(state)) {
+    const reason = `the administrator vouched that ${neverRan()}`;
+    return leave(stopped, 'forced', { kind: 'unprotected', reason }, effects);
+  }
+  return stopped;
+}
+
+function onSaveFailed(state: PrimaryState, from: string, effects: Effects): PrimaryState {
+  const ended: PrimaryState = { ...state, saving: false };
+  if (state.outcome !== null) return finish(ended, effects);
+  const reason = `the checkpoints ended: ${boundedReason(from)}`;
+  if (!backupMayActivate(state)) {
+    askOnLeaving(ended, effects);
+    return neverProtected(ended, reason, effects);
+  }
+  return { ...ended, lost: state.lost ?? reason, nextAskAtMs: state.nowMs };
+}
+
+function onGuestEnded(state: PrimaryState, reason: string, effects: Effects): PrimaryState {
+  // There is nothing left to unpause.
+  const gone: PrimaryState = { ...state, guest: 'ended', paused: false };
+  if (state.outcome !== null) return gone;
+  const ended: PrimaryState = {
+    ...gone,
+    guestEnded: state.guestEnded ?? boundedReason(reason),
+    nextAskAtMs: state.nowMs,
+  };
+  if (backupMayActivate(state)) return ended;
+  askOnLeaving(ended, effects);
+  return leave(ended, 'never-whole', outcomeOnPromise(ended), effects);
+}
+
+function onSaveEnded(state: PrimaryState, effects: Effects): PrimaryState {
+  if (state.outcome === null) return onSaveFailed(state, 'Xen ended its operation', effects);
+  return finish({ ...state, saving: false }, effects);
+}
+
+function neverProtected(state: PrimaryState, reason: string, effects: Effects): PrimaryState {
+  return leave(state, 'never-whole', { kind: 'never-protected', reason }, effects);
+}
+
+function goOn(state: PrimaryState, permission: OpenPermission, effects: Effects): PrimaryState {
+  return leave(state, permission, outcomeOnPromise(state), effects);
+}
+
+/**
+ * In the seed nobody waits for the answer; the ask goes out so that the backup removes its
+ * copy, and its record says why. It stands in the stream before the goodbye.
+ */
+function askOnLeaving(state: PrimaryState, effects: Effects): void {
+  if (state.link !== 'open') return;
+  effects.push({ kind: 'ask-promise', id: state.lastAskId + 1, way: 'link' });
+}
+
+/** The guest goes on here (or has ended): all out, the hypervisor's operation ends, then `end`. */
+function leave(
+  state: PrimaryState,
+  opened: OpenPermission,
+  outcome: PrimaryOutcome,
+  effects: Effects,
+): PrimaryState {
+  effects.push({ kind: 'open-buffer' });
+  if (state.saving) effects.push({ kind: 'abort-save' });
+  // Before save-ended: a paused guest could not finish a suspend that it is in.
+  if (state.paused) effects.push({ kind: 'unpause-guest' });
+  const left: PrimaryState = {
+    ...state,
+    opened,
+    outcome,
+    paused: false,
+    ask: null,
+    decidedAtMs: state.nowMs,
+  };
+  return state.saving ? left : finish(left, effects);
+}
+
+/** The copy runs: this guest stays paused, or mute, until it is destroyed. */
+function takenOver(before: PrimaryState, effects: Effects): PrimaryState {
+  const state = pumpPause(before, effects);
+  const outcome: PrimaryOutcome = { kind: 'taken-over' };
+  const left: PrimaryState = { ...state, outcome, ask: null, decidedAtMs: state.nowMs };
+  if (!state.saving) return finish(left, effects);
+  effects.push({ kind: 'abort-save' });
+  return left;
+}
+
+function finish(state: PrimaryState, effects: Effects): PrimaryState {
+  const { outcome } = state;
+  invariant(outcome !== null, 'P8 finish without an outcome');
+  if (outcome.kind === 'taken-over') effects.push({ kind: 'destroy-guest' });
+  if (state.link !== 'closed') effects.push({ kind: 'close-link' });
+  effects.push({ kind: 'end', outcome });
+  return { ...state, phase: 'ended', link: 'closed' };
+}

@@ -1,0 +1,322 @@
+/**
+ * The primary's state, what can be read from it, and its invariants.
+ *
+ * Invariants (asserted in `checkPrimary` at every transition; the simulator has its own ledger):
+ *   P1  released <= acked <= drained <= suspended <= requested <= drained + 1
+ *   P2  requested - acked <= pendingMax once the seed is acknowledged
+ *   P3  after an outcome was decided nothing is released, asked or checkpointed
+ *   P4  the guest is paused only without a buffer, and only when the backup could activate; it is
+ *       paused once the backup said `active`, and not unpaused before a permission
+ *   P5  the buffer is opened once, and only with a permission
+ *   P6  output is released under a fresh lease, and never after the backup said `active`
+ *   P7  a checkpoint begins only while protected, with a fresh lease and an unpaused guest
+ *   P8  `end` is emitted once, last, and always with the outcome that was decided
+ *   P9  a guest is destroyed only after the backup said that its copy runs
+ *
+ * Several epochs in flight change none of them. What counts is `acked`: output is released up to it
+ * and no further, a copy is activated from it, and everything after it was never seen by anybody
+ * (with -n: may have been seen, however many epochs are in flight). The lease knows no epochs: it
+ * says how lately the backup had decided nothing, and the backup acknowledges nothing after it has.
+ */
+import { invariant } from '../invariant.ts';
+import { primaryConfigProblem } from '../limits.ts';
+import {
+  nextCheckpointAtMs,
+  noOutput,
+  noPace,
+  type OutputWaiting,
+  type Pace,
+  type Schedule,
+} from '../scheduler.ts';
+import { heartbeatEveryMs, leaseMs, progressMs } from '../vocabulary.ts';
+import type { PrimaryConfig, PrimaryEffect, PrimaryOutcome, StopBy } from './types.ts';
+
+/**
+ *  - `connecting`: HELLO is not exchanged yet.
+ *  - `seeding`: epoch 0 is not acknowledged; output is not held before its barrier.
+ *  - `protected`: epochs go over, output waits for its acknowledgement.
+ *  - `ending`: no more checkpoints; asks for the promise while the link is open.
+ *  - `held`: the link is gone or the copy goes on; mute, asks for the promise.
+ *  - `leaving`: the outcome is decided; waits for the hypervisor's operation to end.
+ *  - `ended`: nothing happens any more.
+ */
+export type PrimaryPhase =
+  | 'connecting'
+  | 'seeding'
+  | 'protected'
+  | 'ending'
+  | 'held'
+  | 'leaving'
+  | 'ended';
+
+/** What entitles the primary to let everything out. */
+export type OpenPermission =
+  /** The record says promised. */
+  | 'promised'
+  /** The backup cannot have a whole epoch: the seed's end never left. */
+  | 'never-whole'
+  /** The administrator vouches that the copy never ran and never will. */
+  | 'forced';
+
+export interface PrimaryAsk {
+  readonly id: number;
+  readonly way: 'link' | 'fresh';
+  readonly atMs: number;
+}
+
+export interface PrimaryState {
+  readonly config: PrimaryConfig;
+  readonly phase: PrimaryPhase;
+  readonly nowMs: number;
+  readonly link: 'connecting' | 'open' | 'closed';
+
+  /** The newest epoch whose checkpoint was asked for. The seed needs no asking: starts at 0. */
+  readonly requested: number;
+  /** The newest epoch whose barrier is set; -1: none. */
+  readonly suspended: number;
+  readonly drained: number;
+  /** The newest epoch whose end went out. From 0 on the backup may hold a whole one. */
+  readonly sent: number;
+  readonly acked: number;
+  readonly released: number;
+  readonly drainedAtMs: number;
+  readonly committedAtMs: number;
+  readonly schedule: Schedule;
+  readonly pace: Pace;
+  readonly output: OutputWaiting;
+  /** While an epoch waits for its acknowledgement: the last sign that it comes nearer. */
+  readonly progressAtMs: number;
+
+  /** Heartbeats without an echo so far, oldest first. */
+  readonly beats: readonly { readonly seq: number; readonly sentAtMs: number }[];
+  readonly nextSeq: number;
+  readonly nextBeatAtMs: number;
+  /** When the newest echoed heartbeat was sent; null before the first echo. */
+  readonly leaseFromMs: number | null;
+  /** When the backup was heard last. */
+  readonly heardAtMs: number;
+
+  readonly paused: boolean;
+  readonly guest: 'here' | 'ended';
+  /** The hypervisor's operation runs. */
+  readonly saving: boolean;
+
+  /** Why protection ends, as far as it does; they can meet. */
+  readonly stopBy: StopBy | null;
+  readonly guestEnded: string | null;
+  readonly lost: string | null;
+
+  /** The ask under way. */
+  readonly ask: PrimaryAsk | null;
+  readonly lastAskId: number;
+  readonly lastAskWay: 'link' | 'fresh';
+  readonly nextAskAtMs: number;
+  /** What the last ask brought, in words; null: nothing yet. */
+  readonly askNews: string | null;
+  /** The backup's record says `active`: final, this guest goes on there. */
+  readonly activeSeen: boolean;
+
+  readonly opened: OpenPermission | null;
+  readonly outcome: PrimaryOutcome | null;
+  readonly decidedAtMs: number;
+}
+
+/** The state before HELLO. */
+export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
+  const problem = primaryConfigProblem(config);
+  invariant(problem === null, problem ?? '');
+  return {
+    config,
+    phase: 'connecting',
+    nowMs,
+    link: 'connecting',
+    requested: 0,
+    suspended: -1,
+    drained: -1,
+    sent: -1,
+    acked: -1,
+    released: -1,
+    drainedAtMs: nowMs,
+    committedAtMs: nowMs,
+    schedule: config.schedule,
+    pace: noPace,
+    output: noOutput,
+    progressAtMs: nowMs,
+    beats: [],
+    nextSeq: 1,
+    nextBeatAtMs: nowMs,
+    leaseFromMs: null,
+    heardAtMs: nowMs,
+    paused: false,
+    guest: 'here',
+    saving: false,
+    stopBy: null,
+    guestEnded: null,
+    lost: null,
+    ask: null,
+    lastAskId: 0,
+    lastAskWay: 'fresh',
+    nextAskAtMs: nowMs,
+    askNews: null,
+    activeSeen: false,
+    opened: null,
+    outcome: null,
+    decidedAtMs: nowMs,
+  };
+}
+
+/**
+ * Once the end of epoch 0 was handed to the link it may reach the backup at any time, and a backup
+ * with a whole epoch may activate. Until then the seed, which is drained long before it is sent
+ * where the line is slow, protects nobody and costs the guest nothing.
+ */
+export function backupMayActivate(state: PrimaryState): boolean {
+  return state.sent >= 0;
+}
+
+/** The newest heartbeat known to be echoed was sent not longer ago than the lease lasts. */
+export function isLeaseFresh(state: PrimaryState): boolean {
+  return state.leaseFromMs !== null && state.nowMs - state.leaseFromMs <= leaseMs(state.config);
+}
+
+/** The link says nothing for so long that asking over a fresh connection is due. */
+export function isSilent(state: PrimaryState): boolean {
+  const { heartbeatTimeoutMs, holdMs } = state.config;
+  return state.link === 'open' && state.nowMs - state.heardAtMs >= heartbeatTimeoutMs + holdMs;
+}
+
+/**
+ * Heartbeats come back and an epoch's acknowledgement does not come nearer: the hypervisor hangs
+ * over there, or the byte stream is stuck beside live datagrams. Waiting on would hold the guest's
+ * output for ever, and the backup sees no silence.
+ */
+export function isStuck(state: PrimaryState): boolean {
+  if (state.drained === state.acked || !isLeaseFresh(state)) return false;
+  return state.nowMs - state.progressAtMs >= progressMs(state.config);
+}
+
+/** Something ends protection here; only a promise (or `active`) finishes it. */
+export function isEnding(state: PrimaryState): boolean {
+  return (
+    state.stopBy !== null ||
+    state.guestEnded !== null ||
+    state.lost !== null ||
+    state.activeSeen ||
+    state.link === 'closed'
+  );
+}
+
+/** The primary wants the promise, or to hear that the copy runs. */
+export function wantsPromise(state: PrimaryState): boolean {
+  return backupMayActivate(state) && (isEnding(state) || isSilent(state));
+}
+
+/** Why an acknowledgement cannot be true. */
+export function badAck(state: PrimaryState, epoch: number): string {
+  return `the backup acknowledged epoch ${epoch}, expected ${state.acked + 1} of ${state.drained}`;
+}
+
+/** How the session ends when the guest may go on here. */
+export function outcomeOnPromise(state: PrimaryState): PrimaryOutcome {
+  if (state.guestEnded !== null) return { kind: 'guest-ended', reason: state.guestEnded };
+  if (state.stopBy !== null) return { kind: 'stopped', by: state.stopBy };
+  const reason = state.lost ?? 'the backup gave its copy up while the link was silent';
+  return { kind: 'unprotected', reason };
+}
+
+/** The phase that follows from everything else. */
+export function phaseOf(state: PrimaryState): PrimaryPhase {
+  if (state.phase === 'ended') return 'ended';
+  if (state.outcome !== null) return 'leaving';
+  if (state.link === 'connecting') return 'connecting';
+  if (isEnding(state)) return state.link === 'open' && !state.activeSeen ? 'ending' : 'held';
+  return state.acked >= 0 ? 'protected' : 'seeding';
+}
+
+/**
+ * The latest time at which the machine wants its next tick, null once it has ended. A shell
+ * may tick more often; ticking at these times loses nothing.
+ */
+export function primaryWakeAtMs(state: PrimaryState): number | null {
+  if (state.phase === 'ended') return null;
+  const { config } = state;
+  const wakes = [state.nowMs + heartbeatEveryMs(config)];
+  if (state.outcome === null) {
+    if (state.link === 'open') wakes.push(state.nextBeatAtMs);
+    if (state.leaseFromMs !== null) wakes.push(state.leaseFromMs + leaseMs(config) + 1);
+    if (state.ask === null) wakes.push(state.nextAskAtMs);
+    if (state.drained > state.acked) wakes.push(state.progressAtMs + progressMs(config));
+    wakes.push(nextCheckpointAtMs(state, config.pendingMax) ?? 0);
+  }
+  return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));
+}
+
+/** Asserts P1 to P9 on one transition. */
+export function checkPrimary(
+  before: PrimaryState,
+  after: PrimaryState,
+  effects: readonly PrimaryEffect[],
+): void {
+  checkEpochs(after);
+  invariant(!after.paused || !after.config.buffered, 'P4 paused with a buffer');
+  invariant(!after.paused || backupMayActivate(after), 'P4 paused during the seed');
+  invariant(before.opened === null || after.opened === before.opened, 'P5 opened twice');
+  invariant(before.outcome === null || after.outcome === before.outcome, 'P8 outcome changed');
+  invariant(after.outcome === null || after.ask === null, 'P3 asks after the outcome');
+  for (const effect of effects) checkEffect(before, after, effect);
+  const ends = effects.filter((effect) => effect.kind === 'end').length;
+  invariant(ends === (after.phase === 'ended' && before.phase !== 'ended' ? 1 : 0), 'P8 one end');
+  invariant(ends === 0 || effects.at(-1)?.kind === 'end', 'P8 end is last');
+}
+
+function checkEpochs(state: PrimaryState): void {
+  const { requested, suspended, drained, sent, acked, released } = state;
+  invariant(released <= acked, 'P1 released <= acked');
+  invariant(acked <= drained, 'P1 acked <= drained');
+  invariant(sent <= drained, 'P1 sent <= drained');
+  invariant(drained <= suspended, 'P1 drained <= suspended');
+  invariant(suspended <= requested, 'P1 suspended <= requested');
+  invariant(requested <= drained + 1, 'P1 requested <= drained + 1');
+  invariant(acked < 0 || requested - acked <= state.config.pendingMax, 'P2 pendingMax');
+}
+
+function checkEffect(before: PrimaryState, after: PrimaryState, effect: PrimaryEffect): void {
+  switch (effect.kind) {
+    case 'release':
+      invariant(before.outcome === null && after.outcome === null, 'P3 release');
+      invariant(effect.epoch === after.released, 'P6 releases what is counted');
+      invariant(isLeaseFresh(after), 'P6 release without a lease');
+      invariant(!after.activeSeen, 'P6 release after active');
+      return;
+    case 'take-checkpoint':
+      invariant(after.phase === 'protected', 'P7 checkpoint while not protected');
+      invariant(isLeaseFresh(after), 'P7 checkpoint without a lease');
+      invariant(!after.paused, 'P7 checkpoint of a paused guest');
+      return;
+    case 'pause-guest':
+      invariant(after.outcome === null || after.activeSeen, 'P3 pause');
+      invariant(!before.paused && after.paused, 'P4 paused twice');
+      return;
+    case 'unpause-guest':
+      invariant(before.paused && !after.paused, 'P4 unpaused twice');
+      return;
+    case 'open-buffer':
+      invariant(before.opened === null && after.opened !== null, 'P5 no permission');
+      invariant(after.opened !== 'never-whole' || !backupMayActivate(after), 'P5 never whole');
+      return;
+    case 'ask-promise':
+      invariant(before.outcome === null, 'P3 ask');
+      return;
+    case 'destroy-guest':
+      invariant(after.activeSeen, 'P9 destroy');
+      invariant(after.outcome?.kind === 'taken-over', 'P9 outcome');
+      return;
+    case 'end':
+      invariant(effect.outcome === after.outcome, 'P8 outcome');
+      return;
+    case 'send-heartbeat':
+    case 'abort-save':
+    case 'close-link':
+      return;
+  }
+}

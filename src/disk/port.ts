@@ -1,0 +1,53 @@
+/**
+ * The disk port: one disk of a guest as a part of every epoch (DESIGN.md, "An epoch has parts").
+ *
+ * On the primary a barrier marks where an epoch's writes end, in the moment at which the guest is
+ * suspended. On the backup an epoch of the disk becomes whole, is committed with all other parts or
+ * rolled back with them. What the disk may hold after an activation: every write that had completed
+ * for the guest as its restored memory knows it, and nothing that was never issued.
+ */
+import type { BarrierHandle, GuestSpec } from '../hypervisor/port.ts';
+
+/** A disk on the primary. */
+export interface PrimaryDisk {
+  /** As the guest calls it, and as it is called in every epoch. */
+  readonly name: string;
+  /** Set by the save at every checkpoint, beside the output buffer's; null: it sets none. */
+  readonly barrier: BarrierHandle | null;
+  /** The session is over: the guest writes to its disk as before. Idempotent, never rejects. */
+  close(): Promise<void>;
+}
+
+/** What a disk tells its session. */
+export interface DiskEvents {
+  /** All of the epoch's writes are here and checked. In order, each once. */
+  readonly whole: (epoch: number) => void;
+  /** The disk cannot follow any more: no later epoch will be whole. */
+  readonly lost: (reason: string) => void;
+}
+
+/** A disk on the backup. */
+export interface BackupDisk {
+  readonly name: string;
+  /** From now on `events` are told. Called once. */
+  listen(events: DiskEvents): void;
+  /** The epoch counts in all parts: it may be applied, at the disk's own pace, in order. */
+  commit(epoch: number): void;
+  /** Resolves when everything that was committed is applied and durable. */
+  settle(): Promise<void>;
+  /** Nothing that was not committed is left, and nothing more is taken. Idempotent. */
+  rollBack(): Promise<void>;
+}
+
+/** A way to replicate disks. */
+export interface DiskDriver {
+  /** The guest's writable disks, ready for a session; all or none. */
+  openPrimary(spec: GuestSpec, session: string): Promise<readonly PrimaryDisk[]>;
+  openBackup(spec: GuestSpec, session: string): Promise<readonly BackupDisk[]>;
+}
+
+/** For guests whose disks are left alone (-d), or that have none. */
+export const noDisks: DiskDriver = {
+  openPrimary: async () => [],
+  openBackup: async () => [],
+};

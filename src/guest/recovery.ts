@@ -1,0 +1,258 @@
+/**
+ * Cleans up what a session left whose process died: `tsremus stop` when nobody is there to be told,
+ * and the guard when such a guest ends. What may be done is for core/permission/recovery.ts to say.
+ *
+ * The primary's guest may be suspended (the guard resumes it, if it lives), paused by us, or run.
+ */
+import type { StopResult } from '../core/outcomes.ts';
+import {
+  type RecoveryDeed,
+  type RecoveryOrder,
+  recoveryOn,
+  recoveryUnasked,
+  recoveryWithoutAnswer,
+} from '../core/permission/recovery.ts';
+import { adviceLines } from '../core/texts/advice.ts';
+import type { Answer } from '../core/vocabulary.ts';
+import { errorText } from '../host/errors.ts';
+import type { GuestRef, Hypervisor } from '../hypervisor/port.ts';
+import { openForGood } from '../output/open.ts';
+import type { OutputBuffer } from '../output/port.ts';
+import type { Listing, Registry } from '../registry/port.ts';
+import type { SessionStatus } from '../registry/status.ts';
+import { destroyCopy } from './destroy-copy.ts';
+import type { StartGuard } from './guard.ts';
+
+/** A guest whose leftovers are looked for. */
+export interface LeftGuest {
+  readonly ref: GuestRef;
+  readonly session: string;
+}
+
+/** What dead sessions left on this host, found and settled. */
+export interface Leftovers {
+  /**
+   * What a dead session of the guest left on the primary, or its buffer where the session's own
+   * state is lost; null: nothing is left any more.
+   */
+  of(guest: LeftGuest): Promise<SessionStatus | null>;
+  /** Ends what is left of a dead session, as permitted, and leaves it to be seen. */
+  settle(status: SessionStatus, order: RecoveryOrder): Promise<StopResult>;
+}
+
+export interface RecoveryPorts {
+  /** Opened when it is needed. */
+  hypervisor(): Promise<Hypervisor>;
+  readonly registry: Registry;
+  /** Every session, and every buffer that none looks after as one that is held. */
+  listAll(): Promise<Listing>;
+  /** The output buffer that a dead session of the guest left; the null buffer: none. */
+  leftOutput(uuid: string, id: number | null): Promise<OutputBuffer>;
+  /** Asks the session's backup for the promise, by a fresh run of the transport. */
+  askBackup(status: SessionStatus): Promise<Answer>;
+  /** Answers, as the backup, for a session of this host. */
+  answerHere(status: SessionStatus): Promise<Answer>;
+  /** Writes down that the guest of a buffer without session may go on. */
+  noteMayOpen(status: SessionStatus): Promise<void>;
+  readonly startGuard: StartGuard;
+}
+
+/** The session's guest. */
+function refOf({ uuid, domid }: SessionStatus): GuestRef | null {
+  return domid === null ? null : { uuid, id: domid };
+}
+
+export class Recovery {
+  readonly #ports: RecoveryPorts;
+
+  constructor(ports: RecoveryPorts) {
+    this.#ports = ports;
+  }
+
+  /** As in Leftovers. */
+  settle(status: SessionStatus, order: RecoveryOrder): Promise<StopResult> {
+    return status.role === 'primary' ? this.#primary(status, order) : this.#backup(status);
+  }
+
+  /** `tsremus stop` of a session whose process died: settles, and leaves the guest watched. */
+  async stop(left: SessionStatus, order: RecoveryOrder): Promise<StopResult> {
+    const status = await this.#identified(left);
+    const result = await this.settle(status, order);
+    const { outcome } = result;
+    if (outcome.kind !== 'held' && !status.buffer_only) this.#forget(status);
+    if ('mayOpen' in outcome && outcome.mayOpen) await this.#noteUnopened(status, outcome.reason);
+    if (outcome.kind !== 'stopped' || status.watch === false) return result;
+    try {
+      await this.#ensureWatch(status);
+      return result;
+    } catch (error) {
+      const unwatched = `nobody carries out what its own end asks for: ${errorText(error)}`;
+      return { ...result, text: `${status.domain} runs on here, but ${unwatched}` };
+    }
+  }
+
+  /**
+   * What is left of the guest called `name` where only devices are: their names have its number,
+   * and the hypervisor knows which that is. Null: nothing, or no such guest is here any more.
+   */
+  async bufferNamed(name: string): Promise<SessionStatus | null> {
+    const { sessions } = await this.#ports.listAll();
+    const nameless = sessions.filter(({ status }) => status.buffer_only && status.uuid === '');
+    if (nameless.length === 0) return null;
+    const guest = await this.#ports
+      .hypervisor()
+      .then((hypervisor) => hypervisor.find(name))
+      .catch(() => null);
+    const found = nameless.find(({ status }) => guest !== null && status.domid === guest.id);
+    return found === undefined ? null : this.#identified(found.status);
+  }
+
+  async #primary(status: SessionStatus, order: RecoveryOrder): Promise<StopResult> {
+    const hypervisor = await this.#ports.hypervisor();
+    const guest = await ownGuest(hypervisor, status);
+    const left = { isGuestHere: guest !== null, mayOpen: status.may_open === true };
+    const deed = recoveryUnasked(left, order) ?? (await this.#askWhat(status));
+    if (guest === null || deed.kind === 'drop') {
+      await this.#drop(status);
+      const reason = 'the guest is not on this host any more';
+      return { outcome: { kind: 'guest-ended', reason } };
+    }
+    switch (deed.kind) {
+      case 'destroy':
+        // First the buffer: what it holds may keep pages of the guest, and the destroy would wait.
+        await this.#drop(status);
+        await hypervisor.destroy(guest);
+        return { outcome: { kind: deed.because === 'ordered' ? 'destroyed' : 'taken-over' } };
+      case 'let-run':
+        return this.#letRun(
+          hypervisor,
+          guest,
+          status,
+          deed.isVouched ? `${status.domain} runs on here` : undefined,
+        );
+      case 'hold':
+        return staysHeld(status, deed.reason);
+    }
+  }
+
+  async #askWhat(status: SessionStatus): Promise<RecoveryDeed> {
+    try {
+      return recoveryOn(await this.#ports.askBackup(status));
+    } catch (error) {
+      return recoveryWithoutAnswer(errorText(error));
+    }
+  }
+
+  async #drop({ uuid, domid }: SessionStatus): Promise<void> {
+    const left = await this.#ports.leftOutput(uuid, domid);
+    await left.drop().finally(() => left.close());
+  }
+
+  /**
+   * With the permission, undoes what the dead session left the guest in: suspended, paused, mute.
+   * `text`: what to say where it is done.
+   */
+  async #letRun(
+    hypervisor: Hypervisor,
+    guest: GuestRef,
+    status: SessionStatus,
+    text?: string,
+  ): Promise<StopResult> {
+    const info = await hypervisor.info(guest);
+    if (info?.state === 'suspended') await hypervisor.resume(guest);
+    if (info?.paused && status.guest_paused) await hypervisor.unpause(guest);
+    const isOver = info === null || info.state === 'ended';
+    const unopened = await this.#open(status, isOver);
+    if (unopened !== null) return { outcome: { kind: 'held', reason: unopened, mayOpen: true } };
+    return { outcome: { kind: 'stopped', by: 'command' }, ...(text === undefined ? {} : { text }) };
+  }
+
+  async #open({ uuid, domid }: SessionStatus, isOver: boolean): Promise<string | null> {
+    try {
+      const left = await this.#ports.leftOutput(uuid, domid);
+      const unopened = await openForGood(left, isOver, () => {});
+      left.close();
+      return unopened;
+    } catch (error) {
+      return errorText(error);
+    }
+  }
+
+  /** A copy whose process died cannot be continued by anybody: its remains go. */
+  async #backup(status: SessionStatus): Promise<StopResult> {
+    const { domain, uuid } = status;
+    const answer = await this.#ports.answerHere(status);
+    switch (answer.kind) {
+      case 'active':
+        return { outcome: { kind: 'activated', epoch: status.epoch ?? 0, why: 'it took over' } };
+      case 'promised':
+        return { outcome: { kind: 'promised' } };
+      case 'unknown':
+        await destroyCopy(await this.#ports.hypervisor(), { name: domain, uuid }, 'waiting');
+        return { outcome: { kind: 'promised' } };
+      case 'activating':
+        return { outcome: { kind: 'held', reason: 'the copy is being activated' } };
+    }
+  }
+
+  /**
+   * The same with name and UUID of the guest, which devices alone do not tell; as it was where the
+   * guest is gone, or known already. A number is not used again before a host is booted anew.
+   */
+  async #identified(status: SessionStatus): Promise<SessionStatus> {
+    if (status.uuid !== '' || status.domid === null) return status;
+    const hypervisor = await this.#ports.hypervisor();
+    const guest = await hypervisor.numbered(status.domid);
+    const info = guest === null ? null : await hypervisor.info(guest);
+    if (guest === null || info === null || info.state === 'dying') return status;
+    const { name } = await hypervisor.spec(guest);
+    return { ...status, uuid: guest.uuid, domain: name || status.domain };
+  }
+
+  /** Takes a dead session out of sight. */
+  #forget(status: SessionStatus): void {
+    const { registry } = this.#ports;
+    for (const entry of registry.sessions().sessions) {
+      const same = entry.status.session === status.session && entry.status.role === status.role;
+      if (same && entry.liveness !== 'alive') registry.forget(entry);
+    }
+  }
+
+  /** The permission was given, and stays so whatever becomes of the backup. */
+  async #noteUnopened(left: SessionStatus, reason: string): Promise<void> {
+    // There is no session's status to note it in; the buffer's own state is the next best place.
+    if (left.buffer_only) return this.#ports.noteMayOpen(left);
+    this.#ports.registry.amend(left, (status) => {
+      return { ...status, state: 'held', outcome: 'held', may_open: true, next: [], reason };
+    });
+  }
+
+  /** The session's guard watches the guest, as a rule; if that died too, another one begins. */
+  async #ensureWatch(status: SessionStatus): Promise<void> {
+    const { registry, startGuard } = this.#ports;
+    const { domain: name, session } = status;
+    const ref = refOf(status);
+    if (ref === null || registry.watcherOf(ref.uuid) !== null) return;
+    const hypervisor = await this.#ports.hypervisor();
+    if (hypervisor.otherWatcher(ref, name) !== null) return;
+    const guard = startGuard({ ref, name, session, wait: true });
+    await guard.ready;
+    if (!(await guard.watch(ref))) throw new Error('the guard does not watch');
+  }
+}
+
+/** Without the permission there is one thing that may be done unasked: giving the guest up here. */
+function staysHeld({ domain, peer }: SessionStatus, reason: string): StopResult {
+  const next = adviceLines([
+    { kind: 'stop-vouch', domain, peer },
+    { kind: 'stop-destroy', domain },
+  ]);
+  return { outcome: { kind: 'held', reason }, next };
+}
+
+/** The session's guest on this host; null when it is gone. */
+async function ownGuest(hypervisor: Hypervisor, status: SessionStatus): Promise<GuestRef | null> {
+  const ref = refOf(status);
+  const info = ref === null ? null : await hypervisor.info(ref);
+  return info === null || info.state === 'dying' ? null : ref;
+}

@@ -1,0 +1,21 @@
+/**
+ * What a process may use of its host, in one place. src/app makes it of the system, the simulator
+ * of a model; nothing else reaches for the system's clock, chance, files, processes or environment.
+ */
+import type { HostSettings } from '../config/host-settings.ts';
+import type { Chance, Time } from './clock.ts';
+import type { ProcessLog } from './log.ts';
+import type { Processes } from './process-id.ts';
+import type { Store } from './store.ts';
+
+export interface HostPorts extends Time {
+  readonly chance: Chance;
+  readonly store: Store;
+  readonly processes: Processes;
+  readonly settings: HostSettings;
+  /**
+   * The log called `name`. One that cannot be opened must not cost the guest its protection: its
+   * lines then go to stderr.
+   */
+  openLog(name: string): ProcessLog;
+}

@@ -1,0 +1,45 @@
+/** What a session asks of the system for its own process. */
+import { readdirSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import type { StopBy } from '../core/primary/types.ts';
+import { errorText } from './errors.ts';
+
+/** A heartbeat must not wait behind a busy dom0: tsremus runs before ordinary processes. */
+const niceness = -10;
+
+/** Signals closer together than this are one. */
+const sameSignalMs = 100;
+
+/**
+ * Puts this process before ordinary ones; without the right to do so it says so and goes on. All of
+ * its threads: Linux keeps a priority for each, and the main one waits for those that were started
+ * before it came here (what encodes, writes records to disk, collects garbage). Later ones inherit.
+ */
+export function raisePriority(say: (text: string) => void): void {
+  try {
+    setPriority(niceness);
+  } catch (error) {
+    return say(`runs at ordinary priority: ${errorText(error)}`);
+  }
+  for (const thread of readdirSync('/proc/self/task')) {
+    try {
+      setPriority(Number(thread), niceness);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+/** Calls `onSignal` for those that end a session, as long as this process lives. */
+export function onEndSignals(onSignal: (by: StopBy) => void): void {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  const handler = (by: StopBy) => () => {
+    // timeout(1) and some shells send the same signal twice, to the process and to its group.
+    if (performance.now() - lastMs < sameSignalMs) return;
+    lastMs = performance.now();
+    onSignal(by);
+  };
+  process.on('SIGINT', handler('sigint'));
+  process.on('SIGTERM', handler('sigterm'));
+  process.on('SIGHUP', handler('sigterm'));
+}

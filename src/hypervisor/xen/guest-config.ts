@@ -1,0 +1,154 @@
+/**
+ * What tsremus reads from and changes in a guest's configuration (libxl_domain_config as JSON).
+ * Pure. libxl leaves out members that have their default value, so absence is normal.
+ */
+import { errorText, OperationError } from '../../host/errors.ts';
+import type { EndAction, GuestInterface, GuestSpec, LifeEvent } from '../port.ts';
+
+/** libxl_domain_config as it comes from JSON; looked at only here. */
+export type DomainConfig = { readonly [key: string]: unknown };
+
+type Json = DomainConfig;
+
+const object = (value: unknown): Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
+const list = (value: unknown): readonly Json[] => (Array.isArray(value) ? value.map(object) : []);
+const text = (value: unknown) => (typeof value === 'string' ? value : '');
+
+/** What this adapter's specifications say they are. */
+export const adapterName = 'xen';
+
+/** A configuration as a specification: `config` is its JSON text. */
+export function specOf(config: DomainConfig): GuestSpec {
+  const info = object(config['c_info']);
+  return {
+    hypervisor: adapterName,
+    name: text(info['name']),
+    uuid: text(info['uuid']).toLowerCase(),
+    memoryBytes: memoryKb(config) * 1024,
+    interfaces: interfaces(config),
+    writableDisks: writableDisks(config),
+    refusals: refusals(config),
+    onEnd: {
+      poweroff: endAction(config, 'poweroff'),
+      reboot: endAction(config, 'reboot'),
+      crash: endAction(config, 'crash'),
+      watchdog: endAction(config, 'watchdog'),
+      'soft-reset': endAction(config, 'soft-reset'),
+    },
+    config: Buffer.from(JSON.stringify(config)),
+  };
+}
+
+/** The same from bytes that came from elsewhere; throws OperationError('protocol'). */
+export function specFrom(bytes: Buffer): GuestSpec {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw noConfig(errorText(error));
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw noConfig('it is not an object');
+  }
+  return specOf(value as DomainConfig);
+}
+
+function noConfig(why: string): OperationError {
+  return new OperationError('protocol', `this is no configuration of a Xen guest: ${why}`, {
+    op: 'read-configuration',
+  });
+}
+
+/** The configuration that a specification of this adapter was made from. */
+export function configOf(spec: GuestSpec): DomainConfig {
+  return JSON.parse(spec.config.toString('utf8')) as DomainConfig;
+}
+
+/** With the UUID of the domain where the configuration says none. */
+export function withUuid(config: DomainConfig, uuid: string): DomainConfig {
+  const info = object(config['c_info']);
+  return text(info['uuid']) === '' ? { ...config, c_info: { ...info, uuid } } : config;
+}
+
+/** Memory that the guest needs on a host, KiB (without Xen's own overhead). */
+function memoryKb(config: DomainConfig): number {
+  const build = object(config['b_info']);
+  const kb = Number(build['max_memkb'] ?? build['target_memkb'] ?? 0);
+  return Number.isFinite(kb) && kb > 0 ? kb : 0;
+}
+
+/** The configuration with which the guest is booted anew: not under the number that it had. */
+export function bootConfig(config: DomainConfig): DomainConfig {
+  const { domid: _, ...info } = object(config['c_info']);
+  return { ...config, c_info: info };
+}
+
+/** The configuration of the copy: the same guest under another name. */
+export function copyConfig(config: DomainConfig, name: string): DomainConfig {
+  // The number that the guest has on the primary means nothing on the backup.
+  const boot = bootConfig(config);
+  return { ...boot, c_info: { ...object(boot['c_info']), name } };
+}
+
+/** What to do when the guest ends, from libxl's action word (destroy, restart, preserve...). */
+function endAction(config: DomainConfig, event: LifeEvent): EndAction {
+  const key = {
+    poweroff: 'on_poweroff',
+    reboot: 'on_reboot',
+    crash: 'on_crash',
+    watchdog: 'on_watchdog',
+    'soft-reset': 'on_soft_reset',
+  }[event];
+  const given = config[key];
+  // xl's defaults (xl.cfg(5)): a reboot restarts, everything else destroys.
+  const preset = event === 'reboot' ? 'restart' : event === 'soft-reset' ? 'soft-reset' : 'destroy';
+  const word = typeof given === 'string' ? given : preset;
+  // preserve, rename-restart, coredump-*, soft-reset: keep what is there to be looked at.
+  return word === 'destroy' || word === 'restart' ? word : `keep (${word})`;
+}
+
+/** Reasons for which this guest cannot be protected at all; empty when it can. */
+function refusals(config: DomainConfig): string[] {
+  const reasons: string[] = [];
+  const has = (key: string) => list(config[key]).length > 0;
+  if (has('pcidevs')) reasons.push('it has passed-through PCI devices');
+  if (has('dtdevs')) reasons.push('it has passed-through device-tree devices');
+  if (has('usbdevs')) reasons.push('it has passed-through USB devices');
+  if (has('p9s') || has('p9')) reasons.push('it has 9pfs shares');
+  if (list(object(config['b_info'])['vnuma_nodes']).length > 0) reasons.push('it has vNUMA nodes');
+  for (const kind of ['disks', 'nics', 'vfbs', 'vkbs', 'vtpms']) {
+    for (const device of list(config[kind])) {
+      const backend = device['backend_domname'] ?? device['backend_domid'];
+      const dom0 =
+        backend === undefined || backend === 0 || ['', '0', 'Domain-0'].includes(String(backend));
+      if (!dom0) reasons.push(`a device of ${kind} has its back end in domain ${String(backend)}`);
+    }
+  }
+  return reasons;
+}
+
+/** Addresses of one interface that are looked at, at most. */
+const ipsMax = 32;
+
+/**
+ * `ip=` of an interface is a list, each address maybe with the length of its prefix
+ * (xl-network-configuration(5)).
+ */
+function interfaces(config: DomainConfig): GuestInterface[] {
+  return list(config['nics']).map(({ mac, ip, devid }, at) => {
+    const words = text(ip)
+      .split(/[\s,]+/)
+      .filter(Boolean);
+    const ips = words.slice(0, ipsMax).map((word) => word.replace(/\/\d+$/, ''));
+    const index = typeof devid === 'number' ? devid : at;
+    return { index, mac: typeof mac === 'string' ? mac : null, ips };
+  });
+}
+
+/** libxl prints `readwrite` only where it is set. */
+function writableDisks(config: DomainConfig): string[] {
+  return list(config['disks'])
+    .filter((disk) => Boolean(disk['readwrite']) && !disk['is_cdrom'])
+    .map((disk) => text(disk['vdev']));
+}

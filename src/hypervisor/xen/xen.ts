@@ -1,0 +1,368 @@
+/**
+ * The hypervisor port on libxenlight. Opens the library that fits, puts libxl's results into our
+ * words, and turns failures into errors that say what to do.
+ */
+import { OperationError } from '../../host/errors.ts';
+import type { NativeEvent } from '../../native/events.ts';
+import { NativeError, NativeLibrary, xlError } from '../../native/library.ts';
+import {
+  type GuestInfo,
+  type GuestRef,
+  type GuestSpec,
+  type HostInfo,
+  type Hypervisor,
+  type LifeEvent,
+  lifeEvents,
+  type RestoreEvent,
+  type RestoreOperation,
+  type RestoreOptions,
+  type SaveEnd,
+  type SaveEvent,
+  type SaveOperation,
+  type SaveOptions,
+  type StreamPosition,
+  waitingName,
+} from '../port.ts';
+import { isXen, libxenlightCandidates } from './find-library.ts';
+import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
+import { otherWatcher } from './other-watcher.ts';
+
+/** struct tsr_stream_stats. */
+const streamStatsBytes = 64;
+/** EPROTO: the bytes do not continue the stream. */
+const errnoProto = 71;
+
+/**
+ * Opens libxenlight. Errors: `no-xen` (69) where there is none, it is too old or this is not Xen;
+ * `not-root` (77) where only root is missing.
+ */
+export async function openXen(env: NodeJS.ProcessEnv): Promise<Hypervisor> {
+  const candidates = libxenlightCandidates(env);
+  let native: NativeLibrary;
+  try {
+    native = new NativeLibrary();
+  } catch (error) {
+    throw new OperationError('no-xen', `cannot load the native library: ${text(error)}`, {
+      op: 'open',
+      hint: 'npm run build',
+      cause: error,
+    });
+  }
+  if (candidates.length === 0) {
+    throw new OperationError('no-xen', 'no libxenlight is installed on this machine', {
+      op: 'open',
+      hint: 'apt-get install xen-system-amd64, boot it, or set TSREMUS_LIBXL to the library',
+    });
+  }
+  let last: unknown;
+  for (const path of candidates) {
+    try {
+      await native.openXen(path);
+      return new Xen(native);
+    } catch (error) {
+      last = error;
+    }
+  }
+  if (process.geteuid?.() !== 0 && !env['TSREMUS_LIBXL']) {
+    throw new OperationError('not-root', 'only root may talk to Xen', {
+      op: 'open',
+      hint: 'run the same command as root',
+      cause: last,
+    });
+  }
+  const where = isXen() ? '' : '; this machine does not run under Xen';
+  throw new OperationError('no-xen', `cannot open ${candidates[0]}: ${text(last)}${where}`, {
+    op: 'open',
+    hint: 'boot this host with Xen (xl info shows it), or set TSREMUS_LIBXL',
+    cause: last,
+  });
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function operationError(op: string, subject: string, error: unknown): OperationError {
+  return new OperationError('hypervisor', `cannot ${op} domain ${subject}: ${text(error)}`, {
+    op,
+    subject,
+    cause: error,
+  });
+}
+
+class Xen implements Hypervisor {
+  readonly #native: NativeLibrary;
+
+  constructor(native: NativeLibrary) {
+    this.#native = native;
+  }
+
+  async find(name: string): Promise<GuestRef | null> {
+    let id: number;
+    try {
+      id = await this.#native.domainId(name);
+    } catch (error) {
+      const code = error instanceof NativeError ? error.xlCode : null;
+      // libxl_name_to_domid says INVAL for a name that nobody has; newer ones say NOTFOUND.
+      if (code === xlError.inval || code === xlError.domainNotFound) return null;
+      throw operationError('find', name, error);
+    }
+    return this.numbered(id);
+  }
+
+  async numbered(id: number): Promise<GuestRef | null> {
+    return (await this.#look(id))?.ref ?? null;
+  }
+
+  async info(guest: GuestRef): Promise<GuestInfo | null> {
+    const info = await this.#look(guest.id);
+    // A number may come back; the UUID makes it certain.
+    return info?.ref.uuid === guest.uuid ? info : null;
+  }
+
+  async #look(id: number): Promise<GuestInfo | null> {
+    try {
+      return guestInfo(JSON.parse(await this.#native.domainInfo(id)));
+    } catch (error) {
+      if (error instanceof NativeError && error.xlCode === xlError.domainNotFound) return null;
+      throw operationError('look at', String(id), error);
+    }
+  }
+
+  async spec(guest: GuestRef): Promise<GuestSpec> {
+    return this.#do('read the configuration of', String(guest.id), async () => {
+      const text = await this.#native.domainConfig(guest.id);
+      // Older libxl leaves the UUID out of the configuration; the domain itself always has one.
+      return specOf(withUuid(JSON.parse(text), guest.uuid));
+    });
+  }
+
+  readSpec(config: Buffer): GuestSpec {
+    return specFrom(config);
+  }
+
+  async host(): Promise<HostInfo> {
+    const raw = JSON.parse(await this.#native.hostInfo()) as Record<string, unknown>;
+    const part = (name: string) => String(raw[`xen_version_${name}`] ?? '');
+    const free = raw['free_memory_kb'];
+    return {
+      version: `${part('major')}.${part('minor')}${part('extra')}`,
+      freeMemoryBytes: typeof free === 'number' ? free * 1024 : null,
+    };
+  }
+
+  pause({ id }: GuestRef): void {
+    try {
+      this.#native.pause(id);
+    } catch (error) {
+      throw operationError('pause', String(id), error);
+    }
+  }
+
+  unpause({ id }: GuestRef): Promise<void> {
+    return this.#do('unpause', String(id), () => this.#native.unpause(id));
+  }
+
+  resume({ id }: GuestRef): Promise<void> {
+    return this.#do('resume', String(id), () => this.#native.resume(id));
+  }
+
+  rename({ id }: GuestRef, from: string, to: string): Promise<void> {
+    return this.#do('rename', from, () => this.#native.rename(id, from, to));
+  }
+
+  destroy({ id }: GuestRef): Promise<void> {
+    return this.#do('destroy', String(id), () => this.#native.destroy(id));
+  }
+
+  async boot(spec: GuestSpec): Promise<GuestRef> {
+    const config = JSON.stringify(bootConfig(configOf(spec)));
+    const id = await this.#do('create', '', () => this.#native.create(config));
+    return { uuid: spec.uuid, id };
+  }
+
+  async #do<T>(op: string, subject: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw operationError(op, subject, error);
+    }
+  }
+
+  startSave({ id }: GuestRef, options: SaveOptions): SaveOperation {
+    const { limitBytes, barriers, onEvent } = options;
+    const native = this.#native;
+    let handle = -1;
+    let broken: string | null = null;
+    try {
+      handle = native.saveStart(id, limitBytes, barriers[0] ?? null, (event) => {
+        if (event.kind === 'failed') broken = event.text;
+        let ours = saveEvent(event);
+        if (ours === null) return;
+        // The library gave up because of a broken stream: it says which record, and where.
+        if (ours.kind === 'ended' && ours.end.kind === 'aborted' && broken !== null) {
+          ours = { kind: 'ended', end: { kind: 'failed', reason: broken } };
+        }
+        onEvent(ours);
+        if (ours.kind === 'ended') void native.saveFree(handle);
+      });
+    } catch (error) {
+      throw operationError('start checkpoints of', String(id), error);
+    }
+    return {
+      checkpoint: () => native.saveCheckpoint(handle),
+      read: (out) => native.saveRead(handle, out),
+      abort: () => native.saveAbort(handle),
+    };
+  }
+
+  startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation {
+    return new XenRestore(this.#native, spec, options);
+  }
+
+  otherWatcher(guest: GuestRef, name: string): string | null {
+    return otherWatcher({ domid: guest.id, uuid: guest.uuid, name });
+  }
+}
+
+class XenRestore implements RestoreOperation {
+  readonly #native: NativeLibrary;
+  readonly #handle: number;
+  readonly #uuid: string;
+  #wanted: 'nothing' | 'build' | 'discard' = 'nothing';
+  #ended = false;
+  #why: string | null = null;
+  readonly #stats = Buffer.alloc(streamStatsBytes);
+
+  constructor(native: NativeLibrary, spec: GuestSpec, { limitBytes, onEvent }: RestoreOptions) {
+    this.#native = native;
+    this.#uuid = spec.uuid;
+    const config = JSON.stringify(copyConfig(configOf(spec), waitingName(spec.name)));
+    try {
+      this.#handle = native.restoreStart(config, limitBytes, (event) => {
+        if (event.kind === 'log') onEvent({ kind: 'log', level: event.a, text: event.text });
+        else if (event.kind === 'fed') onEvent({ kind: 'fed', bytes: event.a });
+        else if (event.kind === 'failed') this.#why = event.text;
+        else if (event.kind === 'ended') {
+          this.#ended = true;
+          onEvent(this.#endOf(event));
+          void native.restoreFree(this.#handle);
+        }
+      });
+    } catch (error) {
+      throw operationError('prepare the copy of', waitingName(spec.name), error);
+    }
+  }
+
+  #endOf(event: NativeEvent): RestoreEvent {
+    if (this.#wanted === 'discard') return { kind: 'discarded' };
+    if (this.#wanted === 'build' && event.a === 0) {
+      return { kind: 'built', copy: { uuid: this.#uuid, id: event.b } };
+    }
+    const reason = this.#why ?? (event.text || `libxl ended with ${event.a}`);
+    return { kind: 'failed', reason };
+  }
+
+  feed(data: Buffer): StreamPosition | null {
+    if (this.#ended) throw new OperationError('hypervisor', 'the copy is gone', { op: 'feed' });
+    const stats = this.#stats;
+    try {
+      if (!this.#native.restoreFeed(this.#handle, data, stats)) return null;
+    } catch (error) {
+      const isStream = error instanceof NativeError && error.errno === errnoProto;
+      const code = isStream ? 'protocol' : 'hypervisor';
+      throw new OperationError(code, text(error), { op: 'feed', cause: error });
+    }
+    return {
+      bytes: Number(stats.readBigUInt64LE(0)),
+      epochs: Number(stats.readBigUInt64LE(8)),
+      epochEnd: Number(stats.readBigUInt64LE(40)),
+      atBoundary: stats.readUInt32LE(32) === 1,
+    };
+  }
+
+  apply(epochEnd: number): void {
+    this.#native.restoreApply(this.#handle, epochEnd);
+  }
+
+  finish(): void {
+    this.#wanted = 'build';
+    this.#native.restoreFinish(this.#handle);
+  }
+
+  discard(): void {
+    if (this.#ended || this.#wanted === 'discard') return;
+    this.#wanted = 'discard';
+    this.#native.restoreAbort(this.#handle);
+  }
+}
+
+function saveEvent(event: NativeEvent): SaveEvent | null {
+  switch (event.kind) {
+    case 'data':
+    case 'output':
+      return { kind: event.kind };
+    case 'checkpoint':
+      return { kind: 'checkpoint', epoch: event.a };
+    case 'epoch-end': {
+      const pauseMs = (event.d + event.e) / 1e6;
+      const { a: epoch, b: bytes, c: pages } = event;
+      return { kind: 'epoch-end', epoch, bytes, pages, pauseMs, stalledMs: event.f / 1e6 };
+    }
+    case 'stalled':
+      return { kind: 'stalled', epoch: event.a, waitingBytes: event.b };
+    case 'log':
+      return { kind: 'log', level: event.a, text: event.text };
+    case 'failed':
+      return { kind: 'log', level: 6, text: event.text };
+    case 'ended':
+      return { kind: 'ended', end: saveEnd(event) };
+    default:
+      return null;
+  }
+}
+
+function saveEnd(event: NativeEvent): SaveEnd {
+  const found = parseEnd(event.text);
+  if (found.gone) return { kind: 'guest-ended', reason: 'the domain is gone' };
+  if (found.shutdown && found.reason !== 'suspend') {
+    return { kind: 'guest-ended', reason: String(found.reason) };
+  }
+  if (event.a === xlError.aborted) return { kind: 'aborted' };
+  return { kind: 'failed', reason: found.message ?? `libxl ended with ${event.a}` };
+}
+
+interface EndText {
+  readonly gone?: boolean;
+  readonly shutdown?: boolean;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+function parseEnd(json: string): EndText {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === 'object' && value !== null ? (value as EndText) : {};
+  } catch {
+    return { message: json };
+  }
+}
+
+const ends: Readonly<Record<string, LifeEvent>> = {
+  ...Object.fromEntries(lifeEvents.map((event) => [event, event])),
+  // libxl's word for it.
+  soft_reset: 'soft-reset',
+};
+
+function guestInfo(raw: Record<string, unknown>): GuestInfo {
+  const reason = raw['shutdown'] === true ? String(raw['shutdown_reason'] ?? 'unknown') : null;
+  const stopped = reason === 'suspend' ? 'suspended' : 'ended';
+  const state = raw['dying'] === true ? 'dying' : reason === null ? 'here' : stopped;
+  return {
+    ref: { uuid: String(raw['uuid']).toLowerCase(), id: Number(raw['domid']) },
+    paused: raw['paused'] === true,
+    state,
+    end: state === 'ended' ? (ends[reason ?? ''] ?? 'poweroff') : null,
+    memoryBytes: Number(raw['current_memkb'] ?? 0) * 1024,
+  };
+}

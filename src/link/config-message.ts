@@ -1,0 +1,95 @@
+/**
+ * CONFIG: what the guest is made of. The facts that the other side checks stand beside the bytes
+ * that only its hypervisor's adapter understands; nothing acts on either before they agree.
+ *
+ *     u32 length of the head, the head (JSON), the adapter's own bytes
+ */
+import { OperationError } from '../host/errors.ts';
+import { Fields, parseJson } from './checks.ts';
+import { domainNamePattern, domainNameRule, uuidPattern, uuidRule } from './identity.ts';
+
+/** The version of the head; a later one is refused. */
+const configVersion = 1;
+const headBytesMax = 64 * 1024;
+const memoryBytesMax = 64 * 1024 ** 4;
+const prefixBytes = 4;
+
+export interface GuestConfig {
+  readonly kind: 'config';
+  /** Whose adapter understands `config`: `xen`. */
+  readonly hypervisor: string;
+  readonly name: string;
+  readonly uuid: string;
+  /** Memory that the guest can come to occupy, bytes. */
+  readonly memoryBytes: number;
+  readonly config: Buffer;
+}
+
+/** What a guest is made of, as far as CONFIG is concerned: a hypervisor's GuestSpec is one. */
+export type Described = Omit<GuestConfig, 'kind' | 'memoryBytes'>;
+
+/** The message for a guest that can come to occupy `memoryBytes`. */
+export function guestConfig(spec: Described, memoryBytes: number): GuestConfig {
+  const { hypervisor, name, uuid, config } = spec;
+  return { kind: 'config', hypervisor, name, uuid, memoryBytes, config };
+}
+
+export function encodeConfig(message: GuestConfig): Buffer {
+  const { hypervisor, name, uuid, memoryBytes, config } = message;
+  const facts = { name, uuid, memoryBytes };
+  const head = Buffer.from(JSON.stringify({ version: configVersion, hypervisor, facts }));
+  const prefix = Buffer.alloc(prefixBytes);
+  prefix.writeUInt32LE(head.length);
+  return Buffer.concat([prefix, head, config]);
+}
+
+/** Throws an OperationError `protocol` that names the field. */
+export function parseConfig(body: Buffer): GuestConfig {
+  const length = body.length < prefixBytes ? body.length : body.readUInt32LE(0);
+  const end = prefixBytes + length;
+  if (length > headBytesMax || end > body.length) throw wrong('head', length, 'too long');
+  const fields = new Fields('CONFIG', parseJson('CONFIG', body.subarray(prefixBytes, end)));
+  fields.integer('version', configVersion, configVersion);
+  const facts = fields.object('facts');
+  return {
+    kind: 'config',
+    hypervisor: fields.matching('hypervisor', /^[a-z0-9-]{1,32}$/, 'must name a hypervisor'),
+    name: facts.matching('name', domainNamePattern, domainNameRule),
+    uuid: facts.matching('uuid', uuidPattern, uuidRule),
+    memoryBytes: facts.integer('memoryBytes', 0, memoryBytesMax),
+    config: Buffer.from(body.subarray(end)),
+  };
+}
+
+/**
+ * Holds a CONFIG to the HELLO that announced it, and the adapter's reading of it to what it says of
+ * itself. Throws an OperationError `protocol` that names the field.
+ */
+export function checkConfig(
+  message: GuestConfig,
+  hello: { readonly domain: string; readonly uuid: string; readonly memoryBytes: number },
+  spec: Described & { readonly memoryBytes: number },
+): void {
+  const { name, uuid, memoryBytes } = message;
+  if (message.hypervisor !== spec.hypervisor) {
+    throw wrong('hypervisor', message.hypervisor, `here is ${spec.hypervisor}`);
+  }
+  if (name !== hello.domain) throw wrong('name', name, `HELLO said ${hello.domain}`);
+  if (uuid !== hello.uuid) throw wrong('uuid', uuid, `HELLO said ${hello.uuid}`);
+  if (memoryBytes !== hello.memoryBytes) {
+    throw wrong('memoryBytes', memoryBytes, `HELLO said ${hello.memoryBytes}`);
+  }
+  if (spec.name !== name) throw wrong('config', spec.name, `its facts say name ${name}`);
+  if (spec.uuid !== uuid) throw wrong('config', spec.uuid, `its facts say uuid ${uuid}`);
+  if (spec.memoryBytes > memoryBytes) {
+    throw wrong('config', spec.memoryBytes, `its facts say ${memoryBytes} bytes of memory`);
+  }
+}
+
+function wrong(field: string, value: unknown, rule: string): OperationError {
+  return new OperationError(
+    'protocol',
+    `protocol error in CONFIG: field ${field} is ${String(value)}, ${rule}`,
+    { op: 'read-message', subject: field },
+  );
+}

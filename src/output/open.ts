@@ -1,0 +1,35 @@
+import { errorText } from '../host/errors.ts';
+import type { OutputBuffer } from './port.ts';
+
+/**
+ * With the permission: lets everything out and removes the buffer. Returns what kept it from that,
+ * null when it is done. What a guest that ended by itself still holds is thrown away rather than
+ * left in the way of what its configuration wants done with it.
+ */
+export async function openForGood(
+  buffer: OutputBuffer,
+  guestEnded: boolean,
+  onNews: (text: string) => void,
+): Promise<string | null> {
+  try {
+    await buffer.open();
+    return null;
+  } catch (error) {
+    onNews(errorText(error));
+    if (!guestEnded) return errorText(error);
+  }
+  return buffer.drop().then(() => null, errorText);
+}
+
+/**
+ * The end of the process. Where no session ran there is no copy that could go on, and nobody's
+ * permission is needed; what a session still holds stays held.
+ */
+export async function leaveOutput(
+  buffer: OutputBuffer,
+  sessionRan: boolean,
+  onNews: (text: string) => void,
+): Promise<void> {
+  if (!sessionRan) await buffer.open().catch((error) => onNews(errorText(error)));
+  buffer.close();
+}

@@ -1,0 +1,153 @@
+/**
+ * The native plug (native/src/plug.c) in the words of this room: one driver per guest, one port
+ * per interface.
+ */
+import { errorText, OperationError } from '../../host/errors.ts';
+import { NativeLibrary } from '../../native/library.ts';
+import { findTool } from './tools.ts';
+
+export interface PlugPort {
+  /** The kernel's number of the guest's interface; null: it is gone. */
+  readonly interfaceIndex: number | null;
+  /** The kernel's numbers of its queues: two, or one with sch_plug's own counts. */
+  readonly queues: readonly number[];
+  /** The mirred action that points to the first of two queues; null with one. */
+  readonly action: number | null;
+  /** Bytes that each queue may hold, with `frameOverheadBytes` for each frame. */
+  readonly limitBytes: number;
+  /**
+   * `make`: put the plugs on the queues; `made`: a script did; `adopt`: a process that died left
+   * them, the older queue comes first.
+   */
+  readonly how: 'make' | 'made' | 'adopt';
+}
+
+export interface PlugFigures {
+  readonly packets: number;
+  readonly bytes: number;
+  readonly dropped: number;
+  /** The oldest sealed epoch; null: none. */
+  readonly sealed: number | null;
+  readonly barriers: number;
+  readonly merged: number;
+  readonly barrierMsMax: number;
+  readonly releaseMsMax: number;
+}
+
+export interface PlugDriver {
+  /** What a save is given for its barriers. */
+  readonly handle: number;
+  /** The number of the new port. All passes until the first barrier. */
+  add(port: PlugPort): number;
+  release(epoch: number): void;
+  /** Opens everything for good; how many ports still hold something. */
+  pass(): number;
+  /** Off the main thread, because the kernel may be busy with its devices. null: of all ports. */
+  look(port: number | null): Promise<PlugFigures>;
+  close(): void;
+}
+
+/** What dom0 needs for a frame beside its bytes (TSR_PLUG_OVERHEAD). */
+export const frameOverheadBytes = 768;
+
+const portBytes = 28;
+const statsBytes = 64;
+const flags = { make: 0, adopt: 1, made: 2 } as const;
+const noEpoch = 2n ** 64n - 1n;
+
+/** struct tsr_plug_port. */
+export function encodePort(port: PlugPort): Buffer {
+  const out = Buffer.alloc(portBytes);
+  const words = [
+    port.interfaceIndex ?? 0,
+    port.queues[0] ?? 0,
+    port.queues[1] ?? 0,
+    port.action ?? 0,
+    port.limitBytes,
+    flags[port.how],
+  ];
+  for (const [at, word] of words.entries()) out.writeUInt32LE(word, at * 4);
+  return out;
+}
+
+/** struct tsr_plug_stats. */
+export function decodeFigures(stats: Buffer): PlugFigures {
+  const at = (word: number) => stats.readBigUInt64LE(word * 8);
+  return {
+    packets: Number(at(0)),
+    bytes: Number(at(1)),
+    dropped: Number(at(2)),
+    sealed: at(3) === noEpoch ? null : Number(at(3)),
+    barriers: Number(at(4)),
+    merged: Number(at(5)),
+    barrierMsMax: Number(at(6)) / 1e6,
+    releaseMsMax: Number(at(7)) / 1e6,
+  };
+}
+
+function tried<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new OperationError('no-buffer', `the output buffer: ${errorText(error)}`, {
+      op: 'drive-plug',
+      cause: error,
+    });
+  }
+}
+
+/**
+ * A handle by way of netlink, else of a resident tc, which `onNews` then says: where a host lets
+ * us have no netlink socket or does not answer on it. What the kernel refuses when it has been
+ * asked is no such case: it would refuse tc the same. `tc`: where it lies; null: nowhere.
+ */
+export function openHandle(
+  native: Pick<NativeLibrary, 'plugOpen' | 'plugOpenTc'>,
+  tc: string | null,
+  onNews: (text: string) => void,
+): number {
+  let why: string;
+  try {
+    return native.plugOpen();
+  } catch (error) {
+    why = errorText(error);
+  }
+  if (tc === null) throw new Error(`${why}; and tc is not installed`);
+  try {
+    const handle = native.plugOpenTc(tc);
+    onNews(`no netlink socket for the output buffer (${why}): ${tc} -batch is told instead`);
+    return handle;
+  } catch (error) {
+    throw new Error(`${why}; nor by way of ${tc}: ${errorText(error)}`);
+  }
+}
+
+/**
+ * Opens a driver. Throws `no-buffer` when the library cannot be had, or neither a netlink socket
+ * nor tc works; `onNews`: it is tc.
+ */
+export function openPlug(onNews: (text: string) => void = () => {}): PlugDriver {
+  const native = tried(() => new NativeLibrary());
+  return driverOf(
+    native,
+    tried(() => openHandle(native, findTool('tc'), onNews)),
+  );
+}
+
+/** The driver behind a handle of the native plug. */
+export function driverOf(native: NativeLibrary, handle: number): PlugDriver {
+  return {
+    handle,
+    add: (port) => tried(() => native.plugAdd(handle, encodePort(port))),
+    release: (epoch) => {
+      tried(() => native.plugRelease(handle, epoch));
+    },
+    pass: () => tried(() => native.plugPass(handle)),
+    async look(port) {
+      const stats = Buffer.alloc(statsBytes);
+      await native.plugLook(handle, port ?? -1, stats);
+      return decodeFigures(stats);
+    },
+    close: () => native.plugClose(handle),
+  };
+}

@@ -1,0 +1,226 @@
+/**
+ * Makes an output buffer: for every interface of the guest two ifb devices of our own, an ingress
+ * qdisc with a filter that takes every frame (IPv4, IPv6, ARP, tagged ones), and the plugs.
+ *
+ *     vif3.0 ── ingress ── matchall ── mirred (one action, turned at each barrier)
+ *                                        ├──► tsr3.0a [plug] ┐ ifb: back to where the
+ *                                        └──► tsr3.0b [plug] ┘ frame came from, vif3.0
+ *
+ * A kernel without matchall has u32 in its place (every-frame.ts).
+ * The names say whose the devices are: tsr, the domain, the guest's device, `e` for an emulated
+ * one, a or b. Nothing that somebody else made is touched.
+ */
+import { adviceLine } from '../../core/texts/advice.ts';
+import { OperationError } from '../../host/errors.ts';
+import { PlugBuffer } from './buffer.ts';
+import { aliasOf } from './device-note.ts';
+import type { PlugDriver } from './driver.ts';
+import {
+  type Devices,
+  type GuestInterface,
+  openDevices,
+  ownerOfQueue,
+  queueNames,
+} from './interfaces.ts';
+import { type ListenLinks, listenLinks } from './link-listener.ts';
+import { scriptSetup } from './script.ts';
+import {
+  type BufferedInterface,
+  type BufferPeer,
+  type BufferState,
+  readState,
+  writeState,
+} from './state-file.ts';
+import { actionTargets, batch, loadModules, type Run, runTool, tcJson } from './tools.ts';
+
+export interface BufferRequest {
+  readonly domain: string;
+  readonly domid: number;
+  readonly uuid: string;
+  readonly session: string;
+  /** For whoever finds the buffer without its session: whom to ask, and -e. */
+  readonly peer?: BufferPeer;
+  readonly watch?: boolean;
+  /** Interfaces that the guest's configuration has; as many must be found here. */
+  readonly interfaceCount: number;
+  /** Memory of dom0 that the frames held for one interface may take. */
+  readonly limitBytes: number;
+  /** -N; null: we do it. */
+  readonly script: string | null;
+  /** Where the state is written down. */
+  readonly statePath: string;
+  /** Interfaces appeared, vanished, or could not be looked at. */
+  readonly onNews: (text: string) => void;
+}
+
+export interface BufferTools {
+  readonly run: Run;
+  /** `onNews`: it is not driven as it should be. */
+  readonly openPlug: (onNews: (text: string) => void) => PlugDriver;
+  readonly devices: Devices;
+  /** Tells of new interfaces at once. */
+  readonly listen?: ListenLinks;
+}
+
+/**
+ * Actions are numbered per host, and guests may be protected at the same moment: so an interface's
+ * action has the kernel's own number of the interface, which no other device has or had. Far from
+ * what `tc` gives out by itself, which begins at 1.
+ */
+const actionFirst = 0x4000_0000;
+const interfacesMax = 0x2000_0000;
+
+const noMatchall = 'this kernel has no cls_matchall: u32 takes every frame instead';
+
+/** Sets a buffer up that lets everything through until the first barrier. */
+export async function setUpBuffer(request: BufferRequest, tools: BufferTools): Promise<PlugBuffer> {
+  const { domid, domain, uuid, session, statePath, script } = request;
+  const isLeft = tools.devices.names().some((name) => ownerOfQueue(name)?.domid === domid);
+  if (isLeft || (await readState(statePath)) !== null) throw leftError(domain);
+  const guests = tools.devices.ofGuest(domid);
+  checkFound(request, guests);
+  const classifier = script === null ? await loadModules(tools.run) : 'matchall';
+  if (classifier === 'u32') request.onNews(noMatchall);
+  const plans = script === null ? await planned(guests, domid, tools.run) : [];
+  const { peer = null, watch = true } = request;
+  const whose = { schema: 1, domain, domid, uuid, session, peer, watch } as const;
+  const state: BufferState = { ...whose, interfaces: plans };
+  const driver = tools.openPlug(request.onNews);
+  const buffer = new PlugBuffer(state, { ...request, classifier }, driver, tools);
+  try {
+    await writeState(statePath, state);
+    for (const [at, guest] of guests.entries()) {
+      const plan = plans[at];
+      if (plan !== undefined) await makeOne(buffer, plan, guest, request, tools);
+      else await takeScripts(buffer, guest, request, tools);
+    }
+  } catch (error) {
+    await buffer.open().catch(() => {});
+    throw error;
+  }
+  buffer.watch();
+  return buffer;
+}
+
+/** A session that died is refused before (its leftover): of this one nothing else is known. */
+function leftError(domain: string): OperationError {
+  return new OperationError('locked', `an output buffer of ${domain} is left from before`, {
+    op: 'set-up-buffer',
+    subject: domain,
+    hint: adviceLine({ kind: 'stop', domain }),
+  });
+}
+
+function checkFound({ domain, interfaceCount }: BufferRequest, guests: GuestInterface[]) {
+  const real = guests.filter(({ emulated }) => !emulated).length;
+  if (real >= interfaceCount) return;
+  const many =
+    interfaceCount === 1 ? '1 network interface' : `${interfaceCount} network interfaces`;
+  const found = real === 0 ? 'none' : `only ${real}`;
+  throw new OperationError('no-buffer', `${domain} has ${many}, dom0 has ${found} of them`, {
+    op: 'find-interfaces',
+    subject: domain,
+    hint: 'wait until the guest has started; dom0 calls its interfaces so: ls /sys/class/net',
+  });
+}
+
+/** What is to be made, after a look that nothing of it is there, nor anybody's filters. */
+async function planned(
+  guests: readonly GuestInterface[],
+  domid: number,
+  runs: Run,
+): Promise<BufferedInterface[]> {
+  const doing = 'cannot look at the interfaces of the guest';
+  if (guests.length === 0) return [];
+  const qdiscs = await tcJson(runs, ['qdisc', 'show'], doing);
+  for (const { name } of guests) {
+    const theirs = qdiscs.find(
+      ({ dev, kind }) => dev === name && (kind === 'ingress' || kind === 'clsact'),
+    );
+    if (theirs === undefined) continue;
+    throw new OperationError(
+      'no-buffer',
+      `${name} has an ingress qdisc already (${String(theirs['kind'])}) that is not ours`,
+      {
+        op: 'set-up-buffer',
+        subject: name,
+        hint:
+          `see what it is for: tc filter show dev ${name} ingress; remove it ` +
+          `(tc qdisc del dev ${name} ${String(theirs['kind'])}), or use a script of yours (-N)`,
+      },
+    );
+  }
+  return guests.map(({ name, devid, emulated, index }) => {
+    const queues = queueNames(domid, { devid, emulated });
+    const action = actionFirst + (index % interfacesMax);
+    return { name, devid, emulated, queues, action, script: null };
+  });
+}
+
+async function makeOne(
+  buffer: PlugBuffer,
+  plan: BufferedInterface,
+  guest: GuestInterface,
+  request: BufferRequest,
+  { run, devices }: BufferTools,
+): Promise<void> {
+  const doing = `cannot buffer the output of ${plan.name}`;
+  const alias = aliasOf({ schema: 1, ...request, interfaces: [] });
+  const make = plan.queues.flatMap((queue) => [
+    // A queue of its own for each frame to wait in on its way back; the default is 32.
+    ['link', 'add', 'dev', queue, 'txqueuelen', '1000', 'type', 'ifb'],
+    // No address: this host is not to send anything of its own on it.
+    ['link', 'set', 'dev', queue, 'addrgenmode', 'none'],
+    ...(alias === null ? [] : [['link', 'set', 'dev', queue, 'alias', alias]]),
+    ['link', 'set', 'dev', queue, 'up'],
+  ]);
+  await batch(run, 'ip', make, doing);
+  const queues = plan.queues.map((queue) => indexOf(queue, devices));
+  const limitBytes = Math.floor(request.limitBytes / 2);
+  const { action } = plan;
+  buffer.add(plan, { interfaceIndex: guest.index, queues, action, limitBytes, how: 'make' });
+  const redirect = ['mirred', 'egress', 'redirect', 'dev', plan.queues[0] ?? ''];
+  const act = ['action', ...redirect, 'index', String(action)];
+  await buffer.everyFrame.add(plan.name, act, doing);
+  // Had there been an action of this number, the filter would now have that one.
+  const target = (await actionTargets(run)).get(action ?? 0);
+  if (target === plan.queues[0]) return;
+  throw new OperationError('no-buffer', `${doing}: its action ${action} goes to ${target}`, {
+    op: 'set-up-buffer',
+    subject: plan.name,
+    hint: 'tc actions list action mirred shows whose it is; then try again',
+  });
+}
+
+async function takeScripts(
+  buffer: PlugBuffer,
+  guest: GuestInterface,
+  request: BufferRequest,
+  { run, devices }: BufferTools,
+): Promise<void> {
+  const script = request.script ?? '';
+  const ifb = await scriptSetup(run, script, request.domid, guest);
+  const { name, devid, emulated } = guest;
+  await buffer.addToState({ name, devid, emulated, queues: [ifb], action: null, script });
+  const qdiscs = await tcJson(run, ['qdisc', 'show', 'dev', ifb], `cannot look at ${ifb}`);
+  const how = qdiscs.some(({ kind }) => kind === 'plug') ? 'made' : 'make';
+  const limitBytes = request.limitBytes;
+  const plan = { name, devid, emulated, queues: [ifb], action: null, script };
+  const queues = [indexOf(ifb, devices)];
+  buffer.add(plan, { interfaceIndex: guest.index, queues, action: null, limitBytes, how });
+}
+
+function indexOf(name: string, devices: Devices): number {
+  const index = devices.index(name);
+  if (index !== null) return index;
+  throw new OperationError('no-buffer', `there is no network device ${name}`, {
+    op: 'set-up-buffer',
+    subject: name,
+  });
+}
+
+/** The tools of this host. */
+export async function hostTools(): Promise<BufferTools> {
+  const { openPlug } = await import('./driver.ts');
+  return { run: runTool, openPlug, devices: openDevices(), listen: listenLinks };
+}

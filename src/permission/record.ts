@@ -1,0 +1,210 @@
+/**
+ * The permission record: who may go on, durable on the backup host (DESIGN.md, "Who may go on").
+ *
+ *     standby --> activating --> active
+ *        |            |
+ *        +--> promised <-+
+ *
+ * Two processes can want to decide at the same moment: the one that receives the session, and a
+ * fresh one that asks for the promise. So each of the two steps is one file that is created by
+ * link(2) and never changed again. Whoever creates it first has decided; everybody else reads it.
+ *
+ *     UUID.SESSION.standby     the session began; without this file there is no record
+ *     UUID.SESSION.decision    out of standby: activating or promised
+ *     UUID.SESSION.outcome     out of activating: active or promised
+ *     UUID.SESSION.running     news: the copy was seen to run
+ *
+ *   R1  a step is taken at most once, by one process (exclusive creation)
+ *   R2  what was reported survives a crash of the host (synced before reporting, and on reading)
+ *   R3  no record is never a promise (read gives null)
+ *   R4  a step out of activating that its owner did not take needs the owner's death proved
+ */
+import { join } from 'node:path';
+import type { Permission } from '../core/vocabulary.ts';
+import type { Clock } from '../host/clock.ts';
+import { OperationError } from '../host/errors.ts';
+import { type Processes, sameProcess } from '../host/process-id.ts';
+import type { Store } from '../host/store.ts';
+import { parseNote, type RecordFacts, type RecordNote, serializeNote } from './note.ts';
+
+export type { RecordFacts, RecordNote } from './note.ts';
+
+/** What the record says, and who said it. */
+export interface RecordState {
+  readonly permission: Permission;
+  /** Only with `active`: the copy was seen to run. */
+  readonly running: boolean;
+  readonly standby: RecordNote;
+  readonly decision: RecordNote | null;
+  readonly outcome: RecordNote | null;
+}
+
+export interface Moved {
+  /** What the record says now; not necessarily what was wanted. */
+  readonly permission: Permission;
+  /** True when this process took the step (now or in an earlier call). */
+  readonly mine: boolean;
+}
+
+export type Step = 'decision' | 'outcome';
+
+/** What a record is made of: files, the time of day, and who acts through it. */
+export interface RecordPorts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly processes: Processes;
+}
+
+export const noteBytesMax = 16 * 1024;
+
+/** The files of one record. */
+export function recordPath(dir: string, uuid: string, session: string, part: string): string {
+  return join(dir, `${uuid}.${session}.${part}`);
+}
+
+export class PermissionRecord {
+  readonly dir: string;
+  readonly uuid: string;
+  readonly session: string;
+  readonly #ports: RecordPorts;
+
+  constructor(dir: string, uuid: string, session: string, ports: RecordPorts) {
+    this.dir = dir;
+    this.uuid = uuid;
+    this.session = session;
+    this.#ports = ports;
+  }
+
+  /**
+   * Makes the record: standby. Throws `already-protected` when this session has one, `disk-full` or
+   * `storage` when it cannot be made durable.
+   */
+  async create(facts: RecordFacts): Promise<void> {
+    await this.#ports.store.ensureDir(this.dir);
+    const leftover = (await this.#note('decision')) ?? (await this.#note('outcome'));
+    const made = leftover === null && (await this.#create('standby', 'standby', facts));
+    if (made) return;
+    throw new OperationError('already-protected', `session ${this.session} exists already`, {
+      op: 'create-record',
+      subject: this.#path('standby'),
+      hint: 'start protection again: every start is a session of its own',
+    });
+  }
+
+  /** What the record says, or null when there is none. What it says is durable. */
+  async read(): Promise<RecordState | null> {
+    const standby = await this.#note('standby');
+    if (standby === null) return null;
+    const decision = await this.#note('decision');
+    const outcome = await this.#note('outcome');
+    // R2: the process that made the file may not have come to sync the folder.
+    if (decision !== null) await this.#ports.store.syncDir(this.dir);
+    const permission = permissionOf(decision, outcome, this.#path('decision'));
+    const running = permission === 'active' && (await this.#note('running')) !== null;
+    return { permission, running, standby, decision, outcome };
+  }
+
+  /**
+   * Compare and swap: if the record says `from`, takes the step to `to`. Durable when it returns.
+   * Throws `no-such-session` without a record, `split-brain-risk` when another living process owns
+   * `activating` (R4), `disk-full` or `storage` when the step could not be made durable: then ask
+   * `read` what holds.
+   */
+  async move(from: Permission, to: Permission, facts: RecordFacts): Promise<Moved> {
+    const step = stepOf(from, to);
+    const before = await this.#mustRead();
+    if (before.permission !== from) return this.#moved(before, step, to);
+    if (step === 'outcome') this.#checkOwner(before);
+    await this.#create(step, to, facts);
+    return this.#moved(await this.#mustRead(), step, to);
+  }
+
+  /** Notes that the active copy was seen to run. Only news: decides nothing. */
+  async noteRunning(facts: RecordFacts): Promise<void> {
+    const state = await this.#mustRead();
+    if (state.permission !== 'active') {
+      throw new Error(`noteRunning on a record that says ${state.permission}`);
+    }
+    await this.#create('running', 'running', facts);
+  }
+
+  async #mustRead(): Promise<RecordState> {
+    const state = await this.read();
+    if (state !== null) return state;
+    throw new OperationError('no-such-session', `there is no record of session ${this.session}`, {
+      op: 'read-record',
+      subject: this.#path('standby'),
+    });
+  }
+
+  #moved(state: RecordState, step: Step, to: Permission): Moved {
+    const note = step === 'decision' ? state.decision : state.outcome;
+    const mine =
+      note !== null && note.says === to && sameProcess(note.by, this.#ports.processes.self);
+    return { permission: state.permission, mine };
+  }
+
+  /** R4. The copy that the dead owner left must be destroyed by the caller before. */
+  #checkOwner(state: RecordState): void {
+    const owner = state.decision?.by;
+    const { processes } = this.#ports;
+    if (owner === undefined || sameProcess(owner, processes.self)) return;
+    if (processes.state(owner) !== 'alive') return;
+    throw new OperationError(
+      'split-brain-risk',
+      `the copy is being activated by process ${owner.pid}, which is alive`,
+      { op: 'move-record', subject: this.#path('outcome'), hint: 'ask again' },
+    );
+  }
+
+  #path(part: string): string {
+    return recordPath(this.dir, this.uuid, this.session, part);
+  }
+
+  async #note(part: string): Promise<RecordNote | null> {
+    const path = this.#path(part);
+    const text = await this.#ports.store.readText(path, noteBytesMax);
+    return text === null ? null : parseNote(text, path);
+  }
+
+  async #create(part: string, says: RecordNote['says'], facts: RecordFacts): Promise<boolean> {
+    const { store, clock, processes } = this.#ports;
+    const at = clock.wall().toISOString();
+    const note: RecordNote = { says, at, by: processes.self, facts };
+    return store.createExclusively(this.#path(part), serializeNote(note));
+  }
+}
+
+function permissionOf(
+  decision: RecordNote | null,
+  outcome: RecordNote | null,
+  path: string,
+): Permission {
+  if (decision === null) return 'standby';
+  if (decision.says === 'promised') return 'promised';
+  if (decision.says === 'activating') {
+    if (outcome === null) return 'activating';
+    if (outcome.says === 'active' || outcome.says === 'promised') return outcome.says;
+  }
+  throw new OperationError('storage', `the record ${path} says what it cannot say`, {
+    op: 'read-record',
+    subject: path,
+  });
+}
+
+/** Which file a step creates; a step that does not exist is a bug of the caller's. */
+function stepOf(from: Permission, to: Permission): Step {
+  if (from === 'standby' && (to === 'activating' || to === 'promised')) return 'decision';
+  if (from === 'activating' && (to === 'active' || to === 'promised')) return 'outcome';
+  throw new Error(`no step from ${from} to ${to}`);
+}
+
+/** The record of one guest and session in `dir`; nothing is touched before a method is called. */
+export function openRecord(
+  dir: string,
+  uuid: string,
+  session: string,
+  ports: RecordPorts,
+): PermissionRecord {
+  return new PermissionRecord(dir, uuid, session, ports);
+}

@@ -1,0 +1,98 @@
+/**
+ * The registry: which sessions there are on this host, what they say of themselves, how to ask
+ * them, and who watches which guest. It is as old as the host's last boot.
+ */
+import type { Liveness } from '../core/health/facts.ts';
+import type { OperationError } from '../host/errors.ts';
+import type { ProcessId } from '../host/process-id.ts';
+import type { ControlHandler, ControlRequest, ControlServer, RequestOptions } from './control.ts';
+import type { SessionStatus } from './status.ts';
+
+export type Role = SessionStatus['role'];
+
+export interface SessionEntry {
+  readonly status: SessionStatus;
+  readonly liveness: Liveness;
+  readonly statusPath: string;
+  readonly socketPath: string;
+}
+
+/** A status file that cannot be used, and why. */
+export interface BrokenEntry {
+  readonly statusPath: string;
+  readonly reason: string;
+}
+
+export interface Listing {
+  readonly sessions: readonly SessionEntry[];
+  readonly broken: readonly BrokenEntry[];
+}
+
+/** Ownership of one domain in one role, until `release` or the end of the process. */
+export interface Claim {
+  readonly socketPath: string;
+  /**
+   * What an earlier session left that is not settled (its process died, or it ended held): to be
+   * cleaned up first, `tsremus stop`. Null when there is nothing of that kind.
+   */
+  readonly unsettled: SessionStatus | null;
+  /** Replaces the status file. A failure is returned, not thrown: it must not end protection. */
+  publish(status: SessionStatus): OperationError | null;
+  /**
+   * Gives the domain back. `forget` removes the status file too: an end that was ordered.
+   * `as-before` puts back what stood there at the claim: a session that could not even begin
+   * must not hide how the one before it ended.
+   */
+  release(what: 'keep-status' | 'forget' | 'as-before'): void;
+}
+
+export interface Registry {
+  /**
+   * Makes this process the owner of a domain in one role. Fails with `already-protected` while
+   * another process that lives owns it; what dead ones left is taken over.
+   */
+  claimSession(subject: {
+    readonly uuid: string;
+    readonly domain: string;
+    readonly role: Role;
+  }): Promise<Claim>;
+  /** Every session. Throws OperationError('storage') when they cannot be listed. */
+  sessions(): Listing;
+  /** The same session as it is now; null when its status is gone. */
+  refreshed(entry: SessionEntry): SessionEntry | null;
+  /** Removes a session's status: what it says was seen. */
+  forget(entry: SessionEntry): void;
+  /** Changes what a primary's session without a living owner left; nothing when it is gone. */
+  amend(
+    which: { readonly uuid: string; readonly session: string },
+    change: (status: SessionStatus) => SessionStatus,
+  ): void;
+  /**
+   * Makes this process the one that watches the guest's own end. Returns what gives the watch back;
+   * null when another process that lives has it.
+   */
+  claimWatch(guest: { readonly uuid: string; readonly name: string }): Promise<(() => void) | null>;
+  /** The process of tsremus that watches the guest's own end; null: none does. */
+  watcherOf(uuid: string): ProcessId | null;
+  /** Answers requests at `socketPath` (a claim's) until closed. */
+  serve(socketPath: string, handler: ControlHandler): Promise<ControlServer>;
+  /** Sends a request to the session at `socketPath`; resolves with the result it gives. */
+  request<Result extends object>(
+    socketPath: string,
+    request: ControlRequest,
+    options?: RequestOptions,
+  ): Promise<Result>;
+}
+
+/** True when `wanted` (as typed) names this session's domain: its name, UUID or number. */
+export function isDomain(status: SessionStatus, wanted: string): boolean {
+  if (status.domain === wanted || status.uuid === wanted.toLowerCase()) return true;
+  return status.domid !== null && String(status.domid) === wanted;
+}
+
+/** True when a session ended and left nothing to do: its status is only there to be seen. */
+export function isSettled(status: SessionStatus): boolean {
+  // A copy that took over stays so, whatever becomes of the process that watches it.
+  if (status.state === 'active') return true;
+  return status.outcome !== null && status.outcome !== 'held';
+}

@@ -1,0 +1,384 @@
+/**
+ * The run directory (/run/tsremus): per session a status file, a control socket and a claim.
+ *
+ *     KEY.ROLE.json                 what the session says of itself; replaced by rename, so a
+ *                                   reader sees a whole file, old or new, never half of one
+ *     KEY.ROLE.sock                 its control socket
+ *     KEY.ROLE.PID-START.claim      the process that owns KEY.ROLE
+ *     KEY.watch.PID-START.claim     the process that watches the guest's own end (watch.ts)
+ *
+ * KEY is the guest's UUID. A claim belongs to one process for ever (pid and start time never come
+ * back together), so a dead one can be removed by anybody without a race; a file that one process
+ * replaces while another judges it stale could not. To claim, a process writes its own claim
+ * and then looks for others: of two that do so at once at least one sees the other and steps back.
+ */
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Liveness } from '../core/health/facts.ts';
+import { adviceLine } from '../core/texts/advice.ts';
+import { type Chance, sleep, type Timers } from '../host/clock.ts';
+import { errnoCode, errorText, OperationError, storageError } from '../host/errors.ts';
+import type { Processes, ProcessId } from '../host/process-id.ts';
+import {
+  type ControlHandler,
+  type ControlRequest,
+  type ControlServer,
+  type RequestOptions,
+  requestControl,
+  serveControl,
+} from './control.ts';
+import {
+  type BrokenEntry,
+  type Claim,
+  isSettled,
+  type Listing,
+  type Registry,
+  type Role,
+  type SessionEntry,
+} from './port.ts';
+import type { SessionStatus } from './status.ts';
+import { parseStatus } from './status-parser.ts';
+
+const filesMax = 4_096;
+const statusBytesMax = 256 * 1024;
+const claimTriesMax = 20;
+const directoryMode = 0o700;
+const fileMode = 0o600;
+
+/** A name for files: safe characters as they are, any other byte as %XX. */
+export function fileKey(text: string): string {
+  const safe = /[A-Za-z0-9_+-]/;
+  return [...Buffer.from(text, 'utf8')]
+    .map((byte) => {
+      const character = String.fromCharCode(byte);
+      return safe.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
+    })
+    .join('');
+}
+
+/** Makes the run directory if need be, and refuses one that others could write to. */
+function ensureDirectory(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: directoryMode });
+    const found = statSync(dir);
+    const mine = found.uid === process.geteuid?.() || found.uid === 0;
+    if (mine && (found.mode & 0o022) === 0) return;
+  } catch (error) {
+    throw storageError(error, 'make', dir);
+  }
+  throw new OperationError('storage', `${dir} can be written to by others than its owner`, {
+    op: 'check-run-directory',
+    subject: dir,
+    hint: `chown root: ${dir} && chmod 700 ${dir}`,
+  });
+}
+
+/** A file's whole text; throws when it is longer than a status can be. */
+function readBounded(path: string): string {
+  const fd = openSync(path, 'r');
+  try {
+    if (!fstatSync(fd).isFile()) throw new Error('it is not a file');
+    const buffer = Buffer.alloc(statusBytesMax + 1);
+    let length = 0;
+    for (;;) {
+      const got = readSync(fd, buffer, length, buffer.length - length, null);
+      length += got;
+      if (length > statusBytesMax) throw new Error(`it is longer than ${statusBytesMax} bytes`);
+      if (got === 0) return buffer.toString('utf8', 0, length);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function unlinkIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errnoCode(error) !== 'ENOENT') throw storageError(error, 'remove', path);
+  }
+}
+
+/** True when there is a process of this number that /proc hides from us (hidepid). */
+function isHidden(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return errnoCode(error) === 'EPERM';
+  }
+}
+
+/** What of the host a run directory needs. */
+export interface RunDirectoryPorts {
+  readonly timers: Timers;
+  readonly chance: Chance;
+  readonly processes: Processes;
+}
+
+function livenessOf(status: SessionStatus, processes: Processes): Liveness {
+  const id = { pid: status.pid, startTicks: status.pid_start, bootId: status.boot_id };
+  const state = processes.state(id);
+  return state === 'dead' && isHidden(id.pid) ? 'alive' : state;
+}
+
+function readEntry(statusPath: string, processes: Processes): SessionEntry | BrokenEntry | null {
+  let text: string;
+  try {
+    text = readBounded(statusPath);
+  } catch (error) {
+    // Removed between the listing and the reading: the session was stopped just now.
+    if (errnoCode(error) === 'ENOENT') return null;
+    return { statusPath, reason: errorText(error) };
+  }
+  const parsed = parseStatus(text);
+  if ('reason' in parsed) return { statusPath, reason: parsed.reason };
+  const { status } = parsed;
+  const socketPath = statusPath.replace(/\.json$/, '.sock');
+  return { status, liveness: livenessOf(status, processes), statusPath, socketPath };
+}
+
+function namesIn(dir: string): string[] {
+  let names: string[];
+  try {
+    names = readdirSync(dir);
+  } catch (error) {
+    throw storageError(error, 'read', dir);
+  }
+  if (names.length <= filesMax) return names.sort();
+  throw new OperationError('storage', `${dir} holds more than ${filesMax} files`, {
+    op: 'read',
+    subject: dir,
+    hint: `is ${dir} the run directory of tsremus? See what is in it`,
+  });
+}
+
+interface Rival {
+  readonly path: string;
+  readonly id: ProcessId;
+}
+
+function claimName(base: string, id: ProcessId): string {
+  return `${base}.${id.pid}-${id.startTicks}-${id.bootId}.claim`;
+}
+
+/** Claims on `base` (KEY.ROLE) of processes that live; those of dead ones are removed. */
+function liveRivals(dir: string, base: string, own: string, processes: Processes): Rival[] {
+  const rivals: Rival[] = [];
+  for (const name of namesIn(dir)) {
+    if (name === own || !name.startsWith(`${base}.`)) continue;
+    const match = /^(\d+)-(\d+)-([0-9a-f-]+)\.claim$/.exec(name.slice(base.length + 1));
+    if (match === null) continue;
+    const path = join(dir, name);
+    const id = { pid: Number(match[1]), startTicks: Number(match[2]), bootId: match[3] ?? '' };
+    if (processes.state(id) === 'alive') rivals.push({ path, id });
+    else unlinkIfThere(path);
+  }
+  return rivals;
+}
+
+function lockedError(domain: string, role: Role | 'watch', pid: number): OperationError {
+  const held = { primary: 'is protected', backup: 'has its copy here', watch: 'is watched' };
+  const what = `${held[role]} already`;
+  return new OperationError('already-protected', `${domain} ${what}, by process ${pid}`, {
+    op: 'claim',
+    subject: domain,
+    hint: adviceLine({ kind: 'show', domain }),
+  });
+}
+
+/** Writes our claim and makes sure that it is the only one; removes it again when it is not. */
+async function claimAlone(
+  dir: string,
+  base: string,
+  domain: string,
+  role: Role | 'watch',
+  { processes, timers, chance }: RunDirectoryPorts,
+): Promise<string> {
+  const id = processes.self;
+  const name = claimName(base, id);
+  const path = join(dir, name);
+  for (let tries = 1; ; tries += 1) {
+    try {
+      writeFileSync(path, '', { flag: 'wx', mode: fileMode });
+    } catch (error) {
+      if (errnoCode(error) === 'EEXIST') throw lockedError(domain, role, id.pid);
+      throw storageError(error, 'write', path);
+    }
+    const rival = liveRivals(dir, base, name, processes)[0];
+    if (rival === undefined) return path;
+    unlinkIfThere(path);
+    // A rival that only asked, as we did, steps back as well: chance decides who asks first now.
+    if (tries === claimTriesMax) throw lockedError(domain, role, rival.id.pid);
+    await sleep(timers, 5 + chance.share() * 20);
+  }
+}
+
+/** Drafts that a process left which was killed while it wrote; only the owner writes any. */
+function sweepDrafts(dir: string, base: string): void {
+  for (const name of namesIn(dir)) {
+    if (name.startsWith(`${base}.json.`)) unlinkIfThere(join(dir, name));
+  }
+}
+
+function publishTo(statusPath: string, status: SessionStatus): OperationError | null {
+  const draft = `${statusPath}.${process.pid}.new`;
+  try {
+    writeFileSync(draft, `${JSON.stringify(status)}\n`, { mode: fileMode });
+    renameSync(draft, statusPath);
+    return null;
+  } catch (error) {
+    return storageError(error, 'write', statusPath);
+  }
+}
+
+/**
+ * Claims again where somebody cleared /run: a session that lives must not look like what a dead one
+ * left, nor be begun a second time.
+ */
+function keepClaim(claimPath: string): void {
+  if (existsSync(claimPath)) return;
+  try {
+    ensureDirectory(dirname(claimPath));
+    writeFileSync(claimPath, '', { mode: fileMode });
+  } catch {
+    // The status cannot be written either, and says so.
+  }
+}
+
+function unsettled(entry: SessionEntry | BrokenEntry | null): SessionStatus | null {
+  if (entry === null || !('status' in entry)) return null;
+  return entry.liveness === 'alive' || isSettled(entry.status) ? null : entry.status;
+}
+
+const watchBase = (uuid: string) => `${fileKey(uuid)}.watch`;
+
+export class RunDirectory implements Registry {
+  readonly #dir: string;
+  readonly #ports: RunDirectoryPorts;
+
+  constructor(dir: string, ports: RunDirectoryPorts) {
+    this.#dir = dir;
+    this.#ports = ports;
+  }
+
+  #read(statusPath: string): SessionEntry | BrokenEntry | null {
+    return readEntry(statusPath, this.#ports.processes);
+  }
+
+  sessions(): Listing {
+    const sessions: SessionEntry[] = [];
+    const broken: BrokenEntry[] = [];
+    for (const name of namesIn(this.#dir)) {
+      if (!/\.(primary|backup)\.json$/.test(name)) continue;
+      const entry = this.#read(join(this.#dir, name));
+      if (entry === null) continue;
+      if ('status' in entry) sessions.push(entry);
+      else broken.push(entry);
+    }
+    return { sessions, broken };
+  }
+
+  refreshed(entry: SessionEntry): SessionEntry | null {
+    const now = this.#read(entry.statusPath);
+    return now !== null && 'status' in now ? now : null;
+  }
+
+  forget(entry: SessionEntry): void {
+    unlinkIfThere(entry.statusPath);
+    unlinkIfThere(entry.socketPath);
+  }
+
+  async claimSession(subject: {
+    readonly uuid: string;
+    readonly domain: string;
+    readonly role: Role;
+  }): Promise<Claim> {
+    const dir = this.#dir;
+    ensureDirectory(dir);
+    const base = `${fileKey(subject.uuid || subject.domain)}.${subject.role}`;
+    const claimPath = await claimAlone(dir, base, subject.domain, subject.role, this.#ports);
+    sweepDrafts(dir, base);
+    const statusPath = join(dir, `${base}.json`);
+    const socketPath = join(dir, `${base}.sock`);
+    const before = this.#read(statusPath);
+    let released = false;
+    return {
+      socketPath,
+      unsettled: unsettled(before),
+      publish(status) {
+        if (released) return null;
+        keepClaim(claimPath);
+        return publishTo(statusPath, status);
+      },
+      release(what) {
+        if (released) return;
+        released = true;
+        unlinkIfThere(socketPath);
+        if (what === 'as-before' && before !== null) {
+          if ('status' in before) publishTo(statusPath, before.status);
+        } else if (what !== 'keep-status') unlinkIfThere(statusPath);
+        unlinkIfThere(claimPath);
+      },
+    };
+  }
+
+  watcherOf(uuid: string): ProcessId | null {
+    try {
+      return liveRivals(this.#dir, watchBase(uuid), '', this.#ports.processes)[0]?.id ?? null;
+    } catch (error) {
+      if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT')
+        return null;
+      throw error;
+    }
+  }
+
+  async claimWatch(guest: {
+    readonly uuid: string;
+    readonly name: string;
+  }): Promise<(() => void) | null> {
+    ensureDirectory(this.#dir);
+    const { uuid, name } = guest;
+    try {
+      const path = await claimAlone(this.#dir, watchBase(uuid), name, 'watch', this.#ports);
+      return () => unlinkIfThere(path);
+    } catch (error) {
+      if (error instanceof OperationError && error.code === 'already-protected') return null;
+      throw error;
+    }
+  }
+
+  amend(
+    { uuid, session }: { readonly uuid: string; readonly session: string },
+    change: (status: SessionStatus) => SessionStatus,
+  ): void {
+    const entry = this.#read(join(this.#dir, `${fileKey(uuid)}.primary.json`));
+    if (entry === null || !('status' in entry) || entry.status.session !== session) return;
+    const failure = publishTo(entry.statusPath, change(entry.status));
+    if (failure !== null) throw failure;
+  }
+
+  serve(socketPath: string, handler: ControlHandler): Promise<ControlServer> {
+    return serveControl(socketPath, handler, this.#ports.timers);
+  }
+
+  request<Result extends object>(
+    socketPath: string,
+    request: ControlRequest,
+    options: RequestOptions = {},
+  ): Promise<Result> {
+    return requestControl<Result>(socketPath, request, options);
+  }
+}

@@ -1,0 +1,123 @@
+/** What the backup's session says of itself, from the machine's state. */
+import type { BackupOutcome } from '../../core/backup/types.ts';
+import {
+  backupMachineFacts,
+  type MachineFacts,
+  type SessionState,
+} from '../../core/health/facts.ts';
+import { adviceLines } from '../../core/texts/advice.ts';
+import { adviceOnHeldCopy } from '../../core/texts/states.ts';
+import { formatBytes } from '../../core/units.ts';
+import type { GuestRef } from '../../hypervisor/port.ts';
+import type { Hello } from '../../link/hello-message.ts';
+import type { StatusFacts } from '../../registry/status-writer.ts';
+import type { StreamAgreement } from '../../stream/agreement.ts';
+import type { MemoryBudget } from '../../stream/budget.ts';
+import type { Copy } from './copy.ts';
+import type { BackupSession } from './session.ts';
+
+export interface BackupView {
+  /** By the session's own clock. */
+  readonly nowMs: number;
+  readonly wall: Date;
+  /** Where the record is. */
+  readonly stateDirectory: string;
+  readonly hello: Hello;
+  readonly running: BackupSession | null;
+  readonly guest: GuestRef | null;
+  readonly outcome: BackupOutcome | null;
+  /** After a takeover: what became of the guest, once it needs no watching any more. */
+  readonly guestEnd: string | null;
+  readonly ackWall: Date | null;
+  readonly bytes: number;
+  readonly rawBytes: number;
+  readonly copy: Copy | null;
+  readonly stream: StreamAgreement;
+  readonly budget: MemoryBudget;
+}
+
+/** What the machine says, or is said in its place before it runs and after it ended. */
+function machineFacts(view: BackupView): MachineFacts {
+  const { hello, running, outcome, guestEnd } = view;
+  const facts: MachineFacts =
+    running === null
+      ? {
+          role: 'backup',
+          state: 'connecting',
+          epoch: null,
+          ack_age_ms: null,
+          late_after_ms: 10 * hello.timing.heartbeatTimeoutMs,
+          buffered: hello.timing.buffered,
+          reason: null,
+        }
+      : backupMachineFacts(running.state, view.nowMs);
+  if (outcome === null) return facts;
+  if (outcome.kind === 'activated') {
+    const took = `took over from epoch ${outcome.epoch}: ${outcome.why}`;
+    if (guestEnd === null) return { ...facts, state: 'active', reason: took };
+    return { ...facts, state: 'ended', reason: `${took}; since then ${guestEnd}` };
+  }
+  return { ...facts, state: 'ended', reason: 'reason' in outcome ? outcome.reason : null };
+}
+
+function nextOf({ hello, running, stateDirectory }: BackupView, state: SessionState): string[] {
+  const { domain, host } = hello;
+  if (state !== 'held') return [];
+  const full = (running?.state.recordProblem ?? null) !== null;
+  return [
+    ...(full ? adviceLines([{ kind: 'free-record', dir: stateDirectory }]) : []),
+    ...adviceLines(adviceOnHeldCopy(domain, host)),
+  ];
+}
+
+/** What the stream is and how it moves. */
+function streamFacts({ bytes, rawBytes, copy, stream, budget, outcome }: BackupView) {
+  const waiting = copy?.queuedBytes ?? 0;
+  const isBehind = outcome === null && copy?.isFull === true;
+  return {
+    epochs: [],
+    bytes_sent: bytes,
+    bytes_raw: rawBytes,
+    codec: stream.codec,
+    pages: null,
+    histograms: null,
+    schedule: null,
+    pending_max: null,
+    in_flight: null,
+    memory: {
+      max_bytes: budget.maxBytes,
+      queue_bytes: budget.queueBytes,
+      cache_bytes: budget.cacheBytes,
+      waiting_bytes: waiting,
+    },
+    stalls: 0,
+    stalled_ms: 0,
+    degraded: isBehind
+      ? `behind: ${formatBytes(waiting)} wait to be applied, and the primary waits`
+      : null,
+  };
+}
+
+/** The facts for the status file. */
+export function backupFacts(view: BackupView): StatusFacts {
+  const { hello, ackWall, wall } = view;
+  const facts = machineFacts(view);
+  return {
+    ...facts,
+    domain: hello.domain,
+    domid: view.guest?.id ?? null,
+    uuid: hello.uuid,
+    session: hello.session,
+    peer: hello.host,
+    ack_time: ackWall?.toISOString() ?? null,
+    ack_age_ms: ackWall === null ? null : Math.max(0, wall.getTime() - ackWall.getTime()),
+    heartbeat_timeout_ms: hello.timing.heartbeatTimeoutMs,
+    seed_percent: null,
+    ...streamFacts(view),
+    next: nextOf(view, facts.state),
+    outcome: view.outcome?.kind ?? null,
+    output: null,
+    transport: null,
+    guest_paused: false,
+  };
+}

@@ -1,0 +1,48 @@
+/** What must be so on the backup host before a session is accepted; each is a clear refusal. */
+import { adviceCommand } from '../../core/texts/advice.ts';
+import { OperationError } from '../../host/errors.ts';
+import { type Hypervisor, waitingName } from '../../hypervisor/port.ts';
+import type { Hello } from '../../link/hello-message.ts';
+
+/** The hypervisor's own needs for a guest, and a little air, bytes. */
+const memoryReserveBytes = 32 * 1024 * 1024;
+
+/** Throws OperationError('limit') when this host has no memory for the copy. */
+export async function checkRoom(hypervisor: Hypervisor, hello: Hello): Promise<void> {
+  const { freeMemoryBytes } = await hypervisor.host();
+  const need = hello.memoryBytes + memoryReserveBytes;
+  if (freeMemoryBytes === null || freeMemoryBytes >= need) return;
+  const mib = (bytes: number) => Math.ceil(bytes / 1024 ** 2);
+  throw new OperationError(
+    'limit',
+    `not enough free memory for a copy of ${hello.domain}: ${mib(need)} MiB are needed, ` +
+      `${mib(freeMemoryBytes)} MiB are free`,
+    {
+      op: 'check-memory',
+      subject: hello.domain,
+      hint: 'free some: xl list; xl mem-set Domain-0 ...',
+    },
+  );
+}
+
+/** A domain of that name here is another guest, or the same one: neither may be touched. */
+export async function checkNames(hypervisor: Hypervisor, hello: Hello): Promise<void> {
+  const see = (domain: string) => `see it: ${adviceCommand({ kind: 'list-guest', domain })}`;
+  if ((await hypervisor.find(hello.domain)) !== null) {
+    throw new OperationError('locked', `a domain called ${hello.domain} is on this host already`, {
+      op: 'check-name',
+      subject: hello.domain,
+      hint: `${see(hello.domain)}; rename or destroy it if it is not needed`,
+    });
+  }
+  const waiting = waitingName(hello.domain);
+  const found = await hypervisor.find(waiting);
+  if (found === null) return;
+  // Our claim is the only one, so nobody holds this copy any more: a crashed session left it.
+  if (found.uuid === hello.uuid) return hypervisor.destroy(found);
+  throw new OperationError('locked', `a domain called ${waiting} is on this host already`, {
+    op: 'check-name',
+    subject: waiting,
+    hint: `${see(waiting)}; destroy it if it is not needed`,
+  });
+}

@@ -1,0 +1,475 @@
+/**
+ * A session on the backup host: what it needs is prepared before the primary's HELLO is accepted,
+ * so that whatever is missing is a clear refusal; then the link's messages become the machine's
+ * events, and after activation the guest is watched.
+ *
+ *     prepared --(CONFIG)--> receiving --(outcome)--> over, or watching the guest that took over
+ */
+import type { BackupOutcome } from '../../core/backup/types.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
+import { loggedOutcome } from '../../core/texts/outcomes.ts';
+import type { Permission } from '../../core/vocabulary.ts';
+import type { BackupDisk, DiskDriver } from '../../disk/port.ts';
+import { watchCopy } from '../../guest/watch.ts';
+import { errorText, OperationError } from '../../host/errors.ts';
+import type { ProcessLog } from '../../host/log.ts';
+import type { HostPorts } from '../../host/ports.ts';
+import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
+import { checkConfig, type GuestConfig } from '../../link/config-message.ts';
+import type { Hello, PulseOffer } from '../../link/hello-message.ts';
+import type { ControlMessage, Link } from '../../link/link.ts';
+import type { Message } from '../../link/messages.ts';
+import type { OfferedPulse } from '../../link/pulse.ts';
+import { EchoRouter } from '../../link/pulse-ways.ts';
+import { pruneRecords } from '../../permission/prune.ts';
+import { openRecord, type PermissionRecord } from '../../permission/record.ts';
+import type { ControlRequest } from '../../registry/control.ts';
+import type { Claim, Registry } from '../../registry/port.ts';
+import { StatusWriter } from '../../registry/status-writer.ts';
+import { supersede } from '../../registry/supersede.ts';
+import { chooseStream, type StreamAgreement } from '../../stream/agreement.ts';
+import { EpochAssembler, epochLimits, wireLimits } from '../../stream/assembler.ts';
+import {
+  cacheBytesWithin,
+  defaultMaxMemory,
+  type MemoryBudget,
+  memoryBudget,
+} from '../../stream/budget.ts';
+import type { StreamDecoder } from '../../stream/codec/codec.ts';
+import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
+import type { ReceiveOptions } from '../options.ts';
+import { Copy } from './copy.ts';
+import { type BackupView, backupFacts } from './facts.ts';
+import { checkNames, checkRoom } from './preflight.ts';
+import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
+
+/** The backup's end of a link. */
+export type ReceptionLink = Pick<
+  Link,
+  'listen' | 'send' | 'consumed' | 'fail' | 'close' | 'counters'
+>;
+
+type OnHeard = (seq: number) => void;
+type Allocate = (bytes: number) => Buffer;
+
+export interface ReceptionPorts extends HostPorts {
+  readonly registry: Registry;
+  readonly hypervisor: Hypervisor;
+  /** Listens for heartbeats by datagram; null: it cannot be done. */
+  offerPulse(session: string, log: ProcessLog, onHeard: OnHeard): Promise<OfferedPulse | null>;
+  openDecoder(agreed: StreamAgreement, allocate: Allocate): Promise<StreamDecoder>;
+  readonly disks: DiskDriver;
+  /** The machine, where a test breaks it on purpose. */
+  readonly step?: BackupParts['step'];
+  /** Tells the network where the guest is now. Never rejects. */
+  announce(copy: GuestRef, spec: GuestSpec, log: ProcessLog): Promise<void>;
+  /**
+   * The guest is about to be watched: from now on whoever asks this process to end wants the watch.
+   * What is returned tells whether somebody did.
+   */
+  leaveOnRequest(): () => boolean;
+}
+
+/** Everything that a session needs before it is accepted. */
+export interface Prepared {
+  readonly hello: Hello;
+  readonly claim: Claim;
+  readonly log: ProcessLog;
+  readonly record: PermissionRecord;
+  readonly pulse: OfferedPulse | null;
+  readonly pulseOffer: PulseOffer | null;
+  /** Where heartbeats by datagram go, once there is a session. */
+  readonly heartbeats: { take: (seq: number) => void };
+  readonly watch: boolean;
+  readonly stream: StreamAgreement;
+  readonly budget: MemoryBudget;
+  readonly decoder: StreamDecoder;
+  /** Those of the decoder. */
+  readonly buffers: RawBuffers;
+}
+
+/** What works once CONFIG has come. */
+interface Receiving {
+  readonly spec: GuestSpec;
+  readonly copy: Copy;
+  readonly session: BackupSession;
+  readonly intake: StreamIntake;
+  readonly assembler: EpochAssembler;
+}
+
+/** Chooses the codec and opens it; the cache counts towards what the session may use here. */
+async function prepareStream(ports: ReceptionPorts, hello: Hello, options: ReceiveOptions) {
+  const maxBytes = options.maxMemoryBytes ?? defaultMaxMemory(ports.settings.memoryBytes);
+  const stream = chooseStream(hello, cacheBytesWithin(maxBytes, hello.memoryBytes));
+  const buffers = new RawBuffers();
+  const decoder = await ports.openDecoder(stream, buffers.allocate);
+  return { stream, budget: memoryBudget(maxBytes, stream.cacheBytes), decoder, buffers };
+}
+
+/** Checks and claims; throws an OperationError that becomes the refusal. */
+export async function prepareReception(
+  ports: ReceptionPorts,
+  hello: Hello,
+  options: ReceiveOptions,
+): Promise<Prepared> {
+  const { hypervisor, settings, registry } = ports;
+  const log = ports.openLog(`${hello.domain}.backup`);
+  const subject = { uuid: hello.uuid, domain: hello.domain, role: 'backup' } as const;
+  const claim = await registry.claimSession(subject);
+  try {
+    await checkNames(hypervisor, hello);
+    await checkRoom(hypervisor, hello);
+    const dir = settings.stateDirectory;
+    const record = openRecord(dir, hello.uuid, hello.session, ports);
+    await record.create({ domain: hello.domain, peer: hello.host });
+    // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
+    pruneRecords(dir, ports).catch((error: unknown) => log.info(errorText(error)));
+    const heartbeats = { take: (_seq: number) => {} };
+    const pulse = await ports.offerPulse(hello.session, log, (seq) => heartbeats.take(seq));
+    const watch = options.wait && !hello.noWait;
+    const pulseOffer = pulse?.offer ?? null;
+    const session = { hello, claim, log, record, pulse, pulseOffer, heartbeats, watch };
+    return { ...session, ...(await prepareStream(ports, hello, options)) };
+  } catch (error) {
+    claim.release('as-before');
+    throw error;
+  }
+}
+
+type StreamMessage = Extract<Message, { readonly kind: 'data' | 'epoch-end' }>;
+
+export class Reception {
+  readonly #ports: ReceptionPorts;
+  readonly #set: Prepared;
+  readonly #link: ReceptionLink;
+  readonly #status: StatusWriter;
+  #receiving: Receiving | null = null;
+  /** Why the stream cannot be used; the primary is told before the link is closed. */
+  #broken: OperationError | null = null;
+  #outcome: BackupOutcome | null = null;
+  #guestEnd: string | null = null;
+  /** The guest since its last reboot here. */
+  #restartedAs: GuestRef | null = null;
+  #forgotten = false;
+  readonly #echoes = new EchoRouter();
+  #ackWall: Date | null = null;
+
+  constructor(ports: ReceptionPorts, set: Prepared, link: ReceptionLink) {
+    this.#ports = ports;
+    this.#set = set;
+    this.#link = link;
+    const { clock, timers, processes } = ports;
+    const { claim, log } = set;
+    const facts = () => backupFacts(this.#view());
+    this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
+  }
+
+  async run(): Promise<BackupOutcome> {
+    const { claim, log, pulse, hello } = this.#set;
+    const { registry } = this.#ports;
+    const control = await registry.serve(claim.socketPath, (request) => this.#control(request));
+    log.info(`session ${hello.session} of ${hello.domain} begins`);
+    try {
+      const outcome = await this.#receive();
+      this.#outcome = outcome;
+      this.#closeStream();
+      log.info(`the session is over: ${JSON.stringify(outcome)}`);
+      this.#status.write();
+      await this.#link.close('the session is over');
+      pulse?.pulse.close();
+      if (outcome.kind === 'activated') await this.#watch();
+      return outcome;
+    } finally {
+      this.#status.close();
+      this.#closeStream();
+      control.close();
+      this.#release();
+      log.close();
+    }
+  }
+
+  /** Nothing more is decoded; the page cache goes, however long the guest is watched. */
+  #closeStream(): void {
+    this.#receiving?.intake.stop();
+    this.#set.decoder.close();
+  }
+
+  /** What is left to be seen: a takeover and a lost copy; a copy given up in order is not. */
+  #release(): void {
+    const kind = this.#outcome?.kind;
+    const keep = !this.#forgotten && (kind === 'activated' || kind === 'copy-lost');
+    this.#set.claim.release(keep ? 'keep-status' : 'forget');
+  }
+
+  async #receive(): Promise<BackupOutcome> {
+    const { message, reason } = await this.#firstMessage();
+    if (message === null) return { kind: 'never-whole', reason };
+    let receiving: Receiving;
+    try {
+      receiving = await this.#begin(message);
+    } catch (error) {
+      if (!(error instanceof OperationError)) throw error;
+      this.#link.fail(error);
+      return { kind: 'never-whole', reason: error.message };
+    }
+    this.#receiving = receiving;
+    const { session } = receiving;
+    return new Promise((resolve, reject) => {
+      session.run().then(resolve, reject);
+      this.#link.listen({
+        bytes: () => session.onBytes(),
+        message: (next) => this.#onMessage(next, receiving),
+        close: (close) => session.onLinkClosed(close.reason),
+      });
+    });
+  }
+
+  /** The message after HELLO; null when the link ended before, and why. Holds back what follows. */
+  #firstMessage(): Promise<{ readonly message: Message | null; readonly reason: string }> {
+    return new Promise((resolve) => {
+      this.#link.listen({
+        message: (message) => {
+          this.#link.listen(null);
+          resolve({ message, reason: '' });
+        },
+        close: ({ reason }) => resolve({ message: null, reason }),
+      });
+    });
+  }
+
+  /** The first message must be CONFIG: with it the copy can be prepared. */
+  async #begin(message: Message): Promise<Receiving> {
+    const { hello, log } = this.#set;
+    const { registry } = this.#ports;
+    if (message.kind !== 'config') {
+      throw new OperationError('protocol', `${message.kind} before CONFIG`, { op: 'read-message' });
+    }
+    const spec = this.#specIn(message);
+    const disks = await this.#ports.disks.openBackup(spec, hello.session);
+    const copy = this.#newCopy(spec);
+    const session = this.#newSession(copy, disks);
+    const receiving = { spec, copy, session, ...this.#openIntake(copy, session) };
+    this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
+    void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
+    return receiving;
+  }
+
+  #specIn(message: GuestConfig): GuestSpec {
+    const spec = this.#ports.hypervisor.readSpec(message.config);
+    checkConfig(message, this.#set.hello, spec);
+    return spec;
+  }
+
+  #newCopy(spec: GuestSpec): Copy {
+    const { hello, log, budget } = this.#set;
+    const { hypervisor, clock } = this.#ports;
+    return new Copy({
+      hypervisor,
+      spec,
+      clock,
+      log,
+      queueBytesMax: budget.queueBytes,
+      epochBytesMax: epochLimits(hello.memoryBytes).epochBytesMax,
+      onFailed: (reason) => this.#receiving?.session.onCopyFailed(reason),
+      // Not waited for: the guest runs, and its network is told beside it.
+      onRunning: (guest) => void this.#ports.announce(guest, spec, log),
+    });
+  }
+
+  #newSession(copy: Copy, disks: readonly BackupDisk[]): BackupSession {
+    const { hello, log } = this.#set;
+    const { clock, timers, step } = this.#ports;
+    return new BackupSession({
+      ...(step === undefined ? {} : { step }),
+      clock,
+      timers,
+      config: { ...hello.timing, parts: ['memory', ...disks.map(({ name }) => name)] },
+      copy,
+      disks,
+      record: this.#sessionRecord(),
+      send: (out) => {
+        if (out.kind === 'ack') this.#ackWall = clock.wall();
+        if (out.kind === 'echo') this.#echo(out);
+        else this.#link.send(out);
+      },
+      closeLink: (reason) => this.#closeLink(reason),
+      log,
+      onChange: () => this.#status.changed(),
+    });
+  }
+
+  #echo(echo: Extract<ControlMessage, { readonly kind: 'echo' }>): void {
+    const ways = this.#echoes.take(echo.seq);
+    if (ways.stream) this.#link.send(echo);
+    if (ways.datagram) this.#set.pulse?.pulse.send(echo.seq);
+  }
+
+  #openIntake(copy: Copy, session: BackupSession): Pick<Receiving, 'intake' | 'assembler'> {
+    const { hello, decoder, buffers } = this.#set;
+    const { timers } = this.#ports;
+    const limits = epochLimits(hello.memoryBytes);
+    const intake = new StreamIntake(
+      {
+        timers,
+        limits,
+        decoder,
+        sink: copy,
+        onConsumed: (bytes) => this.#link.consumed(bytes),
+        onWhole: (epoch) => session.onEpochWhole('memory', epoch),
+        onError: (error) => this.#onBroken(error, session, intake),
+      },
+      buffers,
+    );
+    const assembler = new EpochAssembler({
+      ...wireLimits(limits),
+      onChunk: (epoch, chunk) => intake.piece(epoch, chunk),
+      onEpoch: (end) => intake.end(end),
+    });
+    return { intake, assembler };
+  }
+
+  #sessionRecord(): SessionRecord {
+    const { record } = this.#set;
+    return {
+      async move(from, to, epoch, why): Promise<Permission> {
+        return (await record.move(from, to, { epoch, why })).permission;
+      },
+      async read() {
+        return (await record.read())?.permission ?? 'standby';
+      },
+      noteRunning: () => record.noteRunning({}),
+    };
+  }
+
+  #onMessage(message: Message, receiving: Receiving): void {
+    const { session } = receiving;
+    switch (message.kind) {
+      case 'heartbeat':
+        this.#echoes.heardByStream(message.seq);
+        return session.onHeartbeat(message.seq);
+      case 'data':
+      case 'epoch-end':
+        return this.#onStream(message, receiving);
+      case 'ask':
+        return session.onAsk(message.id);
+      case 'goodbye':
+        return session.onLinkClosed(`the primary ended the session: ${message.reason}`);
+      case 'error':
+        return session.onLinkClosed(`the primary failed: ${message.text}`);
+      default:
+        throw new OperationError('protocol', `${message.kind} within a session`, {
+          op: 'read-message',
+        });
+    }
+  }
+
+  #onStream(message: StreamMessage, { assembler, intake, session }: Receiving): void {
+    try {
+      if (message.kind === 'epoch-end') assembler.onEpochEnd(message);
+      else assembler.onData(message);
+    } catch (error) {
+      if (!(error instanceof OperationError)) throw error;
+      this.#onBroken(error, session, intake);
+    }
+  }
+
+  /** Nothing of the stream counts any more; what was whole before does. */
+  #onBroken(error: OperationError, session: BackupSession, intake: StreamIntake): void {
+    this.#set.log.error(error.message);
+    intake.stop();
+    this.#broken = error;
+    session.onCorrupt(error.message);
+  }
+
+  #closeLink(reason: string): void {
+    if (this.#broken !== null) this.#link.fail(this.#broken);
+    else void this.#link.close(reason);
+  }
+
+  #view(): BackupView {
+    const { hello, stream, budget } = this.#set;
+    const { clock, settings } = this.#ports;
+    const copy = this.#receiving?.copy ?? null;
+    return {
+      nowMs: clock.nowMs(),
+      wall: clock.wall(),
+      stateDirectory: settings.stateDirectory,
+      hello,
+      running: this.#receiving?.session ?? null,
+      guest: this.#restartedAs ?? copy?.guest ?? null,
+      outcome: this.#outcome,
+      guestEnd: this.#guestEnd,
+      ackWall: this.#ackWall,
+      bytes: this.#link.counters.dataBytesReceived,
+      rawBytes: this.#receiving?.intake.rawBytes ?? 0,
+      copy,
+      stream,
+      budget,
+    };
+  }
+
+  async #control(request: ControlRequest): Promise<object> {
+    const session = this.#receiving?.session;
+    const { hello } = this.#set;
+    switch (request.verb) {
+      case 'ask':
+        if (request.session !== hello.session || session === undefined) {
+          throw new OperationError('no-such-session', 'this process holds another session', {
+            op: 'answer-control',
+          });
+        }
+        return { answer: await session.askFresh() };
+      case 'forget':
+        if (this.#outcome === null) break;
+        this.#forgotten = true;
+        this.#set.claim.release('forget');
+        return {};
+      case 'failover':
+        if (session === undefined) break;
+        return this.#failover(session);
+      case 'failover-plan':
+        if (session === undefined) break;
+        return session.failoverPlan();
+      case 'stop':
+        break;
+    }
+    throw new OperationError('command-failed', 'this session cannot do that now', {
+      op: 'answer-control',
+      hint: adviceLine({ kind: 'show', domain: hello.domain }),
+    });
+  }
+
+  async #failover(session: BackupSession): Promise<object> {
+    const { hello } = this.#set;
+    const refused = await session.failover();
+    if (refused !== null) {
+      throw new OperationError('split-brain-risk', `failover is refused: ${refused}`, {
+        op: 'failover',
+        subject: hello.domain,
+        hint: adviceLine({ kind: 'stop-there', domain: hello.domain, peer: hello.host }),
+      });
+    }
+    const outcome = await session.outcome();
+    if (outcome.kind === 'activated') return { text: `${hello.domain} runs here` };
+    throw new OperationError(
+      'command-failed',
+      `the copy did not come up: ${loggedOutcome(outcome)}`,
+      {
+        op: 'failover',
+        subject: hello.domain,
+      },
+    );
+  }
+
+  /** Until the guest is gone, as xl's daemon would; with -e nobody does. */
+  async #watch(): Promise<void> {
+    const { log, watch } = this.#set;
+    const { copy, spec } = this.#receiving ?? {};
+    if (!watch || !copy?.guest || spec === undefined) return;
+    const ports = { ...this.#ports, log, isStopped: this.#ports.leaveOnRequest() };
+    this.#guestEnd = await watchCopy(ports, copy.guest, spec, (guest) => {
+      this.#restartedAs = guest;
+      this.#status.write();
+    });
+  }
+}

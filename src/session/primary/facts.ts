@@ -1,0 +1,173 @@
+/** What the primary's session says of itself, from the machine's state and its own figures. */
+import { type MachineFacts, primaryMachineFacts } from '../../core/health/facts.ts';
+import type { HeldOutcome } from '../../core/outcomes.ts';
+import type { PrimaryOutcome } from '../../core/primary/types.ts';
+import { lateAfterMs, noPace, type Schedule } from '../../core/scheduler.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
+import type { GuestEnd } from '../../guest/life.ts';
+import type { HeldInterface } from '../../output/port.ts';
+import type { MemoryStatus, OutputStatus, ScheduleStatus } from '../../registry/status.ts';
+import type { StatusFacts } from '../../registry/status-writer.ts';
+import type { MemoryBudget } from '../../stream/budget.ts';
+import type { ProtectOptions } from '../options.ts';
+import type { Guest } from './preflight.ts';
+import { scheduleOf } from './schedule-change.ts';
+import type { PrimarySession } from './session.ts';
+
+function scheduleSaid({ interval, maxOverheadPercent }: ProtectOptions): Schedule {
+  return scheduleOf(interval, maxOverheadPercent);
+}
+
+export interface PrimaryView {
+  /** By the session's own clock. */
+  readonly nowMs: number;
+  readonly guest: Guest;
+  readonly options: ProtectOptions;
+  readonly session: string;
+  readonly interfaces: readonly HeldInterface[];
+  readonly running: PrimarySession | null;
+  readonly outcome: PrimaryOutcome | HeldOutcome | null;
+  /** Null before they are agreed with the backup. */
+  readonly codec: string | null;
+  readonly budget: MemoryBudget | null;
+  /** Of a guest that ended by itself: what became of it. */
+  readonly guestEnd: GuestEnd | null;
+}
+
+/** What the machine says, or was said in its place before it ran and after it ended. */
+function machineFacts({ nowMs, options, running, outcome, guestEnd }: PrimaryView): MachineFacts {
+  const facts: MachineFacts =
+    running === null
+      ? {
+          role: 'primary',
+          state: 'connecting',
+          epoch: null,
+          ack_age_ms: null,
+          late_after_ms: lateAfterMs(scheduleSaid(options), noPace, options.heartbeatTimeoutMs),
+          buffered: options.network,
+          reason: null,
+        }
+      : primaryMachineFacts(running.state, nowMs, running.guestPaused);
+  if (outcome === null) return facts;
+  const why = 'reason' in outcome ? outcome.reason : null;
+  const reason = guestEnd === null ? why : `${why}; ${guestEnd.text}`;
+  // The guest that was booted anew is another one, and nobody protects it.
+  if (guestEnd?.isRunning) return { ...facts, state: 'unprotected', reason };
+  if (outcome.kind === 'held' || outcome.kind === 'unprotected') {
+    return { ...facts, state: outcome.kind, reason };
+  }
+  return { ...facts, state: 'ended', reason };
+}
+
+/** Percent of the seed, at most 99 until it is acknowledged; null when not seeding. */
+export function seedPercent(bytes: number, memoryBytes: number): number {
+  if (memoryBytes <= 0) return 0;
+  return Math.min(99, Math.floor((100 * bytes) / memoryBytes));
+}
+
+/** A schedule as status shows it. */
+export function scheduleStatus(schedule: Schedule): ScheduleStatus {
+  if (schedule.kind === 'fixed') {
+    return { mode: 'fixed', interval_ms: schedule.intervalMs, max_overhead_percent: null };
+  }
+  const percent = Math.round(1000 * schedule.maxOverhead) / 10;
+  return { mode: 'auto', interval_ms: null, max_overhead_percent: percent };
+}
+
+function memoryOf({ budget, running }: PrimaryView): MemoryStatus | null {
+  if (budget === null) return null;
+  return {
+    max_bytes: budget.maxBytes,
+    queue_bytes: budget.queueBytes,
+    cache_bytes: budget.cacheBytes,
+    waiting_bytes: running?.waitingBytes ?? 0,
+  };
+}
+
+/** What the stream is and how it moves. */
+function streamFacts(view: PrimaryView) {
+  const { running, options } = view;
+  const figures = running?.figures;
+  const state = running?.state;
+  return {
+    epochs: figures === undefined ? [] : [...figures.epochs],
+    bytes_sent: running?.moved.wireBytes ?? 0,
+    bytes_raw: running?.moved.rawBytes ?? 0,
+    codec: view.codec,
+    pages: figures?.pages ?? null,
+    histograms: figures?.histograms() ?? null,
+    schedule: scheduleStatus(state?.schedule ?? scheduleSaid(options)),
+    pending_max: options.pendingMax,
+    in_flight: state === undefined || state.acked < 0 ? 0 : state.drained - state.acked,
+    memory: memoryOf(view),
+    stalls: figures?.stalls.count ?? 0,
+    stalled_ms: figures?.stalls.ms ?? 0,
+    degraded: view.outcome === null ? (running?.degraded ?? null) : null,
+  };
+}
+
+function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
+  if (guestEnd !== null) return guestEnd.guest?.id ?? null;
+  return outcome?.kind === 'taken-over' ? null : guest.ref.id;
+}
+
+/** The facts for the status file. */
+export function primaryFacts(view: PrimaryView): StatusFacts {
+  const { guest, options, running, outcome } = view;
+  const facts = machineFacts(view);
+  const blocked = outcome === null ? blockedText(guest.name, view.interfaces) : null;
+  const stream = streamFacts(view);
+  const seeding = facts.state === 'seeding' && running !== null;
+  return {
+    ...facts,
+    domain: guest.name,
+    domid: domidOf(view),
+    uuid: guest.ref.uuid,
+    session: view.session,
+    peer: options.host,
+    ack_time: running?.ackWall?.toISOString() ?? null,
+    heartbeat_timeout_ms: options.heartbeatTimeoutMs,
+    seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
+    ...stream,
+    degraded: stream.degraded ?? blocked,
+    next:
+      facts.state === 'protected' && blocked !== null
+        ? [adviceLine({ kind: 'stop-to-plug-in', domain: guest.name })]
+        : [],
+    output: options.network ? outputStatus(view.interfaces) : null,
+    outcome: outcome?.kind ?? null,
+    transport: { host: options.host, ssh_command: options.sshCommand },
+    guest_paused: running?.guestPaused ?? false,
+    watch: options.wait,
+    may_open: outcome?.kind === 'held' && outcome.mayOpen === true,
+  };
+}
+
+/** What the output buffer holds, as status shows it. */
+export function outputStatus(interfaces: readonly HeldInterface[]): OutputStatus {
+  const shown = interfaces.map(({ name, state, packets, bytes, dropped, nearLimit }) => {
+    return { name, state, packets, bytes, dropped, near_limit: nearLimit };
+  });
+  const sum = (of: (one: (typeof shown)[number]) => number) =>
+    shown.reduce((total, one) => total + of(one), 0);
+  return {
+    packets: sum((one) => one.packets),
+    bytes: sum((one) => one.bytes),
+    dropped: sum((one) => one.dropped),
+    interfaces: shown,
+  };
+}
+
+/**
+ * An interface that came later is mute until the guest is protected anew, or, worse, could not be
+ * made so; null: there is none.
+ */
+export function blockedText(domain: string, interfaces: readonly HeldInterface[]): string | null {
+  const named = (state: HeldInterface['state']) =>
+    interfaces.filter((one) => one.state === state).map(({ name }) => name);
+  const text = (word: string, names: readonly string[], what: string) =>
+    `${word}: ${names.join(', ')} came while ${domain} was protected: ${what}`;
+  const [open, blocked] = [named('open'), named('blocked')];
+  if (open.length > 0) return text('open', open, 'what it sends is not held back');
+  return blocked.length === 0 ? null : text('blocked', blocked, 'nothing that it sends leaves it');
+}

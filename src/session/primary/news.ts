@@ -1,0 +1,62 @@
+/** What `tsremus protect` says on its way: events, each state once, and the seed's progress. */
+import type { SessionState } from '../../core/health/facts.ts';
+import { vouchClause } from '../../core/texts/advice.ts';
+import type { Clock } from '../../host/clock.ts';
+import type { Log } from '../../host/log.ts';
+import type { ProtectReporter } from '../options.ts';
+import { seedPercent } from './facts.ts';
+
+export interface ProtectNewsParts {
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly reporter: ProtectReporter;
+  readonly log: Log;
+  readonly guest: { readonly name: string; readonly memoryBytes: number };
+  /** The backup's. */
+  readonly host: string;
+}
+
+export class ProtectNews {
+  readonly #parts: ProtectNewsParts;
+  #told: SessionState | null = null;
+  #seedBegan = 0;
+
+  constructor(parts: ProtectNewsParts) {
+    this.#parts = parts;
+  }
+
+  /** `kind` and `text` as in ProtectReporter. */
+  tell(kind: string, text: string): void {
+    this.#parts.log.info(text);
+    this.#parts.reporter.event(kind, text);
+  }
+
+  /** Says what the session has come to, once each time; being late is for `status` to say. */
+  cameTo(state: SessionState, reason: string | null): void {
+    const { guest, host } = this.#parts;
+    const texts: Partial<Record<SessionState, string>> = {
+      protected: `protected by ${host}`,
+      ending: `asking ${host} for leave to go on here`,
+      held: `held${reason === null ? '' : `: ${reason}`}; ${vouchClause(guest.name, host)}`,
+    };
+    const text = texts[state];
+    if (text === undefined || state === this.#told) return;
+    this.#told = state;
+    this.tell(state, text);
+  }
+
+  seedBegins(): void {
+    this.#seedBegan = this.#parts.clock.nowMs();
+  }
+
+  /** So many bytes of the seed were read so far. */
+  seedMoved(bytes: number): void {
+    const { clock, guest, reporter } = this.#parts;
+    const { memoryBytes } = guest;
+    const seconds = (clock.nowMs() - this.#seedBegan) / 1000;
+    const bytesPerSecond = seconds > 0 ? bytes / seconds : 0;
+    const left = memoryBytes - bytes;
+    const secondsLeft = bytesPerSecond > 0 && left > 0 ? left / bytesPerSecond : null;
+    const percent = seedPercent(bytes, memoryBytes);
+    reporter.seedProgress({ percent, bytes, bytesPerSecond, secondsLeft });
+  }
+}

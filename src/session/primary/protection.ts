@@ -1,0 +1,454 @@
+/**
+ * A session of `tsremus protect`: takes what it needs, runs the machine to its outcome, and gives
+ * everything back.
+ *
+ *     beginning --(guard, output buffer, connection)--> ready --(CONFIG)--> running --> concluded
+ *
+ * Each stage has what the one before took; what was taken is given back in the reverse order
+ * (teardown.ts), however the session ends.
+ */
+import { version } from '../../config/version.ts';
+import { describeSchedule } from '../../core/describe.ts';
+import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
+import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
+import type { Answer } from '../../core/vocabulary.ts';
+import type { DiskDriver, PrimaryDisk } from '../../disk/port.ts';
+import type { StartGuard } from '../../guest/guard.ts';
+import type { GuestEnd } from '../../guest/life.ts';
+import { SessionWatch } from '../../guest/session-watch.ts';
+import { every } from '../../host/clock.ts';
+import { OperationError } from '../../host/errors.ts';
+import type { ProcessLog } from '../../host/log.ts';
+import type { HostPorts } from '../../host/ports.ts';
+import type { Hypervisor } from '../../hypervisor/port.ts';
+import { guestConfig } from '../../link/config-message.ts';
+import type { HelloContent } from '../../link/connect.ts';
+import type { HelloAccepted, PulseOffer } from '../../link/hello-message.ts';
+import { newSessionId } from '../../link/identity.ts';
+import type { Link } from '../../link/link.ts';
+import type { Pulse } from '../../link/pulse.ts';
+import { leaveOutput } from '../../output/open.ts';
+import { nullBuffer, type OutputBuffer } from '../../output/port.ts';
+import type { ControlRequest, SetResult } from '../../registry/control.ts';
+import type { Claim, Registry } from '../../registry/port.ts';
+import { StatusWriter } from '../../registry/status-writer.ts';
+import { supersede } from '../../registry/supersede.ts';
+import { agreedStream, codecsOf, type StreamAgreement } from '../../stream/agreement.ts';
+import {
+  cacheBytesWithin,
+  defaultMaxMemory,
+  type MemoryBudget,
+  memoryBudget,
+} from '../../stream/budget.ts';
+import type { StreamEncoder } from '../../stream/codec/codec.ts';
+import { allOf } from '../all-of.ts';
+import type { ProtectOptions, ProtectReporter, ProtectResult } from '../options.ts';
+import { Teardown } from '../teardown.ts';
+import { primaryFacts } from './facts.ts';
+import { ProtectNews } from './news.ts';
+import type { Guest } from './preflight.ts';
+import { changedSchedule, type SetRequest, scheduleOf } from './schedule-change.ts';
+import { type PrimaryParts, PrimarySession } from './session.ts';
+
+const askEveryMs = 1_000;
+
+/** Whoever waits for the end hears at least this often what is being waited for. */
+const progressEveryMs = 5_000;
+/** The seed's progress is shown this often, ms. */
+const seedShownEveryMs = 200;
+
+type Progress = (text: string) => void;
+
+/** The primary's end of a link. */
+export type ProtectionLink = Pick<
+  Link,
+  'send' | 'sendConfig' | 'sendData' | 'endEpoch' | 'listen' | 'fail' | 'close'
+>;
+
+/** An open connection to the backup. */
+export interface BackupConnection {
+  readonly link: ProtectionLink;
+  readonly reply: HelloAccepted;
+  /** Says goodbye, and ends the transport. Never rejects. */
+  close(reason: string): Promise<void>;
+}
+
+type OnLine = (line: string) => void;
+
+/** The way to the backup, by the transport command that was said. */
+export interface BackupHostPort {
+  /** Exchanges HELLO. `onLine`: what the transport's command says on stderr. */
+  connect(hello: HelloContent, signal: AbortSignal, onLine: OnLine): Promise<BackupConnection>;
+  /** Asks for the promise over a fresh connection. Rejects when there was no answer. */
+  ask(hello: HelloContent): Promise<Answer>;
+  /** Heartbeats by datagram to where the backup listens; null: it cannot be done. */
+  followPulse(offer: PulseOffer, session: string, onHeard: (seq: number) => void): Pulse | null;
+}
+
+export interface ProtectionPorts extends HostPorts {
+  readonly registry: Registry;
+  readonly hypervisor: Hypervisor;
+  readonly backup: BackupHostPort;
+  readonly startGuard: StartGuard;
+  /** Sets the buffer up; all passes until the first barrier. The null buffer with -n. */
+  openOutput(session: string, onNews: (text: string) => void): Promise<OutputBuffer>;
+  openEncoder(agreed: StreamAgreement): Promise<StreamEncoder>;
+  readonly disks: DiskDriver;
+  /** The machine, where a test breaks it on purpose. */
+  readonly step?: PrimaryParts['step'];
+  /** Signals that end a session, as long as this process lives. */
+  onEndSignals(onSignal: (by: StopBy) => void): void;
+}
+
+/** What is known before anything is begun. */
+export interface Setting {
+  readonly options: ProtectOptions;
+  readonly reporter: ProtectReporter;
+  readonly guest: Guest;
+  readonly claim: Claim;
+  readonly log: ProcessLog;
+  /** Aborted when nothing more is to be begun. */
+  readonly ending: AbortController;
+}
+
+/** Everything that a session needs besides its process. */
+interface Ready {
+  readonly connection: BackupConnection;
+  readonly output: OutputBuffer;
+  readonly disks: readonly PrimaryDisk[];
+  readonly pulse: Pulse | null;
+  readonly encoder: StreamEncoder;
+  readonly agreed: StreamAgreement;
+  readonly budget: MemoryBudget;
+}
+
+/** How far the session is. */
+type Stage =
+  | { readonly kind: 'beginning' }
+  | { readonly kind: 'ready'; readonly ready: Ready }
+  | { readonly kind: 'running'; readonly ready: Ready; readonly session: PrimarySession }
+  | {
+      readonly kind: 'concluded';
+      /** What ran; null: it was ended before. */
+      readonly was: Extract<Stage, { kind: 'running' }> | null;
+      readonly outcome: PrimaryOutcome | HeldOutcome;
+      /** Of a guest that ended by itself: what became of it. */
+      readonly guestEnd: GuestEnd | null;
+    };
+
+/** A session; `run` leads to its outcome. */
+export class Protection {
+  readonly #ports: ProtectionPorts;
+  readonly #set: Setting;
+  readonly #session: string;
+  readonly #hello: HelloContent;
+  readonly #watch: SessionWatch;
+  readonly #news: ProtectNews;
+  readonly #teardown: Teardown;
+  readonly #status: StatusWriter;
+  readonly #maxMemoryBytes: number;
+  readonly #waiting: ((result: StopResult) => void)[] = [];
+  #stage: Stage = { kind: 'beginning' };
+  #signals = 0;
+  /** Ordered before there was a session to stop. */
+  #stoppedBy: StopBy | null = null;
+  #leaveHeld: (outcome: HeldOutcome) => void = () => {};
+
+  constructor(ports: ProtectionPorts, set: Setting) {
+    this.#ports = ports;
+    this.#set = set;
+    const { options, guest, log, reporter, claim } = set;
+    const { settings, clock, timers, processes } = ports;
+    const { wait, host } = options;
+    this.#session = newSessionId(ports.chance);
+    this.#news = new ProtectNews({ clock, reporter, log, guest, host });
+    this.#watch = new SessionWatch({ ...ports, guest, session: this.#session, wait, log });
+    this.#teardown = new Teardown((text) => log.error(text));
+    this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
+    const codecs = codecsOf(options.compression);
+    this.#hello = {
+      tsremus: version,
+      xen: null,
+      host: settings.hostName,
+      capabilities: { codecs, disks: [] },
+      purpose: 'session',
+      domain: guest.name,
+      uuid: guest.ref.uuid,
+      session: this.#session,
+      timing: this.#timing(),
+      memoryBytes: guest.memoryBytes,
+      cacheBytes: cacheBytesWithin(this.#maxMemoryBytes, guest.memoryBytes),
+      noWait: !options.wait,
+    };
+    const facts = () => primaryFacts(this.#view());
+    this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
+  }
+
+  readonly #onNews = (text: string) => this.#news.tell('output', text);
+
+  #timing() {
+    const { heartbeatTimeoutMs, holdMs, network } = this.#set.options;
+    return { heartbeatTimeoutMs, holdMs, buffered: network };
+  }
+
+  get #running(): PrimarySession | null {
+    const { stage } = this.#staged();
+    return stage.kind === 'running' ? stage.session : null;
+  }
+
+  /** The stage, or the one in which it concluded. */
+  #staged(): { readonly stage: Exclude<Stage, { kind: 'concluded' }>; readonly isOver: boolean } {
+    const stage = this.#stage;
+    if (stage.kind !== 'concluded') return { stage, isOver: false };
+    return { stage: stage.was ?? { kind: 'beginning' }, isOver: true };
+  }
+
+  /** Runs to the outcome. Throws when it could not begin, or on a bug: then the claim is kept. */
+  async run(): Promise<ProtectResult> {
+    const { claim } = this.#set;
+    // Heard to the very end: an impatient signal must not take the exit code away.
+    this.#ports.onEndSignals((by) => this.#onSignal(by));
+    this.#teardown.took('the watch', () => this.#watch.close());
+    try {
+      await this.#serve();
+      const ready = await this.#getReady();
+      return await this.#conclude(await this.#runSession(ready));
+    } catch (error) {
+      // Nothing was copied yet: whatever the abort broke, the order is carried out.
+      if (this.#stoppedBy !== null) {
+        return await this.#conclude({ kind: 'stopped', by: this.#stoppedBy });
+      }
+      if (this.#running !== null) {
+        // Whatever the save was at, the guard sees that the guest does not stay suspended.
+        this.#watch.abandon();
+        // A session that never began leaves no trace; one that broke must not look as if it had
+        // ended well.
+        claim.release('keep-status');
+      }
+      this.#status.close();
+      throw error;
+    } finally {
+      await this.#teardown.run();
+    }
+  }
+
+  async #serve(): Promise<void> {
+    const { registry } = this.#ports;
+    const control = await registry.serve(this.#set.claim.socketPath, (request, progress) =>
+      this.#control(request, progress),
+    );
+    this.#teardown.took('the control socket', () => control.close());
+  }
+
+  /** Three programs start at the same time: the guard, the transport and, behind it, receive. */
+  async #getReady(): Promise<Ready> {
+    const { ending } = this.#set;
+    let mine: Pick<Ready, 'output' | 'disks'> = { output: nullBuffer, disks: [] };
+    let rest: Omit<Ready, 'output' | 'disks'> | null = null;
+    await allOf(
+      [
+        this.#standBy().then((made) => {
+          mine = made;
+        }),
+        this.#connect().then((made) => {
+          rest = made;
+        }),
+      ],
+      () => ending.abort(),
+    );
+    ending.signal.throwIfAborted();
+    if (rest === null) throw new Error('connected to nothing');
+    const ready: Ready = { ...(rest as Omit<Ready, 'output' | 'disks'>), ...mine };
+    this.#stage = { kind: 'ready', ready };
+    return ready;
+  }
+
+  /** The guard first: what holds the guest's output back is set up only where it watches. */
+  async #standBy(): Promise<Pick<Ready, 'output' | 'disks'>> {
+    await this.#watch.begin();
+    this.#set.ending.signal.throwIfAborted();
+    const output = await this.#ports.openOutput(this.#session, this.#onNews);
+    const leave = () => leaveOutput(output, this.#running !== null, this.#onNews);
+    this.#teardown.took('the output buffer', leave);
+    const disks = await this.#ports.disks.openPrimary(this.#set.guest.spec, this.#session);
+    for (const disk of disks) this.#teardown.took(`disk ${disk.name}`, () => disk.close());
+    return { output, disks };
+  }
+
+  async #connect(): Promise<Omit<Ready, 'output' | 'disks'>> {
+    const { log, options, ending } = this.#set;
+    const { backup } = this.#ports;
+    const onLine = (line: string) => log.info(`transport: ${line}`);
+    const connection = await backup.connect(this.#hello, ending.signal, onLine);
+    this.#teardown.took('the connection', () => connection.close('the session is over'));
+    const pulse = this.#followPulse(connection.reply.pulse);
+    const offered = { codecs: codecsOf(options.compression), cacheBytes: this.#hello.cacheBytes };
+    const agreed = agreedStream(connection.reply.stream, offered);
+    const encoder = await this.#ports.openEncoder(agreed);
+    this.#teardown.took('the encoder', () => encoder.close());
+    const budget = memoryBudget(this.#maxMemoryBytes, agreed.cacheBytes);
+    return { connection, pulse, encoder, agreed, budget };
+  }
+
+  #followPulse(offer: PulseOffer | null): Pulse | null {
+    if (offer === null) return null;
+    const onHeard = (seq: number) => this.#running?.onEcho(seq);
+    const pulse = this.#ports.backup.followPulse(offer, this.#session, onHeard);
+    if (pulse !== null) this.#teardown.took('the pulse', () => pulse.close());
+    return pulse;
+  }
+
+  async #runSession(ready: Ready): Promise<PrimaryOutcome | HeldOutcome> {
+    const { options, guest, log } = this.#set;
+    const { registry, timers } = this.#ports;
+    const { link } = ready.connection;
+    // With it the backup begins to count heartbeats: only when all is ready here.
+    await link.sendConfig(guestConfig(guest.spec, guest.memoryBytes));
+    this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
+    const subject = { uuid: guest.ref.uuid, role: 'primary' } as const;
+    void supersede(subject, registry, this.#ports, log);
+    const session = this.#newSession(ready);
+    this.#stage = { kind: 'running', ready, session };
+    link.listen({
+      message: (message) => session.onMessage(message),
+      close: (close) => session.onLinkClosed(close.reason),
+      progress: () => session.onProgress(),
+    });
+    this.#news.seedBegins();
+    const stopShowing = every(timers, seedShownEveryMs, () => this.#showSeed(session));
+    const held = new Promise<HeldOutcome>((resolve) => {
+      this.#leaveHeld = resolve;
+    });
+    return Promise.race([session.run(), held]).finally(stopShowing);
+  }
+
+  #newSession(ready: Ready): PrimarySession {
+    const { options, guest, log } = this.#set;
+    const { clock, timers, hypervisor, backup, step } = this.#ports;
+    const { pendingMax } = options;
+    const schedule = scheduleOf(options.interval, options.maxOverheadPercent);
+    return new PrimarySession({
+      ...(step === undefined ? {} : { step }),
+      clock,
+      timers,
+      config: { ...this.#timing(), schedule, pendingMax, askEveryMs },
+      hypervisor,
+      guest: guest.ref,
+      link: ready.connection.link,
+      encoder: ready.encoder,
+      queueBytes: ready.budget.queueBytes,
+      output: ready.output,
+      disks: ready.disks,
+      pulse: ready.pulse,
+      askFresh: () => backup.ask({ ...this.#hello, purpose: 'promise' }),
+      log,
+      onChange: () => this.#changed(),
+      onPause: () => this.#status.write(),
+    });
+  }
+
+  #view() {
+    const { guest, options } = this.#set;
+    const { clock } = this.#ports;
+    const { stage } = this.#staged();
+    const ready = stage.kind === 'beginning' ? null : stage.ready;
+    const over = this.#stage.kind === 'concluded' ? this.#stage : null;
+    return {
+      nowMs: clock.nowMs(),
+      guest,
+      options,
+      session: this.#session,
+      interfaces: ready?.output.interfaces ?? [],
+      running: stage.kind === 'running' ? stage.session : null,
+      outcome: over?.outcome ?? null,
+      guestEnd: over?.guestEnd ?? null,
+      codec: ready?.agreed.codec ?? null,
+      budget: ready?.budget ?? null,
+    };
+  }
+
+  #changed(): void {
+    this.#status.changed();
+    if (this.#running === null || this.#running.state.outcome !== null) return;
+    const { state, reason } = primaryFacts(this.#view());
+    this.#news.cameTo(state, reason);
+  }
+
+  #showSeed(session: PrimarySession): void {
+    if (session.state.phase === 'seeding') this.#news.seedMoved(session.moved.rawBytes);
+  }
+
+  async #control(request: ControlRequest, progress: Progress): Promise<StopResult | SetResult> {
+    if (request.verb === 'set') return this.#setSchedule(request);
+    if (request.verb !== 'stop') {
+      throw new OperationError('not-built', 'this is the primary: it can be stopped or set', {
+        op: 'answer-control',
+      });
+    }
+    const tell = () => {
+      const state = this.#running?.state;
+      progress(state?.askNews ?? state?.lost ?? `asking ${this.#set.options.host}`);
+    };
+    const stopTelling = every(this.#ports.timers, progressEveryMs, tell);
+    return new Promise<StopResult>((resolve) => {
+      this.#waiting.push(resolve);
+      this.#stop(request.force, 'command');
+    }).finally(stopTelling);
+  }
+
+  #setSchedule(request: SetRequest): SetResult {
+    const running = this.#running;
+    if (running === null) {
+      throw new OperationError('command-failed', 'the session is only beginning', {
+        op: 'set-schedule',
+        hint: 'the same command again in a moment',
+      });
+    }
+    const schedule = changedSchedule(running.state.schedule, request);
+    running.setSchedule(schedule);
+    const text = `checkpoints ${describeSchedule(schedule)}`;
+    this.#news.tell('set', text);
+    return { text };
+  }
+
+  #stop(force: boolean, by: StopBy): void {
+    if (this.#running !== null) return this.#running.stop(force, by);
+    this.#stoppedBy ??= by;
+    this.#set.ending.abort();
+  }
+
+  /** First signal: end in order. A second one while held: leave the guest mute and go. */
+  #onSignal(by: StopBy): void {
+    if (this.#stage.kind === 'concluded') return;
+    this.#signals += 1;
+    if (this.#running === null) return this.#stop(false, by);
+    const { phase, lost } = this.#running.state;
+    if (phase === 'leaving' || phase === 'ended') return;
+    if (this.#signals > 1) {
+      const reason = lost ?? 'the backup did not answer';
+      void this.#running.abandon().then(() => this.#leaveHeld({ kind: 'held', reason }));
+      return;
+    }
+    this.#news.tell('ending', `ending protection in order; the same signal again leaves at once`);
+    this.#stop(false, by);
+  }
+
+  async #conclude(ended: PrimaryOutcome | HeldOutcome): Promise<ProtectResult> {
+    const { claim, log } = this.#set;
+    const { stage } = this.#staged();
+    const was = stage.kind === 'running' ? stage : null;
+    const outcome = heldBack(ended, was?.session.unopened ?? null);
+    log.info(`the session is over: ${JSON.stringify(outcome)}`);
+    this.#stage = { kind: 'concluded', was, outcome, guestEnd: null };
+    const guestEnd = outcome.kind === 'guest-ended' ? await this.#watch.settle() : null;
+    this.#stage = { kind: 'concluded', was, outcome, guestEnd };
+    this.#status.close();
+    const wasSuspended = (was?.session.state.suspended ?? -1) >= 0;
+    const unwatched = await this.#watch.end(outcome, guestEnd, wasSuspended);
+    if (unwatched !== null) this.#news.tell('unwatched', unwatched);
+    for (const resolve of this.#waiting) resolve({ outcome });
+    // An end that was ordered needs no looking after; every other one stays to be seen.
+    claim.release(outcome.kind === 'stopped' ? 'forget' : 'keep-status');
+    return { outcome, detail: guestEnd?.text ?? null };
+  }
+}

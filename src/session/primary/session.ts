@@ -1,0 +1,461 @@
+/**
+ * Shell around the primary machine: carries out its effects on the guest, the link and the
+ * transport, and turns what happens into its events. Decides nothing.
+ */
+import { describePrimaryEffect, describePrimaryEvent } from '../../core/describe.ts';
+import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../core/primary/primary.ts';
+import type { PrimaryState } from '../../core/primary/state.ts';
+import type {
+  PrimaryConfig,
+  PrimaryEffect,
+  PrimaryEvent,
+  PrimaryOutcome,
+  StopBy,
+} from '../../core/primary/types.ts';
+import { isDeferred, type Schedule } from '../../core/scheduler.ts';
+import type { Answer } from '../../core/vocabulary.ts';
+import type { PrimaryDisk } from '../../disk/port.ts';
+import type { Cancel, Time } from '../../host/clock.ts';
+import { errorText, OperationError } from '../../host/errors.ts';
+import type { Log } from '../../host/log.ts';
+import {
+  endOf,
+  type GuestRef,
+  type Hypervisor,
+  type SaveEvent,
+  type SaveOperation,
+} from '../../hypervisor/port.ts';
+import type { ControlMessage } from '../../link/link.ts';
+import type { Message } from '../../link/messages.ts';
+import type { Pulse } from '../../link/pulse.ts';
+import { needsStream } from '../../link/pulse-ways.ts';
+import { openForGood } from '../../output/open.ts';
+import type { OutputBuffer } from '../../output/port.ts';
+import type { StreamEncoder } from '../../stream/codec/codec.ts';
+import { EpochPump, type PumpSink } from '../../stream/pump.ts';
+import { Machine, Row } from '../machine.ts';
+import { WakeTimer } from '../wake-timer.ts';
+import { deferred, SessionFigures } from './figures.ts';
+
+/** What the session needs of the link; the primary's half of src/link. */
+export interface SessionLink extends PumpSink {
+  send(message: ControlMessage): boolean;
+  /** Ends the session because of an error; the peer is told. */
+  fail(error: OperationError): void;
+  close(reason: string): Promise<void>;
+}
+
+export interface PrimaryParts extends Time {
+  readonly config: PrimaryConfig;
+  /** The machine; stepPrimary, unless a test breaks it on purpose. */
+  readonly step?: typeof stepPrimary;
+  readonly hypervisor: Hypervisor;
+  readonly guest: GuestRef;
+  readonly link: SessionLink;
+  readonly encoder: StreamEncoder;
+  /** Bytes of the stream that may wait to be sent: past it a checkpoint keeps the guest waiting. */
+  readonly queueBytes: number;
+  /** What the guest sends waits in it. */
+  readonly output: OutputBuffer;
+  /** The guest's disks: parts of every epoch, as its memory is. */
+  readonly disks: readonly PrimaryDisk[];
+  /** Sends a heartbeat on the datagram path too, where there is one. */
+  readonly pulse: Pick<Pulse, 'send' | 'newest'> | null;
+  /** Asks for the promise by a fresh run of the transport. */
+  readonly askFresh: () => Promise<Answer>;
+  readonly log: Log;
+  /** Something changed that status and progress may want to show. */
+  readonly onChange: () => void;
+  /** The guest is about to be paused: to be written down before this returns. */
+  readonly onPause: () => void;
+}
+
+/** The machine is looked at when it wants to be, within these bounds, ms. */
+const tickMsMin = 5;
+const tickMsMax = 1_000;
+
+/** The guest is looked at this often, in case it ended without the hypervisor's noticing, ms. */
+const lookEveryMs = 2_000;
+
+const heartbeat = (seq: number) => ({ kind: 'heartbeat', seq }) as const;
+
+/** Not logged at all. */
+const routine: ReadonlySet<PrimaryEvent['kind']> = new Set([
+  ...(['tick', 'echo', 'progress', 'output'] as const),
+]);
+/** Logged only at level debug: they pass in their thousands. */
+const ofEpochs: ReadonlySet<PrimaryEvent['kind']> = new Set([
+  ...(['checkpoint', 'drained', 'sent', 'ack'] as const),
+]);
+
+export class PrimarySession {
+  readonly #parts: PrimaryParts;
+  readonly #machine: Machine<PrimaryState, PrimaryEvent, PrimaryEffect>;
+  readonly #row: Row;
+  readonly #done: Promise<PrimaryOutcome>;
+  #finish: (outcome: PrimaryOutcome) => void = () => {};
+  #fail: (error: unknown) => void = () => {};
+  #save: SaveOperation | null = null;
+  #saveEnded = false;
+  #abortWanted = false;
+  #pump: EpochPump | null = null;
+  readonly #timer: WakeTimer;
+  #stopLooking: Cancel | null = null;
+  #over = false;
+  readonly figures: SessionFigures;
+  #ackWall: Date | null = null;
+  /** Pauses of ours that are not undone yet; the hypervisor counts them, too. */
+  #pauses = 0;
+  #phase: PrimaryState['phase'] = 'connecting';
+  #unopened: string | null = null;
+
+  constructor(parts: PrimaryParts) {
+    this.#parts = parts;
+    this.figures = new SessionFigures();
+    const { step = stepPrimary } = parts;
+    const initial = initialPrimary(parts.config, this.#now());
+    this.#machine = new Machine(initial, step, (effect) => this.#perform(effect));
+    this.#timer = new WakeTimer({
+      clock: parts.clock,
+      timers: parts.timers,
+      minMs: tickMsMin,
+      maxMs: tickMsMax,
+      onWake: () => this.#dispatch({ kind: 'tick', nowMs: this.#now() }),
+    });
+    this.#row = new Row((error) => parts.log.error(errorText(error)));
+    this.#done = new Promise((resolve, reject) => {
+      this.#finish = resolve;
+      this.#fail = reject;
+    });
+  }
+
+  #now(): number {
+    return this.#parts.clock.nowMs();
+  }
+
+  get state(): PrimaryState {
+    return this.#machine.state;
+  }
+
+  get guestPaused(): boolean {
+    return this.#pauses > 0;
+  }
+
+  /** What kept the output buffer from being opened when it was to be; null: nothing. */
+  get unopened(): string | null {
+    return this.#unopened;
+  }
+
+  /** When the newest acknowledgement came, time of day; null before the first. */
+  get ackWall(): Date | null {
+    return this.#ackWall;
+  }
+
+  /** What keeps the guest from running as it should; null: nothing. */
+  get degraded(): string | null {
+    return this.figures.degraded(this.#now());
+  }
+
+  /** Bytes of the stream that the guest has left behind and that are not being sent yet. */
+  get waitingBytes(): number {
+    return Math.max(0, this.figures.drainedBytes - this.moved.rawBytes);
+  }
+
+  /** Of the checkpoint stream: taken from the guest, and sent, encoded. */
+  get moved(): { readonly rawBytes: number; readonly wireBytes: number } {
+    return { rawBytes: this.#pump?.rawBytes ?? 0, wireBytes: this.#pump?.wireBytes ?? 0 };
+  }
+
+  /** Runs from the open link to the outcome. Rejects only on a violated invariant. */
+  run(): Promise<PrimaryOutcome> {
+    const { hypervisor, guest, link, encoder, queueBytes, output, disks, clock } = this.#parts;
+    this.#dispatch({ kind: 'link-open', nowMs: this.#now() });
+    this.#save = hypervisor.startSave(guest, {
+      limitBytes: queueBytes,
+      // Disks first: what the guest sends may tell of what it wrote.
+      barriers: [...disks, output].flatMap(({ barrier }) => (barrier === null ? [] : [barrier])),
+      onEvent: (event) => this.#onSave(event),
+    });
+    this.#pump = new EpochPump({
+      clock,
+      save: this.#save,
+      encoder,
+      sink: link,
+      onSent: (epoch) => {
+        this.figures.leaving(epoch, this.#now());
+        this.#dispatch({ kind: 'sent', epoch, nowMs: this.#now() });
+      },
+      onFigures: (sent) => this.figures.sent(sent),
+      onError: (error) => this.#onPumpError(error),
+    });
+    output.listen(({ packets, bytes, nearLimit }) =>
+      this.#dispatch({ kind: 'output', packets, bytes, nearLimit, nowMs: this.#now() }),
+    );
+    this.#lookLater();
+    return this.#done;
+  }
+
+  /**
+   * libxl asks a guest to suspend through its event channel and waits a minute for the answer of
+   * one that has ended (libxl_dom_suspend.c): so we look for ourselves.
+   */
+  #lookLater(): void {
+    this.#stopLooking = this.#parts.timers.after(lookEveryMs, () => void this.#look());
+  }
+
+  async #look(): Promise<void> {
+    const { hypervisor, guest, log } = this.#parts;
+    try {
+      const reason = endOf(await hypervisor.info(guest));
+      if (reason !== null) {
+        this.#dispatch({ kind: 'guest-ended', reason, nowMs: this.#now() });
+        return;
+      }
+    } catch (error) {
+      log.info(errorText(error));
+    }
+    if (!this.#over) this.#lookLater();
+  }
+
+  /** Nothing more can be sent: the backup is told why, and asked for leave to go on here. */
+  #onPumpError(error: unknown): void {
+    const text = `the checkpoint stream cannot be sent: ${errorText(error)}`;
+    this.#parts.log.error(text);
+    const code = error instanceof OperationError ? error.code : 'command-failed';
+    this.#parts.link.fail(new OperationError(code, text, { op: 'send-stream', cause: error }));
+  }
+
+  /** A schedule in which `scheduleProblem` found nothing wrong. */
+  setSchedule(schedule: Schedule): void {
+    this.#dispatch({ kind: 'set-schedule', schedule, nowMs: this.#now() });
+  }
+
+  stop(force: boolean, by: StopBy): void {
+    this.#dispatch({ kind: 'stop', force, by, nowMs: this.#now() });
+  }
+
+  onMessage(message: Message): void {
+    const nowMs = this.#now();
+    switch (message.kind) {
+      case 'ack':
+        this.#ackWall = this.#parts.clock.wall();
+        this.figures.acknowledged(message.epoch, nowMs);
+        return this.#dispatch({ kind: 'ack', epoch: message.epoch, nowMs });
+      case 'echo':
+        return this.#dispatch({ kind: 'echo', seq: message.seq, nowMs });
+      case 'answer':
+        return this.#dispatch({ kind: 'answer', id: message.id, answer: message.answer, nowMs });
+      case 'copy-lost':
+        return this.#dispatch({ kind: 'copy-lost', reason: message.reason, nowMs });
+      case 'activated':
+        return this.#dispatch({
+          kind: 'answer',
+          id: -1,
+          answer: { kind: 'active', running: true },
+          nowMs,
+        });
+      case 'error':
+        this.#parts.log.error(`the backup says: ${message.text}`);
+        return this.onLinkClosed(`the backup ended the session: ${message.text}`);
+      case 'goodbye':
+        return this.onLinkClosed(`the backup ended the session: ${message.reason}`);
+      default:
+        this.#parts.log.error(`the backup sent ${message.kind}, which only a primary sends`);
+        void this.#parts.link.close(`unexpected ${message.kind}`);
+    }
+  }
+
+  onEcho(seq: number): void {
+    this.#dispatch({ kind: 'echo', seq, nowMs: this.#now() });
+  }
+
+  /** The backup took bytes of an epoch. */
+  onProgress(): void {
+    this.#dispatch({ kind: 'progress', nowMs: this.#now() });
+  }
+
+  onLinkClosed(reason: string): void {
+    this.#dispatch({ kind: 'link-closed', reason, nowMs: this.#now() });
+  }
+
+  #dispatch(event: PrimaryEvent): void {
+    if (this.#over) return;
+    if (ofEpochs.has(event.kind)) this.#parts.log.debug(describePrimaryEvent(event));
+    else if (!routine.has(event.kind)) this.#parts.log.info(describePrimaryEvent(event));
+    try {
+      this.#machine.dispatch(event);
+    } catch (error) {
+      // A violated invariant stops the process; nothing is released any more.
+      this.#stopTimers();
+      this.#fail(error);
+      return;
+    }
+    if (!this.#over) this.#timer.wakeAt(primaryWakeAtMs(this.state));
+    const { phase } = this.#machine.state;
+    if (phase === this.#phase && (routine.has(event.kind) || ofEpochs.has(event.kind))) return;
+    this.#phase = phase;
+    this.#parts.onChange();
+  }
+
+  #onSave(event: SaveEvent): void {
+    const nowMs = this.#now();
+    switch (event.kind) {
+      case 'data':
+        return this.#pump?.wake();
+      case 'output':
+        return this.#parts.output.look();
+      case 'checkpoint':
+        return this.#dispatch({ kind: 'checkpoint', epoch: event.epoch, nowMs });
+      case 'epoch-end': {
+        const { epoch, bytes, pages, pauseMs } = event;
+        this.figures.drained(event, nowMs);
+        this.#dispatch({ kind: 'drained', epoch, pauseMs, pages, nowMs });
+        this.#pump?.epochEnd({ epoch, bytes, pages });
+        if (isDeferred(this.state, this.state.config.pendingMax)) this.#parts.log.debug(deferred);
+        return;
+      }
+      case 'stalled':
+        // In the seed the guest runs on, and a line slower than memory is the rule.
+        if (event.epoch > 0) this.#onStalled(event.epoch, event.waitingBytes);
+        return;
+      case 'log':
+        this.#parts.log.debug(`hypervisor: ${event.text}`);
+        return;
+      case 'ended':
+        this.#onSaveEnded(event, nowMs);
+    }
+  }
+
+  #onStalled(epoch: number, waitingBytes: number): void {
+    this.figures.stalled(epoch, waitingBytes);
+    this.#parts.log.warning(this.degraded ?? '');
+    this.#parts.onChange();
+  }
+
+  #onSaveEnded(event: Extract<SaveEvent, { kind: 'ended' }>, nowMs: number): void {
+    this.#saveEnded = true;
+    this.#pump?.stop();
+    const end = event.end;
+    if (end.kind === 'guest-ended') {
+      this.#dispatch({ kind: 'guest-ended', reason: end.reason, nowMs });
+    } else if (!this.#abortWanted) {
+      // Aborted, but not by us: the native loop does so when the stream is broken.
+      const reason = end.kind === 'failed' ? end.reason : 'the stream is broken (see the log)';
+      this.#dispatch({ kind: 'save-failed', reason, nowMs });
+    }
+    if (this.#abortWanted) this.#dispatch({ kind: 'save-ended', nowMs });
+  }
+
+  #perform(effect: PrimaryEffect): void {
+    const { hypervisor, guest, link, log, pulse } = this.#parts;
+    if (effect.kind === 'take-checkpoint' || effect.kind === 'release') {
+      log.debug(`  -> ${describePrimaryEffect(effect)}`);
+    } else if (effect.kind !== 'send-heartbeat') log.info(`  -> ${describePrimaryEffect(effect)}`);
+    switch (effect.kind) {
+      case 'send-heartbeat':
+        if (needsStream(effect.seq, pulse?.newest)) link.send(heartbeat(effect.seq));
+        pulse?.send(effect.seq);
+        return;
+      case 'take-checkpoint':
+        this.#save?.checkpoint();
+        return;
+      case 'release':
+        return this.#release(effect.epoch);
+      case 'open-buffer':
+        this.#row.run(async () => {
+          const isOver = this.state.guest === 'ended';
+          this.#unopened = await openForGood(this.#parts.output, isOver, (text) => log.error(text));
+        });
+        return;
+      case 'ask-promise':
+        return this.#ask(effect.id, effect.way);
+      case 'pause-guest':
+        this.#pause(effect.reason);
+        return;
+      case 'unpause-guest':
+        this.#row.run(async () => {
+          await hypervisor.unpause(guest);
+          this.#pauses -= 1;
+          if (this.#pauses === 0) log.info('the guest runs again');
+          this.#parts.onChange();
+        });
+        return;
+      case 'abort-save':
+        this.#abortWanted = true;
+        // Nothing more of an unfinished epoch may become whole on the backup.
+        this.#pump?.stop();
+        // Of a guest that is gone the save may await a suspend for a minute: nothing depends on it.
+        if (this.#saveEnded || this.state.guest === 'ended') {
+          this.#dispatch({ kind: 'save-ended', nowMs: this.#now() });
+        } else this.#save?.abort();
+        return;
+      case 'destroy-guest':
+        this.#row.run(async () => {
+          // Whatever became of it: a copy runs elsewhere, and this one must end.
+          await this.#parts.output.drop().catch((error) => log.error(errorText(error)));
+          await hypervisor.destroy(guest);
+        });
+        return;
+      case 'close-link':
+        void link.close('the session is over');
+        return;
+      case 'end':
+        return this.#end(effect.outcome);
+    }
+  }
+
+  /**
+   * Nothing more is done here: the guest is left as somebody who decides later has to find it. With
+   * a buffer it is mute; without one it is paused, because the backup may activate from now on.
+   */
+  async abandon(): Promise<void> {
+    this.#stopTimers();
+    await this.#row.idle();
+    const isMute = this.#parts.config.buffered || this.guestPaused;
+    if (isMute || this.state.guest === 'ended') return;
+    this.#pause('nobody has decided who goes on');
+  }
+
+  #pause(reason: string): void {
+    const { hypervisor, guest, log, onPause } = this.#parts;
+    // The hypervisor counts pauses as we do: an unpause that is still under way does not undo this
+    // one.
+    this.#pauses += 1;
+    log.warning(`the guest is paused: ${reason}`);
+    // On record first: should this process die, whoever clears up must know of the pause.
+    onPause();
+    hypervisor.pause(guest);
+  }
+
+  /** One that the kernel refuses is made up for by the next: what is sealed stays sealed. */
+  #release(epoch: number): void {
+    try {
+      this.#parts.output.release(epoch);
+    } catch (error) {
+      this.#parts.log.error(`epoch ${epoch} is still held back: ${errorText(error)}`);
+    }
+  }
+
+  #ask(id: number, way: 'link' | 'fresh'): void {
+    if (way === 'link') return void this.#parts.link.send({ kind: 'ask', id });
+    this.#parts.askFresh().then(
+      (answer) => this.#dispatch({ kind: 'answer', id, answer, nowMs: this.#now() }),
+      (error: unknown) => {
+        const reason = errorText(error);
+        this.#dispatch({ kind: 'ask-failed', id, reason, nowMs: this.#now() });
+      },
+    );
+  }
+
+  #stopTimers(): void {
+    this.#over = true;
+    this.#timer.stop();
+    this.#stopLooking?.();
+    this.#pump?.stop();
+  }
+
+  #end(outcome: PrimaryOutcome): void {
+    this.#stopTimers();
+    void this.#row.idle().then(() => this.#finish(outcome));
+  }
+}

@@ -1,0 +1,190 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemTimers } from '../../src/host/clock.ts';
+import { OperationError } from '../../src/host/errors.ts';
+import {
+  type ControlHandler,
+  type ControlServer,
+  parseRequest,
+  requestControl,
+  serveControl,
+} from '../../src/registry/control.ts';
+import { LineReader } from '../../src/registry/line-reader.ts';
+
+let dir: string;
+let path: string;
+let server: ControlServer | null;
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'tsremus-control-'));
+  path = join(dir, 'x.sock');
+  server = null;
+});
+
+afterEach(() => {
+  server?.close();
+  rmSync(dir, { recursive: true });
+});
+
+async function serve(handler: ControlHandler) {
+  server = await serveControl(path, handler, systemTimers);
+}
+
+/** Sends raw text and returns all that comes back. */
+function raw(text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let got = '';
+    const socket = connect(path, () => socket.write(text));
+    socket.on('data', (chunk) => {
+      got += String(chunk);
+    });
+    socket.on('close', () => resolve(got));
+    socket.on('error', reject);
+  });
+}
+
+describe('the control socket', () => {
+  it('gives progress, then the result', async () => {
+    await serve(async (request, progress) => {
+      progress('asking hostb');
+      return { asked: request };
+    });
+    const said: string[] = [];
+    const request = { verb: 'stop', force: true } as const;
+    const result = await requestControl(path, request, { onProgress: (text) => said.push(text) });
+    expect(result).toEqual({ asked: request });
+    expect(said).toEqual(['asking hostb']);
+  });
+
+  it('carries an OperationError with its code and hint', async () => {
+    await serve(async () => {
+      const detail = { op: 'failover', hint: 'wait' };
+      throw new OperationError('split-brain-risk', 'hosta answered 40 ms ago', detail);
+    });
+    await expect(requestControl(path, { verb: 'failover' })).rejects.toMatchObject({
+      code: 'split-brain-risk',
+      message: 'hosta answered 40 ms ago',
+      hint: 'wait',
+    });
+  });
+
+  it('carries any other error as a failed command', async () => {
+    await serve(() => Promise.reject(new TypeError('x is not a function')));
+    await expect(requestControl(path, { verb: 'failover' })).rejects.toMatchObject({
+      code: 'command-failed',
+      message: 'x is not a function',
+    });
+  });
+
+  it('is for its owner alone', async () => {
+    await serve(async () => ({}));
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  it('replaces what a dead process left, and leaves nothing itself', async () => {
+    await serve(async () => ({ first: true }));
+    const first = server;
+    await serve(async () => ({ second: true }));
+    expect(await requestControl(path, { verb: 'failover' })).toEqual({ second: true });
+    first?.close();
+    server?.close();
+    server = null;
+    expect(() => statSync(path)).toThrow('ENOENT');
+  });
+
+  it('answers a request that it does not know', async () => {
+    await serve(async () => ({}));
+    for (const line of ['{"verb":"dance"}', 'hello', '[]', 'null', '{"verb":"stop"}']) {
+      expect(JSON.parse(await raw(`${line}\n`))).toMatchObject({
+        kind: 'error',
+        code: 'not-built',
+      });
+    }
+  });
+
+  it('does not read an endless request', async () => {
+    await serve(async () => ({}));
+    expect(await raw('x'.repeat(100_000))).toContain('"not-built"');
+  });
+
+  it('goes on with what was asked when the client goes away', async () => {
+    let done: () => void = () => {};
+    const finished = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    await serve(async (_request, progress) => {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      progress('nobody reads this');
+      done();
+      return {};
+    });
+    const socket = connect(path, () => {
+      socket.write('{"verb":"stop","force":false}\n', () => socket.destroy());
+    });
+    await finished;
+    await expect(requestControl(path, { verb: 'failover' })).resolves.toEqual({});
+  });
+});
+
+describe('a client', () => {
+  it('says so when nobody listens', async () => {
+    await expect(requestControl(path, { verb: 'failover' })).rejects.toMatchObject({
+      code: 'command-failed',
+      message: expect.stringContaining('ENOENT'),
+    });
+  });
+
+  it('does not wait for ever', async () => {
+    await serve(() => new Promise(() => {}));
+    const asked = requestControl(path, { verb: 'failover' }, { silenceMsMax: 50 });
+    await expect(asked).rejects.toMatchObject({ code: 'command-timeout' });
+  });
+
+  it('names a path that is too long for a socket', async () => {
+    const long = join(dir, 'x'.repeat(120));
+    await expect(serveControl(long, async () => ({}), systemTimers)).rejects.toMatchObject({
+      code: 'storage',
+    });
+    await expect(requestControl(long, { verb: 'failover' })).rejects.toThrow('too long');
+  });
+});
+
+it('takes requests apart strictly', () => {
+  expect(parseRequest('{"verb":"stop","force":false,"new":1}')).toEqual({
+    verb: 'stop',
+    force: false,
+  });
+  expect(parseRequest('{"verb":"failover-plan"}')).toEqual({ verb: 'failover-plan' });
+  expect(parseRequest('{"verb":"forget"}')).toEqual({ verb: 'forget' });
+  expect(parseRequest('{"verb":"set","interval":"auto","maxOverhead":5}')).toEqual({
+    verb: 'set',
+    interval: 'auto',
+    maxOverhead: 5,
+  });
+  expect(parseRequest('{"verb":"set","interval":50}')).toEqual({ verb: 'set', interval: 50 });
+  expect(parseRequest('{"verb":"set","interval":"soon"}')).toBeNull();
+  expect(parseRequest('{"verb":"set","maxOverhead":"all"}')).toBeNull();
+  expect(parseRequest('{"verb":"stop","force":"yes"}')).toBeNull();
+});
+
+describe('LineReader', () => {
+  it('puts lines together from any pieces', () => {
+    const reader = new LineReader(100);
+    const lines = [...'one\ntwo\n\nthr'].flatMap((piece) => reader.push(Buffer.from(piece)));
+    expect(lines).toEqual(['one', 'two', '']);
+    expect(reader.push(Buffer.from('ee\n'))).toEqual(['three']);
+  });
+
+  it('stops at a line that is too long, whole or not', () => {
+    const unfinished = new LineReader(4);
+    expect(unfinished.push(Buffer.from('12345'))).toEqual([]);
+    expect(unfinished.overlong).toBe(true);
+    const whole = new LineReader(4);
+    expect(whole.push(Buffer.from('1234\n12345\n'))).toEqual(['1234']);
+    expect(whole.overlong).toBe(true);
+    expect(whole.push(Buffer.from('1\n'))).toEqual([]);
+  });
+});
