@@ -123,6 +123,8 @@ export async function up(options: { report?: Report; only?: HostId } = {}): Prom
     }
     writeFileSync(imagesPath, JSON.stringify(images));
     setProgram(images.program);
+    // Of hosts that were up before, their last boots count.
+    if (boots.length === 0) boots.push(...hostIds.filter(isRunning).map(bootSecondsOf));
     const outdated = hostIds.filter((id) => isRunning(id) && installedStamp(id) !== buildStamp());
     if (outdated.length > 0) await install(images, outdated);
     const wanted = options.only ? [options.only] : hostIds;
@@ -147,12 +149,30 @@ async function endHalfBooted(): Promise<void> {
 const boots: number[] = [];
 
 /**
- * How long each boot of a host took that this process began, seconds. By this yardstick of the
+ * How long the boots of the hosts took that this process uses, seconds. By this yardstick of the
  * machine, as it is now, its other times are to be read.
  */
 export const bootSeconds: readonly number[] = boots;
 
+/** A quiet machine boots a host in 17 seconds, and its hosts are heard of every 100 ms. */
+const quietBootSeconds = 25;
+const timeoutMsPerBootSecond = 150;
+const timeoutMsMax = 60_000;
+
+/**
+ * The heartbeat timeout of a session that is to see a dead host and no slow one, ms: `leastMs` on a
+ * quiet machine, and more the longer the hosts' last boots took. (One that booted hosts in 113 s
+ * let a backup, at work on its seed, be silent for 8.5 s.)
+ */
+export function heartbeatTimeoutMs(leastMs = 1000): number {
+  const slowest = Math.max(0, ...boots.slice(-hostIds.length));
+  if (slowest <= quietBootSeconds) return leastMs;
+  const neededMs = Math.round(slowest) * timeoutMsPerBootSecond;
+  return Math.min(timeoutMsMax, Math.max(leastMs, neededMs));
+}
+
 const readyMark = (id: HostId) => join(hosts[id].dir, 'ready');
+const bootSecondsOf = (id: HostId) => Number(readFileSync(readyMark(id), 'utf8'));
 const stampPath = (id: HostId) => join(hosts[id].dir, 'installed');
 
 /** Which build of the checkout a host has. */
@@ -195,7 +215,7 @@ async function bootHosts(
       await executeIn(id, images, 'true'); // opens the shared connection
       writeFileSync(stampPath(id), stamp);
       const seconds = (performance.now() - startMs) / 1000;
-      writeFileSync(readyMark(id), '');
+      writeFileSync(readyMark(id), String(seconds));
       boots.push(seconds);
       report(`${hosts[id].name} is up after ${seconds.toFixed(1)} s`);
     }),

@@ -3,7 +3,16 @@
  * `tsremus status --json` says on either side, and reads the logs' own times.
  */
 import { quote } from './host.ts';
-import { type HostId, hangMs, hosts, type Lab, LabError, otherHost, waitFor } from './lab.ts';
+import {
+  type HostId,
+  hangMs,
+  heartbeatTimeoutMs,
+  hosts,
+  type Lab,
+  LabError,
+  otherHost,
+  waitFor,
+} from './lab.ts';
 
 export interface ProtectOptions {
   /** Further arguments, such as `-i 50`. */
@@ -38,6 +47,9 @@ export interface StatusAnswer {
   readonly text: string;
 }
 
+/** The program's own. */
+const defaultTimeoutMs = 1000;
+
 const outFile = (guest: string) => `/run/protect-${guest}.out`;
 const codeFile = (guest: string) => `/run/protect-${guest}.code`;
 
@@ -54,7 +66,12 @@ export async function protect(
   options: ProtectOptions = {},
 ): Promise<void> {
   const unsafe = options.buffered ? ['-F', '-d'] : ['-F', '-n', '-d'];
-  const args = [...unsafe, ...(options.args ?? []), guest, backupName(id)];
+  const patience =
+    heartbeatTimeoutMs() === defaultTimeoutMs
+      ? []
+      : [`--heartbeat-timeout=${heartbeatTimeoutMs()}`];
+  // Of an option that is said twice the second counts.
+  const args = [...unsafe, ...patience, ...(options.args ?? []), guest, backupName(id)];
   const env = {
     ...(options.logLevel ? { TSREMUS_LOG_LEVEL: options.logLevel } : {}),
     ...options.env,
@@ -167,17 +184,19 @@ export interface LogLine {
 }
 
 /**
- * The guests whose backups on that host took over because they had heard nothing for a whole
- * timeout, and when: by their logs, their times moved to the lab's clock.
+ * What sessions on that host decided because they had heard nothing of the other one for too long,
+ * and when: by their logs, their times moved to the lab's clock.
  */
-export async function silentTakeovers(lab: Lab, id: HostId): Promise<LogLine[]> {
+export async function silences(lab: Lab, id: HostId): Promise<LogLine[]> {
   const { stdout } = await lab.ssh(id, 'cd /var/log/tsremus 2>/dev/null && ls; true');
-  const guests = stdout.split('\n').map((name) => /^(.*)\.backup\.log$/.exec(name)?.[1]);
   const found: LogLine[] = [];
-  for (const guest of guests) {
+  for (const name of stdout.split('\n')) {
+    const [, guest, role] = /^(.*)\.(primary|backup)\.log$/.exec(name) ?? [];
     if (guest === undefined) continue;
-    const log = await sessionLog(lab, id, guest, 'backup');
-    const lines = log.filter(({ text }) => /standby -> activating.*silence of \d+ ms/.test(text));
+    const log = await sessionLog(lab, id, guest, role as 'primary' | 'backup');
+    const lines = log.filter(({ text }) =>
+      / -> .*(silence of|was silent for) [\d.]+ ms/.test(` ${text}`),
+    );
     found.push(...lines.map(({ timeMs, text }) => ({ timeMs, text: `${guest}: ${text.trim()}` })));
   }
   return found;

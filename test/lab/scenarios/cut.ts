@@ -8,6 +8,7 @@ import {
   type GuestState,
   guestState,
   heal,
+  heartbeatTimeoutMs,
   sleep,
 } from '../lab.ts';
 import { peek, protectExit, sessionLog, waitForEpoch, waitForState } from '../session.ts';
@@ -19,9 +20,9 @@ import type { Trial } from './trial.ts';
  * Where one does, the backup has heard nothing for a whole timeout and takes over, rightly: then
  * the trial is void and begins again (trial.ts).
  */
-const heartbeatTimeoutMs = 3000;
+export const cutTimeoutMs = () => heartbeatTimeoutMs(3000);
 /** A primary that hears nothing asks for the promise only later than any of these cuts lasts. */
-const args = ['--heartbeat-timeout', String(heartbeatTimeoutMs), '--hold', '60000'];
+export const cutArgs = () => ['--heartbeat-timeout', String(cutTimeoutMs()), '--hold', '600000'];
 
 interface Cut {
   readonly direction: CutDirection;
@@ -60,12 +61,12 @@ async function checkUnharmed(trial: Trial, guest: string, cut: Cut, before: numb
   trial.checkEqual(`${what}: beacons from hostb`, trial.spoken(guest, 'b').length, 0);
 }
 
-const direction = (cut: Cut) => `${cut.direction} of ${cut.share * heartbeatTimeoutMs} ms`;
+const direction = (cut: Cut) => `${cut.direction} of ${cut.share * cutTimeoutMs()} ms`;
 
 async function cutOnce(trial: Trial, guest: string, cut: Cut): Promise<void> {
   const before = (await peek(trial.lab, 'a', guest, 'primary'))?.epoch ?? 0;
   const seen = trial.beacons.length;
-  const times = await cutFor(cut.direction, cut.share * heartbeatTimeoutMs);
+  const times = await cutFor(cut.direction, cut.share * cutTimeoutMs());
   await checkUnharmed(trial, guest, cut, before);
   trial.measure(`recovered_after_${nameOf(cut)}_ms`, Date.now() - times.toMs);
   trial.measure(`cut_${nameOf(cut)}_lasted_ms`, times.toMs - times.fromMs);
@@ -75,7 +76,7 @@ async function cutOnce(trial: Trial, guest: string, cut: Cut): Promise<void> {
 
 async function harmlessCuts(trial: Trial, index: number): Promise<void> {
   const guest = await trial.createGuest('a', index % 2 === 0 ? 'pv' : 'pvh', 2000);
-  await trial.protect('a', guest, 2, { args });
+  await trial.protect('a', guest, 2, { args: cutArgs() });
   const before = await guestState(guest);
   for (let round = 0; round < 2; round += 1) {
     for (const cut of harmless) {
@@ -89,16 +90,16 @@ async function harmlessCuts(trial: Trial, index: number): Promise<void> {
 async function takeover(trial: Trial, index: number): Promise<void> {
   const direction = index % 2 === 0 ? 'both' : 'a-b';
   const guest = await trial.createGuest('a', Math.floor(index / 2) % 2 === 0 ? 'pv' : 'pvh', 2000);
-  await trial.protect('a', guest, 2, { args });
+  await trial.protect('a', guest, 2, { args: cutArgs() });
   await sleep(trial.random.between(0, 2000));
   const before = await guestState(guest);
   const [times, first] = await Promise.all([
-    cutUntilTakeover(trial, guest, direction, heartbeatTimeoutMs),
+    cutUntilTakeover(trial, guest, direction, cutTimeoutMs()),
     trial.capture.waitFor((beacon) => beacon.guest === guest && beacon.host === 'b'),
   ]);
   // Comparable whatever the timeout is.
   const tookMs = first.timeMs - times.fromMs;
-  trial.measure(`beacon_after_timeout_${direction}_ms`, tookMs - heartbeatTimeoutMs);
+  trial.measure(`beacon_after_timeout_${direction}_ms`, tookMs - cutTimeoutMs());
   const code = await protectExit(trial.lab, 'a', guest);
   trial.checkEqual('exit code of protect', code, 17);
   await checkMuteBefore(trial, guest, first.timeMs);
@@ -149,12 +150,12 @@ async function checkMuteBefore(trial: Trial, guest: string, firstMs: number): Pr
 }
 
 /** What is shown is that load does not look like death; how long a silence it makes is a figure. */
-const enduring = ['--heartbeat-timeout', '5000'];
+const enduring = () => ['--heartbeat-timeout', String(heartbeatTimeoutMs(5000))];
 
 async function endurance(trial: Trial): Promise<void> {
   const seconds = trial.mode === 'soak' ? 600 : 75;
   const guest = await trial.createGuest('a', 'pv', 20_000);
-  const entry = await trial.protect('a', guest, 2, { args: enduring });
+  const entry = await trial.protect('a', guest, 2, { args: enduring() });
   const before = await guestState(guest);
   const beganMs = Date.now();
   const seen = trial.beacons.length;

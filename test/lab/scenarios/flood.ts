@@ -4,7 +4,7 @@
  */
 import { checkFlow } from '../commit-check.ts';
 import type { FrameRecord } from '../frame-records.ts';
-import { type GuestKind, guestState, hangMs, sleep } from '../lab.ts';
+import { type GuestKind, guestState, hangMs, heartbeatTimeoutMs, sleep } from '../lab.ts';
 import { peek, protectExit, status, waitForEpoch } from '../session.ts';
 import { flowNumber, type SinkReport, setFlow, startFlood, startSink } from '../traffic.ts';
 import { small } from './clients.ts';
@@ -22,7 +22,7 @@ const askedPerSecond = 150;
 const steadyBytesPerSecond = 1024 * 1024;
 const taggedBytesPerSecond = 32 * 1024;
 /** A host under such a load hears late; what is tested here is not the timeout. */
-const patience = ['--heartbeat-timeout', '5000'];
+const patience = () => ['--heartbeat-timeout', String(heartbeatTimeoutMs(5000))];
 /** All kinds of frames that the verdict must have looked at. */
 const kindsSent = ['flow', 'vlan', 'ping4', 'ping6', 'arp'];
 
@@ -47,7 +47,7 @@ async function startLoad(trial: Trial, guest: string): Promise<() => Promise<Sin
 async function floodAndStop(trial: Trial, index: number): Promise<void> {
   const kind = kinds[index % 2] as GuestKind;
   const guest = await trial.createGuest('a', kind, 200, undefined, small);
-  const watched = await Watched.protect(trial, 'a', [guest], { buffered: true, args: patience });
+  const watched = await Watched.protect(trial, 'a', [guest], { buffered: true, args: patience() });
   // An answer: so it knows the way out, which it may have lost while its first epochs took long.
   const { flows } = await guestState(guest);
   const stopLoad = await startLoad(trial, guest);
@@ -105,7 +105,7 @@ export async function checkNothingLeft(trial: Trial): Promise<void> {
 /** What must be found where nothing is held back. */
 async function floodUnbuffered(trial: Trial): Promise<void> {
   const guest = await trial.createGuest('a', 'pv', 200, undefined, small);
-  const watched = await Watched.protect(trial, 'a', [guest], { buffered: false, args: patience });
+  const watched = await Watched.protect(trial, 'a', [guest], { buffered: false, args: patience() });
   const stopLoad = await startLoad(trial, guest);
   const { epoch } = (await peek(trial.lab, 'a', guest, 'primary')) ?? {};
   await waitForEpoch(trial.lab, 'a', guest, (epoch ?? 0) + 5);

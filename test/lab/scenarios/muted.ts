@@ -22,6 +22,7 @@ const leavingMs = 1000;
 async function killProtect(trial: Trial, guest: string): Promise<number> {
   const entry = await peek(trial.lab, 'a', guest, 'primary');
   if (entry === undefined) throw new Error(`no primary of ${guest} to kill`);
+  trial.begins();
   const { stdout } = await trial.lab.ssh('a', `kill -KILL ${entry.pid}; echo $EPOCHREALTIME`);
   return Number(stdout.trim()) * 1000;
 }

@@ -1,5 +1,12 @@
 /** Two guests protected in opposite directions at once; then one of the hosts dies. */
-import { guestConfig, guestState, type HostId, hosts, otherHost } from '../lab.ts';
+import {
+  guestConfig,
+  guestState,
+  type HostId,
+  heartbeatTimeoutMs,
+  hosts,
+  otherHost,
+} from '../lab.ts';
 import { protectExit, waitForEpoch, waitForState } from '../session.ts';
 import { typeWhatStatusSays } from './processes.ts';
 import type { Scenario } from './scenario.ts';
@@ -9,7 +16,7 @@ const guestOf: Readonly<Record<HostId, string>> = { a: 'g1', b: 'h1' };
 const thirdOf: Readonly<Record<HostId, string>> = { a: 'g2', b: 'g3' };
 
 /** Two guests and what serves them share each emulated processor, and xl besides. */
-const args = ['--heartbeat-timeout', '3000'];
+const args = () => ['--heartbeat-timeout', String(heartbeatTimeoutMs(3000))];
 
 /** While libxl is at work for tsremus, xl must be able to do its own: they share a lock file. */
 async function useXl(trial: Trial, host: HostId): Promise<void> {
@@ -31,8 +38,8 @@ async function opposite(trial: Trial): Promise<void> {
   await trial.createGuest('a', 'pv', 200, guestOf.a);
   await trial.createGuest('b', 'pvh', 200, guestOf.b);
   await Promise.all([
-    trial.protect('a', guestOf.a, 1, { args }).then(() => useXl(trial, 'a')),
-    trial.protect('b', guestOf.b, 1, { args }).then(() => useXl(trial, 'b')),
+    trial.protect('a', guestOf.a, 1, { args: args() }).then(() => useXl(trial, 'a')),
+    trial.protect('b', guestOf.b, 1, { args: args() }).then(() => useXl(trial, 'b')),
   ]);
   for (const host of ['a', 'b'] as const) {
     const entry = await waitForEpoch(trial.lab, host, guestOf[host], 5);

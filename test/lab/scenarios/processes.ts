@@ -17,7 +17,7 @@ async function killSession(trial: Trial, host: 'a' | 'b', guest: string): Promis
   const role = host === 'a' ? 'primary' : 'backup';
   const entry = await peek(trial.lab, host, guest, role);
   if (entry === undefined) throw new Error(`no ${role} of ${guest} to kill`);
-  const atMs = Date.now();
+  const atMs = trial.begins();
   await trial.lab.ssh(host, `kill -KILL ${entry.pid}`);
   return atMs;
 }

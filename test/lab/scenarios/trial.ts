@@ -26,7 +26,7 @@ import {
   type ProtectOptions,
   protect,
   type StatusEntry,
-  silentTakeovers,
+  silences,
   waitForEpoch,
 } from '../session.ts';
 import { hostIds } from '../settings.ts';
@@ -143,18 +143,16 @@ export class Trial {
   }
 
   /**
-   * Why this trial shows nothing and has to begin again; null: it counts. A backup that heard
-   * nothing for a whole timeout, by its own clock, takes over, rightly; before anything was done to
-   * its primary that means that a host of this busy machine stood still.
+   * Why this trial shows nothing and has to begin again; null: it counts. A side that heard nothing
+   * for too long, by its own clock, takes over or gives up, rightly; before anything was done to
+   * the other one that means that a host of this busy machine stood still.
    */
   async voidBecause(): Promise<string | null> {
     if (this.#void !== null) return this.#void;
     if (this.problems.length === 0) return null;
     for (const host of hostIds.filter(isRunning)) {
-      const early = (await silentTakeovers(this.lab, host)).find(
-        ({ timeMs }) => timeMs < this.#begunMs,
-      );
-      if (early !== undefined) return `${hosts[host].name} took over too early: ${early.text}`;
+      const early = (await silences(this.lab, host)).find(({ timeMs }) => timeMs < this.#begunMs);
+      if (early !== undefined) return `${hosts[host].name} heard nothing: ${early.text}`;
     }
     return null;
   }
