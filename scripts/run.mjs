@@ -8,6 +8,7 @@ import { accessSync, constants, existsSync, readFileSync, statSync, writeFileSyn
 import { availableParallelism } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startLoad, takeFewCores } from './load.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [command, ...args] = process.argv.slice(2);
@@ -85,6 +86,9 @@ function check() {
   run(bin('biome'), ['check', '--error-on-warnings', '.']);
 }
 
+/** Processes of the load of `npm test -- --stress`. */
+const loadCount = 4;
+
 const commands = {
   build,
   check,
@@ -92,6 +96,10 @@ const commands = {
   test: async () => {
     build();
     check();
+    const others = args.filter((word) => word !== '--stress');
+    const isStress = others.length < args.length;
+    if (isStress) takeFewCores();
+    const load = isStress ? await startLoad(loadCount) : null;
     const report = process.env.TSREMUS_TEST_REPORT;
     const reporters = report
       ? ['--reporter=default', '--reporter=json', `--outputFile=${report}`]
@@ -100,8 +108,9 @@ const commands = {
     const jobs = `-j${availableParallelism()}`;
     const [native, tests] = await Promise.all([
       start('make', ['-s', jobs, '-C', 'native', 'check'], ['ignore', 'pipe', 'pipe']),
-      start(bin('vitest'), ['run', ...reporters, ...args], 'inherit'),
+      start(bin('vitest'), ['run', ...reporters, ...others], 'inherit'),
     ]);
+    await load?.end();
     console.log(`\nThe tests of native/: ${native.code === 0 ? 'passed' : 'FAILED'}`);
     console.log(native.said);
     process.exitCode = tests.code || native.code;

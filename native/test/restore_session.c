@@ -28,7 +28,7 @@ void restore_feed(struct restore_session *s, const uint8_t *data, size_t size)
 void restore_finish(struct restore_session *s, struct event *ended)
 {
     do {
-        CHECK(next_event(s->fd, ended, 20000));
+        CHECK(next_event(s->fd, ended, HANG_MS));
     } while (ended->e.kind != TSR_EV_ENDED);
     CHECK(tsr_restore_free(s->handle) == 0);
     CHECK(close(s->fd) == 0);

@@ -114,7 +114,7 @@ void run_epoch(struct session *s, int64_t epoch)
     uint64_t bytes = 0;
 
     for (;;) {
-        CHECK(next_event(s->fd, &event, 20000));
+        CHECK(next_event(s->fd, &event, HANG_MS));
         bytes += drain(s);
         if (event.e.kind == TSR_EV_CHECKPOINT) {
             CHECK(event.e.a == epoch && !checkpoint);
@@ -157,7 +157,7 @@ void checkpoint(struct session *s)
 void finish(struct session *s, struct event *ended)
 {
     do {
-        CHECK(next_event(s->fd, ended, 20000));
+        CHECK(next_event(s->fd, ended, HANG_MS));
     } while (ended->e.kind != TSR_EV_ENDED);
     CHECK(tsr_save_free(s->handle) == 0);
     CHECK(tsr_save_free(s->handle) == -EBADF);
@@ -176,7 +176,7 @@ void finish(struct session *s, struct event *ended)
 
 void finish_failed(struct session *s, struct event *ended)
 {
-    while (next_event(s->fd, ended, 20000) && ended->e.kind != TSR_EV_ENDED)
+    while (next_event(s->fd, ended, HANG_MS) && ended->e.kind != TSR_EV_ENDED)
         CHECK(ended->e.kind == TSR_EV_DATA);
     CHECK(ended->e.kind == TSR_EV_ENDED);
     CHECK(!world->suspended && world->resumed_undrained == 0);
@@ -220,7 +220,7 @@ int64_t cpu_used(struct session *s)
 
 void wait_until(struct session *s, uint64_t bytes)
 {
-    for (int i = 0; i < 2000 && waiting(s) != bytes; i++)
+    for (int i = 0; i < HANG_MS / 10 && waiting(s) != bytes; i++)
         sleep_ms(10);
     CHECK(waiting(s) == bytes);
     /* It stays like that. */

@@ -74,7 +74,7 @@ bool next_event(int fd, struct event *event, int ms)
 void wait_event(int fd, uint32_t kind, struct event *event)
 {
     for (;;) {
-        CHECK(next_event(fd, event, 20000));
+        CHECK(next_event(fd, event, HANG_MS));
         if (event->e.kind == kind)
             return;
         CHECK(event->e.kind != TSR_EV_ENDED);

@@ -8,6 +8,9 @@
 #include "fake.h"
 #include "test.h"
 
+/* How long a test waits for what must come: only a hang takes as long. */
+#define HANG_MS 300000
+
 struct event {
     struct tsr_event e;
     char text[TSR_EVENT_TEXT_MAX + 1];

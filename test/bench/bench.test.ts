@@ -24,7 +24,7 @@ beforeAll(async () => {
   await ensureBuilt();
   const made = spawnSync('make', ['-s', '-C', join(repository, 'native/bench')]);
   expect(made.stderr.toString()).toBe('');
-}, 120_000);
+});
 
 describe('the document of --json', () => {
   // Proves: whatever the parts are, targets stand together, each with its five keys, and a missed
@@ -49,7 +49,7 @@ describe('the document of --json', () => {
     expect(Object.keys(read.sections)).toEqual(['drain', 'pause-per-page', 'encoder']);
     expect(read.sections['pause-per-page'].rows).toHaveLength(2);
     expect(read.limits.every((text: string) => text.endsWith('.'))).toBe(true);
-  }, 60_000);
+  });
 
   it('says met on either side of the bound', () => {
     expect([atLeast('a', 0.5, 'x', 0.5).met, atLeast('a', 0.49, 'x', 0.5).met]).toEqual([
@@ -82,7 +82,7 @@ describe('a simulated guest', () => {
       expect(pages).toBeGreaterThanOrEqual(700);
       expect(pages).toBeLessThanOrEqual(700 + 5);
     }
-  }, 30_000);
+  });
 
   // Proves: a guest of gigabytes that was never touched stays a sparse file through its seed, and
   // the seed has all its pages nevertheless.
@@ -94,7 +94,7 @@ describe('a simulated guest', () => {
       expect(seed.bytes).toBeGreaterThan(2048 * 2 ** 20 - 2 ** 20);
       expect(statSync(join(host.dir, '1/memory')).blocks * 512).toBeLessThan(32 * 2 ** 20);
     });
-  }, 60_000);
+  });
 });
 
 describe('a page mix', () => {
@@ -142,7 +142,7 @@ describe('a page mix', () => {
     const mixes = loadMixes();
     expect(mixes.map(({ name }) => name)).toContain('few words');
     for (const mix of mixes) expect(epochsOf(mix.stream).length, mix.name).toBeGreaterThan(1);
-  }, 60_000);
+  });
 });
 
 describe('end to end', () => {
@@ -153,7 +153,7 @@ describe('end to end', () => {
     expect(outcome?.['rawBytesPerSecond']).toBeGreaterThan(0);
     expect(outcome?.['wireBytesPerSecond']).toBeGreaterThan(0);
     expect(outcome?.['rssBytes']).toMatchObject({ primary: expect.any(Number) });
-  }, 60_000);
+  });
 
   // Proves: after a soak of some epochs the copy is compared and right, and memory was sampled.
   it('soaks', async () => {
@@ -163,14 +163,14 @@ describe('end to end', () => {
       burst: 20,
       intervalMs: 10,
       everyMs: 100,
-      timeMsMax: 30_000,
+      timeMsMax: 600_000,
     };
     const { raw, targets } = await soak(options);
     expect(raw['comparison']).toEqual({ pages: 2048, wrong: [], wrongCount: 0, verify: null });
     const names = targets.map(({ name }) => name);
     expect(names).toContain('growth of the backup');
     expect(targets.find(({ name }) => name === 'epochs')?.met).toBe(true);
-  }, 60_000);
+  });
 
   // Proves: one wrong byte in one page of a copy is found, and page 0 is left to the bookkeeping.
   it('finds the page of a copy that is wrong', () => {
@@ -195,7 +195,7 @@ it('spawns while epochs are held', async () => {
     3, 3, 3,
   ]);
   expect(targets).toHaveLength(1);
-}, 60_000);
+});
 
 describe('figures', () => {
   it('are taken where the definition says', () => {
@@ -224,7 +224,7 @@ describe('figures', () => {
     ]) {
       if (stick !== null) expect(stick.out).toBeLessThan(input.length / 100);
     }
-  }, 30_000);
+  });
 
   it('stand in columns', () => {
     const table = {

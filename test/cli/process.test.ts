@@ -27,7 +27,7 @@ beforeAll(async () => {
   mkdirSync(runDir);
   const path = join(runDir, 'x.primary.json');
   writeFileSync(path, JSON.stringify(sampleStatus({ ...deadOwner(), buffered: false })));
-}, 60_000);
+});
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 

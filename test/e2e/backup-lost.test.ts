@@ -1,10 +1,10 @@
 /** The backup is lost: its process, or its whole host. The guest stays, and nothing is silent. */
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { it } from './fixture.ts';
-import { cleanUp, type Pair, prepare } from './pair.ts';
+import { cleanUp, noticing, type Pair, prepare } from './pair.ts';
 import { signal, until } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 const guest = { memoryMib: 32, rate: 2_000 };
@@ -44,7 +44,7 @@ describe('receive is killed', () => {
   // Proves: before the first whole copy nobody is asked: protect ends at once and says so.
   it.concurrent('in the seed, and the guest was never protected', async ({ pair }) => {
     pair.a.sim.create('g1', { ...guest, memoryMib: 64 });
-    pair.a.sim.fault('save.live stall 1000');
+    pair.a.sim.fault('save.live stall 15000');
     const protect = pair.protect();
     await until('the seed begins', () => pair.b.session('g1')?.state === 'seeding');
     await until('the seed begins here', () => pair.a.session('g1')?.state === 'seeding');
@@ -62,7 +62,7 @@ describe('the backup host dies', () => {
   // that command lets it run on with its memory intact.
   it.concurrent('and the guest is held until the administrator decides', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const protect = await pair.protected({ args: ['--heartbeat-timeout', '800'] });
+    const protect = await pair.protected({ args: noticing });
     await killHostB(pair);
     await until('the guest is paused', () => pair.a.state('g1') === 'paused');
     await until('it is held', () => pair.a.session('g1')?.state === 'held');
@@ -88,7 +88,7 @@ describe('the backup host dies', () => {
   // later stop without the backup changes nothing, and one with the administrator's word does.
   it.concurrent('and Ctrl-C twice leaves the guest held', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const protect = await pair.protected({ args: ['--heartbeat-timeout', '800'] });
+    const protect = await pair.protected({ args: noticing });
     await killHostB(pair);
     await until('it is held', () => pair.a.session('g1')?.state === 'held');
     await until('the guest is paused', () => pair.a.session('g1')?.guest_paused);
@@ -116,7 +116,7 @@ describe('the backup host dies', () => {
   // buffer the guest is paused by whoever leaves, not only when the lease has run out.
   it.concurrent('and Ctrl-C twice in the first moment pauses the guest', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const protect = await pair.protected({ args: ['--heartbeat-timeout', '10000'] });
+    const protect = await pair.protected();
     await pair.wire.cut();
     await until('it has gone', () => {
       protect.child.kill('SIGINT');

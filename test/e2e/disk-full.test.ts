@@ -4,10 +4,10 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { it } from './fixture.ts';
-import { cleanUp, type Pair, prepare } from './pair.ts';
+import { cleanUp, noticing, type Pair, prepare } from './pair.ts';
 import { until } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 /** Why no file system can be mounted here; null when one can. */
@@ -45,7 +45,7 @@ it('a decision waits for room for its record', async ({ pair, skip }) => {
   const unmount = smallDisk(pair);
   try {
     pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
-    const protect = await pair.protected({ args: ['--heartbeat-timeout', '1500'] });
+    const protect = await pair.protected({ args: noticing });
     const filler = join(pair.b.stateDir, 'filler');
     fill(filler);
     await pair.wire.cut();

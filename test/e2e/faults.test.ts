@@ -1,14 +1,13 @@
 /** Calls of libxenlight that fail or stall, damaged streams: each ends well, and says why. */
 import { afterAll, beforeAll, expect } from 'vitest';
 import { it } from './fixture.ts';
-import { cleanUp, type Pair, prepare } from './pair.ts';
+import { cleanUp, noticing, type Pair, prepare, silenceMs } from './pair.ts';
 import { type Running, until } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 const guest = { memoryMib: 32, rate: 2_000 };
-const args = ['--heartbeat-timeout', '800'];
 
 /** The guest runs on, whole, and no copy is left. */
 async function expectRunsOn(pair: Pair, protect: Running, exit: number): Promise<string> {
@@ -34,11 +33,11 @@ it.concurrent('checkpoints that libxl refuses to begin', async ({ pair }) => {
   await until('nothing runs any more', () => pair.processes().length === 0);
 });
 
-// Proves: a guest that is slow to suspend delays an epoch and nothing else.
+// Proves: a guest that takes longer than the timeout to suspend delays an epoch and nothing else.
 it.concurrent('a suspend that takes long', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
-  pair.a.sim.fault('save.suspend stall 1500 epoch=2');
-  const protect = await pair.protected({ args }, 4);
+  pair.a.sim.fault(`save.suspend stall ${silenceMs + 2000} epoch=2`);
+  const protect = await pair.protected({ args: noticing }, 4);
   expect(pair.b.session('g1')?.state).toBe('standby');
   expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
   await expectRunsOn(pair, protect, 0);
@@ -49,7 +48,7 @@ it.concurrent('a suspend that takes long', async ({ pair }) => {
 it.concurrent('an epoch that libxl cannot apply', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
   pair.b.sim.fault('restore.apply epoch=3 fail');
-  const protect = pair.protect({ args });
+  const protect = pair.protect();
   const reason = await expectRunsOn(pair, protect, 16);
   expect(reason).toMatch(/^the copy was lost: .*epoch 3/);
   await pair.acknowledged(pair.a, 'g1', 2);
@@ -60,7 +59,7 @@ it.concurrent('an epoch that libxl cannot apply', async ({ pair }) => {
 it.concurrent('a seed that libxl cannot apply', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
   pair.b.sim.fault('restore.apply epoch=0 fail');
-  const protect = pair.protect({ args });
+  const protect = pair.protect();
   const { code = 0 } = await protect.ended;
   expect([10, 16]).toContain(code);
   expect(await expectRunsOn(pair, protect, code ?? 0)).toMatch(/Restore failed/);
@@ -70,7 +69,7 @@ it.concurrent('a seed that libxl cannot apply', async ({ pair }) => {
 it.concurrent('a copy that cannot be built at the takeover', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
   pair.b.sim.fault('restore.build fail');
-  const protect = await pair.protected({ args }, 2);
+  const protect = await pair.protected({ args: noticing }, 2);
   await pair.wire.cut();
   await until('the backup has given up', () => pair.b.record('').includes('promised'));
   expect(pair.b.sim.list()).toEqual([]);
@@ -84,7 +83,7 @@ it.concurrent('a copy that cannot be built at the takeover', async ({ pair }) =>
 it.concurrent('a copy that does not start twice, and then does', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
   pair.b.sim.fault('libxl_domain_unpause fail -3 times=2');
-  const protect = await pair.protected({ args }, 2);
+  const protect = await pair.protected({ args: noticing }, 2);
   await pair.wire.cut();
   await until('the copy runs', () => pair.b.session('g1')?.state === 'active');
   expect(pair.b.sim.wrong('g1')).toBeNull();
@@ -97,7 +96,7 @@ it.concurrent('a copy that does not start twice, and then does', async ({ pair }
 it.concurrent('a stream that comes damaged from libxl', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
   pair.a.sim.fault('save.stream corrupt 1 epoch=3');
-  const protect = pair.protect({ args });
+  const protect = pair.protect();
   const reason = await expectRunsOn(pair, protect, 16);
   expect(reason).toMatch(/^the checkpoints ended: /);
   expect(pair.a.log()).toMatch(/the stream is broken: .*record \d+, epoch 3\) at offset \d+/);
@@ -106,7 +105,7 @@ it.concurrent('a stream that comes damaged from libxl', async ({ pair }) => {
 // Proves: a byte that is damaged on the way is found before the epoch counts; both sides say so.
 it.concurrent('a stream that is damaged on the way', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
-  const protect = await pair.protected({ args }, 2);
+  const protect = await pair.protected({}, 2);
   await pair.wire.set({ damage: true });
   await until('it is noticed', () => /checksum/.test(pair.b.log()));
   await pair.wire.set({ damage: false });
@@ -119,7 +118,7 @@ it.concurrent('a stream that is damaged on the way', async ({ pair }) => {
 it.concurrent('a stream that ends in an epoch', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
   pair.a.sim.fault('save.stream cut 9000 epoch=3');
-  const protect = pair.protect({ args });
+  const protect = pair.protect();
   await expectRunsOn(pair, protect, 16);
 });
 
@@ -127,16 +126,16 @@ it.concurrent('a stream that ends in an epoch', async ({ pair }) => {
 it.concurrent('a resume that libxl cannot do', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
   pair.a.sim.fault('save.resume fail epoch=3');
-  const protect = pair.protect({ args });
+  const protect = pair.protect();
   await expectRunsOn(pair, protect, 16);
 });
 
 // Proves: the memory check would see a lost page: this build drops one in a hundred epochs.
 it.concurrent('a build that loses a page is caught', async ({ pair }) => {
-  // Slow enough that the lost page is not soon written, and copied, again.
-  pair.a.sim.create('g1', { ...guest, memoryMib: 16, rate: 200 });
+  // Each epoch has five pages of its own: it takes hundreds until the lost one is copied again.
+  pair.a.sim.create('g1', { memoryMib: 16, more: ['--burst', '5'] });
   pair.a.sim.fault('save.page drop=4');
-  await pair.protected({ args: [...args, '-i', '10'] }, 5);
+  await pair.protected({ args: [...noticing, '-i', '10'] }, 5);
   await pair.wire.cut();
   await until('the copy runs', () => pair.b.session('g1')?.state === 'active');
   expect(pair.b.sim.wrong('g1')).toMatch(/WRONG/);

@@ -3,10 +3,10 @@ import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { it } from './fixture.ts';
-import { cleanUp, type Pair, prepare } from './pair.ts';
+import { cleanUp, noticing, type Pair, prepare } from './pair.ts';
 import { isRunning, type Running, signal, until } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 const guest = { memoryMib: 16, rate: 1_000 };
@@ -20,7 +20,7 @@ function watcherOf(pair: Pair, host = pair.a): number | null {
   return found[0] ?? null;
 }
 
-const quick = ['--hold', '300', '--heartbeat-timeout', '2500'];
+const quick = ['--hold', '300'];
 
 describe('a protected guest', () => {
   // Proves: an end of its own is no failure of the host: the copy goes, nothing comes back; and
@@ -181,7 +181,7 @@ describe('after protection', () => {
   // Proves: without the permission nothing is booted: the copy may be what goes on.
   it.concurrent('whose protect was killed nothing is booted without leave', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const protect = await pair.protected({ args: quick });
+    const protect = await pair.protected({ args: [...quick, ...noticing] });
     await pair.wire.set({ there: 'cut', back: 'cut', refuse: true });
     signal(protect.pid, 'SIGKILL');
     await until('the guard watches', () => pair.guards()[0] === watcherOf(pair));
@@ -234,7 +234,7 @@ describe('after protection', () => {
 
 /** The copy runs, and its watcher lives (or does not, with -e). */
 async function takenOver(pair: Pair, args: readonly string[] = []): Promise<Running> {
-  const protect = await pair.protected({ args: ['--heartbeat-timeout', '1500', ...args] });
+  const protect = await pair.protected({ args: [...noticing, ...args] });
   await pair.wire.cut();
   await until('the copy runs', () => pair.b.session('g1')?.state === 'active');
   return protect;

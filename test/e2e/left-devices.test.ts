@@ -7,7 +7,7 @@ import { it } from './fixture.ts';
 import { cleanUp, type Pair, prepare } from './pair.ts';
 import { run } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 /** A shell of root's in a network of its own, whose devices /sys shows. */

@@ -17,6 +17,21 @@ import {
 import { ensureBuilt, main, nativeFile } from './built.ts';
 import { type Found, processesWith, type Ran, Running, run, signal, until } from './process.ts';
 
+/**
+ * The heartbeat timeout, ms, of every session whose test is not about silence: the most that there
+ * is, so that no process is so slow that its peer takes it for dead.
+ */
+const patientMs = 60_000;
+
+/**
+ * The one where silence has to be noticed, ms. A test has to wait for it, and its processes must
+ * come to speak within it, however busy the machine is: of its ten heartbeats one is enough.
+ */
+export const silenceMs = 10_000;
+
+/** Arguments of a session that notices silence. */
+export const noticing: readonly string[] = ['--heartbeat-timeout', String(silenceMs)];
+
 let relay = '';
 
 /** For beforeAll and afterAll of every file that uses pairs. */
@@ -53,6 +68,7 @@ export class Host {
       TSREMUS_STATE_DIR: this.stateDir,
       TSREMUS_LOG_DIR: this.logDir,
       TSREMUS_LOG_LEVEL: 'debug',
+      TSREMUS_HEARTBEAT_TIMEOUT: String(patientMs),
     };
   }
 

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { bundleFixture } from '../fixtures/bundle.ts';
 import { it } from './fixture.ts';
-import { cleanUp, type Pair, prepare } from './pair.ts';
+import { cleanUp, noticing, type Pair, prepare, silenceMs } from './pair.ts';
 import { until } from './process.ts';
 
 let liar = '';
@@ -12,7 +12,7 @@ let liar = '';
 beforeAll(async () => {
   await prepare();
   liar = await bundleFixture('liar');
-}, 120_000);
+});
 
 afterAll(() => {
   rmSync(dirname(liar), { recursive: true, force: true });
@@ -29,20 +29,15 @@ function memoryOf(pid: number): number {
 
 // Proves: a guest that writes all of its memory all of the time meets the ceiling at every
 // checkpoint; nothing is lost, nobody dies, memory stays within bounds, and status warns.
-it('a guest that is too fast for the memory allowed', { timeout: 150_000 }, async ({ pair }) => {
+it('a guest that is too fast for the memory allowed', async ({ pair }) => {
   pair.a.sim.create('g1', {
     memoryMib: 48,
     rate: 1_000_000,
     fillPercent: 100,
     more: ['--content', 'random'],
   });
-  const args = ['--max-memory', '64M', '--heartbeat-timeout', '20000'];
-  const protect = pair.protect({ args });
-  await until(
-    'a checkpoint meets the ceiling',
-    () => (pair.a.session('g1')?.stalls ?? 0) >= 2,
-    100_000,
-  );
+  const protect = pair.protect({ args: ['--max-memory', '64M'] });
+  await until('a checkpoint meets the ceiling', () => (pair.a.session('g1')?.stalls ?? 0) >= 2);
   const primary = pair.a.session('g1');
   expect(primary?.memory).toMatchObject({ max_bytes: 64 * mib, queue_bytes: 24 * mib });
   expect(primary?.stalled_ms).toBeGreaterThan(0);
@@ -60,21 +55,19 @@ it('a guest that is too fast for the memory allowed', { timeout: 150_000 }, asyn
 
 // Proves: a copy that is applied slowly holds the primary back, keeps what it acknowledged, and is
 // whole when it takes over.
-it('a backup that applies slowly', { timeout: 150_000 }, async ({ pair }) => {
+it('a backup that applies slowly', async ({ pair }) => {
   pair.a.sim.create('g1', { memoryMib: 48, rate: 1_000_000, fillPercent: 100 });
-  pair.b.sim.fault('restore.apply stall 6000 epoch=1');
+  pair.b.sim.fault(`restore.apply stall ${silenceMs + 1000} epoch=1`);
   const command = pair.wire.command(`env TSREMUS_MAX_MEMORY=64M ${pair.receive(pair.b)}`);
-  const args = ['--heartbeat-timeout', '5000', '-i', '10', '--max-pending', '8'];
+  const args = [...noticing, '-i', '10', '--max-pending', '8'];
   pair.protect({ args, command });
-  await until(
-    'the backup says that it is behind',
-    () => pair.b.session('g1')?.degraded?.startsWith('behind: '),
-    100_000,
+  await until('the backup says that it is behind', () =>
+    pair.b.session('g1')?.degraded?.startsWith('behind: '),
   );
-  await until('it has caught up', () => pair.b.session('g1')?.degraded === null, 60_000);
+  await until('it has caught up', () => pair.b.session('g1')?.degraded === null);
   await pair.moreEpochs(pair.a, 'g1', 1);
   await pair.wire.cut();
-  await until('the copy runs', () => pair.b.session('g1')?.state === 'active', 60_000);
+  await until('the copy runs', () => pair.b.session('g1')?.state === 'active');
   expect(pair.b.sim.wrong('g1')).toBeNull();
 });
 
@@ -95,7 +88,7 @@ describe('the codec', () => {
 
   it('leaves everything as it is with -u', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const protect = await pair.protected({ args: ['-u'] }, 3);
+    const protect = await pair.protected({ args: ['-u', ...noticing] }, 3);
     await until('it was written down', () => pair.a.session('g1')?.histograms?.sent_bytes.p50);
     const status = pair.a.session('g1');
     expect(status?.codec).toBe('none');

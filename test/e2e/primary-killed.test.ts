@@ -4,20 +4,26 @@
  */
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { it } from './fixture.ts';
-import { cleanUp, type Pair, prepare } from './pair.ts';
+import { cleanUp, noticing, type Pair, prepare, silenceMs } from './pair.ts';
 import { isRunning, type Running, signal, until } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 const guest = { memoryMib: 32, rate: 2_000 };
+const holdMs = 100;
 
 async function kill(protect: Running): Promise<void> {
   signal(protect.pid, 'SIGKILL');
   await protect.ended;
 }
 
-/** The copy waits, and is not activated though the timeout and the hold have passed. */
+/** A suspend that was asked for is obeyed only then: the test kills protect well before. */
+const obeysAfterMs = 10_000;
+/** The guest's own time. */
+const tickMs = 10;
+
+/** The copy waits for somebody to decide. */
 async function expectHeldBackup(pair: Pair): Promise<void> {
   await until(
     'the copy waits for somebody to decide',
@@ -46,7 +52,7 @@ describe('at a checkpoint, with the guest suspended', () => {
   // Proves: a suspend that was asked for before protect died is obeyed afterwards, and undone.
   it.concurrent('which comes only after the death', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    pair.a.sim.fault('guest.suspend stall 2000 epoch=3');
+    pair.a.sim.fault(`guest.suspend stall ${obeysAfterMs} epoch=3`);
     const protect = pair.protect();
     await until('epoch 3 is asked for', () => /take-checkpoint 3/.test(pair.a.log()));
     // Only aims: within this time the guest was asked, and it has not obeyed yet.
@@ -54,8 +60,8 @@ describe('at a checkpoint, with the guest suspended', () => {
     expect(pair.a.state('g1')).toBe('running');
     const { ticks = 0 } = pair.a.sim.find('g1')?.guest ?? {};
     await kill(protect);
-    await until('the guest went on for 3 s of its own', () => {
-      return (pair.a.sim.find('g1')?.guest?.ticks ?? 0) > ticks + 300;
+    await until('the guest went on for 3 s of its own, and the time until it obeyed', () => {
+      return (pair.a.sim.find('g1')?.guest?.ticks ?? 0) > ticks + (obeysAfterMs + 3000) / tickMs;
     });
     expect(pair.a.sim.wrong('g1')).toBeNull();
   });
@@ -65,7 +71,7 @@ describe('at any moment', () => {
   // Proves: the guest runs on, the copy is kept and not run, and `stop` clears up both sides.
   it.concurrent.for([1, 2])('(trial %i): stop clears up both sides', async (trial, { pair }) => {
     pair.a.sim.create('g1', { ...guest, rate: 10_000 });
-    const protect = await pair.protected({ args: ['--heartbeat-timeout', '800', '--hold', '100'] });
+    const protect = await pair.protected({ args: [...noticing, '--hold', String(holdMs)] });
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 120));
     await kill(protect);
     await expectHeldBackup(pair);
@@ -73,7 +79,8 @@ describe('at any moment', () => {
     const status = await pair.a.tsremus('status');
     expect(status.code).toBe(2);
     expect(status.out).toMatch(/Try: tsremus stop g1 /);
-    // The timeout and the hold have passed many times over before these commands are through.
+    // Nothing is to happen in this time: it cannot be too long.
+    await new Promise((resolve) => setTimeout(resolve, silenceMs + holdMs));
     expect(pair.b.sim.list().map(({ name }) => name)).toEqual(['g1--incoming']);
 
     const again = await pair.a.tsremus('protect', '-F', '-n', '-d', '-s', '', 'g1', 'false');
@@ -91,8 +98,7 @@ describe('at any moment', () => {
   // Proves: the administrator may decide for the copy; the guest here is then destroyed by `stop`.
   it.concurrent('failover runs the copy, and stop destroys what is left here', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const args = ['--heartbeat-timeout', '800'];
-    await kill(await pair.protected({ args }));
+    await kill(await pair.protected({ args: noticing }));
     await expectHeldBackup(pair);
     const failover = await until('failover is not refused', async () => {
       const ran = await pair.b.tsremus('failover', '--yes', 'g1');
@@ -145,7 +151,7 @@ describe('with the guest paused', () => {
   // what the dead protect left knows that the guest has to be unpaused.
   it.concurrent('stop lets it run on', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const protect = await pair.protected({ args: ['--heartbeat-timeout', '600'] });
+    const protect = await pair.protected({ args: noticing });
     await pair.wire.set({ back: 'cut' });
     signal(pair.receiver(), 'SIGSTOP');
     await until('the guest is paused', () => pair.a.state('g1') === 'paused');

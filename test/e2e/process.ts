@@ -28,9 +28,19 @@ export class Running {
       this.child.on('error', reject);
       // Not `close`: what a program leaves behind may hold its stderr open.
       this.child.on('exit', (code, signal) => {
-        setTimeout(() => resolve({ code, signal, out: this.out, err: this.err }), 20);
+        void this.#allSaid().then(() => resolve({ code, signal, out: this.out, err: this.err }));
       });
     });
+  }
+
+  /** What it wrote lies in the pipes when it has ended: a turn that reads nothing is the last. */
+  async #allSaid(): Promise<void> {
+    for (let seen = -1; seen !== this.out.length + this.err.length; ) {
+      seen = this.out.length + this.err.length;
+      for (let turn = 0; turn < 2; turn += 1) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
   }
 
   get pid(): number {
@@ -87,6 +97,9 @@ export function processesWith(text: string): Found[] {
     .map((pid) => ({ pid, argv: readProc(pid, 'cmdline').split('\0').slice(0, -1) }));
 }
 
+/** How long a test waits for what must come: only a hang, or what never comes, takes as long. */
+const hangMs = 300_000;
+
 /**
  * Waits until `probe` gives something. Never a fixed sleep: on a busy machine everything takes its
  * time, and what counts is that it happens.
@@ -94,7 +107,7 @@ export function processesWith(text: string): Found[] {
 export async function until<T>(
   what: string,
   probe: () => T | Promise<T>,
-  timeoutMs = 30_000,
+  timeoutMs = hangMs,
 ): Promise<NonNullable<Exclude<T, false>>> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {

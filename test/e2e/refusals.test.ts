@@ -17,7 +17,7 @@ beforeAll(async () => {
   await prepare();
   pair = new Pair();
   pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
-}, 120_000);
+});
 
 afterAll(() => {
   pair.close();
@@ -282,7 +282,7 @@ describe('a guest', () => {
     ['9pfs', 10, ['--9pfs'], ['-F', '-n', '-d']],
     ['a driver domain', 10, ['--nic', '--backend', 'net1'], ['-F', '-n', '-d']],
     // The host is called at the same time: this one does not refuse before dom0 was looked at.
-    ['an interface that dom0 does not have', 10, ['--nic'], ['-F', '-d', '-s', 'sleep 60 #']],
+    ['an interface that dom0 does not have', 10, ['--nic'], ['-F', '-d', '-s', 'sleep 600 #']],
     ['a writable disk, without -d', 69, ['--disk'], ['-F', '-n']],
     ['an interface and a disk, without a word', 69, ['--nic', '--disk'], []],
     ['a pause of its own', 10, ['--paused'], ['-F', '-n', '-d']],

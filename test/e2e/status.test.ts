@@ -12,7 +12,7 @@ beforeAll(async () => {
   pair = new Pair();
   pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
   protect = await pair.protected();
-}, 120_000);
+});
 
 afterAll(() => {
   pair.close();
@@ -42,7 +42,7 @@ const keys = [
 it('status --json keeps its schema', async () => {
   // A session writes its status every second; the first may be older than its first epoch.
   await until('epochs are shown', () => (pair.a.session('g1')?.epochs.length ?? 0) > 0);
-  // On a busy machine a session is late for a moment, and status says so.
+  // What is written every second may show a seed or an epoch that has just not been acknowledged.
   const documents = [pair.a, pair.b].map((host) =>
     until('all is well', async () => {
       const ran = await host.tsremus('status', '--json');
@@ -61,7 +61,7 @@ it('status --json keeps its schema', async () => {
   expect(there?.sessions[0]).toMatchObject({ role: 'backup', state: 'standby', process: 'alive' });
   expect(there?.sessions[0]?.['session']).toBe(primary?.['session']);
   expect(primary?.['pid']).toBe(protect.pid);
-  expect(primary?.['ack_age_ms']).toBeLessThan(5_000);
+  expect(primary?.['ack_age_ms']).toBeLessThanOrEqual(primary?.['late_after_ms'] as number);
   const epochs = primary?.['epochs'] as { epoch: number; bytes: number; pages: number }[];
   expect(epochs.length).toBeGreaterThan(0);
   for (const epoch of epochs.slice(1)) expect(epoch.bytes).toBeGreaterThan(0);

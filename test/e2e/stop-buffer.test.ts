@@ -7,7 +7,7 @@ import { it } from './fixture.ts';
 import { cleanUp, type Pair, prepare } from './pair.ts';
 import { run, signal } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 /** `tsremus` on host A, with stand-ins for `ip` and `tc`: `tc` does as `script` says. */

@@ -4,7 +4,7 @@ import { it } from './fixture.ts';
 import { cleanUp, type Pair, prepare } from './pair.ts';
 import { type Running, signal, until } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 const guest = { memoryMib: 32, rate: 2_000 };
@@ -54,7 +54,7 @@ it.concurrent.for([
 // Proves: in the seed nobody need be asked; the half of a copy goes, too.
 it.concurrent('by SIGINT in the seed', async ({ pair }) => {
   pair.a.sim.create('g1', { ...guest, memoryMib: 64 });
-  pair.a.sim.fault('save.live stall 1000');
+  pair.a.sim.fault('save.live stall 15000');
   const protect = pair.protect();
   await until('the seed begins', () => pair.a.session('g1')?.state === 'seeding');
   signal(protect.pid, 'SIGINT');
@@ -64,7 +64,7 @@ it.concurrent('by SIGINT in the seed', async ({ pair }) => {
 // Proves: Ctrl-C works while the backup is still being connected.
 it.concurrent('by SIGTERM while connecting', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
-  const protect = pair.protect({ command: 'sleep 60' });
+  const protect = pair.protect({ command: 'sleep 600' });
   await until('it connects', () => pair.a.session('g1')?.state === 'connecting');
   await until('the transport runs', () => pair.processes().some(({ argv }) => argv[0] === 'sleep'));
   signal(protect.pid, 'SIGTERM');
@@ -77,7 +77,7 @@ it.concurrent('by SIGTERM while connecting', async ({ pair }) => {
 // Proves: so does stop.
 it.concurrent('by tsremus stop while connecting', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
-  const protect = pair.protect({ command: 'sleep 60' });
+  const protect = pair.protect({ command: 'sleep 600' });
   await until('it connects', () => pair.a.session('g1')?.state === 'connecting');
   const stop = await pair.a.tsremus('stop', 'g1');
   expect(stop.code).toBe(0);

@@ -5,10 +5,10 @@
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import type { GuestOptions } from '../simxl/sim-host.ts';
 import { it } from './fixture.ts';
-import { cleanUp, type Pair, prepare } from './pair.ts';
+import { cleanUp, noticing, type Pair, prepare } from './pair.ts';
 import { type Running, signal, until } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 const guest: GuestOptions = { memoryMib: 32, rate: 2_000 };
@@ -39,7 +39,7 @@ describe('when the network is cut', () => {
     async (type, { pair }) => {
       pair.a.sim.create('g1', { ...guest, type });
       const boot = pair.a.sim.find('g1')?.guest?.boot;
-      const protect = await pair.protected({ args: ['--heartbeat-timeout', '1200'] }, 5);
+      const protect = await pair.protected({ args: noticing }, 5);
       await takeOver(pair);
       expectSameGuest(pair, boot);
       expect(pair.a.state('g1')).toBe('paused');
@@ -58,7 +58,7 @@ describe('when the network is cut', () => {
   // it goes on, its guest is found to be the old one and destroyed.
   it.concurrent('and when the host stands still', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const protect = await pair.protected({ args: ['--heartbeat-timeout', '800'] });
+    const protect = await pair.protected({ args: noticing });
     const stopped = [protect.pid, ...pair.guards(), ...pair.wire.relays().map(({ pid }) => pid)];
     pair.a.sim.run('freeze-host');
     for (const pid of stopped) signal(pid, 'SIGSTOP');
@@ -70,10 +70,11 @@ describe('when the network is cut', () => {
     expect(pair.b.sim.wrong('g1')).toBeNull();
   });
 
-  // Proves: a cut that is shorter than the timeout is a delay and nothing else.
+  // Proves: a cut that is shorter than the timeout is a delay and nothing else. It ends when the
+  // primary has paused its guest, at 0.6 of a timeout of which then 24 s are left.
   it.concurrent('for a moment: it is only a delay', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
-    const protect = await pair.protected({ args: ['--heartbeat-timeout', '3000'] });
+    const protect = await pair.protected();
     await pair.wire.cut();
     await until('the guest is paused', () => pair.a.session('g1')?.guest_paused);
     await pair.wire.heal();
@@ -93,7 +94,7 @@ describe('after a takeover', () => {
   it.concurrent('protection in the other direction is all that is shown', async ({ pair }) => {
     const { a, b } = pair;
     a.sim.create('g1', guest);
-    const protect = await pair.protected({ args: ['--heartbeat-timeout', '1200'] });
+    const protect = await pair.protected({ args: noticing });
     await takeOver(pair);
     await pair.wire.heal();
     await expectTakenOver(pair, protect);

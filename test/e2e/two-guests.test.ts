@@ -1,14 +1,14 @@
 /** Several guests at once between the same two hosts. */
 import { afterAll, beforeAll, expect } from 'vitest';
 import { it } from './fixture.ts';
-import { cleanUp, prepare } from './pair.ts';
+import { cleanUp, noticing, prepare } from './pair.ts';
 import { signal, until } from './process.ts';
 
-beforeAll(prepare, 120_000);
+beforeAll(prepare);
 afterAll(cleanUp);
 
 const guest = { memoryMib: 16, rate: 1_000 };
-const args = ['--heartbeat-timeout', '800'];
+const args = noticing;
 
 // Proves: sessions in opposite directions do not know of each other; when host a dies, its guest
 // goes on at b, and the guest of b goes on there as well, its copy lost with a.

@@ -21,7 +21,7 @@ const script = `
 
 // Proves: no thread is left behind, neither one of libuv's nor one of V8's: the main one waits for
 // them. Without the right to do so it is said once.
-it('raises the priority of every thread, or says that it may not', { timeout: 60_000 }, () => {
+it('raises the priority of every thread, or says that it may not', () => {
   const out = execFileSync(
     process.execPath,
     ['--import', 'tsx', '--input-type=module', '-e', script],

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { run } from '../../src/host/runner.ts';
 import { operationError } from '../link/support.ts';
 
-const timeoutMs = 20_000;
+/** Only a hang takes as long. */
+const timeoutMs = 300_000;
 const sh = (script: string) => ['/bin/sh', '-c', script];
 
 describe('run', () => {

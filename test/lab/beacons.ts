@@ -2,7 +2,7 @@
  * Beacons of the guests, captured outside both hosts, each with the host whose wire it came over.
  * This is the check that no two hosts ever speak for one guest.
  */
-import { LabError } from './command.ts';
+import { hangMs, LabError } from './command.ts';
 import { startInside } from './inside.ts';
 import { type HostId, hostIds, hosts } from './settings.ts';
 
@@ -23,7 +23,7 @@ export interface BeaconCapture {
   /** Ends the capture and returns everything it saw. */
   stop(): Promise<readonly Beacon[]>;
   /** Waits for the first beacon after now (or already seen) that the test accepts. */
-  waitFor(accept: (beacon: Beacon) => boolean, timeoutMs: number): Promise<Beacon>;
+  waitFor(accept: (beacon: Beacon) => boolean, timeoutMs?: number): Promise<Beacon>;
 }
 
 /** Starts capturing; returns when it certainly misses nothing any more. */
@@ -42,7 +42,7 @@ export async function captureBeacons(): Promise<BeaconCapture> {
       await program.stop();
       return beacons;
     },
-    waitFor: (accept, timeoutMs) => firstBeacon(beacons, listeners, accept, timeoutMs),
+    waitFor: (accept, timeoutMs = hangMs) => firstBeacon(beacons, listeners, accept, timeoutMs),
   };
 }
 

@@ -4,6 +4,15 @@
  */
 import { spawn } from 'node:child_process';
 
+/**
+ * The limit of every wait for what must come, ms. Emulated hosts on a busy machine are slow, and
+ * that is no failure: only a hang takes as long. How long it took is a figure.
+ */
+export const hangMs = 300_000;
+
+/** The same for a step of a build: a download, a disk image. */
+export const buildMs = 1_800_000;
+
 /** What the lab reports to its user: a sentence, what to try, and the log that knows more. */
 export class LabError extends Error {
   override readonly name = 'LabError';
@@ -55,7 +64,7 @@ export function execute(
   argv: readonly string[],
   options: CommandOptions = {},
 ): Promise<CommandResult> {
-  const timeoutMs = options.timeoutMs ?? 60_000;
+  const timeoutMs = options.timeoutMs ?? hangMs;
   const startMs = performance.now();
   return new Promise((resolve, reject) => {
     const out: Buffer[] = [];
@@ -114,7 +123,7 @@ export async function run(
   const result = await execute(argv, options);
   if (result.code === 0) return result.stdout;
   const how = result.timedOut
-    ? `did not end within ${options.timeoutMs ?? 60_000} ms`
+    ? `did not end within ${options.timeoutMs ?? hangMs} ms`
     : `ended with code ${result.code}`;
   const tail = (result.stderr.trim() || result.stdout.trim()).slice(-4096);
   throw new LabError(`${argv.join(' ').slice(0, 300)} ${how}${tail ? `:\n${tail}` : ''}`, {

@@ -21,7 +21,7 @@ const collection = [
   'xl dmesg | tail -40',
   'xenstore-ls -f /local/domain | head -200',
 ];
-const collectionTimeoutMs = 45_000;
+const collectionTimeoutMs = 180_000;
 
 async function ofHost(lab: Lab, host: HostId, dir: string): Promise<void> {
   const { consoleLog, name } = hosts[host];

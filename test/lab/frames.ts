@@ -14,7 +14,6 @@ import { runDir } from './settings.ts';
 const outerPort = 'eth0';
 const program = '/usr/local/bin/labguest';
 const file = '/run/frames';
-const fetchTimeoutMs = 120_000;
 
 export interface FrameRecording {
   /** Ends it and fetches all records. */
@@ -27,7 +26,7 @@ export async function recordFrames(lab: Lab, host: HostId): Promise<FrameRecordi
     `rm -f ${file} ${file}.out`,
     `(setsid ${program} frames ${outerPort} ${file} >${file}.out 2>&1 </dev/null &`,
     `echo $! >${file}.pid)`,
-    `for _ in $(seq 100); do grep -q . ${file}.out 2>/dev/null && break; sleep 0.1; done`,
+    `for _ in $(seq 1200); do grep -q . ${file}.out 2>/dev/null && break; sleep 0.1; done`,
     `grep -q '# recording' ${file}.out || { cat ${file}.out >&2; exit 1; }`,
   ].join('\n');
   const begun = await lab.ssh(host, script);
@@ -64,7 +63,7 @@ async function fetchFrames(lab: Lab, host: HostId): Promise<readonly FrameRecord
     `gzip -1 -c ${file} | base64 -w 0`,
     `rm -f ${file} ${file}.out ${file}.pid`,
   ].join('\n');
-  const { stdout, stderr } = await lab.ssh(host, script, { timeoutMs: fetchTimeoutMs });
+  const { stdout, stderr } = await lab.ssh(host, script);
   const newline = stdout.indexOf('\n');
   const packed = Buffer.from(stdout.slice(newline + 1), 'base64');
   const said = stdout.slice(0, newline);

@@ -5,7 +5,7 @@
  * is: g1, g2, … are PV, h1, h2, … are PVH by habit, and any name may be of either kind.
  */
 import type { Images } from './build.ts';
-import { LabError, waitFor } from './command.ts';
+import { hangMs, LabError, waitFor } from './command.ts';
 import { executeIn, quote } from './host.ts';
 import { executeInside } from './network.ts';
 import { type HostId, hosts } from './settings.ts';
@@ -149,18 +149,18 @@ export async function createGuest(
   const path = `/run/${name}.cfg`;
   const script = `cat > ${quote(path)} && xl create -q ${quote(path)}`;
   const input = guestConfig(name, kind, options);
-  const result = await executeIn(id, images, script, { input, timeoutMs: 60_000 });
+  const result = await executeIn(id, images, script, { input });
   if (result.code !== 0) {
     throw new LabError(`cannot create ${name} on ${hosts[id].name}: ${result.stderr.trim()}`, {
       log: hosts[id].consoleLog,
       hint: `npm run lab -- ssh ${id} cat /var/log/xen/console/guest-${name}.log`,
     });
   }
-  if (options.wait !== false) await waitForGuest(name, 60_000);
+  if (options.wait !== false) await waitForGuest(name);
 }
 
 /** Waits until a guest answers, wherever it runs. */
-export async function waitForGuest(name: string, timeoutMs = 60_000): Promise<GuestState> {
+export async function waitForGuest(name: string, timeoutMs = hangMs): Promise<GuestState> {
   const probe = async () => {
     try {
       return await guestState(name, 1000);
@@ -184,10 +184,17 @@ export function labProgram(): string {
   return program;
 }
 
+/** For the program that asks to start, and to say that nobody answered. */
+const answerMs = 60_000;
+
 /** Sends one line to a guest's query service and returns its answer. */
-export async function askGuest(name: string, command: string, timeoutMs = 5000): Promise<unknown> {
+export async function askGuest(
+  name: string,
+  command: string,
+  timeoutMs = hangMs,
+): Promise<unknown> {
   const argv = [labProgram(), 'ask', guestIp(name), String(timeoutMs), command];
-  const result = await executeInside(argv, { timeoutMs: timeoutMs + 2000 });
+  const result = await executeInside(argv, { timeoutMs: timeoutMs + answerMs });
   if (result.code !== 0) throw new LabError(`guest ${name}: ${result.stderr.trim()}`);
   const value = JSON.parse(result.stdout) as { error?: string };
   if (value.error) throw new LabError(`guest ${name}: ${command}: ${value.error}`);
@@ -199,7 +206,7 @@ export async function guestState(name: string, timeoutMs?: number): Promise<Gues
 }
 
 /** Looks at every page of the guest's working set. */
-export async function verifyGuest(name: string, timeoutMs = 30_000): Promise<GuestVerification> {
+export async function verifyGuest(name: string, timeoutMs?: number): Promise<GuestVerification> {
   return (await askGuest(name, 'verify', timeoutMs)) as GuestVerification;
 }
 
@@ -250,7 +257,7 @@ export async function pingGuest(
   seconds: number,
 ): Promise<EchoReport> {
   const argv = [labProgram(), 'ping', guestIp(name), protocol, String(intervalMs), String(seconds)];
-  const result = await executeInside(argv, { timeoutMs: seconds * 1000 + 15_000 });
+  const result = await executeInside(argv, { timeoutMs: seconds * 1000 + hangMs });
   if (result.code !== 0) throw new LabError(`guest ${name}: ${result.stderr.trim()}`);
   return JSON.parse(result.stdout) as EchoReport;
 }

@@ -9,13 +9,12 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { cpuModel, xenArguments } from './accelerator.ts';
 import type { Images } from './build.ts';
-import { type CommandResult, execute, LabError, run, waitFor } from './command.ts';
+import { type CommandResult, execute, hangMs, LabError, run, waitFor } from './command.ts';
 import { inNamespace } from './network.ts';
 import { type HostId, hosts, labDir } from './settings.ts';
 
 const memoryMb = 2048;
 const dom0MemoryMb = 768;
-const bootTimeoutMs = 120_000;
 
 /** The emulator's process id, if it runs and is ours. */
 export function emulatorPid(id: HostId): number | undefined {
@@ -80,7 +79,7 @@ export async function startEmulator(
     '5',
     ...emulatorArguments(id, images, disk, payload, data),
   ];
-  await run(argv, { timeoutMs: 20_000, log: host.consoleLog });
+  await run(argv, { log: host.consoleLog });
 }
 
 function emulatorArguments(
@@ -169,7 +168,7 @@ export async function waitForBoot(id: HostId, offset: number): Promise<void> {
     if (!isRunning(id)) throw new LabError(`${name}: its emulator has ended`, { log });
     return /LAB \S+ ready/.test(text);
   };
-  await waitFor(`boot of ${name}`, bootTimeoutMs, boot, { log });
+  await waitFor(`boot of ${name}`, hangMs, boot, { log });
 }
 
 const controlPath = (id: HostId) => join(hosts[id].dir, 'ssh');
@@ -194,7 +193,7 @@ function sshArguments(id: HostId, images: Pick<Images, 'keys'>): string[] {
     '-o',
     'ServerAliveInterval=5',
     '-o',
-    'ServerAliveCountMax=6',
+    'ServerAliveCountMax=60',
     `root@${hosts[id].lanIp}`,
   ];
 }
@@ -209,7 +208,7 @@ export async function executeIn(
   if (!isRunning(id)) throw new LabError(`${hosts[id].name} does not run`);
   const line = typeof command === 'string' ? command : command.map(quote).join(' ');
   const argv = [...sshArguments(id, images), ...(line ? [line] : [])];
-  return execute(argv, { timeoutMs: 30_000, ...options });
+  return execute(argv, options);
 }
 
 /** Quotes a word for a POSIX shell. */
@@ -232,7 +231,7 @@ export async function killEmulator(id: HostId): Promise<void> {
   process.kill(pid, 'SIGKILL');
   await waitFor(
     `end of the emulator of ${hosts[id].name}`,
-    10_000,
+    hangMs,
     () => !isOurs(pid, [`tsremus-lab-${hosts[id].name}`]),
     { everyMs: 5 },
   );

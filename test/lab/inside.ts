@@ -9,7 +9,7 @@ import { labProgram } from './guest.ts';
 import { inNamespace } from './network.ts';
 
 /** A program that is to end by itself is waited for this long before it is killed, ms. */
-const endMs = 5000;
+const endMs = 120_000;
 
 export interface InsideProgram {
   /** Ends the program; resolves when its last line was given to `onLine`. */

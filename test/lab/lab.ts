@@ -38,7 +38,7 @@ export {
   findGaps,
   findTwoSpeakers,
 } from './beacons.ts';
-export { type CommandResult, LabError, sleep, waitFor } from './command.ts';
+export { type CommandResult, hangMs, LabError, sleep, waitFor } from './command.ts';
 export * from './guest.ts';
 export { monitor } from './host.ts';
 export { type CutDirection, type CutTimes, cut, cutFor, heal } from './network.ts';
@@ -123,6 +123,8 @@ export async function up(options: { report?: Report; only?: HostId } = {}): Prom
     }
     writeFileSync(imagesPath, JSON.stringify(images));
     setProgram(images.program);
+    // Of hosts that were up before, their last boots count.
+    if (boots.length === 0) boots.push(...hostIds.filter(isRunning).map(bootSecondsOf));
     const outdated = hostIds.filter((id) => isRunning(id) && installedStamp(id) !== buildStamp());
     if (outdated.length > 0) await install(images, outdated);
     const wanted = options.only ? [options.only] : hostIds;
@@ -144,7 +146,33 @@ async function endHalfBooted(): Promise<void> {
   }
 }
 
+const boots: number[] = [];
+
+/**
+ * How long the boots of the hosts took that this process uses, seconds. By this yardstick of the
+ * machine, as it is now, its other times are to be read.
+ */
+export const bootSeconds: readonly number[] = boots;
+
+/** A quiet machine boots a host in 17 seconds, and its hosts are heard of every 100 ms. */
+const quietBootSeconds = 25;
+const timeoutMsPerBootSecond = 150;
+const timeoutMsMax = 60_000;
+
+/**
+ * The heartbeat timeout of a session that is to see a dead host and no slow one, ms: `leastMs` on a
+ * quiet machine, and more the longer the hosts' last boots took. (One that booted hosts in 113 s
+ * let a backup, at work on its seed, be silent for 8.5 s.)
+ */
+export function heartbeatTimeoutMs(leastMs = 1000): number {
+  const slowest = Math.max(0, ...boots.slice(-hostIds.length));
+  if (slowest <= quietBootSeconds) return leastMs;
+  const neededMs = Math.round(slowest) * timeoutMsPerBootSecond;
+  return Math.min(timeoutMsMax, Math.max(leastMs, neededMs));
+}
+
 const readyMark = (id: HostId) => join(hosts[id].dir, 'ready');
+const bootSecondsOf = (id: HostId) => Number(readFileSync(readyMark(id), 'utf8'));
 const stampPath = (id: HostId) => join(hosts[id].dir, 'installed');
 
 /** Which build of the checkout a host has. */
@@ -184,10 +212,11 @@ async function bootHosts(
       const offset = markConsole(id);
       await startEmulator(id, images, payload, { fresh });
       await waitForBoot(id, offset);
-      await executeIn(id, images, 'true', { timeoutMs: 30_000 }); // opens the shared connection
+      await executeIn(id, images, 'true'); // opens the shared connection
       writeFileSync(stampPath(id), stamp);
-      writeFileSync(readyMark(id), '');
       const seconds = (performance.now() - startMs) / 1000;
+      writeFileSync(readyMark(id), String(seconds));
+      boots.push(seconds);
       report(`${hosts[id].name} is up after ${seconds.toFixed(1)} s`);
     }),
   );
@@ -285,7 +314,7 @@ export async function install(
   ].join(' && ');
   await Promise.all(
     into.map(async (id) => {
-      const result = await executeIn(id, images, script, { input, timeoutMs: 60_000 });
+      const result = await executeIn(id, images, script, { input });
       if (result.code !== 0) {
         throw new LabError(`cannot install in ${hosts[id].name}: ${result.stderr.trim()}`, {
           log: hosts[id].consoleLog,
@@ -305,7 +334,7 @@ export async function clean(images: Images = currentImages()): Promise<void> {
   const script = readFileSync(new URL('host/clean', import.meta.url), 'utf8');
   await Promise.all(
     hostIds.filter(isRunning).map(async (id) => {
-      const result = await executeIn(id, images, 'bash -s', { input: script, timeoutMs: 60_000 });
+      const result = await executeIn(id, images, 'bash -s', { input: script });
       if (result.code !== 0) {
         throw new LabError(`cannot clean ${hosts[id].name}: ${result.stderr.trim()}`, {
           log: hosts[id].consoleLog,

@@ -6,7 +6,7 @@
  */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { execute, LabError, run } from './command.ts';
+import { buildMs, execute, LabError, run } from './command.ts';
 
 /** Program that must be in PATH, and the Debian package that brings it. */
 const tools: Readonly<Record<string, string>> = {
@@ -76,7 +76,7 @@ export async function ensureTools(report: (line: string) => void): Promise<void>
   report(`installing ${packages.join(' ')}`);
   await updatePackageLists();
   const install = ['apt-get', 'install', '--yes', '--no-install-recommends', ...packages];
-  const result = await execute(install, { timeoutMs: 300_000, env: aptEnvironment });
+  const result = await execute(install, { timeoutMs: buildMs, env: aptEnvironment });
   if (missingPackages().length > 0) {
     throw new LabError(`cannot install what the lab needs:\n${result.stderr.slice(-2000)}`, {
       hint: aptLine(packages),
@@ -86,7 +86,7 @@ export async function ensureTools(report: (line: string) => void): Promise<void>
 
 /** Reads the package lists of the machine's configured sources anew. */
 export async function updatePackageLists(): Promise<void> {
-  await run(['apt-get', 'update', '--quiet'], { timeoutMs: 120_000, env: aptEnvironment });
+  await run(['apt-get', 'update', '--quiet'], { timeoutMs: buildMs, env: aptEnvironment });
 }
 
 function aptLine(packages: readonly string[]): string {

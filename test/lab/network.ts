@@ -16,7 +16,7 @@
  */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type CommandResult, execute, LabError, run } from './command.ts';
+import { type CommandResult, execute, hangMs, LabError, run } from './command.ts';
 import {
   beaconPort,
   type HostId,
@@ -94,7 +94,7 @@ export async function createNetwork(): Promise<void> {
 }
 
 /** How often a guest's place is asked for, once a second. */
-const solicitsMax = 20;
+const solicitsMax = 120;
 
 /** IPv6 on the guests' network, and nowhere else: a machine without it has no such tests. */
 async function allowIpv6(): Promise<void> {
@@ -153,7 +153,7 @@ function dropRules(from: HostId): string[] {
 
 async function apply(state: CutDirection | 'heal'): Promise<void> {
   requireNetwork();
-  await run([...inNamespace, 'nft', '-f', rulesOf(state)], { timeoutMs: 10_000 });
+  await run([...inNamespace, 'nft', '-f', rulesOf(state)]);
 }
 
 function requireNetwork(): void {
@@ -202,7 +202,7 @@ export async function cutFor(direction: CutDirection, ms: number): Promise<CutTi
   ];
   let output: string;
   try {
-    output = await run(argv, { timeoutMs: ms + 10_000 });
+    output = await run(argv, { timeoutMs: ms + hangMs });
   } catch (error) {
     await heal(); // a cut must never stay by accident
     throw error;

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { artifact, digest } from './cache.ts';
-import { execute, LabError, run } from './command.ts';
+import { buildMs, execute, LabError, run } from './command.ts';
 import { updatePackageLists } from './machine.ts';
 
 export interface PackageVersion {
@@ -109,7 +109,7 @@ export async function downloadPackage(wanted: PackageVersion): Promise<string> {
     const work = join(target, 'partial');
     mkdirSync(work);
     const argv = ['apt-get', 'download', `${wanted.name}=${wanted.version}`];
-    const result = await execute(argv, { cwd: work, timeoutMs: 300_000 });
+    const result = await execute(argv, { cwd: work, timeoutMs: buildMs });
     const file = readdirSync(work).find((name) => name.endsWith('.deb'));
     if (result.code !== 0 || !file) {
       throw new StaleListsError(
@@ -131,5 +131,5 @@ export async function unpackPackage(
   const script =
     'deb=$1; dir=$2; shift 2; dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$dir" --wildcards "$@"';
   const argv = ['bash', '-o', 'pipefail', '-c', script, 'unpack', deb, dir, ...patterns];
-  await run(argv, { timeoutMs: 120_000 });
+  await run(argv, { timeoutMs: buildMs });
 }

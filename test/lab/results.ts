@@ -14,6 +14,8 @@ export interface TrialResult {
   readonly ok: boolean;
   readonly seconds: number;
   readonly problems: readonly string[];
+  /** Why it had to begin again, once for each time: a host of this machine had stood still. */
+  readonly voids: readonly string[];
   /** Where the logs of a failed trial are. */
   readonly evidence: string | null;
   readonly figures: Readonly<Record<string, readonly number[]>>;
@@ -103,7 +105,10 @@ export function scenarioTable(results: readonly TrialResult[]): string {
     const failed = own.filter((result) => !result.ok).length;
     const seconds = own.reduce((sum, result) => sum + result.seconds, 0);
     const trials = `${own.length} trial${own.length === 1 ? '' : 's'}`;
-    return `${name.padEnd(24)}${trials.padStart(10)}, ${failed} failed, ${Math.round(seconds)} s`;
+    const voids = own.reduce((sum, result) => sum + (result.voids?.length ?? 0), 0);
+    const again = voids === 0 ? '' : `, ${voids} begun again`;
+    const time = `${Math.round(seconds)} s`;
+    return `${name.padEnd(24)}${trials.padStart(10)}, ${failed} failed, ${time}${again}`;
   });
   return lines.join('\n');
 }

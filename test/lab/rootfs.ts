@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { artifact, digest, digestFiles } from './cache.ts';
-import { execute, LabError, run } from './command.ts';
+import { buildMs, execute, LabError, run } from './command.ts';
 import type { Kernel } from './kernel.ts';
 import { candidates, debianSuite } from './packages.ts';
 import { labDir } from './settings.ts';
@@ -91,7 +91,7 @@ export async function ensureRootDisk(series: string, kernel: Promise<Kernel>): P
   ];
   const dir = await artifact('rootdisk', inputs, async (target) => {
     const root = join(target, 'root');
-    await run(['cp', '--archive', join(await base, 'root'), root], { timeoutMs: 120_000 });
+    await run(['cp', '--archive', join(await base, 'root'), root], { timeoutMs: buildMs });
     configure(root, series);
     await installNode(root);
     const modules = join((await kernel).dir, 'lib/modules');
@@ -118,7 +118,7 @@ async function bootstrap(target: string, wanted: readonly string[]): Promise<voi
       join(target, 'root'),
       ...debianSources(),
     ],
-    { timeoutMs: 300_000 },
+    { timeoutMs: buildMs },
   );
   if (result.code !== 0) {
     throw new LabError(`mmdebstrap failed:\n${result.stderr.slice(-3000)}`, {
@@ -211,6 +211,6 @@ async function makeImage(root: string, image: string): Promise<void> {
       root,
       image,
     ],
-    { timeoutMs: 120_000 },
+    { timeoutMs: buildMs },
   );
 }

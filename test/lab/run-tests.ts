@@ -8,7 +8,7 @@
 import { writeFileSync } from 'node:fs';
 import { collectEvidence } from './evidence.ts';
 import { isRunning } from './host.ts';
-import { down, type Lab, LabError, openLab } from './lab.ts';
+import { bootSeconds, down, type Lab, LabError, openLab } from './lab.ts';
 import { waitForTurn } from './lock.ts';
 import {
   currentCommit,
@@ -18,6 +18,7 @@ import {
   scenarioTable,
   type TrialResult,
 } from './results.ts';
+import { chooseForCi, turns } from './scenarios/ci-choice.ts';
 import { chooseScenarios, scenarios } from './scenarios/index.ts';
 import { randomOf } from './scenarios/random.ts';
 import type { Scenario } from './scenarios/scenario.ts';
@@ -33,14 +34,37 @@ function say(text: string): void {
   console.log(`${seconds} s  ${text}`);
 }
 
+/** A trial that is void begins again; one that is void so often fails, whatever the machine. */
+const attemptsMax = 3;
+
 async function runTrial(
   lab: Lab,
   scenario: Scenario,
   index: number,
   options: TestOptions,
 ): Promise<TrialResult> {
+  const voids: string[] = [];
+  for (;;) {
+    const { result, isVoid } = await attempt(lab, scenario, index, voids.length, options);
+    if (isVoid === null) return { ...result, voids };
+    voids.push(isVoid);
+    say(`  VOID, ${isVoid}`);
+    if (voids.length < attemptsMax) continue;
+    const problems = [`void ${attemptsMax} times`, ...voids, ...result.problems];
+    return { ...result, ok: false, problems, voids };
+  }
+}
+
+async function attempt(
+  lab: Lab,
+  scenario: Scenario,
+  index: number,
+  attempts: number,
+  options: TestOptions,
+): Promise<{ result: TrialResult; isVoid: string | null }> {
   const startMs = performance.now();
-  const random = randomOf(options.seed, `${scenario.name} ${index}`);
+  const sequence = attempts === 0 ? '' : ` again ${attempts}`;
+  const random = randomOf(options.seed, `${scenario.name} ${index}${sequence}`);
   const trial = new Trial(lab, random, options.soak ? 'soak' : 'ci', (text) => say(`  ${text}`));
   try {
     await trial.begin();
@@ -53,24 +77,47 @@ async function runTrial(
     const name = `${scenario.name}-${index}`;
     evidence ??= await collectEvidence(lab, name, trial.beaconsSoFar, trial.problems);
   };
+  const isVoid = await trial.voidBecause().catch(() => null);
   // Before `end` boots what is dead: the survivors' state is what tells.
   if (trial.problems.length > 0) await keepEvidence();
+  const before = trial.problems.length;
   try {
     await trial.end();
   } catch (error) {
     trial.problems.push(error instanceof Error ? error.message : String(error));
   }
   if (trial.problems.length > 0) await keepEvidence();
-  return {
+  const result = {
     scenario: scenario.name,
     index,
     seed: options.seed,
     ok: trial.problems.length === 0,
     seconds: Math.round((performance.now() - startMs) / 100) / 10,
     problems: trial.problems,
+    voids: [],
     evidence,
     figures: trial.figures,
   };
+  // Whatever a machine is like, never do two hosts speak: what the end finds is never void.
+  return { result, isVoid: trial.problems.length > before ? null : isVoid };
+}
+
+/** Which trials of a scenario are meant, by their index. */
+function trialsOf(scenario: Scenario, options: TestOptions): readonly number[] {
+  if (options.ci && options.runs === null) return chooseForCi(currentCommit()).trialsOf(scenario);
+  const wanted = options.runs ?? (options.soak ? scenario.trials.soak : scenario.trials.ci);
+  // One that was named is meant to run.
+  return Array.from({ length: Math.max(1, wanted) }, (_, index) => index);
+}
+
+/** What CI runs on this commit, said. */
+function chosenForCi(): readonly Scenario[] {
+  const { turn, core, chosen, left } = chooseForCi(currentCommit());
+  const namesOf = (some: readonly Scenario[]) => some.map(({ name }) => name).join(', ');
+  say(`the core, on every commit: ${namesOf(core)}`);
+  say(`in turn, by the commit's hash (${turn + 1} of ${turns}): ${namesOf(chosen)}`);
+  say(`left for other commits: ${namesOf(left)}`);
+  return [...core, ...chosen];
 }
 
 /** All trials of a scenario that are not done yet; the answer is all that are. */
@@ -80,18 +127,16 @@ async function runScenario(
   options: TestOptions,
   store: ResultStore | null,
 ): Promise<TrialResult[]> {
-  const wanted = options.runs ?? (options.soak ? scenario.trials.soak : scenario.trials.ci);
-  // One that was named is meant to run.
-  const count = Math.max(1, wanted);
+  const trials = trialsOf(scenario, options);
   say(`${scenario.name}: ${scenario.proves}`);
   const results: TrialResult[] = [];
-  for (let index = 0; index < count; index += 1) {
+  for (const [number, index] of trials.entries()) {
     let result = store?.find(scenario.name, index);
     if (result === undefined) {
       result = await runTrial(lab, scenario, index, options);
       store?.add(result);
       const outcome = result.ok ? 'ok' : `FAILED, logs in ${result.evidence}`;
-      say(`  trial ${index + 1} of ${count}: ${outcome} (${result.seconds} s)`);
+      say(`  trial ${number + 1} of ${trials.length}: ${outcome} (${result.seconds} s)`);
     }
     results.push(result);
   }
@@ -125,6 +170,14 @@ interface Summary {
   readonly skipped: string | null;
 }
 
+/** The yardstick of all times above. */
+function bootTimes(): string {
+  if (bootSeconds.length === 0) return 'none was booted';
+  const sorted = [...bootSeconds].sort((x, y) => x - y);
+  const [median, worst] = [sorted[(sorted.length - 1) >> 1] ?? 0, sorted.at(-1) ?? 0];
+  return `${median.toFixed(1)} s (median of ${sorted.length}, worst ${worst.toFixed(1)} s)`;
+}
+
 /** Writes the reports and prints the last lines; true when all is well. */
 function report(chosen: readonly Scenario[], options: TestOptions, summary: Summary): boolean {
   const { results, skipped } = summary;
@@ -147,11 +200,19 @@ function report(chosen: readonly Scenario[], options: TestOptions, summary: Summ
     writeFileSync(reportPath, `${JSON.stringify({ ...counts, seed, tests }, null, 1)}\n`);
   }
   if (options.json !== null) {
-    const all = { ...counts, seed, commit: currentCommit(), tests, figures: figureRows(results) };
+    const all = {
+      ...counts,
+      seed,
+      commit: currentCommit(),
+      tests,
+      figures: figureRows(results),
+      bootSeconds,
+    };
     writeFileSync(options.json, `${JSON.stringify({ ...all, results }, null, 1)}\n`);
   }
   if (results.length > 0) {
     console.log(`\n${scenarioTable(results)}\n\n${figureTable(results)}`);
+    console.log(`\nthis machine boots a host in: ${bootTimes()}`);
   }
   if (skipped !== null) console.log(`skipped: ${skipped}`);
   const failed = counts.failed + (inCi ? counts.skipped : 0);
@@ -162,11 +223,13 @@ function report(chosen: readonly Scenario[], options: TestOptions, summary: Summ
 
 async function main(): Promise<boolean> {
   const options = parseTestOptions(process.argv.slice(2));
-  const chosen = chooseScenarios(options.names, options.soak);
   if (options.list) {
-    for (const { name, proves } of scenarios) console.log(`${name.padEnd(24)}${proves}`);
+    for (const { name, tier, proves } of scenarios) {
+      console.log(`${name.padEnd(24)}${tier.padEnd(6)}${proves}`);
+    }
     return true;
   }
+  const chosen = options.ci ? chosenForCi() : chooseScenarios(options.names, options.soak);
   await waitForTurn(say);
   // A lab that was up before belongs to somebody who wants it up.
   const keep = options.keep || (!inCi && hostIds.some(isRunning));

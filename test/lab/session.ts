@@ -3,7 +3,16 @@
  * `tsremus status --json` says on either side, and reads the logs' own times.
  */
 import { quote } from './host.ts';
-import { type HostId, hosts, type Lab, LabError, otherHost, waitFor } from './lab.ts';
+import {
+  type HostId,
+  hangMs,
+  heartbeatTimeoutMs,
+  hosts,
+  type Lab,
+  LabError,
+  otherHost,
+  waitFor,
+} from './lab.ts';
 
 export interface ProtectOptions {
   /** Further arguments, such as `-i 50`. */
@@ -38,6 +47,9 @@ export interface StatusAnswer {
   readonly text: string;
 }
 
+/** The program's own. */
+const defaultTimeoutMs = 1000;
+
 const outFile = (guest: string) => `/run/protect-${guest}.out`;
 const codeFile = (guest: string) => `/run/protect-${guest}.code`;
 
@@ -54,7 +66,12 @@ export async function protect(
   options: ProtectOptions = {},
 ): Promise<void> {
   const unsafe = options.buffered ? ['-F', '-d'] : ['-F', '-n', '-d'];
-  const args = [...unsafe, ...(options.args ?? []), guest, backupName(id)];
+  const patience =
+    heartbeatTimeoutMs() === defaultTimeoutMs
+      ? []
+      : [`--heartbeat-timeout=${heartbeatTimeoutMs()}`];
+  // Of an option that is said twice the second counts.
+  const args = [...unsafe, ...patience, ...(options.args ?? []), guest, backupName(id)];
   const env = {
     ...(options.logLevel ? { TSREMUS_LOG_LEVEL: options.logLevel } : {}),
     ...options.env,
@@ -66,7 +83,7 @@ export async function protect(
     `rm -f ${codeFile(guest)}; ` +
     `(setsid bash -c ${quote(`${line} >${out} 2>&1; echo $? >${codeFile(guest)}`)} ` +
     '</dev/null >/dev/null 2>&1 &)';
-  const result = await lab.ssh(id, script, { timeoutMs: 15_000 });
+  const result = await lab.ssh(id, script);
   if (result.code !== 0) throw new LabError(`cannot start protect: ${result.stderr}`);
 }
 
@@ -80,7 +97,7 @@ export async function protectExit(
   lab: Lab,
   id: HostId,
   guest: string,
-  timeoutMs: number,
+  timeoutMs = hangMs,
 ): Promise<number> {
   return waitFor(`the end of protect of ${guest}`, timeoutMs, async () => {
     const { stdout } = await lab.ssh(id, `cat ${codeFile(guest)} 2>/dev/null; true`);
@@ -90,7 +107,7 @@ export async function protectExit(
 
 /** `tsremus status --json` on a host. */
 export async function status(lab: Lab, id: HostId, guest = ''): Promise<StatusAnswer> {
-  const result = await lab.ssh(id, `tsremus status --json ${guest}`, { timeoutMs: 30_000 });
+  const result = await lab.ssh(id, `tsremus status --json ${guest}`);
   let sessions: StatusEntry[] = [];
   try {
     sessions = (JSON.parse(result.stdout) as { sessions: StatusEntry[] }).sessions;
@@ -125,7 +142,7 @@ export async function waitForEpoch(
   id: HostId,
   guest: string,
   epoch: number,
-  timeoutMs = 120_000,
+  timeoutMs = hangMs,
 ): Promise<StatusEntry> {
   try {
     return await waitFor(`epoch ${epoch} of ${guest}`, timeoutMs, async () => {
@@ -146,7 +163,7 @@ export async function waitForState(
   guest: string,
   role: 'primary' | 'backup',
   states: readonly string[],
-  timeoutMs = 60_000,
+  timeoutMs = hangMs,
 ): Promise<StatusEntry> {
   let last = 'nothing';
   return waitFor(
@@ -164,6 +181,25 @@ export async function waitForState(
 export interface LogLine {
   readonly timeMs: number;
   readonly text: string;
+}
+
+/**
+ * What sessions on that host decided because they had heard nothing of the other one for too long,
+ * and when: by their logs, their times moved to the lab's clock.
+ */
+export async function silences(lab: Lab, id: HostId): Promise<LogLine[]> {
+  const { stdout } = await lab.ssh(id, 'cd /var/log/tsremus 2>/dev/null && ls; true');
+  const found: LogLine[] = [];
+  for (const name of stdout.split('\n')) {
+    const [, guest, role] = /^(.*)\.(primary|backup)\.log$/.exec(name) ?? [];
+    if (guest === undefined) continue;
+    const log = await sessionLog(lab, id, guest, role as 'primary' | 'backup');
+    const lines = log.filter(({ text }) =>
+      / -> .*(silence of|was silent for) [\d.]+ ms/.test(` ${text}`),
+    );
+    found.push(...lines.map(({ timeMs, text }) => ({ timeMs, text: `${guest}: ${text.trim()}` })));
+  }
+  return found;
 }
 
 /** The log of a session, its times moved from the host's clock to the lab's. */

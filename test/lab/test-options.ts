@@ -5,6 +5,8 @@ import { LabError } from './command.ts';
 export interface TestOptions {
   readonly names: readonly string[];
   readonly soak: boolean;
+  /** The core, and of the rest what the commit's hash chooses. */
+  readonly ci: boolean;
   /** Trials per scenario; null: what the scenario says. */
   readonly runs: number | null;
   /** Forgets the results of an earlier soak of the same commit. */
@@ -20,6 +22,7 @@ export const usage = `usage: npm run test:lab -- [OPTION...] [NAME...]
 
 NAME chooses lab tests; "cut" means all whose name begins with cut-. Without names: all.
 
+  --ci         the core, and of the rest those whose turn it is by the commit's hash
   --runs N     trials of each test (default: few in test:lab, the full counts in the soak)
   --fresh      begin anew; without it a soak goes on where it was ended (same commit)
   --json FILE  all results and figures as JSON
@@ -40,6 +43,7 @@ export function parseTestOptions(argv: readonly string[]): TestOptions {
     allowPositionals: true,
     options: {
       soak: { type: 'boolean', default: false },
+      ci: { type: 'boolean', default: false },
       runs: { type: 'string' },
       fresh: { type: 'boolean', default: false },
       json: { type: 'string' },
@@ -48,9 +52,13 @@ export function parseTestOptions(argv: readonly string[]): TestOptions {
       list: { type: 'boolean', default: false },
     },
   });
+  if (values.ci && (values.soak || positionals.length > 0)) {
+    throw new LabError('--ci chooses by itself', { hint: usage });
+  }
   return {
     names: positionals,
     soak: values.soak,
+    ci: values.ci,
     runs: wholeNumber('runs', values.runs),
     fresh: values.fresh,
     json: values.json ?? null,

@@ -2,7 +2,7 @@
  * The outside's part in the tests of output commit: TCP clients that hold on to their connection,
  * the sink of the guests' datagrams, and floods. See guest/talk.c, sink.c and flood.c.
  */
-import { LabError, waitFor } from './command.ts';
+import { hangMs, LabError, waitFor } from './command.ts';
 import { askGuest, type GuestState, guestIp, guestIp6, guestMac, labProgram } from './guest.ts';
 import { startInside } from './inside.ts';
 import { executeInside } from './network.ts';
@@ -129,9 +129,6 @@ export async function startFlood(guest: string, perSecond: number): Promise<() =
 export const flowNumber = { udp4: 0, udp6: 1, vlan: 2, second: 3 } as const;
 export type FlowName = keyof typeof flowNumber;
 
-/** A held answer takes an epoch, and the connection before it one more. */
-const setFlowTimeoutMs = 30_000;
-
 /** Sets a flow's rate in bytes a second ('max': flat out, 0: silent) and its frames' size. */
 export async function setFlow(
   guest: string,
@@ -140,7 +137,7 @@ export async function setFlow(
   bytes = 1400,
 ): Promise<GuestState> {
   const command = `flow ${flowNumber[flow]} ${rate} ${bytes}`;
-  return (await askGuest(guest, command, setFlowTimeoutMs)) as GuestState;
+  return (await askGuest(guest, command)) as GuestState;
 }
 
 /** What a guest had said by the time it was suspended for the n-th time. */
@@ -165,7 +162,7 @@ export interface PullReport {
 /** Takes what the guest can send over one TCP connection for some seconds. */
 export async function pullFromGuest(guest: string, seconds: number): Promise<PullReport> {
   const argv = [labProgram(), 'pull', guestIp(guest), String(seconds)];
-  const result = await executeInside(argv, { timeoutMs: seconds * 1000 + 20_000 });
+  const result = await executeInside(argv, { timeoutMs: seconds * 1000 + hangMs });
   if (result.code !== 0) throw new LabError(`guest ${guest}: ${result.stderr.trim()}`);
   return JSON.parse(result.stdout) as PullReport;
 }

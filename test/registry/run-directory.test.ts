@@ -292,13 +292,13 @@ describe('between processes', () => {
     const path = join(dir, `${uuid}.primary.json`);
     while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5));
     const seen = new Set<number | null>();
-    for (let tries = 0; tries < 1_500; tries += 1) {
+    // However seldom the writer comes to write.
+    for (let tries = 0; tries < 1_500 || seen.size <= 5; tries += 1) {
       const { sessions, broken } = registry.sessions();
       expect(broken).toEqual([]);
       expect(sessions).toHaveLength(1);
       seen.add(sessions[0]?.status.epoch ?? null);
     }
-    expect(seen.size).toBeGreaterThan(5);
     expect(readFileSync(path, 'utf8')).toMatch(/\}\n$/);
     await killAll();
   });

@@ -110,7 +110,8 @@ it('leaves no trace of a discarded copy', async () => {
 });
 
 it('finds the page that a broken build loses every hundred epochs', async () => {
-  pair.a.create('guest', { type: 'pv', memoryMib: 64, rate: 2_000 });
+  // Each epoch has five pages of its own: it takes thousands until the lost one is copied again.
+  pair.a.create('guest', { type: 'pv', memoryMib: 64, more: ['--burst', '5'] });
   pair.a.fault('save.page drop=100');
   const [, backup] = await copy(101, 'finish');
   expect(backup).toMatchObject({ kind: 'built' });

@@ -150,7 +150,7 @@ static void test_killed_runner(void)
     text = strstr(tool(host_a, "info g"), "\"pid\": ");
     CHECK(text != NULL);
     kill((pid_t)atol(text + 7), SIGKILL);
-    for (int i = 0; i < 500 && !libxl_domain_info(ctx, NULL, d); i++)
+    for (int i = 0; i < 30000 && !libxl_domain_info(ctx, NULL, d); i++)
         usleep(10000);
     CHECK(libxl_domain_info(ctx, NULL, d) == ERROR_DOMAIN_NOTFOUND);
     CHECK(libxl_name_to_domid(ctx, "g", &d) == ERROR_INVAL);

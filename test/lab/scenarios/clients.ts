@@ -1,6 +1,6 @@
 /** Clients of a guest that hold on to their connections while something happens to it. */
 import { checkNumbers, countUnsaid } from '../commit-check.ts';
-import type { GuestOptions } from '../lab.ts';
+import { type GuestOptions, hangMs } from '../lab.ts';
 import { guestHistory, startTalk, type Talk, type TalkOptions } from '../traffic.ts';
 import type { Trial } from './trial.ts';
 
@@ -9,8 +9,8 @@ export const small: GuestOptions = { memoryMb: 96 };
 
 /** Answers that show that a connection is alive. */
 const aliveCount = 50;
-/** A connection that lay idle repeats itself ever more slowly: TCP doubles its timeout. */
-export const resumeMs = 60_000;
+/** A connection that lay idle repeats itself ever more slowly, at last every two minutes. */
+export const resumeMs = hangMs;
 
 export class Clients {
   readonly #trial: Trial;

@@ -1,5 +1,5 @@
 /** The guest itself ends: power-off, reboot and crash, under protection and after a takeover. */
-import { endGuest, guestState, sleep, waitFor } from '../lab.ts';
+import { endGuest, guestState, hangMs, sleep, waitFor } from '../lab.ts';
 import { peek, protectExit } from '../session.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
@@ -8,8 +8,6 @@ type Ending = 'poweroff' | 'reboot' | 'crash';
 
 /** Time in which a copy that should be gone would have come alive. */
 const resurrectionMs = 4000;
-/** A boot takes seconds under emulation, and libxl needs its own. */
-const rebootMsMax = 60_000;
 
 /** The guest ends by itself while it is protected; what its configuration says is done on A. */
 async function endProtected(trial: Trial, guest: string, how: Ending): Promise<void> {
@@ -17,7 +15,7 @@ async function endProtected(trial: Trial, guest: string, how: Ending): Promise<v
   const spokenBefore = trial.spoken(guest, 'b').length;
   const endedMs = Date.now();
   await endGuest(guest, how);
-  const code = await protectExit(trial.lab, 'a', guest, 90_000);
+  const code = await protectExit(trial.lab, 'a', guest);
   trial.measure(`${how}_to_exit_ms`, Date.now() - endedMs);
   trial.checkEqual(`${how}: exit code of protect`, code, 19);
   const entry = await peek(trial.lab, 'a', guest, 'primary');
@@ -34,8 +32,8 @@ async function endProtected(trial: Trial, guest: string, how: Ending): Promise<v
 /** Reboots the guest by itself; resolves when it answers with another boot id. */
 async function seesReboot(trial: Trial, guest: string, boot: string, what: string): Promise<void> {
   const beganMs = Date.now();
-  await waitFor(`${guest} after its reboot ${what}`, rebootMsMax, async () => {
-    const now = await guestState(guest, 1000).catch(() => undefined);
+  await waitFor(`${guest} after its reboot ${what}`, hangMs, async () => {
+    const now = await guestState(guest, 3000).catch(() => undefined);
     return now !== undefined && now.boot !== boot ? now : undefined;
   });
   trial.measure(`reboot_${what}_to_answer_ms`, Date.now() - beganMs);
@@ -64,11 +62,11 @@ async function afterTakeover(trial: Trial, index: number): Promise<void> {
   const guest = await trial.createGuest('a', index % 2 === 0 ? 'pv' : 'pvh', 0);
   await trial.protect('a', guest, 1);
   await trial.kill('a');
-  const { state } = await trial.firstAnswer(guest, 30_000);
+  const { state } = await trial.firstAnswer(guest);
   await endGuest(guest, 'reboot');
   const rebootMs = Date.now();
-  await waitFor(`${guest} after its reboot on hostb`, 60_000, async () => {
-    const now = await guestState(guest, 1000).catch(() => undefined);
+  await waitFor(`${guest} after its reboot on hostb`, hangMs, async () => {
+    const now = await guestState(guest, 3000).catch(() => undefined);
     return now !== undefined && now.boot !== state.boot ? now : undefined;
   });
   trial.measure('reboot_to_answer_ms', Date.now() - rebootMs);
@@ -83,6 +81,8 @@ export const guestEnds: Scenario = {
   proves:
     'a guest that powers off, reboots or crashes ends its protection, nothing is resurrected, ' +
     'and its configuration is obeyed, under protection and after it',
+  tier: 'core',
+  shows: ['own-end', 'nothing-silent'],
   trials: { ci: 1, soak: 5 },
   run: underProtection,
 };
@@ -90,6 +90,8 @@ export const guestEnds: Scenario = {
 export const guestReboots: Scenario = {
   name: 'reboot-after-takeover',
   proves: 'after a takeover the backup does with the guest what its configuration says',
+  tier: 'turn',
+  shows: ['own-end'],
   trials: { ci: 1, soak: 4 },
   run: afterTakeover,
 };

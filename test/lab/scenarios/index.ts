@@ -54,8 +54,7 @@ export function chooseScenarios(names: readonly string[], soak: boolean): Scenar
     const known = scenarios.map((scenario) => scenario.name).join(', ');
     throw new Error(`no lab test is called ${name}; there are: ${known}`);
   }
-  // One without trials in CI is for the soak, or for whoever names it.
-  if (names.length === 0 && !soak) return scenarios.filter(({ trials }) => trials.ci > 0);
+  if (names.length === 0 && !soak) return scenarios.filter(({ tier }) => tier !== 'soak');
   return scenarios.filter(
     (scenario) => names.length === 0 || names.some((name) => isMeant(scenario, name)),
   );

@@ -1,7 +1,14 @@
 /** The death of the primary's host, at random moments of protection and of the first copy. */
-import { guestState, type Lab, sleep, waitFor } from '../lab.ts';
+import { guestState, hangMs, type Lab, sleep, waitFor } from '../lab.ts';
 import { peek, protect, sessionLog, status } from '../session.ts';
-import { answerInTime, checkLoss, lostMsMax, measureSteps, variantOf } from './death.ts';
+import {
+  acknowledgedEpoch,
+  checkActivatedFrom,
+  checkLoss,
+  firstAnswer,
+  measureSteps,
+  variantOf,
+} from './death.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 
@@ -13,11 +20,13 @@ async function killWhileProtected(trial: Trial, index: number): Promise<void> {
   trial.say(`${guest}: ${kind}, ${rate} pages/s, killed after ${Math.round(waitMs)} ms`);
   await sleep(waitMs);
   const before = await guestState(guest);
+  const least = await acknowledgedEpoch(trial, guest);
   const killedMs = await trial.kill('a');
-  const answer = await answerInTime(trial, guest, killedMs);
+  const answer = await firstAnswer(trial, guest, killedMs);
   trial.reviveInBackground('a');
   await trial.checkContinues(guest, before, answer.state);
-  checkLoss(trial, guest, killedMs, lostMsMax);
+  await checkActivatedFrom(trial, guest, least);
+  checkLoss(trial, guest, killedMs, { buffered: false });
   await measureSteps(trial, guest, killedMs);
   await trial.checkDomains('b', [guest]);
   const after = await status(trial.lab, 'b', guest);
@@ -28,7 +37,7 @@ async function killWhileProtected(trial: Trial, index: number): Promise<void> {
 
 /** How the backup's session ended, by its log; it keeps no status of a copy that never was. */
 async function backupEnd(lab: Lab, guest: string): Promise<string> {
-  return waitFor(`the end of the backup's session of ${guest}`, 30_000, async () => {
+  return waitFor(`the end of the backup's session of ${guest}`, hangMs, async () => {
     const log = await sessionLog(lab, 'b', guest, 'backup');
     return log.find((line) => /^the session is over/.test(line.text))?.text;
   });
@@ -37,9 +46,10 @@ async function backupEnd(lab: Lab, guest: string): Promise<string> {
 async function killInSeed(trial: Trial, index: number): Promise<void> {
   const { kind, rate } = variantOf(index);
   const guest = await trial.createGuest('a', kind, rate);
+  const before = await guestState(guest);
   const percent = trial.random.between(1, 70);
   await protect(trial.lab, 'a', guest);
-  const entry = await waitFor(`the seed of ${guest}`, 60_000, async () => {
+  const entry = await waitFor(`the seed of ${guest}`, hangMs, async () => {
     const now = await peek(trial.lab, 'a', guest, 'primary');
     const seeding = (now?.seed_percent ?? 0) >= percent;
     return now !== undefined && (seeding || (now.epoch ?? -1) >= 0) ? now : undefined;
@@ -48,9 +58,12 @@ async function killInSeed(trial: Trial, index: number): Promise<void> {
   trial.say(`killed at ${entry.seed_percent ?? 100} % of the seed (${entry.state})`);
   const end = await backupEnd(trial.lab, guest);
   trial.measure('kill_to_report_ms', Date.now() - killedMs);
-  if (/"activated"/.test(end) && entry.seed_percent === null) {
+  if (/"activated"/.test(end)) {
     trial.say('the seed was complete when the host died; an activation is right then');
-    await trial.firstAnswer(guest, 30_000);
+    const { state } = await trial.firstAnswer(guest);
+    trial.reviveInBackground('a');
+    await trial.checkContinues(guest, before, state);
+    trial.isVoid('the seed was complete when the host died');
     return;
   }
   trial.check('the word never-whole in the log of the backup', /never-whole/.test(end), end);
@@ -66,6 +79,8 @@ export const kill: Scenario = {
   name: 'kill',
   proves:
     'after the death of its host the guest goes on at the other one, memory and counter intact',
+  tier: 'turn',
+  shows: ['whole-epochs', 'host-dies'],
   trials: { ci: 2, soak: 6 },
   run: killWhileProtected,
 };
@@ -73,6 +88,8 @@ export const kill: Scenario = {
 export const killSeed: Scenario = {
   name: 'kill-in-seed',
   proves: 'a host that dies during the first copy leaves no copy, no activation and a clear report',
+  tier: 'turn',
+  shows: ['whole-epochs', 'nothing-silent', 'host-dies'],
   trials: { ci: 1, soak: 4 },
   run: killInSeed,
 };

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildLosingLibrary } from '../faults/build.ts';
-import { verifyGuest, waitFor } from '../lab.ts';
+import { hangMs, verifyGuest, waitFor } from '../lab.ts';
 import { protectOutput, waitForEpoch } from '../session.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
@@ -30,15 +30,15 @@ async function losesPage(trial: Trial): Promise<void> {
   const guest = await trial.createGuest('a', 'pv', 400);
   const env = { TSREMUS_NATIVE: library, TSREMUS_LAB_LOSE_EVERY: String(loseEvery) };
   await trial.protect('a', guest, loseEvery, { args: ['-i', '20'], env });
-  const [lost, epoch] = await waitFor('a page to be lost', 30_000, async () => {
+  const [lost, epoch] = await waitFor('a page to be lost', hangMs, async () => {
     const said = await protectOutput(trial.lab, 'a', guest);
     return /deliberate bug: .* of epoch (\d+) is lost/.exec(said) ?? undefined;
   });
   const last = await waitForEpoch(trial.lab, 'a', guest, Number(epoch));
   await trial.kill('a');
   trial.say(`killed after epoch ${last.epoch}; ${lost}`);
-  await trial.firstAnswer(guest, 30_000);
-  const verified = await verifyGuest(guest, 60_000);
+  await trial.firstAnswer(guest);
+  const verified = await verifyGuest(guest);
   trial.check('the checksum to find the lost page', !verified.ok && verified.bad === 1, verified);
   trial.measure('bad_pages', verified.bad);
 }
@@ -46,6 +46,8 @@ async function losesPage(trial: Trial): Promise<void> {
 export const lostPage: Scenario = {
   name: 'lost-page',
   proves: 'a build that loses one dirty page per hundred epochs fails the checksum',
+  tier: 'soak',
+  shows: [],
   trials: { ci: 0, soak: 1 },
   run: losesPage,
 };

@@ -68,7 +68,7 @@ async function refuse(trial: Trial, guest: string, refusal: Refusal): Promise<vo
     const made = await trial.lab.ssh(host, make);
     trial.check(`${refusal.name}: trouble made`, made.code === 0, made);
   }
-  const done = await trial.lab.ssh('a', refusal.command, { timeoutMs: 60_000 });
+  const done = await trial.lab.ssh('a', refusal.command);
   if (host && undo) await trial.lab.ssh(host, undo);
   const { name } = refusal;
   const errors = done.stderr.split('\n').filter((line) => /^(tsremus|Error):/.test(line));
@@ -94,7 +94,7 @@ async function messages(trial: Trial): Promise<void> {
   trial.checkEqual('already protected: exit code', again.code, 11);
   const names = new RegExp(`${guest}.*${entry.pid}`);
   trial.check('a message with guest and process', names.test(again.stderr), again.stderr);
-  const stopped = await trial.lab.ssh('a', `tsremus stop ${guest}`, { timeoutMs: 60_000 });
+  const stopped = await trial.lab.ssh('a', `tsremus stop ${guest}`);
   trial.check('protection as it was, until stopped', stopped.code === 0, stopped);
   await trial.checkDomains('b', []);
   await trial.checkContinues(guest, before, await guestState(guest));
@@ -104,6 +104,8 @@ export const messagesTest: Scenario = {
   name: 'messages',
   proves:
     'each thing that cannot be done has one message and its exit code, and leaves the guest alone',
+  tier: 'turn',
+  shows: ['nothing-silent'],
   trials: { ci: 1, soak: 1 },
   run: messages,
 };

@@ -31,6 +31,8 @@ async function contract(trial: Trial, args: readonly string[] = []): Promise<voi
 export const plugContract: Scenario = {
   name: 'plug-contract',
   proves: 'the output buffer does what it has to on the kernel of a real dom0',
+  tier: 'turn',
+  shows: ['output-commit'],
   trials: { ci: 1, soak: 2 },
   run: (trial) => contract(trial),
 };
@@ -38,6 +40,8 @@ export const plugContract: Scenario = {
 export const plugContractFallback: Scenario = {
   name: 'plug-contract-fallback',
   proves: 'the same with u32 instead of matchall and a resident tc instead of netlink',
+  tier: 'soak',
+  shows: ['output-commit'],
   trials: { ci: 0, soak: 1 },
   run: (trial) => contract(trial, ['--fallback']),
 };
@@ -64,6 +68,8 @@ async function heldBeyondRing(trial: Trial): Promise<void> {
 export const heldSlots: Scenario = {
   name: 'held-slots',
   proves: 'an epoch holds more packets than the ring of the guest has slots',
+  tier: 'soak',
+  shows: [],
   trials: { ci: 0, soak: 1 },
   run: heldBeyondRing,
 };

@@ -1,7 +1,7 @@
 /** Two guests with three interfaces, protected at once; then their host dies. */
 import type { FrameRecord } from '../frame-records.ts';
 import { recordWire } from '../frames.ts';
-import { guestMac, guestState, type HostId } from '../lab.ts';
+import { guestMac, guestState, type HostId, heartbeatTimeoutMs } from '../lab.ts';
 import { peek, waitForEpoch } from '../session.ts';
 import { setFlow } from '../traffic.ts';
 import { Clients, small } from './clients.ts';
@@ -13,7 +13,7 @@ const epochs = 8;
 const bytesPerSecond = 128 * 1024;
 const [two, one] = ['g1', 'h1'];
 /** Two guests share one emulated processor with all that serves them. */
-const args = ['--heartbeat-timeout', '3000'];
+const args = () => ['--heartbeat-timeout', String(heartbeatTimeoutMs(3000))];
 
 async function waitForEpochs(trial: Trial, host: HostId, guest: string): Promise<void> {
   const now = await peek(trial.lab, host, guest, 'primary');
@@ -43,7 +43,7 @@ async function twoGuests(trial: Trial): Promise<void> {
   await trial.createGuest('a', 'pv', 200, two, { ...small, interfaces: 2 });
   await trial.createGuest('a', 'pvh', 200, one, small);
   const guests = [two, one];
-  const watched = await Watched.protect(trial, 'a', guests, { buffered: true, args });
+  const watched = await Watched.protect(trial, 'a', guests, { buffered: true, args: args() });
   await setFlow(two, 'udp4', bytesPerSecond);
   await setFlow(two, 'second', bytesPerSecond);
   await setFlow(one, 'udp4', bytesPerSecond);
@@ -62,7 +62,7 @@ async function twoGuests(trial: Trial): Promise<void> {
   const wire = await recordWire('b');
   const killedMs = await trial.kill('a');
   for (const [index, guest] of guests.entries()) {
-    const answer = await trial.firstAnswer(guest, 60_000);
+    const answer = await trial.firstAnswer(guest);
     trial.measure('kill_to_answer_ms', answer.atMs - killedMs);
     await clients[index]?.waitAlive(answer.atMs);
   }
@@ -78,6 +78,8 @@ async function twoGuests(trial: Trial): Promise<void> {
 export const twoGuestsNet: Scenario = {
   name: 'two-guests-net',
   proves: 'two guests with three interfaces are protected at once, and both survive their host',
-  trials: { ci: 2, soak: 2 },
+  tier: 'core',
+  shows: ['output-commit', 'host-dies', 'two-guests'],
+  trials: { ci: 2, soak: 2, core: 1 },
   run: twoGuests,
 };

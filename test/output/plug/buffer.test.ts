@@ -2,7 +2,7 @@
  * The contract of the output buffer on a model of the kernel. The same clauses run on a real one
  * in the lab: test/lab/scenarios/plug-contract.ts.
  */
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
 import type { OutputBuffer } from '../../../src/output/port.ts';
 import { clauses } from './contract.ts';
@@ -23,8 +23,6 @@ describe.each([
     }
   });
 });
-
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A buffer that holds, with how often it has looked at the plugs. */
 async function counted(work: (buffer: OutputBuffer, looks: () => number) => Promise<void>) {
@@ -55,10 +53,18 @@ async function counted(work: (buffer: OutputBuffer, looks: () => number) => Prom
 }
 
 describe('what waits in the output buffer', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
   // Proves: a guest that says nothing costs next to nothing. It was looked at fifty times a second.
   it('is seldom looked at while there is nothing', async () => {
     await counted(async (_buffer, looks) => {
-      await sleep(700);
+      await vi.advanceTimersByTimeAsync(700);
       expect(looks()).toBeLessThanOrEqual(2);
     });
   });
@@ -73,7 +79,7 @@ describe('what waits in the output buffer', () => {
           told += 1;
         });
         tell();
-        await sleep(60);
+        await vi.advanceTimersByTimeAsync(60);
         expect(looks()).toBeGreaterThan(before);
         expect(told).toBeGreaterThan(0);
       }

@@ -19,8 +19,8 @@ import { batch, findTool, type Run, tcJson, toolRunner } from '../../../src/outp
 import { store, time } from '../../fixtures/here.ts';
 
 const domid = 9;
-/** A frame is there when it is sent, or a moment later. */
-const arriveMsMax = 500;
+/** A frame is there when it is sent, or a moment later: only one that is lost takes as long. */
+const arriveMsMax = 60_000;
 const [guest, vif] = ['guest0', `vif${domid}.0`];
 const doing = 'cannot prepare';
 const runTool = toolRunner(process.env);

@@ -51,7 +51,8 @@ async function tried(scripts: Partial<typeof fine>) {
     const input = options?.input ?? '';
     if (program === 'tc') told.push(...input.split('\n').filter(Boolean));
     const env = { PATH: join(dir, 'bin') };
-    const bounds = { timeoutMs: 20_000, ...options, env };
+    // Only a hang takes as long.
+    const bounds = { ...options, timeoutMs: 300_000, env };
     const answer = await run([join(dir, 'bin', program), ...args], bounds);
     if (program === 'ip') isMade = / type ifb$/m.test(input);
     return answer;

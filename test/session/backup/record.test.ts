@@ -66,4 +66,4 @@ it('is asked until it answers, and nothing is acknowledged meanwhile', async () 
     answer: { kind: 'promised' },
   });
   expect(acks()).toBe(1);
-}, 20_000);
+});
