@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** What lasts longest, the longest first: much computing, then whole sessions of processes. */
-const long = ['sim/mutants', 'e2e/pipeline', 'bench/', 'sim/sim', 'e2e/', 'simxl/', 'cli/session'];
+const long = ['sim/', 'e2e/pipeline', 'bench/', 'e2e/', 'simxl/', 'cli/session'];
 
 function rank({ moduleId }: TestSpecification): number {
   const at = long.findIndex((part) => moduleId.includes(`/test/${part}`));
