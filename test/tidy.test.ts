@@ -177,6 +177,13 @@ describe('imports', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('leaves the judges of the simulator without any code of ours', () => {
+    const judges = ['checker', 'ending', 'record', 'guest', 'plug-model', 'link'];
+    const files = tests.filter(({ path }) => judges.some((name) => path === `test/sim/${name}.ts`));
+    expect(files).toHaveLength(judges.length);
+    expect(offences(files, (line) => /from '\.\.\/\.\.\/src/.test(line))).toEqual([]);
+  });
+
   it('brings nothing of Node or npm into the pure rooms', () => {
     const wrong = src
       .filter(({ path }) => pure.includes(room(path)))

@@ -59,6 +59,8 @@ TEST(events_bound_the_log)
     struct tsr_event got;
     unsigned lines = 0, told = 0, others = 0;
     char text[TSR_EVENT_TEXT_MAX];
+    uint64_t began_ms = now_ms();
+    uint64_t more;                      /* what was allowed meanwhile, on a busy machine */
     int32_t fd;
 
     events = tsr_events_open(&fd);
@@ -68,6 +70,7 @@ TEST(events_bound_the_log)
         tsr_events_send(events, TSR_EV_FED, &values, NULL);
     sleep_ms(30);
     tsr_events_send(events, TSR_EV_LOG, &values, "a line");
+    more = (now_ms() - began_ms) / 10 + 1;
     for (;;) {
         tsr_events_flush(events);
         if (read(fd, &got, sizeof(got)) != sizeof(got))
@@ -80,7 +83,7 @@ TEST(events_bound_the_log)
         else
             lines++;
     }
-    CHECK(others == 20 && told == 1 && lines > 100 && lines < 300);
+    CHECK(others == 20 && told >= 1 && told <= more && lines > 100 && lines <= 200 + more);
     tsr_events_free(events);
     close(fd);
 }

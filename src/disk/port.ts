@@ -37,7 +37,7 @@ export interface BackupDisk {
    * comes.
    */
   commit(epoch: number): void;
-  /** Resolves when everything that was committed is applied and durable. */
+  /** Resolves when all that was committed is applied and durable; rejects when the disk fails. */
   settle(): Promise<void>;
   /** Nothing that was not committed is left, and nothing more is taken. Idempotent. */
   rollBack(): Promise<void>;

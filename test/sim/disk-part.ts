@@ -74,7 +74,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
   #committed: number[] = [];
   #isApplying = false;
   #isRolledBack = false;
-  #settled: (() => void)[] = [];
+  #settled: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
   /** So many of the next epochs cannot be applied. */
   failsLeft = 0;
   #hasFailed = false;
@@ -117,7 +117,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
   #applyNext(): void {
     const epoch = this.#committed[0];
     if (epoch === undefined) {
-      for (const resolve of this.#settled.splice(0)) resolve();
+      for (const { resolve } of this.#settled.splice(0)) resolve();
       return;
     }
     if (this.#isApplying || this.#hasFailed) return;
@@ -128,6 +128,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
         this.failsLeft -= 1;
         this.#hasFailed = true;
         this.#events.lost('input/output error');
+        for (const { reject } of this.#settled.splice(0)) reject(new Error('the disk failed'));
         return;
       }
       this.#committed.shift();
@@ -141,7 +142,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
     return new Promise((resolve, reject) => {
       if (!this.#machines.diskSettles) return resolve();
       if (this.#hasFailed) return reject(new Error('the disk failed'));
-      this.#settled.push(resolve);
+      this.#settled.push({ resolve, reject });
       this.#process.call('settle disk', () => this.#applyNext());
     });
   }

@@ -3,7 +3,6 @@
  * reason that is said. null: not (yet), ask again; a run for which that stays so is stuck.
  */
 import { isNotedRunning } from './record.ts';
-import { verdictOn } from './verdict.ts';
 import type { World } from './world.ts';
 
 /** How far things had come at some moment. */
@@ -35,7 +34,7 @@ function copyEnding(world: World): string | null {
     if (checker.isCopyRunning && guest.isAlive && mustCleanUp(world)) return null;
     return checker.isCopyRunning ? 'activated' : 'activated, then lost';
   }
-  if (verdictOn(world, 'a').level !== 'critical') return null;
+  if (world.statusOn('a').level !== 'critical') return null;
   if (!network.isWhole || !b.isUp) return 'activated, cannot be told';
   // It died before anybody could note that it had run: nobody knows how far it came.
   return checker.isCopyRunning || isNotedRunning(b.disk) ? null : 'held, the active copy died';
@@ -54,7 +53,7 @@ function ownEnding(world: World, outcome: string): string | null {
 /** `protect` lives and has not decided: it protects, or it is held for a reason. */
 function liveEnding(world: World, before: Progress): string | null {
   const { b, checker, network, receive } = world;
-  const { level } = verdictOn(world, 'a');
+  const { level } = world.statusOn('a');
   const canAsk = network.isWhole && b.isUp;
   // What an interface that came later sends is held, and that is said.
   const isOk = level === 'ok' || (level === 'warning' && world.faults.struck.has('plug-in'));
@@ -78,6 +77,8 @@ function deadEnding(world: World): string | null {
     if (!guest.isAlive) return 'cleaned up, no guest';
     return guest.isRunning && !buffer?.isHolding ? 'cleaned up, the guest goes on' : null;
   }
+  // It died before the backup had noted the session: that is no promise, and a person has to say so.
+  if (checker.permission === 'none' && faults.isLeftHeld) return 'held, nobody knows the session';
   if (guest.isAlive && checker.permission !== 'active' && mustCleanUp(world)) return null;
   if (checker.permission === 'promised') return 'promised, then protect died';
   if (!receive?.isAlive) {
@@ -89,7 +90,7 @@ function deadEnding(world: World): string | null {
   const waits = !plan.config.buffered && faults.isLinkEndKnown && checker.permission === 'standby';
   if (!waits) return null;
   // With -n the end of the link activates nothing: the guest may be running over there.
-  if (verdictOn(world, 'b').level !== 'critical') return null;
+  if (world.statusOn('b').level !== 'critical') return null;
   if (a.isUp && guest.isRunning) return 'runs unprotected, protect died';
   return faults.isGuestEnded ? 'guest ended, protect died' : 'waits for failover';
 }

@@ -26,6 +26,8 @@ export class FaultInjector {
   isLinkEndKnown = false;
   /** What the administrator who cleans up achieved; null: nothing yet. */
   cleanedUp: string | null = null;
+  /** He was told last that it stays held. */
+  isLeftHeld = false;
 
   constructor(world: World) {
     this.#world = world;
@@ -145,7 +147,8 @@ export class FaultInjector {
       const again = (): void => this.#cleanUp();
       stopLeft(this.#world, false).then((kind) => {
         this.#world.trace('A', () => `tsremus stop: ${kind}`);
-        if (kind === 'held') again();
+        this.isLeftHeld = kind === 'held';
+        if (this.isLeftHeld) again();
         else this.cleanedUp = kind;
       }, again);
     });
@@ -203,6 +206,8 @@ export class FaultInjector {
         return;
       case 'stop':
         return this.#order(a, { verb: 'stop', force: false });
+      case 'terminate':
+        return this.#terminateProtect();
       case 'failover':
         this.isFailoverOrdered = true;
         return this.#order(b, { verb: 'failover' });
@@ -275,6 +280,14 @@ export class FaultInjector {
     if (!protectProcess.isAlive) return;
     protectProcess.exit();
     this.#cleanUp();
+  }
+
+  #terminateProtect(): void {
+    const { protectProcess } = this.#world;
+    if (!protectProcess.isAlive) return;
+    protectProcess.terminate();
+    // Before it listens for signals it dies of one.
+    if (!protectProcess.isAlive) this.#cleanUp();
   }
 
   #unplug(): void {

@@ -47,6 +47,8 @@ export type FaultKind =
   /** The guard dies. */
   | { readonly kind: 'kill-guard' }
   | { readonly kind: 'stop' }
+  /** SIGTERM, to protect. */
+  | { readonly kind: 'terminate' }
   /**
    * The backup takes no bytes of epochs any more, or the link's stream is stuck altogether, while
    * heartbeats flow; null: for good.
@@ -121,6 +123,7 @@ export function planOf(seed: number): Plan {
   const seedChunks = random.int(2, 12);
   const chunkMs = timeoutMs * random.pick([0.02, 0.05, 0.1]);
   const calmAtMs = timeoutMs * random.between(4, 10);
+  const diskMs = timeoutMs * random.pick([0.005, 0.05, 0.2]);
   const seedMs = seedChunks * chunkMs;
   return {
     seed,
@@ -138,14 +141,15 @@ export function planOf(seed: number): Plan {
     chunkMs,
     suspendMs: timeoutMs * random.pick([0.01, 0.05]),
     drainMs: timeoutMs * random.pick([0.005, 0.05]),
-    diskMs: timeoutMs * random.pick([0.005, 0.05, 0.2]),
+    diskMs,
     diskLagMs: timeoutMs * random.pick([0, 0.05, 0.3]),
     datagramLoss: random.pick([0, 0.1, 1]),
     applyMs: timeoutMs * random.pick([0.01, 0.1]),
     diskApplyMs: timeoutMs * random.pick([0.01, 0.1, 0.5]),
     buildMs: timeoutMs * random.pick([0.1, 0.5]),
     abortMs: timeoutMs * random.pick([0.01, 0.3]),
-    askTimeoutMs: timeoutMs * random.pick([1, 2, 4]),
+    // An answer reads the record, and may write it: that takes some thirty steps of a disk.
+    askTimeoutMs: timeoutMs * random.pick([1, 2, 4]) + 10 * diskMs,
     misdirected: random.chance(0.15) ? 0.4 : 0,
     clockRateA: 1 + random.between(-0.004, 0.004),
     clockRateB: 1 + random.between(-0.004, 0.004),
@@ -227,7 +231,8 @@ function faultOf(random: Random, timeoutMs: number): FaultKind {
     [1, () => ({ kind: 'disk-link-reset' })],
     [1, () => ({ kind: 'wall-step', host: side, byMs: random.pick([-7_200_000, 7_200_000]) })],
     [1, () => ({ kind: 'kill-guard' })],
-    [4, () => ({ kind: 'stop' })],
+    [3, () => ({ kind: 'stop' })],
+    [1, () => ({ kind: 'terminate' })],
     [
       1,
       () => ({

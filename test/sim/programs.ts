@@ -1,8 +1,9 @@
 /**
  * The programs of tsremus on simulated hosts: protect and its guard, receive, the fresh run that
- * answers a question, and the administrator's `tsremus stop`. Each is what src/app puts together,
- * over the simulator's ports; nothing here decides.
+ * answers a question, and the administrator's `tsremus status` and `tsremus stop`. Each is what
+ * src/app puts together, over the simulator's ports; nothing here decides.
  */
+import { judge } from '../../src/core/health/health.ts';
 import type { StopBy } from '../../src/core/primary/types.ts';
 import type { Answer } from '../../src/core/vocabulary.ts';
 import { type Farewell, type Guard, guardAfter, type StartGuard } from '../../src/guest/guard.ts';
@@ -34,7 +35,7 @@ import { SimBackupDisk, SimPrimaryDisk } from './disk-part.ts';
 import { FreshAsk } from './fresh-ask.ts';
 import type { SimHost } from './host.ts';
 import { guestName } from './hypervisor.ts';
-import { Connection } from './link.ts';
+import { Connection, type Side } from './link.ts';
 import { outputPort } from './output-port.ts';
 import type { SimProcess } from './process.ts';
 import { offered, SimPulse } from './pulse.ts';
@@ -199,6 +200,22 @@ function recoveryOf(host: SimHost, process: SimProcess): Recovery {
     noteMayOpen: async () => {},
     startGuard: startGuard(host, process),
   });
+}
+
+/** What `tsremus status` says: how well the session is, in a word, and what it does. */
+export interface Said {
+  readonly level: string;
+  readonly state: string;
+}
+
+/** `tsremus status` on that host, now. */
+export function statusOn({ a, b }: World, side: Side): Said {
+  const host = side === 'a' ? a : b;
+  const role = side === 'a' ? 'primary' : 'backup';
+  const entry = host.registry.entries().find(({ status }) => status.role === role);
+  if (entry === undefined) return { level: 'unknown', state: 'ended' };
+  const ageMs = Math.max(0, host.wallMs() - Date.parse(entry.status.updated));
+  return judge(entry.status, entry.liveness, ageMs);
 }
 
 /** `tsremus stop` of what a dead protect left on host A. */

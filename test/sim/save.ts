@@ -90,6 +90,7 @@ export class SimSave implements SaveOperation {
     if (this.#isBusy || this.#isOver) return false;
     this.#process.call('checkpoint', () => {
       this.#world.checker.acted('checkpoint');
+      if (this.#isOver) return;
       this.#isBusy = true;
       this.#suspend();
     });

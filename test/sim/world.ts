@@ -29,11 +29,10 @@ import type { OutputBuffer } from './output-buffer.ts';
 import { outputBarrier } from './output-port.ts';
 import { type Plan, planOf } from './plan.ts';
 import type { SimProcess } from './process.ts';
-import { protect } from './programs.ts';
+import { protect, type Said, statusOn } from './programs.ts';
 import type { SimPulse } from './pulse.ts';
 import { Random } from './random.ts';
 import { type RecordPermission, recordOn } from './record.ts';
-import { verdictOn } from './verdict.ts';
 import type { SimLink } from './wire.ts';
 
 export interface RunResult {
@@ -278,8 +277,8 @@ export class World implements Timeline {
       if (!effect.why.startsWith('silence')) continue;
       // Nothing is read from a stuck stream, and there may be no datagrams beside it.
       if (this.linkB?.isHung && plan.datagramLoss === 1) continue;
-      // It finds its own stall when it next wakes: two beats later at most (backupWakeAtMs).
-      const slackMs = 0.2 * plan.config.heartbeatTimeoutMs;
+      // It finds its own stall when it next wakes: three beats later at most (backupWakeAtMs).
+      const slackMs = 0.32 * plan.config.heartbeatTimeoutMs;
       checker.foundSilence(nowMs - network.reachedAtMs.b, slackMs);
     }
   }
@@ -371,10 +370,15 @@ export class World implements Timeline {
     for (const connection of [this.connection, this.diskConnection]) connection?.crash(side);
   }
 
+  /** What whoever asks on that host is told now. */
+  statusOn(side: Side): Said {
+    return statusOn(this, side);
+  }
+
   /** A session on `side` said how it is. */
   published(side: Side): void {
     if (side === 'b') return;
-    const { level, state } = verdictOn(this, 'a');
+    const { level, state } = this.statusOn('a');
     // That nobody protects because an administrator ended it is no news.
     if (state !== 'ended') this.checker.primaryStatus(level);
   }
@@ -400,7 +404,7 @@ export class World implements Timeline {
       this.ending = endingOf(this, before);
       if (this.ending !== null) return;
       if (this.nowMs > plan.calmAtMs + patienceMs) {
-        const phases = [this.a, this.b].map(({ side }) => `${side} ${verdictOn(this, side).state}`);
+        const phases = [this.a, this.b].map(({ side }) => `${side} ${this.statusOn(side).state}`);
         this.checker.fail('liveness', `stuck: ${phases}, record ${this.checker.permission}`);
         return;
       }
