@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
  * The limit of every wait for what must come, ms. Emulated hosts on a busy machine are slow, and
  * that is no failure: only a hang takes as long. How long it took is a figure.
  */
-export const hangMs = 300_000;
+export const hangMs = 900_000;
 
 /** The same for a step of a build: a download, a disk image. */
 export const buildMs = 1_800_000;
