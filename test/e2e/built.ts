@@ -22,9 +22,11 @@ function modifiedMs(path: string): number {
 }
 
 function newestMs(dir: string): number {
-  const files = readdirSync(join(repository, dir), { recursive: true, withFileTypes: true });
-  const times = files.filter((one) => one.isFile()).map((one) => join(one.parentPath, one.name));
-  return Math.max(...times.map(modifiedMs));
+  const all = readdirSync(join(repository, dir), { recursive: true, withFileTypes: true });
+  const files = all.filter((one) => one.isFile()).map((one) => join(one.parentPath, one.name));
+  // Nothing is built of these: each build would leave them newer, and the next one would follow.
+  const sources = files.filter((path) => !/\/native\/simxl\/check\/|\.md$/.test(path));
+  return Math.max(...sources.map(modifiedMs));
 }
 
 function isStale(): boolean {
