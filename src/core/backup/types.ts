@@ -92,7 +92,7 @@ export type BackupEffect =
   /** Tell the primary, if the link is open. */
   | { readonly kind: 'send-copy-lost'; readonly reason: string }
   | { readonly kind: 'send-activated' }
-  /** Answer `tsremus failover`: started, or refused because the primary was heard `ageMs` ago. */
+  /** Answer `tsremus failover`: started, or refused because the primary was heard just now. */
   | {
       readonly kind: 'failover-answer';
       readonly token: number;

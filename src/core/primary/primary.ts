@@ -102,7 +102,7 @@ function onTick(state: PrimaryState, effects: Effects): PrimaryState {
   // In the seed the guest runs freely and nothing was promised to anybody: give up.
   if (state.outcome === null && isSilent(state) && !backupMayActivate(state)) {
     const silenceMs = state.nowMs - state.heardAtMs;
-    return neverProtected(state, `the backup was silent for ${silenceMs} ms`, effects);
+    return neverProtected(state, `the backup was silent for ${Math.round(silenceMs)} ms`, effects);
   }
   if (state.outcome === null && state.lost === null && isStuck(state)) {
     const stuckMs = Math.round(state.nowMs - state.progressAtMs);

@@ -50,7 +50,7 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'copy-lost'; readonly reason: string }
   /**
    * The answer to ask `id`, by whichever way; stale answers carry an older id. The backup's own
-   * message that its copy runs is an answer `active`, running, with id 0.
+   * message that its copy runs is an answer `active`, running, with id -1.
    */
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
   /** Ask `id` got no answer (backup host unreachable, command failed, link closed). */
