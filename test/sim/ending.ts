@@ -43,6 +43,8 @@ function copyEnding(world: World): string | null {
 /** The machine on the primary ended; what it said must be true. */
 function ownEnding(world: World, outcome: string): string | null {
   const { faults, guest, buffer } = world;
+  // A second signal while it asked: the guest is left as it was, for `tsremus stop`.
+  if (outcome === 'held') return faults.struck.has('terminate') ? 'left held' : null;
   if (outcome === 'guest-ended') return faults.isGuestEnded ? 'guest ended' : null;
   if (faults.struck.has('crash a') && !guest.isAlive) return `${outcome}, then host A crashed`;
   if (faults.isGuestEnded) return `${outcome}, then guest ended`;

@@ -67,6 +67,7 @@ export class SimHost {
   }
 
   start(name: string): SimProcess {
+    this.world.touched();
     const id = { pid: this.#nextPid, startTicks: this.#nextPid * 7, bootId: this.bootId };
     this.#nextPid += 1;
     const process = new SimProcess(this, name, id);
