@@ -79,7 +79,8 @@ function deadEnding(world: World): string | null {
     if (!guest.isAlive) return 'cleaned up, no guest';
     return guest.isRunning && !buffer?.isHolding ? 'cleaned up, the guest goes on' : null;
   }
-  // It died before the backup had noted the session: that is no promise, and a person has to say so.
+  // It died before the backup had noted the session: that is no promise, and a person has to say
+  // so.
   if (checker.permission === 'none' && faults.isLeftHeld) return 'held, nobody knows the session';
   if (guest.isAlive && checker.permission !== 'active' && mustCleanUp(world)) return null;
   if (checker.permission === 'promised') return 'promised, then protect died';
