@@ -4,7 +4,8 @@
 import { describe, expect, it } from 'vitest';
 import { runSeeds } from './campaign.ts';
 import { realMachines } from './machines.ts';
-import { runWorld } from './world.ts';
+import { planOf } from './plan.ts';
+import { runPlan, runWorld } from './world.ts';
 
 const seeds = 400;
 
@@ -29,6 +30,18 @@ describe('simulator', () => {
       expect(second.hash).toBe(first.hash);
       expect(second.steps).toBe(first.steps);
       expect(first.transcript.length).toBeGreaterThan(3);
+    }
+  });
+
+  // Proves: between HELLO and CONFIG nobody beats; a receive whose primary is gone ends by itself.
+  it('lets go of a session whose primary dies before CONFIG', async () => {
+    for (const seed of [3, 4, 5]) {
+      const trigger = { kind: 'call', host: 'a', what: 'send config', count: 1 } as const;
+      const fault = { kind: 'crash', host: 'a', rebootMs: null } as const;
+      const plan = { ...planOf(seed), faults: [{ trigger, fault }], cleansUp: false };
+      const { violation, transcript } = await runPlan(plan, realMachines, true);
+      expect(violation).toBeNull();
+      expect(transcript.join('\n')).toMatch(/sent no CONFIG within 120 s/);
     }
   });
 
