@@ -16,7 +16,8 @@ struct probe {
     int epochs;
 };
 static struct probe probes[PROBES_MAX];
-static int probe_count, probes_held;
+static int probe_count;
+int probes_held;
 static int barriers_while_running;
 
 static int probe_set(void *object, uint64_t epoch, uint32_t *merged)
@@ -78,10 +79,9 @@ void begin_with(struct session *s, uint64_t limit, int barriers)
     s->handle = tsr_save_start(FAKE_DOMID, limit, handles, (uint32_t)barriers,
                                &s->fd);
     CHECK(s->handle >= 0);
-    /* The save keeps them. */
+    /* The save keeps them until it ends, which it may have done by now. */
     for (int i = 0; i < barriers; i++)
         CHECK(tsr_handle_remove(handles[i]));
-    CHECK(probes_held == barriers);
     s->stream = tsr_stream_new();
 }
 

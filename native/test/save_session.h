@@ -21,6 +21,7 @@ struct session {
 
 extern struct fake_world *world;
 extern int failing_barrier, barrier_rc; /* which one refuses, and how; -1: none */
+extern int probes_held;                 /* barriers that nobody has given up yet */
 extern int sent_fd;                     /* where it tells of output; -1: nowhere */
 
 /* With one barrier, or so many; the last of them tells of output. */

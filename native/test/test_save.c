@@ -23,6 +23,8 @@ static void run(uint32_t guest_type, unsigned emulator_bytes)
     CHECK(tsr_save_free(s.handle) == -EBUSY);
     for (epoch = 0; epoch < 20; epoch++) {
         run_epoch(&s, epoch);
+        /* Its handle is gone, and it waits: who holds the barrier is the save. */
+        CHECK(probes_held == 1);
         checkpoint(&s);
         CHECK(tsr_save_checkpoint(s.handle, 0) == -EAGAIN);
     }

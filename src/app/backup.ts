@@ -8,18 +8,23 @@ import type { TransportCommand } from '../link/transport-command.ts';
 import type { BackupHostPort } from '../session/primary/protection.ts';
 import type { ThisHost } from './host.ts';
 
-/** A fresh run of the transport gets this long, in which ssh connects and node starts. */
-const askTimeoutMs = 15_000;
+/**
+ * How long a fresh run of the transport may take, in which ssh connects, node starts and the backup
+ * destroys its copy. A session asks again and again, and may be freed in between by an answer over
+ * its old link; a person who waits for `tsremus stop` asks once, perhaps of a host that is busy.
+ */
+const askTimeoutMs = { session: 15_000, person: 60_000 } as const;
 
 /** Asks for the promise by a fresh run of the transport. Rejects when there was no answer. */
 export function askByCommand(
   host: ThisHost,
   command: TransportCommand,
   hello: HelloContent,
+  asker: keyof typeof askTimeoutMs,
 ): Promise<Answer> {
   const { clock, timers, env } = host;
   const asking = { ...hello, purpose: 'promise' } as const;
-  return askFresh(command, asking, 1, { clock, timers, env, timeoutMs: askTimeoutMs });
+  return askFresh(command, asking, 1, { clock, timers, env, timeoutMs: askTimeoutMs[asker] });
 }
 
 /** The backup that `command` leads to; `early` is its transport, started already. */
@@ -36,7 +41,7 @@ export function backupBy(
       const { started } = early;
       return connectBackup(command, hello, { clock, timers, env, signal, started });
     },
-    ask: (hello) => askByCommand(host, command, hello),
+    ask: (hello) => askByCommand(host, command, hello, 'session'),
     followPulse: (offer, session, onHeard) => followPulse(offer, { session, log, onHeard }),
   };
 }

@@ -8,6 +8,7 @@ import { leftOf, listAll } from '../guest/left-buffers.ts';
 import { type Leftovers, Recovery } from '../guest/recovery.ts';
 import { OperationError } from '../host/errors.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
+import type { HelloContent } from '../link/connect.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import { readState, writeState } from '../output/plug/state-file.ts';
 import type { SessionStatus } from '../registry/status.ts';
@@ -27,7 +28,8 @@ async function askBackup(host: ThisHost, status: SessionStatus): Promise<Answer>
     });
   }
   const { host: peer, ssh_command: sshCommand } = status.transport;
-  return askByCommand(host, transportCommand(peer, sshCommand ?? undefined), {
+  const command = transportCommand(peer, sshCommand ?? undefined);
+  const hello: HelloContent = {
     tsremus: version,
     xen: null,
     host: host.settings.hostName,
@@ -44,7 +46,8 @@ async function askBackup(host: ThisHost, status: SessionStatus): Promise<Answer>
     memoryBytes: 0,
     cacheBytes: 0,
     noWait: false,
-  });
+  };
+  return askByCommand(host, command, hello, 'person');
 }
 
 async function noteMayOpen(host: ThisHost, status: SessionStatus): Promise<void> {

@@ -8,7 +8,7 @@ import type { Answer } from '../core/vocabulary.ts';
 import type { Clock, Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
 import type { CreditWindowOptions } from './credit-window.ts';
-import { greetBackup, helloTimeoutMsDefault, nextMessage } from './hello.ts';
+import { greetBackup, type HelloOptions, helloTimeoutMsDefault, nextMessage } from './hello.ts';
 import type { Hello, HelloAccepted } from './hello-message.ts';
 import { Link } from './link.ts';
 import { openTransport, type Transport } from './transport.ts';
@@ -112,7 +112,9 @@ export async function askFresh(
     const { link } = connection;
     link.send({ kind: 'ask', id });
     const leftMs = Math.max(1, endMs - options.clock.nowMs());
-    return await nextAnswer(link, command.host, id, { ...options, timeoutMs: leftMs });
+    const { timers, signal } = options;
+    const patience = { timers, signal, timeoutMs: leftMs, waitedMs: timeoutMs };
+    return await nextAnswer(link, command.host, id, patience);
   } finally {
     // Not awaited: the answer is needed now, and the end of a process may take its time.
     void connection.close('asked');
@@ -123,7 +125,7 @@ async function nextAnswer(
   link: Link,
   host: string,
   id: number,
-  options: ConnectOptions,
+  options: HelloOptions,
 ): Promise<Answer> {
   const message = await nextMessage(link, host, options);
   if (message.kind === 'answer' && message.id === id) return message.answer;

@@ -30,6 +30,8 @@ export const helloTimeoutMsDefault = 40_000;
 export interface HelloOptions {
   readonly timers: Timers;
   readonly timeoutMs?: number | undefined;
+  /** What the error says when that was the rest of a longer wait, ms. */
+  readonly waitedMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -142,7 +144,7 @@ export function nextMessage(link: Link, host: string, options: HelloOptions): Pr
         reject(new OperationError('aborted', `gave up on ${host}`, detail));
       });
     const cancel = options.timers.after(timeoutMs, () =>
-      settle(() => reject(unreachable(`no answer within ${timeoutMs} ms`))),
+      settle(() => reject(unreachable(`no answer within ${options.waitedMs ?? timeoutMs} ms`))),
     );
     if (options.signal?.aborted) return onAbort();
     options.signal?.addEventListener('abort', onAbort, { once: true });

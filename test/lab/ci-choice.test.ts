@@ -1,6 +1,7 @@
 /** Which lab tests CI runs on a commit; no lab is needed. */
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { Budget } from './scenarios/budget.ts';
 import { chooseForCi, turnCommits, turns } from './scenarios/ci-choice.ts';
 import { scenarios } from './scenarios/index.ts';
 import { kinds, rules, type Scenario } from './scenarios/scenario.ts';
@@ -20,6 +21,14 @@ describe('the core', () => {
     const showing = core.filter(({ shows }) => shows.some((shown) => shown === name));
     const trials = showing.flatMap((scenario) => chooseForCi('any').trialsOf(scenario));
     expect(trials.length).toBeGreaterThan(0);
+  });
+
+  // Proves: on a machine half as quick as a quiet one it has its 30 minutes and a little more.
+  it('takes a quarter of an hour on a quiet machine', () => {
+    for (const choice of choices.slice(0, 100)) {
+      const times = core.map((scenario) => choice.trialsOf(scenario).length * scenario.seconds);
+      expect(times.reduce((sum, seconds) => sum + seconds)).toBeLessThanOrEqual(17 * 60);
+    }
   });
 
   it('is the same on every commit', () => {
@@ -71,5 +80,38 @@ describe('the trials', () => {
     for (const { name, tier, trials } of scenarios) {
       expect(trials.ci === 0, name).toBe(tier === 'soak');
     }
+  });
+});
+
+describe('the time that CI has', () => {
+  const minute = 60_000;
+
+  it('is for the core as long as there is any, and then for none', () => {
+    const budget = new Budget(10 * minute);
+    expect(budget.isOver(10 * minute - 1)).toBe(false);
+    expect(budget.isOver(10 * minute)).toBe(true);
+    expect(budget.overdueMs).toBeGreaterThan(10 * minute);
+  });
+
+  it('is for others when they end in time on this machine', () => {
+    const budget = new Budget(10 * minute);
+    expect(budget.fits(60, 9 * minute, 17)).toBe(true);
+    expect(budget.fits(60, 9 * minute + 1, 17)).toBe(false);
+    // It boots hosts three times as slowly.
+    expect(budget.fits(60, 7 * minute, 51)).toBe(true);
+    expect(budget.fits(60, 8 * minute, 51)).toBe(false);
+    // Or it is quick there, and slow at what was run so far.
+    budget.ran(60, 60);
+    budget.ran(60, 300);
+    expect(budget.slowness(17)).toBe(3);
+    expect(budget.fits(60, 8 * minute, 17)).toBe(false);
+    // A quicker one is not relied on.
+    expect(new Budget(0).slowness(1)).toBe(1);
+  });
+
+  it('is without end where nobody set one', () => {
+    const budget = new Budget(Number.POSITIVE_INFINITY);
+    expect(budget.isOver(Number.MAX_SAFE_INTEGER)).toBe(false);
+    expect(budget.fits(1e9, Number.MAX_SAFE_INTEGER, 1000)).toBe(true);
   });
 });

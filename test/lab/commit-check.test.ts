@@ -10,7 +10,6 @@ import {
   checkNumbers,
   countUnsaid,
   type EpochTimes,
-  guestClockMs,
   parseEpochTimes,
 } from './commit-check.ts';
 import { decodeFrames, type FrameRecord, recordBytes } from './frame-records.ts';
@@ -32,7 +31,6 @@ function frame(over: Partial<FrameRecord>): FrameRecord {
     suspends: 0,
     sequence: 0,
     flowSequence: 0,
-    sentMs: 0,
     ...over,
   };
 }
@@ -59,7 +57,7 @@ describe('frames', () => {
   });
 
   it('of the seed and of before it are free', () => {
-    const early = { timeMs: -500, sentMs: -500 };
+    const early = { timeMs: -500 };
     const verdict = judge([frame({ ...early, suspends: 7 }), frame({ ...early, suspends: 2 })]);
     expect(verdict).toMatchObject({ early: 0, epochs: 0, checked: {} });
   });
@@ -69,20 +67,6 @@ describe('frames', () => {
     expect(judge([late]).firstEarly[0]?.earlyMs).toBe(null);
     expect(judge([late], timesOf(10, 49_000)).early).toBe(0);
     expect(judge([late], timesOf(10, 51_000)).early).toBe(1);
-  });
-
-  it('are of the epoch that the guest counts, or of a later one by its clock', () => {
-    // The guest's clock is 100 behind; a frame of the seed leaves as soon as it is sent.
-    const seed = frame({ suspends: 7, timeMs: -600, sentMs: -700 });
-    // It counted one suspension of three: by its clock this one was sent at 2000.
-    const sentMs = 1900 + guestClockMs;
-    const sent = (timeMs: number) => frame({ suspends: 8, timeMs, sentMs });
-    expect(judge([seed, sent(2999)])).toMatchObject({ early: 1, firstEarly: [{ epoch: 3 }] });
-    expect(judge([seed, sent(3000)]).early).toBe(0);
-    // A clock that nothing is set against says nothing; one that lags, less than the count.
-    expect(judge([sent(2999)]).early).toBe(0);
-    const late = frame({ suspends: 10, timeMs: 2999, sentMs: 0 });
-    expect(judge([seed, late])).toMatchObject({ early: 1, firstEarly: [{ epoch: 3 }] });
   });
 
   it('of another guest are not looked at', () => {
@@ -242,7 +226,6 @@ describe('records', () => {
     data.writeBigUInt64LE(0n, 24);
     data.writeBigUInt64LE(4711n, 32);
     data.writeBigUInt64LE(815n, 40);
-    data.writeBigUInt64LE(1_000_001_000n, 48);
     return data;
   }
 
@@ -257,13 +240,12 @@ describe('records', () => {
         suspends: 9,
         sequence: 4711,
         flowSequence: 815,
-        sentMs: 1000.001,
       }),
     );
   });
 
   it('are whole and of a known kind', () => {
-    expect(() => decodeFrames(encode().subarray(1))).toThrow('55 bytes');
+    expect(() => decodeFrames(encode().subarray(1))).toThrow('47 bytes');
     const odd = encode();
     odd.writeUInt8(99, 9);
     expect(() => decodeFrames(odd)).toThrow('kind 99');

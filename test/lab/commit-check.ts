@@ -2,15 +2,14 @@
  * The checks of output commit, on evidence alone. Pure: what a test saw goes in, what was wrong
  * comes out; commit-check.test.ts shows each check a case that it must find.
  *
- * Which epoch a frame belongs to, the guest itself says, twice. Each frame of its flows carries
- * how often the guest had been suspended (guest/pauses.c): epoch 0 is the seed and ends with the
- * first suspension, so what was said after k suspensions of a protection is of epoch k. A process
- * that did not get to run between two suspensions counts one too few. So the frame also carries
- * the guest's own time, by a clock that goes on while it is suspended; frames that nothing held
- * back set that clock against the host's. Then, as for answers of the guest's kernel, which are
- * younger than their requests: what was sent (or asked for) when k checkpoints had been made is of
- * epoch k or a later one. All of these are lower bounds, and the highest counts. When an epoch was
- * acknowledged is in the primary's log, by the same clock as the capture's.
+ * Which epoch a frame belongs to, the guest itself says: each frame of its flows carries how often
+ * the guest had been suspended (guest/pauses.c). Epoch 0 is the seed and ends with the first
+ * suspension, so what was said after k suspensions of a protection is of epoch k. A process that did
+ * not get to run between two suspensions counts one too few, never one too many. Answers of the
+ * guest's kernel are younger than their requests: what was asked for when k checkpoints had been made
+ * is of epoch k or a later one. All of these are lower bounds. When an epoch was acknowledged is in
+ * the primary's log, by the same clock as the capture's. (The guest's own clock says nothing here: it
+ * loses time while its host is busy and gets it back at a suspension, tens to hundreds of ms.)
  */
 import type { FrameKind, FrameRecord } from './frame-records.ts';
 import type { GuestMark, NumberAnswer } from './traffic.ts';
@@ -26,12 +25,6 @@ export interface EpochTimes {
 
 /** The log's times are cut off to whole ms. */
 const logResolutionMs = 1;
-
-/**
- * A guest's clock loses some time while it boots, and gets it back at its first suspension: 48 to
- * 69 ms in the lab, and less than 0.1 ms at all that follow. So much, and more, it is not trusted.
- */
-export const guestClockMs = 250;
 
 /** Reads a session's log as it is in the file. */
 export function parseEpochTimes(log: string): EpochTimes {
@@ -104,7 +97,6 @@ export function checkFrames(
   const firstEarly: EarlyFrame[] = [];
   let early = 0;
   let soonestMs = Number.POSITIVE_INFINITY;
-  const aheadMs = clockAheadMs(records, guest, suspendsBefore);
   const askedMs = new Map<string, number[]>();
   for (const record of records) {
     if ((record.guest & 0xff) !== guest) continue;
@@ -115,10 +107,10 @@ export function checkFrames(
     }
     // What the guest says on the other host comes in here when it is meant for everybody.
     if (!record.leaves) continue;
-    const sentMs =
-      kind === 'flow' ? record.sentMs + aheadMs - guestClockMs : requestOf(record, askedMs);
-    const counted = kind === 'flow' ? record.suspends - suspendsBefore : 0;
-    const epoch = Math.max(counted, countUpTo(times.checkpointMs, sentMs));
+    const epoch =
+      kind === 'flow'
+        ? record.suspends - suspendsBefore
+        : countUpTo(times.checkpointMs, requestOf(record, askedMs));
     if (epoch < 1) continue;
     const name = vlan === 0 ? kind : 'vlan';
     checked[name] = (checked[name] ?? 0) + 1;
@@ -134,23 +126,6 @@ export function checkFrames(
     if (firstEarly.length < firstEarlyMax) firstEarly.push({ kind, vlan, epoch, leftMs, earlyMs });
   }
   return { checked, epochs: epochs.size, early, firstEarly, soonestMs };
-}
-
-/**
- * By how much the host's clock is ahead of the guest's, at most: from frames of before the first
- * checkpoint, which leave as soon as they are sent. Without such frames nothing is known.
- */
-function clockAheadMs(
-  records: readonly FrameRecord[],
-  guest: number,
-  suspendsBefore: number,
-): number {
-  let aheadMs = Number.POSITIVE_INFINITY;
-  for (const record of records) {
-    if (!isFlowOf(record, guest) || record.suspends > suspendsBefore) continue;
-    aheadMs = Math.min(aheadMs, record.timeMs - record.sentMs);
-  }
-  return aheadMs === Number.POSITIVE_INFINITY ? Number.NEGATIVE_INFINITY : aheadMs;
 }
 
 function push(lists: Map<string, number[]>, key: string, value: number): void {

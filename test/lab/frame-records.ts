@@ -1,5 +1,5 @@
 /**
- * What guest/frames.c keeps of a frame, read back: `struct frame_record` of guest/traffic.h, 56
+ * What guest/frames.c keeps of a frame, read back: `struct frame_record` of guest/traffic.h, 48
  * bytes, little-endian. Pure.
  */
 
@@ -39,11 +39,9 @@ export interface FrameRecord {
   readonly suspends: number;
   readonly sequence: number;
   readonly flowSequence: number;
-  /** When the guest sent it, by its own CLOCK_BOOTTIME, ms. */
-  readonly sentMs: number;
 }
 
-export const recordBytes = 56;
+export const recordBytes = 48;
 
 /** All records of a file; throws when it ends within one or holds a kind that is not known. */
 export function decodeFrames(data: Buffer): FrameRecord[] {
@@ -72,6 +70,5 @@ function decode(data: Buffer, at: number): FrameRecord {
     key: Number(data.readBigUInt64LE(at + 24)),
     sequence: Number(data.readBigUInt64LE(at + 32)),
     flowSequence: Number(data.readBigUInt64LE(at + 40)),
-    sentMs: Number(data.readBigUInt64LE(at + 48) / 1000n) / 1000,
   };
 }

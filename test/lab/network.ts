@@ -89,12 +89,21 @@ export async function createNetwork(): Promise<void> {
   // ip -batch in one go: two dozen separate processes would take longer than the rest of `up`.
   await run([...inNamespace, 'ip', '-batch', '-'], { input: `${commands.join('\n')}\n` });
   await allowIpv6();
+  await run([...inNamespace, 'sysctl', '-q', '-w', ...patience(4)]);
   writeRules();
   await run([...inNamespace, 'nft', '-f', join(rulesDir, 'base.nft')]);
 }
 
-/** How often a guest's place is asked for, once a second. */
+/**
+ * How often a guest's place is asked for, once a second. A held answer may come after seconds: the
+ * default, three in three seconds, gives up before.
+ */
 const solicitsMax = 120;
+
+function patience(version: 4 | 6): string[] {
+  const neighbours = `net.ipv${version}.neigh.lan`;
+  return ['mcast', 'ucast'].map((way) => `${neighbours}.${way}_solicit=${solicitsMax}`);
+}
 
 /** IPv6 on the guests' network, and nowhere else: a machine without it has no such tests. */
 async function allowIpv6(): Promise<void> {
@@ -103,9 +112,7 @@ async function allowIpv6(): Promise<void> {
     await run([...inNamespace, 'sysctl', '-q', '-w', set('all', 1)]);
     await run([...inNamespace, 'sysctl', '-q', '-w', set('lan', 0)]);
     await run([...inNamespace, 'ip', 'addr', 'add', `${outsideIp6}/64`, 'dev', 'lan', 'nodad']);
-    // A held answer may come after seconds: the default, three in three seconds, gives up before.
-    const patience = `net.ipv6.neigh.lan.mcast_solicit=${solicitsMax}`;
-    await run([...inNamespace, 'sysctl', '-q', '-w', patience]);
+    await run([...inNamespace, 'sysctl', '-q', '-w', ...patience(6)]);
   } catch {
     // A test that needs it will say that nobody answers.
   }

@@ -18,6 +18,7 @@ import {
   scenarioTable,
   type TrialResult,
 } from './results.ts';
+import { Budget } from './scenarios/budget.ts';
 import { chooseForCi, turns } from './scenarios/ci-choice.ts';
 import { chooseScenarios, scenarios } from './scenarios/index.ts';
 import { randomOf } from './scenarios/random.ts';
@@ -32,6 +33,28 @@ const begunMs = Date.now();
 function say(text: string): void {
   const seconds = ((Date.now() - begunMs) / 1000).toFixed(1).padStart(7);
   console.log(`${seconds} s  ${text}`);
+}
+
+/** Of CI's own; without a limit it never ends. */
+let budget = new Budget(Number.POSITIVE_INFINITY);
+/** How long the last boots of a host took. */
+const lastBoot = () => Math.max(0, ...bootSeconds.slice(-2));
+
+/** The work, given up when CI has no more time for it. */
+function inTime(work: Promise<void>): Promise<void> {
+  const leftMs = budget.overdueMs - Date.now();
+  if (leftMs === Number.POSITIVE_INFINITY) return work;
+  return new Promise((resolve, reject) => {
+    const giveUp = () => reject(new LabError('given up: CI has no more time'));
+    const timer = setTimeout(giveUp, Math.max(0, leftMs));
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** Whether a trial may begin: of the core as long as there is time, of the rest if it will do. */
+function isTimeFor({ tier, seconds }: Scenario): boolean {
+  const nowMs = Date.now();
+  return tier === 'core' ? !budget.isOver(nowMs) : budget.fits(seconds, nowMs, lastBoot());
 }
 
 /** A trial that is void begins again; one that is void so often fails, whatever the machine. */
@@ -68,7 +91,7 @@ async function attempt(
   const trial = new Trial(lab, random, options.soak ? 'soak' : 'ci', (text) => say(`  ${text}`));
   try {
     await trial.begin();
-    await scenario.run(trial, index);
+    await inTime(scenario.run(trial, index));
   } catch (error) {
     trial.problems.push(error instanceof Error ? error.message : String(error));
   }
@@ -132,14 +155,21 @@ async function runScenario(
   const results: TrialResult[] = [];
   for (const [number, index] of trials.entries()) {
     let result = store?.find(scenario.name, index);
+    if (result === undefined && !isTimeFor(scenario)) continue;
     if (result === undefined) {
       result = await runTrial(lab, scenario, index, options);
+      budget.ran(scenario.seconds, result.seconds);
       store?.add(result);
       const outcome = result.ok ? 'ok' : `FAILED, logs in ${result.evidence}`;
       say(`  trial ${number + 1} of ${trials.length}: ${outcome} (${result.seconds} s)`);
     }
     results.push(result);
   }
+  if (results.length < trials.length) {
+    const which = `${trials.length - results.length} of ${trials.length} trials`;
+    console.log(`left ${scenario.name}: ${which}, there is no time for them`);
+  }
+  if (results.length === 0) return [];
   const seconds = results.reduce((sum, { seconds: s }) => sum + s, 0).toFixed(0);
   const failed = results.filter((result) => !result.ok);
   if (failed.length === 0) console.log(`ok ${scenario.name} (${seconds} s)`);
@@ -184,7 +214,11 @@ function report(chosen: readonly Scenario[], options: TestOptions, summary: Summ
   const tests = chosen.map((scenario) => {
     const own = results.filter((result) => result.scenario === scenario.name);
     const reasons = own.flatMap((result) => result.problems);
-    const state = skipped !== null ? 'skipped' : reasons.length === 0 ? 'passed' : 'failed';
+    // What of the core CI had no time for was not shown, and no commit may pass without it.
+    if (own.length === 0 && scenario.tier === 'core') reasons.push('not begun: no time was left');
+    const begun = own.length > 0 || reasons.length > 0;
+    const ran = !begun ? 'left' : reasons.length === 0 ? 'passed' : 'failed';
+    const state = skipped !== null ? 'skipped' : ran;
     const seconds = own.reduce((sum, result) => sum + result.seconds, 0);
     return { name: scenario.name, state, trials: own.length, seconds, reasons };
   });
@@ -214,6 +248,9 @@ function report(chosen: readonly Scenario[], options: TestOptions, summary: Summ
     console.log(`\n${scenarioTable(results)}\n\n${figureTable(results)}`);
     console.log(`\nthis machine boots a host in: ${bootTimes()}`);
   }
+  for (const { name, state, trials, reasons } of tests) {
+    if (state === 'failed' && trials === 0) console.log(`FAILED ${name}: ${reasons.join('; ')}`);
+  }
   if (skipped !== null) console.log(`skipped: ${skipped}`);
   const failed = counts.failed + (inCi ? counts.skipped : 0);
   const tail = counts.skipped > 0 && !inCi ? `, ${counts.skipped} skipped` : '';
@@ -229,6 +266,7 @@ async function main(): Promise<boolean> {
     }
     return true;
   }
+  if (options.minutes !== null) budget = new Budget(begunMs + options.minutes * 60_000);
   const chosen = options.ci ? chosenForCi() : chooseScenarios(options.names, options.soak);
   await waitForTurn(say);
   // A lab that was up before belongs to somebody who wants it up.

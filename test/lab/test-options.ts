@@ -7,6 +7,8 @@ export interface TestOptions {
   readonly soak: boolean;
   /** The core, and of the rest what the commit's hash chooses. */
   readonly ci: boolean;
+  /** With `ci`: all the time there is; null: as long as it takes. */
+  readonly minutes: number | null;
   /** Trials per scenario; null: what the scenario says. */
   readonly runs: number | null;
   /** Forgets the results of an earlier soak of the same commit. */
@@ -23,6 +25,7 @@ export const usage = `usage: npm run test:lab -- [OPTION...] [NAME...]
 NAME chooses lab tests; "cut" means all whose name begins with cut-. Without names: all.
 
   --ci         the core, and of the rest those whose turn it is by the commit's hash
+  --minutes N  with --ci: begin nothing of the rest that would not be done by then
   --runs N     trials of each test (default: few in test:lab, the full counts in the soak)
   --fresh      begin anew; without it a soak goes on where it was ended (same commit)
   --json FILE  all results and figures as JSON
@@ -44,6 +47,7 @@ export function parseTestOptions(argv: readonly string[]): TestOptions {
     options: {
       soak: { type: 'boolean', default: false },
       ci: { type: 'boolean', default: false },
+      minutes: { type: 'string' },
       runs: { type: 'string' },
       fresh: { type: 'boolean', default: false },
       json: { type: 'string' },
@@ -55,10 +59,14 @@ export function parseTestOptions(argv: readonly string[]): TestOptions {
   if (values.ci && (values.soak || positionals.length > 0)) {
     throw new LabError('--ci chooses by itself', { hint: usage });
   }
+  if (values.minutes !== undefined && !values.ci) {
+    throw new LabError('--minutes is for --ci', { hint: usage });
+  }
   return {
     names: positionals,
     soak: values.soak,
     ci: values.ci,
+    minutes: wholeNumber('minutes', values.minutes),
     runs: wholeNumber('runs', values.runs),
     fresh: values.fresh,
     json: values.json ?? null,

@@ -152,6 +152,28 @@ static void write_file(const char *path, const char *text)
         close(fd);
 }
 
+/*
+ * What asks for a neighbour's place, and what waits meanwhile, may be held for an epoch, which takes
+ * seconds on a busy machine: the defaults, three questions in three seconds and 200 KB, would lose
+ * frames that tsremus did not.
+ */
+static void be_patient(const char *interface)
+{
+    static const char *const settings[][2] = {
+        { "mcast_solicit", "120" },
+        { "ucast_solicit", "120" },
+        { "unres_qlen_bytes", "16777216" },
+    };
+    char path[80];
+
+    for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+        for (int version = 4; version <= 6; version += 2) {
+            snprintf(path, sizeof(path), "/proc/sys/net/ipv%d/neigh/%s/%s", version, interface,
+                     settings[i][0]);
+            write_file(path, settings[i][1]);
+        }
+}
+
 void boot_network(const char *ip, int count)
 {
     const char *last = strrchr(ip, '.');
@@ -174,6 +196,7 @@ void boot_network(const char *ip, int count)
         /* An address is to be of use at once: nobody else has it. */
         snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_dad", interface);
         write_file(path, "0");
+        be_patient(interface);
         snprintf(address, sizeof(address), "10.77.%d%s", n, last);
         set_address(fd, interface, SIOCSIFADDR, address);
         set_address(fd, interface, SIOCSIFNETMASK, "255.255.255.0");

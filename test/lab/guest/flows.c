@@ -118,14 +118,6 @@ bool flows_set(const char *arguments)
     return true;
 }
 
-static uint64_t boottime_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* False when there is no room: the frame was not sent and its numbers are not used up. */
 static bool send_frame(enum flow_kind kind, struct flow *flow)
 {
@@ -145,7 +137,6 @@ static bool send_frame(enum flow_kind kind, struct flow *flow)
         .sequence = sequence + 1,
         .flow_sequence = flow->sequence + 1,
         .boot = boot_id,
-        .sent_ns = boottime_ns(),
     };
     frame_fill(&payload.head);
     if (kind == FLOW_VLAN) {

@@ -205,7 +205,6 @@ static void classify_udp(const uint8_t *at, size_t size, struct frame_record *ou
     out->suspends = head.suspends;
     out->sequence = head.sequence;
     out->flow_sequence = head.flow_sequence;
-    out->sent_ns = head.sent_ns;
 }
 
 static void classify_ip4(const uint8_t *at, size_t size, struct frame_record *out)

@@ -17,18 +17,25 @@
 #define WINDOW_NS 1000000 /* within this time all clocks are read, or once more */
 #define READS_MAX 20
 #define ACTIVATION_MS 300.0
+#define DRIFT 0.25 /* between two clocks of one host that is busy, far above what is seen */
 #define SAMPLES_MAX 8192
+
+/* The counter and CLOCK_MONOTONIC, read as nearly at once as can be. */
+struct moment {
+    uint64_t tsc;
+    double mono_ms;
+};
 
 /* Clocks against CLOCK_MONOTONIC at one moment. */
 struct clocks {
+    double mono_ms;
     int64_t slept_from, slept_to; /* what CLOCK_BOOTTIME is ahead by, ns: between these two */
     double tsc_ms;                /* what the time-stamp counter is */
 };
 
 static struct {
     uint64_t last;      /* counter at the previous round */
-    uint64_t tsc_start; /* start of the calibration */
-    double mono_start;
+    struct moment start; /* of the calibration */
     double ticks_per_ms; /* 0 until calibrated */
     struct clocks clocks; /* at the last count of suspensions */
     bool clocks_known;
@@ -54,21 +61,40 @@ void pauses_reset(void)
     p.last = __rdtsc();
 }
 
+/* Of several readings the one that nothing came between, or the least. */
+static struct moment now_precisely(void)
+{
+    struct moment best = { 0 };
+    double window = -1;
+
+    for (int i = 0; i < READS_MAX; i++) {
+        double before = monotonic_ms();
+        uint64_t tsc = __rdtsc();
+        double took = monotonic_ms() - before;
+
+        if (window >= 0 && took >= window)
+            continue;
+        window = took;
+        best = (struct moment){ tsc, before + took / 2 };
+    }
+    return best;
+}
+
 void pauses_start(void)
 {
-    p.tsc_start = __rdtsc();
-    p.mono_start = monotonic_ms();
+    p.start = now_precisely();
     pauses_reset();
 }
 
 /* The counter's rate, from the first second of the guest's life, before anything suspends it. */
-static void calibrate(uint64_t now)
+static void calibrate(void)
 {
-    double elapsed = monotonic_ms() - p.mono_start;
+    struct moment now;
 
-    if (elapsed < 500)
+    if (monotonic_ms() - p.start.mono_ms < 500)
         return;
-    p.ticks_per_ms = (double)(now - p.tsc_start) / elapsed;
+    now = now_precisely();
+    p.ticks_per_ms = (double)(now.tsc - p.start.tsc) / (now.mono_ms - p.start.mono_ms);
     pauses_reset();
 }
 
@@ -78,7 +104,7 @@ void pauses_tick(void)
     double gap;
 
     if (p.ticks_per_ms == 0) {
-        calibrate(now);
+        calibrate();
         return;
     }
     if (now < p.last) {
@@ -135,7 +161,8 @@ static bool read_clocks(struct clocks *out)
     for (int i = 0; i < READS_MAX; i++) {
         int64_t before = clock_ns(CLOCK_MONOTONIC), boot = clock_ns(CLOCK_BOOTTIME), after;
 
-        out->tsc_ms = (double)__rdtsc() / p.ticks_per_ms - (double)before / 1e6;
+        out->mono_ms = (double)before / 1e6;
+        out->tsc_ms = (double)__rdtsc() / p.ticks_per_ms - out->mono_ms;
         after = clock_ns(CLOCK_MONOTONIC);
         out->slept_from = boot - after;
         out->slept_to = boot - before;
@@ -150,18 +177,20 @@ static bool read_clocks(struct clocks *out)
  * stood still (timekeeping_resume() in kernel/time/timekeeping.c): when what the one is ahead of
  * the other certainly grew, there was a suspension, and by nothing else it ever does. Only a host
  * whose time of day is behind the other's adds nothing when it activates its copy; there the
- * time-stamp counter, which is another one, gives it away.
+ * time-stamp counter, which is another one, gives it away: it jumps while CLOCK_MONOTONIC stands.
+ * What the two differ by after a long time without a look is drift, and no activation.
  */
 uint32_t pauses_suspends(void)
 {
     struct clocks now;
-    double moved;
+    double moved, allowed;
 
     if (p.ticks_per_ms <= 0 || !read_clocks(&now))
         return p.suspends;
     moved = now.tsc_ms - p.clocks.tsc_ms;
-    if (p.clocks_known && (now.slept_from > p.clocks.slept_to || moved > ACTIVATION_MS ||
-                           moved < -ACTIVATION_MS))
+    allowed = ACTIVATION_MS + DRIFT * (now.mono_ms - p.clocks.mono_ms);
+    if (p.clocks_known &&
+        (now.slept_from > p.clocks.slept_to || moved > allowed || moved < -allowed))
         p.suspends++;
     p.clocks = now;
     p.clocks_known = true;

@@ -47,7 +47,6 @@ struct frame_head {
     uint64_t sequence;      /* of all frames of the guest, whatever the flow */
     uint64_t flow_sequence; /* of this flow; both begin with 1 */
     uint64_t boot;
-    uint64_t sent_ns;  /* CLOCK_BOOTTIME, which goes on while the guest is suspended */
     uint64_t checksum; /* over all the rest */
 };
 
@@ -95,7 +94,7 @@ enum frame_kind {
     KIND_ANNOUNCE, /* gratuitous ARP, unsolicited neighbour advertisement, RARP */
 };
 
-/* What the capture keeps of a frame; frame-records.ts reads the same 56 bytes. */
+/* What the capture keeps of a frame; frame-records.ts reads the same 48 bytes. */
 struct frame_record {
     uint64_t time_ns; /* CLOCK_REALTIME of the machine that captured */
     uint8_t flags; /* FRAME_FROM_GUEST by its MAC, FRAME_LEAVES by the interface's direction */
@@ -108,7 +107,6 @@ struct frame_record {
     uint64_t key;      /* what an answer has in common with its request; else 0 */
     uint64_t sequence;
     uint64_t flow_sequence;
-    uint64_t sent_ns;
 };
 
 #define FRAME_FROM_GUEST 1

@@ -10,18 +10,28 @@ import type { Scenario } from './scenario.ts';
 /** So many commits share what is not of the core. */
 export const turns = 3;
 
-/** Within so many commits it is everybody's turn, in 499 rows of commits out of 500. */
+/**
+ * Within so many commits it is everybody's turn, in 499 rows of commits out of 500; on machines that
+ * have time for all of a turn.
+ */
 export const turnCommits = 18;
 
 export interface CiChoice {
   /** 0 to `turns` - 1. */
   readonly turn: number;
   readonly core: readonly Scenario[];
+  /** In their order, so that where there is no time for all it is not always the same that wait. */
   readonly chosen: readonly Scenario[];
   /** For other commits. */
   readonly left: readonly Scenario[];
   /** Which trials of a scenario are run, by their index. */
   trialsOf(scenario: Scenario): readonly number[];
+}
+
+/** The list begun at another place. */
+function turned<T>(list: readonly T[], begin: number): readonly T[] {
+  const at = begin % Math.max(1, list.length);
+  return [...list.slice(at), ...list.slice(0, at)];
 }
 
 /** `commit` as git names it; changes that are not committed make no difference. */
@@ -31,11 +41,15 @@ export function chooseForCi(commit: string, all: readonly Scenario[] = scenarios
     .digest();
   const turn = hash.readUInt32LE(0) % turns;
   const first = hash.readUInt32LE(4);
+  const begin = hash.readUInt32LE(8);
   const rest = all.filter(({ tier }) => tier === 'turn');
   return {
     turn,
     core: all.filter(({ tier }) => tier === 'core'),
-    chosen: rest.filter((_, index) => index % turns === turn),
+    chosen: turned(
+      rest.filter((_, index) => index % turns === turn),
+      begin,
+    ),
     left: rest.filter((_, index) => index % turns !== turn),
     trialsOf: ({ tier, trials: { ci, core = ci } }) => {
       const count = tier === 'core' ? core : ci;

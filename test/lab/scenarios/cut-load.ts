@@ -68,5 +68,6 @@ export const cutLoad: Scenario = {
   tier: 'turn',
   shows: ['one-active', 'short-cut', 'long-cut'],
   trials: { ci: 2, soak: 2 },
+  seconds: 90,
   run: cutUnderLoad,
 };

@@ -190,6 +190,7 @@ export const cutShort: Scenario = {
   tier: 'core',
   shows: ['one-active', 'short-cut'],
   trials: { ci: 1, soak: 5 },
+  seconds: 60,
   run: harmlessCuts,
 };
 
@@ -198,7 +199,8 @@ export const cutLong: Scenario = {
   proves: 'a cut of twice the timeout moves the guest to the backup, and never do both hosts speak',
   tier: 'core',
   shows: ['one-active', 'whole-epochs', 'long-cut'],
-  trials: { ci: 2, soak: 20 },
+  trials: { ci: 2, soak: 20, core: 1 },
+  seconds: 80,
   run: takeover,
 };
 
@@ -208,5 +210,6 @@ export const enduranceTest: Scenario = {
   tier: 'turn',
   shows: ['one-active'],
   trials: { ci: 1, soak: 1 },
+  seconds: 120,
   run: endurance,
 };

@@ -126,6 +126,7 @@ export const flood: Scenario = {
   tier: 'core',
   shows: ['output-commit', 'any-frame', 'ordered-end'],
   trials: { ci: 2, soak: 2, core: 1 },
+  seconds: 80,
   run: floodAndStop,
 };
 
@@ -135,5 +136,6 @@ export const floodWithout: Scenario = {
   tier: 'soak',
   shows: [],
   trials: { ci: 0, soak: 2 },
+  seconds: 55,
   run: floodUnbuffered,
 };

@@ -84,6 +84,7 @@ export const guestEnds: Scenario = {
   tier: 'core',
   shows: ['own-end', 'nothing-silent'],
   trials: { ci: 1, soak: 5 },
+  seconds: 120,
   run: underProtection,
 };
 
@@ -93,5 +94,6 @@ export const guestReboots: Scenario = {
   tier: 'turn',
   shows: ['own-end'],
   trials: { ci: 1, soak: 4 },
+  seconds: 120,
   run: afterTakeover,
 };

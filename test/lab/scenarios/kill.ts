@@ -82,6 +82,7 @@ export const kill: Scenario = {
   tier: 'turn',
   shows: ['whole-epochs', 'host-dies'],
   trials: { ci: 2, soak: 6 },
+  seconds: 70,
   run: killWhileProtected,
 };
 
@@ -91,5 +92,6 @@ export const killSeed: Scenario = {
   tier: 'turn',
   shows: ['whole-epochs', 'nothing-silent', 'host-dies'],
   trials: { ci: 1, soak: 4 },
+  seconds: 60,
   run: killInSeed,
 };

@@ -49,5 +49,6 @@ export const lostPage: Scenario = {
   tier: 'soak',
   shows: [],
   trials: { ci: 0, soak: 1 },
+  seconds: 60,
   run: losesPage,
 };

@@ -107,5 +107,6 @@ export const messagesTest: Scenario = {
   tier: 'turn',
   shows: ['nothing-silent'],
   trials: { ci: 1, soak: 1 },
+  seconds: 60,
   run: messages,
 };

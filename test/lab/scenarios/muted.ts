@@ -104,6 +104,7 @@ export const protectMuted: Scenario = {
   proves: 'when protect is killed not one frame escapes, and stop clears up as far as permitted',
   tier: 'core',
   shows: ['output-commit', 'outlives-tsremus', 'never-the-last', 'process-dies'],
-  trials: { ci: 2, soak: 2 },
+  trials: { ci: 2, soak: 2, core: 1 },
+  seconds: 70,
   run: muted,
 };

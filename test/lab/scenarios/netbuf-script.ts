@@ -51,5 +51,6 @@ export const netbufScript: Scenario = {
   tier: 'turn',
   shows: ['output-commit'],
   trials: { ci: 1, soak: 1 },
+  seconds: 60,
   run: scriptedBuffer,
 };

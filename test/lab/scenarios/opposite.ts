@@ -72,5 +72,6 @@ export const oppositeDirections: Scenario = {
   tier: 'turn',
   shows: ['two-guests', 'host-dies'],
   trials: { ci: 1, soak: 5 },
+  seconds: 120,
   run: opposite,
 };

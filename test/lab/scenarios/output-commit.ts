@@ -118,7 +118,8 @@ export const outputCommit: Scenario = {
     'across the death of a host the same TCP connections go on, and nothing that was said is unsaid',
   tier: 'core',
   shows: ['output-commit', 'whole-epochs', 'one-active', 'host-dies'],
-  trials: { ci: 2, soak: 20 },
+  trials: { ci: 2, soak: 20, core: 1 },
+  seconds: 80,
   run: commitAcrossKill,
 };
 
@@ -128,5 +129,6 @@ export const outputUnbuffered: Scenario = {
   tier: 'turn',
   shows: [],
   trials: { ci: 1, soak: 4 },
+  seconds: 70,
   run: unbufferedKill,
 };

@@ -34,6 +34,7 @@ export const plugContract: Scenario = {
   tier: 'turn',
   shows: ['output-commit'],
   trials: { ci: 1, soak: 2 },
+  seconds: 80,
   run: (trial) => contract(trial),
 };
 
@@ -43,6 +44,7 @@ export const plugContractFallback: Scenario = {
   tier: 'soak',
   shows: ['output-commit'],
   trials: { ci: 0, soak: 1 },
+  seconds: 80,
   run: (trial) => contract(trial, ['--fallback']),
 };
 
@@ -71,5 +73,6 @@ export const heldSlots: Scenario = {
   tier: 'soak',
   shows: [],
   trials: { ci: 0, soak: 1 },
+  seconds: 80,
   run: heldBeyondRing,
 };

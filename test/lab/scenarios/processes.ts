@@ -184,6 +184,7 @@ export const receiveDies: Scenario = {
   tier: 'core',
   shows: ['outlives-tsremus', 'nothing-silent', 'never-the-last', 'backup-lost'],
   trials: { ci: 1, soak: 10 },
+  seconds: 60,
   run: receiveKilled,
 };
 
@@ -194,6 +195,7 @@ export const backupHostDies: Scenario = {
   tier: 'core',
   shows: ['nothing-silent', 'never-the-last', 'backup-lost'],
   trials: { ci: 1, soak: 10 },
+  seconds: 90,
   run: backupHostKilled,
 };
 
@@ -203,6 +205,7 @@ export const protectDies: Scenario = {
   tier: 'core',
   shows: ['outlives-tsremus', 'never-the-last', 'process-dies'],
   trials: { ci: 1, soak: 20 },
+  seconds: 60,
   run: protectKilled,
 };
 
@@ -212,6 +215,7 @@ export const failover: Scenario = {
   tier: 'turn',
   shows: ['never-the-last', 'host-dies'],
   trials: { ci: 1, soak: 5 },
+  seconds: 80,
   run: failoverByHand,
 };
 
@@ -222,5 +226,6 @@ export const stop: Scenario = {
   tier: 'core',
   shows: ['ordered-end', 'never-the-last'],
   trials: { ci: 1, soak: 5 },
+  seconds: 60,
   run: ordered,
 };

@@ -46,6 +46,8 @@ export interface Scenario {
    * commit, if not all; which of them, the commit's hash says.
    */
   readonly trials: { readonly ci: number; readonly soak: number; readonly core?: number };
+  /** What a trial takes on a quiet machine, seconds: by it CI knows what still fits (budget.ts). */
+  readonly seconds: number;
   /** One trial. Trial `index` chooses among variants by its index, among moments by its random. */
   run(trial: Trial, index: number): Promise<void>;
 }

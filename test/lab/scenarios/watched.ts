@@ -50,7 +50,6 @@ export class Watched {
     const before = new Map<string, GuestState>();
     for (const guest of guests) before.set(guest, await guestState(guest));
     const recording = await recordFrames(trial.lab, host);
-    // What leaves at once, during the seed, sets the guest's clock against the host's.
     for (const guest of guests) await setFlow(guest, 'udp4', seedBytesPerSecond, 200);
     const debug: ProtectOptions = { ...options, logLevel: 'debug' };
     await Promise.all(guests.map((guest) => trial.protect(host, guest, 1, debug)));
