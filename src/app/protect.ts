@@ -46,7 +46,7 @@ async function protectWith(
 ): Promise<ProtectResult> {
   const registry = thisRegistry(host);
   const hypervisor = await thisHypervisor(host);
-  const guest = await inspectGuest(hypervisor, options.domain, options);
+  const guest = await inspectGuest(hypervisor, options.domain, options, noDisks);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   try {

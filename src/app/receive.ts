@@ -75,7 +75,7 @@ export async function runReceive(
     tsremus: version,
     xen: null,
     host: settings.hostName,
-    capabilities: { codecs: codecsOf(true), disks: [] },
+    capabilities: { codecs: codecsOf(true), disks: noDisks.name === null ? [] : [noDisks.name] },
   };
   const open = () => thisHypervisor(host);
   const ahead = openAhead(open, timers);

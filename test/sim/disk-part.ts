@@ -2,7 +2,7 @@
  * A simulated disk as a part of every epoch. Its writes travel beside the memory, on a connection
  * of their own: later, or not at all, and what came of an epoch that does not count is thrown away.
  */
-import type { BackupDisk, DiskEvents, PrimaryDisk } from '../../src/disk/port.ts';
+import type { BackupDisk, DiskDriver, DiskEvents, PrimaryDisk } from '../../src/disk/port.ts';
 import type { Connection, Endpoint } from './link.ts';
 import type { SimProcess } from './process.ts';
 
@@ -155,4 +155,23 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
       }
     });
   }
+}
+
+/** The driver, as a process of either host opens it. */
+export function simDisks(process: SimProcess): DiskDriver {
+  const { world } = process.host;
+  return {
+    name: 'sim',
+    refusals: () => [],
+    openPrimary: async () => {
+      const disk = new SimPrimaryDisk(process);
+      world.openDiskOfA(disk);
+      return [disk];
+    },
+    openBackup: async () => {
+      const disk = new SimBackupDisk(process, world.diskOfB);
+      world.openDiskOfB(disk);
+      return [disk];
+    },
+  };
 }

@@ -31,7 +31,7 @@ import {
   Protection,
   type ProtectionPorts,
 } from '../../src/session/primary/protection.ts';
-import { SimBackupDisk, SimPrimaryDisk } from './disk-part.ts';
+import { simDisks } from './disk-part.ts';
 import { FreshAsk } from './fresh-ask.ts';
 import type { SimHost } from './host.ts';
 import { guestName } from './hypervisor.ts';
@@ -65,7 +65,7 @@ function optionsOf({ plan }: World): ProtectOptions {
     network: config.buffered,
     netbufScript: null,
     bufferLimitBytes: 64 * mebibyte,
-    disk: false,
+    disk: true,
     forceUnsafe: !config.buffered,
   };
 }
@@ -243,7 +243,8 @@ export async function protect(world: World, process: SimProcess): Promise<string
   const registry = a.registry.portFor(process);
   const hypervisor = a.hypervisor.portFor(process);
   const options = optionsOf(world);
-  const guest = await inspectGuest(hypervisor, guestName, options);
+  const disks = simDisks(process);
+  const guest = await inspectGuest(hypervisor, guestName, options, disks);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   refuseUnsettled(claim, guest);
@@ -274,14 +275,7 @@ export async function protect(world: World, process: SimProcess): Promise<string
       return buffer === null ? nullBuffer : outputPort(buffer, process);
     },
     openEncoder: async () => simEncoder(),
-    disks: {
-      openPrimary: async () => {
-        const disk = new SimPrimaryDisk(process);
-        world.openDiskOfA(disk);
-        return [disk];
-      },
-      openBackup: async () => [],
-    },
+    disks,
     onEndSignals: (hear) => signals.push(hear),
   };
   const reporter = { seedProgress() {}, event() {} };
@@ -360,14 +354,7 @@ async function receive(
       return offered(world.pulseOfB);
     },
     openDecoder: async (_agreed, allocate) => simDecoder(allocate),
-    disks: {
-      openPrimary: async () => [],
-      openBackup: async () => {
-        const disk = new SimBackupDisk(process, world.diskOfB);
-        world.openDiskOfB(disk);
-        return [disk];
-      },
-    },
+    disks: simDisks(process),
     announce: async () => {},
     leaveOnRequest() {
       let isStopped = false;

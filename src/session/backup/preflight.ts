@@ -1,5 +1,6 @@
 /** What must be so on the backup host before a session is accepted; each is a clear refusal. */
 import { adviceCommand } from '../../core/texts/advice.ts';
+import type { DiskDriver } from '../../disk/port.ts';
 import { OperationError } from '../../host/errors.ts';
 import { type Hypervisor, waitingName } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
@@ -21,6 +22,21 @@ export async function checkRoom(hypervisor: Hypervisor, hello: Hello): Promise<v
       op: 'check-memory',
       subject: hello.domain,
       hint: 'free some: xl list; xl mem-set Domain-0 ...',
+    },
+  );
+}
+
+/** Throws OperationError('unsupported-guest') when this host cannot keep the guest's disks. */
+export function checkDisks(driver: DiskDriver, { capabilities, domain }: Hello): void {
+  const missing = capabilities.disks.filter((name) => name !== driver.name);
+  if (missing.length === 0) return;
+  throw new OperationError(
+    'unsupported-guest',
+    `this host cannot keep the disks of ${domain}: it has no driver ${missing.join(', ')}`,
+    {
+      op: 'check-disks',
+      subject: domain,
+      hint: 'install the same version of tsremus on both hosts',
     },
   );
 }

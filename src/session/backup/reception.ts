@@ -41,7 +41,7 @@ import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
 import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
 import { type BackupView, backupFacts } from './facts.ts';
-import { checkNames, checkRoom } from './preflight.ts';
+import { checkDisks, checkNames, checkRoom } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
 /** The backup's end of a link. */
@@ -124,6 +124,7 @@ export async function prepareReception(
   const subject = { uuid: hello.uuid, domain: hello.domain, role: 'backup' } as const;
   const claim = await registry.claimSession(subject);
   try {
+    checkDisks(ports.disks, hello);
     await checkNames(hypervisor, hello);
     await checkRoom(hypervisor, hello);
     const dir = settings.stateDirectory;

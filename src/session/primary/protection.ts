@@ -170,7 +170,7 @@ export class Protection {
       tsremus: version,
       xen: null,
       host: settings.hostName,
-      capabilities: { codecs, disks: [] },
+      capabilities: { codecs, disks: this.#disks() },
       purpose: 'session',
       domain: guest.name,
       uuid: guest.ref.uuid,
@@ -185,6 +185,13 @@ export class Protection {
   }
 
   readonly #onNews = (text: string) => this.#news.tell('output', text);
+
+  /** The driver that the backup must have too; none where disks are left alone. */
+  #disks(): string[] {
+    const { name } = this.#ports.disks;
+    const { options, guest } = this.#set;
+    return name !== null && options.disk && guest.spec.writableDisks.length > 0 ? [name] : [];
+  }
 
   #timing() {
     const { heartbeatTimeoutMs, holdMs, network } = this.#set.options;
