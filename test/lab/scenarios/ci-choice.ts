@@ -20,7 +20,7 @@ export interface CiChoice {
   /** 0 to `turns` - 1. */
   readonly turn: number;
   readonly core: readonly Scenario[];
-  /** In their order, so that where there is no time for all it is not always the same that wait. */
+  /** Begun at another one each time: where there is no time for all, not always the same wait. */
   readonly chosen: readonly Scenario[];
   /** For other commits. */
   readonly left: readonly Scenario[];
