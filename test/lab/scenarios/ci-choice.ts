@@ -11,8 +11,8 @@ import type { Scenario } from './scenario.ts';
 export const turns = 3;
 
 /**
- * Within so many commits it is everybody's turn, in 499 rows of commits out of 500; on machines that
- * have time for all of a turn.
+ * Within so many commits it is everybody's turn, in 499 rows of commits out of 500; on machines
+ * that have time for all of a turn.
  */
 export const turnCommits = 18;
 
