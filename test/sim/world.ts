@@ -517,7 +517,7 @@ export class World implements Timeline {
     const patienceMs = 20 * heartbeatTimeoutMs + 4 * holdMs + 4 * plan.askTimeoutMs + restMs;
     if (this.kind === 'first') this.after(plan.calmAtMs, () => this.faults.calm());
     const look = (before: Progress): void => {
-      this.ending = endingOf(this, before);
+      this.ending ??= endingOf(this, before);
       if (this.ending !== null) return;
       if (this.nowMs > plan.calmAtMs + patienceMs) {
         const phases = [this.a, this.b].map(({ side }) => `${side} ${this.statusOn(side).state}`);
