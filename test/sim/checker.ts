@@ -284,6 +284,11 @@ export class Checker {
     else this.#protectedUntilMs ??= this.#nowMs();
   }
 
+  /** The primary's host stood still, and its clock. */
+  primarySlept(sleptMs: number): void {
+    if (this.#protectedUntilMs !== null) this.#protectedUntilMs += sleptMs;
+  }
+
   primaryStatus(level: string): void {
     if (level !== 'ok' || this.#protectedUntilMs === null) return;
     const ageMs = this.#nowMs() - this.#protectedUntilMs;

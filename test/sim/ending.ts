@@ -18,7 +18,12 @@ export function progressOf(world: World): Progress {
 
 /** The end's name, or null. `before`: the progress two timeouts ago. */
 export function endingOf(world: World, before: Progress): string | null {
-  const { checker, outcome, protectProcess } = world;
+  const { checker, faults, outcome, protectProcess } = world;
+  // Somebody continues what is stopped, and it must do no harm then.
+  if (faults.latePending > 0) return null;
+  if (outcome === null && protectProcess.isAlive && protectProcess.isStopped) {
+    return stoppedEnding(world);
+  }
   if (checker.activated !== null) return copyEnding(world);
   if (outcome !== null) return ownEnding(world, outcome);
   if (protectProcess.isAlive) return liveEnding(world, before);
@@ -31,13 +36,18 @@ function copyEnding(world: World): string | null {
   if (outcome === 'taken-over') return 'taken over';
   if (!protectProcess.isAlive) {
     // Whoever cleans up learns that the copy runs.
-    if (checker.isCopyRunning && guest.isAlive && mustCleanUp(world)) return null;
+    if (checker.isCopyRunning && guest.isAlive && mustCleanUp(world)) {
+      return isDeaf(world) && world.faults.isLeftHeld ? 'activated, the backup is deaf' : null;
+    }
     return checker.isCopyRunning ? 'activated' : 'activated, then lost';
   }
   if (world.statusOn('a').level !== 'critical') return null;
   if (!network.isWhole || !b.isUp) return 'activated, cannot be told';
+  if (isDeaf(world)) return 'activated, the backup is deaf';
   // It died before anybody could note that it had run: nobody knows how far it came.
-  return checker.isCopyRunning || isNotedRunning(b.disk) ? null : 'held, the active copy died';
+  return checker.isCopyRunning || isNotedRunning(b.disk, world.session)
+    ? null
+    : 'held, the active copy died';
 }
 
 /** The machine on the primary ended; what it said must be true. */
@@ -50,6 +60,27 @@ function ownEnding(world: World, outcome: string): string | null {
   if (faults.isGuestEnded) return `${outcome}, then guest ended`;
   const isOpen = buffer === null || !buffer.isHolding;
   return guest.isRunning && isOpen ? outcome : null;
+}
+
+/** Nobody continues `protect`: what it said last must not look well, and the backup must act. */
+function stoppedEnding(world: World): string | null {
+  const { b, checker, faults, guest, plan, receive } = world;
+  if (world.statusOn('a').level === 'ok') return null;
+  if (checker.activated !== null) {
+    return checker.isCopyRunning ? 'activated, protect is stopped' : 'activated, then lost';
+  }
+  if (faults.isGuestEnded || !guest.isAlive) return 'guest ended, protect is stopped';
+  if (checker.permission === 'promised' || checker.acked < 0) return 'protect is stopped';
+  if (!b.isUp || !receive?.isAlive || isDeaf(world)) return 'both are stopped';
+  if (checker.permission === 'active' && b.hypervisor.domains.length === 0) return 'both died';
+  const waits = !plan.config.buffered && faults.isLinkEndKnown && checker.permission === 'standby';
+  if (!waits || world.statusOn('b').level !== 'critical') return null;
+  return 'runs unprotected, protect is stopped';
+}
+
+/** The backup's process is there and takes nothing in, for good. */
+function isDeaf({ receive, linkB }: World): boolean {
+  return receive?.isAlive === true && (receive.isStopped || linkB?.isHung === true);
 }
 
 /** `protect` lives and has not decided: it protects, or it is held for a reason. */
@@ -69,7 +100,7 @@ function liveEnding(world: World, before: Progress): string | null {
     return 'held, the active copy died';
   }
   // An owner that does not answer, whose host does: nobody may decide in its place yet.
-  return receive?.isAlive && world.linkB?.isHung ? 'held, the backup is deaf' : null;
+  return isDeaf(world) ? 'held, the backup is deaf' : null;
 }
 
 /** `protect` died without a decision: the backup has to do something, if it can. */
@@ -82,8 +113,11 @@ function deadEnding(world: World): string | null {
   // It died before the backup had noted the session: that is no promise, and a person has to say
   // so.
   if (checker.permission === 'none' && faults.isLeftHeld) return 'held, nobody knows the session';
-  if (guest.isAlive && checker.permission !== 'active' && mustCleanUp(world)) return null;
+  if (guest.isAlive && checker.permission !== 'active' && mustCleanUp(world)) {
+    return isDeaf(world) && faults.isLeftHeld ? 'left held, the backup is deaf' : null;
+  }
   if (checker.permission === 'promised') return 'promised, then protect died';
+  if (isDeaf(world)) return 'protect died, the backup is deaf';
   if (!receive?.isAlive) {
     if (checker.acked < 0) return 'both died in the seed';
     return isStruck(world, ['kill-receive', 'crash b']) ? 'both died' : null;

@@ -65,7 +65,7 @@ export class FreshAsk {
 
   #answered(answer: Answer): void {
     this.#later(this.#world.network.delayMs(), () => {
-      if (this.#world.network.isCut('ba')) return this.#answered(answer);
+      if (this.#world.paths.isCut('ba')) return this.#answered(answer);
       this.#deliver(answer);
     });
   }

@@ -23,6 +23,14 @@ export type FaultKind =
   | { readonly kind: 'kill-receive' }
   | { readonly kind: 'stop-protect'; readonly forMs: number }
   | { readonly kind: 'stop-receive'; readonly forMs: number }
+  /** SIGSTOP that no healing undoes: continued after `lateMs`, or never (null). */
+  | {
+      readonly kind: 'stop-for-good';
+      readonly who: 'protect' | 'receive' | 'guard';
+      readonly lateMs: number | null;
+    }
+  /** The host is suspended: all of it stands still, its monotonic clock, too. */
+  | { readonly kind: 'sleep'; readonly host: 'a' | 'b'; readonly forMs: number }
   /** The whole host stands still: the process and its guests. */
   | { readonly kind: 'stall'; readonly host: 'a' | 'b'; readonly forMs: number }
   | { readonly kind: 'crash'; readonly host: 'a' | 'b'; readonly rebootMs: number | null }
@@ -105,10 +113,61 @@ export interface Plan {
   readonly cleansUp: boolean;
   /** The administrator forces the guest on when the copy is truly dead. */
   readonly forces: boolean;
+  /** Once nobody protects the guest any more somebody does so again, a few times at most. */
+  readonly again: { readonly afterMs: number; readonly times: number } | null;
+  /** A second guest is protected from host B to host A meanwhile. */
+  readonly otherWay: Plan | null;
 }
 
 /** Everything that is decided beforehand, from one number. */
 export function planOf(seed: number): Plan {
+  const plan = planOfOne(seed);
+  // From a number of their own: what else a seed stands for does not change with them.
+  const random = new Random(seed ^ 0x2545f491);
+  const timeoutMs = plan.config.heartbeatTimeoutMs;
+  const strange = random.chance(0.15) ? [strangeFault(random, plan)] : [];
+  const kind = random.pick(['none', 'none', 'none', 'none', 'again', 'other way'] as const);
+  const afterMs = timeoutMs * random.pick([0.1, 1, 4]);
+  const again = kind === 'again' ? { afterMs, times: 3 } : null;
+  const otherWay = kind === 'other way' ? otherWayOf(plan, random.int(1, 1_000_000_000)) : null;
+  return { ...plan, faults: [...plan.faults, ...strange], again, otherWay };
+}
+
+/** What happens less often than the rest; beside it, or alone. */
+function strangeFault(random: Random, { config, calmAtMs }: Plan): Fault {
+  const { heartbeatTimeoutMs } = config;
+  const lateMs = random.pick([null, null, 3, 20]);
+  const forMs = heartbeatTimeoutMs * random.pick([0.3, 1.2, 5]);
+  const fault: FaultKind = random.chance(0.6)
+    ? {
+        kind: 'stop-for-good',
+        who: random.pick(['protect', 'receive', 'receive', 'guard']),
+        lateMs: lateMs === null ? null : lateMs * heartbeatTimeoutMs,
+      }
+    : { kind: 'sleep', host: random.pick(['a', 'b']), forMs };
+  const isCall = random.chance(0.4);
+  const atMs = random.between(0, calmAtMs);
+  return { trigger: isCall ? callOf(random) : { kind: 'time', atMs }, fault };
+}
+
+/** What may strike the session in the other direction; the hosts' faults strike it, too. */
+const ofSessions =
+  /^(reset|kill-|stop-protect|stop-receive|stop$|terminate|failover|guest-ended|hang)/;
+
+/** The hosts are those of `plan`, all else is that of another seed. */
+export function otherWayOf(plan: Plan, seed: number): Plan {
+  const other = planOfOne(seed);
+  const { calmAtMs, isCutForGood, clockRateA, clockRateB, clockStartA, clockStartB } = plan;
+  const { delayMsMin, delayMsMax, diskMs } = plan;
+  return {
+    ...other,
+    ...{ calmAtMs, isCutForGood, clockRateA, clockRateB, clockStartA, clockStartB },
+    ...{ delayMsMin, delayMsMax, diskMs },
+    faults: other.faults.filter(({ fault }) => ofSessions.test(fault.kind)),
+  };
+}
+
+function planOfOne(seed: number): Plan {
   const random = new Random(seed);
   const timeoutMs = random.pick([200, 500, 1000]);
   const config: PrimaryConfig = {
@@ -160,6 +219,8 @@ export function planOf(seed: number): Plan {
     isCutForGood: random.chance(0.06),
     forces: random.chance(0.5),
     cleansUp: random.chance(0.5),
+    again: null,
+    otherWay: null,
   };
 }
 

@@ -34,7 +34,6 @@ import {
 import { simDisks } from './disk-part.ts';
 import { FreshAsk } from './fresh-ask.ts';
 import type { SimHost } from './host.ts';
-import { guestName } from './hypervisor.ts';
 import { Connection, type Side } from './link.ts';
 import { outputPort } from './output-port.ts';
 import type { SimProcess } from './process.ts';
@@ -46,13 +45,15 @@ import type { World } from './world.ts';
 const mebibyte = 1024 ** 2;
 /** An SSH client, and HELLO after it, give up. */
 const helloTimeoutMs = 10_000;
+/** A guard that does not say that it watches is not waited for any longer. */
+const guardMsMax = 10_000;
 
-function optionsOf({ plan }: World): ProtectOptions {
+function optionsOf({ plan, b, guestName }: World): ProtectOptions {
   const { config } = plan;
   const { schedule } = config;
   return {
     domain: guestName,
-    host: 'hostb',
+    host: `host${b.side}`,
     interval: schedule.kind === 'fixed' ? schedule.intervalMs : 'auto',
     maxOverheadPercent: schedule.kind === 'auto' ? 100 * schedule.maxOverhead : 20,
     pendingMax: config.pendingMax,
@@ -72,7 +73,7 @@ function optionsOf({ plan }: World): ProtectOptions {
 
 /** An answer by whichever process of host B can give it. */
 export function askHostB(world: World, status: AskedSession): Promise<Answer> {
-  const process = world.b.start('tsremus receive (question)');
+  const process = world.b.start('tsremus receive (question)', world);
   return answerAsk(status, answerPortsOf(world.b, process))
     .then((answer) => {
       world.checker.answered(answer.kind);
@@ -96,8 +97,8 @@ function answerPortsOf(host: SimHost, process: SimProcess): AnswerPorts {
 /** A guard: a process that its parent's death does not reach. */
 function startGuard(host: SimHost, parent: SimProcess): StartGuard {
   return (guarded) => {
-    const process = host.start('tsremus guard');
-    const { world } = host;
+    const { world } = parent;
+    const process = host.start('tsremus guard', world);
     let farewell: Farewell = { kind: 'none' };
     let isGone = false;
     let watching = (_does: boolean): void => {};
@@ -129,6 +130,7 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
         new Promise((resolve) => {
           if (!process.isAlive) return resolve(false);
           watching = (does) => parent.later(0, () => resolve(does));
+          parent.later(guardMsMax, () => resolve(false));
           parent.call('farewell', () => {
             farewell = { kind: 'watch', id };
             after();
@@ -184,7 +186,7 @@ function askFromA(world: World, process: SimProcess, question: AskedSession): Pr
 }
 
 function recoveryOf(host: SimHost, process: SimProcess): Recovery {
-  const { world } = host;
+  const { world } = process;
   const registry = host.registry.portFor(process);
   const hypervisor = host.hypervisor.portFor(process);
   return new Recovery({
@@ -192,8 +194,9 @@ function recoveryOf(host: SimHost, process: SimProcess): Recovery {
     registry,
     listAll: async () => registry.sessions(),
     leftOutput: async () => {
-      const { buffer } = world;
-      return buffer === null ? nullBuffer : outputPort(buffer, process);
+      const { holder } = world;
+      const { buffer } = holder;
+      return buffer === null ? nullBuffer : outputPort(holder, buffer, process);
     },
     askBackup: (status) => world.machines.askBackup(() => askFromA(world, process, status), status),
     answerHere: (status) => askHostB(world, status),
@@ -209,10 +212,12 @@ export interface Said {
 }
 
 /** `tsremus status` on that host, now. */
-export function statusOn({ a, b }: World, side: Side): Said {
+export function statusOn({ a, b, guestUuid }: World, side: Side): Said {
   const host = side === 'a' ? a : b;
   const role = side === 'a' ? 'primary' : 'backup';
-  const entry = host.registry.entries().find(({ status }) => status.role === role);
+  const entry = host.registry
+    .entries()
+    .find(({ status }) => status.role === role && status.uuid === guestUuid);
   if (entry === undefined) return { level: 'unknown', state: 'ended' };
   const ageMs = Math.max(0, host.wallMs() - Date.parse(entry.status.updated));
   return judge(entry.status, entry.liveness, ageMs);
@@ -220,11 +225,12 @@ export function statusOn({ a, b }: World, side: Side): Said {
 
 /** `tsremus stop` of what a dead protect left on host A. */
 export async function stopLeft(world: World, force: boolean): Promise<string> {
-  const { a } = world;
-  const process = a.start('tsremus stop');
+  const { a, guestUuid } = world;
+  const process = a.start('tsremus stop', world);
   try {
     const left = a.registry.entries().find(({ status, liveness }) => {
-      return status.role === 'primary' && liveness !== 'alive' && !isSettled(status);
+      const isIts = status.role === 'primary' && status.uuid === guestUuid;
+      return isIts && liveness !== 'alive' && !isSettled(status);
     });
     if (left === undefined) return 'nothing left';
     const result = await recoveryOf(a, process).stop(left.status, { force, destroy: false });
@@ -244,7 +250,7 @@ export async function protect(world: World, process: SimProcess): Promise<string
   const hypervisor = a.hypervisor.portFor(process);
   const options = optionsOf(world);
   const disks = simDisks(process);
-  const guest = await inspectGuest(hypervisor, guestName, options, disks);
+  const guest = await inspectGuest(hypervisor, world.guestName, options, disks);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   refuseUnsettled(claim, guest);
@@ -272,7 +278,8 @@ export async function protect(world: World, process: SimProcess): Promise<string
     startGuard: startGuard(a, process),
     openOutput: async () => {
       const { buffer } = world;
-      return buffer === null ? nullBuffer : outputPort(buffer, process);
+      world.openedOutput();
+      return buffer === null ? nullBuffer : outputPort(world, buffer, process);
     },
     openEncoder: async () => simEncoder(),
     disks,
@@ -307,6 +314,7 @@ function connect(
       fail(new OperationError('peer-unreachable', text, { op: 'connect' }));
     };
     process.call('connect', () => {
+      world.session = content.session;
       world.after(network.delayMs() * 2, () => {
         if (!network.isWhole || !b.isUp) return refuse('no route to hostb');
         const hello: Hello = { kind: 'hello', protocol: protocolVersion, ...content };
@@ -318,7 +326,7 @@ function connect(
     });
     const accept = (reply: HelloAccepted, far: SimLink): void => {
       const link = new SimLink(process, 'a');
-      const connection = new Connection<Message>(network, { a: link, b: far }, (side) =>
+      const connection = new Connection<Message>(world.paths, { a: link, b: far }, (side) =>
         side === 'a' ? world.a.isUp : world.b.isUp,
       );
       far.open(connection);
@@ -337,7 +345,7 @@ async function receive(
   hello: Hello,
 ): Promise<{ readonly reply: HelloAccepted; readonly link: SimLink }> {
   const { b, machines } = world;
-  const process = b.start('tsremus receive');
+  const process = b.start('tsremus receive', world);
   world.receive = process;
   const link = new SimLink(process, 'b');
   const ports: ReceptionPorts = {

@@ -22,16 +22,16 @@ export class SimPulse implements Pulse {
   }
 
   send(seq: number): void {
-    const { world } = this.#process.host;
-    const { network, plan, random } = world;
+    const { world } = this.#process;
+    const { network, paths, plan, random } = world;
     this.#process.call('datagram', () => {
       const kind = this.#side === 'a' ? 'heartbeat' : 'echo';
       if (this.#side === 'a') world.sending('a', { kind, seq });
       if (this.#isClosed || random.chance(plan.datagramLoss)) return;
       const direction = this.#side === 'a' ? 'ab' : 'ba';
       world.after(network.delayMs(), () => {
-        if (network.isBlocked(direction)) return;
-        network.reachedAtMs[otherSide(this.#side)] = world.nowMs;
+        if (paths.isBlocked(direction)) return;
+        paths.reached(otherSide(this.#side));
         this.peer?.heard(seq);
       });
     });
@@ -41,7 +41,7 @@ export class SimPulse implements Pulse {
     this.#process.run(() => {
       if (this.#isClosed || seq <= this.newest) return;
       this.newest = seq;
-      if (this.#side === 'a') this.#process.host.world.arrived('a', { kind: 'echo', seq });
+      if (this.#side === 'a') this.#process.world.arrived('a', { kind: 'echo', seq });
       this.#onHeard(seq);
     });
   }

@@ -6,10 +6,11 @@ export const stateDirectory = '/var/lib/tsremus';
 
 export type RecordPermission = 'none' | 'standby' | 'activating' | 'active' | 'promised';
 
-/** Of the only session there is, by the files that are visible now. */
-export function recordOn(disk: SimDisk): RecordPermission {
+/** Of that session, by the files that are visible now. */
+export function recordOn(disk: SimDisk, session: string): RecordPermission {
   const says = (part: string): string | null => {
-    const name = disk.names(stateDirectory).find((one) => one.endsWith(`.${part}`));
+    const end = `${session}.${part}`;
+    const name = disk.names(stateDirectory).find((one) => one.endsWith(end));
     const text = name === undefined ? null : disk.read(`${stateDirectory}/${name}`);
     try {
       return text === null ? null : String(JSON.parse(text).says);
@@ -26,6 +27,6 @@ export function recordOn(disk: SimDisk): RecordPermission {
 }
 
 /** The copy was noted to run. */
-export function isNotedRunning(disk: SimDisk): boolean {
-  return disk.names(stateDirectory).some((name) => name.endsWith('.running'));
+export function isNotedRunning(disk: SimDisk, session: string): boolean {
+  return disk.names(stateDirectory).some((name) => name.endsWith(`${session}.running`));
 }

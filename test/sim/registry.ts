@@ -2,7 +2,7 @@
 
 import { OperationError } from '../../src/host/errors.ts';
 import type { ControlHandler } from '../../src/registry/control.ts';
-import type { Claim, Listing, Registry, Role, SessionEntry } from '../../src/registry/port.ts';
+import type { Claim, Listing, Registry, SessionEntry } from '../../src/registry/port.ts';
 import { isSettled } from '../../src/registry/port.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import type { SimHost } from './host.ts';
@@ -21,11 +21,6 @@ export class SimRegistry {
 
   constructor(host: SimHost) {
     this.#host = host;
-  }
-
-  /** What the session of the role said last. */
-  statusOf(role: Role): SessionStatus | null {
-    return [...this.#status.values()].find((status) => status.role === role) ?? null;
   }
 
   #entry(key: string, status: SessionStatus): SessionEntry {
@@ -100,7 +95,7 @@ export class SimRegistry {
         if (isReleased) return null;
         process.call('publish', () => {
           this.#status.set(key, status);
-          this.#host.world.published(this.#host.side);
+          process.world.published(this.#host);
         });
         return null;
       },

@@ -7,15 +7,31 @@
 import { describe, expect, it } from 'vitest';
 import type { Direction } from './link.ts';
 import { realMachines } from './machines.ts';
-import { type Fault, type FaultKind, type Plan, planOf } from './plan.ts';
+import { type Fault, type FaultKind, otherWayOf, type Plan, planOf } from './plan.ts';
 import { type RunResult, runPlan } from './world.ts';
 
 const runs = 20;
 
-type Scenario = (timeoutMs: number) => FaultKind[];
+type Faults = (timeoutMs: number) => FaultKind[];
+
+/** What goes wrong, and what else is changed in the plan. */
+type Scenario = Faults | { readonly faults: Faults; readonly change: (plan: Plan) => Plan };
+
+const again = (plan: Plan): Plan => ({
+  ...plan,
+  again: { afterMs: plan.config.heartbeatTimeoutMs, times: 1 },
+});
+
+function bothWays(plan: Plan): Plan {
+  const { buffered } = plan.config;
+  const other = otherWayOf(plan, plan.seed);
+  return { ...plan, otherWay: { ...other, config: { ...other.config, buffered }, faults: [] } };
+}
 
 /** The plan of a seed with these faults instead of its own, in terms of the timeout. */
-function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
+function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
+  const { faults: make, change } =
+    typeof scenario === 'function' ? { faults: scenario, change: null } : scenario;
   const plan = planOf(seed);
   const { heartbeatTimeoutMs } = plan.config;
   const seedMs = plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
@@ -24,7 +40,7 @@ function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
     trigger: { kind: 'time', atMs },
     fault,
   }));
-  return {
+  const planned: Plan = {
     ...plan,
     config: { ...plan.config, buffered },
     faults,
@@ -33,7 +49,10 @@ function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
     forces: false,
     cleansUp: false,
     calmAtMs: atMs + 12 * heartbeatTimeoutMs,
+    again: null,
+    otherWay: null,
   };
+  return change?.(planned) ?? planned;
 }
 
 async function runMany(buffered: boolean, make: Scenario, cleansUp: boolean): Promise<RunResult[]> {
@@ -47,9 +66,9 @@ async function runMany(buffered: boolean, make: Scenario, cleansUp: boolean): Pr
 
 function endingsOf(results: readonly RunResult[]): string {
   const counts = new Map<string, number>();
-  for (const { ending, violation, expected } of results) {
+  for (const { ending, beside, violation, expected } of results) {
     const broken = expected === null ? `BROKEN ${violation?.rule}` : `EXPECTED ${expected}`;
-    const key = violation === null ? ending : broken;
+    const key = violation === null ? [ending, ...beside].join(' + ') : broken;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   const sorted = [...counts].sort(([a, m], [b, n]) => n - m || a.localeCompare(b));
@@ -127,6 +146,44 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'guest powers off': () => [{ kind: 'guest-ended' }],
   'ordered stop': () => [{ kind: 'stop' }],
   'ordered stop, link cut for 2 timeouts': (ms) => [...cut(both, 2)(ms), { kind: 'stop' }],
+  'protect stopped for good': () => [{ kind: 'stop-for-good', who: 'protect', lateMs: null }],
+  'protect stopped, continued 10 timeouts later': (ms) => [
+    { kind: 'stop-for-good', who: 'protect', lateMs: 10 * ms },
+  ],
+  'receive stopped for good': () => [{ kind: 'stop-for-good', who: 'receive', lateMs: null }],
+  'receive stopped, continued 10 timeouts later': (ms) => [
+    { kind: 'stop-for-good', who: 'receive', lateMs: 10 * ms },
+  ],
+  'receive stopped for good, protect killed, cleaned up': () => [
+    { kind: 'stop-for-good', who: 'receive', lateMs: null },
+    { kind: 'kill-protect' },
+  ],
+  'guard stopped for good, protect killed, cleaned up': () => [
+    { kind: 'stop-for-good', who: 'guard', lateMs: null },
+    { kind: 'kill-protect' },
+  ],
+  'host a suspended for 5 timeouts': (ms) => [{ kind: 'sleep', host: 'a', forMs: 5 * ms }],
+  'host b suspended for 5 timeouts': (ms) => [{ kind: 'sleep', host: 'b', forMs: 5 * ms }],
+  'ordered stop, protected again': { faults: () => [{ kind: 'stop' }], change: again },
+  'libxl gives up on a, protected again': {
+    faults: () => [{ kind: 'save-failed' }],
+    change: again,
+  },
+  'receive killed, protected again': { faults: () => [{ kind: 'kill-receive' }], change: again },
+  'protect killed, link cut for 5 timeouts, cleaned up, protected again': {
+    faults: (ms) => [...cut(both, 5)(ms), { kind: 'kill-protect' }],
+    change: again,
+  },
+  'both ways, nothing': { faults: () => [], change: bothWays },
+  'both ways, host a crashes': {
+    faults: () => [{ kind: 'crash', host: 'a', rebootMs: null }],
+    change: bothWays,
+  },
+  'both ways, cut both ways, 2 timeouts': { faults: cut(both, 2), change: bothWays },
+  'both ways, host b suspended for 5 timeouts': {
+    faults: (ms) => [{ kind: 'sleep', host: 'b', forMs: 5 * ms }],
+    change: bothWays,
+  },
 };
 
 interface ScenarioResults {
