@@ -68,6 +68,7 @@ const ofOperation: Readonly<Record<OperationCode, ExitCode>> = {
   locked: exit.locked,
   'already-protected': exit.locked,
   'unsupported-guest': exit.failed,
+  'not-allowed': exit.failed,
   'split-brain-risk': exit.refused,
   'not-root': exit.notRoot,
   'no-xen': exit.unavailable,

@@ -13,7 +13,7 @@
  *             is whole
  */
 
-import { maxMemoryBytesMin } from '../config/settings.ts';
+import { maxMemoryBytesMin } from '../core/limits.ts';
 
 const mib = 1024 * 1024;
 

@@ -36,9 +36,9 @@ type PrimaryStroke =
   | Exclude<PrimaryEvent, { kind: 'checkpoint' | 'drained' | 'sent' | 'save-ended' }>;
 
 const schedules: fc.Arbitrary<Schedule> = fc.constantFrom<Schedule>(
-  { kind: 'fixed', intervalMs: 0 },
+  { kind: 'fixed', intervalMs: 10 },
   { kind: 'fixed', intervalMs: 200 },
-  { kind: 'auto', minMs: 0, maxMs: 300, maxOverhead: 0.2 },
+  { kind: 'auto', minMs: 10, maxMs: 300, maxOverhead: 0.2 },
 );
 
 const reason = fc.constantFrom('eof', 'reset');

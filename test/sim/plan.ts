@@ -225,7 +225,7 @@ function planOfOne(seed: number): Plan {
 }
 
 function scheduleOf(random: Random, timeoutMs: number): Schedule {
-  const intervalMs = Math.round(timeoutMs * random.pick([0, 0.05, 0.2, 0.5]));
+  const intervalMs = Math.max(10, Math.round(timeoutMs * random.pick([0, 0.05, 0.2, 0.5])));
   if (random.chance(0.5)) return { kind: 'fixed', intervalMs };
   const maxMs = intervalMs + Math.round(timeoutMs * random.pick([0, 0.1, 0.5]));
   return { kind: 'auto', minMs: intervalMs, maxMs, maxOverhead: random.pick([0.05, 0.2, 0.9]) };

@@ -44,13 +44,12 @@ import type { StreamEncoder } from '../../stream/codec/codec.ts';
 import { allOf } from '../all-of.ts';
 import type { ProtectOptions, ProtectReporter, ProtectResult } from '../options.ts';
 import { Teardown } from '../teardown.ts';
+import { primaryConfigOf, timingOf } from './config.ts';
 import { primaryFacts } from './facts.ts';
 import { ProtectNews } from './news.ts';
 import type { Guest } from './preflight.ts';
-import { changedSchedule, type SetRequest, scheduleOf } from './schedule-change.ts';
+import { changedSchedule, type SetRequest } from './schedule-change.ts';
 import { type PrimaryParts, PrimarySession } from './session.ts';
-
-const askEveryMs = 1_000;
 
 /** Whoever waits for the end hears at least this often what is being waited for. */
 const progressEveryMs = 5_000;
@@ -175,7 +174,7 @@ export class Protection {
       domain: guest.name,
       uuid: guest.ref.uuid,
       session: this.#session,
-      timing: this.#timing(),
+      timing: timingOf(options),
       memoryBytes: guest.memoryBytes,
       cacheBytes: cacheBytesWithin(this.#maxMemoryBytes, guest.memoryBytes),
       noWait: !options.wait,
@@ -191,11 +190,6 @@ export class Protection {
     const { name } = this.#ports.disks;
     const { options, guest } = this.#set;
     return name !== null && options.disk && guest.spec.writableDisks.length > 0 ? [name] : [];
-  }
-
-  #timing() {
-    const { heartbeatTimeoutMs, holdMs, network } = this.#set.options;
-    return { heartbeatTimeoutMs, holdMs, buffered: network };
   }
 
   get #running(): PrimarySession | null {
@@ -334,13 +328,11 @@ export class Protection {
   #newSession(ready: Ready): PrimarySession {
     const { options, guest, log } = this.#set;
     const { clock, timers, hypervisor, backup, step } = this.#ports;
-    const { pendingMax } = options;
-    const schedule = scheduleOf(options.interval, options.maxOverheadPercent);
     return new PrimarySession({
       ...(step === undefined ? {} : { step }),
       clock,
       timers,
-      config: { ...this.#timing(), schedule, pendingMax, askEveryMs },
+      config: primaryConfigOf(options),
       hypervisor,
       guest: guest.ref,
       link: ready.connection.link,

@@ -77,6 +77,11 @@ const tickMsMax = 1_000;
 /** The guest is looked at this often, in case it ended without the hypervisor's noticing, ms. */
 const lookEveryMs = 2_000;
 
+/** What the backup says of its error, and what to type. */
+function withHint({ text, hint }: { readonly text: string; readonly hint: string | null }): string {
+  return hint === null ? text : `${text} (${hint})`;
+}
+
 const heartbeat = (seq: number) => ({ kind: 'heartbeat', seq }) as const;
 
 /** Not logged at all. */
@@ -256,7 +261,7 @@ export class PrimarySession {
         });
       case 'error':
         this.#parts.log.error(`the backup says: ${message.text}`);
-        return this.onLinkClosed(`the backup ended the session: ${message.text}`);
+        return this.onLinkClosed(`the backup ended the session: ${withHint(message)}`);
       case 'goodbye':
         return this.onLinkClosed(`the backup ended the session: ${message.reason}`);
       default:

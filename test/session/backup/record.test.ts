@@ -16,7 +16,7 @@ function session() {
   const backup = new BackupSession({
     clock: systemClock,
     timers: systemTimers,
-    config: { heartbeatTimeoutMs: 60_000, holdMs: 0, buffered: true, parts: ['memory'] },
+    config: { heartbeatTimeoutMs: 60_000, holdMs: 100, buffered: true, parts: ['memory'] },
     copy: {
       commit() {},
       lastEpoch: 0,
