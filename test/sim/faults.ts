@@ -63,12 +63,8 @@ export class FaultInjector {
     this.#isCalm = true;
     this.#onCall = [];
     this.#world.trace('.', () => 'calm');
-    if (plan.isCutForGood) {
-      network.cut('ab');
-      network.cut('ba');
-    } else {
-      network.healAll();
-    }
+    network.healAll();
+    for (const direction of plan.cutForGood) network.cut(direction);
     network.thaw('a');
     network.thaw('b');
     guest.isFrozen = false;

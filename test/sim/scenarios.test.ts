@@ -14,6 +14,9 @@ const runs = 20;
 
 type Scenario = (timeoutMs: number) => FaultKind[];
 
+/** A cut that still stands when everything else has calmed down. */
+const forGood = 1_000_000;
+
 /** The plan of a seed with these faults instead of its own, in terms of the timeout. */
 function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
   const plan = planOf(seed);
@@ -28,7 +31,7 @@ function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
     ...plan,
     config: { ...plan.config, buffered },
     faults,
-    isCutForGood: false,
+    cutForGood: [],
     misdirected: 0,
     forces: false,
     cleansUp: false,
@@ -39,7 +42,11 @@ function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
 async function runMany(buffered: boolean, make: Scenario, cleansUp: boolean): Promise<RunResult[]> {
   const results: RunResult[] = [];
   for (let seed = 5_000; seed < 5_000 + runs; seed += 1) {
-    const plan = { ...planWith(seed, buffered, make), cleansUp };
+    const planned = planWith(seed, buffered, make);
+    const cuts = planned.faults.flatMap(({ fault }) => (fault.kind === 'cut' ? [fault] : []));
+    const standing = cuts.filter(({ forMs }) => forMs >= forGood);
+    const cutForGood = standing.flatMap(({ directions }) => directions);
+    const plan = { ...planned, cutForGood, cleansUp };
     results.push(await runPlan(plan, realMachines));
   }
   return results;
@@ -71,6 +78,9 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'cut a to b, 2 timeouts': cut(['ab'], 2),
   'cut b to a, 2 timeouts': cut(['ba'], 2),
   'cut both ways, 10 timeouts': cut(both, 10),
+  'cut a to b, for good': cut(['ab'], forGood),
+  'cut b to a, for good': cut(['ba'], forGood),
+  'ordered stop, cut b to a for good': (ms) => [...cut(['ba'], forGood)(ms), { kind: 'stop' }],
   'cut b to a, 10 timeouts': cut(['ba'], 10),
   'link reset': () => [{ kind: 'reset', sides: ['a', 'b'] }],
   'link reset, only a hears': () => [{ kind: 'reset', sides: ['a'] }],
