@@ -118,7 +118,9 @@ export function describeBackupEvent(event: BackupEvent): string {
     case 'discarded':
       return event.kind;
     case 'heartbeat':
-      return `heartbeat ${event.seq}`;
+      return event.heldMs === 0
+        ? `heartbeat ${event.seq}`
+        : `heartbeat ${event.seq} (held for ${event.heldMs} ms)`;
     case 'epoch-whole':
       return `epoch-whole ${event.epoch}${event.part === 'memory' ? '' : ` (${event.part})`}`;
     case 'corrupt':

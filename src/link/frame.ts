@@ -16,7 +16,7 @@
 import { crc32 } from './crc32.ts';
 
 /** The protocol this build speaks. Raised when an older peer could misunderstand. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 export const frameMagic = Buffer.from('tsrm', 'latin1');
 export const frameHeaderBytes = 20;
@@ -66,7 +66,7 @@ export const frameTypes: readonly FrameType[] = [
   },
   { type: 4, kind: 'epoch-end', bodyMin: 44, bodyMax: 44 },
   { type: 5, kind: 'ack', bodyMin: 4, bodyMax: 4 },
-  { type: 6, kind: 'heartbeat', bodyMin: 8, bodyMax: 8 },
+  { type: 6, kind: 'heartbeat', bodyMin: 16, bodyMax: 16 },
   { type: 7, kind: 'echo', bodyMin: 8, bodyMax: 8 },
   { type: 8, kind: 'credit', bodyMin: 8, bodyMax: 8 },
   { type: 9, kind: 'ask', bodyMin: 4, bodyMax: 4 },

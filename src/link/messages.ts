@@ -32,7 +32,7 @@ export type Message =
   | { readonly kind: 'data'; readonly epoch: number; readonly chunk: Buffer }
   | EpochEnd
   | { readonly kind: 'ack'; readonly epoch: number }
-  | { readonly kind: 'heartbeat'; readonly seq: number }
+  | { readonly kind: 'heartbeat'; readonly seq: number; readonly heldMs: number }
   | { readonly kind: 'echo'; readonly seq: number }
   /** Bytes of DATA chunks that the receiver has used up since the session began. */
   | { readonly kind: 'credit'; readonly bytes: number }
@@ -108,6 +108,7 @@ export function encodeBody(message: Message): Buffer {
         hash(message.digest.cacheState),
       ]);
     case 'heartbeat':
+      return Buffer.concat([u64(message.seq), u64(message.heldMs)]);
     case 'echo':
       return u64(message.seq);
     case 'credit':
@@ -150,8 +151,13 @@ export function decodeMessage(frame: Frame): Message {
     case 'activated':
       return { kind: frame.kind, epoch: body.readUInt32LE(0) };
     case 'heartbeat':
+      return {
+        kind: 'heartbeat',
+        seq: readU64(frame, 0, 'seq'),
+        heldMs: readU64(frame, 8, 'heldMs'),
+      };
     case 'echo':
-      return { kind: frame.kind, seq: readU64(frame, 0, 'seq') };
+      return { kind: 'echo', seq: readU64(frame, 0, 'seq') };
     case 'credit':
       return { kind: 'credit', bytes: readU64(frame, 0, 'bytes') };
     case 'ask':

@@ -44,7 +44,7 @@ const primaryEvents: readonly (readonly [PrimaryEvent, string])[] = [
 ];
 
 const primaryEffects: readonly (readonly [PrimaryEffect, string])[] = [
-  [{ kind: 'send-heartbeat', seq: 1 }, 'heartbeat 1'],
+  [{ kind: 'send-heartbeat', seq: 1, heldMs: 0 }, 'heartbeat 1'],
   [{ kind: 'release', epoch: 3 }, 'release ..3'],
   [{ kind: 'ask-promise', id: 1, way: 'fresh' }, 'ask 1 (fresh)'],
   [{ kind: 'pause-guest', reason }, 'pause-guest (end of stream)'],

@@ -113,7 +113,8 @@ const backups: readonly Row<BackupStory>[] = [
   ],
   [
     'a full disk, and the primary is back',
-    () => holding().until(1_150).at(1_160, noSpace).at(1_170, { kind: 'heartbeat', seq: 2 }),
+    () =>
+      holding().until(1_150).at(1_160, noSpace).at(1_170, { kind: 'heartbeat', seq: 2, heldMs: 0 }),
     'late',
     'warning',
     /cannot be recorded: no space/,

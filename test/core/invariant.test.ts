@@ -182,7 +182,12 @@ const backupStrokes: fc.Arbitrary<BackupStroke> = fc.oneof(
     }),
   },
   fc.record({ kind: fc.constant('bytes' as const), nowMs: zero }),
-  fc.record({ kind: fc.constant('heartbeat' as const), seq: small, nowMs: zero }),
+  fc.record({
+    kind: fc.constant('heartbeat' as const),
+    seq: small,
+    heldMs: fc.constantFrom(0, 0, 1, 5_000),
+    nowMs: zero,
+  }),
   fc.record({
     kind: fc.constant('epoch-whole' as const),
     part: fc.constant('memory'),

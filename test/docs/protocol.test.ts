@@ -59,7 +59,7 @@ const samples: Readonly<Record<FrameKind, Message>> = {
     digest: { rawBytes: 2 ** 40 + 3, checksum: 2n ** 63n + 4n, cacheState: 2n ** 63n + 5n },
   },
   ack: { kind: 'ack', epoch: 18 },
-  heartbeat: { kind: 'heartbeat', seq: 2 ** 40 + 6 },
+  heartbeat: { kind: 'heartbeat', seq: 2 ** 40 + 6, heldMs: 2 ** 40 + 14 },
   echo: { kind: 'echo', seq: 2 ** 40 + 7 },
   credit: { kind: 'credit', bytes: 2 ** 40 + 8 },
   ask: { kind: 'ask', id: 19 },
@@ -520,18 +520,22 @@ describe('a datagram of the pulse', () => {
       ['heartbeat', 1],
       ['echo', 2],
     ] as const) {
-      const datagram = encodePulse({ kind, seq: 2 ** 40 + 1 }, { session, key });
+      const datagram = encodePulse(
+        { kind, seq: 2 ** 40 + 1, heldMs: 2 ** 40 + 2 },
+        { session, key },
+      );
       expect(datagram.length).toBe(bytes);
       expect(text).toContain(`one datagram is ${bytes} bytes`);
       expect(text).toContain(`${number} ${kind}`);
       const expected: Readonly<Record<string, unknown>> = {
         magic: Buffer.from('tsrp'),
-        version: 1,
+        version: 2,
         kind: number,
         reserved: 0,
         session,
         seq: 2n ** 40n + 1n,
-        mac: datagram.subarray(32),
+        heldMs: 2n ** 40n + 2n,
+        mac: datagram.subarray(40),
       };
       expect(fields.map(({ name }) => name)).toEqual(Object.keys(expected));
       for (const { at, type, name } of fields) {

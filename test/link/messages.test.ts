@@ -70,7 +70,8 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     }),
   }),
   fc.record({ kind: fc.constantFrom('ack' as const, 'activated' as const), epoch: u32 }),
-  fc.record({ kind: fc.constantFrom('heartbeat' as const, 'echo' as const), seq: u64 }),
+  fc.record({ kind: fc.constant('heartbeat' as const), seq: u64, heldMs: u64 }),
+  fc.record({ kind: fc.constant('echo' as const), seq: u64 }),
   fc.record({ kind: fc.constant('credit' as const), bytes: u64 }),
   fc.record({ kind: fc.constant('ask' as const), id: u32 }),
   fc.record({ kind: fc.constant('answer' as const), id: u32, answer: anyAnswer }),
@@ -132,7 +133,7 @@ describe('wrong bodies', () => {
   it.each<[string, Frame, RegExp]>([
     [
       'u64 above 2^53',
-      frame('heartbeat', Buffer.alloc(8, 255)),
+      frame('heartbeat', Buffer.alloc(16, 255)),
       /field seq is 18446744073709551615/,
     ],
     ['answer kind', frame('answer', Buffer.from([0, 0, 0, 0, 9, 0])), /field kind is 9, unknown/],

@@ -95,12 +95,21 @@ function liveEnding(world: World, before: Progress): string | null {
     return now.acked > before.acked && now.count > before.count ? 'protected' : null;
   }
   if (level !== 'critical') return null;
+  if (isHeardOnly(world)) return null;
   if (!canAsk) return 'held, the backup is out of reach';
   if (checker.permission === 'active' && b.hypervisor.domains.length === 0) {
     return 'held, the active copy died';
   }
   // An owner that does not answer, whose host does: nobody may decide in its place yet.
   return isDeaf(world) ? 'held, the backup is deaf' : null;
+}
+
+/** What the primary says arrives, and no answer does: the backup can know that it is held. */
+function isHeardOnly({ b, checker, network, plan, receive, linkB }: World): boolean {
+  const isOneWay = network.isBlocked('ba') && !network.isBlocked('ab') && b.isUp;
+  const isOwned = receive?.isAlive === true && linkB?.isHung !== true;
+  const isOpen = checker.permission === 'standby' || checker.permission === 'activating';
+  return isOneWay && isOwned && isOpen && checker.acked >= 0 && plan.config.buffered;
 }
 
 /** `protect` died without a decision: the backup has to do something, if it can. */

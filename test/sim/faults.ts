@@ -67,12 +67,8 @@ export class FaultInjector {
     const { a, b, network, plan, sessions } = this.#world;
     this.#world.isCalm = true;
     this.#world.trace('.', () => 'calm');
-    if (plan.isCutForGood) {
-      network.cut('ab');
-      network.cut('ba');
-    } else {
-      network.healAll();
-    }
+    network.healAll();
+    for (const direction of plan.cutForGood) network.cut(direction);
     network.thaw('a');
     network.thaw('b');
     for (const host of [a, b]) {

@@ -323,6 +323,18 @@ const forgetTheDisk: Mutant = {
   rule: 'one-commit',
 };
 
+/** Without a buffer nobody is held, and one that goes on alone does not listen any more. */
+const deafToTheHeld: Mutant = {
+  ...backup('not hear that the primary is held', (state, event) =>
+    stepBackup(state, event.kind === 'heartbeat' ? { ...event, heldMs: 0 } : event),
+  ),
+  tweak: (plan) => {
+    const cut = { kind: 'cut', directions: ['ba'], forMs: 1_000_000 } as const;
+    const config = { ...plan.config, buffered: true };
+    return { ...struckBy(plan, cut), config, cutForGood: ['ba'] };
+  },
+};
+
 const diskAtArrival: Mutant = {
   name: 'apply writes of the disk before the epoch counts',
   machines: { ...realMachines, diskAppliesAt: 'arrival' },
@@ -362,6 +374,7 @@ export const mutants: readonly Mutant[] = [
   giveUpOnUnpause,
   neverGiveUp,
   forgetTheDisk,
+  deafToTheHeld,
   diskAtArrival,
   diskUnsettled,
   ...bufferMutants,

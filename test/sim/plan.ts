@@ -107,8 +107,8 @@ export interface Plan {
   readonly faults: readonly Fault[];
   /** From here on nothing new goes wrong, and what can heal has healed. */
   readonly calmAtMs: number;
-  /** The replication network never heals. */
-  readonly isCutForGood: boolean;
+  /** In these directions the replication network never heals. */
+  readonly cutForGood: readonly Direction[];
   /** The administrator cleans up what a killed protect left. */
   readonly cleansUp: boolean;
   /** The administrator forces the guest on when the copy is truly dead. */
@@ -216,7 +216,7 @@ function planOfOne(seed: number): Plan {
     clockStartB: random.int(0, 1_000_000),
     faults: faultsOf(random, timeoutMs, seedMs, calmAtMs),
     calmAtMs,
-    isCutForGood: random.chance(0.06),
+    cutForGood: random.chance(0.06) ? (seed % 2 === 0 ? ['ba'] : ['ab', 'ba']) : [],
     forces: random.chance(0.5),
     cleansUp: random.chance(0.5),
     again: null,

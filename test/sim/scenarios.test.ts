@@ -28,6 +28,9 @@ function bothWays(plan: Plan): Plan {
   return { ...plan, otherWay: { ...other, config: { ...other.config, buffered }, faults: [] } };
 }
 
+/** A cut that still stands when everything else has calmed down. */
+const forGood = 1_000_000;
+
 /** The plan of a seed with these faults instead of its own, in terms of the timeout. */
 function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
   const { faults: make, change } =
@@ -44,7 +47,7 @@ function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
     ...plan,
     config: { ...plan.config, buffered },
     faults,
-    isCutForGood: false,
+    cutForGood: [],
     misdirected: 0,
     forces: false,
     cleansUp: false,
@@ -58,7 +61,11 @@ function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
 async function runMany(buffered: boolean, make: Scenario, cleansUp: boolean): Promise<RunResult[]> {
   const results: RunResult[] = [];
   for (let seed = 5_000; seed < 5_000 + runs; seed += 1) {
-    const plan = { ...planWith(seed, buffered, make), cleansUp };
+    const planned = planWith(seed, buffered, make);
+    const cuts = planned.faults.flatMap(({ fault }) => (fault.kind === 'cut' ? [fault] : []));
+    const standing = cuts.filter(({ forMs }) => forMs >= forGood);
+    const cutForGood = standing.flatMap(({ directions }) => directions);
+    const plan = { ...planned, cutForGood, cleansUp };
     results.push(await runPlan(plan, realMachines));
   }
   return results;
@@ -90,6 +97,9 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'cut a to b, 2 timeouts': cut(['ab'], 2),
   'cut b to a, 2 timeouts': cut(['ba'], 2),
   'cut both ways, 10 timeouts': cut(both, 10),
+  'cut a to b, for good': cut(['ab'], forGood),
+  'cut b to a, for good': cut(['ba'], forGood),
+  'ordered stop, cut b to a for good': (ms) => [...cut(['ba'], forGood)(ms), { kind: 'stop' }],
   'cut b to a, 10 timeouts': cut(['ba'], 10),
   'link reset': () => [{ kind: 'reset', sides: ['a', 'b'] }],
   'link reset, only a hears': () => [{ kind: 'reset', sides: ['a'] }],

@@ -55,7 +55,7 @@ function onEvent(state: BackupState, event: BackupEvent, effects: Effects): Back
     case 'bytes':
       return heard(state);
     case 'heartbeat':
-      return { ...heard(state), echoWaiting: event.seq };
+      return onHeartbeat(state, event);
     case 'epoch-whole':
       return onEpochWhole(state, event, effects);
     case 'corrupt':
@@ -103,6 +103,7 @@ function onTick(state: BackupState, stalledMs: number): BackupState {
     heardAtMs: later(state.heardAtMs),
     echoedAtMs: later(state.echoedAtMs),
     linkClosedAtMs: later(state.linkClosedAtMs),
+    unheardSinceMs: state.unheardSinceMs === null ? null : later(state.unheardSinceMs),
     asks: state.asks.filter((ask) => nowMs - ask.atMs < askWaitsMs),
   };
 }
@@ -114,6 +115,15 @@ function onLinkOpen(state: BackupState): BackupState {
 
 function heard(state: BackupState): BackupState {
   return state.link === 'open' ? { ...state, heardAtMs: state.nowMs } : state;
+}
+
+/** Two ways bring heartbeats: an older one that comes later says nothing new of the primary. */
+function onHeartbeat(state: BackupState, { seq, heldMs }: EventOf<'heartbeat'>): BackupState {
+  const next: BackupState = { ...heard(state), echoWaiting: seq };
+  if (seq <= state.beat.seq || state.link !== 'open') return next;
+  const isHeld = heldMs > 0 && state.config.buffered;
+  const unheardSinceMs = isHeld ? (state.unheardSinceMs ?? state.nowMs) : null;
+  return { ...next, beat: { seq, heldMs }, unheardSinceMs };
 }
 
 function onEpochWhole(
@@ -145,6 +155,7 @@ function onLinkClosed(state: BackupState, reason: string): BackupState {
     linkClosedAtMs: state.nowMs,
     linkReason: boundedReason(reason),
     echoWaiting: null,
+    unheardSinceMs: null,
   };
 }
 
@@ -205,7 +216,7 @@ function onRecord(state: BackupState, permission: Permission, effects: Effects):
     case 'standby':
       return onRecordFailed(state, 'the record says standby again', effects);
     case 'activating':
-      return answerFailovers(next, null, effects);
+      return answerFailovers(answerAsks(next, effects), null, effects);
     case 'active': {
       const why = next.goal?.kind === 'activate' ? next.goal.why : 'the record says active';
       return answerFailovers({ ...next, goal: { kind: 'activate', why } }, null, effects);
@@ -215,6 +226,14 @@ function onRecord(state: BackupState, permission: Permission, effects: Effects):
     default:
       return unreachable(permission);
   }
+}
+
+/** Those who asked in vain, because they did not hear: asked again they get the record's word. */
+function answerAsks(state: BackupState, effects: Effects): BackupState {
+  for (const { way, token } of state.asks) {
+    effects.push({ kind: 'answer', way, token, answer: { kind: 'activating' } });
+  }
+  return { ...state, asks: [] };
 }
 
 /** The copy will never run: whoever asked hears it at once, the copy is discarded after that. */

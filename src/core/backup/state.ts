@@ -13,6 +13,8 @@
  *   B6  one write of the record at a time, and only along the transition table
  *   B7  `end` is emitted once, last
  *   B8  a copy is activated from the last acknowledged epoch, and there is one
+ *   B9  of a whole copy no promise is given to a question that came over the link from a primary
+ *       that hears nothing of this side: it would not hear the promise either
  */
 
 import { invariant } from '../invariant.ts';
@@ -79,6 +81,13 @@ export interface BackupState {
   readonly linkReason: string | null;
   /** The last byte of the peer's. Moved on by own stalls. */
   readonly heardAtMs: number;
+  /** The newest heartbeat, and for how long the primary said in it that it is held, ms. */
+  readonly beat: { readonly seq: number; readonly heldMs: number };
+  /**
+   * Since when every heartbeat says so; null: it hears this side, or nothing is buffered there.
+   * Moved on by own stalls.
+   */
+  readonly unheardSinceMs: number | null;
   /** The last echo sent (link-open before the first). Moved on by own stalls. */
   readonly echoedAtMs: number;
   /** The newest whole epoch of each part, -1: none. */
@@ -124,6 +133,8 @@ export function initialBackup(config: BackupConfig, nowMs = 0): BackupState {
     linkReason: null,
     heardAtMs: nowMs,
     echoedAtMs: nowMs,
+    beat: { seq: 0, heldMs: 0 },
+    unheardSinceMs: null,
     parts: Object.fromEntries(config.parts.map((part) => [part, -1])),
     whole: -1,
     acked: -1,
@@ -151,6 +162,20 @@ export function silenceMs(state: BackupState): number {
   const { buffered } = state.config;
   const sinceMs = buffered ? state.heardAtMs : Math.max(state.heardAtMs, state.echoedAtMs);
   return state.nowMs - sinceMs;
+}
+
+/**
+ * For how long the primary has been held although it is heard here: a cut from here to there, which
+ * stands. By its clock and by ours, whichever says less; heartbeats that piled up while this
+ * process did not run are no proof, and the next one says that the echo arrived.
+ */
+export function unheardMs({ nowMs, beat, unheardSinceMs }: BackupState): number {
+  return unheardSinceMs === null ? 0 : Math.min(beat.heldMs, nowMs - unheardSinceMs);
+}
+
+/** Whether whoever asked would hear the answer: a fresh connection goes both ways, or is none. */
+export function hears(state: BackupState, ask: WaitingAsk): boolean {
+  return ask.way === 'fresh' || state.unheardSinceMs === null;
 }
 
 /** The phase that follows from everything else. */
@@ -182,6 +207,11 @@ export function backupWakeAtMs(state: BackupState): number | null {
     state.nextUnpauseAtMs,
     state.nextDiscardAtMs,
   ];
+  if (state.unheardSinceMs !== null) {
+    // Past it, too, and between two heartbeats: each of them would put a later tick off again.
+    const unheardAtMs = state.unheardSinceMs + heartbeatTimeoutMs + holdMs;
+    wakes.push(Math.max(unheardAtMs, state.nowMs + beatMs / 2));
+  }
   return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));
 }
 
@@ -200,6 +230,9 @@ export function checkBackup(
   invariant(after.acked <= after.whole, 'B1 acked <= whole');
   invariant(after.whole === leastWhole(after.parts), 'B1 whole is the least of the parts');
   invariant(before.acked <= after.acked, 'B1 acked grows');
+  const isPromise = before.goal === null && after.goal?.kind === 'promise' && after.acked >= 0;
+  const isAsked = after.asks.some((ask) => hears(after, ask));
+  invariant(!isPromise || isAsked || after.record === 'promised', 'B9 nobody hears the promise');
   checkWrites(before, after, event, effects);
   const acks = effects.filter((effect) => effect.kind === 'send-ack');
   invariant(acks.length === after.acked - before.acked, 'B1 every epoch is acknowledged once');

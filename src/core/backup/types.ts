@@ -18,7 +18,8 @@ export type BackupEvent = { readonly nowMs: number } /**
   | { readonly kind: 'link-open' }
   /** Some bytes of the peer arrived (a sign of life). */
   | { readonly kind: 'bytes' }
-  | { readonly kind: 'heartbeat'; readonly seq: number }
+  /** `heldMs`: for so long the primary has had no lease of this side; 0: it has one. */
+  | { readonly kind: 'heartbeat'; readonly seq: number; readonly heldMs: number }
   /** All of the epoch's `part` is here and every check passed; acknowledged once all parts are. */
   | { readonly kind: 'epoch-whole'; readonly part: string; readonly epoch: number }
   /** The peer broke the protocol or the stream is torn: the session cannot go on. */

@@ -8,7 +8,7 @@
 
 import { invariant, unreachable } from '../invariant.ts';
 import type { Permission } from '../vocabulary.ts';
-import { type BackupState, silenceMs } from './state.ts';
+import { type BackupState, hears, silenceMs, unheardMs } from './state.ts';
 import type { BackupEffect, BackupOutcome } from './types.ts';
 
 type Effects = BackupEffect[];
@@ -29,8 +29,8 @@ function choose(state: BackupState, isTick: boolean): BackupState {
   }
   if (state.acked < 0) return chooseInSeed(state, isTick);
   if (nowMs < state.nextWriteAtMs) return state;
-  // Who asks is alive: its promise comes before any activation.
-  if (state.asks.length > 0) return { ...state, goal: { kind: 'promise' } };
+  // Who asks is alive: its promise comes before any activation, if it can be heard (B9).
+  if (state.asks.some((ask) => hears(state, ask))) return { ...state, goal: { kind: 'promise' } };
   const why = whyActivate(state, isTick, config.holdMs);
   return why === null ? state : { ...state, goal: { kind: 'activate', why } };
 }
@@ -39,8 +39,13 @@ function whyActivate(state: BackupState, isTick: boolean, holdMs: number): strin
   if (state.failovers.length > 0) return 'the administrator ordered it';
   if (!isTick) return null;
   if (state.link === 'open') {
+    const { heartbeatTimeoutMs } = state.config;
     const silentMs = Math.round(silenceMs(state));
-    return silentMs >= state.config.heartbeatTimeoutMs ? `silence of ${silentMs} ms` : null;
+    if (silentMs >= heartbeatTimeoutMs) return `silence of ${silentMs} ms`;
+    // A held primary lets nothing out: its being heard keeps nobody from going on.
+    const heldMs = Math.round(unheardMs(state));
+    if (heldMs < heartbeatTimeoutMs + holdMs) return null;
+    return `the primary has heard nothing from here for ${heldMs} ms and is held`;
   }
   // Without a buffer the end of the link proves nothing: the primary's guest may be running.
   if (!state.config.buffered || state.nowMs < state.linkClosedAtMs + holdMs) return null;

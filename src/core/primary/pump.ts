@@ -7,6 +7,7 @@ import { nextCheckpointAtMs, noOutput } from '../scheduler.ts';
 import { heartbeatEveryMs } from '../vocabulary.ts';
 import {
   backupMayActivate,
+  heldMs,
   isEnding,
   isLeaseFresh,
   type PrimaryState,
@@ -28,7 +29,7 @@ export function pump(state: PrimaryState, effects: Effects): PrimaryState {
 function pumpHeartbeat(state: PrimaryState, effects: Effects): PrimaryState {
   if (state.link !== 'open' || state.nowMs < state.nextBeatAtMs) return state;
   const seq = state.nextSeq;
-  effects.push({ kind: 'send-heartbeat', seq });
+  effects.push({ kind: 'send-heartbeat', seq, heldMs: heldMs(state) });
   const beats = [...state.beats, { seq, sentAtMs: state.nowMs }].slice(-heartbeatsRememberedMax);
   const nextBeatAtMs = state.nowMs + heartbeatEveryMs(state.config);
   return { ...state, beats, nextSeq: seq + 1, nextBeatAtMs };

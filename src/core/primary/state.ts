@@ -179,6 +179,15 @@ export function isLeaseFresh(state: PrimaryState): boolean {
   return state.leaseFromMs !== null && state.nowMs - state.leaseFromMs <= leaseMs(state.config);
 }
 
+/**
+ * For how long nothing may go out for want of a lease, whole ms; 0: a lease is there. The
+ * heartbeats say it, so that a backup which is not heard here knows of it although it hears.
+ */
+export function heldMs(state: PrimaryState): number {
+  if (isLeaseFresh(state) || state.leaseFromMs === null) return 0;
+  return Math.max(1, Math.round(state.nowMs - state.leaseFromMs - leaseMs(state.config)));
+}
+
 /** The link says nothing for so long that asking over a fresh connection is due. */
 export function isSilent(state: PrimaryState): boolean {
   const { heartbeatTimeoutMs, holdMs } = state.config;

@@ -86,7 +86,8 @@ export type PrimaryOutcome =
   | { readonly kind: 'guest-ended'; readonly reason: string };
 
 export type PrimaryEffect =
-  | { readonly kind: 'send-heartbeat'; readonly seq: number }
+  /** `heldMs`: for how long this side has been held by then, see `heldMs` in state.ts. */
+  | { readonly kind: 'send-heartbeat'; readonly seq: number; readonly heldMs: number }
   /** Let the hypervisor's held timer go: the next checkpoint begins. */
   | { readonly kind: 'take-checkpoint'; readonly epoch: number }
   /** Release the output of all epochs up to and including this one. */

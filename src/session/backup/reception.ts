@@ -56,7 +56,7 @@ export type ReceptionLink = Pick<
  */
 const configMsMax = 120_000;
 
-type OnHeard = (seq: number) => void;
+type OnHeard = (seq: number, heldMs: number) => void;
 type Allocate = (bytes: number) => Buffer;
 
 export interface ReceptionPorts extends HostPorts {
@@ -86,7 +86,7 @@ export interface Prepared {
   readonly pulse: OfferedPulse | null;
   readonly pulseOffer: PulseOffer | null;
   /** Where heartbeats by datagram go, once there is a session. */
-  readonly heartbeats: { take: (seq: number) => void };
+  readonly heartbeats: { take: OnHeard };
   readonly watch: boolean;
   readonly stream: StreamAgreement;
   readonly budget: MemoryBudget;
@@ -132,8 +132,9 @@ export async function prepareReception(
     await record.create({ domain: hello.domain, peer: hello.host });
     // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
     pruneRecords(dir, ports).catch((error: unknown) => log.info(errorText(error)));
-    const heartbeats = { take: (_seq: number) => {} };
-    const pulse = await ports.offerPulse(hello.session, log, (seq) => heartbeats.take(seq));
+    const heartbeats: { take: OnHeard } = { take: () => {} };
+    const onHeard: OnHeard = (seq, heldMs) => heartbeats.take(seq, heldMs);
+    const pulse = await ports.offerPulse(hello.session, log, onHeard);
     const watch = options.wait && !hello.noWait;
     const pulseOffer = pulse?.offer ?? null;
     const session = { hello, claim, log, record, pulse, pulseOffer, heartbeats, watch };
@@ -261,7 +262,7 @@ export class Reception {
     const copy = this.#newCopy(spec);
     const session = this.#newSession(copy, disks);
     const receiving = { spec, copy, session, ...this.#openIntake(copy, session) };
-    this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
+    this.#set.heartbeats.take = (seq, heldMs) => session.onHeartbeat(seq, heldMs);
     void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
     return receiving;
   }
@@ -358,7 +359,7 @@ export class Reception {
     switch (message.kind) {
       case 'heartbeat':
         this.#echoes.heardByStream(message.seq);
-        return session.onHeartbeat(message.seq);
+        return session.onHeartbeat(message.seq, message.heldMs);
       case 'data':
       case 'epoch-end':
         return this.#onStream(message, receiving);

@@ -129,8 +129,8 @@ export class BackupSession {
     this.#dispatch({ kind: 'bytes', nowMs: this.#now() });
   }
 
-  onHeartbeat(seq: number): void {
-    this.#dispatch({ kind: 'heartbeat', seq, nowMs: this.#now() });
+  onHeartbeat(seq: number, heldMs: number): void {
+    this.#dispatch({ kind: 'heartbeat', seq, heldMs, nowMs: this.#now() });
   }
 
   onEpochWhole(part: string, epoch: number): void {

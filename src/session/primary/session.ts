@@ -82,7 +82,7 @@ function withHint({ text, hint }: { readonly text: string; readonly hint: string
   return hint === null ? text : `${text} (${hint})`;
 }
 
-const heartbeat = (seq: number) => ({ kind: 'heartbeat', seq }) as const;
+const heartbeat = (seq: number, heldMs: number) => ({ kind: 'heartbeat', seq, heldMs }) as const;
 
 /** Not logged at all. */
 const routine: ReadonlySet<PrimaryEvent['kind']> = new Set([
@@ -358,8 +358,10 @@ export class PrimarySession {
     } else if (effect.kind !== 'send-heartbeat') log.info(`  -> ${describePrimaryEffect(effect)}`);
     switch (effect.kind) {
       case 'send-heartbeat':
-        if (needsStream(effect.seq, pulse?.newest)) link.send(heartbeat(effect.seq));
-        pulse?.send(effect.seq);
+        if (needsStream(effect.seq, pulse?.newest)) {
+          link.send(heartbeat(effect.seq, effect.heldMs));
+        }
+        pulse?.send(effect.seq, effect.heldMs);
         return;
       case 'take-checkpoint':
         this.#save?.checkpoint();

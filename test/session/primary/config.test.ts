@@ -79,7 +79,7 @@ function playBackup({ timing }: Pick<Hello, 'timing'>): void {
     state = stepBackup(state, event).state;
   };
   feed({ kind: 'link-open', nowMs: 0 });
-  feed({ kind: 'heartbeat', seq: 1, nowMs: 5 });
+  feed({ kind: 'heartbeat', seq: 1, heldMs: 0, nowMs: 5 });
   feed({ kind: 'epoch-whole', part: 'memory', epoch: 0, nowMs: 10 });
   for (let tick = 0; tick < 100 && state.writing === null; tick += 1) {
     const nowMs = backupWakeAtMs(state);
