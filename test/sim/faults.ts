@@ -13,6 +13,7 @@ export class FaultInjector {
   readonly #calls = new Map<Fault, number>();
   #isCalm = false;
   #isHungForGood = false;
+  #stoppedForGood: SimProcess | null = null;
   /** What struck whom, for the verdict at the end. */
   readonly struck = new Set<string>();
   /** The primary's guest could not be paused by anybody since then. */
@@ -73,7 +74,9 @@ export class FaultInjector {
     network.thaw('b');
     guest.isFrozen = false;
     if (copy !== null) copy.isFrozen = false;
-    for (const host of [a, b]) for (const process of host.processes) process.continue();
+    for (const process of [a, b].flatMap(({ processes }) => processes)) {
+      if (process !== this.#stoppedForGood) process.continue();
+    }
     if (!this.#isHungForGood) linkB?.heal();
     b.disk.isFull = false;
     b.disk.isReadOnly = false;
@@ -328,13 +331,17 @@ export class FaultInjector {
     if (random.chance(0.5)) network.freeze(side);
   }
 
-  #stopReceive(forMs: number, isHost: boolean): void {
+  #stopReceive(forMs: number | null, isHost: boolean): void {
     const { b, network, receive } = this.#world;
     const stopped = isHost ? [...b.processes] : receive === null ? [] : [receive];
     for (const process of stopped) process.stop();
     const frozen = isHost ? this.#world.copy : null;
     if (isHost) this.#mayFreeze('b');
     if (frozen !== null) frozen.isFrozen = true;
+    if (forMs === null) {
+      this.#stoppedForGood = receive;
+      return;
+    }
     this.#heals(forMs, () => {
       network.thaw('b');
       if (frozen !== null) frozen.isFrozen = false;

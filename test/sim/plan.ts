@@ -22,7 +22,8 @@ export type FaultKind =
   | { readonly kind: 'kill-protect' }
   | { readonly kind: 'kill-receive' }
   | { readonly kind: 'stop-protect'; readonly forMs: number }
-  | { readonly kind: 'stop-receive'; readonly forMs: number }
+  /** null: for good. */
+  | { readonly kind: 'stop-receive'; readonly forMs: number | null }
   /** The whole host stands still: the process and its guests. */
   | { readonly kind: 'stall'; readonly host: 'a' | 'b'; readonly forMs: number }
   | { readonly kind: 'crash'; readonly host: 'a' | 'b'; readonly rebootMs: number | null }

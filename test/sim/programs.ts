@@ -18,7 +18,7 @@ import { nullBuffer } from '../../src/output/port.ts';
 import { openRecord } from '../../src/permission/record.ts';
 import { isSettled } from '../../src/registry/port.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
-import { type AnswerPorts, answerAsk } from '../../src/session/backup/answer.ts';
+import { type AnswerPorts, answerAsk, byPerson } from '../../src/session/backup/answer.ts';
 import {
   prepareReception,
   Reception,
@@ -71,9 +71,13 @@ function optionsOf({ plan }: World): ProtectOptions {
 }
 
 /** An answer by whichever process of host B can give it. */
-export function askHostB(world: World, status: AskedSession): Promise<Answer> {
+export function askHostB(
+  world: World,
+  status: AskedSession,
+  again: (process: SimProcess) => Promise<void>,
+): Promise<Answer> {
   const process = world.b.start('tsremus receive (question)');
-  return answerAsk(status, answerPortsOf(world.b, process))
+  return answerAsk(status, answerPortsOf(world.b, process), () => again(process))
     .then((answer) => {
       world.checker.answered(answer.kind);
       return answer;
@@ -87,8 +91,11 @@ function answerPortsOf(host: SimHost, process: SimProcess): AnswerPorts {
   const ports = host.portsOf(process);
   const hypervisor = host.hypervisor.portFor(process);
   return {
+    ...ports,
     registry: host.registry.portFor(process),
     hypervisor: async () => hypervisor,
+    // Where a question waits less than it does in a real network.
+    ownerSilenceMs: host.world.plan.askTimeoutMs / 3,
     record: (uuid, session) => openRecord(ports.settings.stateDirectory, uuid, session, ports),
   };
 }
@@ -196,7 +203,7 @@ function recoveryOf(host: SimHost, process: SimProcess): Recovery {
       return buffer === null ? nullBuffer : outputPort(buffer, process);
     },
     askBackup: (status) => world.machines.askBackup(() => askFromA(world, process, status), status),
-    answerHere: (status) => askHostB(world, status),
+    answerHere: (status) => askHostB(world, status, byPerson),
     noteMayOpen: async () => {},
     startGuard: startGuard(host, process),
   });

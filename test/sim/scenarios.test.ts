@@ -12,7 +12,14 @@ import { type RunResult, runPlan } from './world.ts';
 
 const runs = 20;
 
-type Scenario = (timeoutMs: number) => FaultKind[];
+/** A fault, and before which call on host B it strikes, where it is not the moment that counts. */
+type Stroke = FaultKind | { readonly before: string; readonly fault: FaultKind };
+
+type Scenario = (timeoutMs: number) => Stroke[];
+
+function beforeCall(what: string): Fault['trigger'] {
+  return { kind: 'call', host: 'b', what, count: 1 };
+}
 
 /** The plan of a seed with these faults instead of its own, in terms of the timeout. */
 function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
@@ -21,8 +28,8 @@ function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
   const seedMs = plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
   const atMs = seedMs + ((seed * 7919) % 1000) * 0.001 * 2 * heartbeatTimeoutMs;
   const faults: Fault[] = make(heartbeatTimeoutMs).map((fault) => ({
-    trigger: { kind: 'time', atMs },
-    fault,
+    trigger: 'before' in fault ? beforeCall(fault.before) : { kind: 'time', atMs },
+    fault: 'before' in fault ? fault.fault : fault,
   }));
   return {
     ...plan,
@@ -89,6 +96,15 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'host a stands still for 5 timeouts': (ms) => [{ kind: 'stall', host: 'a', forMs: 5 * ms }],
   'receive killed': () => [{ kind: 'kill-receive' }],
   'receive stopped for 2 timeouts': (ms) => [{ kind: 'stop-receive', forMs: 2 * ms }],
+  'receive stopped for good': () => [{ kind: 'stop-receive', forMs: null }],
+  'receive stopped for good while it activates': (ms) => [
+    { before: 'finish', fault: { kind: 'stop-receive', forMs: null } },
+    ...cut(both, 2)(ms),
+  ],
+  'receive stopped for good once the copy is active': (ms) => [
+    { before: 'unpause', fault: { kind: 'stop-receive', forMs: null } },
+    ...cut(both, 2)(ms),
+  ],
   'host b stands still for 2 timeouts': (ms) => [{ kind: 'stall', host: 'b', forMs: 2 * ms }],
   'an epoch cannot be applied': () => [{ kind: 'apply-fails' }],
   'host a crashes, the copy cannot be built': () => [

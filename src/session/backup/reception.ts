@@ -6,12 +6,13 @@
  *     prepared --(CONFIG)--> receiving --(outcome)--> over, or watching the guest that took over
  */
 import type { BackupOutcome } from '../../core/backup/types.ts';
+import { askWaitsMs } from '../../core/limits.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { loggedOutcome } from '../../core/texts/outcomes.ts';
-import type { Permission } from '../../core/vocabulary.ts';
+import type { Answer, Permission } from '../../core/vocabulary.ts';
 import type { BackupDisk, DiskDriver } from '../../disk/port.ts';
 import { watchCopy } from '../../guest/watch.ts';
-import { within } from '../../host/clock.ts';
+import { every, within } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
 import type { HostPorts } from '../../host/ports.ts';
@@ -55,6 +56,9 @@ export type ReceptionLink = Pick<
  * that dies meanwhile nothing is heard, and the name must not stay claimed here.
  */
 const configMsMax = 120_000;
+
+/** Far within what a question waits for a silent owner (answer.ts). */
+const askProgressEveryMs = 1_000;
 
 type OnHeard = (seq: number) => void;
 type Allocate = (bytes: number) => Buffer;
@@ -174,7 +178,9 @@ export class Reception {
   async run(): Promise<BackupOutcome> {
     const { claim, log, pulse, hello } = this.#set;
     const { registry } = this.#ports;
-    const control = await registry.serve(claim.socketPath, (request) => this.#control(request));
+    const control = await registry.serve(claim.socketPath, (request, progress) =>
+      this.#control(request, progress),
+    );
     log.info(`session ${hello.session} of ${hello.domain} begins`);
     try {
       const outcome = await this.#receive();
@@ -419,7 +425,7 @@ export class Reception {
     };
   }
 
-  async #control(request: ControlRequest): Promise<object> {
+  async #control(request: ControlRequest, progress: (text: string) => void): Promise<object> {
     const session = this.#receiving?.session;
     const { hello } = this.#set;
     switch (request.verb) {
@@ -429,7 +435,7 @@ export class Reception {
             op: 'answer-control',
           });
         }
-        return { answer: await session.askFresh() };
+        return { answer: await this.#ask(session, progress) };
       case 'forget':
         if (this.#outcome === null) break;
         this.#forgotten = true;
@@ -448,6 +454,18 @@ export class Reception {
       op: 'answer-control',
       hint: adviceLine({ kind: 'show', domain: hello.domain }),
     });
+  }
+
+  /** Says that it lives while the record is written: one that says nothing counts as deaf. */
+  #ask(session: BackupSession, progress: (text: string) => void): Promise<Answer> {
+    const { timers } = this.#ports;
+    const tell = () => progress('the record is being written');
+    const stopTelling = every(timers, askProgressEveryMs, tell);
+    return within(timers, askWaitsMs, session.askFresh(), () => {
+      throw new OperationError('command-timeout', 'the record could not be written yet', {
+        op: 'answer-control',
+      });
+    }).finally(stopTelling);
   }
 
   async #failover(session: BackupSession): Promise<object> {
