@@ -20,9 +20,26 @@ export class Store {
     this.#chance = chance;
   }
 
-  /** Creates the folder and its parents; the folder itself is for its owner only. */
+  /**
+   * Creates the folder and its parents, for their owner only; their names are durable when this
+   * returns, whoever made them: each is made once the one above has its name for good, so of those
+   * that are there only the last may lack it, where its maker died.
+   */
   async ensureDir(dir: string): Promise<void> {
-    await storing('create', dir, () => this.#files.makeDir(dir));
+    const parent = dirname(dir);
+    await storing('create', dir, async () => {
+      const isThere = await orNone(
+        this.#files.list(dir).then(() => true),
+        false,
+      );
+      if (!isThere) {
+        await this.ensureDir(parent);
+        await this.#files.makeDir(dir).catch((error: unknown) => {
+          if (errnoCode(error) !== 'EEXIST') throw error; // else: made by another one just now
+        });
+      }
+      await this.#files.syncDir(parent);
+    });
   }
 
   /** Makes the names in a folder durable. */
