@@ -121,12 +121,18 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
           });
       });
     };
+    let isTold = false;
+    const gone = new Promise<string>((resolve) => {
+      process.onExit(() => parent.later(0, () => isTold || resolve('killed')));
+    });
     process.onExit(() => watching(false));
     parent.onExit(() => world.after(0, after));
     const ready = new Promise<void>((resolve) => parent.later(world.plan.delayMsMin, resolve));
     const guard: Guard = {
       ready,
+      gone,
       done() {
+        isTold = true;
         parent.call('farewell', () => {
           farewell = { kind: 'done' };
           after();
@@ -135,6 +141,7 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
       watch: ({ id }) =>
         new Promise((resolve) => {
           if (!process.isAlive) return resolve(false);
+          isTold = true;
           watching = (does) => parent.later(0, () => resolve(does));
           parent.call('farewell', () => {
             farewell = { kind: 'watch', id };

@@ -32,6 +32,8 @@ export interface PrimaryView {
   readonly budget: MemoryBudget | null;
   /** Of a guest that ended by itself: what became of it. */
   readonly guestEnd: GuestEnd | null;
+  /** Why no guard stands by the guest; null: one does. */
+  readonly unguarded: string | null;
 }
 
 /** What the machine says, or was said in its place before it ran and after it ended. */
@@ -129,7 +131,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
-    degraded: stream.degraded ?? blocked,
+    degraded: (outcome === null ? view.unguarded : null) ?? stream.degraded ?? blocked,
     next:
       facts.state === 'protected' && blocked !== null
         ? [adviceLine({ kind: 'stop-to-plug-in', domain: guest.name })]
