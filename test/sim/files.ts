@@ -8,7 +8,7 @@
  *       name, a rename, an unlink) all of it got through or nothing, each for itself
  *   L2  the content of a file is durable as of its last `sync`; behind that nothing, a part
  *       (torn) or all of what was written is there, under all of its names alike
- *   L3  a folder is durable, with all that is in it, once the one above was synced after it was made
+ *   L3  a folder is durable, with all that is in it, once the one above was synced after that
  *
  * Kinder than Linux, too: a sync that failed and is tried again then does hold. Text is torn
  * between characters, not bytes.
