@@ -66,19 +66,22 @@ export class Store {
    */
   async createExclusively(path: string, content: string): Promise<boolean> {
     const temporary = await this.#writeTemporary(path, content);
-    let first = true;
+    let first: boolean;
     try {
-      await storing('create', path, async () => {
-        try {
-          await this.#files.link(temporary, path);
-        } catch (error) {
-          if (errnoCode(error) !== 'EEXIST') throw error;
-          first = false;
-        }
-      });
+      first = await storing('create', path, () => this.#link(temporary, path));
     } finally {
       await this.#files.unlink(temporary).catch(() => {});
     }
+    await this.syncDir(dirname(path));
+    return first;
+  }
+
+  /**
+   * A second name for a file of this store, one that must not exist: as createExclusively, but for
+   * what was written before, so that it needs next to no room.
+   */
+  async linkExclusively(from: string, path: string): Promise<boolean> {
+    const first = await storing('create', path, () => this.#link(from, path));
     await this.syncDir(dirname(path));
     return first;
   }
@@ -105,6 +108,17 @@ export class Store {
   /** When the file was last written, ms of the wall clock; null when there is none. */
   async modifiedMs(path: string): Promise<number | null> {
     return storing('read', path, () => orNone<number | null>(this.#files.modifiedMs(path), null));
+  }
+
+  /** False when the name is taken. */
+  async #link(from: string, path: string): Promise<boolean> {
+    try {
+      await this.#files.link(from, path);
+      return true;
+    } catch (error) {
+      if (errnoCode(error) !== 'EEXIST') throw error;
+      return false;
+    }
   }
 
   async #writeTemporary(path: string, content: string): Promise<string> {

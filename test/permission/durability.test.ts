@@ -420,3 +420,53 @@ describe('the folders of the record', () => {
     }
   });
 });
+
+describe('what was made ready when the session began', () => {
+  it.each([
+    ['standby', ['activating', 'active']],
+    ['standby', ['promised']],
+    ['standby', ['activating', 'promised']],
+  ] as const)('takes the steps of a full disk, for good: %s to %s', async (first, steps) => {
+    const outcomes = new EveryOutcome();
+    do {
+      const host = new Host(realStore);
+      await host.alone(async ({ record }) => {
+        await record.prepare();
+        await record.create({});
+      }, 1);
+      host.disk.isFull = true;
+      const said = await host.alone(async ({ record }) => {
+        let from: Permission = first;
+        for (const to of steps) {
+          expect(await record.move(from, to, {})).toMatchObject({ permission: to });
+          from = to;
+        }
+        return from;
+      }, 1);
+      host.powerOff(outcomes);
+      expect(await host.alone(async ({ record }) => (await record.read())?.permission)).toBe(said);
+      expect(host.violations).toEqual([]);
+    } while (outcomes.advance());
+  });
+
+  it('is what a full disk refuses, before there is a record', async () => {
+    const host = new Host(realStore);
+    host.disk.isFull = true;
+    const { code } = await operationError(() => host.alone(({ record }) => record.prepare()));
+    expect(code).toBe('disk-full');
+    host.disk.isFull = false;
+    expect(await host.alone((one) => one.read())).toBeNull();
+  });
+
+  it('says what it says only once: a second step finds the first', async () => {
+    const host = new Host(realStore);
+    await host.alone(async ({ record }) => {
+      await record.prepare();
+      await record.create({});
+    }, 1);
+    host.disk.isFull = true;
+    const move = (to: Permission) => host.alone(({ record }) => record.move('standby', to, {}));
+    expect((await move('promised')).permission).toBe('promised');
+    expect((await move('activating')).permission).toBe('promised');
+  });
+});

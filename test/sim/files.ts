@@ -75,7 +75,7 @@ export class SimDisk {
   readonly #folders = new Map(['/', '/var', '/var/lib'].map((path) => [path, emptyFolder(true)]));
   #boot = 0;
 
-  /** ENOSPC for a new folder, file or name, and for what is written. */
+  /** ENOSPC for a new folder or file, and for what is written; a name more finds its place. */
   isFull = false;
   /** EROFS for whatever would change something, and for a sync of what is not durable yet. */
   isReadOnly = false;
@@ -258,7 +258,7 @@ export class SimDisk {
   #link(from: string, to: string): void {
     const inode = this.#inode(from);
     this.#mustBeFree(to);
-    this.#mustTakeNew(to);
+    if (this.isReadOnly) throw errno('EROFS', to);
     this.#change(dirname(to), new Map([[basename(to), inode]]));
   }
 

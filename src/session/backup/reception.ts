@@ -24,7 +24,8 @@ import type { Message } from '../../link/messages.ts';
 import type { OfferedPulse } from '../../link/pulse.ts';
 import { EchoRouter } from '../../link/pulse-ways.ts';
 import { pruneRecords } from '../../permission/prune.ts';
-import { openRecord, type PermissionRecord } from '../../permission/record.ts';
+import { openRecord, type PermissionRecord, recordPath } from '../../permission/record.ts';
+import { RecordTrial } from '../../permission/trial.ts';
 import type { ControlRequest } from '../../registry/control.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
@@ -132,6 +133,7 @@ export async function prepareReception(
     await checkRoom(hypervisor, hello);
     const dir = settings.stateDirectory;
     const record = openRecord(dir, hello.uuid, hello.session, ports);
+    await record.prepare();
     await record.create({ domain: hello.domain, peer: hello.host });
     // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
     pruneRecords(dir, ports).catch((error: unknown) => log.info(errorText(error)));
@@ -154,6 +156,7 @@ export class Reception {
   readonly #set: Prepared;
   readonly #link: ReceptionLink;
   readonly #status: StatusWriter;
+  readonly #trial: RecordTrial;
   #receiving: Receiving | null = null;
   /** Why the stream cannot be used; the primary is told before the link is closed. */
   #broken: OperationError | null = null;
@@ -172,7 +175,23 @@ export class Reception {
     const { clock, timers, processes } = ports;
     const { claim, log } = set;
     const facts = () => backupFacts(this.#view());
+    this.#trial = this.#newTrial();
     this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
+  }
+
+  /** Whether a takeover could be recorded; the primary is told, for both hosts' status. */
+  #newTrial(): RecordTrial {
+    const { hello, log, record } = this.#set;
+    const { store, timers } = this.#ports;
+    const path = recordPath(record.dir, hello.uuid, hello.session, 'trial');
+    const onChange = () => {
+      const { problem } = this.#trial;
+      if (problem === null) log.info('a takeover could be recorded again');
+      else log.error(`a takeover could not be recorded: ${problem}`);
+      this.#link.send({ kind: 'degraded', reason: problem ?? '' });
+      this.#status.changed();
+    };
+    return new RecordTrial({ store, timers, path, onChange });
   }
 
   async run(): Promise<BackupOutcome> {
@@ -183,7 +202,7 @@ export class Reception {
     );
     log.info(`session ${hello.session} of ${hello.domain} begins`);
     try {
-      const outcome = await this.#receive();
+      const outcome = await this.#receive().finally(() => this.#trial.stop());
       this.#outcome = outcome;
       this.#closeStream();
       log.info(`the session is over: ${JSON.stringify(outcome)}`);
@@ -413,6 +432,7 @@ export class Reception {
       stateDirectory: settings.stateDirectory,
       hello,
       running: this.#receiving?.session ?? null,
+      trialProblem: this.#outcome === null ? this.#trial.problem : null,
       guest: this.#restartedAs ?? copy?.guest ?? null,
       outcome: this.#outcome,
       guestEnd: this.#guestEnd,
