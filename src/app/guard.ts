@@ -70,12 +70,24 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
       child.once('exit', (code) => reject(new Error(`the guard ended at once with code ${code}`)));
       child.stdout?.once('data', () => resolve());
     });
+    let isTold = false;
+    const gone = new Promise<string>((resolve) => {
+      child.once('exit', (code, signal) => {
+        const died = ready.then(
+          () => !isTold,
+          () => false,
+        );
+        void died.then((isNews) => isNews && resolve(signal ?? `exit code ${code}`));
+      });
+    });
     // A guard that fails to start is reported through `ready`; nobody may wait for it later.
     ready.catch(() => {});
     child.stdin?.on('error', () => {});
     return {
       ready,
+      gone,
       done() {
+        isTold = true;
         child.stdin?.end(farewellText({ kind: 'done' }));
         child.stdout?.destroy();
         child.unref();
@@ -84,6 +96,7 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
         if (child.exitCode !== null || child.signalCode !== null || child.stdout === null) {
           return false;
         }
+        isTold = true;
         const said = once(child.stdout, 'data').then(() => true);
         const gone = once(child, 'exit').then(() => false);
         child.stdin?.end(farewellText({ kind: 'watch', id: guest.id }));

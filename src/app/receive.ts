@@ -56,6 +56,7 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
 /** What answering for a session needs on this host. */
 export function answerPorts(host: HostPorts, open: () => Promise<Hypervisor>): AnswerPorts {
   return {
+    ...host,
     registry: thisRegistry(host),
     hypervisor: open,
     record: (uuid, session) => openRecord(host.settings.stateDirectory, uuid, session, host),
@@ -100,7 +101,7 @@ export async function runReceive(
     raisePriority((text) => process.emitWarning(text));
     return { outcome: await new Reception(ports, prepared, link).run() };
   }
-  await answerQuestion(link, hello, { ...answerPorts(host, open), timers });
+  await answerQuestion(link, hello, answerPorts(host, open));
   return { outcome: answered };
 }
 

@@ -12,7 +12,7 @@ import type { HelloContent } from '../link/connect.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import { readState, writeState } from '../output/plug/state-file.ts';
 import type { SessionStatus } from '../registry/status.ts';
-import { answerAsk } from '../session/backup/answer.ts';
+import { answerAsk, byPerson } from '../session/backup/answer.ts';
 import { askByCommand } from './backup.ts';
 import { startGuard } from './guard.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
@@ -68,7 +68,7 @@ function recoveryOf(host: ThisHost, hypervisor: () => Promise<Hypervisor>): Reco
     listAll: () => listAll(leftBufferPorts(host)),
     leftOutput: (uuid, id) => leftOutput(host, uuid, id),
     askBackup: (status) => askBackup(host, status),
-    answerHere: (status) => answerAsk(status, answerPorts(host, hypervisor)),
+    answerHere: (status) => answerAsk(status, answerPorts(host, hypervisor), byPerson),
     noteMayOpen: (status) => noteMayOpen(host, status),
     startGuard: startGuard(host),
   });

@@ -5,7 +5,7 @@
  */
 import type { Environment } from '../config/settings.ts';
 import type { Answer } from '../core/vocabulary.ts';
-import type { Clock, Timers } from '../host/clock.ts';
+import { type Cancel, type Clock, every, type Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
 import type { CreditWindowOptions } from './credit-window.ts';
 import { greetBackup, type HelloOptions, helloTimeoutMsDefault, nextMessage } from './hello.ts';
@@ -95,6 +95,12 @@ function endReason(error: OperationError): string {
 }
 
 /**
+ * The same question again while it has no answer, ms: what the backup waits for meanwhile may take
+ * its time, and it gives a promise only to one who is still there.
+ */
+const askAgainMs = 1_000;
+
+/**
  * Asks for the promise on a connection of its own. The whole takes at most `timeoutMs`; the
  * connection is then ended in the background. Throws an OperationError when there was no answer,
  * which is never a promise.
@@ -108,14 +114,18 @@ export async function askFresh(
   const timeoutMs = options.timeoutMs ?? helloTimeoutMsDefault;
   const endMs = options.clock.nowMs() + timeoutMs;
   const connection = await connectBackup(command, hello, { ...options, timeoutMs });
+  let stopAsking: Cancel = () => {};
   try {
     const { link } = connection;
-    link.send({ kind: 'ask', id });
+    const ask = () => link.send({ kind: 'ask', id });
+    ask();
+    stopAsking = every(options.timers, askAgainMs, ask);
     const leftMs = Math.max(1, endMs - options.clock.nowMs());
     const { timers, signal } = options;
     const patience = { timers, signal, timeoutMs: leftMs, waitedMs: timeoutMs };
     return await nextAnswer(link, command.host, id, patience);
   } finally {
+    stopAsking();
     // Not awaited: the answer is needed now, and the end of a process may take its time.
     void connection.close('asked');
   }

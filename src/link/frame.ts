@@ -50,7 +50,9 @@ export type FrameKind =
   | 'copy-lost'
   | 'activated'
   | 'goodbye'
-  | 'error';
+  | 'error'
+  | 'leaving'
+  | 'degraded';
 
 /** Length of DATA's prefix: the epoch. */
 export const dataPrefixBytes = 4;
@@ -75,6 +77,8 @@ export const frameTypes: readonly FrameType[] = [
   { type: 12, kind: 'activated', bodyMin: 4, bodyMax: 4 },
   { type: 13, kind: 'goodbye', bodyMin: 0, bodyMax: textBytesMax },
   { type: 14, kind: 'error', bodyMin: 2, bodyMax: errorBytesMax },
+  { type: 15, kind: 'leaving', bodyMin: 0, bodyMax: textBytesMax },
+  { type: 16, kind: 'degraded', bodyMin: 0, bodyMax: textBytesMax },
 ];
 
 const byType = new Map(frameTypes.map((entry) => [entry.type, entry]));

@@ -12,6 +12,7 @@
  *        | HEARTBEAT n <-> ECHO n                |      both ways, between chunks of data
  *        | ASK id ------------> <-- ANSWER id    |      "may I open the buffer?"
  *        | <---- COPY_LOST, ACTIVATED, ERROR     |
+ *        | <------------------ LEAVING, DEGRADED |
  *        | GOODBYE ----------------------------> |      an orderly end
  *
  * Numbers are little-endian; u64 values above 2^53 - 1 are refused.
@@ -41,6 +42,10 @@ export type Message =
   | { readonly kind: 'copy-lost'; readonly reason: string }
   | { readonly kind: 'activated'; readonly epoch: number }
   | { readonly kind: 'goodbye'; readonly reason: string }
+  /** The backup was told to end: it gives its copy up for a primary that asks. */
+  | { readonly kind: 'leaving'; readonly reason: string }
+  /** Why the backup could not record a takeover now; empty: it could again. */
+  | { readonly kind: 'degraded'; readonly reason: string }
   /** Why the sender ends the session. */
   | {
       readonly kind: 'error';
@@ -119,6 +124,8 @@ export function encodeBody(message: Message): Buffer {
       return Buffer.concat([u32(message.id), encodeAnswer(message.answer)]);
     case 'copy-lost':
     case 'goodbye':
+    case 'leaving':
+    case 'degraded':
       return Buffer.from(cleanText(message.reason, textBytesMax));
     case 'error':
       return encodeError(message.code, message.text, message.hint);
@@ -166,6 +173,8 @@ export function decodeMessage(frame: Frame): Message {
       return { kind: 'answer', id: body.readUInt32LE(0), answer: parseAnswer(frame) };
     case 'copy-lost':
     case 'goodbye':
+    case 'leaving':
+    case 'degraded':
       return { kind: frame.kind, reason: parseText(frame) };
     case 'error':
       return parseError(body);

@@ -9,7 +9,13 @@
 
 import { join } from 'node:path';
 import { isTemporaryName, type Store } from '../host/store.ts';
-import { openRecord, type PermissionRecord, type RecordPorts, recordPath } from './record.ts';
+import {
+  openRecord,
+  type PermissionRecord,
+  type RecordPorts,
+  recordPath,
+  stepWords,
+} from './record.ts';
 
 export interface RecordName {
   readonly uuid: string;
@@ -27,9 +33,12 @@ const dayMs = 24 * 60 * 60 * 1000;
 const ageMsDefault = 30 * dayMs;
 const keepMinDefault = 64;
 /** The standby file goes first: what is left after a crash in between is no record (R3). */
-const parts = ['standby', 'decision', 'outcome', 'running'] as const;
+const parts = [
+  ...(['standby', 'decision', 'outcome', 'running', 'trial'] as const),
+  ...stepWords.map((word) => `ready-${word}`),
+];
 
-const namePattern = /^([0-9a-f-]{36})\.([0-9a-f]{32})\.(standby|decision|outcome|running)$/;
+const namePattern = /^([0-9a-f-]{36})\.([0-9a-f]{32})\.([a-z-]+)$/;
 
 /** Every record in the folder, in the order of names. */
 export async function listRecords(dir: string, store: Store): Promise<readonly RecordName[]> {
@@ -90,7 +99,8 @@ async function removeLeftovers(dir: string, { store, clock }: RecordPorts): Prom
   const files = await store.listDir(dir);
   const whole = new Set(files.filter((file) => file.endsWith('.standby')).map(baseOf));
   for (const file of files) {
-    const orphan = namePattern.test(file) && !whole.has(baseOf(file));
+    const isPart = parts.includes(namePattern.exec(file)?.[3] ?? '');
+    const orphan = isPart && !whole.has(baseOf(file));
     if (!orphan && !isTemporaryName(file)) continue;
     const path = join(dir, file);
     const atMs = await store.modifiedMs(path);

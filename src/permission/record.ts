@@ -13,6 +13,8 @@
  *     UUID.SESSION.decision    out of standby: activating or promised
  *     UUID.SESSION.outcome     out of activating: active or promised
  *     UUID.SESSION.running     news: the copy was seen to run
+ *     UUID.SESSION.ready-WORD  a decision or outcome as it may be needed, made before the session
+ *                              began: it becomes one by a second name where the disk is full
  *
  *   R1  a step is taken at most once, by one process (exclusive creation)
  *   R2  what was reported survives a crash of the host (synced before reporting, and on reading)
@@ -47,6 +49,10 @@ export interface Moved {
 }
 
 export type Step = 'decision' | 'outcome';
+
+/** What a step can lead to. */
+export const stepWords = ['activating', 'active', 'promised'] as const;
+type StepWord = (typeof stepWords)[number];
 
 /** What a record is made of: files, the time of day, and who acts through it. */
 export interface RecordPorts {
@@ -91,6 +97,18 @@ export class PermissionRecord {
     });
   }
 
+  /**
+   * Makes the files of every step that may be taken, so that a disk without room is found now and
+   * not when it is needed. Before `create`; throws as that does.
+   */
+  async prepare(): Promise<void> {
+    const { store } = this.#ports;
+    await store.ensureDir(this.dir);
+    const make = (says: StepWord) =>
+      store.createExclusively(this.#path(`ready-${says}`), this.#text(says, { ready: true }));
+    await Promise.all(stepWords.map(make));
+  }
+
   /** What the record says, or null when there is none. What it says is durable. */
   async read(): Promise<RecordState | null> {
     const standby = await this.#note('standby');
@@ -115,7 +133,7 @@ export class PermissionRecord {
     const before = await this.#mustRead();
     if (before.permission !== from) return this.#moved(before, step, to);
     if (step === 'outcome') this.#checkOwner(before);
-    await this.#create(step, to, facts);
+    await this.#createStep(step, to, facts);
     return this.#moved(await this.#mustRead(), step, to);
   }
 
@@ -167,11 +185,27 @@ export class PermissionRecord {
     return text === null ? null : parseNote(text, path);
   }
 
+  /** Without room what was made ready stands in: it says the same, without why and when. */
+  async #createStep(step: Step, to: Permission, facts: RecordFacts): Promise<void> {
+    try {
+      await this.#create(step, to, facts);
+    } catch (error) {
+      if (!(error instanceof OperationError) || error.code !== 'disk-full') throw error;
+      const { store } = this.#ports;
+      const ready = this.#path(`ready-${to}`);
+      if ((await this.#note(`ready-${to}`)) === null) throw error;
+      await store.linkExclusively(ready, this.#path(step));
+    }
+  }
+
   async #create(part: string, says: RecordNote['says'], facts: RecordFacts): Promise<boolean> {
-    const { store, clock, processes } = this.#ports;
+    return this.#ports.store.createExclusively(this.#path(part), this.#text(says, facts));
+  }
+
+  #text(says: RecordNote['says'], facts: RecordFacts): string {
+    const { clock, processes } = this.#ports;
     const at = clock.wall().toISOString();
-    const note: RecordNote = { says, at, by: processes.self, facts };
-    return store.createExclusively(this.#path(part), serializeNote(note));
+    return serializeNote({ says, at, by: processes.self, facts });
   }
 }
 

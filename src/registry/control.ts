@@ -243,9 +243,12 @@ export interface RequestOptions {
   readonly silenceMsMax?: number;
 }
 
-function noAnswer(why: string, cause?: unknown, code: OperationCode = 'command-failed') {
-  return new OperationError(code, `the session does not answer: ${why}`, {
-    op: 'ask-session',
+/** What was asked has said nothing, or what is none of ours. */
+export type NoAnswer = 'await-answer' | 'read-answer';
+
+function noAnswer(op: NoAnswer, why: string, cause?: unknown, code?: OperationCode) {
+  return new OperationError(code ?? 'command-failed', `the session does not answer: ${why}`, {
+    op,
     hint: 'look at its log, or end its process and type the command again',
     cause,
   });
@@ -292,23 +295,25 @@ export function requestControl<Result extends object>(
     const listen = () => {
       cancelSilence();
       cancelSilence = timers.after(silenceMs, () => {
-        fail(noAnswer(`silent for ${silenceMs} ms`, undefined, 'command-timeout'));
+        const silence = `silent for ${silenceMs} ms`;
+        fail(noAnswer('await-answer', silence, undefined, 'command-timeout'));
       });
     };
     listen();
     socket.on('connect', () => socket.write(`${JSON.stringify(request)}\n`));
-    socket.on('error', (error) => fail(noAnswer(error.message, error)));
+    socket.on('error', (error) => fail(noAnswer('await-answer', error.message, error)));
     socket.on('close', () => {
       cancelSilence();
-      reject(noAnswer('it closed the connection'));
+      reject(noAnswer('await-answer', 'it closed the connection'));
     });
     socket.on('data', (chunk: Buffer) => {
       listen();
       try {
         for (const line of lines.push(chunk)) take(parseReply(line));
-        if (lines.overlong) fail(noAnswer(`a line of more than ${replyBytesMax} bytes`));
+        if (lines.overlong)
+          fail(noAnswer('read-answer', `a line of more than ${replyBytesMax} bytes`));
       } catch (error) {
-        fail(noAnswer(`it sent something else (${errorText(error)})`, error));
+        fail(noAnswer('read-answer', `it sent something else (${errorText(error)})`, error));
       }
     });
   });

@@ -68,6 +68,8 @@ const samples: Readonly<Record<FrameKind, Message>> = {
   activated: { kind: 'activated', epoch: 21 },
   goodbye: { kind: 'goodbye', reason: 'reason' },
   error: { kind: 'error', code: 'protocol', text: 'text', hint: null },
+  leaving: { kind: 'leaving', reason: 'reason' },
+  degraded: { kind: 'degraded', reason: 'reason' },
 };
 
 /** The field at `at`, read as the document says. */

@@ -178,3 +178,23 @@ describe('the guard', () => {
     await until('nothing is left', () => pair.processes().length === 0);
   });
 });
+
+describe('the guard is killed', () => {
+  // Proves: its death is noticed, and the next one stands by: protect's own death in a checkpoint
+  // leaves the guest suspended no longer than as if the first one had lived.
+  it.concurrent('and another one stands by', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected();
+    const [first = 0] = pair.guards();
+    signal(first, 'SIGKILL');
+    await until('it was started again', () => /the guard was started again/.test(pair.a.log('g1')));
+    expect(pair.a.log('g1')).toMatch(/its guard died \(SIGKILL\)/);
+    await until('status is well again', () => pair.a.session('g1')?.degraded === null);
+    expect(pair.guards()).not.toContain(first);
+    pair.a.sim.fault('save.pages stall 60000');
+    await until('the guest is suspended', () => pair.a.state('g1') === 'suspended');
+    await kill(protect);
+    await until('the guard resumes the guest', () => pair.a.state('g1') === 'running');
+    expect(pair.a.sim.wrong('g1')).toBeNull();
+  });
+});

@@ -34,6 +34,8 @@ describe('the table of frame types', () => {
       '12 activated 4..4',
       '13 goodbye 0..1024',
       '14 error 2..8192',
+      '15 leaving 0..1024',
+      '16 degraded 0..1024',
     ]);
   });
 });

@@ -76,6 +76,7 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ kind: fc.constant('ask' as const), id: u32 }),
   fc.record({ kind: fc.constant('answer' as const), id: u32, answer: anyAnswer }),
   fc.record({ kind: fc.constantFrom('copy-lost' as const, 'goodbye' as const), reason: line }),
+  fc.record({ kind: fc.constantFrom('leaving' as const, 'degraded' as const), reason: line }),
   fc.record({
     kind: fc.constant('error' as const),
     code: fc.constantFrom('protocol', 'disk-full', 'something-new'),

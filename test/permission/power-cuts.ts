@@ -23,7 +23,8 @@ import { recordUuid as uuid } from '../fixtures/record-uuid.ts';
 import { type DiskCaller, SimDisk } from '../sim/files.ts';
 import { Random } from '../sim/random.ts';
 
-export const dir = '/var/lib/record';
+/** Two folders that no host has by itself. */
+export const dir = '/var/lib/tsremus/record';
 const session = '1'.padStart(32, '0');
 
 export type MakeStore = (files: Files, chance: Chance) => Store;

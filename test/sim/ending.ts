@@ -100,6 +100,10 @@ function liveEnding(world: World, before: Progress): string | null {
   if (checker.permission === 'active' && b.hypervisor.domains.length === 0) {
     return 'held, the active copy died';
   }
+  // What is active is not given up, and nobody but its owner lets it run.
+  if (checker.permission === 'active' && receive?.isAlive && receive.isStopped) {
+    return 'held, the owner of the active copy is stopped';
+  }
   // An owner that does not answer, whose host does: nobody may decide in its place yet.
   return isDeaf(world) ? 'held, the backup is deaf' : null;
 }

@@ -1,6 +1,7 @@
 /** A fresh run of the transport that asks for the promise: connect, ask, wait, give up. */
 import type { Answer } from '../../src/core/vocabulary.ts';
 import type { answerAsk } from '../../src/session/backup/answer.ts';
+import type { SimProcess } from './process.ts';
 import { askHostB } from './programs.ts';
 import type { World } from './world.ts';
 
@@ -52,10 +53,24 @@ export class FreshAsk {
         this.#later(plan.delayMsMax, () => this.#connect());
         return;
       }
-      askHostB(this.#world, this.#question).then(
+      askHostB(this.#world, this.#question, (process) => this.#again(process)).then(
         (answer) => this.#answered(answer),
         (error: unknown) => this.#failed(String(error)),
       );
+    });
+  }
+
+  /** It asks again all the time, as long as it is there and can be heard. */
+  #again(process: SimProcess): Promise<void> {
+    const { network, plan } = this.#world;
+    return new Promise((resolve, reject) => {
+      process.later(plan.askTimeoutMs / 3, () => reject(new Error('nobody asks any longer')));
+      const look = (): void => {
+        if (this.#isOver || !this.#asker.isAlive()) return;
+        if (network.isCut('ab')) return this.#later(plan.delayMsMax, look);
+        this.#later(network.delayMs(), () => process.run(resolve));
+      };
+      this.#later(0, look);
     });
   }
 

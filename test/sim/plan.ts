@@ -157,11 +157,11 @@ const ofSessions =
 /** The hosts are those of `plan`, all else is that of another seed. */
 export function otherWayOf(plan: Plan, seed: number): Plan {
   const other = planOfOne(seed);
-  const { calmAtMs, isCutForGood, clockRateA, clockRateB, clockStartA, clockStartB } = plan;
+  const { calmAtMs, cutForGood, clockRateA, clockRateB, clockStartA, clockStartB } = plan;
   const { delayMsMin, delayMsMax, diskMs } = plan;
   return {
     ...other,
-    ...{ calmAtMs, isCutForGood, clockRateA, clockRateB, clockStartA, clockStartB },
+    ...{ calmAtMs, cutForGood, clockRateA, clockRateB, clockStartA, clockStartB },
     ...{ delayMsMin, delayMsMax, diskMs },
     faults: other.faults.filter(({ fault }) => ofSessions.test(fault.kind)),
   };

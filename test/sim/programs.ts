@@ -18,7 +18,7 @@ import { nullBuffer } from '../../src/output/port.ts';
 import { openRecord } from '../../src/permission/record.ts';
 import { isSettled } from '../../src/registry/port.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
-import { type AnswerPorts, answerAsk } from '../../src/session/backup/answer.ts';
+import { type AnswerPorts, answerAsk, byPerson } from '../../src/session/backup/answer.ts';
 import {
   prepareReception,
   Reception,
@@ -72,9 +72,13 @@ function optionsOf({ plan, b, guestName }: World): ProtectOptions {
 }
 
 /** An answer by whichever process of host B can give it. */
-export function askHostB(world: World, status: AskedSession): Promise<Answer> {
+export function askHostB(
+  world: World,
+  status: AskedSession,
+  again: (process: SimProcess) => Promise<void>,
+): Promise<Answer> {
   const process = world.b.start('tsremus receive (question)', world);
-  return answerAsk(status, answerPortsOf(world.b, process))
+  return answerAsk(status, answerPortsOf(world.b, process), () => again(process))
     .then((answer) => {
       world.checker.answered(answer.kind);
       return answer;
@@ -88,8 +92,11 @@ function answerPortsOf(host: SimHost, process: SimProcess): AnswerPorts {
   const ports = host.portsOf(process);
   const hypervisor = host.hypervisor.portFor(process);
   return {
+    ...ports,
     registry: host.registry.portFor(process),
     hypervisor: async () => hypervisor,
+    // Where a question waits less than it does in a real network.
+    ownerSilenceMs: host.world.plan.askTimeoutMs / 3,
     record: (uuid, session) => openRecord(ports.settings.stateDirectory, uuid, session, ports),
   };
 }
@@ -115,12 +122,18 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
           });
       });
     };
+    let isTold = false;
+    const gone = new Promise<string>((resolve) => {
+      process.onExit(() => parent.later(0, () => isTold || resolve('killed')));
+    });
     process.onExit(() => watching(false));
     parent.onExit(() => world.after(0, after));
     const ready = new Promise<void>((resolve) => parent.later(world.plan.delayMsMin, resolve));
     const guard: Guard = {
       ready,
+      gone,
       done() {
+        isTold = true;
         parent.call('farewell', () => {
           farewell = { kind: 'done' };
           after();
@@ -129,6 +142,7 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
       watch: ({ id }) =>
         new Promise((resolve) => {
           if (!process.isAlive) return resolve(false);
+          isTold = true;
           watching = (does) => parent.later(0, () => resolve(does));
           parent.later(guardMsMax, () => resolve(false));
           parent.call('farewell', () => {
@@ -199,7 +213,7 @@ function recoveryOf(host: SimHost, process: SimProcess): Recovery {
       return buffer === null ? nullBuffer : outputPort(holder, buffer, process);
     },
     askBackup: (status) => world.machines.askBackup(() => askFromA(world, process, status), status),
-    answerHere: (status) => askHostB(world, status),
+    answerHere: (status) => askHostB(world, status, byPerson),
     noteMayOpen: async () => {},
     startGuard: startGuard(host, process),
   });

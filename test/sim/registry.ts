@@ -47,6 +47,7 @@ export class SimRegistry {
       claimSession: ({ uuid, domain, role }) =>
         process.perform('claim', 0, () => this.#claimSession(process, `${uuid}.${role}`, domain)),
       sessions: (): Listing => ({ sessions: this.entries(), broken: [] }),
+      socketOf: ({ uuid, role }) => `${uuid}.${role}.sock`,
       refreshed: ({ statusPath }) => {
         const status = this.#status.get(statusPath);
         return status === undefined ? null : this.#entry(statusPath, status);
@@ -124,7 +125,15 @@ export class SimRegistry {
         isOver = true;
       };
       const fail = (text: string, code: 'command-failed' | 'command-timeout' = 'command-failed') =>
-        settle(() => reject(new OperationError(code, text, { op: 'ask-session' })));
+        settle(() => reject(new OperationError(code, text, { op: 'await-answer' })));
+      let heard = 0;
+      const listen = (): void => {
+        heard += 1;
+        const before = heard;
+        caller.later(silenceMs, () => {
+          if (heard === before) fail('the session does not answer', 'command-timeout');
+        });
+      };
       caller.call(`request ${request.verb}`, () => {
         const served = this.#sockets.get(socketPath);
         if (!served?.process.isAlive) {
@@ -133,9 +142,10 @@ export class SimRegistry {
         }
         const { process, handler } = served;
         process.onExit(() => caller.later(0, () => fail('the session closed the connection')));
-        caller.later(silenceMs, () => fail('the session does not answer', 'command-timeout'));
+        listen();
+        const progress = () => process.call('reply', () => caller.later(0, listen));
         process.later(0, () => {
-          handler(request, () => {}).then(
+          handler(request, progress).then(
             (result) =>
               process.call('reply', () =>
                 caller.later(0, () => settle(() => resolve(result as Result))),

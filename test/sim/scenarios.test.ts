@@ -12,7 +12,10 @@ import { type RunResult, runPlan } from './world.ts';
 
 const runs = 20;
 
-type Faults = (timeoutMs: number) => FaultKind[];
+/** A fault, and before which call on host B it strikes, where it is not the moment that counts. */
+type Stroke = FaultKind | { readonly before: string; readonly fault: FaultKind };
+
+type Faults = (timeoutMs: number) => Stroke[];
 
 /** What goes wrong, and what else is changed in the plan. */
 type Scenario = Faults | { readonly faults: Faults; readonly change: (plan: Plan) => Plan };
@@ -31,6 +34,10 @@ function bothWays(plan: Plan): Plan {
 /** A cut that still stands when everything else has calmed down. */
 const forGood = 1_000_000;
 
+function beforeCall(what: string): Fault['trigger'] {
+  return { kind: 'call', host: 'b', what, count: 1 };
+}
+
 /** The plan of a seed with these faults instead of its own, in terms of the timeout. */
 function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
   const { faults: make, change } =
@@ -40,8 +47,8 @@ function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
   const seedMs = plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
   const atMs = seedMs + ((seed * 7919) % 1000) * 0.001 * 2 * heartbeatTimeoutMs;
   const faults: Fault[] = make(heartbeatTimeoutMs).map((fault) => ({
-    trigger: { kind: 'time', atMs },
-    fault,
+    trigger: 'before' in fault ? beforeCall(fault.before) : { kind: 'time', atMs },
+    fault: 'before' in fault ? fault.fault : fault,
   }));
   const planned: Plan = {
     ...plan,
@@ -118,6 +125,14 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'host a stands still for 5 timeouts': (ms) => [{ kind: 'stall', host: 'a', forMs: 5 * ms }],
   'receive killed': () => [{ kind: 'kill-receive' }],
   'receive stopped for 2 timeouts': (ms) => [{ kind: 'stop-receive', forMs: 2 * ms }],
+  'receive stopped for good while it activates': (ms) => [
+    { before: 'finish', fault: { kind: 'stop-for-good', who: 'receive', lateMs: null } },
+    ...cut(both, 2)(ms),
+  ],
+  'receive stopped for good once the copy is active': (ms) => [
+    { before: 'unpause', fault: { kind: 'stop-for-good', who: 'receive', lateMs: null } },
+    ...cut(both, 2)(ms),
+  ],
   'host b stands still for 2 timeouts': (ms) => [{ kind: 'stall', host: 'b', forMs: 2 * ms }],
   'an epoch cannot be applied': () => [{ kind: 'apply-fails' }],
   'host a crashes, the copy cannot be built': () => [

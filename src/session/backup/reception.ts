@@ -6,12 +6,13 @@
  *     prepared --(CONFIG)--> receiving --(outcome)--> over, or watching the guest that took over
  */
 import type { BackupOutcome } from '../../core/backup/types.ts';
+import { askWaitsMs } from '../../core/limits.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { loggedOutcome } from '../../core/texts/outcomes.ts';
-import type { Permission } from '../../core/vocabulary.ts';
+import type { Answer, Permission } from '../../core/vocabulary.ts';
 import type { BackupDisk, DiskDriver } from '../../disk/port.ts';
 import { watchCopy } from '../../guest/watch.ts';
-import { within } from '../../host/clock.ts';
+import { every, within } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
 import type { HostPorts } from '../../host/ports.ts';
@@ -23,7 +24,8 @@ import type { Message } from '../../link/messages.ts';
 import type { OfferedPulse } from '../../link/pulse.ts';
 import { EchoRouter } from '../../link/pulse-ways.ts';
 import { pruneRecords } from '../../permission/prune.ts';
-import { openRecord, type PermissionRecord } from '../../permission/record.ts';
+import { openRecord, type PermissionRecord, recordPath } from '../../permission/record.ts';
+import { RecordTrial } from '../../permission/trial.ts';
 import type { ControlRequest } from '../../registry/control.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
@@ -55,6 +57,9 @@ export type ReceptionLink = Pick<
  * that dies meanwhile nothing is heard, and the name must not stay claimed here.
  */
 const configMsMax = 120_000;
+
+/** Far within what a question waits for a silent owner (answer.ts). */
+const askProgressEveryMs = 1_000;
 
 type OnHeard = (seq: number, heldMs: number) => void;
 type Allocate = (bytes: number) => Buffer;
@@ -129,6 +134,7 @@ export async function prepareReception(
     await checkRoom(hypervisor, hello);
     const dir = settings.stateDirectory;
     const record = openRecord(dir, hello.uuid, hello.session, ports);
+    await record.prepare();
     await record.create({ domain: hello.domain, peer: hello.host });
     // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
     pruneRecords(dir, ports).catch((error: unknown) => log.info(errorText(error)));
@@ -152,6 +158,7 @@ export class Reception {
   readonly #set: Prepared;
   readonly #link: ReceptionLink;
   readonly #status: StatusWriter;
+  readonly #trial: RecordTrial;
   #receiving: Receiving | null = null;
   /** Why the stream cannot be used; the primary is told before the link is closed. */
   #broken: OperationError | null = null;
@@ -170,16 +177,34 @@ export class Reception {
     const { clock, timers, processes } = ports;
     const { claim, log } = set;
     const facts = () => backupFacts(this.#view());
+    this.#trial = this.#newTrial();
     this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
+  }
+
+  /** Whether a takeover could be recorded; the primary is told, for both hosts' status. */
+  #newTrial(): RecordTrial {
+    const { hello, log, record } = this.#set;
+    const { store, timers } = this.#ports;
+    const path = recordPath(record.dir, hello.uuid, hello.session, 'trial');
+    const onChange = () => {
+      const { problem } = this.#trial;
+      if (problem === null) log.info('a takeover could be recorded again');
+      else log.error(`a takeover could not be recorded: ${problem}`);
+      this.#link.send({ kind: 'degraded', reason: problem ?? '' });
+      this.#status.changed();
+    };
+    return new RecordTrial({ store, timers, path, onChange });
   }
 
   async run(): Promise<BackupOutcome> {
     const { claim, log, pulse, hello } = this.#set;
     const { registry } = this.#ports;
-    const control = await registry.serve(claim.socketPath, (request) => this.#control(request));
+    const control = await registry.serve(claim.socketPath, (request, progress) =>
+      this.#control(request, progress),
+    );
     log.info(`session ${hello.session} of ${hello.domain} begins`);
     try {
-      const outcome = await this.#receive();
+      const outcome = await this.#receive().finally(() => this.#trial.stop());
       this.#outcome = outcome;
       this.#closeStream();
       log.info(`the session is over: ${JSON.stringify(outcome)}`);
@@ -409,6 +434,7 @@ export class Reception {
       stateDirectory: settings.stateDirectory,
       hello,
       running: this.#receiving?.session ?? null,
+      trialProblem: this.#outcome === null ? this.#trial.problem : null,
       guest: this.#restartedAs ?? copy?.guest ?? null,
       outcome: this.#outcome,
       guestEnd: this.#guestEnd,
@@ -421,7 +447,7 @@ export class Reception {
     };
   }
 
-  async #control(request: ControlRequest): Promise<object> {
+  async #control(request: ControlRequest, progress: (text: string) => void): Promise<object> {
     const session = this.#receiving?.session;
     const { hello } = this.#set;
     switch (request.verb) {
@@ -431,7 +457,7 @@ export class Reception {
             op: 'answer-control',
           });
         }
-        return { answer: await session.askFresh() };
+        return { answer: await this.#ask(session, progress) };
       case 'forget':
         if (this.#outcome === null) break;
         this.#forgotten = true;
@@ -450,6 +476,18 @@ export class Reception {
       op: 'answer-control',
       hint: adviceLine({ kind: 'show', domain: hello.domain }),
     });
+  }
+
+  /** Says that it lives while the record is written: one that says nothing counts as deaf. */
+  #ask(session: BackupSession, progress: (text: string) => void): Promise<Answer> {
+    const { timers } = this.#ports;
+    const tell = () => progress('the record is being written');
+    const stopTelling = every(timers, askProgressEveryMs, tell);
+    return within(timers, askWaitsMs, session.askFresh(), () => {
+      throw new OperationError('command-timeout', 'the record could not be written yet', {
+        op: 'answer-control',
+      });
+    }).finally(stopTelling);
   }
 
   async #failover(session: BackupSession): Promise<object> {

@@ -4,6 +4,7 @@ import type { HeldOutcome } from '../../core/outcomes.ts';
 import type { PrimaryOutcome } from '../../core/primary/types.ts';
 import { lateAfterMs, noPace, type Schedule } from '../../core/scheduler.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
+import { hostWord } from '../../core/texts/quote.ts';
 import type { GuestEnd } from '../../guest/life.ts';
 import type { HeldInterface } from '../../output/port.ts';
 import type { MemoryStatus, OutputStatus, ScheduleStatus } from '../../registry/status.ts';
@@ -32,6 +33,8 @@ export interface PrimaryView {
   readonly budget: MemoryBudget | null;
   /** Of a guest that ended by itself: what became of it. */
   readonly guestEnd: GuestEnd | null;
+  /** Why no guard stands by the guest; null: one does. */
+  readonly unguarded: string | null;
 }
 
 /** What the machine says, or was said in its place before it ran and after it ended. */
@@ -129,11 +132,8 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
-    degraded: stream.degraded ?? blocked,
-    next:
-      facts.state === 'protected' && blocked !== null
-        ? [adviceLine({ kind: 'stop-to-plug-in', domain: guest.name })]
-        : [],
+    degraded: degradedOf(view) ?? stream.degraded ?? blocked,
+    next: facts.state === 'protected' ? nextWhenDegraded(view, blocked) : [],
     output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,
     transport: { host: options.host, ssh_command: options.sshCommand },
@@ -141,6 +141,22 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     watch: options.wait,
     may_open: outcome?.kind === 'held' && outcome.mayOpen === true,
   };
+}
+
+/** What would go wrong if a host or a process died now; it is worse than being slow. */
+function degradedOf({ outcome, running, unguarded, options }: PrimaryView): string | null {
+  if (outcome !== null) return null;
+  const peer = running?.peerDegraded ?? null;
+  if (peer !== null) return `${hostWord(options.host)} could not take over: ${peer}`;
+  return unguarded;
+}
+
+function nextWhenDegraded({ guest, options, running }: PrimaryView, blocked: string | null) {
+  const { name: domain } = guest;
+  if ((running?.peerDegraded ?? null) !== null) {
+    return [adviceLine({ kind: 'show-there', domain, peer: options.host })];
+  }
+  return blocked === null ? [] : [adviceLine({ kind: 'stop-to-plug-in', domain })];
 }
 
 /** What the output buffer holds, as status shows it. */

@@ -161,7 +161,15 @@ export class Protection {
     const { wait, host } = options;
     this.#session = newSessionId(ports.chance);
     this.#news = new ProtectNews({ clock, reporter, log, guest, host });
-    this.#watch = new SessionWatch({ ...ports, guest, session: this.#session, wait, log });
+    const onChange = () => this.#changed();
+    this.#watch = new SessionWatch({
+      ...ports,
+      guest,
+      session: this.#session,
+      wait,
+      log,
+      onChange,
+    });
     this.#teardown = new Teardown((text) => log.error(text));
     this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
     const codecs = codecsOf(options.compression);
@@ -363,6 +371,7 @@ export class Protection {
       running: stage.kind === 'running' ? stage.session : null,
       outcome: over?.outcome ?? null,
       guestEnd: over?.guestEnd ?? null,
+      unguarded: this.#watch.problem,
       codec: ready?.agreed.codec ?? null,
       budget: ready?.budget ?? null,
     };

@@ -3,6 +3,7 @@
  * transport, and turns what happens into its events. Decides nothing.
  */
 import { describePrimaryEffect, describePrimaryEvent } from '../../core/describe.ts';
+import { boundedReason } from '../../core/limits.ts';
 import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../core/primary/primary.ts';
 import type { PrimaryState } from '../../core/primary/state.ts';
 import type {
@@ -113,6 +114,7 @@ export class PrimarySession {
   #pauses = 0;
   #phase: PrimaryState['phase'] = 'connecting';
   #unopened: string | null = null;
+  #peerDegraded: string | null = null;
 
   constructor(parts: PrimaryParts) {
     this.#parts = parts;
@@ -159,6 +161,11 @@ export class PrimarySession {
   /** What keeps the guest from running as it should; null: nothing. */
   get degraded(): string | null {
     return this.figures.degraded(this.#now());
+  }
+
+  /** Why the backup could not take over now, as it says; null: it could. */
+  get peerDegraded(): string | null {
+    return this.#peerDegraded;
   }
 
   /** Bytes of the stream that the guest has left behind and that are not being sent yet. */
@@ -252,6 +259,10 @@ export class PrimarySession {
         return this.#dispatch({ kind: 'answer', id: message.id, answer: message.answer, nowMs });
       case 'copy-lost':
         return this.#dispatch({ kind: 'copy-lost', reason: message.reason, nowMs });
+      case 'degraded':
+        this.#peerDegraded = message.reason === '' ? null : boundedReason(message.reason);
+        this.#parts.log.warning(`the backup says: ${message.reason || 'well again'}`);
+        return this.#parts.onChange();
       case 'activated':
         return this.#dispatch({
           kind: 'answer',
