@@ -44,7 +44,7 @@ export function outputPort(buffer: OutputBuffer, process: SimProcess): OutputPor
       }));
     },
     barrier: outputBarrier,
-    release(epoch) {
+    async release(epoch) {
       // Decided now; a process that is stopped here does it later, and that is safe.
       const decidedMs = process.host.nowMs();
       process.call('release', () => {
