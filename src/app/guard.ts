@@ -12,6 +12,7 @@ import {
 } from '../guest/guard.ts';
 import { within } from '../host/clock.ts';
 import type { HostPorts } from '../host/ports.ts';
+import { lowerOomScore } from '../host/process-settings.ts';
 import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { leftoversOf } from './stop.ts';
 
@@ -38,6 +39,8 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
     isLeaving ||= isWatching;
   });
   process.stdout.on('error', () => {}); // protect has gone, and hears nothing
+  // Said by protect already, whose child it is.
+  lowerOomScore(() => {});
   const host = thisHost(env);
   // Opened now: when protect is gone there may be no time left to load anything.
   const hypervisor = await thisHypervisor(host);

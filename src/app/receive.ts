@@ -11,7 +11,7 @@ import { noDisks } from '../disk/port.ts';
 import { OperationError } from '../host/errors.ts';
 import { openAhead } from '../host/open-ahead.ts';
 import type { HostPorts } from '../host/ports.ts';
-import { raisePriority } from '../host/process-settings.ts';
+import { lowerOomScore, raisePriority } from '../host/process-settings.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
 import { type Decision, greetPrimary, type LocalSpeaker, refuse } from '../link/hello.ts';
 import type { Hello } from '../link/hello-message.ts';
@@ -99,6 +99,7 @@ export async function runReceive(
   if (session !== null) {
     const { ports, prepared } = session as { ports: ReceptionPorts; prepared: Prepared };
     raisePriority((text) => process.emitWarning(text));
+    lowerOomScore((text) => prepared.log.warning(text));
     return { outcome: await new Reception(ports, prepared, link).run() };
   }
   await answerQuestion(link, hello, answerPorts(host, open));

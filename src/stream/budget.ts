@@ -41,6 +41,15 @@ export function cacheBytesWithin(maxBytes: number, guestBytes: number): number {
   return Math.min(wanted, Math.floor((maxBytes - pipelineBytes) / 2));
 }
 
+/**
+ * What a backup may need of its own system's memory at the worst, bytes: all of a guest's memory in
+ * one epoch, which must be here whole before any of it counts. What waits beyond it keeps the
+ * primary waiting, and needs nothing that could not be had.
+ */
+export function backupNeedBytes(epochBytesMax: number, cacheBytes: number): number {
+  return epochBytesMax + cacheBytes + pipelineBytes;
+}
+
 /** The budget once the size of the cache is agreed. */
 export function memoryBudget(maxBytes: number, cacheBytes: number): MemoryBudget {
   return { maxBytes, cacheBytes, queueBytes: maxBytes - pipelineBytes - cacheBytes };

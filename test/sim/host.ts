@@ -169,6 +169,7 @@ export class SimHost {
       settings: {
         hostName: `host${this.side}`,
         memoryBytes: 4 * gibibyte,
+        availableBytes: 3 * gibibyte,
         runDirectory: '/run/tsremus',
         stateDirectory,
         logDirectory: '/var/log/tsremus',

@@ -45,7 +45,7 @@ export function outputPort(world: World, buffer: OutputBuffer, process: SimProce
       }));
     },
     barrier: outputBarrier,
-    release(epoch) {
+    async release(epoch) {
       // Decided now; a process that is stopped here does it later, and that is safe.
       const decidedMs = process.host.nowMs();
       process.call('release', () => {

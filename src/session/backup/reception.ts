@@ -43,7 +43,7 @@ import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
 import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
 import { type BackupView, backupFacts } from './facts.ts';
-import { checkDisks, checkNames, checkRoom } from './preflight.ts';
+import { checkDisks, checkNames, checkOwnMemory, checkRoom } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
 /** The backup's end of a link. */
@@ -109,10 +109,19 @@ interface Receiving {
   readonly assembler: EpochAssembler;
 }
 
-/** Chooses the codec and opens it; the cache counts towards what the session may use here. */
-async function prepareStream(ports: ReceptionPorts, hello: Hello, options: ReceiveOptions) {
-  const maxBytes = options.maxMemoryBytes ?? defaultMaxMemory(ports.settings.memoryBytes);
+/** Chooses the codec, and counts the memory that it and an epoch need here. */
+function agreeStream({ settings }: ReceptionPorts, hello: Hello, options: ReceiveOptions) {
+  const maxBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
   const stream = chooseStream(hello, cacheBytesWithin(maxBytes, hello.memoryBytes));
+  checkOwnMemory(settings, hello, stream.cacheBytes);
+  return { maxBytes, stream };
+}
+
+/** Opens the codec; the cache counts towards what the session may use here. */
+async function prepareStream(
+  ports: ReceptionPorts,
+  { maxBytes, stream }: ReturnType<typeof agreeStream>,
+) {
   const buffers = new RawBuffers();
   const decoder = await ports.openDecoder(stream, buffers.allocate);
   return { stream, budget: memoryBudget(maxBytes, stream.cacheBytes), decoder, buffers };
@@ -132,6 +141,7 @@ export async function prepareReception(
     checkDisks(ports.disks, hello);
     await checkNames(hypervisor, hello);
     await checkRoom(hypervisor, hello);
+    const agreed = agreeStream(ports, hello, options);
     const dir = settings.stateDirectory;
     const record = openRecord(dir, hello.uuid, hello.session, ports);
     await record.prepare();
@@ -144,7 +154,7 @@ export async function prepareReception(
     const watch = options.wait && !hello.noWait;
     const pulseOffer = pulse?.offer ?? null;
     const session = { hello, claim, log, record, pulse, pulseOffer, heartbeats, watch };
-    return { ...session, ...(await prepareStream(ports, hello, options)) };
+    return { ...session, ...(await prepareStream(ports, agreed)) };
   } catch (error) {
     claim.release('as-before');
     throw error;

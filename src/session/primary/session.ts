@@ -447,11 +447,9 @@ export class PrimarySession {
 
   /** One that the kernel refuses is made up for by the next: what is sealed stays sealed. */
   #release(epoch: number): void {
-    try {
-      this.#parts.output.release(epoch);
-    } catch (error) {
+    this.#parts.output.release(epoch).catch((error: unknown) => {
       this.#parts.log.error(`epoch ${epoch} is still held back: ${errorText(error)}`);
-    }
+    });
   }
 
   #ask(id: number, way: 'link' | 'fresh'): void {
