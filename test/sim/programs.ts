@@ -383,13 +383,7 @@ async function receive(
       },
     },
     announce: async () => {},
-    leaveOnRequest() {
-      let isStopped = false;
-      process.onTerm(() => {
-        isStopped = true;
-      });
-      return () => isStopped;
-    },
+    onLeaveRequest: (hear) => process.onTerm(hear),
   };
   const options = { wait: true, maxMemoryBytes: null };
   const prepared = await prepareReception(ports, hello, options).catch((error: unknown) => {
