@@ -43,12 +43,8 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
     openDecoder: (agreed, allocate) => openStreamDecoder({ ...agreed, allocate, nativePath }),
     announce: (copy, spec, log) => announceGuest(host, copy, spec, log),
     disks: noDisks,
-    leaveOnRequest() {
-      let isStopped = false;
-      process.on('SIGTERM', () => {
-        isStopped = true;
-      });
-      return () => isStopped;
+    onLeaveRequest(hear) {
+      process.on('SIGTERM', hear);
     },
   };
 }

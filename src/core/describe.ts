@@ -39,6 +39,7 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
       return `set-schedule ${describeSchedule(event.schedule)}`;
     case 'link-closed':
     case 'copy-lost':
+    case 'backup-leaving':
     case 'save-failed':
     case 'guest-ended':
       return `${event.kind} (${event.reason})`;
@@ -135,6 +136,8 @@ export function describeBackupEvent(event: BackupEvent): string {
       return `ask #${event.token} (${event.way})`;
     case 'record':
       return `record says ${event.permission}`;
+    case 'leave':
+      return `leave (${event.reason})`;
     case 'failover':
       return `failover #${event.token}`;
     default:
@@ -165,6 +168,8 @@ export function describeBackupEffect(effect: BackupEffect): string {
       return `answer #${effect.token} (${effect.way}): ${describeAnswer(effect.answer)}`;
     case 'send-copy-lost':
       return `send-copy-lost (${effect.reason})`;
+    case 'send-leaving':
+      return `send-leaving (${effect.reason})`;
     case 'failover-answer':
       return `failover #${effect.token}: ${effect.refused ?? 'started'}`;
     case 'end':

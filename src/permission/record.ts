@@ -106,7 +106,8 @@ export class PermissionRecord {
     await store.ensureDir(this.dir);
     const make = (says: StepWord) =>
       store.createExclusively(this.#path(`ready-${says}`), this.#text(says, { ready: true }));
-    await Promise.all(stepWords.map(make));
+    const made = await Promise.allSettled(stepWords.map(make));
+    for (const one of made) if (one.status === 'rejected') throw one.reason;
   }
 
   /** What the record says, or null when there is none. What it says is durable. */

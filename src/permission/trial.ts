@@ -3,7 +3,7 @@
  * cannot be recorded must be known before it is needed. A disk that is full, read-only or gone
  * says so; one that hangs does not come to an end.
  */
-import { type Cancel, sleep, type Timers } from '../host/clock.ts';
+import type { Cancel, Timers } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
 import type { Store } from '../host/store.ts';
 
@@ -24,10 +24,11 @@ export class RecordTrial {
   readonly #parts: TrialParts;
   #problem: string | null = null;
   #isOver = false;
+  #cancel: Cancel = () => {};
 
   constructor(parts: TrialParts) {
     this.#parts = parts;
-    void this.#goOn();
+    this.#wait(1);
   }
 
   /** Why nothing could be recorded at the last trial; null: it could. */
@@ -40,16 +41,16 @@ export class RecordTrial {
     const { store, path } = this.#parts;
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#cancel();
     await store.removeFile(path).catch(() => {});
   }
 
-  async #goOn(): Promise<void> {
-    const { timers } = this.#parts;
-    for (let number = 1; ; number += 1) {
-      await sleep(timers, trialEveryMs);
-      if (this.#isOver) return;
-      await this.#try(number);
-    }
+  #wait(number: number): void {
+    this.#cancel = this.#parts.timers.after(trialEveryMs, () => {
+      void this.#try(number).then(() => {
+        if (!this.#isOver) this.#wait(number + 1);
+      });
+    });
   }
 
   /** Resolves when the disk has answered, however late. */

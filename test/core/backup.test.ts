@@ -121,6 +121,34 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .at(60_000, { kind: 'failover', token: 2 })
       .at(60_010, says('activating')),
 
+  'told-to-end': () =>
+    new BackupStory()
+      .say('the primary is told, asks over the link, and has its promise')
+      .holding()
+      .at(200, { kind: 'leave', reason: 'the backup was told to end' })
+      .at(210, { kind: 'heartbeat', seq: 9 }, { kind: 'epoch-whole', part: 'memory', epoch: 2 })
+      .at(220, { kind: 'ask', way: 'link', token: 1 })
+      .at(230, says('promised'))
+      .at(250, { kind: 'discarded' }),
+
+  'told-to-end-in-silence': () =>
+    new BackupStory()
+      .say('a primary that says nothing may be dead: no promise, the silence decides')
+      .holding()
+      .at(200, { kind: 'leave', reason: 'the backup was told to end' })
+      .until(1_200)
+      .at(1_220, says('activating'))
+      .at(1_300, { kind: 'built' })
+      .at(1_320, says('active'))
+      .at(1_330, { kind: 'running' }),
+
+  'told-to-end-in-the-seed': () =>
+    new BackupStory()
+      .at(0, { kind: 'link-open' })
+      .at(100, { kind: 'leave', reason: 'the backup was told to end' })
+      .at(110, says('promised'))
+      .at(120, { kind: 'discarded' }),
+
   'stop-over-the-link': () =>
     new BackupStory()
       .holding()

@@ -66,6 +66,7 @@ const primaryStrokes: fc.Arbitrary<PrimaryStroke> = fc.oneof(
   fc.record({ kind: fc.constant('ack' as const), epoch: small, nowMs: fc.constant(0) }),
   fc.record({ kind: fc.constant('link-closed' as const), reason, nowMs: fc.constant(0) }),
   fc.record({ kind: fc.constant('copy-lost' as const), reason, nowMs: fc.constant(0) }),
+  fc.record({ kind: fc.constant('backup-leaving' as const), reason, nowMs: fc.constant(0) }),
   fc.record({ kind: fc.constant('save-failed' as const), reason, nowMs: fc.constant(0) }),
   fc.record({ kind: fc.constant('guest-ended' as const), reason, nowMs: fc.constant(0) }),
   {
@@ -157,7 +158,8 @@ type BackupStroke =
           | 'link-closed'
           | 'ask'
           | 'copy-failed'
-          | 'failover';
+          | 'failover'
+          | 'leave';
       }
     >;
 
@@ -204,6 +206,7 @@ const backupStrokes: fc.Arbitrary<BackupStroke> = fc.oneof(
     nowMs: zero,
   }),
   fc.record({ kind: fc.constant('failover' as const), token: small, nowMs: zero }),
+  fc.record({ kind: fc.constant('leave' as const), reason, nowMs: zero }),
 );
 
 /** Plays an engine and a record around the backup. */

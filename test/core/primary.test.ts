@@ -210,6 +210,14 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .at(110, { kind: 'link-closed', reason: 'end of stream' })
       .at(120, { kind: 'save-ended' }),
 
+  'backup-leaves': () =>
+    new PrimaryStory()
+      .say('its host is shut down in order: it is asked over the link that still lives')
+      .seeded()
+      .at(100, { kind: 'backup-leaving', reason: 'the backup was told to end' })
+      .at(120, { kind: 'answer', id: 1, answer: promised })
+      .at(130, { kind: 'save-ended' }),
+
   'taken-over': () =>
     new PrimaryStory()
       .say('libxl does not end its operation: after ten seconds the guest goes all the same')

@@ -55,7 +55,7 @@ it('a full disk is told, and the takeover needs no room', async ({ pair, skip })
     expect([here.code, there.code]).toEqual([1, 1]);
     expect(here.out).toMatch(/could not take over: .*(no space|full)/i);
     expect(here.out).toMatch(/Try: tsremus status g1 {2}# on /);
-    expect(there.out).toMatch(/a takeover could not be recorded: .*(no space|full)/i);
+    expect(there.out).toMatch(/unrecorded: a takeover could not be: .*(no space|full)/i);
     expect(there.out).toContain(`Try: df -h ${pair.b.stateDir}`);
 
     await pair.wire.cut();

@@ -237,6 +237,9 @@ export class FaultInjector {
         return;
       case 'stop':
         return this.#order(a, { verb: 'stop', force: false });
+      case 'terminate-receive':
+        this.#world.receive?.terminate();
+        return;
       case 'terminate':
         return this.#terminateProtect();
       case 'failover':

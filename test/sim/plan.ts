@@ -57,6 +57,8 @@ export type FaultKind =
   | { readonly kind: 'stop' }
   /** SIGTERM, to protect. */
   | { readonly kind: 'terminate' }
+  /** SIGTERM, to receive: its host is shut down in order. */
+  | { readonly kind: 'terminate-receive' }
   /**
    * The backup takes no bytes of epochs any more, or the link's stream is stuck altogether, while
    * heartbeats flow; null: for good.

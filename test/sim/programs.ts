@@ -378,13 +378,7 @@ async function receive(
     openDecoder: async (_agreed, allocate) => simDecoder(allocate),
     disks: simDisks(process),
     announce: async () => {},
-    leaveOnRequest() {
-      let isStopped = false;
-      process.onTerm(() => {
-        isStopped = true;
-      });
-      return () => isStopped;
-    },
+    onLeaveRequest: (hear) => process.onTerm(hear),
   };
   const options = { wait: true, maxMemoryBytes: null };
   const prepared = await prepareReception(ports, hello, options).catch((error: unknown) => {

@@ -133,6 +133,15 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     { before: 'unpause', fault: { kind: 'stop-for-good', who: 'receive', lateMs: null } },
     ...cut(both, 2)(ms),
   ],
+  'receive told to end': () => [{ kind: 'terminate-receive' }],
+  'receive told to end, link cut for 2 timeouts': (ms) => [
+    ...cut(both, 2)(ms),
+    { kind: 'terminate-receive' },
+  ],
+  'receive told to end, then host a crashes': () => [
+    { kind: 'terminate-receive' },
+    { kind: 'crash', host: 'a', rebootMs: null },
+  ],
   'host b stands still for 2 timeouts': (ms) => [{ kind: 'stall', host: 'b', forMs: 2 * ms }],
   'an epoch cannot be applied': () => [{ kind: 'apply-fails' }],
   'host a crashes, the copy cannot be built': () => [

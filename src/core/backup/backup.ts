@@ -87,6 +87,8 @@ function onEvent(state: BackupState, event: BackupEvent, effects: Effects): Back
       return { ...state, copy: 'gone' };
     case 'discard-failed':
       return onDiscardFailed(state, event.reason);
+    case 'leave':
+      return onLeave(state, event.reason, effects);
     case 'failover':
       return onFailover(state, event.token, effects);
     default:
@@ -280,6 +282,18 @@ function onDiscardFailed(state: BackupState, from: string): BackupState {
   invariant(state.copy === 'discarding', 'failed to discard what was not to be');
   const nextDiscardAtMs = state.nowMs + discardRetryMs;
   return { ...state, copy: 'failed', copyProblem: boundedReason(from), nextDiscardAtMs };
+}
+
+/**
+ * Told to end. A primary that lives asks when it hears of it, and gets its promise as any that
+ * asks; of one that is silent nothing is known, and what would have been done is done.
+ */
+function onLeave(state: BackupState, from: string, effects: Effects): BackupState {
+  if (state.leaving !== null) return state;
+  const reason = boundedReason(from);
+  const isUndecided = state.goal === null && state.acked >= 0;
+  if (state.link === 'open' && isUndecided) effects.push({ kind: 'send-leaving', reason });
+  return { ...state, leaving: reason };
 }
 
 function onFailover(state: BackupState, token: number, effects: Effects): BackupState {

@@ -15,6 +15,8 @@
  *   B8  a copy is activated from the last acknowledged epoch, and there is one
  *   B9  of a whole copy no promise is given to a question that came over the link from a primary
  *       that hears nothing of this side: it would not hear the promise either
+ *   B10 a whole copy is given up for a question that waits, or because it is lost: being told to
+ *       end is no reason, for the primary may be dead
  */
 
 import { invariant } from '../invariant.ts';
@@ -113,6 +115,8 @@ export interface BackupState {
   readonly nextUnpauseAtMs: number;
   readonly nextDiscardAtMs: number;
 
+  /** Why this session was told to end; null: it was not. The primary was told, if it could be. */
+  readonly leaving: string | null;
   /** Asks that wait for the record. */
   readonly asks: readonly WaitingAsk[];
   /** `tsremus failover` calls that wait for the record. */
@@ -148,6 +152,7 @@ export function initialBackup(config: BackupConfig, nowMs = 0): BackupState {
     copyProblem: null,
     nextUnpauseAtMs: nowMs,
     nextDiscardAtMs: nowMs,
+    leaving: null,
     asks: [],
     failovers: [],
     outcome: null,
@@ -220,7 +225,7 @@ export function leastWhole(parts: Readonly<Record<string, number>>): number {
   return Math.min(...Object.values(parts));
 }
 
-/** Asserts B1 to B8 on one transition. */
+/** Asserts B1 to B10 on one transition. */
 export function checkBackup(
   before: BackupState,
   after: BackupState,
@@ -278,6 +283,10 @@ function checkEffect(after: BackupState, effect: BackupEffect): void {
       invariant(effect.from === after.record, 'B6 from');
       invariant(effect.to === after.writing, 'B6 to');
       invariant(canMove(effect.from, effect.to), 'B6 transition table');
+      if (effect.from === 'standby' && effect.to === 'promised' && after.acked >= 0) {
+        const isAsked = after.goal?.kind === 'promise' && after.asks.length > 0;
+        invariant(isAsked || after.goal?.kind === 'lose', 'B10 promised unasked');
+      }
       if (effect.from === 'activating' && effect.to === 'promised') {
         invariant(after.copy === 'gone', 'B5 promised before the copy is gone');
       }
@@ -298,6 +307,9 @@ function checkEffect(after: BackupState, effect: BackupEffect): void {
     case 'answer':
       invariant(effect.answer.kind !== 'promised' || after.record === 'promised', 'B4 promised');
       invariant(effect.answer.kind !== 'active' || after.record === 'active', 'B4 active');
+      return;
+    case 'send-leaving':
+      invariant(after.link === 'open' && after.leaving !== null, 'B10 leaving');
       return;
     case 'send-copy-lost':
       invariant(after.record === 'promised', 'B4 copy-lost');

@@ -47,6 +47,8 @@ export type BackupEvent = { readonly nowMs: number } /**
   | { readonly kind: 'discarded' }
   /** Something of the copy may be left; it is tried again. */
   | { readonly kind: 'discard-failed'; readonly reason: string }
+  /** This host, or a person, told the session to end. */
+  | { readonly kind: 'leave'; readonly reason: string }
   /** The administrator typed `tsremus failover`; refused while the primary answers. */
   | { readonly kind: 'failover'; readonly token: number }
 );
@@ -93,6 +95,8 @@ export type BackupEffect =
   /** Tell the primary, if the link is open. */
   | { readonly kind: 'send-copy-lost'; readonly reason: string }
   | { readonly kind: 'send-activated' }
+  /** Tell the primary, if the link is open, so that it asks. */
+  | { readonly kind: 'send-leaving'; readonly reason: string }
   /** Answer `tsremus failover`: started, or refused because the primary was heard just now. */
   | {
       readonly kind: 'failover-answer';

@@ -59,6 +59,9 @@ function chooseInSeed(state: BackupState, isTick: boolean): BackupState {
     return { ...state, goal: { kind: 'never-whole', reason: state.linkReason ?? 'link closed' } };
   }
   if (state.asks.length > 0) return { ...state, goal: { kind: 'promise' } };
+  if (state.leaving !== null) {
+    return { ...state, goal: { kind: 'never-whole', reason: state.leaving } };
+  }
   const silentMs = Math.round(state.nowMs - state.heardAtMs);
   if (!isTick || silentMs < heartbeatTimeoutMs + holdMs) return state;
   return { ...state, goal: { kind: 'never-whole', reason: `silence of ${silentMs} ms` } };

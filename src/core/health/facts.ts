@@ -185,8 +185,10 @@ function backupWord(at: BackupState): SessionState {
 
 function backupReason(at: BackupState): string | null {
   const record = at.recordProblem;
+  const isWaiting = at.leaving !== null && at.outcome === null && at.record === 'standby';
   return joined([
     at.linkReason,
+    isWaiting ? `${at.leaving}: it ends when the primary asks for its promise` : null,
     isPeerSilent(at) ? `the other host was not heard for ${formatMs(silenceMs(at))}` : null,
     at.copyProblem,
     record === null ? null : `the decision cannot be recorded: ${record}`,

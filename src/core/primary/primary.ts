@@ -78,6 +78,8 @@ function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): Pr
       return onSetSchedule(state, event.schedule);
     case 'copy-lost':
       return onCopyLost(state, event.reason, effects);
+    case 'backup-leaving':
+      return onBackupLeaving(state, event.reason, effects);
     case 'answer':
       return onAnswer(state, event, effects);
     case 'ask-failed':
@@ -217,6 +219,14 @@ function onCopyLost(state: PrimaryState, from: string, effects: Effects): Primar
   const reason = `the copy was lost: ${boundedReason(from)}`;
   if (!backupMayActivate(state)) return neverProtected(state, reason, effects);
   return goOn({ ...state, lost: state.lost ?? reason }, 'promised', effects);
+}
+
+/** Protection ends; the copy over there goes once the promise was asked for. */
+function onBackupLeaving(state: PrimaryState, from: string, effects: Effects): PrimaryState {
+  if (state.outcome !== null || state.activeSeen) return state;
+  const reason = `the backup leaves: ${boundedReason(from)}`;
+  if (!backupMayActivate(state)) return neverProtected(state, reason, effects);
+  return { ...state, lost: state.lost ?? reason, nextAskAtMs: state.nowMs };
 }
 
 /** `promised` and `active` are final whatever ask they answer; the rest counts if expected. */

@@ -48,6 +48,8 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'set-schedule'; readonly schedule: Schedule }
   /** The backup says that its copy is lost; its record says promised. */
   | { readonly kind: 'copy-lost'; readonly reason: string }
+  /** The backup was told to end: who asks it now gets the promise. */
+  | { readonly kind: 'backup-leaving'; readonly reason: string }
   /**
    * The answer to ask `id`, by whichever way; stale answers carry an older id. The backup's own
    * message that its copy runs is an answer `active`, running, with id -1.

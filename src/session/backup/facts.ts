@@ -102,7 +102,8 @@ function streamFacts(view: BackupView) {
     },
     stalls: 0,
     stalled_ms: 0,
-    degraded: trialProblem === null ? behind : `a takeover could not be recorded: ${trialProblem}`,
+    degraded:
+      trialProblem === null ? behind : `unrecorded: a takeover could not be: ${trialProblem}`,
   };
 }
 

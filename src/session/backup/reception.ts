@@ -58,6 +58,8 @@ export type ReceptionLink = Pick<
  */
 const configMsMax = 120_000;
 
+const toldToEnd = 'the backup was told to end';
+
 /** Far within what a question waits for a silent owner (answer.ts). */
 const askProgressEveryMs = 1_000;
 
@@ -76,10 +78,10 @@ export interface ReceptionPorts extends HostPorts {
   /** Tells the network where the guest is now. Never rejects. */
   announce(copy: GuestRef, spec: GuestSpec, log: ProcessLog): Promise<void>;
   /**
-   * The guest is about to be watched: from now on whoever asks this process to end wants the watch.
-   * What is returned tells whether somebody did.
+   * Calls `hear` when this process is asked to end (SIGTERM: this host is shut down, or a later
+   * session wants the watch). From then on it does not end by that alone.
    */
-  leaveOnRequest(): () => boolean;
+  onLeaveRequest(hear: () => void): void;
 }
 
 /** Everything that a session needs before it is accepted. */
@@ -177,6 +179,7 @@ export class Reception {
   /** The guest since its last reboot here. */
   #restartedAs: GuestRef | null = null;
   #forgotten = false;
+  #isLeaving = false;
   readonly #echoes = new EchoRouter();
   #ackWall: Date | null = null;
 
@@ -209,6 +212,7 @@ export class Reception {
   async run(): Promise<BackupOutcome> {
     const { claim, log, pulse, hello } = this.#set;
     const { registry } = this.#ports;
+    this.#ports.onLeaveRequest(() => this.#leave());
     const control = await registry.serve(claim.socketPath, (request, progress) =>
       this.#control(request, progress),
     );
@@ -264,12 +268,21 @@ export class Reception {
     const { session } = receiving;
     return new Promise((resolve, reject) => {
       session.run().then(resolve, reject);
+      if (this.#isLeaving) session.leave(toldToEnd);
       this.#link.listen({
         bytes: () => session.onBytes(),
         message: (next) => this.#onMessage(next, receiving),
         close: (close) => session.onLinkClosed(close.reason),
       });
     });
+  }
+
+  /** With a copy it is for the machine to say when; before there is one nobody waits for this. */
+  #leave(): void {
+    this.#set.log.info(toldToEnd);
+    this.#isLeaving = true;
+    if (this.#receiving !== null) this.#receiving.session.leave(toldToEnd);
+    else void this.#link.close(toldToEnd);
   }
 
   /** The message after HELLO; null when the link ended before, and why. Holds back what follows. */
@@ -527,7 +540,7 @@ export class Reception {
     const { log, watch } = this.#set;
     const { copy, spec } = this.#receiving ?? {};
     if (!watch || !copy?.guest || spec === undefined) return;
-    const ports = { ...this.#ports, log, isStopped: this.#ports.leaveOnRequest() };
+    const ports = { ...this.#ports, log, isStopped: () => this.#isLeaving };
     this.#guestEnd = await watchCopy(ports, copy.guest, spec, (guest) => {
       this.#restartedAs = guest;
       this.#status.write();

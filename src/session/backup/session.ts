@@ -151,6 +151,11 @@ export class BackupSession {
     this.#dispatch({ kind: 'link-closed', reason, nowMs: this.#now() });
   }
 
+  /** Told to end; the session does, as soon as it may. */
+  leave(reason: string): void {
+    this.#dispatch({ kind: 'leave', reason, nowMs: this.#now() });
+  }
+
   /** The primary asks on the link. */
   onAsk(id: number): void {
     this.#dispatch({ kind: 'ask', way: 'link', token: id, nowMs: this.#now() });
@@ -259,6 +264,8 @@ export class BackupSession {
         return send({ kind: 'answer', id: effect.token, answer: effect.answer });
       case 'send-copy-lost':
         return send({ kind: 'copy-lost', reason: effect.reason });
+      case 'send-leaving':
+        return send({ kind: 'leaving', reason: effect.reason });
       case 'send-activated':
         return send({ kind: 'activated', epoch: copy.lastEpoch });
       case 'failover-answer':

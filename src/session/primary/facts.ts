@@ -147,8 +147,8 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
 function degradedOf({ outcome, running, unguarded, options }: PrimaryView): string | null {
   if (outcome !== null) return null;
   const peer = running?.peerDegraded ?? null;
-  if (peer !== null) return `${hostWord(options.host)} could not take over: ${peer}`;
-  return unguarded;
+  if (peer !== null) return `unrecorded: ${hostWord(options.host)} could not take over: ${peer}`;
+  return unguarded === null ? null : `unguarded: ${unguarded}`;
 }
 
 function nextWhenDegraded({ guest, options, running }: PrimaryView, blocked: string | null) {

@@ -259,6 +259,8 @@ export class PrimarySession {
         return this.#dispatch({ kind: 'answer', id: message.id, answer: message.answer, nowMs });
       case 'copy-lost':
         return this.#dispatch({ kind: 'copy-lost', reason: message.reason, nowMs });
+      case 'leaving':
+        return this.#dispatch({ kind: 'backup-leaving', reason: message.reason, nowMs });
       case 'degraded':
         this.#peerDegraded = message.reason === '' ? null : boundedReason(message.reason);
         this.#parts.log.warning(`the backup says: ${message.reason || 'well again'}`);
