@@ -100,7 +100,7 @@ export async function runReceive(
     raisePriority((text) => process.emitWarning(text));
     return { outcome: await new Reception(ports, prepared, link).run() };
   }
-  await answerQuestion(link, hello, { ...answerPorts(host, open), timers });
+  await answerQuestion(link, hello, { ...answerPorts(host, () => ahead.get()), timers });
   return { outcome: answered };
 }
 

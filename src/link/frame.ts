@@ -16,7 +16,7 @@
 import { crc32 } from './crc32.ts';
 
 /** The protocol this build speaks. Raised when an older peer could misunderstand. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 export const frameMagic = Buffer.from('tsrm', 'latin1');
 export const frameHeaderBytes = 20;
@@ -70,7 +70,7 @@ export const frameTypes: readonly FrameType[] = [
   { type: 7, kind: 'echo', bodyMin: 8, bodyMax: 8 },
   { type: 8, kind: 'credit', bodyMin: 8, bodyMax: 8 },
   { type: 9, kind: 'ask', bodyMin: 4, bodyMax: 4 },
-  { type: 10, kind: 'answer', bodyMin: 6, bodyMax: 6 },
+  { type: 10, kind: 'answer', bodyMin: 5, bodyMax: 5 },
   { type: 11, kind: 'copy-lost', bodyMin: 0, bodyMax: textBytesMax },
   { type: 12, kind: 'activated', bodyMin: 4, bodyMax: 4 },
   { type: 13, kind: 'goodbye', bodyMin: 0, bodyMax: textBytesMax },

@@ -185,7 +185,11 @@ export class SimHypervisor {
         process.perform('rename', quickMs, () => {
           this.#must(ref, 'rename').name = to;
         }),
-      destroy: (ref) => process.perform('destroy', plan.buildMs / 4, () => this.#destroy(ref)),
+      destroy: (ref) => {
+        const domain = this.domainOf(ref);
+        if (domain?.end === null) this.host.world.ordersDestroy(this.host.side);
+        return process.perform('destroy', plan.buildMs / 4, () => this.#destroy(ref));
+      },
       boot: (spec) =>
         process.perform('boot', plan.buildMs, () => {
           return this.add(spec.name, new Guest(this.host.side, 0, 0), 1).ref;

@@ -4,7 +4,7 @@ import type { SimDisk } from './files.ts';
 /** As the settings of the simulated hosts have it. */
 export const stateDirectory = '/var/lib/tsremus';
 
-export type RecordPermission = 'none' | 'standby' | 'activating' | 'active' | 'promised';
+export type RecordPermission = 'none' | 'standby' | 'activating' | 'active' | 'promised' | 'lost';
 
 /** Of the only session there is, by the files that are visible now. */
 export function recordOn(disk: SimDisk): RecordPermission {
@@ -22,6 +22,7 @@ export function recordOn(disk: SimDisk): RecordPermission {
   if (decision === null) return 'standby';
   if (decision === 'promised') return 'promised';
   const outcome = says('outcome');
+  if (outcome === 'active' && says('lost') !== null) return 'lost';
   return outcome === 'active' || outcome === 'promised' ? outcome : 'activating';
 }
 

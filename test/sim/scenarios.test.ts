@@ -12,7 +12,8 @@ import { type RunResult, runPlan } from './world.ts';
 
 const runs = 20;
 
-type Scenario = (timeoutMs: number) => FaultKind[];
+/** What goes wrong, at once where it does not say when. */
+type Scenario = (timeoutMs: number) => (FaultKind | Fault)[];
 
 /** The plan of a seed with these faults instead of its own, in terms of the timeout. */
 function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
@@ -20,10 +21,9 @@ function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
   const { heartbeatTimeoutMs } = plan.config;
   const seedMs = plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
   const atMs = seedMs + ((seed * 7919) % 1000) * 0.001 * 2 * heartbeatTimeoutMs;
-  const faults: Fault[] = make(heartbeatTimeoutMs).map((fault) => ({
-    trigger: { kind: 'time', atMs },
-    fault,
-  }));
+  const faults: Fault[] = make(heartbeatTimeoutMs).map((fault) =>
+    'fault' in fault ? fault : { trigger: { kind: 'time', atMs }, fault },
+  );
   return {
     ...plan,
     config: { ...plan.config, buffered },
@@ -36,10 +36,13 @@ function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
   };
 }
 
-async function runMany(buffered: boolean, make: Scenario, cleansUp: boolean): Promise<RunResult[]> {
+/** What the administrators do. */
+type Helps = Pick<Plan, 'cleansUp' | 'forces'>;
+
+async function runMany(buffered: boolean, make: Scenario, helps: Helps): Promise<RunResult[]> {
   const results: RunResult[] = [];
   for (let seed = 5_000; seed < 5_000 + runs; seed += 1) {
-    const plan = { ...planWith(seed, buffered, make), cleansUp };
+    const plan = { ...planWith(seed, buffered, make), ...helps };
     results.push(await runPlan(plan, realMachines));
   }
   return results;
@@ -63,6 +66,15 @@ function cut(directions: readonly Direction[], share: number) {
     { kind: 'cut', directions, forMs: share * timeoutMs },
   ];
 }
+
+/** Host B takes over, and loses its power right after that; it comes back without the guest. */
+const rebootedOnceActive: Scenario = (ms) => [
+  ...cut(both, 10)(ms),
+  {
+    trigger: { kind: 'call', host: 'b', what: 'send activated', count: 1 },
+    fault: { kind: 'crash', host: 'b', rebootMs: ms },
+  },
+];
 
 const scenarios: Readonly<Record<string, Scenario>> = {
   nothing: () => [],
@@ -90,6 +102,12 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'receive killed': () => [{ kind: 'kill-receive' }],
   'receive stopped for 2 timeouts': (ms) => [{ kind: 'stop-receive', forMs: 2 * ms }],
   'host b stands still for 2 timeouts': (ms) => [{ kind: 'stall', host: 'b', forMs: 2 * ms }],
+  'cut for 10 timeouts, host b takes over, then crashes and reboots': rebootedOnceActive,
+  'the same, and protect was killed, cleaned up': (ms) => [
+    ...rebootedOnceActive(ms),
+    { kind: 'kill-protect' },
+  ],
+  'the same, and a person says there that it is lost': rebootedOnceActive,
   'an epoch cannot be applied': () => [{ kind: 'apply-fails' }],
   'host a crashes, the copy cannot be built': () => [
     { kind: 'build-fails' },
@@ -137,9 +155,9 @@ interface ScenarioResults {
 
 const results: ScenarioResults[] = [];
 for (const [name, make] of Object.entries(scenarios)) {
-  const cleansUp = name.includes('cleaned up');
-  const buffered = await runMany(true, make, cleansUp);
-  results.push({ name, buffered, unbuffered: await runMany(false, make, cleansUp) });
+  const helps = { cleansUp: name.includes('cleaned up'), forces: name.includes('a person says') };
+  const buffered = await runMany(true, make, helps);
+  results.push({ name, buffered, unbuffered: await runMany(false, make, helps) });
 }
 
 describe('scenarios', () => {

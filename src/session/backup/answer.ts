@@ -3,18 +3,25 @@
  *
  * While the process that holds the session lives it is asked, through its control socket. When it
  * is dead this run does what core/permission/record.ts says: the copy that it left is destroyed,
- * and only then `activating` becomes `promised`; no record is never a promise.
+ * and only then `activating` becomes `promised`; no record is never a promise. Once the copy took
+ * over, what has become of it is looked up, for each question anew, whoever lives.
  */
-import { answerAfter, askWithoutOwner, type GivingUp } from '../../core/permission/record.ts';
+import {
+  answerAfter,
+  answerFor,
+  askWithoutOwner,
+  type GivingUp,
+} from '../../core/permission/record.ts';
 import type { Answer } from '../../core/vocabulary.ts';
 import { destroyCopy } from '../../guest/destroy-copy.ts';
+import { lookFor } from '../../guest/look-for.ts';
 import type { Timers } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Hypervisor } from '../../hypervisor/port.ts';
 import { nextMessage } from '../../link/hello.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { Link } from '../../link/link.ts';
-import type { PermissionRecord } from '../../permission/record.ts';
+import type { PermissionRecord, RecordState } from '../../permission/record.ts';
 import type { PromiseResult } from '../../registry/control.ts';
 import type { Registry, SessionEntry } from '../../registry/port.ts';
 
@@ -30,21 +37,27 @@ export interface AnswerPorts {
   record(uuid: string, session: string): PermissionRecord;
 }
 
-/** Awaits the ASK that follows HELLO and answers it. */
+/** Questions of one run: the primary asks again only what it could not use. */
+const questionsMax = 1_000;
+
+/** Answers each ASK that follows HELLO, until the primary says goodbye. */
 export async function answerQuestion(
   link: Link,
   hello: Hello,
   ports: AnswerPorts & { readonly timers: Timers },
 ): Promise<void> {
-  const message = await nextMessage(link, hello.host, { timers: ports.timers });
-  if (message.kind !== 'ask') {
-    link.fail(new OperationError('protocol', `${message.kind} instead of ASK`, { op: 'answer' }));
-    return;
-  }
+  const { timers } = ports;
+  let message = await nextMessage(link, hello.host, { timers });
   try {
-    const answer = await answerAsk(hello, ports);
-    link.send({ kind: 'answer', id: message.id, answer });
-    await link.close('answered');
+    for (let count = 0; message.kind === 'ask' && count < questionsMax; count += 1) {
+      const answer = await answerAsk(hello, ports);
+      link.send({ kind: 'answer', id: message.id, answer });
+      // Its goodbye, or the end of the stream: either way it has what it asked for.
+      const next = await nextMessage(link, hello.host, { timers }).catch(() => null);
+      if (next === null || next.kind === 'goodbye') return await link.close('answered');
+      message = next;
+    }
+    throw new OperationError('protocol', `${message.kind} instead of ASK`, { op: 'answer' });
   } catch (error) {
     const known = error instanceof OperationError;
     link.fail(known ? error : new OperationError('storage', errorText(error), { op: 'answer' }));
@@ -55,21 +68,39 @@ export async function answerQuestion(
 export async function answerAsk(question: Question, ports: AnswerPorts): Promise<Answer> {
   const { uuid, session } = question;
   const record = ports.record(uuid, session);
-  const owned = await askOwner(question, ports.registry);
-  if (owned !== null) return owned;
+  const owner = await askOwner(question, ports.registry);
+  if (owner !== null && owner.answer !== null) return owner.answer;
   // The owner may have decided just before it died: what the record says now counts.
-  const rule = askWithoutOwner(await record.read());
+  const state = await record.read();
+  const rule = askWithoutOwner(state);
   switch (rule.kind) {
     case 'answer':
       return rule.answer;
     case 'give-up':
       return giveUp(rule.steps, question, record, ports);
-    case 'finish-activation': {
-      const running = await finishActivation(question, await ports.hypervisor());
-      if (running) await record.noteRunning({ by: 'promise run' });
-      return { kind: 'active', running };
-    }
+    case 'look':
+      if (state === null) throw new Error('nothing is looked up without a record');
+      // What is left to be done is its owner's, as long as that lives.
+      return look(question, record, ports, { state, unpause: rule.unpause && owner === null });
   }
+}
+
+/** `active` was written: the guest may be there, or stand there built and paused, or be gone. */
+async function look(
+  question: Question,
+  record: PermissionRecord,
+  ports: AnswerPorts,
+  { state, unpause }: { readonly state: RecordState; readonly unpause: boolean },
+): Promise<Answer> {
+  const hypervisor = await ports.hypervisor();
+  const copy = { name: question.domain, uuid: question.uuid };
+  let { found, guest } = await lookFor(hypervisor, copy);
+  if (unpause && found === 'paused' && guest !== null) {
+    await hypervisor.unpause(guest);
+    ({ found, guest } = await lookFor(hypervisor, copy));
+  }
+  if (unpause && found === 'running') await record.noteRunning({ by: 'promise run' });
+  return answerFor(found, state);
 }
 
 async function giveUp(
@@ -93,8 +124,11 @@ async function giveUp(
   return says;
 }
 
-/** The answer of the process that holds the session; null when there is none that lives. */
-async function askOwner({ uuid, session }: Question, registry: Registry): Promise<Answer | null> {
+/** What the process says that holds the session; null when there is none that lives. */
+async function askOwner(
+  { uuid, session }: Question,
+  registry: Registry,
+): Promise<PromiseResult | null> {
   let sessions: readonly SessionEntry[];
   try {
     sessions = registry.sessions().sessions;
@@ -107,20 +141,5 @@ async function askOwner({ uuid, session }: Question, registry: Registry): Promis
   if (owner === undefined || owner.liveness !== 'alive') return null;
   const request = { verb: 'ask', session } as const;
   const options = { silenceMsMax: ownerSilenceMsMax };
-  const { answer } = await registry.request<PromiseResult>(owner.socketPath, request, options);
-  return answer;
-}
-
-/** `active` was written and the owner died: the copy may stand there, built and paused. */
-async function finishActivation(
-  { domain, uuid }: Question,
-  hypervisor: Hypervisor,
-): Promise<boolean> {
-  const copy = await hypervisor.find(domain);
-  if (copy === null || copy.uuid !== uuid) return false;
-  const info = await hypervisor.info(copy);
-  if (info === null || info.state === 'dying') return false;
-  if (info.paused) await hypervisor.unpause(copy);
-  const after = await hypervisor.info(copy);
-  return after !== null && !after.paused;
+  return registry.request<PromiseResult>(owner.socketPath, request, options);
 }
