@@ -28,8 +28,8 @@ const socketPathBytesMax = 107;
 export type ControlRequest =
   /**
    * End protection in order; `force` vouches that the copy never ran and never will. `once`: the
-   * answer is `held` as soon as the backup was asked without a decision; the session goes on
-   * asking. Result: `StopResult`.
+   * answer is `held` as soon as the backup was asked and a person has to decide; the session goes
+   * on asking. Result: `StopResult`.
    */
   | { readonly verb: 'stop'; readonly force: boolean; readonly once?: boolean }
   /**

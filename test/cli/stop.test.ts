@@ -78,7 +78,7 @@ describe('a session that lives', () => {
       out: 'protection of web1 ended in order: it runs on here, the copy on hostb is gone\n',
       err: 'web1: waiting for the promise\n',
     });
-    expect(asked).toHaveBeenCalledWith({ verb: 'stop', force: false });
+    expect(asked).toHaveBeenCalledWith({ verb: 'stop', force: false, once: true });
   });
 
   it('may stay held: 18, and what only the administrator can do', async () => {
@@ -96,14 +96,12 @@ describe('a session that lives', () => {
     await live(() => new Promise(() => {}), { state: 'held', reason: 'the link is cut' });
     const entry = thisRegistry(thisHost(run.io().env)).sessions().sessions[0];
     if (entry === undefined) throw new Error('no session');
-    expect(
-      await stopSession(run.io(), entry, { force: false, destroy: false }, { silenceMsMax: 50 }),
-    ).toEqual({
+    expect(await stopSession(run.io(), entry, { force: false, destroy: false }, 50)).toEqual({
       outcome: { kind: 'held', reason: 'the link is cut (it is asked again and again)' },
     });
     run.put(sampleStatus());
     await expect(
-      stopSession(run.io(), entry, { force: false, destroy: false }, { silenceMsMax: 50 }),
+      stopSession(run.io(), entry, { force: false, destroy: false }, 50),
     ).rejects.toMatchObject({
       code: 'command-timeout',
     });
@@ -250,7 +248,7 @@ async function typing(typed: string | null, ...argv: string[]) {
 }
 
 describe('--force-unsafe', () => {
-  const force = { verb: 'stop', force: true };
+  const force = { verb: 'stop', force: true, once: true };
   const once = { verb: 'stop', force: false, once: true };
 
   /** A session whose backup answers `found`, again and again. */

@@ -141,7 +141,7 @@ const openOnFailedAsk = primary('open the buffer when nobody answers', (state, e
 const runOnWhenTakenOver: Mutant = {
   ...primary('let the guest run when the copy runs', (state, event) => {
     const step = stepPrimary(state, event);
-    if (step.state.phase !== 'leaving') return step;
+    if (!step.state.activeSeen) return step;
     const effects = step.effects.filter((effect) => effect.kind !== 'pause-guest');
     return { state: step.state, effects };
   }),
@@ -179,7 +179,7 @@ const destroyWhenActive: Mutant = {
       { kind: 'unpause-fails', times: 2 },
     );
   },
-  rule: 'destroyed-early',
+  rule: 'last-guest',
 };
 
 /** The other host took over, loses its power and comes back while nobody can ask it. */

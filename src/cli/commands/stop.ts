@@ -77,7 +77,7 @@ export async function stopSession(
   io: Io,
   entry: SessionEntry,
   order: RecoveryOrder,
-  { silenceMsMax = stopSilenceMsMax, once = false } = {},
+  silenceMsMax = stopSilenceMsMax,
 ): Promise<StopResult> {
   if (entry.liveness !== 'alive') return stopDead(io, entry, order);
   const onProgress = (text: string) => {
@@ -85,9 +85,7 @@ export async function stopSession(
   };
   try {
     const { force } = order;
-    const request = once
-      ? ({ verb: 'stop', force, once } as const)
-      : ({ verb: 'stop', force } as const);
+    const request = { verb: 'stop', force, once: true } as const;
     const options = { onProgress, silenceMsMax };
     return await registryOf(io).request<StopResult>(entry.socketPath, request, options);
   } catch (error) {
@@ -213,7 +211,7 @@ function forceRefusal({ status }: SessionEntry, result: StopResult): CommandFail
 /** --force-unsafe: the backup is asked first, then the person, and then the backup once more. */
 async function stopForced(io: Io, entry: SessionEntry, flags: Flags): Promise<StopResult> {
   const { domain, peer } = entry.status;
-  const asked = await stopSession(io, entry, { force: false, destroy: false }, { once: true });
+  const asked = await stopSession(io, entry, { force: false, destroy: false });
   const refusal = forceRefusal(entry, asked);
   if (refusal !== null) throw refusal;
   const { outcome } = asked;

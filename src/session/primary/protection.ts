@@ -418,7 +418,9 @@ export class Protection {
     const state = this.#running?.state;
     if (state === undefined || state.outcome !== null || state.destroying) return;
     const { ask, lastAskId, found, askNews } = state;
-    if (askNews === null || found === 'running' || found === 'ended') return;
+    // While it activates, or is taken over, nobody has to do anything but wait.
+    const isOnItsWay = found === 'running' || found === 'ended' || found === 'activating';
+    if (askNews === null || isOnItsWay) return;
     const answered = ask === null ? lastAskId : lastAskId - 1;
     this.#leaveImpatient(askNews, found, (afterAsk) => answered > afterAsk);
   }
