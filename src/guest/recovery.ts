@@ -115,7 +115,7 @@ export class Recovery {
   async #primary(
     status: SessionStatus,
     order: RecoveryOrder,
-    isDropped = false,
+    before: { readonly isRepeated?: boolean; readonly isDropped?: boolean } = {},
   ): Promise<StopResult> {
     const hypervisor = await this.#ports.hypervisor();
     const guest = await ownGuest(hypervisor, status);
@@ -128,17 +128,21 @@ export class Recovery {
     }
     switch (deed.kind) {
       case 'destroy': {
+        const { clock } = this.#ports;
+        const timeoutMs = status.heartbeat_timeout_ms;
+        const isNow = () => askedAtMs === null || isPresent(askedAtMs, clock.nowMs(), timeoutMs);
+        const mayDrop = isNow();
         // First the buffer: what it holds may keep pages of the guest, and the destroy would wait.
-        await this.#drop(status);
-        const nowMs = this.#ports.clock.nowMs();
-        const isNow =
-          askedAtMs === null || isPresent(askedAtMs, nowMs, status.heartbeat_timeout_ms);
-        if (isNow) {
+        if (mayDrop) await this.#drop(status);
+        if (mayDrop && isNow()) {
           await hypervisor.destroy(guest);
           return { outcome: { kind: deed.because === 'ordered' ? 'destroyed' : 'taken-over' } };
         }
-        // That took its time: the guest goes on what is true now (E1).
-        if (!isDropped) return this.#primary(status, order, true);
+        // The answer came late, or to drop took its time: it goes on what is true now (E1).
+        const isDropped = mayDrop || before.isDropped === true;
+        if (!before.isRepeated) {
+          return this.#primary(status, order, { isRepeated: true, isDropped });
+        }
         return staysHeld(status, 'the other host answers too slowly to be believed', 'running');
       }
       case 'let-run': {
@@ -148,7 +152,7 @@ export class Recovery {
           status,
           deed.isVouched ? `${status.domain} runs on here` : undefined,
         );
-        if (!isDropped) return result;
+        if (!before.isDropped) return result;
         return { ...result, text: `${status.domain} may run on here, but ${interfacesDown}` };
       }
       case 'hold':

@@ -74,9 +74,9 @@ async function backupHostKilled(trial: Trial, index: number): Promise<void> {
 }
 
 /**
- * The administrator reads `tsremus status` and types, to the letter, what it proposes, and then what
- * that proposes: to vouch for a dead host is offered once it was asked in vain. There is no terminal
- * to type the guest's name on, so that is said by --vouch.
+ * The administrator reads `tsremus status` and types, to the letter, what it proposes, and then
+ * what that proposes: to vouch for a dead host is offered once it was asked in vain. There is no
+ * terminal to type the guest's name on, so that is said by --vouch.
  */
 export async function typeWhatStatusSays(trial: Trial, guest: string): Promise<void> {
   const shown = await trial.lab.ssh('a', `tsremus status ${guest}`);
