@@ -1,5 +1,5 @@
 /** The way to a backup host: by the transport command, over a connection of the session's own. */
-import type { Answer } from '../core/vocabulary.ts';
+import type { Answered } from '../core/vocabulary.ts';
 import type { Log } from '../host/log.ts';
 import { askFresh, connectBackup, type HelloContent } from '../link/connect.ts';
 import type { EarlyTransport } from '../link/early-transport.ts';
@@ -22,7 +22,7 @@ export function askByCommand(
   command: TransportCommand,
   hello: HelloContent,
   asker: 'session' | 'person',
-): Promise<Answer> {
+): Promise<Answered> {
   const { clock, timers, env } = host;
   const asking = { ...hello, purpose: 'promise' } as const;
   const timeoutMs = asker === 'person' ? personsAskTimeoutMs : askTimeoutMs;

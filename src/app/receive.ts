@@ -98,7 +98,11 @@ export async function runReceive(
     lowerOomScore((text) => prepared.log.warning(text));
     return { outcome: await new Reception(ports, prepared, link).run() };
   }
-  await answerQuestion(link, hello, answerPorts(host, open));
+  await answerQuestion(
+    link,
+    hello,
+    answerPorts(host, () => ahead.get()),
+  );
   return { outcome: answered };
 }
 

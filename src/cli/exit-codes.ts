@@ -133,6 +133,7 @@ export function exitOfStop(outcome: StopOutcome): ExitCode {
     case 'never-whole':
     case 'copy-lost':
     case 'destroyed':
+    case 'lost':
       return exit.ok;
     case 'taken-over':
     case 'activated':

@@ -10,13 +10,6 @@ import { isLeaseFresh } from './primary/state.ts';
 import type { PrimaryEffect, PrimaryEvent } from './primary/types.ts';
 import type { OutputWaiting, Schedule } from './scheduler.ts';
 import { loggedOutcome } from './texts/outcomes.ts';
-import type { Answer } from './vocabulary.ts';
-
-/** `active, running` and the like. */
-export function describeAnswer(answer: Answer): string {
-  if (answer.kind !== 'active') return answer.kind;
-  return answer.running ? 'active, running' : 'active, not running';
-}
 
 /** A primary's event in a few words; the time is left to the caller. */
 export function describePrimaryEvent(event: PrimaryEvent): string {
@@ -25,6 +18,8 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
     case 'link-open':
     case 'progress':
     case 'save-ended':
+    case 'activated':
+    case 'destroyed':
       return event.kind;
     case 'echo':
       return `echo ${event.seq}`;
@@ -42,9 +37,10 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
     case 'backup-leaving':
     case 'save-failed':
     case 'guest-ended':
+    case 'destroy-failed':
       return `${event.kind} (${event.reason})`;
     case 'answer':
-      return `answer ${event.id}: ${describeAnswer(event.answer)}`;
+      return `answer ${event.id}: ${event.answer.kind}`;
     case 'ask-failed':
       return `ask-failed ${event.id} (${event.reason})`;
     case 'stop':
@@ -84,6 +80,8 @@ export function describePrimaryEffect(effect: PrimaryEffect): string {
     case 'destroy-guest':
     case 'close-link':
       return effect.kind;
+    case 'refuse-force':
+      return `refuse-force (${effect.reason})`;
     case 'end':
       return `end: ${loggedOutcome(effect.outcome)}`;
     default:
@@ -165,7 +163,7 @@ export function describeBackupEffect(effect: BackupEffect): string {
     case 'close-link':
       return effect.kind;
     case 'answer':
-      return `answer #${effect.token} (${effect.way}): ${describeAnswer(effect.answer)}`;
+      return `answer #${effect.token} (${effect.way}): ${effect.answer.kind}`;
     case 'send-copy-lost':
       return `send-copy-lost (${effect.reason})`;
     case 'send-leaving':

@@ -72,7 +72,7 @@ export const frameTypes: readonly FrameType[] = [
   { type: 7, kind: 'echo', bodyMin: 8, bodyMax: 8 },
   { type: 8, kind: 'credit', bodyMin: 8, bodyMax: 8 },
   { type: 9, kind: 'ask', bodyMin: 4, bodyMax: 4 },
-  { type: 10, kind: 'answer', bodyMin: 6, bodyMax: 6 },
+  { type: 10, kind: 'answer', bodyMin: 5, bodyMax: 5 },
   { type: 11, kind: 'copy-lost', bodyMin: 0, bodyMax: textBytesMax },
   { type: 12, kind: 'activated', bodyMin: 4, bodyMax: 4 },
   { type: 13, kind: 'goodbye', bodyMin: 0, bodyMax: textBytesMax },

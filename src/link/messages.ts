@@ -77,7 +77,14 @@ export interface EpochEnd {
 
 export type MessageKind = Message['kind'];
 
-const answerKinds = ['promised', 'activating', 'active', 'unknown'] as const;
+const answerKinds = [
+  'promised',
+  'activating',
+  'running',
+  'ended',
+  'absent',
+  'unknown',
+] as const satisfies readonly Answer['kind'][];
 
 /** Which frame carries a message. */
 export function frameKindOf(message: Message): FrameKind {
@@ -121,7 +128,10 @@ export function encodeBody(message: Message): Buffer {
     case 'ask':
       return u32(message.id);
     case 'answer':
-      return Buffer.concat([u32(message.id), encodeAnswer(message.answer)]);
+      return Buffer.concat([
+        u32(message.id),
+        Buffer.from([answerKinds.indexOf(message.answer.kind)]),
+      ]);
     case 'copy-lost':
     case 'goodbye':
     case 'leaving':
@@ -217,20 +227,11 @@ function readU64(frame: Frame, at: number, field: string): number {
   return Number(value);
 }
 
-function encodeAnswer(answer: Answer): Buffer {
-  const running = answer.kind === 'active' && answer.running;
-  return Buffer.from([answerKinds.indexOf(answer.kind), running ? 1 : 0]);
-}
-
 function parseAnswer(frame: Frame): Answer {
   const number = frame.body.readUInt8(4);
   const kind = answerKinds[number];
   if (kind === undefined) throw bodyError(frame, 'kind', number, 'unknown');
-  const running = frame.body.readUInt8(5);
-  if (running > (kind === 'active' ? 1 : 0)) {
-    throw bodyError(frame, 'running', running, `not allowed with ${kind}`);
-  }
-  return kind === 'active' ? { kind, running: running === 1 } : { kind };
+  return { kind };
 }
 
 function parseText(frame: Frame): string {

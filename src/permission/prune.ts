@@ -1,13 +1,15 @@
 /**
  * Which records there are, and which may go.
  *
- * A record is removed when it is decided for good (active or promised), was last written more than
- * `ageMs` ago, and is not among the `keepMin` newest of those. An undecided one is never removed.
+ * A record is removed when it is decided for good (active, promised or lost), was last written more
+ * than `ageMs` ago, and is not among the `keepMin` newest of those. An undecided one is never
+ * removed.
  * Removing is always safe, because no record is never a promise; what is lost is the answer to a
  * primary that comes back after a month.
  */
 
 import { join } from 'node:path';
+import { isFinal } from '../core/permission/record.ts';
 import { isTemporaryName, type Store } from '../host/store.ts';
 import {
   openRecord,
@@ -34,7 +36,7 @@ const ageMsDefault = 30 * dayMs;
 const keepMinDefault = 64;
 /** The standby file goes first: what is left after a crash in between is no record (R3). */
 const parts = [
-  ...(['standby', 'decision', 'outcome', 'running', 'trial'] as const),
+  ...(['standby', 'decision', 'outcome', 'running', 'ended', 'lost', 'trial'] as const),
   ...stepWords.map((word) => `ready-${word}`),
 ];
 
@@ -78,7 +80,7 @@ export async function pruneRecords(
 async function decidedMs(record: PermissionRecord, store: Store): Promise<number | null> {
   const state = await record.read().catch(() => null);
   if (state === null) return null;
-  if (state.permission !== 'active' && state.permission !== 'promised') return null;
+  if (!isFinal(state.permission)) return null;
   let newest = 0;
   for (const part of parts) {
     const path = recordPath(record.dir, record.uuid, record.session, part);

@@ -1,7 +1,7 @@
 /**
  * The permission record: who may go on, durable on the backup host (DESIGN.md, "Who may go on").
  *
- *     standby --> activating --> active
+ *     standby --> activating --> active --> lost
  *        |            |
  *        +--> promised <-+
  *
@@ -13,6 +13,8 @@
  *     UUID.SESSION.decision    out of standby: activating or promised
  *     UUID.SESSION.outcome     out of activating: active or promised
  *     UUID.SESSION.running     news: the copy was seen to run
+ *     UUID.SESSION.ended       news: it ended by itself, and is not to be booted again
+ *     UUID.SESSION.lost        out of active: a person's word that the guest is lost
  *     UUID.SESSION.ready-WORD  a decision or outcome as it may be needed, made before the session
  *                              began: it becomes one by a second name where the disk is full
  *
@@ -22,6 +24,7 @@
  *   R4  a step out of activating that its owner did not take needs the owner's death proved
  */
 import { join } from 'node:path';
+import { canMove } from '../core/permission/record.ts';
 import type { Permission } from '../core/vocabulary.ts';
 import type { Clock } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
@@ -36,6 +39,8 @@ export interface RecordState {
   readonly permission: Permission;
   /** Only with `active`: the copy was seen to run. */
   readonly running: boolean;
+  /** Only with `active`: it ended by itself. */
+  readonly ended: boolean;
   readonly standby: RecordNote;
   readonly decision: RecordNote | null;
   readonly outcome: RecordNote | null;
@@ -116,11 +121,15 @@ export class PermissionRecord {
     if (standby === null) return null;
     const decision = await this.#note('decision');
     const outcome = await this.#note('outcome');
+    const isLost = (await this.#note('lost')) !== null;
     // R2: the process that made the file may not have come to sync the folder.
     if (decision !== null) await this.#ports.store.syncDir(this.dir);
-    const permission = permissionOf(decision, outcome, this.#path('decision'));
-    const running = permission === 'active' && (await this.#note('running')) !== null;
-    return { permission, running, standby, decision, outcome };
+    const says = permissionOf(decision, outcome, this.#path('decision'));
+    const permission = says === 'active' && isLost ? 'lost' : says;
+    const has = async (news: string) =>
+      permission === 'active' && (await this.#note(news)) !== null;
+    const [running, ended] = [await has('running'), await has('ended')];
+    return { permission, running, ended, standby, decision, outcome };
   }
 
   /**
@@ -139,12 +148,37 @@ export class PermissionRecord {
   }
 
   /** Notes that the active copy was seen to run. Only news: decides nothing. */
-  async noteRunning(facts: RecordFacts): Promise<void> {
+  noteRunning(facts: RecordFacts): Promise<void> {
+    return this.#noteNews('running', facts);
+  }
+
+  /** Notes that the active copy ended by itself and is not booted again. As `noteRunning`. */
+  noteEnded(facts: RecordFacts): Promise<void> {
+    return this.#noteNews('ended', facts);
+  }
+
+  async #noteNews(news: 'running' | 'ended', facts: RecordFacts): Promise<void> {
     const state = await this.#mustRead();
     if (state.permission !== 'active') {
-      throw new Error(`noteRunning on a record that says ${state.permission}`);
+      throw new Error(`noting ${news} on a record that says ${state.permission}`);
     }
-    await this.#create('running', 'running', facts);
+    await this.#create(news, news, facts);
+  }
+
+  /**
+   * `active -> lost`, by a person's word: the guest that went on here will not run here again. The
+   * caller has looked (lostRefusal). Throws as `move` does, and `split-brain-risk` when the record
+   * says anything but active; a record that says lost already stays so.
+   */
+  async lose(facts: RecordFacts): Promise<void> {
+    const { permission } = await this.#mustRead();
+    if (!canMove(permission, 'lost') && permission !== 'lost') {
+      throw new OperationError('split-brain-risk', `the record says ${permission}, not active`, {
+        op: 'lose-guest',
+        subject: this.#path('outcome'),
+      });
+    }
+    await this.#create('lost', 'lost', facts);
   }
 
   async #mustRead(): Promise<RecordState> {

@@ -27,10 +27,11 @@ const socketPathBytesMax = 107;
 /** What a session can be asked. A verb that a session does not know is answered `not-built`. */
 export type ControlRequest =
   /**
-   * End protection in order; `force` vouches that the copy never ran and never will. Result:
-   * `StopResult`.
+   * End protection in order; `force` vouches that the copy never ran and never will. `once`: the
+   * answer is `held` as soon as the backup was asked and a person has to decide; the session goes
+   * on asking. Result: `StopResult`.
    */
-  | { readonly verb: 'stop'; readonly force: boolean }
+  | { readonly verb: 'stop'; readonly force: boolean; readonly once?: boolean }
   /**
    * Primary: checkpoint every `interval` ms, or automatically; what is absent stays. Result:
    * `SetResult`; error `command-failed` when it cannot be.
@@ -58,7 +59,8 @@ export type ControlRequest =
 
 /** Answer to `ask`. */
 export interface PromiseResult {
-  readonly answer: Answer;
+  /** Null: the record says active, and whoever asks has to look what has become of the guest. */
+  readonly answer: Answer | null;
 }
 
 /** Answer to `set`: what holds now, in words. */
@@ -120,10 +122,11 @@ export function parseRequest(line: string): ControlRequest | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { verb, force, session, interval, maxOverhead } = value as Record<string, unknown>;
+  const { verb, force, once, session, interval, maxOverhead } = value as Record<string, unknown>;
   switch (verb) {
     case 'stop':
-      return typeof force === 'boolean' ? { verb, force } : null;
+      if (typeof force !== 'boolean') return null;
+      return once === true ? { verb, force, once } : { verb, force };
     case 'set':
       return setRequest(interval, maxOverhead);
     case 'ask':

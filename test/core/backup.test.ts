@@ -126,7 +126,11 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .say('the primary is told, asks over the link, and has its promise')
       .holding()
       .at(200, { kind: 'leave', reason: 'the backup was told to end' })
-      .at(210, { kind: 'heartbeat', seq: 9, heldMs: 0 }, { kind: 'epoch-whole', part: 'memory', epoch: 2 })
+      .at(
+        210,
+        { kind: 'heartbeat', seq: 9, heldMs: 0 },
+        { kind: 'epoch-whole', part: 'memory', epoch: 2 },
+      )
       .at(220, { kind: 'ask', way: 'link', token: 1 })
       .at(230, says('promised'))
       .at(250, { kind: 'discarded' }),

@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest';
 import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
 import {
-  describeAnswer,
   describeBackupEffect,
   describeBackupEvent,
   describePrimaryEffect,
@@ -90,11 +89,5 @@ describe('words', () => {
 
   it.each(backupEffects)("of the backup's effect $kind", (effect, words) => {
     expect(describeBackupEffect(effect)).toBe(words);
-  });
-
-  it('of answers', () => {
-    expect(describeAnswer({ kind: 'active', running: false })).toBe('active, not running');
-    expect(describeAnswer({ kind: 'active', running: true })).toBe('active, running');
-    expect(describeAnswer({ kind: 'unknown' })).toBe('unknown');
   });
 });

@@ -63,7 +63,7 @@ const samples: Readonly<Record<FrameKind, Message>> = {
   echo: { kind: 'echo', seq: 2 ** 40 + 7 },
   credit: { kind: 'credit', bytes: 2 ** 40 + 8 },
   ask: { kind: 'ask', id: 19 },
-  answer: { kind: 'answer', id: 20, answer: { kind: 'active', running: true } },
+  answer: { kind: 'answer', id: 20, answer: { kind: 'running' } },
   'copy-lost': { kind: 'copy-lost', reason: 'reason' },
   activated: { kind: 'activated', epoch: 21 },
   goodbye: { kind: 'goodbye', reason: 'reason' },
@@ -554,7 +554,9 @@ describe('an answer', () => {
     const answers = [
       { kind: 'promised' },
       { kind: 'activating' },
-      { kind: 'active', running: false },
+      { kind: 'running' },
+      { kind: 'ended' },
+      { kind: 'absent' },
       { kind: 'unknown' },
     ] as const;
     const written = answers.map((answer) => {
@@ -562,7 +564,7 @@ describe('an answer', () => {
       return [body.readUInt8(4), answer.kind];
     });
     expect(known).toEqual(written);
-    const beyond = Buffer.from([1, 0, 0, 0, answers.length, 0]);
+    const beyond = Buffer.from([1, 0, 0, 0, answers.length]);
     const frame = { kind: 'answer', sequence: 0, offset: 0, body: beyond } as const;
     expect(() => decodeMessage(frame)).toThrow(/unknown/);
   });

@@ -68,12 +68,17 @@ describe('the backup host dies', () => {
     await until('it is held', () => pair.a.session('g1')?.state === 'held');
     const status = await pair.a.tsremus('status');
     expect(status.code).toBe(2);
-    expect(status.out).toMatch(
+    // Only whoever has asked, and in vain, is offered to vouch.
+    expect(status.out).toMatch(/Try: tsremus stop g1 {2}# asks .* once more\n/);
+    expect(status.out).not.toContain('--force-unsafe');
+    const held = await pair.a.tsremus('stop', 'g1');
+    expect(held.code).toBe(18);
+    expect(held.err).toMatch(
       /Try: tsremus stop --force-unsafe g1 {2}# only if .* never ran and never will\n/,
     );
     expect(pair.a.state('g1')).toBe('paused');
 
-    const stop = await pair.a.tsremus('stop', '--force-unsafe', 'g1');
+    const stop = await pair.a.tsremus('stop', '--force-unsafe', '--vouch', 'g1', 'g1');
     expect(stop.code).toBe(0);
     expect((await protect.ended).code).toBe(16);
     expect(protect.events.at(-1)).toMatchObject({
@@ -106,7 +111,7 @@ describe('the backup host dies', () => {
 
     expect((await pair.a.tsremus('stop', 'g1')).code).toBe(18);
     expect(pair.a.state('g1')).toBe('paused');
-    expect((await pair.a.tsremus('stop', '--force-unsafe', 'g1')).code).toBe(0);
+    expect((await pair.a.tsremus('stop', '--force-unsafe', '--vouch', 'g1', 'g1')).code).toBe(0);
     expect(pair.a.state('g1')).toBe('running');
     expect(pair.a.sim.wrong('g1')).toBeNull();
     expect((await pair.a.tsremus('status')).out).toBe('no sessions\n');

@@ -139,7 +139,7 @@ describe('at any moment', () => {
     await pair.wire.set({ there: 'cut', back: 'cut', refuse: true });
     await kill(protect);
     expect((await pair.a.tsremus('stop', 'g1')).code).toBe(18);
-    expect((await pair.a.tsremus('stop', '--force-unsafe', 'g1')).code).toBe(0);
+    expect((await pair.a.tsremus('stop', '--force-unsafe', '--vouch', 'g1', 'g1')).code).toBe(0);
     expect(pair.a.state('g1')).toBe('running');
     await pair.wire.heal();
     await until('the copy is gone', () => pair.b.leftovers().length === 0);

@@ -29,7 +29,7 @@ describe('the table of frame types', () => {
       '7 echo 8..8',
       '8 credit 8..8',
       '9 ask 4..4',
-      '10 answer 6..6',
+      '10 answer 5..5',
       '11 copy-lost 0..1024',
       '12 activated 4..4',
       '13 goodbye 0..1024',

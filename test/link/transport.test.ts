@@ -198,8 +198,12 @@ describe('a session over a transport', () => {
 
   it('asks for the promise by a connection of its own', async () => {
     const hello = { ...sampleHello, purpose: 'promise' as const };
-    const answer = await askFresh(ssh, hello, 7, options(withReceiver('good')));
-    expect(answer).toEqual({ kind: 'promised' });
+    const beganMs = clock.nowMs();
+    const asked = await askFresh(ssh, hello, 7, options(withReceiver('good')));
+    expect(asked.answer).toEqual({ kind: 'promised' });
+    // The question left when there was somebody to put it to.
+    expect(asked.askedAtMs).toBeGreaterThan(beganMs);
+    expect(asked.askedAtMs).toBeLessThan(clock.nowMs());
   });
 
   it('takes the failure to ask for a failure, never for an answer', async () => {

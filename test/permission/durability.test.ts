@@ -47,6 +47,7 @@ const stories: readonly Story[] = [
       },
     ],
   },
+  { name: 'the guest is lost', from: 'active', acts: [(one) => one.lose()] },
   { name: 'the copy is seen to run', from: 'active', acts: [(one) => one.noteRunning()] },
   {
     name: 'it goes all its way',
@@ -65,6 +66,7 @@ const stories: readonly Story[] = [
 const races: readonly Story[] = [
   { name: 'one activates, one promises', from: 'standby', acts: [activate, promise] },
   { name: 'one activates, one reads', from: 'standby', acts: [activate, readThrice] },
+  { name: 'the guest is lost, one reads', from: 'active', acts: [(one) => one.lose(), readThrice] },
   { name: 'one promises, one reads', from: 'standby', acts: [promise, readThrice] },
   {
     name: 'an activation without its owner ends in two ways',

@@ -2,7 +2,6 @@
  * When a run has calmed down: is this an end that is allowed? Somebody runs, or is held for a
  * reason that is said. null: not (yet), ask again; a run for which that stays so is stuck.
  */
-import { isNotedRunning } from './record.ts';
 import type { World } from './world.ts';
 
 /** How far things had come at some moment. */
@@ -24,6 +23,7 @@ export function endingOf(world: World, before: Progress): string | null {
   if (outcome === null && protectProcess.isAlive && protectProcess.isStopped) {
     return stoppedEnding(world);
   }
+  if (checker.permission === 'lost') return lostEnding(world);
   if (checker.activated !== null) return copyEnding(world);
   if (outcome !== null) return ownEnding(world, outcome);
   if (protectProcess.isAlive) return liveEnding(world, before);
@@ -44,10 +44,25 @@ function copyEnding(world: World): string | null {
   if (world.statusOn('a').level !== 'critical') return null;
   if (!network.isWhole || !b.isUp) return 'activated, cannot be told';
   if (isDeaf(world)) return 'activated, the backup is deaf';
-  // It died before anybody could note that it had run: nobody knows how far it came.
-  return checker.isCopyRunning || isNotedRunning(b.disk, world.session)
-    ? null
-    : 'held, the active copy died';
+  // Its host was rebooted: nobody there runs it, and a person has to say what is to become of it.
+  if (checker.isCopyRunning || mustSayLost(world)) return null;
+  return 'held, the active copy died';
+}
+
+/** A person said that the copy is lost: the primary's guest goes on, if it is there. */
+function lostEnding(world: World): string | null {
+  const { a, guest, network, outcome, protectProcess } = world;
+  if (!a.isUp || !guest.isAlive) return 'lost, and no guest';
+  if (outcome !== null) return ownEnding(world, outcome) === null ? null : `lost, ${outcome}`;
+  if (!network.isWhole) return 'lost, cannot be told';
+  if (protectProcess.isAlive) return null;
+  const ending = deadEnding(world);
+  return ending === null ? null : `lost, ${ending}`;
+}
+
+/** The administrator on host B says that the guest is lost there. */
+function mustSayLost({ a, b, plan, network, guest }: World): boolean {
+  return plan.forces && a.isUp && b.isUp && network.isWhole && guest.isAlive;
 }
 
 /** The machine on the primary ended; what it said must be true. */

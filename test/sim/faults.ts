@@ -4,7 +4,7 @@ import type { SimHost } from './host.ts';
 import type { Direction, Side } from './link.ts';
 import type { Fault, FaultKind } from './plan.ts';
 import type { SimProcess } from './process.ts';
-import { stopLeft } from './programs.ts';
+import { declareLost, stopLeft } from './programs.ts';
 import type { World } from './world.ts';
 
 export class FaultInjector {
@@ -41,6 +41,7 @@ export class FaultInjector {
       else this.#world.after(trigger.atMs, () => this.strike(fault.fault));
     }
     this.#forceWhenDead();
+    this.#loseWhenAbsent();
   }
 
   beforeCall(process: SimProcess, what: string): void {
@@ -126,6 +127,24 @@ export class FaultInjector {
         this.#order(this.#world.a, { verb: 'stop', force: true });
       }
       this.#forceWhenDead();
+    });
+  }
+
+  /** The administrator of host B, where a guest took over and is no more. */
+  #loseWhenAbsent(): void {
+    const { plan } = this.#world;
+    if (!plan.forces) return;
+    this.#world.after(4 * plan.config.heartbeatTimeoutMs, () => {
+      const { a, b, checker, guest } = this.#world;
+      const again = (): void => this.#loseWhenAbsent();
+      const isGone = b.isUp && b.hypervisor.domains.length === 0 && !checker.isCopyRunning;
+      if (!isGone || checker.permission !== 'active' || !a.isUp || !guest.isAlive) return again();
+      checker.isLostTyped = true;
+      this.#world.touched();
+      declareLost(this.#world).then((what) => {
+        this.#world.trace('B', () => `tsremus stop --lost: ${what}`);
+        if (what !== 'lost') again();
+      }, again);
     });
   }
 

@@ -1,5 +1,5 @@
 /** A fresh run of the transport that asks for the promise: connect, ask, wait, give up. */
-import type { Answer } from '../../src/core/vocabulary.ts';
+import type { Answer, Answered } from '../../src/core/vocabulary.ts';
 import type { answerAsk } from '../../src/session/backup/answer.ts';
 import type { SimProcess } from './process.ts';
 import { askHostB } from './programs.ts';
@@ -8,7 +8,7 @@ import type { World } from './world.ts';
 /** Who asks, and hears one of the two at most (`answered` even after it gave up). */
 export interface Asker {
   isAlive(): boolean;
-  answered(answer: Answer): void;
+  answered(answered: Answered): void;
   failed(reason: string): void;
 }
 
@@ -17,6 +17,8 @@ export class FreshAsk {
   readonly #question: Parameters<typeof answerAsk>[0];
   readonly #asker: Asker;
   #isOver = false;
+  /** When the question left, by the asker's clock. */
+  #askedAtMs = 0;
 
   constructor(world: World, question: Parameters<typeof answerAsk>[0], asker: Asker) {
     this.#world = world;
@@ -53,6 +55,7 @@ export class FreshAsk {
         this.#later(plan.delayMsMax, () => this.#connect());
         return;
       }
+      this.#askedAtMs = this.#world.a.nowMs();
       askHostB(this.#world, this.#question, (process) => this.#again(process)).then(
         (answer) => this.#answered(answer),
         (error: unknown) => this.#failed(String(error)),
@@ -87,6 +90,6 @@ export class FreshAsk {
 
   #deliver(answer: Answer): void {
     this.#isOver = true;
-    this.#asker.answered(answer);
+    this.#asker.answered({ answer, askedAtMs: this.#askedAtMs });
   }
 }

@@ -190,7 +190,11 @@ export class SimHypervisor {
         process.perform('rename', quickMs, () => {
           this.#must(ref, 'rename').name = to;
         }),
-      destroy: (ref) => process.perform('destroy', plan.buildMs / 4, () => this.#destroy(ref)),
+      destroy: (ref) => {
+        const domain = this.domainOf(ref);
+        if (domain?.end === null) process.world.ordersDestroy(this.host);
+        return process.perform('destroy', plan.buildMs / 4, () => this.#destroy(ref));
+      },
       boot: (spec) =>
         process.perform('boot', plan.buildMs, () => {
           const side = process.world.sideOf(this.host);

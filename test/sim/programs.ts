@@ -5,10 +5,11 @@
  */
 import { judge } from '../../src/core/health/health.ts';
 import type { StopBy } from '../../src/core/primary/types.ts';
-import type { Answer } from '../../src/core/vocabulary.ts';
+import type { Answer, Answered } from '../../src/core/vocabulary.ts';
 import { type Farewell, type Guard, guardAfter, type StartGuard } from '../../src/guest/guard.ts';
+import { findLost, loseGuest } from '../../src/guest/lost.ts';
 import { type Leftovers, Recovery } from '../../src/guest/recovery.ts';
-import { OperationError } from '../../src/host/errors.ts';
+import { errorText, OperationError } from '../../src/host/errors.ts';
 import type { HostPorts } from '../../src/host/ports.ts';
 import type { HelloContent } from '../../src/link/connect.ts';
 import { protocolVersion } from '../../src/link/frame.ts';
@@ -38,6 +39,7 @@ import { Connection, type Side } from './link.ts';
 import { outputPort } from './output-port.ts';
 import type { SimProcess } from './process.ts';
 import { offered, SimPulse } from './pulse.ts';
+import { stateDirectory } from './record.ts';
 import { simDecoder, simEncoder } from './stream.ts';
 import { SimLink } from './wire.ts';
 import type { World } from './world.ts';
@@ -184,12 +186,12 @@ function leftOnA(host: SimHost, uuid: string, session: string): SessionStatus | 
 }
 
 /** A fresh run of the transport, from host A. */
-function askFromA(world: World, process: SimProcess, question: AskedSession): Promise<Answer> {
-  return new Promise<Answer>((resolve, reject) => {
+function askFromA(world: World, process: SimProcess, question: AskedSession): Promise<Answered> {
+  return new Promise<Answered>((resolve, reject) => {
     process.call('ask', () => {
       new FreshAsk(world, question, {
         isAlive: () => process.isAlive,
-        answered: (answer) => process.run(() => resolve(answer)),
+        answered: (answered) => process.run(() => resolve(answered)),
         failed: (reason) =>
           process.run(() => {
             reject(new OperationError('peer-unreachable', reason, { op: 'ask' }));
@@ -204,6 +206,7 @@ function recoveryOf(host: SimHost, process: SimProcess): Recovery {
   const registry = host.registry.portFor(process);
   const hypervisor = host.hypervisor.portFor(process);
   return new Recovery({
+    clock: process.time.clock,
     hypervisor: async () => hypervisor,
     registry,
     listAll: async () => registry.sessions(),
@@ -254,6 +257,22 @@ export async function stopLeft(world: World, force: boolean): Promise<string> {
   }
 }
 
+/** `tsremus stop --lost` on host B, by an administrator who is sure. */
+export async function declareLost(world: World): Promise<string> {
+  const { b } = world;
+  const process = b.start('tsremus stop --lost', world);
+  const { store } = b.portsOf(process);
+  const ports = { ...answerPortsOf(b, process), store, stateDirectory };
+  try {
+    await loseGuest(ports, await findLost(ports, world.guestName));
+    return 'lost';
+  } catch (error) {
+    return errorText(error);
+  } finally {
+    process.exit();
+  }
+}
+
 /**
  * `tsremus protect`, in a process of its own. Resolves with how it ended; never for a killed one.
  */
@@ -276,7 +295,10 @@ export async function protect(world: World, process: SimProcess): Promise<string
     ...ports,
     registry,
     hypervisor,
-    step: machines.stepPrimary,
+    step(state, event) {
+      world.heardOnA(event);
+      return machines.stepPrimary(state, event);
+    },
     backup: {
       connect: (hello, signal) => connect(world, process, hello, signal),
       ask: (hello) => askFromA(world, process, hello),

@@ -4,7 +4,7 @@ import type { SimDisk } from './files.ts';
 /** As the settings of the simulated hosts have it. */
 export const stateDirectory = '/var/lib/tsremus';
 
-export type RecordPermission = 'none' | 'standby' | 'activating' | 'active' | 'promised';
+export type RecordPermission = 'none' | 'standby' | 'activating' | 'active' | 'promised' | 'lost';
 
 /** Of that session, by the files that are visible now. */
 export function recordOn(disk: SimDisk, session: string): RecordPermission {
@@ -23,6 +23,7 @@ export function recordOn(disk: SimDisk, session: string): RecordPermission {
   if (decision === null) return 'standby';
   if (decision === 'promised') return 'promised';
   const outcome = says('outcome');
+  if (outcome === 'active' && says('lost') !== null) return 'lost';
   return outcome === 'active' || outcome === 'promised' ? outcome : 'activating';
 }
 

@@ -13,7 +13,7 @@ import { type RunResult, runPlan } from './world.ts';
 const runs = 20;
 
 /** A fault, and before which call on host B it strikes, where it is not the moment that counts. */
-type Stroke = FaultKind | { readonly before: string; readonly fault: FaultKind };
+type Stroke = FaultKind | Fault | { readonly before: string; readonly fault: FaultKind };
 
 type Faults = (timeoutMs: number) => Stroke[];
 
@@ -46,10 +46,11 @@ function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
   const { heartbeatTimeoutMs } = plan.config;
   const seedMs = plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
   const atMs = seedMs + ((seed * 7919) % 1000) * 0.001 * 2 * heartbeatTimeoutMs;
-  const faults: Fault[] = make(heartbeatTimeoutMs).map((fault) => ({
-    trigger: 'before' in fault ? beforeCall(fault.before) : { kind: 'time', atMs },
-    fault: 'before' in fault ? fault.fault : fault,
-  }));
+  const faults = make(heartbeatTimeoutMs).map((stroke): Fault => {
+    if ('trigger' in stroke) return stroke;
+    if ('before' in stroke) return { trigger: beforeCall(stroke.before), fault: stroke.fault };
+    return { trigger: { kind: 'time', atMs }, fault: stroke };
+  });
   const planned: Plan = {
     ...plan,
     config: { ...plan.config, buffered },
@@ -65,14 +66,17 @@ function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
   return change?.(planned) ?? planned;
 }
 
-async function runMany(buffered: boolean, make: Scenario, cleansUp: boolean): Promise<RunResult[]> {
+/** What the administrators do. */
+type Helps = Pick<Plan, 'cleansUp' | 'forces'>;
+
+async function runMany(buffered: boolean, make: Scenario, helps: Helps): Promise<RunResult[]> {
   const results: RunResult[] = [];
   for (let seed = 5_000; seed < 5_000 + runs; seed += 1) {
     const planned = planWith(seed, buffered, make);
     const cuts = planned.faults.flatMap(({ fault }) => (fault.kind === 'cut' ? [fault] : []));
     const standing = cuts.filter(({ forMs }) => forMs >= forGood);
     const cutForGood = standing.flatMap(({ directions }) => directions);
-    const plan = { ...planned, cutForGood, cleansUp };
+    const plan = { ...planned, cutForGood, ...helps };
     results.push(await runPlan(plan, realMachines));
   }
   return results;
@@ -96,6 +100,15 @@ function cut(directions: readonly Direction[], share: number) {
     { kind: 'cut', directions, forMs: share * timeoutMs },
   ];
 }
+
+/** Host B takes over, and loses its power right after that; it comes back without the guest. */
+const rebootedOnceActive: Scenario = (ms) => [
+  ...cut(both, 10)(ms),
+  {
+    trigger: { kind: 'call', host: 'b', what: 'send activated', count: 1 },
+    fault: { kind: 'crash', host: 'b', rebootMs: ms },
+  },
+];
 
 const scenarios: Readonly<Record<string, Scenario>> = {
   nothing: () => [],
@@ -143,6 +156,12 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     { kind: 'crash', host: 'a', rebootMs: null },
   ],
   'host b stands still for 2 timeouts': (ms) => [{ kind: 'stall', host: 'b', forMs: 2 * ms }],
+  'cut for 10 timeouts, host b takes over, then crashes and reboots': rebootedOnceActive,
+  'the same, and protect was killed, cleaned up': (ms) => [
+    ...rebootedOnceActive(ms),
+    { kind: 'kill-protect' },
+  ],
+  'the same, and a person says there that it is lost': rebootedOnceActive,
   'an epoch cannot be applied': () => [{ kind: 'apply-fails' }],
   'host a crashes, the copy cannot be built': () => [
     { kind: 'build-fails' },
@@ -228,9 +247,9 @@ interface ScenarioResults {
 
 const results: ScenarioResults[] = [];
 for (const [name, make] of Object.entries(scenarios)) {
-  const cleansUp = name.includes('cleaned up');
-  const buffered = await runMany(true, make, cleansUp);
-  results.push({ name, buffered, unbuffered: await runMany(false, make, cleansUp) });
+  const helps = { cleansUp: name.includes('cleaned up'), forces: name.includes('a person says') };
+  const buffered = await runMany(true, make, helps);
+  results.push({ name, buffered, unbuffered: await runMany(false, make, helps) });
 }
 
 describe('scenarios', () => {

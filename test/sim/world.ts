@@ -7,6 +7,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BackupEffect } from '../../src/core/backup/types.ts';
 import { InvariantError } from '../../src/core/invariant.ts';
+import type { PrimaryEvent } from '../../src/core/primary/types.ts';
 import type { Message } from '../../src/link/messages.ts';
 import type { Protection } from '../../src/session/primary/protection.ts';
 import { Checker, type CopyContent, type Violation } from './checker.ts';
@@ -336,7 +337,10 @@ export class World implements Timeline {
   }
 
   #guestSends(): void {
-    const { checker, random, buffer, guest } = this;
+    const { checker, random, buffer, guest, plan, protectProcess } = this;
+    // Between the order of a checkpoint and the suspend: nobody pauses it then.
+    const canPause = protectProcess.isAlive && !protectProcess.isStopped;
+    checker.works(canPause ? 1.5 * plan.suspendMs + 1 : null);
     const present = buffer?.present ?? [0];
     const port = present.length === 0 ? null : random.pick(present);
     const epoch = this.save?.epoch ?? 0;
@@ -377,6 +381,12 @@ export class World implements Timeline {
     } else if (message.kind === 'epoch-end' && message.epoch < this.#damagedFrom) {
       this.checker.wholeArrived(message.epoch);
     }
+  }
+
+  /** What the primary's machine hears: from now on its guest may be the loser. */
+  heardOnA(event: PrimaryEvent): void {
+    const news = event.kind === 'answer' ? event.answer.kind : event.kind;
+    if (['activated', 'running', 'ended', 'absent'].includes(news)) this.checker.heardActive();
   }
 
   /** What the backup's machine wants: an activation for silence needs one. */
@@ -465,6 +475,11 @@ export class World implements Timeline {
   get copy(): Guest | null {
     const copy = this.b.hypervisor.named(this.guestName)?.guest ?? null;
     return this.checker.isCopyRunning ? copy : null;
+  }
+
+  /** A program orders a guest that has not ended to be destroyed. */
+  ordersDestroy(host: SimHost): void {
+    if (host === this.a) this.checker.ordersDestroy();
   }
 
   destroying(host: SimHost, domain: Domain): void {

@@ -17,9 +17,8 @@ import {
   recordRetryMs,
   unpauseRetryMs,
 } from '../limits.ts';
-import type { Permission } from '../vocabulary.ts';
 import { type BackupState, checkBackup, leastWhole, phaseOf, silenceMs } from './state.ts';
-import type { BackupEffect, BackupEvent } from './types.ts';
+import type { BackupEffect, BackupEvent, OwnPermission } from './types.ts';
 import { work } from './work.ts';
 
 export { type BackupState, backupWakeAtMs, initialBackup } from './state.ts';
@@ -168,12 +167,8 @@ function onAsk(state: BackupState, event: EventOf<'ask'>, effects: Effects): Bac
     effects.push({ kind: 'answer', way, token, answer: { kind: 'promised' } });
     return next;
   }
-  if (next.record === 'active') {
-    const running = next.copy === 'running';
-    effects.push({ kind: 'answer', way, token, answer: { kind: 'active', running } });
-    return next;
-  }
-  if (next.goal?.kind === 'activate') {
+  // Once it runs this machine has ended, and whoever is asked then looks whether it is there.
+  if (next.record === 'active' || next.goal?.kind === 'activate') {
     effects.push({ kind: 'answer', way, token, answer: { kind: 'activating' } });
     return next;
   }
@@ -202,7 +197,7 @@ function onCopyFailed(state: BackupState, from: string): BackupState {
 }
 
 /** What the record says after a write. It may be what another process wrote. */
-function onRecord(state: BackupState, permission: Permission, effects: Effects): BackupState {
+function onRecord(state: BackupState, permission: OwnPermission, effects: Effects): BackupState {
   invariant(state.writing !== null, 'B6 a result without a write');
   if (permission === state.record) {
     return onRecordFailed(state, `the record still says ${permission}`, effects);

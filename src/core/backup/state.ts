@@ -7,7 +7,8 @@
  *   B2  nothing is acknowledged, committed or echoed unless the record says standby, no write of it
  *       is under way and nothing was decided
  *   B3  the copy is built only when the record says activating, unpaused only when active
- *   B4  `promised` is answered only when the record says promised
+ *   B4  `promised` is answered only when the record says promised; what has become of a copy that
+ *       runs is not this machine's to say
  *   B5  a copy is never discarded when the record says active; a record that says activating
  *       becomes promised only after the copy is gone
  *   B6  one write of the record at a time, and only along the transition table
@@ -21,9 +22,16 @@
 
 import { invariant } from '../invariant.ts';
 import { timingProblem } from '../limits.ts';
+import { isActive } from '../permission/evidence.ts';
 import { canMove } from '../permission/record.ts';
-import { heartbeatEveryMs, type Permission } from '../vocabulary.ts';
-import type { BackupConfig, BackupEffect, BackupEvent, BackupOutcome } from './types.ts';
+import { heartbeatEveryMs } from '../vocabulary.ts';
+import type {
+  BackupConfig,
+  BackupEffect,
+  BackupEvent,
+  BackupOutcome,
+  OwnPermission,
+} from './types.ts';
 
 /**
  *  - `connecting`: the session has not begun.
@@ -101,8 +109,8 @@ export interface BackupState {
   readonly echoWaiting: number | null;
 
   /** What the record says as far as is known. */
-  readonly record: Permission;
-  readonly writing: Exclude<Permission, 'standby'> | null;
+  readonly record: OwnPermission;
+  readonly writing: Exclude<OwnPermission, 'standby'> | null;
   /** After a failure: not before this. */
   readonly nextWriteAtMs: number;
   /** The last failure to write the record, until one succeeds. */
@@ -306,7 +314,7 @@ function checkEffect(after: BackupState, effect: BackupEffect): void {
       return;
     case 'answer':
       invariant(effect.answer.kind !== 'promised' || after.record === 'promised', 'B4 promised');
-      invariant(effect.answer.kind !== 'active' || after.record === 'active', 'B4 active');
+      invariant(!isActive(effect.answer), 'B4 what is to be looked up');
       return;
     case 'send-leaving':
       invariant(after.link === 'open' && after.leaving !== null, 'B10 leaving');

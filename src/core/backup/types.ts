@@ -4,6 +4,9 @@
  */
 import type { Answer, Permission, SessionTiming } from '../vocabulary.ts';
 
+/** What the record says while its owner lives: `lost` is refused as long (lostRefusal). */
+export type OwnPermission = Exclude<Permission, 'lost'>;
+
 export interface BackupConfig extends SessionTiming {
   /** What an epoch is made of here: `memory` and one name per disk. At least one. */
   readonly parts: readonly string[];
@@ -31,7 +34,7 @@ export type BackupEvent = { readonly nowMs: number } /**
   /** The hypervisor gave up on the copy by itself (an epoch could not be applied). */
   | { readonly kind: 'copy-failed'; readonly reason: string }
   /** Result of `write-record`: what the record says now (another process may have won). */
-  | { readonly kind: 'record'; readonly permission: Permission }
+  | { readonly kind: 'record'; readonly permission: OwnPermission }
   /**
    * The record could not be written (disk full, I/O error), was read back and still says what it
    * said: nothing was decided. While it cannot be read either, no event: the machine waits mute.
@@ -74,8 +77,8 @@ export type BackupEffect =
   /** Compare-and-swap on the durable record, synced before `record` comes back. */
   | {
       readonly kind: 'write-record';
-      readonly from: Permission;
-      readonly to: Exclude<Permission, 'standby'>;
+      readonly from: OwnPermission;
+      readonly to: Exclude<OwnPermission, 'standby'>;
       readonly epoch: number;
       readonly why: string;
     }

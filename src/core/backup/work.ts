@@ -7,9 +7,8 @@
  */
 
 import { invariant, unreachable } from '../invariant.ts';
-import type { Permission } from '../vocabulary.ts';
 import { type BackupState, hears, silenceMs, unheardMs } from './state.ts';
-import type { BackupEffect, BackupOutcome } from './types.ts';
+import type { BackupEffect, BackupOutcome, OwnPermission } from './types.ts';
 
 type Effects = BackupEffect[];
 
@@ -132,7 +131,7 @@ function giveUp(state: BackupState, effects: Effects): BackupState {
 
 function write(
   state: BackupState,
-  to: Exclude<Permission, 'standby'>,
+  to: Exclude<OwnPermission, 'standby'>,
   effects: Effects,
 ): BackupState {
   if (state.nowMs < state.nextWriteAtMs) return state;

@@ -53,7 +53,7 @@ export interface SessionFacts {
   /** Beyond this age the session counts as late, ms. */
   readonly late_after_ms: number;
   readonly buffered: boolean;
-  /** Primary with -n: this session paused the guest (once). */
+  /** Primary: this session paused the guest (once). */
   readonly guest_paused: boolean;
   /** Primary: it may go on here, but its output buffer could not be removed. Older: absent. */
   readonly may_open?: boolean;
@@ -141,8 +141,12 @@ function primaryReason(at: PrimaryState, guestPaused: boolean): string | null {
     at.lost,
     wantsPromise(at) ? at.askNews : null,
     isMissed ? `the other host was not heard for ${formatMs(at.nowMs - at.heardAtMs)}` : null,
-    guestPaused ? 'the guest is paused until the backup is heard' : null,
+    guestPaused ? pauseReason(at) : null,
   ]);
+}
+
+function pauseReason({ activeSeen }: PrimaryState): string {
+  return activeSeen ? 'the guest is paused' : 'the guest is paused until the backup is heard';
 }
 
 const wordOfBackup: Readonly<Record<BackupPhase, SessionState>> = {

@@ -5,24 +5,28 @@
  * core/permission/owner.ts. While it lives it is asked, through its control socket; one that does
  * not answer is killed, as long as nothing is final. When it is gone this run does what
  * core/permission/record.ts says: the copy that it left is destroyed, and only then `activating`
- * becomes `promised`; no record is never a promise.
+ * becomes `promised`; no record is never a promise. Once the copy took over, what has become of it
+ * is looked up, for each question anew, whoever lives.
  */
 import { firstView, type OwnerView, stepOnOwner } from '../../core/permission/owner.ts';
 import {
   answerAfter,
+  answerFor,
   answerOf,
   askWithoutOwner,
   type GivingUp,
 } from '../../core/permission/record.ts';
 import type { Answer } from '../../core/vocabulary.ts';
 import { destroyCopy } from '../../guest/destroy-copy.ts';
+import { lookFor } from '../../guest/look-for.ts';
 import { sleep, type Timers, within } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Processes, ProcessId } from '../../host/process-id.ts';
 import type { Hypervisor } from '../../hypervisor/port.ts';
-import { nextMessage } from '../../link/hello.ts';
+import { helloTimeoutMsDefault, nextMessage } from '../../link/hello.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { Link } from '../../link/link.ts';
+import type { Message } from '../../link/messages.ts';
 import type { PermissionRecord, RecordState } from '../../permission/record.ts';
 import type { NoAnswer, PromiseResult } from '../../registry/control.ts';
 import type { Registry } from '../../registry/port.ts';
@@ -54,18 +58,14 @@ export type AskedAgain = () => Promise<void>;
 /** On the word of a person, who is there. */
 export const byPerson: AskedAgain = async () => {};
 
-/** Awaits the ASK that follows HELLO and answers it. */
+/** Answers each ASK that follows HELLO, until the primary says goodbye. */
 export async function answerQuestion(link: Link, hello: Hello, ports: AnswerPorts): Promise<void> {
-  const { timers } = ports;
-  const message = await nextMessage(link, hello.host, { timers });
-  if (message.kind !== 'ask') {
-    link.fail(new OperationError('protocol', `${message.kind} instead of ASK`, { op: 'answer' }));
-    return;
-  }
-  const again = hearAgain(link, hello.host, timers);
+  const questions = new Questions(link, hello.host, ports.timers);
   try {
-    const answer = await answerAsk(hello, ports, again);
-    link.send({ kind: 'answer', id: message.id, answer });
+    for (let id = await questions.next(); id !== null; id = await questions.next()) {
+      const answer = await answerAsk(hello, ports, questions.again);
+      link.send({ kind: 'answer', id, answer });
+    }
     await link.close('answered');
   } catch (error) {
     const known = error instanceof OperationError;
@@ -73,28 +73,74 @@ export async function answerQuestion(link: Link, hello: Hello, ports: AnswerPort
   }
 }
 
-/** Listens from now on: what lay there unread would prove nothing. */
-function hearAgain(link: Link, host: string, timers: Timers): AskedAgain {
-  let ended: string | null = null;
-  let hear = (): void => {};
-  let end = (_why: string): void => {};
-  link.listen({
-    message: (message) => (message.kind === 'ask' ? hear() : end(`it sent ${message.kind}`)),
-    close: ({ reason }) => {
-      ended = reason;
-      end(reason);
-    },
-  });
-  return () => {
-    const heard = new Promise<void>((resolve, reject) => {
-      hear = resolve;
-      end = (why) => reject(nobodyAsks(host, why));
-      if (ended !== null) end(ended);
+/**
+ * The ASKs of a run. The same one comes again, every second, as long as it has no answer; one of a
+ * higher number is another question, for the answer came too late to be of use.
+ */
+class Questions {
+  readonly #link: Link;
+  readonly #host: string;
+  readonly #timers: Timers;
+  #answered = -1;
+  #next: number | null = null;
+  #ended: string | null = null;
+  #heard = (): void => {};
+
+  constructor(link: Link, host: string, timers: Timers) {
+    this.#link = link;
+    this.#host = host;
+    this.#timers = timers;
+  }
+
+  /** The next question's number; null: the primary needs no more. */
+  async next(): Promise<number | null> {
+    if (this.#answered < 0 && this.#next === null) await this.#first();
+    // What it asked before it had the answer says nothing new.
+    while (this.#next === null && this.#ended === null) await this.#hear(helloTimeoutMsDefault);
+    const next = this.#next;
+    if (next !== null) this.#answered = next;
+    this.#next = null;
+    return next;
+  }
+
+  /** Only what comes from now on proves that somebody asks still. */
+  readonly again: AskedAgain = async () => {
+    await this.#hear(askedAgainMsMax, () => {
+      throw nobodyAsks(this.#host, `silent for ${askedAgainMsMax} ms`);
     });
-    return within(timers, askedAgainMsMax, heard, () => {
-      throw nobodyAsks(host, `silent for ${askedAgainMsMax} ms`);
-    });
+    if (this.#ended !== null) throw nobodyAsks(this.#host, this.#ended);
   };
+
+  async #first(): Promise<void> {
+    const message = await nextMessage(this.#link, this.#host, { timers: this.#timers });
+    this.#link.listen({
+      message: (heard) => this.#onMessage(heard),
+      close: ({ reason }) => this.#end(reason),
+    });
+    this.#onMessage(message);
+    if (this.#next !== null) return;
+    throw new OperationError('protocol', `${message.kind} instead of ASK`, { op: 'answer' });
+  }
+
+  /** Resolves at the next ASK or the end; or when `late` has been told. */
+  #hear(limitMs: number, late: () => void = () => this.#end('it says nothing more')) {
+    if (this.#ended !== null) return Promise.resolve();
+    const heard = new Promise<void>((resolve) => {
+      this.#heard = resolve;
+    });
+    return within(this.#timers, limitMs, heard, late);
+  }
+
+  #onMessage(message: Message): void {
+    if (message.kind !== 'ask') return this.#end(`it sent ${message.kind}`);
+    if (message.id > this.#answered) this.#next = message.id;
+    this.#heard();
+  }
+
+  #end(why: string): void {
+    this.#ended ??= why;
+    this.#heard();
+  }
 }
 
 function nobodyAsks(host: string, reason: string): OperationError {
@@ -116,15 +162,17 @@ export async function answerAsk(
   let view = firstView(state?.permission ?? null);
   for (;;) {
     const step = stepOnOwner(view);
-    if (state === null || step === 'look-up') return lookUp(state, question, ports);
+    if (state === null || step === 'look-up') return lookUp(state, question, record, ports);
     const owner = state.standby.by;
     switch (step) {
       case 'look-for-owner':
         view = { ...view, owner: livesOrGone(owner, ports.processes) };
         continue;
       case 'ask-owner': {
-        const answer = await askOwner(question, ports);
-        if (answer !== null) return answer;
+        const said = await askOwner(question, ports);
+        if (said !== null && said.answer !== null) return said.answer;
+        // It says active: what has become of the guest is looked up, and left to its owner.
+        if (said !== null) return lookUp(await record.read(), question, record, ports);
         view = { ...view, isDeaf: true, owner: livesOrGone(owner, ports.processes) };
         continue;
       }
@@ -165,13 +213,14 @@ async function kill(owner: ProcessId, { processes, timers }: AnswerPorts): Promi
 
 /** What is recorded and what is here, as it is. */
 async function lookUp(
-  record: RecordState | null,
+  state: RecordState | null,
   question: Question,
+  record: PermissionRecord,
   ports: AnswerPorts,
 ): Promise<Answer> {
-  if (record?.permission !== 'active' || record.running) return answerOf(record);
-  const running = await runsHere(question, await ports.hypervisor());
-  return answerOf({ permission: 'active', running });
+  const said = answerOf(state);
+  if (said !== null || state === null) return said ?? { kind: 'unknown' };
+  return look(question, record, ports, { state, unpause: false });
 }
 
 async function actForOwner(
@@ -186,12 +235,27 @@ async function actForOwner(
       return rule.answer;
     case 'give-up':
       return giveUp(rule.steps, question, record, ports);
-    case 'finish-activation': {
-      const running = await finishActivation(question, await ports.hypervisor());
-      if (running) await record.noteRunning({ by: 'promise run' });
-      return { kind: 'active', running };
-    }
+    case 'look':
+      return look(question, record, ports, { state, unpause: rule.unpause });
   }
+}
+
+/** `active` was written: the guest may be there, or stand there built and paused, or be gone. */
+async function look(
+  question: Question,
+  record: PermissionRecord,
+  ports: AnswerPorts,
+  { state, unpause }: { readonly state: RecordState; readonly unpause: boolean },
+): Promise<Answer> {
+  const hypervisor = await ports.hypervisor();
+  const copy = { name: question.domain, uuid: question.uuid };
+  let { found, guest } = await lookFor(hypervisor, copy);
+  if (unpause && found === 'paused' && guest !== null) {
+    await hypervisor.unpause(guest);
+    ({ found, guest } = await lookFor(hypervisor, copy));
+  }
+  if (unpause && found === 'running') await record.noteRunning({ by: 'promise run' });
+  return answerFor(found, state);
 }
 
 async function giveUp(
@@ -216,42 +280,19 @@ async function giveUp(
 }
 
 /**
- * The answer of the process that holds the session; null when it gives none within its limit. Its
+ * What the process says that holds the session; null when it says nothing within its limit. Its
  * socket has a name of its own: what the run directory says of it may be missing.
  */
-async function askOwner(question: Question, ports: AnswerPorts): Promise<Answer | null> {
+async function askOwner(question: Question, ports: AnswerPorts): Promise<PromiseResult | null> {
   const { registry, ownerSilenceMs: silenceMsMax = ownerSilenceMsMax } = ports;
   const { uuid, domain, session } = question;
   const socketPath = registry.socketOf({ uuid, domain, role: 'backup' });
   const request = { verb: 'ask', session } as const;
   try {
-    return (await registry.request<PromiseResult>(socketPath, request, { silenceMsMax })).answer;
+    return await registry.request<PromiseResult>(socketPath, request, { silenceMsMax });
   } catch (error) {
     const said: NoAnswer = 'await-answer';
     if (error instanceof OperationError && error.detail.op === said) return null;
     throw error; // it spoke
   }
-}
-
-/** `active` was written and the owner died: the copy may stand there, built and paused. */
-async function finishActivation(
-  { domain, uuid }: Question,
-  hypervisor: Hypervisor,
-): Promise<boolean> {
-  const copy = await hypervisor.find(domain);
-  if (copy === null || copy.uuid !== uuid) return false;
-  const info = await hypervisor.info(copy);
-  if (info === null || info.state === 'dying') return false;
-  if (info.paused) await hypervisor.unpause(copy);
-  return runsHere({ domain, uuid }, hypervisor);
-}
-
-async function runsHere(
-  { domain, uuid }: Pick<Question, 'domain' | 'uuid'>,
-  hypervisor: Hypervisor,
-): Promise<boolean> {
-  const copy = await hypervisor.find(domain);
-  if (copy === null || copy.uuid !== uuid) return false;
-  const info = await hypervisor.info(copy);
-  return info !== null && info.state === 'here' && !info.paused;
 }

@@ -5,7 +5,7 @@
  *
  *     prepared --(CONFIG)--> receiving --(outcome)--> over, or watching the guest that took over
  */
-import type { BackupOutcome } from '../../core/backup/types.ts';
+import type { BackupOutcome, OwnPermission } from '../../core/backup/types.ts';
 import { askWaitsMs } from '../../core/limits.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { loggedOutcome } from '../../core/texts/outcomes.ts';
@@ -161,6 +161,14 @@ export async function prepareReception(
     claim.release('as-before');
     throw error;
   }
+}
+
+/** A person's word is not taken while the record has an owner: nothing goes on by it here. */
+function toOwner(permission: Permission): OwnPermission {
+  if (permission !== 'lost') return permission;
+  throw new OperationError('split-brain-risk', 'the record says lost, and its owner lives', {
+    op: 'read-record',
+  });
 }
 
 type StreamMessage = Extract<Message, { readonly kind: 'data' | 'epoch-end' }>;
@@ -392,11 +400,11 @@ export class Reception {
   #sessionRecord(): SessionRecord {
     const { record } = this.#set;
     return {
-      async move(from, to, epoch, why): Promise<Permission> {
-        return (await record.move(from, to, { epoch, why })).permission;
+      async move(from, to, epoch, why) {
+        return toOwner((await record.move(from, to, { epoch, why })).permission);
       },
       async read() {
-        return (await record.read())?.permission ?? 'standby';
+        return toOwner((await record.read())?.permission ?? 'standby');
       },
       noteRunning: () => record.noteRunning({}),
     };
@@ -502,7 +510,7 @@ export class Reception {
   }
 
   /** Says that it lives while the record is written: one that says nothing counts as deaf. */
-  #ask(session: BackupSession, progress: (text: string) => void): Promise<Answer> {
+  #ask(session: BackupSession, progress: (text: string) => void): Promise<Answer | null> {
     const { timers } = this.#ports;
     const tell = () => progress('the record is being written');
     const stopTelling = every(timers, askProgressEveryMs, tell);
@@ -541,9 +549,12 @@ export class Reception {
     const { copy, spec } = this.#receiving ?? {};
     if (!watch || !copy?.guest || spec === undefined) return;
     const ports = { ...this.#ports, log, isStopped: () => this.#isLeaving };
-    this.#guestEnd = await watchCopy(ports, copy.guest, spec, (guest) => {
-      this.#restartedAs = guest;
-      this.#status.write();
+    this.#guestEnd = await watchCopy(ports, copy.guest, spec, {
+      restarted: (guest) => {
+        this.#restartedAs = guest;
+        this.#status.write();
+      },
+      ending: () => this.#set.record.noteEnded({}),
     });
   }
 }

@@ -1,9 +1,14 @@
 /** What the primary's session says of itself, from the machine's state and its own figures. */
-import { type MachineFacts, primaryMachineFacts } from '../../core/health/facts.ts';
+import {
+  type MachineFacts,
+  primaryMachineFacts,
+  type SessionState,
+} from '../../core/health/facts.ts';
 import type { HeldOutcome } from '../../core/outcomes.ts';
 import type { PrimaryOutcome } from '../../core/primary/types.ts';
 import { lateAfterMs, noPace, type Schedule } from '../../core/scheduler.ts';
-import { adviceLine } from '../../core/texts/advice.ts';
+import { type Advice, adviceLines } from '../../core/texts/advice.ts';
+import { adviceOnAnswer } from '../../core/texts/outcomes.ts';
 import { hostWord } from '../../core/texts/quote.ts';
 import type { GuestEnd } from '../../guest/life.ts';
 import type { HeldInterface } from '../../output/port.ts';
@@ -114,6 +119,19 @@ function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
   return outcome?.kind === 'taken-over' ? null : guest.ref.id;
 }
 
+/** What is to be typed and does not follow from the state alone. */
+function nextOf(view: PrimaryView, state: SessionState, blocked: string | null): Advice[] {
+  const { name: domain } = view.guest;
+  if (state === 'protected') {
+    if ((view.running?.peerDegraded ?? null) !== null) {
+      return [{ kind: 'show-there', domain, peer: view.options.host }];
+    }
+    return blocked === null ? [] : [{ kind: 'stop-to-plug-in', domain }];
+  }
+  const isAbsent = state === 'held' && view.running?.state.found === 'absent';
+  return isAbsent ? adviceOnAnswer('absent', { domain, peer: view.options.host }) : [];
+}
+
 /** The facts for the status file. */
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
@@ -133,7 +151,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
     degraded: degradedOf(view) ?? stream.degraded ?? blocked,
-    next: facts.state === 'protected' ? nextWhenDegraded(view, blocked) : [],
+    next: adviceLines(nextOf(view, facts.state, blocked)),
     output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,
     transport: { host: options.host, ssh_command: options.sshCommand },
@@ -149,14 +167,6 @@ function degradedOf({ outcome, running, unguarded, options }: PrimaryView): stri
   const peer = running?.peerDegraded ?? null;
   if (peer !== null) return `unrecorded: ${hostWord(options.host)} could not take over: ${peer}`;
   return unguarded === null ? null : `unguarded: ${unguarded}`;
-}
-
-function nextWhenDegraded({ guest, options, running }: PrimaryView, blocked: string | null) {
-  const { name: domain } = guest;
-  if ((running?.peerDegraded ?? null) !== null) {
-    return [adviceLine({ kind: 'show-there', domain, peer: options.host })];
-  }
-  return blocked === null ? [] : [adviceLine({ kind: 'stop-to-plug-in', domain })];
 }
 
 /** What the output buffer holds, as status shows it. */

@@ -1,6 +1,6 @@
 /** What `tsremus protect` says on its way: events, each state once, and the seed's progress. */
 import type { SessionState } from '../../core/health/facts.ts';
-import { vouchClause } from '../../core/texts/advice.ts';
+import { askClause } from '../../core/texts/advice.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
 import type { ProtectReporter } from '../options.ts';
@@ -36,7 +36,7 @@ export class ProtectNews {
     const texts: Partial<Record<SessionState, string>> = {
       protected: `protected by ${host}`,
       ending: `asking ${host} for leave to go on here`,
-      held: `held${reason === null ? '' : `: ${reason}`}; ${vouchClause(guest.name, host)}`,
+      held: `held${reason === null ? '' : `: ${reason}`}; ${askClause(guest.name)}`,
     };
     const text = texts[state];
     if (text === undefined || state === this.#told) return;

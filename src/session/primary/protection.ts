@@ -11,7 +11,8 @@ import { version } from '../../config/version.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
-import type { Answer } from '../../core/vocabulary.ts';
+import { vouchClause } from '../../core/texts/advice.ts';
+import type { Answer, Answered } from '../../core/vocabulary.ts';
 import type { DiskDriver, PrimaryDisk } from '../../disk/port.ts';
 import type { StartGuard } from '../../guest/guard.ts';
 import type { GuestEnd } from '../../guest/life.ts';
@@ -79,7 +80,7 @@ export interface BackupHostPort {
   /** Exchanges HELLO. `onLine`: what the transport's command says on stderr. */
   connect(hello: HelloContent, signal: AbortSignal, onLine: OnLine): Promise<BackupConnection>;
   /** Asks for the promise over a fresh connection. Rejects when there was no answer. */
-  ask(hello: HelloContent): Promise<Answer>;
+  ask(hello: HelloContent): Promise<Answered>;
   /** Heartbeats by datagram to where the backup listens; null: it cannot be done. */
   followPulse(offer: PulseOffer, session: string, onHeard: (seq: number) => void): Pulse | null;
 }
@@ -147,6 +148,8 @@ export class Protection {
   readonly #status: StatusWriter;
   readonly #maxMemoryBytes: number;
   readonly #waiting: ((result: StopResult) => void)[] = [];
+  /** Of them, who does not wait for a decision: only for an ask after `afterAsk`, or a refusal. */
+  #impatient: { readonly afterAsk: number; readonly resolve: (result: StopResult) => void }[] = [];
   #stage: Stage = { kind: 'beginning' };
   #signals = 0;
   /** Ordered before there was a session to stop. */
@@ -353,6 +356,7 @@ export class Protection {
       log,
       onChange: () => this.#changed(),
       onPause: () => this.#status.write(),
+      onForceRefused: (reason, found) => this.#forceRefused(reason, found),
     });
   }
 
@@ -379,6 +383,7 @@ export class Protection {
 
   #changed(): void {
     this.#status.changed();
+    this.#answerImpatient();
     if (this.#running === null || this.#running.state.outcome !== null) return;
     const { state, reason } = primaryFacts(this.#view());
     this.#news.cameTo(state, reason);
@@ -395,15 +400,52 @@ export class Protection {
         op: 'answer-control',
       });
     }
-    const tell = () => {
-      const state = this.#running?.state;
-      progress(state?.askNews ?? state?.lost ?? `asking ${this.#set.options.host}`);
-    };
-    const stopTelling = every(this.#ports.timers, progressEveryMs, tell);
+    const { force, once = false } = request;
+    const stopTelling = every(this.#ports.timers, progressEveryMs, () =>
+      progress(this.#stopNews()),
+    );
     return new Promise<StopResult>((resolve) => {
       this.#waiting.push(resolve);
-      this.#stop(request.force, 'command');
+      const afterAsk = once ? (this.#running?.state.lastAskId ?? 0) : Number.POSITIVE_INFINITY;
+      if (force || once) this.#impatient.push({ afterAsk, resolve });
+      this.#stop(force, 'command');
     }).finally(stopTelling);
+  }
+
+  /** What whoever waits for the end hears meanwhile. */
+  #stopNews(): string {
+    const { options, guest } = this.#set;
+    const state = this.#running?.state;
+    const news = state?.askNews ?? state?.lost ?? `asking ${options.host}`;
+    const isInVain = state !== undefined && state.askNews !== null && state.found === null;
+    return isInVain ? `${news}; ${vouchClause(guest.name, options.host)}` : news;
+  }
+
+  /** The backup was asked since, and nothing was decided by that. */
+  #answerImpatient(): void {
+    const state = this.#running?.state;
+    if (state === undefined || state.outcome !== null || state.destroying) return;
+    const { ask, lastAskId, found, askNews } = state;
+    // While it activates, or is taken over, nobody has to do anything but wait.
+    const isOnItsWay = found === 'running' || found === 'ended' || found === 'activating';
+    if (askNews === null || isOnItsWay) return;
+    const answered = ask === null ? lastAskId : lastAskId - 1;
+    this.#leaveImpatient(askNews, found, (afterAsk) => answered > afterAsk);
+  }
+
+  #leaveImpatient(
+    reason: string,
+    found: Answer['kind'] | null,
+    isDue: (afterAsk: number) => boolean,
+  ): void {
+    const due = this.#impatient.filter(({ afterAsk }) => isDue(afterAsk));
+    this.#impatient = this.#impatient.filter((one) => !due.includes(one));
+    for (const { resolve } of due) resolve({ outcome: { kind: 'held', reason, found } });
+  }
+
+  #forceRefused(reason: string, found: Answer['kind'] | null): void {
+    this.#news.tell('force-refused', `the order to go on here is refused: ${reason}`);
+    this.#leaveImpatient(reason, found, () => true);
   }
 
   #setSchedule(request: SetRequest): SetResult {

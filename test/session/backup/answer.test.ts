@@ -105,7 +105,7 @@ describe('a fresh question', () => {
     [
       'sees what the owner decided just before it died',
       { record: ['standby', 'active'], process: ['dead'] },
-      'active: read, look, read, find web1',
+      'absent: read, look, read, find web1',
     ],
     [
       'ends an owner that is deaf',
@@ -120,12 +120,12 @@ describe('a fresh question', () => {
     [
       'ends no owner of what is active',
       { record: ['active'] },
-      'active: read, look, ask, look, find web1',
+      'absent: read, look, ask, look, find web1',
     ],
     [
       'sees that a deaf owner had decided',
       { record: ['activating', 'active'], process: ['alive', 'alive', 'dead'] },
-      'active: read, look, ask, look, again, kill, look, read, find web1',
+      'absent: read, look, ask, look, again, kill, look, read, find web1',
     ],
     ['needs nobody where the promise was given', { record: ['promised'] }, 'promised: read'],
   ])('%s', async (_what, one, result) => {
