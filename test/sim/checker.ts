@@ -36,6 +36,11 @@ export interface CheckerRules {
   readonly pendingMax: number;
 }
 
+/** A question that could not be answered for so long is forgotten; the primary asks again. */
+const questionWaitsMs = 10_000;
+/** From a question to the promise on a slow disk: the former, and its writing. */
+const askedMsMax = 40_000;
+
 interface Snapshot {
   readonly memory: number;
   readonly disk: number;
@@ -72,6 +77,9 @@ export class Checker {
   /** The count of the last packet that left by each interface. */
   readonly #leftCount = new Map<number, number>();
   #isDecided = false;
+  /** Questions of the primary that whoever holds the copy knows and has not answered. */
+  readonly #questionsMs = new Map<string, number>();
+  #askedAtMs: number | null = null;
   #protectedUntilMs: number | null = Number.NEGATIVE_INFINITY;
 
   constructor(rules: CheckerRules, nowMs: () => number) {
@@ -124,8 +132,16 @@ export class Checker {
     this.#require(!this.isCopyRunning, 'one-active', 'opened while the copy runs');
   }
 
-  destroyed(): void {
+  /** The guest ended by itself, and its domain was made anew on the primary. */
+  bootedAnew(): void {
+    const isAllowed = this.permission === 'promised' || this.isVouched || this.acked < 0;
+    this.#require(isAllowed, 'permission', `booted anew, the record says ${this.permission}`);
+  }
+
+  /** `heldPackets`: what waits in its buffer then. */
+  destroyed(heldPackets: number): void {
     this.#isDecided = true;
+    this.#require(heldPackets === 0, 'teardown', `destroyed, ${heldPackets} packets wait`);
     this.#require(this.activated !== null, 'destroyed-early', 'destroyed before the copy ran');
     this.#isDestroyed = true;
   }
@@ -228,7 +244,11 @@ export class Checker {
    * What the record says changed. A power cut (`isUp` false) may take a step back that nobody had
    * heard of yet; one that was told, or acted upon, stays.
    */
-  recordSays(permission: 'none' | 'standby' | 'activating' | 'active' | 'promised', isUp: boolean) {
+  recordSays(
+    permission: 'none' | 'standby' | 'activating' | 'active' | 'promised',
+    isUp: boolean,
+    isCopyWhole: boolean,
+  ): void {
     const before = this.permission;
     if (permission === before) return;
     this.permission = permission;
@@ -241,6 +261,33 @@ export class Checker {
     this.#require(!isFinal, 'record', `${before} became ${permission}`);
     if (permission !== 'promised') return;
     this.#require(!this.isCopyRunning, 'record', 'promised while the copy runs');
+    // A whole copy is given up for somebody who goes on, not for nobody.
+    const ageMs = this.#nowMs() - (this.#askedAtMs ?? Number.NEGATIVE_INFINITY);
+    const isFor = ageMs <= askedMsMax || this.acked < 0 || !isCopyWhole;
+    this.#require(isFor, 'promise-unasked', `promised, asked ${ageMs} ms ago`);
+  }
+
+  /** The primary's question came to the backup's host; there it may wait for a while. */
+  asked(): void {
+    this.#askedAtMs = this.#nowMs();
+  }
+
+  /** Whoever holds the copy knows of the question. */
+  questionHeard(question: string): void {
+    this.#questionsMs.set(question, this.#nowMs());
+  }
+
+  questionOver(question: string): void {
+    this.#questionsMs.delete(question);
+  }
+
+  /** The backup decides to activate: whoever asks is alive, and its promise comes first. */
+  decidesToActivate(): void {
+    for (const [question, atMs] of this.#questionsMs) {
+      const ageMs = this.#nowMs() - atMs;
+      const isForgotten = ageMs > 0.99 * questionWaitsMs;
+      this.#require(isForgotten, 'asked-first', `activates, ${question} waits for ${ageMs} ms`);
+    }
   }
 
   answered(kind: string): void {

@@ -74,6 +74,7 @@ function optionsOf({ plan, b, guestName }: World): ProtectOptions {
 /** An answer by whichever process of host B can give it. */
 export function askHostB(world: World, status: AskedSession): Promise<Answer> {
   const process = world.b.start('tsremus receive (question)', world);
+  world.checker.asked();
   return answerAsk(status, answerPortsOf(world.b, process))
     .then((answer) => {
       world.checker.answered(answer.kind);

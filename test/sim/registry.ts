@@ -18,6 +18,7 @@ export class SimRegistry {
   readonly #status = new Map<string, SessionStatus>();
   readonly #claims = new Map<string, SimProcess>();
   readonly #sockets = new Map<string, Served>();
+  #questions = 0;
 
   constructor(host: SimHost) {
     this.#host = host;
@@ -135,7 +136,12 @@ export class SimRegistry {
         process.onExit(() => caller.later(0, () => fail('the session closed the connection')));
         caller.later(silenceMs, () => fail('the session does not answer', 'command-timeout'));
         process.later(0, () => {
-          handler(request, () => {}).then(
+          const { checker } = process.world;
+          this.#questions += 1;
+          const question = `fresh question ${this.#questions}`;
+          if (request.verb === 'ask') checker.questionHeard(question);
+          const answered = handler(request, () => {}).finally(() => checker.questionOver(question));
+          answered.then(
             (result) =>
               process.call('reply', () =>
                 caller.later(0, () => settle(() => resolve(result as Result))),
