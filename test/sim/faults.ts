@@ -89,10 +89,11 @@ export class FaultInjector {
   }
 
   #calmSession(): void {
-    const { linkB, protectProcess } = this.#world;
+    const { linkB, plan, protectProcess, nowMs } = this.#world;
+    const leaseMs = this.struck.has('sleep a') ? plan.config.heartbeatTimeoutMs : 0;
     this.#onCall = [];
     if (!this.#isHungForGood) linkB?.heal();
-    if (!protectProcess.isStoppedForGood) this.#helplessUntilMs ??= this.#world.nowMs;
+    if (!protectProcess.isStoppedForGood) this.#helplessUntilMs ??= nowMs + leaseMs;
   }
 
   /**
