@@ -523,6 +523,13 @@ const primary: readonly ShellMutant[] = [
     ),
   },
   {
+    name: 'an unpause that fails is not tried again',
+    file: 'session/primary/session.ts',
+    from: 'for (let triesLeft = unpauseTriesMax - 1; triesLeft > 0; triesLeft -= 1) {',
+    to: 'for (let triesLeft = 0; triesLeft > 0; triesLeft -= 1) {',
+    by: sim(20_382),
+  },
+  {
     name: 'a failed question is taken for a promise',
     file: 'session/primary/session.ts',
     from: "{ kind: 'ask-failed', id, reason, nowMs: this.#now() }",

@@ -3,6 +3,7 @@
  * transport, and turns what happens into its events. Decides nothing.
  */
 import { describePrimaryEffect, describePrimaryEvent } from '../../core/describe.ts';
+import { unpauseRetryMs } from '../../core/limits.ts';
 import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../core/primary/primary.ts';
 import type { PrimaryState } from '../../core/primary/state.ts';
 import type {
@@ -15,7 +16,7 @@ import type {
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
 import type { Answer } from '../../core/vocabulary.ts';
 import type { PrimaryDisk } from '../../disk/port.ts';
-import type { Cancel, Time } from '../../host/clock.ts';
+import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
 import {
@@ -76,6 +77,9 @@ const tickMsMax = 1_000;
 
 /** The guest is looked at this often, in case it ended without the hypervisor's noticing, ms. */
 const lookEveryMs = 2_000;
+
+/** A guest that cannot be unpaused: tried so often, unpauseRetryMs apart. */
+const unpauseTriesMax = 10;
 
 const heartbeat = (seq: number) => ({ kind: 'heartbeat', seq }) as const;
 
@@ -374,7 +378,7 @@ export class PrimarySession {
         return;
       case 'unpause-guest':
         this.#row.run(async () => {
-          await hypervisor.unpause(guest);
+          await this.#unpause();
           this.#pauses -= 1;
           if (this.#pauses === 0) log.info('the guest runs again');
           this.#parts.onChange();
@@ -425,6 +429,23 @@ export class PrimarySession {
     // On record first: should this process die, whoever clears up must know of the pause.
     onPause();
     hypervisor.pause(guest);
+  }
+
+  /**
+   * Nobody else undoes the pause, and the end of the session says that the guest runs: so it is
+   * tried again. Rejects with the last failure.
+   */
+  async #unpause(): Promise<void> {
+    const { hypervisor, guest, log, timers } = this.#parts;
+    for (let triesLeft = unpauseTriesMax - 1; triesLeft > 0; triesLeft -= 1) {
+      try {
+        return await hypervisor.unpause(guest);
+      } catch (error) {
+        log.error(errorText(error));
+        await sleep(timers, unpauseRetryMs);
+      }
+    }
+    await hypervisor.unpause(guest);
   }
 
   /** One that the kernel refuses is made up for by the next: what is sealed stays sealed. */
