@@ -80,6 +80,7 @@ export function askHostB(
   again: (process: SimProcess) => Promise<void>,
 ): Promise<Answer> {
   const process = world.b.start('tsremus receive (question)', world);
+  world.checker.asked();
   return answerAsk(status, answerPortsOf(world.b, process), () => again(process))
     .then((answer) => {
       world.checker.answered(answer.kind);

@@ -227,6 +227,13 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     faults: (ms) => [...cut(both, 5)(ms), { kind: 'kill-protect' }],
     change: again,
   },
+  'both ways, host a crashes, the guest on b cannot be unpaused once': {
+    faults: (ms) => [
+      { kind: 'crash', host: 'a', rebootMs: 2 * ms },
+      { kind: 'unpause-fails', times: 1 },
+    ],
+    change: bothWays,
+  },
   'both ways, nothing': { faults: () => [], change: bothWays },
   'both ways, host a crashes': {
     faults: () => [{ kind: 'crash', host: 'a', rebootMs: null }],
