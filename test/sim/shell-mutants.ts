@@ -88,10 +88,13 @@ const killReceive: FaultKind = { kind: 'kill-receive' };
 const killGuard: FaultKind = { kind: 'kill-guard' };
 const cleansUp = { cleansUp: true };
 
+/** The decision's among the files of a record, as they are made: three are ready, one standby. */
+const decisionFile = 5;
+
 /** Who writes the record dies before it comes to sync it; then the power fails. */
 const unsyncedDecision = struck([
   [at(0), stop],
-  [on('b', 'unlink', 2), killReceive],
+  [on('b', 'unlink', decisionFile), killReceive],
   [on('a', 'open-buffer'), powerCut('b')],
 ]);
 
@@ -148,7 +151,7 @@ const store: readonly ShellMutant[] = [
     from: `          await file.write(content);
           await file.sync();`,
     to: '          await file.write(content);',
-    by: sim(44),
+    by: sim(1, promisedThenPowerCut),
   },
   {
     name: 'a file gets its name before it is written',
@@ -483,7 +486,7 @@ const backup: readonly ShellMutant[] = [
       1,
       struck([
         [at(0), stop],
-        [on('b', 'link', 2), { kind: 'disk-lies', times: 1 }],
+        [on('b', 'link', decisionFile), { kind: 'disk-lies', times: 1 }],
       ]),
     ),
   },
