@@ -73,7 +73,8 @@ describe('what is loaded', () => {
     const names = ['control', 'line-reader', 'port', 'report', 'run-directory', 'status-parser'];
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
     const texts = ['advice', 'outcomes', 'quote', 'states'].map((name) => `texts/${name}`);
-    const judgement = ['health/death', 'health/health', 'permission/evidence', ...texts, 'units'];
+    const health = ['health/death', 'health/health', 'limits', 'permission/evidence'];
+    const judgement = [...health, ...texts, 'units'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
   });
