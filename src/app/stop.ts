@@ -3,6 +3,7 @@ import type { Environment } from '../config/settings.ts';
 import { version } from '../config/version.ts';
 import type { StopResult } from '../core/outcomes.ts';
 import type { RecoveryOrder } from '../core/permission/recovery.ts';
+import { agreementDefault } from '../core/permission/tie.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import { leftOf, listAll } from '../guest/left-buffers.ts';
 import { type Leftovers, Recovery } from '../guest/recovery.ts';
@@ -42,6 +43,7 @@ async function askBackup(host: ThisHost, status: SessionStatus): Promise<Answer>
       heartbeatTimeoutMs: status.heartbeat_timeout_ms,
       holdMs: 0,
       buffered: status.buffered,
+      withoutWitness: status.without_witness ?? agreementDefault,
     },
     memoryBytes: 0,
     cacheBytes: 0,

@@ -13,6 +13,7 @@
  * destroyed, may `activating` become `promised`. Both ends are final.
  */
 import { progressMsMin } from './limits.ts';
+import type { Agreement } from './permission/tie.ts';
 
 /** What the record on the backup host says. */
 export type Permission = 'standby' | 'activating' | 'active' | 'promised';
@@ -38,6 +39,8 @@ export interface SessionTiming {
   readonly holdMs: number;
   /** False with `-n`: output is not buffered and a lease stands in, best effort. */
   readonly buffered: boolean;
+  /** Who goes on when the other host cannot be asked. */
+  readonly withoutWitness: Agreement;
 }
 
 /** A heartbeat goes out every tenth of the timeout. */

@@ -16,7 +16,7 @@
 import { crc32 } from './crc32.ts';
 
 /** The protocol this build speaks. Raised when an older peer could misunderstand. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 export const frameMagic = Buffer.from('tsrm', 'latin1');
 export const frameHeaderBytes = 20;

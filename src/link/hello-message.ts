@@ -3,6 +3,7 @@
  * hand before anything acts on it; a session whose HELLO is wrong does not begin.
  */
 import { heartbeatTimeoutMsMax, heartbeatTimeoutMsMin, holdMsMax } from '../core/limits.ts';
+import { agreements } from '../core/permission/tie.ts';
 import type { SessionTiming } from '../core/vocabulary.ts';
 import { cleanText } from '../host/text.ts';
 import { Fields, parseJson } from './checks.ts';
@@ -142,6 +143,7 @@ function parsePrimary(fields: Fields, speaker: Speaker): Hello {
       ),
       holdMs: timing.integer('holdMs', 0, holdMsMax),
       buffered: timing.boolean('buffered'),
+      withoutWitness: timing.oneOf('withoutWitness', agreements),
     },
     memoryBytes: fields.integer('memoryBytes', 0, memoryBytesMax),
     cacheBytes: fields.integer('cacheBytes', 0, memoryBytesMax),

@@ -72,8 +72,9 @@ describe('what is loaded', () => {
       inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
     const names = ['control', 'line-reader', 'port', 'report', 'run-directory', 'status-parser'];
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
-    const texts = ['advice', 'outcomes', 'quote', 'states'].map((name) => `texts/${name}`);
-    const judgement = ['health/death', 'health/health', ...texts, 'units'];
+    const words = ['advice', 'outcomes', 'quote', 'states', 'without-witness'];
+    const texts = words.map((name) => `texts/${name}`);
+    const judgement = ['health/death', 'health/health', 'permission/tie', ...texts, 'units'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
   });

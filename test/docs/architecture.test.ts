@@ -136,11 +136,12 @@ describe('an invariant', () => {
   };
 
   it('that is named stands in the head of its module, with all before it', () => {
-    const ranges = [...text.matchAll(/\b([PBVR])1 to \1(\d)\b/g)];
+    const ranges = [...text.matchAll(/\b([PBVR])1 to \1(\d+)\b/g)];
     expect(ranges.map(([, letter]) => letter).sort()).toEqual(['B', 'P', 'R', 'V']);
     for (const [, letter = '', last = ''] of ranges) {
       const source = read(heads[letter as keyof typeof heads]);
-      const stated = [...source.matchAll(new RegExp(`^ \\* {3}${letter}(\\d)  `, 'gm'))];
+      const line = new RegExp(`^ \\* {3}${letter}(\\d+) {1,2}(?=\\S)`, 'gm');
+      const stated = [...source.matchAll(line)];
       const numbers = stated.map(([, digit]) => Number(digit));
       expect(numbers, letter).toEqual(Array.from({ length: Number(last) }, (_, at) => at + 1));
     }

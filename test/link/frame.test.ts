@@ -42,7 +42,7 @@ describe('encodeFrame', () => {
   it('lays out the header as the protocol says', () => {
     const frame = encodeFrame('ack', 7, Buffer.from([1, 2, 3, 4]));
     expect(frame.toString('hex')).toBe(
-      ['7473726d', '0300', '05', '00', '07000000', '04000000', '9f1e4432', '01020304'].join(''),
+      ['7473726d', '0400', '05', '00', '07000000', '04000000', 'eae6bdcf', '01020304'].join(''),
     );
   });
 

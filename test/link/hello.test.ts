@@ -64,7 +64,7 @@ describe('HELLO', () => {
         : greetBackup(primary, 'host-b', sampleHello, { timers }),
     );
     expect(error.code).toBe('version-mismatch');
-    expect(error.message).toBe('the peer speaks protocol 7, this tsremus speaks protocol 3');
+    expect(error.message).toBe('the peer speaks protocol 7, this tsremus speaks protocol 4');
     expect(error.hint).toContain('install');
     primary.destroy('done');
     backup.destroy('done');
@@ -72,7 +72,7 @@ describe('HELLO', () => {
 
   it('refuses a HELLO whose body names another version than its frame', async () => {
     const { backup, toBackup } = linkPair();
-    toBackup.write(encodeFrame('hello', 0, encodeHello({ ...helloMessage, protocol: 4 })));
+    toBackup.write(encodeFrame('hello', 0, encodeHello({ ...helloMessage, protocol: 5 })));
     const error = await operationError(() => greetPrimary(backup, speakerB, accept, { timers }));
     expect(error.code).toBe('version-mismatch');
     backup.destroy('done');

@@ -64,7 +64,10 @@ function liveEnding(world: World, before: Progress): string | null {
     return now.acked > before.acked && now.count > before.count ? 'protected' : null;
   }
   if (level !== 'critical') return null;
-  if (!canAsk) return 'held, the backup is out of reach';
+  const { withoutWitness, buffered } = world.plan.config;
+  const isDeciding = ['activating', 'active'].includes(checker.permission);
+  const mustGoOn = withoutWitness === 'primary' && buffered && !isDeciding;
+  if (!canAsk && !mustGoOn) return 'held, the backup is out of reach';
   if (checker.permission === 'active' && b.hypervisor.domains.length === 0) {
     return 'held, the active copy died';
   }
@@ -90,11 +93,14 @@ function deadEnding(world: World): string | null {
   }
   if (checker.permission === 'active' && b.hypervisor.domains.length === 0) return 'both died';
   if (checker.acked < 0) return null;
-  const waits = !plan.config.buffered && faults.isLinkEndKnown && checker.permission === 'standby';
-  if (!waits) return null;
+  const { withoutWitness, buffered } = plan.config;
   // With -n the end of the link activates nothing: the guest may be running over there.
+  const isLeft = withoutWitness !== 'backup' || (!buffered && faults.isLinkEndKnown);
+  if (!isLeft || checker.permission !== 'standby') return null;
   if (world.statusOn('b').level !== 'critical') return null;
-  if (a.isUp && guest.isRunning) return 'runs unprotected, protect died';
+  if (a.isUp && guest.isRunning) {
+    return buffered ? 'held, protect died' : 'runs unprotected, protect died';
+  }
   return faults.isGuestEnded ? 'guest ended, protect died' : 'waits for failover';
 }
 

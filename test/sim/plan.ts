@@ -118,6 +118,7 @@ export function planOf(seed: number): Plan {
     schedule: scheduleOf(random, timeoutMs),
     pendingMax: random.int(1, 3),
     askEveryMs: Math.round(timeoutMs * random.pick([0.25, 0.5, 1])),
+    withoutWitness: agreedOf(seed),
   };
   const delayMsMax = timeoutMs * random.pick([0.01, 0.03, 0.1]);
   const seedChunks = random.int(2, 12);
@@ -161,6 +162,12 @@ export function planOf(seed: number): Plan {
     forces: random.chance(0.5),
     cleansUp: random.chance(0.5),
   };
+}
+
+/** By a chance of its own: all else of a seed is as it is with the backup that goes on. */
+function agreedOf(seed: number): PrimaryConfig['withoutWitness'] {
+  const random = new Random(seed ^ 0x2545f491);
+  return random.pick(['backup', 'backup', 'backup', 'primary', 'manual']);
 }
 
 function scheduleOf(random: Random, timeoutMs: number): Schedule {

@@ -59,6 +59,7 @@ function optionsOf({ plan }: World): ProtectOptions {
     maxMemoryBytes: 256 * mebibyte,
     heartbeatTimeoutMs: config.heartbeatTimeoutMs,
     holdMs: config.holdMs,
+    withoutWitness: config.withoutWitness,
     sshCommand: null,
     compression: true,
     wait: true,
@@ -340,9 +341,10 @@ function connect(
 /** `tsremus receive` on host B. Resolves when it has accepted; then it runs on by itself. */
 async function receive(
   world: World,
-  hello: Hello,
+  said: Hello,
 ): Promise<{ readonly reply: HelloAccepted; readonly link: SimLink }> {
   const { b, machines } = world;
+  const hello = machines.hears(said);
   const process = b.start('tsremus receive');
   world.receive = process;
   const link = new SimLink(process, 'b');

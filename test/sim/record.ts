@@ -25,6 +25,13 @@ export function recordOn(disk: SimDisk): RecordPermission {
   return outcome === 'active' || outcome === 'promised' ? outcome : 'activating';
 }
 
+/** What was agreed for the session, as host B will know it after any crash; null: no record. */
+export function agreedOn(disk: SimDisk): string | null {
+  const name = disk.names(stateDirectory).find((one) => one.endsWith('.standby'));
+  const text = name === undefined ? null : disk.read(`${stateDirectory}/${name}`);
+  return text === null ? null : String(JSON.parse(text).withoutWitness);
+}
+
 /** The copy was noted to run. */
 export function isNotedRunning(disk: SimDisk): boolean {
   return disk.names(stateDirectory).some((name) => name.endsWith('.running'));

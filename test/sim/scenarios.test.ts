@@ -26,7 +26,7 @@ function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
   }));
   return {
     ...plan,
-    config: { ...plan.config, buffered },
+    config: { ...plan.config, buffered, withoutWitness: 'backup' },
     faults,
     isCutForGood: false,
     misdirected: 0,

@@ -32,7 +32,7 @@ import type { SimProcess } from './process.ts';
 import { protect, type Said, statusOn } from './programs.ts';
 import type { SimPulse } from './pulse.ts';
 import { Random } from './random.ts';
-import { type RecordPermission, recordOn } from './record.ts';
+import { agreedOn, type RecordPermission, recordOn } from './record.ts';
 import type { SimLink } from './wire.ts';
 
 export interface RunResult {
@@ -90,6 +90,9 @@ export class World implements Timeline {
   readonly #hash: Hash = createHash('sha1');
   #isTouched = false;
   nowMs = 0;
+  /** When the primary heard its backup last; while it stands still, no time passes. */
+  #heardByAMs = 0;
+  #echoedToA = 0;
   #steps = 0;
   ending: string | null = null;
 
@@ -98,11 +101,8 @@ export class World implements Timeline {
     this.machines = machines;
     this.random = new Random(plan.seed ^ 0x5bd1e995);
     this.#transcript = isVerbose ? [] : null;
-    const { heartbeatTimeoutMs, buffered, pendingMax } = this.plan.config;
-    this.checker = new Checker(
-      { isBuffered: buffered, timeoutMs: heartbeatTimeoutMs, pendingMax },
-      () => this.nowMs,
-    );
+    const { heartbeatTimeoutMs: timeoutMs, buffered, ...rules } = this.plan.config;
+    this.checker = new Checker({ ...rules, isBuffered: buffered, timeoutMs }, () => this.nowMs);
     this.network = new Network(this, this.plan.delayMsMin, this.plan.delayMsMax);
     this.a = new SimHost(this, 'a');
     this.b = new SimHost(this, 'b');
@@ -174,7 +174,7 @@ export class World implements Timeline {
       while (this.checker.violation === null && this.ending === null) {
         const next = this.#queue.pop();
         if (next === undefined) throw new Error('the simulator ran dry');
-        this.nowMs = Math.max(this.nowMs, next.atMs);
+        this.#passTo(next.atMs);
         this.#steps += 1;
         if (this.#steps > stepsMax) this.checker.fail('endless', 'the run does not end');
         this.#isTouched = false;
@@ -182,10 +182,24 @@ export class World implements Timeline {
         if (this.#isTouched) await settled();
         if (bug !== null) this.broke(bug);
         this.noteProtecting();
+        this.#noteAlone();
       }
     } finally {
       process.off('unhandledRejection', onBug);
     }
+  }
+
+  #passTo(atMs: number): void {
+    const toMs = Math.max(this.nowMs, atMs);
+    if (this.protectProcess.isStopped) this.#heardByAMs += toMs - this.nowMs;
+    this.nowMs = toMs;
+  }
+
+  /** Its backup is gone: how long has a buffered guest been held? */
+  #noteAlone(): void {
+    const { protectProcess, outcome, plan, checker } = this;
+    const isHeld = protectProcess.isAlive && !protectProcess.isStopped && outcome === null;
+    if (isHeld && plan.config.buffered) checker.waitsAlone(this.nowMs - this.#heardByAMs);
   }
 
   #startProtect(): void {
@@ -243,9 +257,31 @@ export class World implements Timeline {
   }
 
   openBuffer(): void {
-    this.checker.opened();
+    this.checker.opened(this.#aloneMs());
     this.buffer?.open();
     this.checker.tornDown();
+  }
+
+  /** A process notices a stall when it wakes, and takes two beats of it for silence. */
+  #stallSlackMs(): number {
+    const isStalled = ['stop-protect', 'stall a'].some((kind) => this.faults.struck.has(kind));
+    return isStalled ? 0.5 * this.plan.config.heartbeatTimeoutMs : 0;
+  }
+
+  /** A backup that takes or decides nothing is none, though it answers heartbeats. */
+  #aloneMs(): number {
+    const useless = [
+      'hang',
+      'save-failed',
+      'disk-full',
+      'disk-read-only',
+      'disk-lies',
+      'disk-slow',
+    ];
+    const isUseless = useless.some((kind) => this.faults.struck.has(kind));
+    return isUseless
+      ? Number.POSITIVE_INFINITY
+      : this.nowMs - this.#heardByAMs + this.#stallSlackMs();
   }
 
   // --- what the programs do, as the ledger has it ---
@@ -263,10 +299,20 @@ export class World implements Timeline {
 
   arrived(side: Side, message: Message): void {
     if (side === 'a') {
+      this.#heardByA(message);
       if (message.kind === 'echo') this.checker.echoArrived(message.seq);
     } else if (message.kind === 'epoch-end' && message.epoch < this.#damagedFrom) {
       this.checker.wholeArrived(message.epoch);
     }
+  }
+
+  #heardByA(message: Message): void {
+    if (message.kind === 'echo') {
+      // An older one than was heard already proves nothing new.
+      if (message.seq <= this.#echoedToA) return;
+      this.#echoedToA = message.seq;
+    } else if (message.kind !== 'ack') return;
+    this.#heardByAMs = this.nowMs;
   }
 
   /** What the backup's machine wants: an activation for silence needs one. */
@@ -296,6 +342,7 @@ export class World implements Timeline {
     this.connection = connection;
     this.linkA = linkA;
     this.linkB = linkB;
+    this.#heardByAMs = this.nowMs;
   }
 
   openDiskOfA(disk: SimPrimaryDisk): void {
@@ -322,6 +369,10 @@ export class World implements Timeline {
   #recordChanged(path: string): void {
     if (!/\.(standby|decision|outcome)$/.test(path)) return;
     const permission: RecordPermission = recordOn(this.b.disk);
+    const agreed = permission === 'none' ? null : agreedOn(this.b.disk);
+    if (agreed !== null && agreed !== this.plan.config.withoutWitness) {
+      this.checker.fail('tie', `the record has ${agreed} for what was agreed`);
+    }
     this.checker.recordSays(permission, this.b.isUp);
   }
 

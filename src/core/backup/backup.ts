@@ -17,6 +17,7 @@ import {
   recordRetryMs,
   unpauseRetryMs,
 } from '../limits.ts';
+import { mayActivate, type Said } from '../permission/tie.ts';
 import type { Permission } from '../vocabulary.ts';
 import { type BackupState, checkBackup, leastWhole, phaseOf, silenceMs } from './state.ts';
 import type { BackupEffect, BackupEvent } from './types.ts';
@@ -88,7 +89,7 @@ function onEvent(state: BackupState, event: BackupEvent, effects: Effects): Back
     case 'discard-failed':
       return onDiscardFailed(state, event.reason);
     case 'failover':
-      return onFailover(state, event.token, effects);
+      return onFailover(state, event, effects);
     default:
       return unreachable(event);
   }
@@ -207,8 +208,10 @@ function onRecord(state: BackupState, permission: Permission, effects: Effects):
     case 'activating':
       return answerFailovers(next, null, effects);
     case 'active': {
-      const why = next.goal?.kind === 'activate' ? next.goal.why : 'the record says active';
-      return answerFailovers({ ...next, goal: { kind: 'activate', why } }, null, effects);
+      const { goal } = next;
+      const done = { kind: 'activate', why: 'the record says active', said: 'nothing' } as const;
+      const kept = goal?.kind === 'activate' ? goal : done;
+      return answerFailovers({ ...next, goal: kept }, null, effects);
     }
     case 'promised':
       return onPromised(next, effects);
@@ -263,19 +266,24 @@ function onDiscardFailed(state: BackupState, from: string): BackupState {
   return { ...state, copy: 'failed', copyProblem: boundedReason(from), nextDiscardAtMs };
 }
 
-function onFailover(state: BackupState, token: number, effects: Effects): BackupState {
-  const refused = failoverRefusal(state);
+function onFailover(
+  state: BackupState,
+  { token, vouched }: EventOf<'failover'>,
+  effects: Effects,
+): BackupState {
+  const said = vouched ? 'word' : 'order';
+  const refused = failoverRefusal(state, said);
   const isUnderWay = state.record === 'activating' || state.record === 'active';
   if (refused !== null || isUnderWay) {
     effects.push({ kind: 'failover-answer', token, refused });
     return state;
   }
-  return { ...state, failovers: [...state.failovers, token] };
+  return { ...state, failovers: [...state.failovers, { token, said }] };
 }
 
-/** Why the copy must not be activated on the administrator's word; null: it may be. */
-export function failoverRefusal(state: BackupState): string | null {
-  const { heartbeatTimeoutMs, buffered } = state.config;
+/** Why the copy must not be activated on what the administrator said; null: it may be. */
+export function failoverRefusal(state: BackupState, said: Said): string | null {
+  const { heartbeatTimeoutMs, buffered, withoutWitness } = state.config;
   if (state.failovers.length >= failoversWaitingMax) return 'others are waiting for the same';
   if (state.record === 'active' || state.goal?.kind === 'activate') return null;
   if (state.record === 'promised') return 'the primary has the promise that this copy will not run';
@@ -291,7 +299,8 @@ export function failoverRefusal(state: BackupState): string | null {
   if (!buffered && silenceMs(state) < heartbeatTimeoutMs) {
     return `the primary's guest may still run; try again in ${heartbeatTimeoutMs} ms`;
   }
-  return null;
+  if (mayActivate(withoutWitness, said)) return null;
+  return 'the primary goes on by itself, as was agreed: it takes your word that it is dead';
 }
 
 function answerFailovers(
@@ -300,6 +309,7 @@ function answerFailovers(
   effects: Effects,
 ): BackupState {
   if (state.failovers.length === 0) return state;
-  for (const token of state.failovers) effects.push({ kind: 'failover-answer', token, refused });
+  for (const { token } of state.failovers)
+    effects.push({ kind: 'failover-answer', token, refused });
   return { ...state, failovers: [] };
 }

@@ -13,11 +13,14 @@
  *   B6  one write of the record at a time, and only along the transition table
  *   B7  `end` is emitted once, last
  *   B8  a copy is activated from the last acknowledged epoch, and there is one
+ *   B9  the record becomes activating only by what the agreement asks for: nobody, a person's
+ *       order or his word (permission/tie.ts)
  */
 
 import { invariant } from '../invariant.ts';
 import { timingProblem } from '../limits.ts';
 import { canMove } from '../permission/record.ts';
+import { mayActivate, type Said } from '../permission/tie.ts';
 import { heartbeatEveryMs, type Permission } from '../vocabulary.ts';
 import type { BackupConfig, BackupEffect, BackupEvent, BackupOutcome } from './types.ts';
 
@@ -41,7 +44,7 @@ export type BackupPhase =
 
 /** What was decided, as far as this machine can; the record has the last word. */
 export type BackupGoal =
-  | { readonly kind: 'activate'; readonly why: string }
+  | { readonly kind: 'activate'; readonly why: string; readonly said: Said }
   /** The primary goes on; the copy is given up. */
   | { readonly kind: 'promise' }
   /** The copy is lost; the primary gets the promise unasked. */
@@ -107,7 +110,7 @@ export interface BackupState {
   /** Asks that wait for the record. */
   readonly asks: readonly WaitingAsk[];
   /** `tsremus failover` calls that wait for the record. */
-  readonly failovers: readonly number[];
+  readonly failovers: readonly { readonly token: number; readonly said: Said }[];
   readonly outcome: BackupOutcome | null;
 }
 
@@ -190,7 +193,17 @@ export function leastWhole(parts: Readonly<Record<string, number>>): number {
   return Math.min(...Object.values(parts));
 }
 
-/** Asserts B1 to B8 on one transition. */
+/**
+ * A whole copy is here, the primary is gone or silent for the whole timeout, and only a person may
+ * let the copy run.
+ */
+export function waitsForPerson(state: BackupState): boolean {
+  const { withoutWitness, heartbeatTimeoutMs } = state.config;
+  if (state.phase !== 'standby' || mayActivate(withoutWitness, 'nothing')) return false;
+  return state.link === 'closed' || silenceMs(state) >= heartbeatTimeoutMs;
+}
+
+/** Asserts B1 to B9 on one transition. */
 export function checkBackup(
   before: BackupState,
   after: BackupState,
@@ -245,6 +258,9 @@ function checkEffect(after: BackupState, effect: BackupEffect): void {
       invariant(effect.from === after.record, 'B6 from');
       invariant(effect.to === after.writing, 'B6 to');
       invariant(canMove(effect.from, effect.to), 'B6 transition table');
+      if (effect.to === 'activating') {
+        invariant(mayActivate(after.config.withoutWitness, effect.said), 'B9 not as agreed');
+      }
       if (effect.from === 'activating' && effect.to === 'promised') {
         invariant(after.copy === 'gone', 'B5 promised before the copy is gone');
       }

@@ -12,6 +12,8 @@
  *   P7  a checkpoint begins only while protected, with a fresh lease and an unpaused guest
  *   P8  `end` is emitted once, last, and always with the outcome that was decided
  *   P9  a guest is destroyed only after the backup said that its copy runs
+ *   P10 unanswered, the primary goes on by itself only where that was agreed, after timeout and
+ *       hold without its backup, and never once the backup said that somebody decides there
  *
  * Several epochs in flight change none of them. What counts is `acked`: output is released up to it
  * and no further, a copy is activated from it, and everything after it was never seen by anybody
@@ -20,6 +22,7 @@
  */
 import { invariant } from '../invariant.ts';
 import { primaryConfigProblem } from '../limits.ts';
+import { mayOpenUnanswered } from '../permission/tie.ts';
 import {
   nextCheckpointAtMs,
   noOutput,
@@ -55,6 +58,8 @@ export type OpenPermission =
   | 'promised'
   /** The backup cannot have a whole epoch: the seed's end never left. */
   | 'never-whole'
+  /** It was agreed that the primary goes on by itself, and the backup is gone. */
+  | 'in-advance'
   /** The administrator vouches that the copy never ran and never will. */
   | 'forced';
 
@@ -95,6 +100,10 @@ export interface PrimaryState {
   readonly leaseFromMs: number | null;
   /** When the backup was heard last. */
   readonly heardAtMs: number;
+  /**
+   * Since when it is without its backup: last heard, or found to hang. Moved on by own stalls.
+   */
+  readonly aloneFromMs: number;
 
   readonly paused: boolean;
   readonly guest: 'here' | 'ended';
@@ -115,6 +124,8 @@ export interface PrimaryState {
   readonly askNews: string | null;
   /** The backup's record says `active`: final, this guest goes on there. */
   readonly activeSeen: boolean;
+  /** The backup said `activating`: somebody decides there, and nobody goes on by himself here. */
+  readonly decidingSeen: boolean;
 
   readonly opened: OpenPermission | null;
   readonly outcome: PrimaryOutcome | null;
@@ -147,6 +158,7 @@ export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
     nextBeatAtMs: nowMs,
     leaseFromMs: null,
     heardAtMs: nowMs,
+    aloneFromMs: nowMs,
     paused: false,
     guest: 'here',
     saving: false,
@@ -159,6 +171,7 @@ export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
     nextAskAtMs: nowMs,
     askNews: null,
     activeSeen: false,
+    decidingSeen: false,
     opened: null,
     outcome: null,
     decidedAtMs: nowMs,
@@ -195,7 +208,17 @@ export function isStuck(state: PrimaryState): boolean {
   return state.nowMs - state.progressAtMs >= progressMs(state.config);
 }
 
-/** Something ends protection here; only a promise (or `active`) finishes it. */
+/**
+ * Without its backup for timeout and hold, where it was agreed that the primary then goes on (P10).
+ */
+export function isAlone(state: PrimaryState): boolean {
+  const { heartbeatTimeoutMs, holdMs, withoutWitness } = state.config;
+  if (!mayOpenUnanswered(withoutWitness, 'nothing') || !backupMayActivate(state)) return false;
+  if (state.decidingSeen || state.activeSeen) return false;
+  return state.nowMs - state.aloneFromMs >= heartbeatTimeoutMs + holdMs;
+}
+
+/** Something ends protection here; only a promise (or `active`, or P10) ends it. */
 export function isEnding(state: PrimaryState): boolean {
   return (
     state.stopBy !== null ||
@@ -246,12 +269,15 @@ export function primaryWakeAtMs(state: PrimaryState): number | null {
     if (state.leaseFromMs !== null) wakes.push(state.leaseFromMs + leaseMs(config) + 1);
     if (state.ask === null) wakes.push(state.nextAskAtMs);
     if (state.drained > state.acked) wakes.push(state.progressAtMs + progressMs(config));
+    const { withoutWitness, heartbeatTimeoutMs, holdMs } = config;
+    const isAgreed = mayOpenUnanswered(withoutWitness, 'nothing');
+    if (isAgreed) wakes.push(state.aloneFromMs + heartbeatTimeoutMs + holdMs);
     wakes.push(nextCheckpointAtMs(state, config.pendingMax) ?? 0);
   }
   return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));
 }
 
-/** Asserts P1 to P9 on one transition. */
+/** Asserts P1 to P10 on one transition. */
 export function checkPrimary(
   before: PrimaryState,
   after: PrimaryState,
@@ -303,6 +329,7 @@ function checkEffect(before: PrimaryState, after: PrimaryState, effect: PrimaryE
     case 'open-buffer':
       invariant(before.opened === null && after.opened !== null, 'P5 no permission');
       invariant(after.opened !== 'never-whole' || !backupMayActivate(after), 'P5 never whole');
+      invariant(after.opened !== 'in-advance' || isAlone(after), 'P10 in advance');
       return;
     case 'ask-promise':
       invariant(before.outcome === null, 'P3 ask');

@@ -128,7 +128,8 @@ export async function prepareReception(
     await checkRoom(hypervisor, hello);
     const dir = settings.stateDirectory;
     const record = openRecord(dir, hello.uuid, hello.session, ports);
-    await record.create({ domain: hello.domain, peer: hello.host });
+    const { withoutWitness } = hello.timing;
+    await record.create({ domain: hello.domain, peer: hello.host }, withoutWitness);
     // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
     pruneRecords(dir, ports).catch((error: unknown) => log.info(errorText(error)));
     const heartbeats = { take: (_seq: number) => {} };
@@ -342,8 +343,8 @@ export class Reception {
   #sessionRecord(): SessionRecord {
     const { record } = this.#set;
     return {
-      async move(from, to, epoch, why): Promise<Permission> {
-        return (await record.move(from, to, { epoch, why })).permission;
+      async move(from, to, epoch, why, said): Promise<Permission> {
+        return (await record.move(from, to, { epoch, why, said }, said)).permission;
       },
       async read() {
         return (await record.read())?.permission ?? 'standby';
@@ -437,7 +438,7 @@ export class Reception {
         return {};
       case 'failover':
         if (session === undefined) break;
-        return this.#failover(session);
+        return this.#failover(session, request.vouched === true);
       case 'failover-plan':
         if (session === undefined) break;
         return session.failoverPlan();
@@ -450,9 +451,9 @@ export class Reception {
     });
   }
 
-  async #failover(session: BackupSession): Promise<object> {
+  async #failover(session: BackupSession, vouched: boolean): Promise<object> {
     const { hello } = this.#set;
-    const refused = await session.failover();
+    const refused = await session.failover(vouched);
     if (refused !== null) {
       throw new OperationError('split-brain-risk', `failover is refused: ${refused}`, {
         op: 'failover',

@@ -11,7 +11,8 @@ import { version } from '../../config/version.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
-import type { Answer } from '../../core/vocabulary.ts';
+import { withoutWitnessText } from '../../core/texts/without-witness.ts';
+import type { Answer, SessionTiming } from '../../core/vocabulary.ts';
 import type { DiskDriver, PrimaryDisk } from '../../disk/port.ts';
 import type { StartGuard } from '../../guest/guard.ts';
 import type { GuestEnd } from '../../guest/life.ts';
@@ -161,7 +162,8 @@ export class Protection {
     const { settings, clock, timers, processes } = ports;
     const { wait, host } = options;
     this.#session = newSessionId(ports.chance);
-    this.#news = new ProtectNews({ clock, reporter, log, guest, host });
+    const { withoutWitness } = options;
+    this.#news = new ProtectNews({ clock, reporter, log, guest, host, withoutWitness });
     this.#watch = new SessionWatch({ ...ports, guest, session: this.#session, wait, log });
     this.#teardown = new Teardown((text) => log.error(text));
     this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
@@ -186,9 +188,9 @@ export class Protection {
 
   readonly #onNews = (text: string) => this.#news.tell('output', text);
 
-  #timing() {
-    const { heartbeatTimeoutMs, holdMs, network } = this.#set.options;
-    return { heartbeatTimeoutMs, holdMs, buffered: network };
+  #timing(): SessionTiming {
+    const { heartbeatTimeoutMs, holdMs, network, withoutWitness } = this.#set.options;
+    return { heartbeatTimeoutMs, holdMs, buffered: network, withoutWitness };
   }
 
   get #running(): PrimarySession | null {
@@ -307,6 +309,7 @@ export class Protection {
     // With it the backup begins to count heartbeats: only when all is ready here.
     await link.sendConfig(guestConfig(guest.spec, guest.memoryBytes));
     this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
+    this.#tellWhoGoesOn();
     const subject = { uuid: guest.ref.uuid, role: 'primary' } as const;
     void supersede(subject, registry, this.#ports, log);
     const session = this.#newSession(ready);
@@ -322,6 +325,12 @@ export class Protection {
       this.#leaveHeld = resolve;
     });
     return Promise.race([session.run(), held]).finally(stopShowing);
+  }
+
+  #tellWhoGoesOn(): void {
+    const { options, guest } = this.#set;
+    const subject = { role: 'primary', domain: guest.name, peer: options.host } as const;
+    this.#news.tell('without-witness', withoutWitnessText(options.withoutWitness, subject));
   }
 
   #newSession(ready: Ready): PrimarySession {
