@@ -41,6 +41,7 @@ import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
 import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
 import { type BackupView, backupFacts } from './facts.ts';
+import { dismissFormer } from './former.ts';
 import { checkNames, checkRoom } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
@@ -122,6 +123,7 @@ export async function prepareReception(
   const { hypervisor, settings, registry } = ports;
   const log = ports.openLog(`${hello.domain}.backup`);
   const subject = { uuid: hello.uuid, domain: hello.domain, role: 'backup' } as const;
+  await dismissFormer(hello, ports, log);
   const claim = await registry.claimSession(subject);
   try {
     await checkNames(hypervisor, hello);
