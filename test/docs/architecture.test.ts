@@ -133,11 +133,12 @@ describe('an invariant', () => {
     B: 'src/core/backup/state.ts',
     V: 'src/core/permission/recovery.ts',
     R: 'src/permission/record.ts',
+    W: 'src/witness/port.ts',
   };
 
   it('that is named stands in the head of its module, with all before it', () => {
-    const ranges = [...text.matchAll(/\b([PBVR])1 to \1(\d+)\b/g)];
-    expect(ranges.map(([, letter]) => letter).sort()).toEqual(['B', 'P', 'R', 'V']);
+    const ranges = [...text.matchAll(/\b([PBVRW])1 to \1(\d+)\b/g)];
+    expect(ranges.map(([, letter]) => letter).sort()).toEqual(['B', 'P', 'R', 'V', 'W']);
     for (const [, letter = '', last = ''] of ranges) {
       const source = read(heads[letter as keyof typeof heads]);
       const line = new RegExp(`^ \\* {3}${letter}(\\d+) {1,2}(?=\\S)`, 'gm');
@@ -149,11 +150,11 @@ describe('an invariant', () => {
 });
 
 describe('what is said not to exist yet', () => {
-  const here = (path: string) => existsSync(join(repository, path));
-
-  it('is a room for witnesses', () => {
-    expect(text).toContain('Its room, witness, ');
-    expect(here('src/witness')).toBe(false);
+  it('is a kind of witness', () => {
+    expect(text).toContain('No session asks one yet');
+    expect(readdirSync(join(repository, 'src/witness'))).toEqual(['port.ts']);
+    const asking = sources.filter((path) => read(path).includes('witness/port.ts'));
+    expect(asking).toEqual([]);
   });
 
   it('is a disk driver', () => {
