@@ -3,9 +3,9 @@
  * up what it needs: system packages, node_modules, the build. With root, missing packages are
  * installed; without, the apt line is printed and the command ends.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, constants as constantsOfSystem } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startLoad, takeFewCores } from './load.mjs';
@@ -27,15 +27,27 @@ function onPath(tool) {
   });
 }
 
-function run(file, argv, options = {}) {
-  const done = spawnSync(file, argv, { cwd: root, stdio: 'inherit', ...options });
-  if (done.error) throw done.error;
-  if (done.status !== 0) process.exit(done.status ?? 1);
+/** What runs; whoever ends this process means it. */
+const children = new Set();
+for (const signal of ['SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    process.exitCode = 128 + constantsOfSystem.signals[signal];
+    for (const child of children) child.kill(signal);
+    if (children.size === 0) process.exit();
+  });
+}
+
+/** Runs a command that must succeed; ends this process with its exit code when it did not. */
+async function run(file, argv, options = {}) {
+  const { code } = await start(file, argv, 'inherit', options);
+  if (code !== 0) process.exit(process.exitCode || code);
 }
 
 /** Starts a command; resolves, when it ended, to its exit code and what it said into pipes. */
-function start(file, argv, stdio) {
-  const child = spawn(file, argv, { cwd: root, stdio });
+function start(file, argv, stdio, options = {}) {
+  const child = spawn(file, argv, { cwd: root, stdio, ...options });
+  children.add(child);
+  child.on('close', () => children.delete(child));
   const said = [];
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (bytes) => said.push(bytes));
@@ -48,7 +60,7 @@ function start(file, argv, stdio) {
   });
 }
 
-function ensureTools() {
+async function ensureTools() {
   const packages = Object.entries(buildTools)
     .filter(([tool]) => !onPath(tool))
     .map(([, name]) => name);
@@ -60,18 +72,18 @@ function ensureTools() {
     console.error(`tsremus needs tools that this machine lacks. As root, type:\n  ${line}`);
     process.exit(69);
   }
-  run('apt-get', ['update', '-qq']);
-  run('apt-get', line.split(' ').slice(1), {
+  await run('apt-get', ['update', '-qq']);
+  await run('apt-get', line.split(' ').slice(1), {
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   });
 }
 
 /** npm ci, when the lock file changed since the last time. */
-function ensureModules() {
+async function ensureModules() {
   const stamp = join(root, 'node_modules/.tsremus-lock');
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
   if (!statSync(join(root, 'node_modules')).isDirectory()) throw new Error('npm ci made nothing');
   writeFileSync(stamp, lock);
 }
@@ -81,9 +93,9 @@ const tsx = (file, argv) => run(process.execPath, ['--import', 'tsx', join(root,
 const build = () => run(process.execPath, [join(root, 'scripts/build.mjs')]);
 
 /** Type check, lint, format. */
-function check() {
-  run(bin('tsc'), ['--project', root]);
-  run(bin('biome'), ['check', '--error-on-warnings', '.']);
+async function check() {
+  await run(bin('tsc'), ['--project', root]);
+  await run(bin('biome'), ['check', '--error-on-warnings', '.']);
 }
 
 /** Processes of the load of `npm test -- --stress`. */
@@ -94,8 +106,8 @@ const commands = {
   check,
   format: () => run(bin('biome'), ['check', '--write', '.']),
   test: async () => {
-    build();
-    check();
+    await build();
+    await check();
     const others = args.filter((word) => word !== '--stress');
     const isStress = others.length < args.length;
     if (isStress) takeFewCores();
@@ -116,31 +128,31 @@ const commands = {
     process.exitCode = tests.code || native.code;
   },
   sim: () => tsx('test/sim/main.ts', args),
-  bench: () => {
-    build();
-    run('make', ['-s', '-C', 'native/bench']);
-    tsx('test/bench/main.ts', args);
+  bench: async () => {
+    await build();
+    await run('make', ['-s', '-C', 'native/bench']);
+    await tsx('test/bench/main.ts', args);
   },
-  'bench:lab': () => {
-    build();
-    tsx('test/bench/lab.ts', args);
+  'bench:lab': async () => {
+    await build();
+    await tsx('test/bench/lab.ts', args);
   },
-  'soak:simxl': () => {
-    build();
-    tsx('test/bench/soak.ts', args);
+  'soak:simxl': async () => {
+    await build();
+    await tsx('test/bench/soak.ts', args);
   },
   lab: () => tsx('test/lab/main.ts', args),
-  demo: () => {
-    build();
-    tsx('test/lab/demo.ts', args);
+  demo: async () => {
+    await build();
+    await tsx('test/lab/demo.ts', args);
   },
-  'test:lab': () => {
-    build();
-    tsx('test/lab/run-tests.ts', args);
+  'test:lab': async () => {
+    await build();
+    await tsx('test/lab/run-tests.ts', args);
   },
-  'lab:soak': () => {
-    build();
-    tsx('test/lab/run-tests.ts', ['--soak', ...args]);
+  'lab:soak': async () => {
+    await build();
+    await tsx('test/lab/run-tests.ts', ['--soak', ...args]);
   },
 };
 
@@ -149,6 +161,6 @@ if (!chosen) {
   console.error(`unknown command ${command}; one of: ${Object.keys(commands).join(', ')}`);
   process.exit(64);
 }
-ensureTools();
-ensureModules();
+await ensureTools();
+await ensureModules();
 await chosen();

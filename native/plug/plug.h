@@ -4,8 +4,9 @@
  *
  * What an interface of the guest sends is redirected (by ingress filters that the
  * caller made) to devices of type ifb, on which sch_plug holds it. All calls may be
- * made from any thread, and take microseconds: a netlink message or two for each
- * interface. Failures: -errno of the kernel with its own words (-ENODEV the device
+ * made from any thread: a netlink message or two for each interface. As a rule that
+ * takes microseconds, but each takes the kernel's RTNL lock, and where that is held it
+ * blocks: no call during a session is made on the thread of the heartbeats. Failures: -errno of the kernel with its own words (-ENODEV the device
  * is gone, -ENOENT the kernel has no sch_plug, -EPERM not root).
  *
  * A plug is a barrier: give its handle to tsr_save_start.

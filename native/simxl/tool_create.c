@@ -45,7 +45,7 @@ static void add_disk(struct json *disks, const struct wish *w, int n, bool rw)
     struct json *d = json_add(disks, NULL, json_new(JSON_OBJECT));
     char path[SX_NAME_MAX + 64], vdev[8];
 
-    snprintf(path, sizeof(path), "/var/lib/simxl/%s-%d.img", w->name, n);
+    snprintf(path, sizeof(path), "/var/lib/xen/images/%s-%d.img", w->name, n);
     snprintf(vdev, sizeof(vdev), "xvd%c", 'a' + n);
     add_backend(d, w);
     json_add_text(d, "pdev_path", path);

@@ -1,5 +1,5 @@
 /** The way to a backup host: by the transport command, over a connection of the session's own. */
-import type { Answer } from '../core/vocabulary.ts';
+import type { Answered } from '../core/vocabulary.ts';
 import type { Log } from '../host/log.ts';
 import { askFresh, connectBackup, type HelloContent } from '../link/connect.ts';
 import type { EarlyTransport } from '../link/early-transport.ts';
@@ -13,18 +13,20 @@ import type { ThisHost } from './host.ts';
  * destroys its copy. A session asks again and again, and may be freed in between by an answer over
  * its old link; a person who waits for `tsremus stop` asks once, perhaps of a host that is busy.
  */
-const askTimeoutMs = { session: 15_000, person: 60_000 } as const;
+const askTimeoutMs = 15_000;
+const personsAskTimeoutMs = 60_000;
 
 /** Asks for the promise by a fresh run of the transport. Rejects when there was no answer. */
 export function askByCommand(
   host: ThisHost,
   command: TransportCommand,
   hello: HelloContent,
-  asker: keyof typeof askTimeoutMs,
-): Promise<Answer> {
+  asker: 'session' | 'person',
+): Promise<Answered> {
   const { clock, timers, env } = host;
   const asking = { ...hello, purpose: 'promise' } as const;
-  return askFresh(command, asking, 1, { clock, timers, env, timeoutMs: askTimeoutMs[asker] });
+  const timeoutMs = asker === 'person' ? personsAskTimeoutMs : askTimeoutMs;
+  return askFresh(command, asking, 1, { clock, timers, env, timeoutMs });
 }
 
 /** The backup that `command` leads to; `early` is its transport, started already. */

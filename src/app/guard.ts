@@ -12,6 +12,7 @@ import {
 } from '../guest/guard.ts';
 import { within } from '../host/clock.ts';
 import type { HostPorts } from '../host/ports.ts';
+import { lowerOomScore } from '../host/process-settings.ts';
 import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { leftoversOf } from './stop.ts';
 
@@ -38,6 +39,8 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
     isLeaving ||= isWatching;
   });
   process.stdout.on('error', () => {}); // protect has gone, and hears nothing
+  // Said by protect already, whose child it is.
+  lowerOomScore(() => {});
   const host = thisHost(env);
   // Opened now: when protect is gone there may be no time left to load anything.
   const hypervisor = await thisHypervisor(host);
@@ -70,12 +73,24 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
       child.once('exit', (code) => reject(new Error(`the guard ended at once with code ${code}`)));
       child.stdout?.once('data', () => resolve());
     });
+    let isTold = false;
+    const gone = new Promise<string>((resolve) => {
+      child.once('exit', (code, signal) => {
+        const died = ready.then(
+          () => !isTold,
+          () => false,
+        );
+        void died.then((isNews) => isNews && resolve(signal ?? `exit code ${code}`));
+      });
+    });
     // A guard that fails to start is reported through `ready`; nobody may wait for it later.
     ready.catch(() => {});
     child.stdin?.on('error', () => {});
     return {
       ready,
+      gone,
       done() {
+        isTold = true;
         child.stdin?.end(farewellText({ kind: 'done' }));
         child.stdout?.destroy();
         child.unref();
@@ -84,6 +99,7 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
         if (child.exitCode !== null || child.signalCode !== null || child.stdout === null) {
           return false;
         }
+        isTold = true;
         const said = once(child.stdout, 'data').then(() => true);
         const gone = once(child, 'exit').then(() => false);
         child.stdin?.end(farewellText({ kind: 'watch', id: guest.id }));

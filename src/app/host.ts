@@ -2,7 +2,7 @@
  * This host's own clock, chance, files, processes and environment, handed out to whoever runs on
  * it. Only src/app does that; everything below gets its ports from here.
  */
-import { hostname, totalmem } from 'node:os';
+import { freemem, hostname, totalmem } from 'node:os';
 import { hostSettings } from '../config/host-settings.ts';
 import type { Environment } from '../config/settings.ts';
 import { systemChance, systemClock, systemTimers } from '../host/clock.ts';
@@ -24,7 +24,9 @@ export interface ThisHost extends HostPorts {
 
 /** Throws UsageError where the environment says what cannot be. */
 export function thisHost(env: Environment): ThisHost {
-  const settings = hostSettings(env, { name: hostname(), memoryBytes: totalmem() });
+  // freemem is MemAvailable on Linux.
+  const memory = { memoryBytes: totalmem(), availableBytes: freemem() };
+  const settings = hostSettings(env, { name: hostname(), ...memory });
   return {
     clock: systemClock,
     timers: systemTimers,

@@ -4,7 +4,7 @@
  */
 import type { Environment } from '../config/settings.ts';
 import { noDisks } from '../disk/port.ts';
-import { onEndSignals, raisePriority } from '../host/process-settings.ts';
+import { lowerOomScore, onEndSignals, raisePriority } from '../host/process-settings.ts';
 import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
 import type { ProtectOptions, ProtectReporter, ProtectResult } from '../session/options.ts';
@@ -46,13 +46,14 @@ async function protectWith(
 ): Promise<ProtectResult> {
   const registry = thisRegistry(host);
   const hypervisor = await thisHypervisor(host);
-  const guest = await inspectGuest(hypervisor, options.domain, options);
+  const guest = await inspectGuest(hypervisor, options.domain, options, noDisks);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   try {
     refuseUnsettled(claim, guest);
     const log = host.openLog(`${guest.name}.primary`);
     raisePriority((text) => log.info(text));
+    lowerOomScore((text) => log.warning(text));
     const ports = {
       ...host,
       registry,

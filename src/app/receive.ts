@@ -11,7 +11,7 @@ import { noDisks } from '../disk/port.ts';
 import { OperationError } from '../host/errors.ts';
 import { openAhead } from '../host/open-ahead.ts';
 import type { HostPorts } from '../host/ports.ts';
-import { raisePriority } from '../host/process-settings.ts';
+import { lowerOomScore, raisePriority } from '../host/process-settings.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
 import { type Decision, greetPrimary, type LocalSpeaker, refuse } from '../link/hello.ts';
 import type { Hello } from '../link/hello-message.ts';
@@ -43,12 +43,8 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
     openDecoder: (agreed, allocate) => openStreamDecoder({ ...agreed, allocate, nativePath }),
     announce: (copy, spec, log) => announceGuest(host, copy, spec, log),
     disks: noDisks,
-    leaveOnRequest() {
-      let isStopped = false;
-      process.on('SIGTERM', () => {
-        isStopped = true;
-      });
-      return () => isStopped;
+    onLeaveRequest(hear) {
+      process.on('SIGTERM', hear);
     },
   };
 }
@@ -56,6 +52,7 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
 /** What answering for a session needs on this host. */
 export function answerPorts(host: HostPorts, open: () => Promise<Hypervisor>): AnswerPorts {
   return {
+    ...host,
     registry: thisRegistry(host),
     hypervisor: open,
     record: (uuid, session) => openRecord(host.settings.stateDirectory, uuid, session, host),
@@ -75,7 +72,7 @@ export async function runReceive(
     tsremus: version,
     xen: null,
     host: settings.hostName,
-    capabilities: { codecs: codecsOf(true), disks: [] },
+    capabilities: { codecs: codecsOf(true), disks: noDisks.name === null ? [] : [noDisks.name] },
   };
   const open = () => thisHypervisor(host);
   const ahead = openAhead(open, timers);
@@ -98,9 +95,14 @@ export async function runReceive(
   if (session !== null) {
     const { ports, prepared } = session as { ports: ReceptionPorts; prepared: Prepared };
     raisePriority((text) => process.emitWarning(text));
+    lowerOomScore((text) => prepared.log.warning(text));
     return { outcome: await new Reception(ports, prepared, link).run() };
   }
-  await answerQuestion(link, hello, { ...answerPorts(host, open), timers });
+  await answerQuestion(
+    link,
+    hello,
+    answerPorts(host, () => ahead.get()),
+  );
   return { outcome: answered };
 }
 

@@ -4,8 +4,9 @@ import { version } from '../config/version.ts';
 import type { StopResult } from '../core/outcomes.ts';
 import type { RecoveryOrder } from '../core/permission/recovery.ts';
 import { agreementDefault } from '../core/permission/tie.ts';
-import type { Answer } from '../core/vocabulary.ts';
+import type { Answered } from '../core/vocabulary.ts';
 import { leftOf, listAll } from '../guest/left-buffers.ts';
+import { findLost, type LostGuest, type LostPorts, loseGuest } from '../guest/lost.ts';
 import { type Leftovers, Recovery } from '../guest/recovery.ts';
 import { OperationError } from '../host/errors.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
@@ -13,7 +14,7 @@ import type { HelloContent } from '../link/connect.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import { readState, writeState } from '../output/plug/state-file.ts';
 import type { SessionStatus } from '../registry/status.ts';
-import { answerAsk } from '../session/backup/answer.ts';
+import { answerAsk, byPerson } from '../session/backup/answer.ts';
 import { askByCommand } from './backup.ts';
 import { startGuard } from './guard.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
@@ -21,7 +22,7 @@ import { leftBufferPorts } from './listing.ts';
 import { bufferStatePath, leftOutput } from './output.ts';
 import { answerPorts } from './receive.ts';
 
-async function askBackup(host: ThisHost, status: SessionStatus): Promise<Answer> {
+async function askBackup(host: ThisHost, status: SessionStatus): Promise<Answered> {
   if (status.transport === null) {
     throw new OperationError('storage', 'nothing here says which host has its copy', {
       op: 'ask-backup',
@@ -65,12 +66,13 @@ async function noteMayOpen(host: ThisHost, status: SessionStatus): Promise<void>
 
 function recoveryOf(host: ThisHost, hypervisor: () => Promise<Hypervisor>): Recovery {
   return new Recovery({
+    clock: host.clock,
     hypervisor,
     registry: thisRegistry(host),
     listAll: () => listAll(leftBufferPorts(host)),
     leftOutput: (uuid, id) => leftOutput(host, uuid, id),
     askBackup: (status) => askBackup(host, status),
-    answerHere: (status) => answerAsk(status, answerPorts(host, hypervisor)),
+    answerHere: (status) => answerAsk(status, answerPorts(host, hypervisor), byPerson),
     noteMayOpen: (status) => noteMayOpen(host, status),
     startGuard: startGuard(host),
   });
@@ -102,6 +104,23 @@ export function stopLeftover(
   env: Environment,
 ): Promise<StopResult> {
   return recoveryHere(env).stop(status, order);
+}
+
+function lostPorts(env: Environment): LostPorts {
+  const host = thisHost(env);
+  const { store, settings } = host;
+  const ports = answerPorts(host, () => thisHypervisor(host));
+  return { ...ports, store, stateDirectory: settings.stateDirectory };
+}
+
+/** The guest that took over on this host and is not here any more; throws where there is none. */
+export function lostGuest(name: string, env: Environment): Promise<LostGuest> {
+  return findLost(lostPorts(env), name);
+}
+
+/** Takes a person's word that it is lost, so that the other host may go on. */
+export function declareLost(guest: LostGuest, env: Environment): Promise<void> {
+  return loseGuest(lostPorts(env), guest);
 }
 
 /** What is left of the guest called `name` where only devices are; null: nothing. */

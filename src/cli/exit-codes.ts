@@ -68,6 +68,7 @@ const ofOperation: Readonly<Record<OperationCode, ExitCode>> = {
   locked: exit.locked,
   'already-protected': exit.locked,
   'unsupported-guest': exit.failed,
+  'not-allowed': exit.failed,
   'split-brain-risk': exit.refused,
   'not-root': exit.notRoot,
   'no-xen': exit.unavailable,
@@ -132,6 +133,7 @@ export function exitOfStop(outcome: StopOutcome): ExitCode {
     case 'never-whole':
     case 'copy-lost':
     case 'destroyed':
+    case 'lost':
       return exit.ok;
     case 'taken-over':
     case 'activated':

@@ -1,6 +1,7 @@
 /**
  * --buffer-limit and --netbuf-script: what dom0 may hold back of a guest's output. Pure.
  */
+import { bufferLimitBytesMax, bufferLimitBytesMin } from '../core/limits.ts';
 import type { Environment } from './settings.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -11,9 +12,6 @@ export const bufferLimitVariable = 'TSREMUS_BUFFER_LIMIT';
  * a guest that sends full frames at 1.5 Gbit/s, and are no danger to any dom0.
  */
 export const bufferLimitDefaultBytes = 64 * 1024 ** 2;
-const bytesMin = 1024 ** 2;
-/** sch_plug counts in 32 bits. */
-const bytesMax = 2 * 1024 ** 3;
 
 const suffixes = ['', 'K', 'M', 'G'];
 
@@ -31,7 +29,7 @@ export function bufferLimit(flag: string | undefined, env: Environment): number 
     throw new UsageError(`${name}: ${shown} is not a size such as 64M or 1G`, hint, origin);
   }
   const bytes = Number(match[1]) * 1024 ** suffixes.indexOf((match[2] ?? '').toUpperCase());
-  if (bytes >= bytesMin && bytes <= bytesMax) return bytes;
+  if (bytes >= bufferLimitBytesMin && bytes <= bufferLimitBytesMax) return bytes;
   throw new UsageError(`${name}: ${text} is out of range (1M to 2G)`, hint, origin);
 }
 

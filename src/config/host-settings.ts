@@ -7,6 +7,8 @@ export interface HostSettings {
   readonly hostName: string;
   /** All the memory that this system sees, bytes. */
   readonly memoryBytes: number;
+  /** What of it could be had when this process began, without swapping, bytes. */
+  readonly availableBytes: number;
   /** Where a session's state is kept while this host is up. */
   readonly runDirectory: string;
   /** Where records are kept. */
@@ -18,11 +20,16 @@ export interface HostSettings {
 /** Throws UsageError where the environment says what cannot be. */
 export function hostSettings(
   env: Environment,
-  host: { readonly name: string; readonly memoryBytes: number },
+  host: {
+    readonly name: string;
+    readonly memoryBytes: number;
+    readonly availableBytes: number;
+  },
 ): HostSettings {
   return {
     hostName: host.name,
     memoryBytes: host.memoryBytes,
+    availableBytes: host.availableBytes,
     runDirectory: runDirectory(env),
     stateDirectory: stateDirectory(env),
     logDirectory: env['TSREMUS_LOG_DIR'] || logDirectoryDefault,

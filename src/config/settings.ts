@@ -2,6 +2,21 @@
  * Flags and environment -> settings. A flag wins over its TSREMUS_* variable, that over the
  * default. Pure: the environment is handed in, and nothing is read or printed here.
  */
+import {
+  heartbeatTimeoutMsMax,
+  heartbeatTimeoutMsMin,
+  holdMsMax,
+  holdMsMin,
+  intervalMsMax,
+  intervalMsMin,
+  maxMemoryBytesMax,
+  maxMemoryBytesMin,
+  overheadPercentDefault,
+  overheadPercentMax,
+  overheadPercentMin,
+  pendingDefault,
+  pendingMaxMax,
+} from '../core/limits.ts';
 import { type Agreement, agreementDefault, agreements } from '../core/permission/tie.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -28,8 +43,8 @@ export const intervalSetting = {
   unit: 'milliseconds',
   fallback: 'auto',
   example: 200,
-  min: 10,
-  max: 60_000,
+  min: intervalMsMin,
+  max: intervalMsMax,
   // main_remus() of xl parses with atoi and reads 0 as "not given".
   zero: 'leave the option out, or say --interval 200 (xl remus takes 0 for 200)',
 } as const satisfies NumberSetting;
@@ -38,20 +53,20 @@ export const maxOverheadSetting = {
   flag: '--max-overhead',
   variable: 'TSREMUS_MAX_OVERHEAD',
   unit: 'percent',
-  fallback: 20,
+  fallback: overheadPercentDefault,
   example: 20,
-  min: 1,
-  max: 90,
+  min: overheadPercentMin,
+  max: overheadPercentMax,
 } as const satisfies NumberSetting;
 
 export const maxPendingSetting = {
   flag: '--max-pending',
   variable: 'TSREMUS_MAX_PENDING',
   unit: 'epochs',
-  fallback: 2,
+  fallback: pendingDefault,
   example: 2,
   min: 1,
-  max: 64,
+  max: pendingMaxMax,
 } as const satisfies NumberSetting;
 
 export const heartbeatTimeoutSetting = {
@@ -60,9 +75,8 @@ export const heartbeatTimeoutSetting = {
   unit: 'milliseconds',
   fallback: 1_000,
   example: 1_000,
-  // Below this the scheduling of an ordinary dom0 looks like a dead host.
-  min: 200,
-  max: 60_000,
+  min: heartbeatTimeoutMsMin,
+  max: heartbeatTimeoutMsMax,
 } as const satisfies NumberSetting;
 
 export const holdSetting = {
@@ -71,8 +85,8 @@ export const holdSetting = {
   unit: 'milliseconds',
   fallback: 3_000,
   example: 3_000,
-  min: 100,
-  max: 600_000,
+  min: holdMsMin,
+  max: holdMsMax,
 } as const satisfies NumberSetting;
 
 /** Every setting that is a number: the man page is checked against this list. */
@@ -91,9 +105,6 @@ export const withoutWitnessVariable = 'TSREMUS_WITHOUT_WITNESS';
 /** What a session may use of a host's memory; the backup has its own. */
 export const maxMemoryFlag = '--max-memory';
 export const maxMemoryVariable = 'TSREMUS_MAX_MEMORY';
-/** Less leaves nothing to divide; more than any dom0 has is a slip. */
-export const maxMemoryBytesMin = 64 * 1024 ** 2;
-export const maxMemoryBytesMax = 16 * 1024 ** 4;
 
 /** Where a session's state is kept while this host is up. */
 export const runDirectoryVariable = 'TSREMUS_RUN_DIR';

@@ -10,13 +10,6 @@ import { isLeaseFresh } from './primary/state.ts';
 import type { PrimaryEffect, PrimaryEvent } from './primary/types.ts';
 import type { OutputWaiting, Schedule } from './scheduler.ts';
 import { loggedOutcome } from './texts/outcomes.ts';
-import type { Answer } from './vocabulary.ts';
-
-/** `active, running` and the like. */
-export function describeAnswer(answer: Answer): string {
-  if (answer.kind !== 'active') return answer.kind;
-  return answer.running ? 'active, running' : 'active, not running';
-}
 
 /** A primary's event in a few words; the time is left to the caller. */
 export function describePrimaryEvent(event: PrimaryEvent): string {
@@ -25,6 +18,8 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
     case 'link-open':
     case 'progress':
     case 'save-ended':
+    case 'activated':
+    case 'destroyed':
       return event.kind;
     case 'echo':
       return `echo ${event.seq}`;
@@ -39,11 +34,13 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
       return `set-schedule ${describeSchedule(event.schedule)}`;
     case 'link-closed':
     case 'copy-lost':
+    case 'backup-leaving':
     case 'save-failed':
     case 'guest-ended':
+    case 'destroy-failed':
       return `${event.kind} (${event.reason})`;
     case 'answer':
-      return `answer ${event.id}: ${describeAnswer(event.answer)}`;
+      return `answer ${event.id}: ${event.answer.kind}`;
     case 'ask-failed':
       return `ask-failed ${event.id} (${event.reason})`;
     case 'stop':
@@ -83,6 +80,8 @@ export function describePrimaryEffect(effect: PrimaryEffect): string {
     case 'destroy-guest':
     case 'close-link':
       return effect.kind;
+    case 'refuse-force':
+      return `refuse-force (${effect.reason})`;
     case 'end':
       return `end: ${loggedOutcome(effect.outcome)}`;
     default:
@@ -118,7 +117,9 @@ export function describeBackupEvent(event: BackupEvent): string {
     case 'discarded':
       return event.kind;
     case 'heartbeat':
-      return `heartbeat ${event.seq}`;
+      return event.heldMs === 0
+        ? `heartbeat ${event.seq}`
+        : `heartbeat ${event.seq} (held for ${event.heldMs} ms)`;
     case 'epoch-whole':
       return `epoch-whole ${event.epoch}${event.part === 'memory' ? '' : ` (${event.part})`}`;
     case 'corrupt':
@@ -133,6 +134,8 @@ export function describeBackupEvent(event: BackupEvent): string {
       return `ask #${event.token} (${event.way})`;
     case 'record':
       return `record says ${event.permission}`;
+    case 'leave':
+      return `leave (${event.reason})`;
     case 'failover':
       return `failover #${event.token}`;
     default:
@@ -160,9 +163,11 @@ export function describeBackupEffect(effect: BackupEffect): string {
     case 'close-link':
       return effect.kind;
     case 'answer':
-      return `answer #${effect.token} (${effect.way}): ${describeAnswer(effect.answer)}`;
+      return `answer #${effect.token} (${effect.way}): ${effect.answer.kind}`;
     case 'send-copy-lost':
       return `send-copy-lost (${effect.reason})`;
+    case 'send-leaving':
+      return `send-leaving (${effect.reason})`;
     case 'failover-answer':
       return `failover #${effect.token}: ${effect.refused ?? 'started'}`;
     case 'end':

@@ -1,6 +1,8 @@
 /**
  * Every limit of the core, with its unit and its reason. Nothing in the core grows, waits or
- * retries beyond one of these.
+ * retries beyond one of these. It is the one table of what a session may be told, too: HELLO,
+ * CONFIG, the command line, the environment and `tsremus set` take their bounds from here, so that
+ * none of these doors lets in what the core behind it would die of.
  */
 import type { PrimaryConfig } from './primary/types.ts';
 import type { Schedule } from './scheduler.ts';
@@ -51,15 +53,20 @@ export const saveEndMs = 10_000;
 /** Characters of a reason that came from outside (peer, hypervisor); longer ones are cut. */
 export const reasonCharsMax = 400;
 
-/** Heartbeat timeout, ms. Below 100 ms the scheduling of a busy dom0 looks like a dead host. */
-export const heartbeatTimeoutMsMin = 100;
-export const heartbeatTimeoutMsMax = 600_000;
+/**
+ * Heartbeat timeout, ms. Below the least the scheduling of an ordinary dom0 looks like a dead host;
+ * beyond the most nobody's client waits any more.
+ */
+export const heartbeatTimeoutMsMin = 200;
+export const heartbeatTimeoutMsMax = 60_000;
 
-/** Hold after the end of the link, ms. */
+/** Hold after the end of the link, ms. In less no primary has asked for its promise. */
+export const holdMsMin = 100;
 export const holdMsMax = 600_000;
 
-/** Checkpoint interval, ms. 0 is "at once", as in xl. */
-export const intervalMsMax = 3_600_000;
+/** Checkpoint interval, and the period of `auto`, ms. A checkpoint of an idle guest takes 10 ms. */
+export const intervalMsMin = 10;
+export const intervalMsMax = 60_000;
 
 /** Epochs in flight. More would only add memory: the link is full long before. */
 export const pendingMaxMax = 64;
@@ -74,10 +81,15 @@ export const pendingDefault = 2;
 export const autoMinMsDefault = 20;
 export const autoMaxMsDefault = 1_000;
 
-/** The share of the guest's time that pauses may take under `auto`. */
-export const overheadDefault = 0.2;
-export const overheadMin = 0.01;
-export const overheadMax = 0.9;
+/** The share of the guest's time that pauses may take under `auto`, percent. */
+export const overheadPercentDefault = 20;
+export const overheadPercentMin = 1;
+export const overheadPercentMax = 90;
+
+/** The same as parts of one. */
+export const overheadDefault = overheadPercentDefault / 100;
+export const overheadMin = overheadPercentMin / 100;
+export const overheadMax = overheadPercentMax / 100;
 
 /**
  * How long `auto` lets the guest run, ms, to make up for long pauses. Output waits as long: with
@@ -94,6 +106,20 @@ export const epochPagesMax = 2_048;
  */
 export const progressMsMin = 30_000;
 
+/** Memory of a guest, and of a page cache, bytes: beyond any host's, and far below 2^53. */
+export const guestBytesMax = 64 * 1024 ** 4;
+
+/**
+ * What a session may use of a host's memory, bytes. Less leaves nothing to divide; more than any
+ * dom0 has is a slip.
+ */
+export const maxMemoryBytesMin = 64 * 1024 ** 2;
+export const maxMemoryBytesMax = 16 * 1024 ** 4;
+
+/** What dom0 may hold back for one interface, bytes; sch_plug counts in 32 bits. */
+export const bufferLimitBytesMin = 1024 ** 2;
+export const bufferLimitBytesMax = 2 * 1024 ** 3;
+
 /** Pause between two asks, ms. */
 export const askEveryMsMin = 10;
 export const askEveryMsMax = 60_000;
@@ -106,7 +132,7 @@ export function timingProblem(timing: SessionTiming): string | null {
       timing.heartbeatTimeoutMs,
       heartbeatTimeoutMsMin,
       heartbeatTimeoutMsMax,
-    ) ?? rangeProblem('hold', timing.holdMs, 0, holdMsMax)
+    ) ?? rangeProblem('hold', timing.holdMs, holdMsMin, holdMsMax)
   );
 }
 
@@ -123,11 +149,11 @@ export function primaryConfigProblem(config: PrimaryConfig): string | null {
 /** What is wrong with a schedule, in words; null when nothing is. */
 export function scheduleProblem(schedule: Schedule): string | null {
   if (schedule.kind === 'fixed') {
-    return rangeProblem('interval', schedule.intervalMs, 0, intervalMsMax);
+    return rangeProblem('interval', schedule.intervalMs, intervalMsMin, intervalMsMax);
   }
   const { minMs, maxMs, maxOverhead } = schedule;
   const periods =
-    rangeProblem('shortest period', minMs, 0, intervalMsMax) ??
+    rangeProblem('shortest period', minMs, intervalMsMin, intervalMsMax) ??
     rangeProblem('longest period', maxMs, minMs, intervalMsMax);
   if (periods !== null) return periods;
   if (maxOverhead >= overheadMin && maxOverhead <= overheadMax) return null;

@@ -1,6 +1,7 @@
 /** How sessions and orders end, beyond what the two machines decide themselves. */
 import type { BackupOutcome } from './backup/types.ts';
 import type { PrimaryOutcome } from './primary/types.ts';
+import type { Answer } from './vocabulary.ts';
 
 /** The guest is mute (with -n: paused) and nobody may decide; the process ends all the same. */
 export interface HeldOutcome {
@@ -8,6 +9,8 @@ export interface HeldOutcome {
   readonly reason: string;
   /** The permission was given, and only the output buffer that could not be removed is left. */
   readonly mayOpen?: boolean;
+  /** What the backup answered when it was asked for this; null: nothing. Absent: it was not. */
+  readonly found?: Answer['kind'] | null;
 }
 
 /** What is left of a guest was given up on this host, as was ordered (`stop --destroy`). */
@@ -15,9 +18,14 @@ export interface DestroyedOutcome {
   readonly kind: 'destroyed';
 }
 
+/** A person's word that the guest which went on here is lost (`stop --lost`). */
+export interface LostOutcome {
+  readonly kind: 'lost';
+}
+
 /** What `stop` achieved, of a session that lives or of what a dead one left behind. */
 export interface StopResult {
-  readonly outcome: PrimaryOutcome | BackupOutcome | HeldOutcome | DestroyedOutcome;
+  readonly outcome: PrimaryOutcome | BackupOutcome | HeldOutcome | DestroyedOutcome | LostOutcome;
   /** One sentence for the administrator, without final stop; absent: the outcome speaks. */
   readonly text?: string;
   readonly next?: readonly string[];

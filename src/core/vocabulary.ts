@@ -4,32 +4,39 @@
  * Permission is a record on the backup host, durable, one per guest and session
  * (DESIGN.md, "Who may go on"):
  *
- *     standby --> activating --> active        the copy goes on
+ *     standby --> activating --> active --> lost   the copy goes on; lost: by a person's word
  *        |            |
- *        +--> promised <-+                     the copy will never run
+ *        +--> promised <-+                         the copy will never run
  *
  * `active` is written (and synced) BEFORE the copy is unpaused, so a record that still says
  * `activating` proves that the copy never ran; only then, and only after that copy was
- * destroyed, may `activating` become `promised`. Both ends are final.
+ * destroyed, may `activating` become `promised`. No process takes a step out of the two ends:
+ * `lost` is what a person says of a guest that went on there and is there no more.
  */
 import { progressMsMin } from './limits.ts';
 import type { Agreement } from './permission/tie.ts';
 
 /** What the record on the backup host says. */
-export type Permission = 'standby' | 'activating' | 'active' | 'promised';
+export type Permission = 'standby' | 'activating' | 'active' | 'promised' | 'lost';
 
 /**
- * The answer to "may I open the buffer?".
- *  - `promised`: the copy will never run: go on.
+ * The answer to "may I open the buffer?", as looked up when it was asked for.
+ *  - `promised`: the copy will never run, or the guest that it became is lost: go on.
  *  - `activating`: undecided yet, ask again.
- *  - `active`: the copy goes on; `running` once it was seen to run.
+ *  - `running`: the guest is there now, and was seen to run.
+ *  - `ended`: it ran there and ended by itself.
+ *  - `absent`: it went on there by the record, but is not there now: its host was rebooted, say.
  *  - `unknown`: the backup has no record of this session. Never read as a promise.
  */
-export type Answer =
-  | { readonly kind: 'promised' }
-  | { readonly kind: 'activating' }
-  | { readonly kind: 'active'; readonly running: boolean }
-  | { readonly kind: 'unknown' };
+export type Answer = {
+  readonly kind: 'promised' | 'activating' | 'running' | 'ended' | 'absent' | 'unknown';
+};
+
+/** An answer to a question that left at `askedAtMs` of the asker's own clock. */
+export interface Answered {
+  readonly answer: Answer;
+  readonly askedAtMs: number;
+}
 
 /** Settings of a session that both machines need; agreed in HELLO (the primary's hold). */
 export interface SessionTiming {

@@ -45,6 +45,13 @@ export interface BackupDisk {
 
 /** A way to replicate disks. */
 export interface DiskDriver {
+  /**
+   * What both hosts call it: HELLO names it, and a backup without a driver of that name refuses the
+   * session before anything is copied. Null: disks are left alone, whatever the other host has.
+   */
+  readonly name: string | null;
+  /** Why the guest's writable disks cannot be replicated so, a reason each; empty: they can. */
+  refusals(spec: GuestSpec): readonly string[];
   /** The guest's writable disks, ready for a session; all or none. */
   openPrimary(spec: GuestSpec, session: string): Promise<readonly PrimaryDisk[]>;
   openBackup(spec: GuestSpec, session: string): Promise<readonly BackupDisk[]>;
@@ -52,6 +59,8 @@ export interface DiskDriver {
 
 /** For guests whose disks are left alone (-d), or that have none. */
 export const noDisks: DiskDriver = {
+  name: null,
+  refusals: ({ writableDisks }) => writableDisks.map((disk) => `${disk} is writable`),
   openPrimary: async () => [],
   openBackup: async () => [],
 };

@@ -34,6 +34,8 @@ export interface Guarded {
 export interface Guard {
   /** Resolves when the guard watches; rejects when it could not start. */
   readonly ready: Promise<void>;
+  /** Resolves when it has died since, with how; not once it was told `done` or `watch`. */
+  readonly gone: Promise<string>;
   /** Protect ended in order and nobody need watch: the guard goes. */
   done(): void;
   /** Protect ended and the guest runs on as `guest`: false when the guard cannot watch it. */

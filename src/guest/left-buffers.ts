@@ -39,7 +39,7 @@ function nextFor({ owner }: FoundBuffer, domain: string): string[] {
     peer === undefined
       ? { kind: 'stop-find-out', domain }
       : { kind: 'stop-ask-and-clear', domain, peer };
-  return adviceLines([first, { kind: 'stop-vouch', domain, peer: peer ?? '' }]);
+  return adviceLines([first]);
 }
 
 /** What is known of it, in the form of a session that is held. */

@@ -20,21 +20,24 @@ export type Consequence =
 
 /**
  * Does with a guest that ended by `event` what its configuration says. `known`: what it was made
- * of, where the hypervisor does not tell it any more. Rejects when the guest can be neither removed
- * nor booted.
+ * of, where the hypervisor does not tell it any more. `ending`: it is not booted again; what of
+ * that fails is only said. Rejects when the guest can be neither removed nor booted.
  */
 export async function carryOut(
   hypervisor: Hypervisor,
   guest: GuestRef,
   event: LifeEvent,
   known: GuestSpec,
-  say: Say,
+  { say, ending }: { readonly say: Say; readonly ending?: () => Promise<void> },
 ): Promise<Consequence> {
   // As it is now: memory or devices may have been changed since (xl: reload_domain_config).
   const spec = await hypervisor.spec(guest).catch(() => known);
   const action = spec.onEnd[event];
   const word = /^keep \((.*)\)$/.exec(action)?.[1] ?? action;
   say(`domain ${guest.id} ended by ${event}; action ${word}`);
+  if (action !== 'restart') {
+    await ending?.().catch((error: unknown) => say(`its end is not noted: ${errorText(error)}`));
+  }
   switch (action) {
     case 'restart': {
       await hypervisor.destroy(guest);
@@ -122,7 +125,8 @@ export async function settleGuestEnd(
     if (!wait) return { text: 'its domain is left as it is (-e)', guest: ref, isRunning: false };
     const who = hypervisor.otherWatcher(ref, guest.name);
     if (who !== null) return await leave(ports, guest, who);
-    const done = await carryOut(hypervisor, ref, info.end, guest.spec, (text) => log.info(text));
+    const say = (text: string) => log.info(text);
+    const done = await carryOut(hypervisor, ref, info.end, guest.spec, { say });
     switch (done.kind) {
       case 'restarted': {
         const text = `it was booted anew, as domain ${done.guest.id}, without a copy`;

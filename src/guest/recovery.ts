@@ -5,7 +5,9 @@
  * The primary's guest may be suspended (the guard resumes it, if it lives), paused by us, or run.
  */
 import type { StopResult } from '../core/outcomes.ts';
+import { isPresent } from '../core/permission/evidence.ts';
 import {
+  type LeftOnPrimary,
   type RecoveryDeed,
   type RecoveryOrder,
   recoveryOn,
@@ -13,10 +15,12 @@ import {
   recoveryWithoutAnswer,
 } from '../core/permission/recovery.ts';
 import { adviceLines } from '../core/texts/advice.ts';
-import type { Answer } from '../core/vocabulary.ts';
+import { adviceOnAnswer } from '../core/texts/outcomes.ts';
+import type { Answer, Answered } from '../core/vocabulary.ts';
+import type { Clock } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
 import type { GuestRef, Hypervisor } from '../hypervisor/port.ts';
-import { openForGood } from '../output/open.ts';
+import { interfacesDown, openForGood } from '../output/open.ts';
 import type { OutputBuffer } from '../output/port.ts';
 import type { Listing, Registry } from '../registry/port.ts';
 import type { SessionStatus } from '../registry/status.ts';
@@ -41,6 +45,7 @@ export interface Leftovers {
 }
 
 export interface RecoveryPorts {
+  readonly clock: Clock;
   /** Opened when it is needed. */
   hypervisor(): Promise<Hypervisor>;
   readonly registry: Registry;
@@ -49,7 +54,7 @@ export interface RecoveryPorts {
   /** The output buffer that a dead session of the guest left; the null buffer: none. */
   leftOutput(uuid: string, id: number | null): Promise<OutputBuffer>;
   /** Asks the session's backup for the promise, by a fresh run of the transport. */
-  askBackup(status: SessionStatus): Promise<Answer>;
+  askBackup(status: SessionStatus): Promise<Answered>;
   /** Answers, as the backup, for a session of this host. */
   answerHere(status: SessionStatus): Promise<Answer>;
   /** Writes down that the guest of a buffer without session may go on. */
@@ -107,39 +112,67 @@ export class Recovery {
     return found === undefined ? null : this.#identified(found.status);
   }
 
-  async #primary(status: SessionStatus, order: RecoveryOrder): Promise<StopResult> {
+  async #primary(
+    status: SessionStatus,
+    order: RecoveryOrder,
+    before: { readonly isRepeated?: boolean; readonly isDropped?: boolean } = {},
+  ): Promise<StopResult> {
     const hypervisor = await this.#ports.hypervisor();
     const guest = await ownGuest(hypervisor, status);
     const left = { isGuestHere: guest !== null, mayOpen: status.may_open === true };
-    const deed = recoveryUnasked(left, order) ?? (await this.#askWhat(status));
+    const { deed, askedAtMs } = await this.#deed(left, status, order);
     if (guest === null || deed.kind === 'drop') {
       await this.#drop(status);
       const reason = 'the guest is not on this host any more';
       return { outcome: { kind: 'guest-ended', reason } };
     }
     switch (deed.kind) {
-      case 'destroy':
+      case 'destroy': {
+        const { clock } = this.#ports;
+        const timeoutMs = status.heartbeat_timeout_ms;
+        const isNow = () => askedAtMs === null || isPresent(askedAtMs, clock.nowMs(), timeoutMs);
+        const mayDrop = isNow();
         // First the buffer: what it holds may keep pages of the guest, and the destroy would wait.
-        await this.#drop(status);
-        await hypervisor.destroy(guest);
-        return { outcome: { kind: deed.because === 'ordered' ? 'destroyed' : 'taken-over' } };
-      case 'let-run':
-        return this.#letRun(
+        if (mayDrop) await this.#drop(status);
+        if (mayDrop && isNow()) {
+          await hypervisor.destroy(guest);
+          return { outcome: { kind: deed.because === 'ordered' ? 'destroyed' : 'taken-over' } };
+        }
+        // The answer came late, or to drop took its time: it goes on what is true now (E1).
+        const isDropped = mayDrop || before.isDropped === true;
+        if (!before.isRepeated) {
+          return this.#primary(status, order, { isRepeated: true, isDropped });
+        }
+        return staysHeld(status, 'the other host answers too slowly to be believed', 'running');
+      }
+      case 'let-run': {
+        const result = await this.#letRun(
           hypervisor,
           guest,
           status,
           deed.isVouched ? `${status.domain} runs on here` : undefined,
         );
+        if (!before.isDropped) return result;
+        return { ...result, text: `${status.domain} may run on here, but ${interfacesDown}` };
+      }
       case 'hold':
-        return staysHeld(status, deed.reason);
+        return staysHeld(status, deed.reason, deed.found);
     }
   }
 
-  async #askWhat(status: SessionStatus): Promise<RecoveryDeed> {
+  /** What is to be done; `askedAtMs`: on what the backup said to a question of then. */
+  async #deed(
+    left: LeftOnPrimary,
+    status: SessionStatus,
+    order: RecoveryOrder,
+  ): Promise<{ readonly deed: RecoveryDeed; readonly askedAtMs: number | null }> {
+    const unasked = recoveryUnasked(left, order);
+    if (unasked !== null) return { deed: unasked, askedAtMs: null };
     try {
-      return recoveryOn(await this.#ports.askBackup(status));
+      const { answer, askedAtMs } = await this.#ports.askBackup(status);
+      return { deed: recoveryOn(answer, order), askedAtMs };
     } catch (error) {
-      return recoveryWithoutAnswer(errorText(error));
+      return { deed: recoveryWithoutAnswer(errorText(error), order), askedAtMs: null };
     }
   }
 
@@ -183,8 +216,12 @@ export class Recovery {
     const { domain, uuid } = status;
     const answer = await this.#ports.answerHere(status);
     switch (answer.kind) {
-      case 'active':
+      case 'running':
         return { outcome: { kind: 'activated', epoch: status.epoch ?? 0, why: 'it took over' } };
+      case 'ended':
+        return { outcome: { kind: 'guest-ended', reason: 'it took over here and has ended' } };
+      case 'absent':
+        return isAbsent(status);
       case 'promised':
         return { outcome: { kind: 'promised' } };
       case 'unknown':
@@ -242,12 +279,25 @@ export class Recovery {
 }
 
 /** Without the permission there is one thing that may be done unasked: giving the guest up here. */
-function staysHeld({ domain, peer }: SessionStatus, reason: string): StopResult {
+function staysHeld(
+  { domain, peer }: SessionStatus,
+  reason: string,
+  found: Answer['kind'] | null,
+): StopResult {
   const next = adviceLines([
-    { kind: 'stop-vouch', domain, peer },
+    ...adviceOnAnswer(found, { domain, peer }),
     { kind: 'stop-destroy', domain },
   ]);
-  return { outcome: { kind: 'held', reason }, next };
+  return { outcome: { kind: 'held', reason, found }, next };
+}
+
+/** Said on the host where the copy took over: a person decides what is to become of it. */
+function isAbsent({ domain, peer }: SessionStatus): StopResult {
+  return {
+    outcome: { kind: 'held', reason: 'it took over here, and is here no more', found: 'absent' },
+    text: `${domain} took over here, and is here no more: nobody knows why`,
+    next: adviceLines([{ kind: 'stop-lost-here', domain, peer }]),
+  };
 }
 
 /** The session's guest on this host; null when it is gone. */

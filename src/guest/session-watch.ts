@@ -5,9 +5,10 @@
 import type { HeldOutcome } from '../core/outcomes.ts';
 import type { PrimaryOutcome } from '../core/primary/types.ts';
 import { adviceLine } from '../core/texts/advice.ts';
-import { errorText, OperationError } from '../host/errors.ts';
+import { OperationError } from '../host/errors.ts';
 import type { GuestRef } from '../hypervisor/port.ts';
-import type { Guard, StartGuard } from './guard.ts';
+import type { StartGuard } from './guard.ts';
+import { KeptGuard } from './kept-guard.ts';
 import { type EndedGuest, type GuestEnd, type LifePorts, settleGuestEnd } from './life.ts';
 import { type ClaimPorts, takeWatch, type Watch } from './watch.ts';
 
@@ -17,31 +18,32 @@ export interface SessionWatchParts extends LifePorts, ClaimPorts {
   readonly session: string;
   /** False with -e: nobody watches. */
   readonly wait: boolean;
+  /** What `problem` says is another thing than before. */
+  readonly onChange: () => void;
 }
 
 export class SessionWatch {
   readonly #parts: SessionWatchParts;
-  readonly #guard: Guard;
+  readonly #guard: KeptGuard;
   #watch: Watch | null = null;
   #isGivenOn = false;
 
   constructor(parts: SessionWatchParts) {
     this.#parts = parts;
     const { guest, session, wait } = parts;
-    this.#guard = parts.startGuard({ ref: guest.ref, name: guest.name, session, wait });
+    const guarded = { ref: guest.ref, name: guest.name, session, wait };
+    this.#guard = new KeptGuard({ ...parts, guarded });
+  }
+
+  /** What nobody would do for the guest now, if this process died; null: all is well. */
+  get problem(): string | null {
+    return this.#guard.problem;
   }
 
   /** Takes the watch. Errors: the guard did not start; the guest is not as it was looked at. */
   async begin(): Promise<void> {
     const { hypervisor, guest } = this.#parts;
-    try {
-      await this.#guard.ready;
-    } catch (error) {
-      throw new OperationError('command-failed', `the guard did not start: ${errorText(error)}`, {
-        op: 'start-guard',
-        cause: error,
-      });
-    }
+    await this.#guard.begin();
     this.#watch = await takeWatch(this.#parts, { uuid: guest.ref.uuid, name: guest.name });
     const info = await hypervisor.info(guest.ref);
     if (info?.state === 'here') return;

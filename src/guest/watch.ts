@@ -25,6 +25,8 @@ export interface WatchHooks {
   readonly restarted: (guest: GuestRef) => void;
   /** Resolves when what the end asks for may be done; with false: it never may. */
   readonly permitted: () => Promise<boolean>;
+  /** It will not be booted again: to be noted before its domain is removed. May reject. */
+  readonly ending?: () => Promise<void>;
 }
 
 export interface WatchPorts extends Time {
@@ -51,7 +53,7 @@ export async function watchGuest(
     const event = info.end;
     if (!(await hooks.permitted())) return null;
     if (clock.nowMs() - startedMs < rebootPauseMsMin) await sleep(timers, rebootPauseMsMin);
-    const done = await carryOut(hypervisor, current, event, spec, hooks.say);
+    const done = await carryOut(hypervisor, current, event, spec, hooks);
     if (done.kind === 'destroyed') return `the guest ended by ${event}`;
     if (done.kind === 'kept') {
       return `the guest ended by ${event} and is kept as it is (action ${done.action})`;
@@ -79,7 +81,7 @@ export async function watchCopy(
   ports: CopyWatchPorts,
   guest: GuestRef,
   spec: GuestSpec,
-  restarted: (guest: GuestRef) => void,
+  hooks: Pick<WatchHooks, 'restarted' | 'ending'>,
 ): Promise<string | null> {
   const { registry, log, isStopped } = ports;
   let release: (() => void) | null = null;
@@ -89,7 +91,7 @@ export async function watchCopy(
     const end = await watchGuest(ports, guest, spec, {
       say: (text) => log.info(text),
       stopped: isStopped,
-      restarted,
+      ...hooks,
       permitted: async () => true,
     });
     log.info(end ?? 'the watch was ended');

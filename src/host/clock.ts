@@ -4,9 +4,13 @@
  * own them; src/app alone hands out those of the system.
  */
 import { randomBytes } from 'node:crypto';
+import { uptime } from 'node:os';
 
 export interface Clock {
-  /** Milliseconds on a clock that never steps; the zero is arbitrary. */
+  /**
+   * Milliseconds on a clock that steps forward over a suspend of the host and else never; the zero
+   * is arbitrary.
+   */
   nowMs(): number;
   /** The time of day; may step either way. */
   wall(): Date;
@@ -35,8 +39,40 @@ export interface Time {
   readonly timers: Timers;
 }
 
+/** The host's uptime, which counts its suspends, is looked at so often, ms. */
+const uptimeEveryMs = 10;
+/** Uptime comes in steps of 10 ms, and is read a moment after the other clock. */
+const suspendMsMin = 100;
+
+/**
+ * A monotonic clock that goes on while the host is suspended: the kernel's own stands still then,
+ * and a lease would outlive the suspend, during which the backup may have activated. `uptimeMs`
+ * counts suspends and is coarse; what it gained on `monotonicMs` is added.
+ */
+export function suspendProof(monotonicMs: () => number, uptimeMs: () => number): () => number {
+  let lookedMs = monotonicMs();
+  let ahead = uptimeMs() - lookedMs;
+  let suspendedMs = 0;
+  return () => {
+    const nowMs = monotonicMs();
+    if (nowMs - lookedMs >= uptimeEveryMs) {
+      lookedMs = nowMs;
+      const gainedMs = uptimeMs() - nowMs - ahead;
+      if (gainedMs >= suspendMsMin) {
+        suspendedMs += gainedMs;
+        ahead += gainedMs;
+      }
+    }
+    return nowMs + suspendedMs;
+  };
+}
+
 export const systemClock: Clock = {
-  nowMs: () => performance.now(),
+  // os.uptime() is CLOCK_BOOTTIME, by way of /proc/uptime; Node has no other way to that clock.
+  nowMs: suspendProof(
+    () => performance.now(),
+    () => uptime() * 1_000,
+  ),
   wall: () => new Date(),
 };
 

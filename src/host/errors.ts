@@ -28,6 +28,8 @@ export const operationCodes = [
   'already-protected',
   /** The guest has something that cannot be protected (passed-through devices, ...). */
   'unsupported-guest',
+  /** The guest's configuration asks the backup's host for what that does not allow. */
+  'not-allowed',
   /** Going on would risk two active guests. */
   'split-brain-risk',
   'not-root',

@@ -18,7 +18,7 @@ export interface OpenFile {
 }
 
 export interface Files {
-  /** Creates the folder and its parents, mode 0700; one that is there is left as it is. */
+  /** Creates the folder, mode 0700; EEXIST when it is there, ENOENT when its parent is not. */
   makeDir(path: string): Promise<void>;
   /** `new`: creates it, mode 0600, EEXIST when it is there. `old`: to read it. */
   open(path: string, how: 'new' | 'old'): Promise<OpenFile>;
@@ -57,7 +57,7 @@ async function openFile(path: string, how: 'new' | 'old'): Promise<OpenFile> {
 /** All of it asynchronous: a slow disk must not stop heartbeats. */
 export const systemFiles: Files = {
   async makeDir(path) {
-    await mkdir(path, { recursive: true, mode: dirMode });
+    await mkdir(path, { mode: dirMode });
   },
   open: openFile,
   link,

@@ -1,11 +1,18 @@
 /** What a session asks of the system for its own process. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import type { StopBy } from '../core/primary/types.ts';
 import { errorText } from './errors.ts';
 
 /** A heartbeat must not wait behind a busy dom0: tsremus runs before ordinary processes. */
 const niceness = -10;
+
+/**
+ * Of -1000 (never) to 1000: whom the kernel kills when memory is short. Before a process of ours
+ * anything else of dom0 goes: with protect the guest's output is held, with receive its copy is
+ * lost, with the guard nobody resumes it. Not -1000: the host must get rid of a leak of ours.
+ */
+const oomScoreAdj = -900;
 
 /** Signals closer together than this are one. */
 const sameSignalMs = 100;
@@ -27,6 +34,22 @@ export function raisePriority(say: (text: string) => void): void {
     } catch {
       // It has ended meanwhile.
     }
+  }
+}
+
+/**
+ * Puts this process, and what it starts (the transport, a copy's device model), last among those
+ * that the kernel kills for want of memory; without the right to do so it says so and goes on.
+ * `file`: where the kernel takes it.
+ */
+export function lowerOomScore(
+  say: (text: string) => void,
+  file = '/proc/self/oom_score_adj',
+): void {
+  try {
+    writeFileSync(file, String(oomScoreAdj));
+  } catch (error) {
+    say(`may be killed when memory is short: ${errorText(error)}`);
   }
 }
 

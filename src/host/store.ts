@@ -20,9 +20,26 @@ export class Store {
     this.#chance = chance;
   }
 
-  /** Creates the folder and its parents; the folder itself is for its owner only. */
+  /**
+   * Creates the folder and its parents, for their owner only; their names are durable when this
+   * returns, whoever made them: each is made once the one above has its name for good, so of those
+   * that are there only the last may lack it, where its maker died.
+   */
   async ensureDir(dir: string): Promise<void> {
-    await storing('create', dir, () => this.#files.makeDir(dir));
+    const parent = dirname(dir);
+    await storing('create', dir, async () => {
+      const isThere = await orNone(
+        this.#files.list(dir).then(() => true),
+        false,
+      );
+      if (!isThere) {
+        await this.ensureDir(parent);
+        await this.#files.makeDir(dir).catch((error: unknown) => {
+          if (errnoCode(error) !== 'EEXIST') throw error; // else: made by another one just now
+        });
+      }
+      await this.#files.syncDir(parent);
+    });
   }
 
   /** Makes the names in a folder durable. */
@@ -49,19 +66,22 @@ export class Store {
    */
   async createExclusively(path: string, content: string): Promise<boolean> {
     const temporary = await this.#writeTemporary(path, content);
-    let first = true;
+    let first: boolean;
     try {
-      await storing('create', path, async () => {
-        try {
-          await this.#files.link(temporary, path);
-        } catch (error) {
-          if (errnoCode(error) !== 'EEXIST') throw error;
-          first = false;
-        }
-      });
+      first = await storing('create', path, () => this.#link(temporary, path));
     } finally {
       await this.#files.unlink(temporary).catch(() => {});
     }
+    await this.syncDir(dirname(path));
+    return first;
+  }
+
+  /**
+   * A second name for a file of this store, one that must not exist: as createExclusively, but for
+   * what was written before, so that it needs next to no room.
+   */
+  async linkExclusively(from: string, path: string): Promise<boolean> {
+    const first = await storing('create', path, () => this.#link(from, path));
     await this.syncDir(dirname(path));
     return first;
   }
@@ -88,6 +108,17 @@ export class Store {
   /** When the file was last written, ms of the wall clock; null when there is none. */
   async modifiedMs(path: string): Promise<number | null> {
     return storing('read', path, () => orNone<number | null>(this.#files.modifiedMs(path), null));
+  }
+
+  /** False when the name is taken. */
+  async #link(from: string, path: string): Promise<boolean> {
+    try {
+      await this.#files.link(from, path);
+      return true;
+    } catch (error) {
+      if (errnoCode(error) !== 'EEXIST') throw error;
+      return false;
+    }
   }
 
   async #writeTemporary(path: string, content: string): Promise<string> {

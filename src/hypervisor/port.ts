@@ -179,7 +179,8 @@ export interface Hypervisor {
   spec(guest: GuestRef): Promise<GuestSpec>;
   /**
    * A specification from another host's bytes, read anew. Throws OperationError('protocol') when
-   * they are none.
+   * they are none, and OperationError('not-allowed') when it asks this host for what the host's own
+   * list does not allow a guest from elsewhere.
    */
   readSpec(config: Buffer): GuestSpec;
   host(): Promise<HostInfo>;

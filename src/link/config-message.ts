@@ -4,6 +4,7 @@
  *
  *     u32 length of the head, the head (JSON), the adapter's own bytes
  */
+import { guestBytesMax } from '../core/limits.ts';
 import { OperationError } from '../host/errors.ts';
 import { Fields, parseJson } from './checks.ts';
 import { domainNamePattern, domainNameRule, uuidPattern, uuidRule } from './identity.ts';
@@ -11,7 +12,6 @@ import { domainNamePattern, domainNameRule, uuidPattern, uuidRule } from './iden
 /** The version of the head; a later one is refused. */
 const configVersion = 1;
 const headBytesMax = 64 * 1024;
-const memoryBytesMax = 64 * 1024 ** 4;
 const prefixBytes = 4;
 
 export interface GuestConfig {
@@ -56,7 +56,7 @@ export function parseConfig(body: Buffer): GuestConfig {
     hypervisor: fields.matching('hypervisor', /^[a-z0-9-]{1,32}$/, 'must name a hypervisor'),
     name: facts.matching('name', domainNamePattern, domainNameRule),
     uuid: facts.matching('uuid', uuidPattern, uuidRule),
-    memoryBytes: facts.integer('memoryBytes', 0, memoryBytesMax),
+    memoryBytes: facts.integer('memoryBytes', 0, guestBytesMax),
     config: Buffer.from(body.subarray(end)),
   };
 }

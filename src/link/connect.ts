@@ -4,8 +4,9 @@
  * gone.
  */
 import type { Environment } from '../config/settings.ts';
-import type { Answer } from '../core/vocabulary.ts';
-import type { Clock, Timers } from '../host/clock.ts';
+import { isPresent, isTakenOver } from '../core/permission/evidence.ts';
+import type { Answer, Answered } from '../core/vocabulary.ts';
+import { type Cancel, type Clock, every, type Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
 import type { CreditWindowOptions } from './credit-window.ts';
 import { greetBackup, type HelloOptions, helloTimeoutMsDefault, nextMessage } from './hello.ts';
@@ -95,7 +96,16 @@ function endReason(error: OperationError): string {
 }
 
 /**
- * Asks for the promise on a connection of its own. The whole takes at most `timeoutMs`; the
+ * The same question again while it has no answer, ms: what the backup waits for meanwhile may take
+ * its time, and it gives a promise only to one who is still there.
+ */
+const askAgainMs = 1_000;
+
+/**
+ * Asks for the promise on a connection of its own, by question `id`. An answer that is too old to
+ * destroy a guest on (E1) is asked for again, by the next number, while there is time: where a host
+ * is busy, what the first question had to wait for is there by the second. The whole takes at most
+ * `timeoutMs`; the
  * connection is then ended in the background. Throws an OperationError when there was no answer,
  * which is never a promise.
  */
@@ -104,18 +114,29 @@ export async function askFresh(
   hello: HelloContent & { readonly purpose: 'promise' },
   id: number,
   options: ConnectOptions,
-): Promise<Answer> {
+): Promise<Answered> {
   const timeoutMs = options.timeoutMs ?? helloTimeoutMsDefault;
   const endMs = options.clock.nowMs() + timeoutMs;
   const connection = await connectBackup(command, hello, { ...options, timeoutMs });
+  let stopAsking: Cancel = () => {};
   try {
     const { link } = connection;
-    link.send({ kind: 'ask', id });
-    const leftMs = Math.max(1, endMs - options.clock.nowMs());
-    const { timers, signal } = options;
-    const patience = { timers, signal, timeoutMs: leftMs, waitedMs: timeoutMs };
-    return await nextAnswer(link, command.host, id, patience);
+    const { clock, timers, signal } = options;
+    for (let question = id; ; question += 1) {
+      const askedAtMs = clock.nowMs();
+      const ask = () => link.send({ kind: 'ask', id: question });
+      ask();
+      stopAsking = every(timers, askAgainMs, ask);
+      const leftMs = Math.max(1, endMs - askedAtMs);
+      const patience = { timers, signal, timeoutMs: leftMs, waitedMs: timeoutMs };
+      const answer = await nextAnswer(link, command.host, question, patience);
+      stopAsking();
+      const nowMs = clock.nowMs();
+      const isUsable = isPresent(askedAtMs, nowMs, hello.timing.heartbeatTimeoutMs);
+      if (!isTakenOver(answer) || isUsable || nowMs >= endMs) return { answer, askedAtMs };
+    }
   } finally {
+    stopAsking();
     // Not awaited: the answer is needed now, and the end of a process may take its time.
     void connection.close('asked');
   }

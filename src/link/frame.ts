@@ -50,7 +50,9 @@ export type FrameKind =
   | 'copy-lost'
   | 'activated'
   | 'goodbye'
-  | 'error';
+  | 'error'
+  | 'leaving'
+  | 'degraded';
 
 /** Length of DATA's prefix: the epoch. */
 export const dataPrefixBytes = 4;
@@ -66,15 +68,17 @@ export const frameTypes: readonly FrameType[] = [
   },
   { type: 4, kind: 'epoch-end', bodyMin: 44, bodyMax: 44 },
   { type: 5, kind: 'ack', bodyMin: 4, bodyMax: 4 },
-  { type: 6, kind: 'heartbeat', bodyMin: 8, bodyMax: 8 },
+  { type: 6, kind: 'heartbeat', bodyMin: 16, bodyMax: 16 },
   { type: 7, kind: 'echo', bodyMin: 8, bodyMax: 8 },
   { type: 8, kind: 'credit', bodyMin: 8, bodyMax: 8 },
   { type: 9, kind: 'ask', bodyMin: 4, bodyMax: 4 },
-  { type: 10, kind: 'answer', bodyMin: 6, bodyMax: 6 },
+  { type: 10, kind: 'answer', bodyMin: 5, bodyMax: 5 },
   { type: 11, kind: 'copy-lost', bodyMin: 0, bodyMax: textBytesMax },
   { type: 12, kind: 'activated', bodyMin: 4, bodyMax: 4 },
   { type: 13, kind: 'goodbye', bodyMin: 0, bodyMax: textBytesMax },
   { type: 14, kind: 'error', bodyMin: 2, bodyMax: errorBytesMax },
+  { type: 15, kind: 'leaving', bodyMin: 0, bodyMax: textBytesMax },
+  { type: 16, kind: 'degraded', bodyMin: 0, bodyMax: textBytesMax },
 ];
 
 const byType = new Map(frameTypes.map((entry) => [entry.type, entry]));

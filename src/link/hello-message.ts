@@ -2,7 +2,13 @@
  * HELLO: the first frame of each side, a JSON object of at most 64 KiB. Every field is checked by
  * hand before anything acts on it; a session whose HELLO is wrong does not begin.
  */
-import { heartbeatTimeoutMsMax, heartbeatTimeoutMsMin, holdMsMax } from '../core/limits.ts';
+import {
+  guestBytesMax,
+  heartbeatTimeoutMsMax,
+  heartbeatTimeoutMsMin,
+  holdMsMax,
+  holdMsMin,
+} from '../core/limits.ts';
 import { agreements } from '../core/permission/tie.ts';
 import type { SessionTiming } from '../core/vocabulary.ts';
 import { cleanText } from '../host/text.ts';
@@ -89,7 +95,6 @@ export interface HelloRefused extends Speaker {
 export type HelloReply = HelloAccepted | HelloRefused;
 
 const refusalBytesMax = 1024;
-const memoryBytesMax = 64 * 1024 ** 4;
 
 /** Parses a HELLO body of either side; throws an OperationError `protocol`. */
 export function parseHello(body: Uint8Array): Hello | HelloReply {
@@ -141,12 +146,12 @@ function parsePrimary(fields: Fields, speaker: Speaker): Hello {
         heartbeatTimeoutMsMin,
         heartbeatTimeoutMsMax,
       ),
-      holdMs: timing.integer('holdMs', 0, holdMsMax),
+      holdMs: timing.integer('holdMs', holdMsMin, holdMsMax),
       buffered: timing.boolean('buffered'),
       withoutWitness: timing.oneOf('withoutWitness', agreements),
     },
-    memoryBytes: fields.integer('memoryBytes', 0, memoryBytesMax),
-    cacheBytes: fields.integer('cacheBytes', 0, memoryBytesMax),
+    memoryBytes: fields.integer('memoryBytes', 0, guestBytesMax),
+    cacheBytes: fields.integer('cacheBytes', 0, guestBytesMax),
     noWait: fields.boolean('noWait'),
   };
 }
@@ -154,7 +159,7 @@ function parsePrimary(fields: Fields, speaker: Speaker): Hello {
 function parseStream(fields: Fields): StreamChoice {
   return {
     codec: fields.matching('codec', /^[a-z0-9-]{1,32}$/, 'must be the name of a codec'),
-    cacheBytes: fields.integer('cacheBytes', 0, memoryBytesMax),
+    cacheBytes: fields.integer('cacheBytes', 0, guestBytesMax),
   };
 }
 

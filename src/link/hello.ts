@@ -22,10 +22,11 @@ import type { Link } from './link.ts';
 import { type Message, peerError } from './messages.ts';
 
 /**
- * Covers the transport's own connecting, the start of a process there and the answer. An ssh to an
- * emulated host alone takes up to 8 s.
+ * Covers the transport's own connecting, the start of a process there and the answer; and, the
+ * other way, what the primary looks at before it speaks, while its transport connects already. An
+ * ssh to an emulated host alone takes up to 8 s; on a busy machine all of it took more than 40.
  */
-export const helloTimeoutMsDefault = 40_000;
+export const helloTimeoutMsDefault = 90_000;
 
 export interface HelloOptions {
   readonly timers: Timers;

@@ -12,6 +12,7 @@
  *        | HEARTBEAT n <-> ECHO n                |      both ways, between chunks of data
  *        | ASK id ------------> <-- ANSWER id    |      "may I open the buffer?"
  *        | <---- COPY_LOST, ACTIVATED, ERROR     |
+ *        | <------------------ LEAVING, DEGRADED |
  *        | GOODBYE ----------------------------> |      an orderly end
  *
  * Numbers are little-endian; u64 values above 2^53 - 1 are refused.
@@ -32,7 +33,7 @@ export type Message =
   | { readonly kind: 'data'; readonly epoch: number; readonly chunk: Buffer }
   | EpochEnd
   | { readonly kind: 'ack'; readonly epoch: number }
-  | { readonly kind: 'heartbeat'; readonly seq: number }
+  | { readonly kind: 'heartbeat'; readonly seq: number; readonly heldMs: number }
   | { readonly kind: 'echo'; readonly seq: number }
   /** Bytes of DATA chunks that the receiver has used up since the session began. */
   | { readonly kind: 'credit'; readonly bytes: number }
@@ -41,6 +42,10 @@ export type Message =
   | { readonly kind: 'copy-lost'; readonly reason: string }
   | { readonly kind: 'activated'; readonly epoch: number }
   | { readonly kind: 'goodbye'; readonly reason: string }
+  /** The backup was told to end: it gives its copy up for a primary that asks. */
+  | { readonly kind: 'leaving'; readonly reason: string }
+  /** Why the backup could not record a takeover now; empty: it could again. */
+  | { readonly kind: 'degraded'; readonly reason: string }
   /** Why the sender ends the session. */
   | {
       readonly kind: 'error';
@@ -72,7 +77,14 @@ export interface EpochEnd {
 
 export type MessageKind = Message['kind'];
 
-const answerKinds = ['promised', 'activating', 'active', 'unknown'] as const;
+const answerKinds = [
+  'promised',
+  'activating',
+  'running',
+  'ended',
+  'absent',
+  'unknown',
+] as const satisfies readonly Answer['kind'][];
 
 /** Which frame carries a message. */
 export function frameKindOf(message: Message): FrameKind {
@@ -108,6 +120,7 @@ export function encodeBody(message: Message): Buffer {
         hash(message.digest.cacheState),
       ]);
     case 'heartbeat':
+      return Buffer.concat([u64(message.seq), u64(message.heldMs)]);
     case 'echo':
       return u64(message.seq);
     case 'credit':
@@ -115,9 +128,14 @@ export function encodeBody(message: Message): Buffer {
     case 'ask':
       return u32(message.id);
     case 'answer':
-      return Buffer.concat([u32(message.id), encodeAnswer(message.answer)]);
+      return Buffer.concat([
+        u32(message.id),
+        Buffer.from([answerKinds.indexOf(message.answer.kind)]),
+      ]);
     case 'copy-lost':
     case 'goodbye':
+    case 'leaving':
+    case 'degraded':
       return Buffer.from(cleanText(message.reason, textBytesMax));
     case 'error':
       return encodeError(message.code, message.text, message.hint);
@@ -150,8 +168,13 @@ export function decodeMessage(frame: Frame): Message {
     case 'activated':
       return { kind: frame.kind, epoch: body.readUInt32LE(0) };
     case 'heartbeat':
+      return {
+        kind: 'heartbeat',
+        seq: readU64(frame, 0, 'seq'),
+        heldMs: readU64(frame, 8, 'heldMs'),
+      };
     case 'echo':
-      return { kind: frame.kind, seq: readU64(frame, 0, 'seq') };
+      return { kind: 'echo', seq: readU64(frame, 0, 'seq') };
     case 'credit':
       return { kind: 'credit', bytes: readU64(frame, 0, 'bytes') };
     case 'ask':
@@ -160,6 +183,8 @@ export function decodeMessage(frame: Frame): Message {
       return { kind: 'answer', id: body.readUInt32LE(0), answer: parseAnswer(frame) };
     case 'copy-lost':
     case 'goodbye':
+    case 'leaving':
+    case 'degraded':
       return { kind: frame.kind, reason: parseText(frame) };
     case 'error':
       return parseError(body);
@@ -202,20 +227,11 @@ function readU64(frame: Frame, at: number, field: string): number {
   return Number(value);
 }
 
-function encodeAnswer(answer: Answer): Buffer {
-  const running = answer.kind === 'active' && answer.running;
-  return Buffer.from([answerKinds.indexOf(answer.kind), running ? 1 : 0]);
-}
-
 function parseAnswer(frame: Frame): Answer {
   const number = frame.body.readUInt8(4);
   const kind = answerKinds[number];
   if (kind === undefined) throw bodyError(frame, 'kind', number, 'unknown');
-  const running = frame.body.readUInt8(5);
-  if (running > (kind === 'active' ? 1 : 0)) {
-    throw bodyError(frame, 'running', running, `not allowed with ${kind}`);
-  }
-  return kind === 'active' ? { kind, running: running === 1 } : { kind };
+  return { kind };
 }
 
 function parseText(frame: Frame): string {

@@ -31,8 +31,11 @@ export interface PulseCounters {
 }
 
 export interface Pulse {
-  /** Sends heartbeat or echo `seq`; failures are counted, not thrown. */
-  send(seq: number): void;
+  /**
+   * Sends heartbeat or echo `seq`; failures are counted, not thrown. `heldMs`: what a heartbeat
+   * says beside it.
+   */
+  send(seq: number, heldMs?: number): void;
   /** The newest number heard, -1 before the first. */
   readonly newest: number;
   readonly counters: PulseCounters;
@@ -50,7 +53,7 @@ export interface PulseOptions {
   readonly session: string;
   readonly log: Log;
   /** A newer heartbeat (on the backup) or echo (on the primary) came in. */
-  readonly onHeard: (seq: number) => void;
+  readonly onHeard: (seq: number, heldMs: number) => void;
 }
 
 export interface OfferOptions extends PulseOptions {
@@ -157,10 +160,10 @@ class PulseEnd implements Pulse {
     return { ...this.#counters };
   }
 
-  send(seq: number): void {
+  send(seq: number, heldMs = 0): void {
     const target = this.#target;
     if (this.#closed || target === null) return;
-    const bytes = encodePulse({ kind: this.#sends, seq }, this.#secret);
+    const bytes = encodePulse({ kind: this.#sends, seq, heldMs }, this.#secret);
     this.#counters.sent += 1;
     this.#socket.send(bytes, target.port, target.address, (error) => {
       if (error) this.#onError(error);
@@ -198,7 +201,7 @@ class PulseEnd implements Pulse {
     this.#counters.received += 1;
     this.#newest = datagram.seq;
     if (this.#sends === 'echo') this.#target = { address: from.address, port: from.port };
-    this.#options.onHeard(datagram.seq);
+    this.#options.onHeard(datagram.seq, datagram.heldMs);
   }
 
   /** No route, no neighbour, refused: passes like a lost datagram. */

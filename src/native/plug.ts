@@ -49,16 +49,15 @@ export class PlugLibrary {
   }
 
   /** How many interfaces released something. */
-  plugRelease(handle: number, epoch: number): number {
-    return this.#room.checked('release', this.#room.fn('tsr_plug_release').call(handle, epoch));
+  async plugRelease(handle: number, epoch: number): Promise<number> {
+    const code = await this.#room.fn('tsr_plug_release').callAsync(handle, epoch);
+    return this.#room.checked('release', code);
   }
 
   /** How many interfaces still hold something. */
-  plugPass(handle: number): number {
-    return this.#room.checked(
-      'open the output buffer',
-      this.#room.fn('tsr_plug_pass').call(handle),
-    );
+  async plugPass(handle: number): Promise<number> {
+    const code = await this.#room.fn('tsr_plug_pass').callAsync(handle);
+    return this.#room.checked('open the output buffer', code);
   }
 
   /** Fills `stats` (64 bytes, struct tsr_plug_stats); port -1: of all. */

@@ -1,6 +1,10 @@
 import { errorText } from '../host/errors.ts';
 import type { OutputBuffer } from './port.ts';
 
+/** What is said of a guest that goes on though it was about to be destroyed. */
+export const interfacesDown =
+  'its interfaces were taken down because the copy had taken over; set them up with ip link';
+
 /**
  * With the permission: lets everything out and removes the buffer. Returns what kept it from that,
  * null when it is done. What a guest that ended by itself still holds is thrown away rather than

@@ -40,11 +40,12 @@ export interface OutputBuffer {
   readonly interfaces: readonly HeldInterface[];
   readonly barrier: BarrierHandle;
   /**
-   * Lets go what was sealed up to and including `epoch`, in microseconds. Call it for nothing that
-   * is not acknowledged. A look follows. Throws OperationError('no-buffer') when the kernel
-   * refuses.
+   * Lets go what was sealed up to and including `epoch`: as a rule in microseconds, and off the
+   * main thread, because the kernel may be busy with its devices. Call it for nothing that is not
+   * acknowledged. In order; an end of the buffer waits for it. A look follows. Rejects with
+   * OperationError('no-buffer') when the kernel refuses.
    */
-  release(epoch: number): void;
+  release(epoch: number): Promise<void>;
   /**
    * Only with the permission: lets everything out, waits until it is out, and removes the
    * buffer in the order that loses no packet. Idempotent.
@@ -70,7 +71,7 @@ export interface OutputBuffer {
 export const nullBuffer: OutputBuffer = {
   interfaces: [],
   barrier: null,
-  release() {},
+  async release() {},
   async open() {},
   async drop() {},
   look() {},

@@ -1,15 +1,23 @@
 /**
  * Which records there are, and which may go.
  *
- * A record is removed when it is decided for good (active or promised), was last written more than
- * `ageMs` ago, and is not among the `keepMin` newest of those. An undecided one is never removed.
+ * A record is removed when it is decided for good (active, promised or lost), was last written more
+ * than `ageMs` ago, and is not among the `keepMin` newest of those. An undecided one is never
+ * removed.
  * Removing is always safe, because no record is never a promise; what is lost is the answer to a
  * primary that comes back after a month.
  */
 
 import { join } from 'node:path';
+import { isFinal } from '../core/permission/record.ts';
 import { isTemporaryName, type Store } from '../host/store.ts';
-import { openRecord, type PermissionRecord, type RecordPorts, recordPath } from './record.ts';
+import {
+  openRecord,
+  type PermissionRecord,
+  type RecordPorts,
+  recordPath,
+  stepWords,
+} from './record.ts';
 
 export interface RecordName {
   readonly uuid: string;
@@ -27,9 +35,12 @@ const dayMs = 24 * 60 * 60 * 1000;
 const ageMsDefault = 30 * dayMs;
 const keepMinDefault = 64;
 /** The standby file goes first: what is left after a crash in between is no record (R3). */
-const parts = ['standby', 'decision', 'outcome', 'running'] as const;
+const parts = [
+  ...(['standby', 'decision', 'outcome', 'running', 'ended', 'lost', 'trial'] as const),
+  ...stepWords.map((word) => `ready-${word}`),
+];
 
-const namePattern = /^([0-9a-f-]{36})\.([0-9a-f]{32})\.(standby|decision|outcome|running)$/;
+const namePattern = /^([0-9a-f-]{36})\.([0-9a-f]{32})\.([a-z-]+)$/;
 
 /** Every record in the folder, in the order of names. */
 export async function listRecords(dir: string, store: Store): Promise<readonly RecordName[]> {
@@ -69,7 +80,7 @@ export async function pruneRecords(
 async function decidedMs(record: PermissionRecord, store: Store): Promise<number | null> {
   const state = await record.read().catch(() => null);
   if (state === null) return null;
-  if (state.permission !== 'active' && state.permission !== 'promised') return null;
+  if (!isFinal(state.permission)) return null;
   let newest = 0;
   for (const part of parts) {
     const path = recordPath(record.dir, record.uuid, record.session, part);
@@ -90,7 +101,8 @@ async function removeLeftovers(dir: string, { store, clock }: RecordPorts): Prom
   const files = await store.listDir(dir);
   const whole = new Set(files.filter((file) => file.endsWith('.standby')).map(baseOf));
   for (const file of files) {
-    const orphan = namePattern.test(file) && !whole.has(baseOf(file));
+    const isPart = parts.includes(namePattern.exec(file)?.[3] ?? '');
+    const orphan = isPart && !whole.has(baseOf(file));
     if (!orphan && !isTemporaryName(file)) continue;
     const path = join(dir, file);
     const atMs = await store.modifiedMs(path);

@@ -1,7 +1,7 @@
 /**
  * The permission record: who may go on, durable on the backup host (DESIGN.md, "Who may go on").
  *
- *     standby --> activating --> active
+ *     standby --> activating --> active --> lost
  *        |            |
  *        +--> promised <-+
  *
@@ -13,6 +13,10 @@
  *     UUID.SESSION.decision    out of standby: activating or promised
  *     UUID.SESSION.outcome     out of activating: active or promised
  *     UUID.SESSION.running     news: the copy was seen to run
+ *     UUID.SESSION.ended       news: it ended by itself, and is not to be booted again
+ *     UUID.SESSION.lost        out of active: a person's word that the guest is lost
+ *     UUID.SESSION.ready-WORD  a decision or outcome as it may be needed, made before the session
+ *                              began: it becomes one by a second name where the disk is full
  *
  *   R1  a step is taken at most once, by one process (exclusive creation)
  *   R2  what was reported survives a crash of the host (synced before reporting, and on reading)
@@ -21,6 +25,7 @@
  *   R5  activating is written only as was agreed when the session began (core/permission/tie.ts)
  */
 import { join } from 'node:path';
+import { canMove } from '../core/permission/record.ts';
 import {
   type Agreement,
   agreementDefault,
@@ -41,6 +46,8 @@ export interface RecordState {
   readonly permission: Permission;
   /** Only with `active`: the copy was seen to run. */
   readonly running: boolean;
+  /** Only with `active`: it ended by itself. */
+  readonly ended: boolean;
   /** Who goes on when the other host cannot be asked. */
   readonly withoutWitness: Agreement;
   readonly standby: RecordNote;
@@ -56,6 +63,10 @@ export interface Moved {
 }
 
 export type Step = 'decision' | 'outcome';
+
+/** What a step can lead to. */
+export const stepWords = ['activating', 'active', 'promised'] as const;
+type StepWord = (typeof stepWords)[number];
 
 /** What a record is made of: files, the time of day, and who acts through it. */
 export interface RecordPorts {
@@ -101,18 +112,35 @@ export class PermissionRecord {
     });
   }
 
+  /**
+   * Makes the files of every step that may be taken, so that a disk without room is found now and
+   * not when it is needed. Before `create`; throws as that does.
+   */
+  async prepare(): Promise<void> {
+    const { store } = this.#ports;
+    await store.ensureDir(this.dir);
+    const make = (says: StepWord) =>
+      store.createExclusively(this.#path(`ready-${says}`), this.#text(says, { ready: true }));
+    const made = await Promise.allSettled(stepWords.map(make));
+    for (const one of made) if (one.status === 'rejected') throw one.reason;
+  }
+
   /** What the record says, or null when there is none. What it says is durable. */
   async read(): Promise<RecordState | null> {
     const standby = await this.#note('standby');
     if (standby === null) return null;
     const decision = await this.#note('decision');
     const outcome = await this.#note('outcome');
+    const isLost = (await this.#note('lost')) !== null;
     // R2: the process that made the file may not have come to sync the folder.
     if (decision !== null) await this.#ports.store.syncDir(this.dir);
-    const permission = permissionOf(decision, outcome, this.#path('decision'));
-    const running = permission === 'active' && (await this.#note('running')) !== null;
+    const says = permissionOf(decision, outcome, this.#path('decision'));
+    const permission = says === 'active' && isLost ? 'lost' : says;
+    const has = async (news: string) =>
+      permission === 'active' && (await this.#note(news)) !== null;
+    const [running, ended] = [await has('running'), await has('ended')];
     const withoutWitness = standby.withoutWitness ?? agreementDefault;
-    return { permission, running, withoutWitness, standby, decision, outcome };
+    return { permission, running, ended, withoutWitness, standby, decision, outcome };
   }
 
   /**
@@ -132,17 +160,42 @@ export class PermissionRecord {
     if (before.permission !== from) return this.#moved(before, step, to);
     if (step === 'outcome') this.#checkOwner(before);
     if (to === 'activating') this.#checkAgreement(before, said);
-    await this.#create(step, to, facts);
+    await this.#createStep(step, to, facts);
     return this.#moved(await this.#mustRead(), step, to);
   }
 
   /** Notes that the active copy was seen to run. Only news: decides nothing. */
-  async noteRunning(facts: RecordFacts): Promise<void> {
+  noteRunning(facts: RecordFacts): Promise<void> {
+    return this.#noteNews('running', facts);
+  }
+
+  /** Notes that the active copy ended by itself and is not booted again. As `noteRunning`. */
+  noteEnded(facts: RecordFacts): Promise<void> {
+    return this.#noteNews('ended', facts);
+  }
+
+  async #noteNews(news: 'running' | 'ended', facts: RecordFacts): Promise<void> {
     const state = await this.#mustRead();
     if (state.permission !== 'active') {
-      throw new Error(`noteRunning on a record that says ${state.permission}`);
+      throw new Error(`noting ${news} on a record that says ${state.permission}`);
     }
-    await this.#create('running', 'running', facts);
+    await this.#create(news, news, facts);
+  }
+
+  /**
+   * `active -> lost`, by a person's word: the guest that went on here will not run here again. The
+   * caller has looked (lostRefusal). Throws as `move` does, and `split-brain-risk` when the record
+   * says anything but active; a record that says lost already stays so.
+   */
+  async lose(facts: RecordFacts): Promise<void> {
+    const { permission } = await this.#mustRead();
+    if (!canMove(permission, 'lost') && permission !== 'lost') {
+      throw new OperationError('split-brain-risk', `the record says ${permission}, not active`, {
+        op: 'lose-guest',
+        subject: this.#path('outcome'),
+      });
+    }
+    await this.#create('lost', 'lost', facts);
   }
 
   async #mustRead(): Promise<RecordState> {
@@ -194,16 +247,37 @@ export class PermissionRecord {
     return text === null ? null : parseNote(text, path);
   }
 
+  /** Without room what was made ready stands in: it says the same, without why and when. */
+  async #createStep(step: Step, to: Permission, facts: RecordFacts): Promise<void> {
+    try {
+      await this.#create(step, to, facts);
+    } catch (error) {
+      if (!(error instanceof OperationError) || error.code !== 'disk-full') throw error;
+      const { store } = this.#ports;
+      const ready = this.#path(`ready-${to}`);
+      if ((await this.#note(`ready-${to}`)) === null) throw error;
+      await store.linkExclusively(ready, this.#path(step));
+    }
+  }
+
   async #create(
     part: string,
     says: RecordNote['says'],
     facts: RecordFacts,
     withoutWitness: Agreement | null = null,
   ): Promise<boolean> {
-    const { store, clock, processes } = this.#ports;
+    const text = this.#text(says, facts, withoutWitness);
+    return this.#ports.store.createExclusively(this.#path(part), text);
+  }
+
+  #text(
+    says: RecordNote['says'],
+    facts: RecordFacts,
+    withoutWitness: Agreement | null = null,
+  ): string {
+    const { clock, processes } = this.#ports;
     const at = clock.wall().toISOString();
-    const note: RecordNote = { says, at, by: processes.self, facts, withoutWitness };
-    return store.createExclusively(this.#path(part), serializeNote(note));
+    return serializeNote({ says, at, by: processes.self, facts, withoutWitness });
   }
 }
 

@@ -28,10 +28,11 @@ const socketPathBytesMax = 107;
 /** What a session can be asked. A verb that a session does not know is answered `not-built`. */
 export type ControlRequest =
   /**
-   * End protection in order; `force` vouches that the copy never ran and never will. Result:
-   * `StopResult`.
+   * End protection in order; `force` vouches that the copy never ran and never will. `once`: the
+   * answer is `held` as soon as the backup was asked and a person has to decide; the session goes
+   * on asking. Result: `StopResult`.
    */
-  | { readonly verb: 'stop'; readonly force: boolean }
+  | { readonly verb: 'stop'; readonly force: boolean; readonly once?: boolean }
   /**
    * Primary: checkpoint every `interval` ms, or automatically; what is absent stays. Result:
    * `SetResult`; error `command-failed` when it cannot be.
@@ -62,7 +63,8 @@ export type ControlRequest =
 
 /** Answer to `ask`. */
 export interface PromiseResult {
-  readonly answer: Answer;
+  /** Null: the record says active, and whoever asks has to look what has become of the guest. */
+  readonly answer: Answer | null;
 }
 
 /** Answer to `set`: what holds now, in words. */
@@ -126,10 +128,14 @@ export function parseRequest(line: string): ControlRequest | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { verb, force, session, interval, maxOverhead, vouched } = value as Record<string, unknown>;
+  const { verb, force, once, session, interval, maxOverhead, vouched } = value as Record<
+    string,
+    unknown
+  >;
   switch (verb) {
     case 'stop':
-      return typeof force === 'boolean' ? { verb, force } : null;
+      if (typeof force !== 'boolean') return null;
+      return once === true ? { verb, force, once } : { verb, force };
     case 'set':
       return setRequest(interval, maxOverhead);
     case 'ask':
@@ -254,9 +260,12 @@ export interface RequestOptions {
   readonly silenceMsMax?: number;
 }
 
-function noAnswer(why: string, cause?: unknown, code: OperationCode = 'command-failed') {
-  return new OperationError(code, `the session does not answer: ${why}`, {
-    op: 'ask-session',
+/** What was asked has said nothing, or what is none of ours. */
+export type NoAnswer = 'await-answer' | 'read-answer';
+
+function noAnswer(op: NoAnswer, why: string, cause?: unknown, code?: OperationCode) {
+  return new OperationError(code ?? 'command-failed', `the session does not answer: ${why}`, {
+    op,
     hint: 'look at its log, or end its process and type the command again',
     cause,
   });
@@ -303,23 +312,25 @@ export function requestControl<Result extends object>(
     const listen = () => {
       cancelSilence();
       cancelSilence = timers.after(silenceMs, () => {
-        fail(noAnswer(`silent for ${silenceMs} ms`, undefined, 'command-timeout'));
+        const silence = `silent for ${silenceMs} ms`;
+        fail(noAnswer('await-answer', silence, undefined, 'command-timeout'));
       });
     };
     listen();
     socket.on('connect', () => socket.write(`${JSON.stringify(request)}\n`));
-    socket.on('error', (error) => fail(noAnswer(error.message, error)));
+    socket.on('error', (error) => fail(noAnswer('await-answer', error.message, error)));
     socket.on('close', () => {
       cancelSilence();
-      reject(noAnswer('it closed the connection'));
+      reject(noAnswer('await-answer', 'it closed the connection'));
     });
     socket.on('data', (chunk: Buffer) => {
       listen();
       try {
         for (const line of lines.push(chunk)) take(parseReply(line));
-        if (lines.overlong) fail(noAnswer(`a line of more than ${replyBytesMax} bytes`));
+        if (lines.overlong)
+          fail(noAnswer('read-answer', `a line of more than ${replyBytesMax} bytes`));
       } catch (error) {
-        fail(noAnswer(`it sent something else (${errorText(error)})`, error));
+        fail(noAnswer('read-answer', `it sent something else (${errorText(error)})`, error));
       }
     });
   });

@@ -58,6 +58,12 @@ export interface Registry {
   }): Promise<Claim>;
   /** Every session. Throws OperationError('storage') when they cannot be listed. */
   sessions(): Listing;
+  /** Where the session of a guest in that role answers, whatever its status says of it. */
+  socketOf(subject: {
+    readonly uuid: string;
+    readonly domain: string;
+    readonly role: Role;
+  }): string;
   /** The same session as it is now; null when its status is gone. */
   refreshed(entry: SessionEntry): SessionEntry | null;
   /** Removes a session's status: what it says was seen. */

@@ -263,6 +263,13 @@ function unsettled(entry: SessionEntry | BrokenEntry | null): SessionStatus | nu
   return entry.liveness === 'alive' || isSettled(entry.status) ? null : entry.status;
 }
 
+type Subject = Parameters<Registry['socketOf']>[0];
+
+/** KEY.ROLE */
+function baseOf({ uuid, domain, role }: Subject): string {
+  return `${fileKey(uuid || domain)}.${role}`;
+}
+
 const watchBase = (uuid: string) => `${fileKey(uuid)}.watch`;
 
 export class RunDirectory implements Registry {
@@ -291,6 +298,10 @@ export class RunDirectory implements Registry {
     return { sessions, broken };
   }
 
+  socketOf(subject: Subject): string {
+    return join(this.#dir, `${baseOf(subject)}.sock`);
+  }
+
   refreshed(entry: SessionEntry): SessionEntry | null {
     const now = this.#read(entry.statusPath);
     return now !== null && 'status' in now ? now : null;
@@ -301,18 +312,14 @@ export class RunDirectory implements Registry {
     unlinkIfThere(entry.socketPath);
   }
 
-  async claimSession(subject: {
-    readonly uuid: string;
-    readonly domain: string;
-    readonly role: Role;
-  }): Promise<Claim> {
+  async claimSession(subject: Subject): Promise<Claim> {
     const dir = this.#dir;
     ensureDirectory(dir);
-    const base = `${fileKey(subject.uuid || subject.domain)}.${subject.role}`;
+    const base = baseOf(subject);
     const claimPath = await claimAlone(dir, base, subject.domain, subject.role, this.#ports);
     sweepDrafts(dir, base);
     const statusPath = join(dir, `${base}.json`);
-    const socketPath = join(dir, `${base}.sock`);
+    const socketPath = this.socketOf(subject);
     const before = this.#read(statusPath);
     let released = false;
     return {

@@ -13,7 +13,7 @@
  *             is whole
  */
 
-import { maxMemoryBytesMin } from '../config/settings.ts';
+import { maxMemoryBytesMin } from '../core/limits.ts';
 
 const mib = 1024 * 1024;
 
@@ -39,6 +39,15 @@ export function cacheBytesWithin(maxBytes: number, guestBytes: number): number {
   // Beside each page the cache has its number, its hash and its place in an index.
   const wanted = guestBytes + Math.ceil(guestBytes / 64) + mib;
   return Math.min(wanted, Math.floor((maxBytes - pipelineBytes) / 2));
+}
+
+/**
+ * What a backup may need of its own system's memory at the worst, bytes: all of a guest's memory in
+ * one epoch, which must be here whole before any of it counts. What waits beyond it keeps the
+ * primary waiting, and needs nothing that could not be had.
+ */
+export function backupNeedBytes(epochBytesMax: number, cacheBytes: number): number {
+  return epochBytesMax + cacheBytes + pipelineBytes;
 }
 
 /** The budget once the size of the cache is agreed. */

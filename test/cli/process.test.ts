@@ -74,7 +74,9 @@ describe('what is loaded', () => {
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
     const words = ['advice', 'outcomes', 'quote', 'states', 'without-witness'];
     const texts = words.map((name) => `texts/${name}`);
-    const judgement = ['health/death', 'health/health', 'permission/tie', ...texts, 'units'];
+    const permission = ['permission/evidence', 'permission/tie'];
+    const health = ['health/death', 'health/health'];
+    const judgement = [...health, 'limits', ...permission, ...texts, 'units'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
   });

@@ -214,7 +214,12 @@ describe('how a session ended', () => {
     [{ kind: 'never-protected', reason }, 10, /web1 was never protected.*as before/, /-F web1/],
     [{ kind: 'taken-over' }, 17, /hostb took over: web1 runs there/, /tsremus status web1/],
     [{ kind: 'guest-ended', reason }, 19, /web1 ended by itself: hostb/, /xl list web1/],
-    [{ kind: 'held', reason }, 18, /web1 is held, nothing leaves it/, /stop --force-unsafe web1/],
+    [
+      { kind: 'held', reason },
+      18,
+      /web1 is held, nothing leaves it/,
+      /tsremus stop web1 {2}# asks hostb once more/,
+    ],
     [{ kind: 'held', reason, mayOpen: true }, 18, /buffer is not removed/, /stop web1 {2}# tries/],
   ];
   it.each(cases)('%j', async (outcome, code, message, hint) => {

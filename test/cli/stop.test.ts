@@ -5,6 +5,8 @@ import { thisHost, thisRegistry } from '../../src/app/host.ts';
 import { stopSession } from '../../src/cli/commands/stop.ts';
 import type { StopResult } from '../../src/core/outcomes.ts';
 import type { RecoveryOrder } from '../../src/core/permission/recovery.ts';
+import type { Answer } from '../../src/core/vocabulary.ts';
+import type { LostGuest } from '../../src/guest/lost.ts';
 import { systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
 import {
@@ -21,7 +23,10 @@ type StopLeftover = (
   order: RecoveryOrder,
   env: unknown,
 ) => Promise<StopResult>;
+type Declare = (guest: LostGuest, env: unknown) => Promise<void>;
 const app = vi.hoisted(() => ({
+  lostGuest: vi.fn<(name: string) => Promise<LostGuest>>(),
+  declareLost: vi.fn<Declare>(),
   stopLeftover: vi.fn<StopLeftover>(),
   leftBufferNamed: vi.fn<(name: string) => Promise<SessionStatus | null>>(),
 }));
@@ -34,6 +39,8 @@ beforeEach(() => {
   run = new TemporaryRun();
   app.stopLeftover.mockReset();
   app.leftBufferNamed.mockReset();
+  app.lostGuest.mockReset();
+  app.declareLost.mockReset();
 });
 
 afterEach(() => {
@@ -53,6 +60,11 @@ async function live(handler: ControlHandler, changes: Partial<SessionStatus> = {
 
 const stopped: StopResult = { outcome: { kind: 'stopped', by: 'command' } };
 
+/** After the backup was asked, and answered `found`; null: nobody did. */
+function held(found: Answer['kind'] | null): StopResult {
+  return { outcome: { kind: 'held', reason: 'hostb does not answer', found } };
+}
+
 describe('a session that lives', () => {
   it('is asked to end, and what it does is told', async () => {
     const asked = vi.fn();
@@ -66,13 +78,11 @@ describe('a session that lives', () => {
       out: 'protection of web1 ended in order: it runs on here, the copy on hostb is gone\n',
       err: 'web1: waiting for the promise\n',
     });
-    expect(asked).toHaveBeenCalledWith({ verb: 'stop', force: false });
-    expect((await stop('--force-unsafe', 'web1')).code).toBe(0);
-    expect(asked).toHaveBeenLastCalledWith({ verb: 'stop', force: true });
+    expect(asked).toHaveBeenCalledWith({ verb: 'stop', force: false, once: true });
   });
 
   it('may stay held: 18, and what only the administrator can do', async () => {
-    await live(async () => ({ outcome: { kind: 'held', reason: 'hostb does not answer' } }));
+    await live(async () => held(null));
     const ran = await stop('web1');
     expect(ran.code).toBe(18);
     expect(ran.out).toBe('');
@@ -137,12 +147,13 @@ describe('what a dead session left', () => {
   it('is cleared on the backup too', async () => {
     run.put(sampleStatus({ ...deadOwner(), role: 'backup', state: 'standby' }));
     app.stopLeftover.mockResolvedValue({ outcome: { kind: 'promised' } });
-    const ran = await stop('--force-unsafe', 'web1');
+    const ran = await stop('web1');
     expect(ran).toMatchObject({
       code: 0,
       out: 'what was left here of the copy of web1 is removed\n',
     });
-    expect(app.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: true, destroy: false });
+    expect(app.stopLeftover.mock.calls[0]?.[1]).toEqual({ force: false, destroy: false });
+    expect((await stop('--force-unsafe', '--vouch', 'web1', 'web1')).code).toBe(10);
   });
 
   it('is cleared when it was held', async () => {
@@ -222,7 +233,131 @@ describe('--destroy', () => {
     run.put(sampleStatus({ ...deadOwner(), role: 'backup', state: 'standby' }));
     expect((await stop('--destroy', 'web1')).code).toBe(10);
     expect((await stop('--destroy', '--force-unsafe', 'web1')).code).toBe(64);
+    expect((await stop('--destroy', '--lost', 'web1')).code).toBe(64);
+    expect((await stop('--vouch', 'web1', 'web1')).code).toBe(64);
     expect(app.stopLeftover).not.toHaveBeenCalled();
+  });
+});
+
+/** On a terminal, where a person types `typed` when asked. */
+async function typing(typed: string | null, ...argv: string[]) {
+  const io = run.io();
+  Object.assign(io, { stdinIsTty: true, answer: typed });
+  io.err.isTty = true;
+  return runLine(['stop', ...argv], io);
+}
+
+describe('--force-unsafe', () => {
+  const force = { verb: 'stop', force: true, once: true };
+  const once = { verb: 'stop', force: false, once: true };
+
+  /** A session whose backup answers `found`, again and again. */
+  async function asking(found: Answer['kind'] | null) {
+    const requests = vi.fn();
+    await live(async (request) => {
+      requests(request);
+      return request.verb === 'stop' && request.force ? stopped : held(found);
+    });
+    return requests;
+  }
+
+  // Proves: the backup is asked first, then the person; only then is the order given.
+  it.each([null, 'unknown'] as const)('after the answer %s takes a typed name', async (found) => {
+    const requests = await asking(found);
+    const ran = await typing('web1', '--force-unsafe', 'web1');
+    expect(ran.code).toBe(0);
+    expect(ran.io.questions).toEqual(["If you are sure, type the domain's name: "]);
+    expect(ran.err).toContain('TWO GUESTS RUN');
+    expect(requests.mock.calls).toEqual([[once], [force]]);
+  });
+
+  it.each(['no', 'y', '', null])('does nothing when %j is typed', async (typed) => {
+    const requests = await asking(null);
+    const ran = await typing(typed, '--force-unsafe', 'web1');
+    expect(ran.code).toBe(10);
+    expect(ran.err).toContain('nothing was done');
+    expect(requests.mock.calls).toEqual([[once]]);
+  });
+
+  // Proves: two guests are not made where somebody answers that one of them is there.
+  it.each([
+    ['activating', /Try: tsremus stop web1 {2}# asks hostb once more/],
+    ['absent', /Try: tsremus stop --lost web1 {2}# on hostb/],
+  ] as const)('is refused when the backup answers %s: 14', async (found, advice) => {
+    const requests = await asking(found);
+    const ran = await typing('web1', '--force-unsafe', 'web1');
+    expect(ran.code).toBe(14);
+    expect(ran.err).toMatch(/--force-unsafe is refused/);
+    expect(ran.err).toMatch(advice);
+    expect(ran.err).not.toContain('Try: tsremus stop --force-unsafe');
+    expect(ran.io.questions).toEqual([]);
+    expect(requests.mock.calls).toEqual([[once]]);
+  });
+
+  it('is refused when the backup answers while the person types: 14', async () => {
+    await live(async (request) => {
+      return held(request.verb === 'stop' && request.force ? 'activating' : null);
+    });
+    expect((await typing('web1', '--force-unsafe', 'web1')).code).toBe(14);
+  });
+
+  it('is not needed where the backup promises, or took over', async () => {
+    await live(async () => stopped);
+    expect((await typing('no', '--force-unsafe', 'web1')).code).toBe(0);
+    server?.close();
+    await live(async () => ({ outcome: { kind: 'taken-over' } }));
+    expect((await typing('no', '--force-unsafe', 'web1')).code).toBe(17);
+  });
+
+  it('asks for what a dead session left, too', async () => {
+    run.put(sampleStatus(deadOwner()));
+    app.stopLeftover.mockResolvedValueOnce(held(null)).mockResolvedValueOnce(stopped);
+    expect((await typing('web1', '--force-unsafe', 'web1')).code).toBe(0);
+    expect(app.stopLeftover.mock.calls.map(([, order]) => order.force)).toEqual([false, true]);
+  });
+
+  it('needs --vouch without a terminal, and the right name', async () => {
+    const requests = await asking(null);
+    const ran = await stop('--force-unsafe', 'web1');
+    expect(ran.code).toBe(64);
+    expect(ran.err).toContain('tsremus stop --force-unsafe --vouch web1 web1');
+    expect(requests).not.toHaveBeenCalled();
+    expect((await stop('--force-unsafe', '--vouch', 'web2', 'web1')).code).toBe(10);
+    expect((await stop('--force-unsafe', '--vouch', 'web1', 'web1')).code).toBe(0);
+    expect(requests.mock.calls).toEqual([[once], [once], [force]]);
+  });
+});
+
+describe('--lost', () => {
+  const guest: LostGuest = {
+    ...{ domain: 'web1', uuid: sampleStatus().uuid, peer: 'hosta', since: '2026-11-29T10:00:00Z' },
+    ...{ epoch: 41, sessions: [sampleStatus().session] },
+  };
+
+  it('says both sides of it, takes a typed name, and has it written down', async () => {
+    app.lostGuest.mockResolvedValue(guest);
+    const ran = await typing('web1', '--lost', 'web1');
+    expect(ran.code).toBe(0);
+    expect(ran.err).toContain('web1 took over here from epoch 41 at 2026-11-29T10:00:00Z');
+    expect(ran.err).toContain('its disk here is the newer one');
+    expect(ran.out).toBe('web1 is lost here, as you said: hosta may go on with what it has\n');
+    expect(app.declareLost.mock.calls.map(([lost]) => lost)).toEqual([guest]);
+  });
+
+  it('does nothing on another name, and asks for --vouch without a terminal', async () => {
+    app.lostGuest.mockResolvedValue(guest);
+    expect((await typing('yes', '--lost', 'web1')).code).toBe(10);
+    expect((await stop('--lost', 'web1')).code).toBe(64);
+    expect(app.declareLost).not.toHaveBeenCalled();
+    expect((await stop('--lost', '--vouch', 'web1', '--json', guest.uuid)).code).toBe(0);
+  });
+
+  it('is refused where the guest is here: 14', async () => {
+    const refused = new OperationError('split-brain-risk', 'web1 is not lost: it is here', {
+      op: 'lose-guest',
+    });
+    app.lostGuest.mockRejectedValue(refused);
+    expect((await typing('web1', '--lost', 'web1')).code).toBe(14);
   });
 });
 

@@ -24,7 +24,11 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .until(1_200)
       .at(1_220, says('activating'))
       .say('what comes now is neither acknowledged nor echoed')
-      .at(1_230, { kind: 'heartbeat', seq: 9 }, { kind: 'epoch-whole', part: 'memory', epoch: 2 })
+      .at(
+        1_230,
+        { kind: 'heartbeat', seq: 9, heldMs: 0 },
+        { kind: 'epoch-whole', part: 'memory', epoch: 2 },
+      )
       .at(1_300, { kind: 'built' })
       .at(1_320, says('active'))
       .at(1_330, { kind: 'running' }),
@@ -39,6 +43,56 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .until(4_600)
       .sleeps(6_000, { kind: 'tick', stalledMs: 1_390 })
       .until(6_500),
+
+  unheard: () =>
+    new BackupStory()
+      .say('a cut from here to there alone: it is heard, held, and hears nothing')
+      .holding()
+      .alive(4_500, 700)
+      .say('whoever is held lets nothing out: after timeout and hold that is silence')
+      .alive(6_000, 700),
+
+  'unheard-for-a-while': () =>
+    new BackupStory()
+      .holding()
+      .alive(4_000, 700)
+      .say('the way back is whole again before that')
+      .alive(9_000),
+
+  'unheard-asked': () =>
+    new BackupStory()
+      .holding()
+      .alive(2_000, 700)
+      .say('the answer would not arrive: no promise that nobody hears')
+      .at(2_050, { kind: 'ask', way: 'link', token: 1 })
+      .alive(4_500, 700)
+      .say('a fresh connection goes both ways')
+      .at(4_550, { kind: 'ask', way: 'fresh', token: 2 })
+      .at(4_600, says('promised')),
+
+  'unheard-asked-in-vain': () =>
+    new BackupStory()
+      .holding()
+      .alive(2_000, 700)
+      .at(2_050, { kind: 'ask', way: 'link', token: 1 })
+      .alive(4_900, 700)
+      .say('once it is decided who waited is told that, too')
+      .at(4_950, says('activating')),
+
+  'unheard-because-of-us': () =>
+    new BackupStory()
+      .holding()
+      .say('this process slept for 8 s: what piled up says that the primary is held')
+      .sleeps(8_100, { kind: 'heartbeat', seq: 80, heldMs: 7_400 })
+      .at(8_101, { kind: 'tick', stalledMs: 7_900 }, { kind: 'heartbeat', seq: 81, heldMs: 7_500 })
+      .say('the next ones come with the lease that the echo renewed')
+      .alive(20_000),
+
+  'unheard-without-buffer': () =>
+    new BackupStory({ buffered: false })
+      .say('with -n its guest is paused by its lease, and being heard counts')
+      .holding()
+      .alive(8_000, 700),
 
   'end-of-link': () =>
     new BackupStory()
@@ -66,6 +120,38 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .until(60_000)
       .at(60_000, { kind: 'failover', token: 2 })
       .at(60_010, says('activating')),
+
+  'told-to-end': () =>
+    new BackupStory()
+      .say('the primary is told, asks over the link, and has its promise')
+      .holding()
+      .at(200, { kind: 'leave', reason: 'the backup was told to end' })
+      .at(
+        210,
+        { kind: 'heartbeat', seq: 9, heldMs: 0 },
+        { kind: 'epoch-whole', part: 'memory', epoch: 2 },
+      )
+      .at(220, { kind: 'ask', way: 'link', token: 1 })
+      .at(230, says('promised'))
+      .at(250, { kind: 'discarded' }),
+
+  'told-to-end-in-silence': () =>
+    new BackupStory()
+      .say('a primary that says nothing may be dead: no promise, the silence decides')
+      .holding()
+      .at(200, { kind: 'leave', reason: 'the backup was told to end' })
+      .until(1_200)
+      .at(1_220, says('activating'))
+      .at(1_300, { kind: 'built' })
+      .at(1_320, says('active'))
+      .at(1_330, { kind: 'running' }),
+
+  'told-to-end-in-the-seed': () =>
+    new BackupStory()
+      .at(0, { kind: 'link-open' })
+      .at(100, { kind: 'leave', reason: 'the backup was told to end' })
+      .at(110, says('promised'))
+      .at(120, { kind: 'discarded' }),
 
   'stop-over-the-link': () =>
     new BackupStory()
@@ -125,7 +211,11 @@ const stories: Readonly<Record<string, () => BackupStory>> = {
       .say('no activation without the record; what came meanwhile is acknowledged late')
       .holding()
       .until(1_150)
-      .at(1_160, { kind: 'heartbeat', seq: 5 }, { kind: 'epoch-whole', part: 'memory', epoch: 2 })
+      .at(
+        1_160,
+        { kind: 'heartbeat', seq: 5, heldMs: 0 },
+        { kind: 'epoch-whole', part: 'memory', epoch: 2 },
+      )
       .at(1_200, { kind: 'record-failed', reason: 'no space left on device' })
       .until(2_500)
       .at(2_510, { kind: 'record-failed', reason: 'no space left on device' })
@@ -252,7 +342,11 @@ describe('backup', () => {
 
   it('takes nothing from a link that has ended', () => {
     const story = new BackupStory().holding().at(150, { kind: 'link-closed', reason: 'x' });
-    story.at(160, { kind: 'epoch-whole', part: 'memory', epoch: 2 }, { kind: 'heartbeat', seq: 9 });
+    story.at(
+      160,
+      { kind: 'epoch-whole', part: 'memory', epoch: 2 },
+      { kind: 'heartbeat', seq: 9, heldMs: 0 },
+    );
     expect(story.state.acked).toBe(1);
     expect(story.state.heardAtMs).toBe(100);
     expect(story.effects.at(-1)).toEqual({ kind: 'commit', epoch: 1 });
@@ -300,7 +394,7 @@ describe('backup', () => {
 
   it('counts, without a buffer, from the last echo that it sent, however late that was', () => {
     const story = new BackupStory({ buffered: false }).holding().until(1_150);
-    story.at(1_160, { kind: 'heartbeat', seq: 5 });
+    story.at(1_160, { kind: 'heartbeat', seq: 5, heldMs: 0 });
     story.at(1_900, { kind: 'record-failed', reason: 'full' });
     expect(story.effects.at(-1)).toEqual({ kind: 'send-echo', seq: 5 });
     expect(story.until(2_890).state.goal).toBeNull();

@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest';
 import type { BackupEffect, BackupEvent } from '../../src/core/backup/types.ts';
 import {
-  describeAnswer,
   describeBackupEffect,
   describeBackupEvent,
   describePrimaryEffect,
@@ -44,7 +43,7 @@ const primaryEvents: readonly (readonly [PrimaryEvent, string])[] = [
 ];
 
 const primaryEffects: readonly (readonly [PrimaryEffect, string])[] = [
-  [{ kind: 'send-heartbeat', seq: 1 }, 'heartbeat 1'],
+  [{ kind: 'send-heartbeat', seq: 1, heldMs: 0 }, 'heartbeat 1'],
   [{ kind: 'release', epoch: 3 }, 'release ..3'],
   [{ kind: 'ask-promise', id: 1, way: 'fresh' }, 'ask 1 (fresh)'],
   [{ kind: 'pause-guest', reason }, 'pause-guest (end of stream)'],
@@ -90,11 +89,5 @@ describe('words', () => {
 
   it.each(backupEffects)("of the backup's effect $kind", (effect, words) => {
     expect(describeBackupEffect(effect)).toBe(words);
-  });
-
-  it('of answers', () => {
-    expect(describeAnswer({ kind: 'active', running: false })).toBe('active, not running');
-    expect(describeAnswer({ kind: 'active', running: true })).toBe('active, running');
-    expect(describeAnswer({ kind: 'unknown' })).toBe('unknown');
   });
 });

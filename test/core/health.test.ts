@@ -26,6 +26,7 @@ function ofBackup({ state }: BackupStory, isAlive = true) {
 const promised = { kind: 'promised' } as const;
 const unknown = { kind: 'unknown' } as const;
 const seeded = () => new PrimaryStory().seeded();
+const takenOver = () => closed().at(150, { kind: 'answer', id: 1, answer: { kind: 'running' } });
 const closed = () => seeded().at(100, { kind: 'link-closed', reason: 'reset' });
 const stop = { kind: 'stop', force: false, by: 'command' } as const;
 
@@ -77,10 +78,24 @@ const primaries: readonly Row<PrimaryStory>[] = [
   ],
   [
     'taken over',
-    () => closed().at(150, { kind: 'answer', id: 1, answer: { kind: 'active', running: true } }),
+    () => takenOver().at(160, { kind: 'save-ended' }),
     'ending',
     'warning',
-    null,
+    /the copy took over there/,
+  ],
+  [
+    'taken over, and the hypervisor is still at work on it',
+    takenOver,
+    'held',
+    'critical',
+    /the copy took over there/,
+  ],
+  [
+    'taken over, and nobody is there',
+    () => closed().at(150, { kind: 'answer', id: 1, answer: { kind: 'absent' } }),
+    'held',
+    'critical',
+    /no guest is there now.*disk there is the newer one/,
   ],
   [
     '-n, paused',
@@ -113,7 +128,8 @@ const backups: readonly Row<BackupStory>[] = [
   ],
   [
     'a full disk, and the primary is back',
-    () => holding().until(1_150).at(1_160, noSpace).at(1_170, { kind: 'heartbeat', seq: 2 }),
+    () =>
+      holding().until(1_150).at(1_160, noSpace).at(1_170, { kind: 'heartbeat', seq: 2, heldMs: 0 }),
     'late',
     'warning',
     /cannot be recorded: no space/,
@@ -138,7 +154,7 @@ describe('a primary', () => {
   it.each(primaries)('%s', (...row) => check(ofPrimary(row[1]()), row));
 
   it('says what to type when the guest is held', () => {
-    expect(ofPrimary(closed()).next.join('\n')).toContain('tsremus stop --force-unsafe g1');
+    expect(ofPrimary(closed()).next).toEqual(['tsremus stop g1  # asks other once more']);
   });
 
   it('is never OK for longer than a lease after the last echo', () => {

@@ -9,8 +9,8 @@ import { PrimaryStory, primaryConfig } from './story.ts';
 const promised = { kind: 'promised' } as const;
 const activating = { kind: 'activating' } as const;
 const unknown = { kind: 'unknown' } as const;
-const running = { kind: 'active', running: true } as const;
-const notRunning = { kind: 'active', running: false } as const;
+const running = { kind: 'running' } as const;
+const absent = { kind: 'absent' } as const;
 
 /** Every story: its file, and how it goes. */
 const stories: Readonly<Record<string, () => PrimaryStory>> = {
@@ -56,9 +56,53 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .silence()
       .at(5_200, { kind: 'ask-failed', id: 1, reason: 'no route to host' })
       .at(5_800, { kind: 'answer', id: 2, answer: activating })
-      .at(6_400, { kind: 'answer', id: 3, answer: notRunning })
-      .at(7_000, { kind: 'answer', id: 4, answer: running })
-      .at(7_020, { kind: 'save-ended' }),
+      .at(6_400, { kind: 'answer', id: 3, answer: running })
+      .at(6_420, { kind: 'save-ended' })
+      .at(6_500, { kind: 'destroyed' }),
+
+  'old-news': () =>
+    new PrimaryStory()
+      .say(
+        'what is older than a timeout destroys nothing: the guest is paused, and it is asked again',
+      )
+      .seeded()
+      .epoch(255, 1)
+      .at(300, { kind: 'activated' })
+      .at(320, { kind: 'save-ended' })
+      .at(350, { kind: 'link-closed', reason: 'end of stream' })
+      .at(1_400, { kind: 'answer', id: 1, answer: running })
+      .at(1_450, { kind: 'answer', id: 2, answer: running, askedAtMs: 400 })
+      .say('an answer to the question before is none')
+      .at(1_500, { kind: 'answer', id: 2, answer: running })
+      .at(1_510, { kind: 'answer', id: 3, answer: running, askedAtMs: 1_505 })
+      .say('and it may be too old when it is to be done')
+      .at(3_000, { kind: 'destroy-failed', reason: 'what the backup said is too old by now' })
+      .at(3_600, { kind: 'answer', id: 4, answer: running })
+      .at(3_610, { kind: 'destroyed' }),
+
+  absent: () =>
+    new PrimaryStory()
+      .say(
+        'the copy took over, and its host was rebooted: held, until a person says that it is lost',
+      )
+      .seeded()
+      .epoch(255, 1)
+      .at(300, { kind: 'link-closed', reason: 'connection reset' })
+      .at(400, { kind: 'answer', id: 1, answer: absent })
+      .at(420, { kind: 'save-ended' })
+      .at(1_000, { kind: 'stop', force: true, by: 'command' })
+      .at(1_100, { kind: 'answer', id: 2, answer: absent })
+      .at(1_700, { kind: 'answer', id: 3, answer: promised }),
+
+  'paused-after-a-suspend': () =>
+    new PrimaryStory()
+      .say('a guest that has lost is paused, but not before a suspend that is in flight has ended')
+      .seeded()
+      .until(251)
+      .at(255, { kind: 'checkpoint', epoch: 1 })
+      .at(256, { kind: 'activated' })
+      .at(260, { kind: 'drained', epoch: 1, pauseMs: 5, pages: 100 })
+      .at(280, { kind: 'save-ended' }),
 
   'link-back-before-the-answer': () =>
     new PrimaryStory()
@@ -92,8 +136,10 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .at(900, { kind: 'answer', id: 2, answer: unknown })
       .at(1_000, { kind: 'stop', force: false, by: 'command' })
       .at(1_100, { kind: 'ask-failed', id: 3, reason: 'timed out' })
+      .say('who vouches is believed when it was asked once more')
       .at(1_200, { kind: 'stop', force: true, by: 'command' })
-      .at(1_210, { kind: 'save-ended' }),
+      .at(1_300, { kind: 'ask-failed', id: 4, reason: 'timed out' })
+      .at(1_310, { kind: 'save-ended' }),
 
   'end-of-link-in-the-seed': () =>
     new PrimaryStory()
@@ -140,9 +186,11 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .say('-n: the copy runs, so the guest stays paused until it is destroyed')
       .seeded()
       .silence()
-      .at(1_500, { kind: 'answer', id: 0, answer: running })
+      .at(1_500, { kind: 'activated' })
       .at(1_520, { kind: 'link-closed', reason: 'end of stream' })
-      .at(1_600, { kind: 'save-ended' }),
+      .at(1_600, { kind: 'save-ended' })
+      .at(1_700, { kind: 'answer', id: 2, answer: running })
+      .at(1_710, { kind: 'destroyed' }),
 
   'promised-without-buffer': () =>
     new PrimaryStory({ buffered: false })
@@ -184,10 +232,15 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .seeded()
       .at(100, { kind: 'stop', force: true, by: 'command' })
       .silence()
-      .say('and opens without an answer once it is stale')
+      .say('once it is stale, somebody who answers all the same is no dead host either')
       .at(900, { kind: 'stop', force: true, by: 'command' })
-      .at(910, { kind: 'save-ended' })
-      .at(950, { kind: 'answer', id: 1, answer: promised }),
+      .at(950, { kind: 'answer', id: 2, answer: activating })
+      .say('what was asked before says nothing about now; a question in vain does')
+      .at(1_600, { kind: 'stop', force: true, by: 'command' })
+      .at(1_650, { kind: 'ask-failed', id: 3, reason: 'no route to host' })
+      .at(1_700, { kind: 'ask-failed', id: 4, reason: 'no route to host' })
+      .at(1_710, { kind: 'save-ended' })
+      .at(1_750, { kind: 'answer', id: 1, answer: promised }),
 
   'guest-ended': () =>
     new PrimaryStory()
@@ -210,13 +263,23 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .at(110, { kind: 'link-closed', reason: 'end of stream' })
       .at(120, { kind: 'save-ended' }),
 
+  'backup-leaves': () =>
+    new PrimaryStory()
+      .say('its host is shut down in order: it is asked over the link that still lives')
+      .seeded()
+      .at(100, { kind: 'backup-leaving', reason: 'the backup was told to end' })
+      .at(120, { kind: 'answer', id: 1, answer: promised })
+      .at(130, { kind: 'save-ended' }),
+
   'taken-over': () =>
     new PrimaryStory()
       .say('libxl does not end its operation: after ten seconds the guest goes all the same')
       .seeded()
       .at(100, { kind: 'link-closed', reason: 'end of stream' })
       .at(200, { kind: 'answer', id: 1, answer: running })
-      .until(11_000),
+      .until(10_300)
+      .at(10_400, { kind: 'answer', id: 2, answer: running, askedAtMs: 10_350 })
+      .at(10_450, { kind: 'destroyed' }),
 
   'broken-peer': () =>
     new PrimaryStory()
@@ -315,16 +378,44 @@ describe('primary', () => {
     expect(story.state.released).toBe(0);
   });
 
-  it('stays mute when somebody contradicts `active`', () => {
+  it('stays mute when something older contradicts a takeover', () => {
     const story = seeded().at(100, { kind: 'link-closed', reason: 'x' });
-    story.at(110, { kind: 'answer', id: 1, answer: notRunning });
+    story.at(110, { kind: 'answer', id: 1, answer: absent });
     story.at(120, { kind: 'answer', id: 1, answer: promised }, { kind: 'copy-lost', reason: 'x' });
     expect(story.state.outcome).toBeNull();
     expect(story.state.opened).toBeNull();
   });
 
+  it.each(['running', 'ended'] as const)(
+    'is destroyed on `%s`, and on nothing else (P9)',
+    (kind) => {
+      const closed = () => seeded().at(100, { kind: 'link-closed', reason: 'x' });
+      const lost = closed().at(110, { kind: 'save-failed', reason: 'x' });
+      lost.at(120, { kind: 'answer', id: 1, answer: { kind } });
+      expect(kindsOf(lost)).toContain('destroy-guest');
+      expect(lost.state.outcome).toBeNull();
+      expect(lost.at(130, { kind: 'destroyed' }).state.outcome).toEqual({ kind: 'taken-over' });
+      for (const other of [activating, unknown, absent]) {
+        const held = closed().at(110, { kind: 'save-failed', reason: 'x' });
+        held.at(120, { kind: 'answer', id: 1, answer: other });
+        expect(kindsOf(held.until(5_000))).not.toContain('destroy-guest');
+      }
+    },
+  );
+
+  it('does not open while it is being destroyed (P9)', () => {
+    const story = seeded().at(100, { kind: 'link-closed', reason: 'x' });
+    story.at(110, { kind: 'save-failed', reason: 'x' });
+    story.at(120, { kind: 'answer', id: 1, answer: running });
+    story.at(130, { kind: 'answer', id: 1, answer: promised });
+    story.at(140, { kind: 'stop', force: true, by: 'command' });
+    story.at(150, { kind: 'guest-ended', reason: 'the domain is gone' }, { kind: 'destroyed' });
+    expect(kindsOf(story)).not.toContain('open-buffer');
+    expect(story.state.outcome).toEqual({ kind: 'taken-over' });
+  });
+
   it('releases nothing any more once the record says active (P6)', () => {
-    const story = seeded().epoch(255, 1).at(280, { kind: 'answer', id: 0, answer: notRunning });
+    const story = seeded().epoch(255, 1).at(280, { kind: 'activated' });
     story.at(290, { kind: 'ack', epoch: 1 });
     expect(story.state.acked).toBe(1);
     expect(story.state.released).toBe(0);
@@ -345,7 +436,7 @@ describe('primary', () => {
 
   it('ends nothing that has ended: a lost save is not aborted', () => {
     const story = seeded().at(100, { kind: 'save-failed', reason: 'x' });
-    story.at(110, { kind: 'answer', id: 0, answer: running });
+    story.at(110, { kind: 'answer', id: 1, answer: running }, { kind: 'destroyed' });
     expect(story.state.phase).toBe('ended');
     expect(kindsOf(story)).not.toContain('abort-save');
     expect(kindsOf(story).slice(-3)).toEqual(['destroy-guest', 'close-link', 'end']);
@@ -359,9 +450,9 @@ describe('primary', () => {
     expect(kindsOf(story)).not.toContain('unpause-guest');
   });
 
-  it.each([running, notRunning])('pauses at once, without a buffer, on %j', (answer) => {
-    const story = new PrimaryStory({ buffered: false }).seeded();
-    story.at(100, { kind: 'answer', id: 0, answer });
+  it.each([true, false])('pauses once it has lost, with a buffer or without: %s', (buffered) => {
+    const story = new PrimaryStory({ buffered }).seeded();
+    story.at(100, { kind: 'activated' });
     expect(story.state.paused).toBe(true);
     expect(story.until(2_000).state.paused).toBe(true);
     const kinds = kindsOf(story);

@@ -86,11 +86,6 @@ describe('nextCheckpointAtMs', () => {
     expect(nextCheckpointAtMs({ ...idle, acked: 2 }, 1)).toBeNull();
   });
 
-  it('is at once with an interval of 0', () => {
-    const schedule = { kind: 'fixed', intervalMs: 0 } as const;
-    expect(nextCheckpointAtMs({ ...idle, schedule }, 2)).toBe(1_050);
-  });
-
   it('never starves: acknowledgements of older epochs do not push it away', () => {
     // Four in flight, an acknowledgement every 20 ms: the next one is due all the time.
     const schedule = { kind: 'fixed', intervalMs: 20 } as const;

@@ -179,10 +179,14 @@ export class BackupStory {
     return this;
   }
 
-  /** A sign of life every tenth of the timeout, up to `nowMs`. */
-  alive(nowMs: number): this {
+  /**
+   * A sign of life every tenth of the timeout, up to `nowMs`. `heldFromMs`: from then on the
+   * primary hears nothing.
+   */
+  alive(nowMs: number, heldFromMs = Number.POSITIVE_INFINITY): this {
     for (let atMs = this.#state.nowMs + 100; atMs <= nowMs; atMs += 100) {
-      this.at(atMs, { kind: 'heartbeat', seq: Math.round(atMs / 100) });
+      const heldMs = Math.max(0, atMs - heldFromMs);
+      this.at(atMs, { kind: 'heartbeat', seq: Math.round(atMs / 100), heldMs });
     }
     return this;
   }
@@ -191,7 +195,11 @@ export class BackupStory {
   holding(): this {
     return this.at(0, { kind: 'link-open' })
       .at(50, { kind: 'epoch-whole', part: 'memory', epoch: 0 })
-      .at(100, { kind: 'heartbeat', seq: 1 }, { kind: 'epoch-whole', part: 'memory', epoch: 1 });
+      .at(
+        100,
+        { kind: 'heartbeat', seq: 1, heldMs: 0 },
+        { kind: 'epoch-whole', part: 'memory', epoch: 1 },
+      );
   }
 
   #step(event: BackupEvent): void {

@@ -59,15 +59,17 @@ const samples: Readonly<Record<FrameKind, Message>> = {
     digest: { rawBytes: 2 ** 40 + 3, checksum: 2n ** 63n + 4n, cacheState: 2n ** 63n + 5n },
   },
   ack: { kind: 'ack', epoch: 18 },
-  heartbeat: { kind: 'heartbeat', seq: 2 ** 40 + 6 },
+  heartbeat: { kind: 'heartbeat', seq: 2 ** 40 + 6, heldMs: 2 ** 40 + 14 },
   echo: { kind: 'echo', seq: 2 ** 40 + 7 },
   credit: { kind: 'credit', bytes: 2 ** 40 + 8 },
   ask: { kind: 'ask', id: 19 },
-  answer: { kind: 'answer', id: 20, answer: { kind: 'active', running: true } },
+  answer: { kind: 'answer', id: 20, answer: { kind: 'running' } },
   'copy-lost': { kind: 'copy-lost', reason: 'reason' },
   activated: { kind: 'activated', epoch: 21 },
   goodbye: { kind: 'goodbye', reason: 'reason' },
   error: { kind: 'error', code: 'protocol', text: 'text', hint: null },
+  leaving: { kind: 'leaving', reason: 'reason' },
+  degraded: { kind: 'degraded', reason: 'reason' },
 };
 
 /** The field at `at`, read as the document says. */
@@ -520,18 +522,22 @@ describe('a datagram of the pulse', () => {
       ['heartbeat', 1],
       ['echo', 2],
     ] as const) {
-      const datagram = encodePulse({ kind, seq: 2 ** 40 + 1 }, { session, key });
+      const datagram = encodePulse(
+        { kind, seq: 2 ** 40 + 1, heldMs: 2 ** 40 + 2 },
+        { session, key },
+      );
       expect(datagram.length).toBe(bytes);
       expect(text).toContain(`one datagram is ${bytes} bytes`);
       expect(text).toContain(`${number} ${kind}`);
       const expected: Readonly<Record<string, unknown>> = {
         magic: Buffer.from('tsrp'),
-        version: 1,
+        version: 2,
         kind: number,
         reserved: 0,
         session,
         seq: 2n ** 40n + 1n,
-        mac: datagram.subarray(32),
+        heldMs: 2n ** 40n + 2n,
+        mac: datagram.subarray(40),
       };
       expect(fields.map(({ name }) => name)).toEqual(Object.keys(expected));
       for (const { at, type, name } of fields) {
@@ -548,7 +554,9 @@ describe('an answer', () => {
     const answers = [
       { kind: 'promised' },
       { kind: 'activating' },
-      { kind: 'active', running: false },
+      { kind: 'running' },
+      { kind: 'ended' },
+      { kind: 'absent' },
       { kind: 'unknown' },
     ] as const;
     const written = answers.map((answer) => {
@@ -556,7 +564,7 @@ describe('an answer', () => {
       return [body.readUInt8(4), answer.kind];
     });
     expect(known).toEqual(written);
-    const beyond = Buffer.from([1, 0, 0, 0, answers.length, 0]);
+    const beyond = Buffer.from([1, 0, 0, 0, answers.length]);
     const frame = { kind: 'answer', sequence: 0, offset: 0, body: beyond } as const;
     expect(() => decodeMessage(frame)).toThrow(/unknown/);
   });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { it } from './fixture.ts';
 import { cleanUp, noticing, type Pair, prepare } from './pair.ts';
-import { signal, until } from './process.ts';
+import { isRunning, signal, until } from './process.ts';
 
 beforeAll(prepare);
 afterAll(cleanUp);
@@ -68,12 +68,17 @@ describe('the backup host dies', () => {
     await until('it is held', () => pair.a.session('g1')?.state === 'held');
     const status = await pair.a.tsremus('status');
     expect(status.code).toBe(2);
-    expect(status.out).toMatch(
+    // Only whoever has asked, and in vain, is offered to vouch.
+    expect(status.out).toMatch(/Try: tsremus stop g1 {2}# asks .* once more\n/);
+    expect(status.out).not.toContain('--force-unsafe');
+    const held = await pair.a.tsremus('stop', 'g1');
+    expect(held.code).toBe(18);
+    expect(held.err).toMatch(
       /Try: tsremus stop --force-unsafe g1 {2}# only if .* never ran and never will\n/,
     );
     expect(pair.a.state('g1')).toBe('paused');
 
-    const stop = await pair.a.tsremus('stop', '--force-unsafe', 'g1');
+    const stop = await pair.a.tsremus('stop', '--force-unsafe', '--vouch', 'g1', 'g1');
     expect(stop.code).toBe(0);
     expect((await protect.ended).code).toBe(16);
     expect(protect.events.at(-1)).toMatchObject({
@@ -106,7 +111,7 @@ describe('the backup host dies', () => {
 
     expect((await pair.a.tsremus('stop', 'g1')).code).toBe(18);
     expect(pair.a.state('g1')).toBe('paused');
-    expect((await pair.a.tsremus('stop', '--force-unsafe', 'g1')).code).toBe(0);
+    expect((await pair.a.tsremus('stop', '--force-unsafe', '--vouch', 'g1', 'g1')).code).toBe(0);
     expect(pair.a.state('g1')).toBe('running');
     expect(pair.a.sim.wrong('g1')).toBeNull();
     expect((await pair.a.tsremus('status')).out).toBe('no sessions\n');
@@ -130,5 +135,40 @@ describe('the backup host dies', () => {
     expect(pair.a.state('g1')).toBe('running');
     expect(pair.a.sim.wrong('g1')).toBeNull();
     await until('the copy is gone', () => pair.b.leftovers().length === 0);
+  });
+});
+
+describe('the backup host is shut down in order', () => {
+  // Proves: SIGTERM to receive is no loss. The primary hears of it over the link that still lives,
+  // asks there, for nobody can reach that host any more, and goes on with its documented outcome.
+  it.concurrent('and the guest goes on unprotected', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected();
+    const receive = pair.receiver();
+    await pair.wire.set({ refuse: true });
+    signal(receive, 'SIGTERM');
+    expect((await protect.ended).code).toBe(16);
+    expect(protect.events.at(-1)).toMatchObject({
+      outcome: 'unprotected',
+      reason: 'the backup leaves: the backup was told to end',
+    });
+    await until('receive has ended', () => !isRunning(receive));
+    expect(pair.b.sim.list()).toEqual([]);
+    expect(pair.b.record('')).toEqual(['promised', 'standby']);
+    expect(pair.a.state('g1')).toBe('running');
+    expect(pair.a.sim.wrong('g1')).toBeNull();
+  });
+
+  // Proves: a primary that is dead is promised nothing: its guest's only copy takes over.
+  it.concurrent('and takes over where the primary is silent', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected({ args: noticing });
+    const receive = pair.receiver();
+    await pair.wire.cut();
+    signal(receive, 'SIGTERM');
+    await until('the copy runs', () => pair.b.state('g1') === 'running');
+    expect(pair.b.sim.wrong('g1')).toBeNull();
+    await pair.wire.heal();
+    expect((await protect.ended).code).toBe(17);
   });
 });

@@ -25,8 +25,8 @@ it('shows and removes a device that nothing else is known of', async ({ pair, sk
   expect(pair.a.sim.create('g1', { memoryMib: 4 })).toBe(1);
   const { out } = await inOwnNetwork(
     pair,
-    'tsremus status; tsremus stop g1; tsremus stop --force-unsafe g1; ls /sys/class/net; ' +
-      'tsremus status',
+    'tsremus status; tsremus stop g1; tsremus stop --force-unsafe --vouch g1 g1; ' +
+      'ls /sys/class/net; tsremus status',
   );
   const [status, held, forced, after] = out.split(/exit \d+\n/);
   expect(out.match(/exit \d+/g)?.slice(0, 3)).toEqual(['exit 2', 'exit 18', 'exit 0']);

@@ -66,6 +66,7 @@ export class Host {
       TSREMUS_LIBXL: nativeFile('libsimxl.so'),
       TSREMUS_RUN_DIR: this.runDir,
       TSREMUS_STATE_DIR: this.stateDir,
+      TSREMUS_ALLOW: join(dir, `allow-${name}`),
       TSREMUS_LOG_DIR: this.logDir,
       TSREMUS_LOG_LEVEL: 'debug',
       TSREMUS_HEARTBEAT_TIMEOUT: String(patientMs),

@@ -139,7 +139,7 @@ describe('at any moment', () => {
     await pair.wire.set({ there: 'cut', back: 'cut', refuse: true });
     await kill(protect);
     expect((await pair.a.tsremus('stop', 'g1')).code).toBe(18);
-    expect((await pair.a.tsremus('stop', '--force-unsafe', 'g1')).code).toBe(0);
+    expect((await pair.a.tsremus('stop', '--force-unsafe', '--vouch', 'g1', 'g1')).code).toBe(0);
     expect(pair.a.state('g1')).toBe('running');
     await pair.wire.heal();
     await until('the copy is gone', () => pair.b.leftovers().length === 0);
@@ -176,5 +176,25 @@ describe('the guard', () => {
     await protect.ended;
     await until('the guard has gone', () => guards.every((pid) => !isRunning(pid)));
     await until('nothing is left', () => pair.processes().length === 0);
+  });
+});
+
+describe('the guard is killed', () => {
+  // Proves: its death is noticed, and the next one stands by: protect's own death in a checkpoint
+  // leaves the guest suspended no longer than as if the first one had lived.
+  it.concurrent('and another one stands by', async ({ pair }) => {
+    pair.a.sim.create('g1', guest);
+    const protect = await pair.protected();
+    const [first = 0] = pair.guards();
+    signal(first, 'SIGKILL');
+    await until('it was started again', () => /the guard was started again/.test(pair.a.log('g1')));
+    expect(pair.a.log('g1')).toMatch(/its guard died \(SIGKILL\)/);
+    await until('status is well again', () => pair.a.session('g1')?.degraded === null);
+    expect(pair.guards()).not.toContain(first);
+    pair.a.sim.fault('save.pages stall 60000');
+    await until('the guest is suspended', () => pair.a.state('g1') === 'suspended');
+    await kill(protect);
+    await until('the guard resumes the guest', () => pair.a.state('g1') === 'running');
+    expect(pair.a.sim.wrong('g1')).toBeNull();
   });
 });

@@ -35,7 +35,7 @@ it.concurrent('in opposite directions: one host dies, both guests run', async ({
   await until('g1 runs at b', () => b.session('g1')?.state === 'active');
   expect(b.sim.wrong('g1')).toBeNull();
   await until('g2 is held', () => b.session('g2')?.guest_paused);
-  expect((await b.tsremus('stop', '--force-unsafe', 'g2')).code).toBe(0);
+  expect((await b.tsremus('stop', '--force-unsafe', '--vouch', 'g2', 'g2')).code).toBe(0);
   expect((await two.ended).code).toBe(16);
   expect(b.state('g1')).toBe('running');
   expect(b.state('g2')).toBe('running');

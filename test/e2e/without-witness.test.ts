@@ -1,4 +1,4 @@
-/** Nobody can be asked, and it was agreed that the primary goes on: the guest does not stand still. */
+/** Nobody can be asked, and it was agreed that the primary goes on: the guest keeps running. */
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { it } from './fixture.ts';
 import { cleanUp, noticing, prepare } from './pair.ts';

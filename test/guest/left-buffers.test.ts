@@ -84,7 +84,6 @@ describe('a buffer without a session', () => {
     );
     expect(verdict.next).toEqual([
       'tsremus stop 7  # clears it if the guest is gone; else says what may be done',
-      'tsremus stop --force-unsafe 7  # only if the copy on the other host never ran and never will',
     ]);
   });
 

@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { lowerOomScore } from '../../src/host/process-settings.ts';
 
 const settings = join(import.meta.dirname, '../../src/host/process-settings.ts');
 
@@ -31,4 +34,15 @@ it('raises the priority of every thread, or says that it may not', () => {
   expect(threads.length).toBeGreaterThan(4);
   if (said.length === 0) expect(new Set(threads)).toEqual(new Set([-10]));
   else expect(said).toEqual([expect.stringMatching(/^runs at ordinary priority: /)]);
+});
+
+it('goes last among those that are killed for want of memory, or says that it may not', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'tsremus-oom-'));
+  const said: string[] = [];
+  lowerOomScore((text) => said.push(text), join(dir, 'score'));
+  expect(readFileSync(join(dir, 'score'), 'utf8')).toBe('-900');
+  expect(said).toEqual([]);
+  lowerOomScore((text) => said.push(text), join(dir, 'none/score'));
+  expect(said).toEqual([expect.stringMatching(/^may be killed when memory is short: ENOENT/)]);
+  rmSync(dir, { recursive: true });
 });

@@ -4,12 +4,12 @@
  *
  * Which epoch a frame belongs to, the guest itself says: each frame of its flows carries how often
  * the guest had been suspended (guest/pauses.c). Epoch 0 is the seed and ends with the first
- * suspension, so what was said after k suspensions of a protection is of epoch k. A process that did
- * not get to run between two suspensions counts one too few, never one too many. Answers of the
- * guest's kernel are younger than their requests: what was asked for when k checkpoints had been made
- * is of epoch k or a later one. All of these are lower bounds. When an epoch was acknowledged is in
- * the primary's log, by the same clock as the capture's. (The guest's own clock says nothing here: it
- * loses time while its host is busy and gets it back at a suspension, tens to hundreds of ms.)
+ * suspension, so what was said after k suspensions of a protection is of epoch k. A process that
+ * did not get to run between two suspensions counts one too few, never one too many. Answers of the
+ * guest's kernel are younger than their requests: what was asked for when k checkpoints had been
+ * made is of epoch k or a later one. All of these are lower bounds. When an epoch was acknowledged
+ * is in the primary's log, by the same clock as the capture's. (The guest's own clock says nothing
+ * here: it loses time while its host is busy and gets it back at a suspension, up to some 100 ms.)
  */
 import type { FrameKind, FrameRecord } from './frame-records.ts';
 import type { GuestMark, NumberAnswer } from './traffic.ts';

@@ -48,6 +48,7 @@ export async function makePayload(
   put(images.guestKernel, 'lab/vmlinux');
   put(images.guestInitramfs, 'lab/initramfs');
   put(images.program, 'usr/local/bin/labguest', 0o755);
+  put(join(labDir, 'host/allow'), 'etc/tsremus/allow');
   put(join(labDir, 'host/hosts'), 'etc/hosts');
   put(join(labDir, 'host/sshd_config'), 'etc/ssh/sshd_config');
   put(join(labDir, 'host/ssh_config'), 'root/.ssh/config', 0o600);

@@ -136,6 +136,12 @@ export async function peek(
   return undefined;
 }
 
+/** A protect that gave up before its session began leaves no status. */
+async function refuseEnded(lab: Lab, id: HostId, guest: string): Promise<void> {
+  const { stdout } = await lab.ssh(id, `cat ${codeFile(guest)} 2>/dev/null; true`);
+  if (stdout.trim() !== '') throw new LabError(`protect ended, exit ${stdout.trim()}`);
+}
+
 /** Waits until epoch `epoch` of `guest` was acknowledged; fails early when protect has ended. */
 export async function waitForEpoch(
   lab: Lab,
@@ -148,6 +154,7 @@ export async function waitForEpoch(
     return await waitFor(`epoch ${epoch} of ${guest}`, timeoutMs, async () => {
       const entry = await peek(lab, id, guest, 'primary');
       if (entry?.outcome) throw new LabError(`protection ended: ${entry.outcome} ${entry.reason}`);
+      if (entry === undefined) await refuseEnded(lab, id, guest);
       return entry !== undefined && (entry.epoch ?? -1) >= epoch ? entry : undefined;
     });
   } catch (error) {

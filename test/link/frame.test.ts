@@ -25,15 +25,17 @@ describe('the table of frame types', () => {
       '3 data 5..262148',
       '4 epoch-end 44..44',
       '5 ack 4..4',
-      '6 heartbeat 8..8',
+      '6 heartbeat 16..16',
       '7 echo 8..8',
       '8 credit 8..8',
       '9 ask 4..4',
-      '10 answer 6..6',
+      '10 answer 5..5',
       '11 copy-lost 0..1024',
       '12 activated 4..4',
       '13 goodbye 0..1024',
       '14 error 2..8192',
+      '15 leaving 0..1024',
+      '16 degraded 0..1024',
     ]);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { systemTimers as timers } from '../../src/host/clock.ts';
-import { encodeFrame } from '../../src/link/frame.ts';
+import { encodeFrame, protocolVersion } from '../../src/link/frame.ts';
 import { greetBackup, greetPrimary } from '../../src/link/hello.ts';
 import { encodeHello } from '../../src/link/hello-message.ts';
 import {
@@ -64,7 +64,9 @@ describe('HELLO', () => {
         : greetBackup(primary, 'host-b', sampleHello, { timers }),
     );
     expect(error.code).toBe('version-mismatch');
-    expect(error.message).toBe('the peer speaks protocol 7, this tsremus speaks protocol 4');
+    expect(error.message).toBe(
+      `the peer speaks protocol 7, this tsremus speaks protocol ${protocolVersion}`,
+    );
     expect(error.hint).toContain('install');
     primary.destroy('done');
     backup.destroy('done');
@@ -72,7 +74,9 @@ describe('HELLO', () => {
 
   it('refuses a HELLO whose body names another version than its frame', async () => {
     const { backup, toBackup } = linkPair();
-    toBackup.write(encodeFrame('hello', 0, encodeHello({ ...helloMessage, protocol: 5 })));
+    toBackup.write(
+      encodeFrame('hello', 0, encodeHello({ ...helloMessage, protocol: protocolVersion + 1 })),
+    );
     const error = await operationError(() => greetPrimary(backup, speakerB, accept, { timers }));
     expect(error.code).toBe('version-mismatch');
     backup.destroy('done');

@@ -50,7 +50,7 @@ describe('a link', () => {
     await primary.sendConfig(sampleConfig);
     await primary.sendData(0, Buffer.from('seed'));
     await primary.endEpoch(0, 1, sampleDigest);
-    primary.send({ kind: 'heartbeat', seq: 1 });
+    primary.send({ kind: 'heartbeat', seq: 1, heldMs: 0 });
     backup.send({ kind: 'ack', epoch: 0 });
     backup.send({ kind: 'echo', seq: 1 });
     await onBackup.untilKind('heartbeat');
@@ -89,7 +89,7 @@ describe('a link', () => {
     new Heard(primary);
     const heard = new Heard(backup);
     const sent = primary.sendData(0, Buffer.alloc(32 * 1024 * kib));
-    primary.send({ kind: 'heartbeat', seq: 9 });
+    primary.send({ kind: 'heartbeat', seq: 9, heldMs: 0 });
     await heard.untilKind('heartbeat');
     expect(heard.dataBefore.at(-1)).toBeLessThanOrEqual(256 * kib);
     expect(await sent).toBe(true);
@@ -102,7 +102,7 @@ describe('a link', () => {
     const heard = new Heard(backup, false);
     const sent = primary.sendData(0, Buffer.alloc(4 * 1024 * kib));
     await heard.until(({ dataBytes }) => dataBytes >= 1024 * kib);
-    primary.send({ kind: 'heartbeat', seq: 1 });
+    primary.send({ kind: 'heartbeat', seq: 1, heldMs: 0 });
     await heard.untilKind('heartbeat');
     expect(heard.dataBytes).toBe(1024 * kib);
     expect(primary.counters.inFlightBytes).toBe(1024 * kib);
@@ -116,7 +116,7 @@ describe('a link', () => {
     const { primary, backup } = greetedPair();
     new Heard(primary);
     // The backup does not read yet: the first write waits in the stream, the rest in the queue.
-    for (let seq = 1; seq <= 5000; seq++) primary.send({ kind: 'heartbeat', seq });
+    for (let seq = 1; seq <= 5000; seq++) primary.send({ kind: 'heartbeat', seq, heldMs: 0 });
     const heard = new Heard(backup);
     const last = (message: Message) => message.kind === 'heartbeat' && message.seq === 5000;
     await heard.until(({ messages }) => messages.some(last));
@@ -273,7 +273,12 @@ describe('the end of a link', () => {
 
 describe('what a peer must not do', () => {
   const cases: readonly [string, 'primary' | 'backup', readonly Message[], RegExp][] = [
-    ['begin without HELLO', 'backup', [{ kind: 'heartbeat', seq: 1 }], /first frame must be HELLO/],
+    [
+      'begin without HELLO',
+      'backup',
+      [{ kind: 'heartbeat', seq: 1, heldMs: 0 }],
+      /first frame must be HELLO/,
+    ],
     [
       'say HELLO twice',
       'backup',
@@ -289,7 +294,7 @@ describe('what a peer must not do', () => {
     [
       'send a primary what only a backup takes',
       'primary',
-      [acceptedMessage, { kind: 'heartbeat', seq: 1 }],
+      [acceptedMessage, { kind: 'heartbeat', seq: 1, heldMs: 0 }],
       /not for the primary/,
     ],
     [

@@ -12,6 +12,7 @@ const secret: PulseSecret = { session: Buffer.alloc(16, 5), key: Buffer.alloc(32
 const anyDatagram = fc.record({
   kind: fc.constantFrom('heartbeat' as const, 'echo' as const),
   seq: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  heldMs: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
 });
 
 describe('a datagram', () => {
@@ -38,7 +39,7 @@ describe('a datagram', () => {
   });
 
   it('does not pass with the key or the session of another', () => {
-    const bytes = encodePulse({ kind: 'echo', seq: 1 }, secret);
+    const bytes = encodePulse({ kind: 'echo', seq: 1, heldMs: 0 }, secret);
     expect(decodePulse(bytes, { ...secret, key: Buffer.alloc(32, 8) })).toBeNull();
     expect(decodePulse(bytes, { ...secret, session: Buffer.alloc(16, 6) })).toBeNull();
   });

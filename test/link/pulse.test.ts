@@ -102,16 +102,16 @@ describe('the pulse', () => {
       key: Buffer.from(key, 'hex'),
     };
     const socket = stranger();
-    const heartbeat = (seq: number) => encodePulse({ kind: 'heartbeat', seq }, secret);
+    const heartbeat = (seq: number) => encodePulse({ kind: 'heartbeat', seq, heldMs: 0 }, secret);
     const wrongKey = encodePulse(
-      { kind: 'heartbeat', seq: 9 },
+      { kind: 'heartbeat', seq: 9, heldMs: 0 },
       { ...secret, key: Buffer.alloc(32) },
     );
     primary.pulse.send(5);
     await backup.numbers.until(5);
     const foreign = [Buffer.from('hello'), Buffer.alloc(2000), wrongKey];
     const stale = [heartbeat(5), heartbeat(4)];
-    const reflected = [encodePulse({ kind: 'echo', seq: 6 }, secret)];
+    const reflected = [encodePulse({ kind: 'echo', seq: 6, heldMs: 0 }, secret)];
     for (const bytes of [...foreign, ...stale, ...reflected]) {
       await sendTo(socket, bytes, backup.offer);
     }

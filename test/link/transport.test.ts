@@ -159,7 +159,7 @@ describe('a session over a transport', () => {
     await link.sendConfig(sampleConfig);
     for (let epoch = 0; epoch < 3; epoch++) {
       const sent = link.sendData(epoch, Buffer.alloc(8 * 1024 * 1024, epoch + 1));
-      link.send({ kind: 'heartbeat', seq: epoch });
+      link.send({ kind: 'heartbeat', seq: epoch, heldMs: 0 });
       await sent;
       await link.endEpoch(epoch, 2048, sampleDigest);
     }
@@ -183,7 +183,7 @@ describe('a session over a transport', () => {
     const sent = link.sendData(0, Buffer.alloc(8 * 1024 * 1024));
     // Nothing moves, and this side is not held up by it: old heartbeats give way to new ones.
     for (let seq = 0; seq < 2000; seq++) {
-      link.send({ kind: 'heartbeat', seq });
+      link.send({ kind: 'heartbeat', seq, heldMs: 0 });
       if (seq % 20 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     expect(heard.kinds).not.toContain('echo');
@@ -198,8 +198,12 @@ describe('a session over a transport', () => {
 
   it('asks for the promise by a connection of its own', async () => {
     const hello = { ...sampleHello, purpose: 'promise' as const };
-    const answer = await askFresh(ssh, hello, 7, options(withReceiver('good')));
-    expect(answer).toEqual({ kind: 'promised' });
+    const beganMs = clock.nowMs();
+    const asked = await askFresh(ssh, hello, 7, options(withReceiver('good')));
+    expect(asked.answer).toEqual({ kind: 'promised' });
+    // The question left when there was somebody to put it to.
+    expect(asked.askedAtMs).toBeGreaterThan(beganMs);
+    expect(asked.askedAtMs).toBeLessThan(clock.nowMs());
   });
 
   it('takes the failure to ask for a failure, never for an answer', async () => {

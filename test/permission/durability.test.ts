@@ -9,6 +9,7 @@ import { errnoCode } from '../../src/host/errors.ts';
 import type { Files } from '../../src/host/files.ts';
 import { Store } from '../../src/host/store.ts';
 import { operationError } from '../link/support.ts';
+import { type DiskCaller, SimDisk } from '../sim/files.ts';
 import { Random } from '../sim/random.ts';
 import {
   type Actor,
@@ -46,6 +47,7 @@ const stories: readonly Story[] = [
       },
     ],
   },
+  { name: 'the guest is lost', from: 'active', acts: [(one) => one.lose()] },
   { name: 'the copy is seen to run', from: 'active', acts: [(one) => one.noteRunning()] },
   {
     name: 'it goes all its way',
@@ -64,6 +66,7 @@ const stories: readonly Story[] = [
 const races: readonly Story[] = [
   { name: 'one activates, one promises', from: 'standby', acts: [activate, promise] },
   { name: 'one activates, one reads', from: 'standby', acts: [activate, readThrice] },
+  { name: 'the guest is lost, one reads', from: 'active', acts: [(one) => one.lose(), readThrice] },
   { name: 'one promises, one reads', from: 'standby', acts: [promise, readThrice] },
   {
     name: 'an activation without its owner ends in two ways',
@@ -130,6 +133,13 @@ async function unlessTaken(work: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
+function storeOn(disk: SimDisk, caller: DiskCaller): Store {
+  return new Store(disk.filesFor(caller), {
+    bytes: (count) => Buffer.alloc(count),
+    share: () => 0,
+  });
+}
+
 /** Syncs the folder after what it creates, and nowhere else. */
 class DeafReader extends Store {
   readonly #real: Store;
@@ -192,6 +202,31 @@ const mutants: readonly [string, readonly Story[], MakeStore, RegExp][] = [
       return isFirst;
     }),
     /cannot be read: .* is damaged/,
+  ],
+  [
+    'leaves out the sync of the folders above',
+    stories,
+    (files, chance) =>
+      new (class extends Store {
+        override async ensureDir(path: string): Promise<void> {
+          await unlessTaken(() => files.makeDir(dirname(path)));
+          await unlessTaken(() => files.makeDir(path));
+        }
+      })(files, chance),
+    /was reported, the record says null/,
+  ],
+  [
+    'syncs only the folder right above',
+    stories,
+    (files, chance) =>
+      new (class extends Store {
+        override async ensureDir(path: string): Promise<void> {
+          await unlessTaken(() => files.makeDir(dirname(path)));
+          await unlessTaken(() => files.makeDir(path));
+          await files.syncDir(dirname(path));
+        }
+      })(files, chance),
+    /was reported, the record says null/,
   ],
   [
     'syncs the folder before the name is in it',
@@ -364,5 +399,76 @@ describe('a disk with little space', () => {
     expect(error.hint).toContain(join(dir, '.'));
     expect(host.disk.names(dir)).toEqual(before);
     expect(await host.alone((one) => one.move('standby', 'promised'))).toBe('promised');
+  });
+});
+
+describe('the folders of the record', () => {
+  // Proves: of two processes the first of which dies at any step, the second leaves folders that
+  // outlive a power cut.
+  it('are there after a power cut, whoever began to make them', async () => {
+    for (let at = 0; ; at++) {
+      const outcomes = new EveryOutcome();
+      let isWhole = false;
+      do {
+        const disk = new SimDisk();
+        const scheduler = new Scheduler(new Random(1));
+        const first = storeOn(disk, scheduler.caller()).ensureDir(dir);
+        isWhole = (await scheduler.run([first], { at, when: 'after' })) === null;
+        await storeOn(disk, { perform: async (_what, work) => work() }).ensureDir(dir);
+        disk.powerOff(outcomes);
+        expect(disk.hasDir(dir)).toBe(true);
+      } while (outcomes.advance());
+      if (isWhole) break;
+    }
+  });
+});
+
+describe('what was made ready when the session began', () => {
+  it.each([
+    ['standby', ['activating', 'active']],
+    ['standby', ['promised']],
+    ['standby', ['activating', 'promised']],
+  ] as const)('takes the steps of a full disk, for good: %s to %s', async (first, steps) => {
+    const outcomes = new EveryOutcome();
+    do {
+      const host = new Host(realStore);
+      await host.alone(async ({ record }) => {
+        await record.prepare();
+        await record.create({});
+      }, 1);
+      host.disk.isFull = true;
+      const said = await host.alone(async ({ record }) => {
+        let from: Permission = first;
+        for (const to of steps) {
+          expect(await record.move(from, to, {})).toMatchObject({ permission: to });
+          from = to;
+        }
+        return from;
+      }, 1);
+      host.powerOff(outcomes);
+      expect(await host.alone(async ({ record }) => (await record.read())?.permission)).toBe(said);
+      expect(host.violations).toEqual([]);
+    } while (outcomes.advance());
+  });
+
+  it('is what a full disk refuses, before there is a record', async () => {
+    const host = new Host(realStore);
+    host.disk.isFull = true;
+    const { code } = await operationError(() => host.alone(({ record }) => record.prepare()));
+    expect(code).toBe('disk-full');
+    host.disk.isFull = false;
+    expect(await host.alone((one) => one.read())).toBeNull();
+  });
+
+  it('says what it says only once: a second step finds the first', async () => {
+    const host = new Host(realStore);
+    await host.alone(async ({ record }) => {
+      await record.prepare();
+      await record.create({});
+    }, 1);
+    host.disk.isFull = true;
+    const move = (to: Permission) => host.alone(({ record }) => record.move('standby', to, {}));
+    expect((await move('promised')).permission).toBe('promised');
+    expect((await move('activating')).permission).toBe('promised');
   });
 });

@@ -23,7 +23,8 @@ import { recordUuid as uuid } from '../fixtures/record-uuid.ts';
 import { type DiskCaller, SimDisk } from '../sim/files.ts';
 import { Random } from '../sim/random.ts';
 
-export const dir = '/var/lib/record';
+/** Two folders that no host has by itself. */
+export const dir = '/var/lib/tsremus/record';
 const session = '1'.padStart(32, '0');
 
 export type MakeStore = (files: Files, chance: Chance) => Store;
@@ -289,6 +290,12 @@ export class Actor {
     this.#host.reported.push({ said: 'running', took: null });
   }
 
+  /** A person's word. */
+  async lose(): Promise<void> {
+    await this.record.lose(this.#begin('lost'));
+    this.#host.reported.push({ said: 'lost', took: null });
+  }
+
   async read(): Promise<Permission | null> {
     const state = await this.record.read();
     if (state === null) return null;
@@ -306,10 +313,11 @@ export class Actor {
 
 /** What a record may say later than this. */
 const later: Record<Permission, readonly (Permission | null)[]> = {
-  standby: ['standby', 'activating', 'active', 'promised'],
-  activating: ['activating', 'active', 'promised'],
-  active: ['active'],
+  standby: ['standby', 'activating', 'active', 'promised', 'lost'],
+  activating: ['activating', 'active', 'promised', 'lost'],
+  active: ['active', 'lost'],
   promised: ['promised'],
+  lost: ['lost'],
 };
 
 /** After a power cut: reads the record on another boot and holds it against what is known. */

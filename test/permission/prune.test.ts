@@ -32,6 +32,7 @@ async function folder(entries: readonly (readonly [End, number])[]): Promise<str
   const dir = mkdtempSync(join(tmpdir(), 'tsremus-prune-'));
   for (const [index, [end, days]] of entries.entries()) {
     const record = openRecord(dir, uuid, sessionName(index), ports);
+    await record.prepare();
     await record.create({});
     if (end === 'promised') await record.move('standby', 'promised', {});
     if (end === 'activating' || end === 'active') await record.move('standby', 'activating', {});

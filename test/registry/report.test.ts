@@ -139,6 +139,21 @@ describe('a session that is silent (R6)', () => {
     expect(judge(updatedAgo(11_000), 'alive', nowMs).level).toBe('critical');
   });
 
+  // Proves: a guest that is held is not shown as merely late because its process is slow to say so.
+  it('stays what it was where that was worse than late', () => {
+    const updated = new Date(nowMs - 6_000).toISOString();
+    for (const state of ['held', 'unprotected', 'active'] as const) {
+      const facts = status({ state, reason: 'why', next: ['what to type'], updated });
+      const report = judge(facts, 'alive', nowMs);
+      expect(report).toMatchObject({ state, level: 'critical' });
+      expect(report.reason).toMatch(/^.+; its process \d+ has not reported for/);
+      expect(report.next.slice(0, -1)).toEqual(['what to type']);
+      expect(report.next.at(-1)).toMatch(/^ps /);
+    }
+    const seeding = judge(status({ state: 'seeding', updated }), 'alive', nowMs);
+    expect(seeding).toMatchObject({ state: 'late', level: 'warning' });
+  });
+
   it('shows the age as it was measured while the session reports', () => {
     expect(judge(updatedAgo(900), 'alive', nowMs).ackAgeMs).toBe(120);
   });

@@ -2,6 +2,7 @@
  * Deliberate bugs in the output buffer's driver and around it. As in mutants.ts each must be caught
  * by the checker: that the model of the kernel is literal is what makes them visible.
  */
+import type { Answered } from '../../src/core/vocabulary.ts';
 import type { Packet } from './guest.ts';
 import { type Machines, realMachines } from './machines.ts';
 import {
@@ -20,6 +21,9 @@ export interface BufferMutant {
   readonly tweak: (plan: Plan) => Plan;
   readonly rule?: string;
 }
+
+/** Asked just now: `promised` is final, however old it is. */
+const promised: Answered = { answer: { kind: 'promised' }, askedAtMs: 0 };
 
 const isBuffered = (plan: Plan): Plan => ({
   ...plan,
@@ -246,14 +250,14 @@ export const bufferMutants: readonly BufferMutant[] = [
   },
   {
     name: 'clean up without asking',
-    machines: { ...realMachines, askBackup: async () => ({ kind: 'promised' }) },
+    machines: { ...realMachines, askBackup: async () => promised },
     tweak: killedAndCleanedUp,
   },
   {
     name: 'clean up when nobody answers',
     machines: {
       ...realMachines,
-      askBackup: (ask) => ask().catch(() => ({ kind: 'promised' })),
+      askBackup: (ask) => ask().catch(() => promised),
     },
     tweak: killedAndCleanedUp,
   },
@@ -264,7 +268,7 @@ export const bufferMutants: readonly BufferMutant[] = [
       ...realMachines,
       askBackup: (ask, { epoch }) =>
         ask().catch((error) => {
-          if (epoch === null) return { kind: 'promised' };
+          if (epoch === null) return promised;
           throw error;
         }),
     },
@@ -275,8 +279,9 @@ export const bufferMutants: readonly BufferMutant[] = [
     machines: {
       ...realMachines,
       askBackup: async (ask) => {
-        const answer = await ask();
-        return answer.kind === 'promised' ? answer : { kind: 'active', running: true };
+        const asked = await ask();
+        if (asked.answer.kind === 'promised') return asked;
+        return { ...asked, answer: { kind: 'running' } };
       },
     },
     tweak: killedAndCleanedUp,

@@ -30,6 +30,7 @@ export async function runSeeds(
   for (let seed = from; seed < from + count; seed += 1) {
     const result = await runWorld(seed, machines);
     steps += result.steps;
+    for (const ending of result.violation === null ? result.beside : []) add(endings, ending);
     if (result.violation === null) add(endings, result.ending);
     else if (result.expected !== null) add(expected, result.expected);
     else failures.push(result);

@@ -7,6 +7,10 @@
  *   whole-epochs    a copy runs from a whole, acknowledged epoch, the newest one
  *   one-commit      memory and disk of the running copy are of the same epoch
  *   one-active      only one side emits anything beyond the epoch a copy was activated from
+ *   last-guest      the primary's guest is destroyed only while the copy runs, or did so less than
+ *                   a timeout ago: nobody can know better
+ *   loser-runs      once its host has heard that the copy took over, the primary's guest does not
+ *                   work on for longer than a suspend in flight takes
  *   nothing-silent  the primary's status is not OK for longer than a lease once nobody protects
  *
  *   tie             what nobody could be asked about was decided as agreed: activated by itself, on
@@ -19,6 +23,7 @@
  * was destroyed nothing leaves.
  */
 import type { Packet } from './guest.ts';
+import type { RecordPermission } from './record.ts';
 
 export interface Violation {
   readonly rule: string;
@@ -68,16 +73,22 @@ export class Checker {
   fed = 0;
   /** Newest epoch of which the primary let a packet out, while its buffer was in force. */
   #emittedEpoch = 0;
-  permission: 'none' | 'standby' | 'activating' | 'active' | 'promised' = 'none';
+  permission: RecordPermission = 'none';
   /** The last final answer that left the backup's host. */
   #told: string | null = null;
   /** The epoch that the running copy was activated from. */
   activated: number | null = null;
   isCopyRunning = false;
+  /** When it was lost with its host. */
+  #heardActiveAtMs: number | null = null;
+  #copyLostAtMs = Number.NEGATIVE_INFINITY;
+  /** A person on host B has said that it is lost. */
+  isLostTyped = false;
   isOpened = false;
   isVouched = false;
   /** The most that a person said for the copy. */
   #said: Said = 'nothing';
+  #hasHeardDeciding = false;
   #isNeverWhole = false;
   #isDestroyed = false;
   /** What waits in the output buffer, and whether its interface is a protected one. */
@@ -131,9 +142,12 @@ export class Checker {
   opened(aloneMs: number): void {
     this.#isDecided = true;
     this.isOpened = true;
-    if (this.permission === 'promised' || this.isVouched) return;
+    const isPromised = this.permission === 'promised' || this.permission === 'lost';
+    if (isPromised || this.isVouched) return;
     if (this.#isLong(aloneMs)) {
       this.#require(!this.isCopyRunning, 'one-active', 'opened while the copy runs');
+      const hasHeard = this.#hasHeardDeciding || this.#heardActiveAtMs !== null;
+      this.#require(!hasHeard, 'tie', 'opened unanswered, and had heard that the copy goes on');
       return;
     }
     this.#isNeverWhole = this.acked < 0;
@@ -152,7 +166,8 @@ export class Checker {
   waitsAlone(aloneMs: number): void {
     const { withoutWitness, timeoutMs, holdMs } = this.#rules;
     const isAgreed = withoutWitness === 'primary' && this.acked >= 0 && !this.isOpened;
-    if (!isAgreed || this.permission === 'activating' || this.permission === 'active') return;
+    const isDecided = ['activating', 'active', 'lost'].includes(this.permission);
+    if (!isAgreed || isDecided || this.#hasHeardDeciding) return;
     const limitMs = 1.01 * (timeoutMs + holdMs) + timeoutMs + 200;
     this.#require(aloneMs <= limitMs, 'tie', `held, without its backup for ${aloneMs} ms`);
   }
@@ -160,6 +175,35 @@ export class Checker {
   /** A person types `tsremus failover`. */
   ordered(said: Said): void {
     if (weight[said] > weight[this.#said]) this.#said = said;
+  }
+
+  /** A living session on the primary's host has heard that somebody decides over the copy. */
+  heardDeciding(): void {
+    this.#hasHeardDeciding = true;
+  }
+
+  /** A living session on the primary's host has heard that the copy took over. */
+  heardActive(): void {
+    this.#heardActiveAtMs ??= this.#nowMs();
+  }
+
+  /** The primary's guest works; `suspendMs`: how long a suspend can take. Null: nobody is there. */
+  works(suspendMs: number | null): void {
+    if (this.#heardActiveAtMs === null || this.permission === 'lost') return;
+    if (suspendMs === null) {
+      this.#heardActiveAtMs = this.#nowMs();
+      return;
+    }
+    const ageMs = this.#nowMs() - this.#heardActiveAtMs;
+    this.#require(ageMs <= suspendMs, 'loser-runs', `works on, ${ageMs} ms after it had lost`);
+  }
+
+  /** By a program: whatever it was told may be true no more by the time at which that is done. */
+  ordersDestroy(): void {
+    // Two clocks, one in a hundred.
+    const isNews = this.#nowMs() - this.#copyLostAtMs <= 1.01 * this.#rules.timeoutMs;
+    const isElsewhere = this.isCopyRunning || isNews;
+    this.#require(isElsewhere, 'last-guest', 'the only guest that there is was destroyed');
   }
 
   destroyed(): void {
@@ -227,7 +271,7 @@ export class Checker {
       this.#require(epoch <= this.acked, 'output-commit', text);
       this.#emittedEpoch = Math.max(this.#emittedEpoch, epoch);
     }
-    if (this.activated === null) return;
+    if (this.activated === null || this.permission === 'lost') return;
     const text = `a packet of epoch ${epoch} left, the copy went on from ${this.activated}`;
     this.#require(epoch <= this.activated, 'one-active', text);
   }
@@ -266,7 +310,7 @@ export class Checker {
    * What the record says changed. A power cut (`isUp` false) may take a step back that nobody had
    * heard of yet; one that was told, or acted upon, stays.
    */
-  recordSays(permission: 'none' | 'standby' | 'activating' | 'active' | 'promised', isUp: boolean) {
+  recordSays(permission: RecordPermission, isUp: boolean): void {
     const before = this.permission;
     if (permission === before) return;
     this.permission = permission;
@@ -280,16 +324,21 @@ export class Checker {
       this.#require(!isKnown, 'durable', `${before} was lost in a power cut: ${permission}`);
       return;
     }
-    const isFinal = before === 'active' || before === 'promised';
-    this.#require(!isFinal, 'record', `${before} became ${permission}`);
-    if (permission !== 'promised') return;
-    this.#require(!this.isCopyRunning, 'record', 'promised while the copy runs');
+    const isFinal = before === 'active' || before === 'promised' || before === 'lost';
+    const isWord = before === 'active' && permission === 'lost' && this.isLostTyped;
+    this.#require(!isFinal || isWord, 'record', `${before} became ${permission}`);
+    if (permission !== 'promised' && permission !== 'lost') return;
+    this.#require(!this.isCopyRunning, 'record', `${permission} while the copy runs`);
   }
 
   answered(kind: string): void {
-    if (kind !== 'promised' && kind !== 'active') return;
-    this.#require(this.permission === kind, 'record', `said ${kind}, it says ${this.permission}`);
-    this.#told = kind;
+    const isOfActive = kind === 'running' || kind === 'ended' || kind === 'absent';
+    if (kind !== 'promised' && !isOfActive) return;
+    const isTrue = isOfActive
+      ? this.permission === 'active' || this.permission === 'lost'
+      : this.permission === kind || this.permission === 'lost';
+    this.#require(isTrue, 'record', `said ${kind}, it says ${this.permission}`);
+    this.#told = isOfActive ? 'active' : this.permission;
   }
 
   /** Nothing reached the backup's host for so long, its own stalls not counted. */
@@ -316,6 +365,7 @@ export class Checker {
   }
 
   copyEnded(): void {
+    if (this.isCopyRunning) this.#copyLostAtMs = this.#nowMs();
     this.isCopyRunning = false;
   }
 
@@ -325,6 +375,11 @@ export class Checker {
   protecting(isProtecting: boolean): void {
     if (isProtecting) this.#protectedUntilMs = null;
     else this.#protectedUntilMs ??= this.#nowMs();
+  }
+
+  /** The primary's host stood still, and its clock. */
+  primarySlept(sleptMs: number): void {
+    if (this.#protectedUntilMs !== null) this.#protectedUntilMs += sleptMs;
   }
 
   primaryStatus(level: string): void {

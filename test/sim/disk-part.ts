@@ -2,7 +2,7 @@
  * A simulated disk as a part of every epoch. Its writes travel beside the memory, on a connection
  * of their own: later, or not at all, and what came of an epoch that does not count is thrown away.
  */
-import type { BackupDisk, DiskEvents, PrimaryDisk } from '../../src/disk/port.ts';
+import type { BackupDisk, DiskDriver, DiskEvents, PrimaryDisk } from '../../src/disk/port.ts';
 import type { Connection, Endpoint } from './link.ts';
 import type { SimProcess } from './process.ts';
 
@@ -42,7 +42,7 @@ export class SimPrimaryDisk implements PrimaryDisk, Endpoint<DiskEpoch> {
     const next = this.#waiting.shift();
     this.#isSending = next !== undefined;
     if (next === undefined) return;
-    const { plan, random } = this.#process.host.world;
+    const { plan, random } = this.#process.world;
     this.#process.later(plan.diskLagMs * random.next(), () => {
       this.#process.call('send disk epoch', () => {
         this.#connection?.send('a', next);
@@ -85,7 +85,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
   }
 
   get #machines() {
-    return this.#process.host.world.machines;
+    return this.#process.world.machines;
   }
 
   listen(events: DiskEvents): void {
@@ -99,7 +99,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
       const isApplied = arrived.epoch === 0 || this.#machines.diskAppliesAt === 'arrival';
       if (isApplied) Object.assign(this.#content, arrived);
       else this.#arrived.set(arrived.epoch, arrived);
-      this.#process.host.world.checker.diskArrived(arrived.epoch);
+      this.#process.world.checker.diskArrived(arrived.epoch);
       this.#events.whole(arrived.epoch);
     });
   }
@@ -122,7 +122,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
     }
     if (this.#isApplying || this.#hasFailed) return;
     this.#isApplying = true;
-    this.#process.later(this.#process.host.world.plan.diskApplyMs, () => {
+    this.#process.later(this.#process.world.plan.diskApplyMs, () => {
       this.#isApplying = false;
       if (this.failsLeft > 0) {
         this.failsLeft -= 1;
@@ -155,4 +155,23 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
       }
     });
   }
+}
+
+/** The driver, as a process of either host opens it. */
+export function simDisks(process: SimProcess): DiskDriver {
+  const { world } = process;
+  return {
+    name: 'sim',
+    refusals: () => [],
+    openPrimary: async () => {
+      const disk = new SimPrimaryDisk(process);
+      world.openDiskOfA(disk);
+      return [disk];
+    },
+    openBackup: async () => {
+      const disk = new SimBackupDisk(process, world.diskOfB);
+      world.openDiskOfB(disk);
+      return [disk];
+    },
+  };
 }

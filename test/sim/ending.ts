@@ -2,7 +2,6 @@
  * When a run has calmed down: is this an end that is allowed? Somebody runs, or is held for a
  * reason that is said. null: not (yet), ask again; a run for which that stays so is stuck.
  */
-import { isNotedRunning } from './record.ts';
 import type { World } from './world.ts';
 
 /** How far things had come at some moment. */
@@ -18,7 +17,13 @@ export function progressOf(world: World): Progress {
 
 /** The end's name, or null. `before`: the progress two timeouts ago. */
 export function endingOf(world: World, before: Progress): string | null {
-  const { checker, outcome, protectProcess } = world;
+  const { checker, faults, outcome, protectProcess } = world;
+  // Somebody continues what is stopped, and it must do no harm then.
+  if (faults.latePending > 0) return null;
+  if (outcome === null && protectProcess.isAlive && protectProcess.isStopped) {
+    return stoppedEnding(world);
+  }
+  if (checker.permission === 'lost') return lostEnding(world);
   if (checker.activated !== null) return copyEnding(world);
   if (outcome !== null) return ownEnding(world, outcome);
   if (protectProcess.isAlive) return liveEnding(world, before);
@@ -31,13 +36,33 @@ function copyEnding(world: World): string | null {
   if (outcome === 'taken-over') return 'taken over';
   if (!protectProcess.isAlive) {
     // Whoever cleans up learns that the copy runs.
-    if (checker.isCopyRunning && guest.isAlive && mustCleanUp(world)) return null;
+    if (checker.isCopyRunning && guest.isAlive && mustCleanUp(world)) {
+      return isDeaf(world) && world.faults.isLeftHeld ? 'activated, the backup is deaf' : null;
+    }
     return checker.isCopyRunning ? 'activated' : 'activated, then lost';
   }
   if (world.statusOn('a').level !== 'critical') return null;
   if (!network.isWhole || !b.isUp) return 'activated, cannot be told';
-  // It died before anybody could note that it had run: nobody knows how far it came.
-  return checker.isCopyRunning || isNotedRunning(b.disk) ? null : 'held, the active copy died';
+  if (isDeaf(world)) return 'activated, the backup is deaf';
+  // Its host was rebooted: nobody there runs it, and a person has to say what is to become of it.
+  if (checker.isCopyRunning || mustSayLost(world)) return null;
+  return 'held, the active copy died';
+}
+
+/** A person said that the copy is lost: the primary's guest goes on, if it is there. */
+function lostEnding(world: World): string | null {
+  const { a, guest, network, outcome, protectProcess } = world;
+  if (!a.isUp || !guest.isAlive) return 'lost, and no guest';
+  if (outcome !== null) return ownEnding(world, outcome) === null ? null : `lost, ${outcome}`;
+  if (!network.isWhole) return 'lost, cannot be told';
+  if (protectProcess.isAlive) return null;
+  const ending = deadEnding(world);
+  return ending === null ? null : `lost, ${ending}`;
+}
+
+/** The administrator on host B says that the guest is lost there. */
+function mustSayLost({ a, b, plan, network, guest }: World): boolean {
+  return plan.forces && a.isUp && b.isUp && network.isWhole && guest.isAlive;
 }
 
 /** The machine on the primary ended; what it said must be true. */
@@ -52,6 +77,27 @@ function ownEnding(world: World, outcome: string): string | null {
   return guest.isRunning && isOpen ? outcome : null;
 }
 
+/** Nobody continues `protect`: what it said last must not look well, and the backup must act. */
+function stoppedEnding(world: World): string | null {
+  const { b, checker, faults, guest, plan, receive } = world;
+  if (world.statusOn('a').level === 'ok') return null;
+  if (checker.activated !== null) {
+    return checker.isCopyRunning ? 'activated, protect is stopped' : 'activated, then lost';
+  }
+  if (faults.isGuestEnded || !guest.isAlive) return 'guest ended, protect is stopped';
+  if (checker.permission === 'promised' || checker.acked < 0) return 'protect is stopped';
+  if (!b.isUp || !receive?.isAlive || isDeaf(world)) return 'both are stopped';
+  if (checker.permission === 'active' && b.hypervisor.domains.length === 0) return 'both died';
+  if (!isLeftToPerson(world) || world.statusOn('b').level !== 'critical') return null;
+  const how = plan.config.buffered ? 'held' : 'runs unprotected';
+  return `${how}, protect is stopped`;
+}
+
+/** The backup's process is there and takes nothing in, for good. */
+function isDeaf({ receive, linkB }: World): boolean {
+  return receive?.isAlive === true && (receive.isStopped || linkB?.isHung === true);
+}
+
 /** `protect` lives and has not decided: it protects, or it is held for a reason. */
 function liveEnding(world: World, before: Progress): string | null {
   const { b, checker, network, receive } = world;
@@ -64,15 +110,43 @@ function liveEnding(world: World, before: Progress): string | null {
     return now.acked > before.acked && now.count > before.count ? 'protected' : null;
   }
   if (level !== 'critical') return null;
-  const { withoutWitness, buffered } = world.plan.config;
-  const isDeciding = ['activating', 'active'].includes(checker.permission);
-  const mustGoOn = withoutWitness === 'primary' && buffered && !isDeciding;
-  if (!canAsk && !mustGoOn) return 'held, the backup is out of reach';
+  if (isHeardOnly(world)) return null;
+  if (!canAsk && !mustGoOn(world)) return 'held, the backup is out of reach';
   if (checker.permission === 'active' && b.hypervisor.domains.length === 0) {
     return 'held, the active copy died';
   }
+  // What is active is not given up, and nobody but its owner lets it run.
+  if (checker.permission === 'active' && receive?.isAlive && receive.isStopped) {
+    return 'held, the owner of the active copy is stopped';
+  }
   // An owner that does not answer, whose host does: nobody may decide in its place yet.
-  return receive?.isAlive && world.linkB?.isHung ? 'held, the backup is deaf' : null;
+  return isDeaf(world) ? 'held, the backup is deaf' : null;
+}
+
+/** It was agreed that the primary goes on by itself, and nobody decides otherwise. */
+function mustGoOn({ checker, plan }: World): boolean {
+  const { withoutWitness, buffered } = plan.config;
+  const isDecided = ['activating', 'active', 'lost'].includes(checker.permission);
+  return withoutWitness === 'primary' && buffered && !isDecided;
+}
+
+/** The backup has a whole copy, and waits for a person. */
+function isLeftToPerson({ checker, faults, plan }: World): boolean {
+  const { withoutWitness, buffered } = plan.config;
+  // With -n the end of the link activates nothing: the guest may be running over there.
+  const isLeft = withoutWitness !== 'backup' || (!buffered && faults.isLinkEndKnown);
+  return isLeft && checker.permission === 'standby';
+}
+
+/** What the primary says arrives, and no answer does: the backup can know that it is held. */
+function isHeardOnly({ b, checker, network, plan, receive, linkB }: World): boolean {
+  const isOneWay = network.isBlocked('ba') && !network.isBlocked('ab') && b.isUp;
+  const isOwned = receive?.isAlive === true && linkB?.isHung !== true;
+  const isOpen = checker.permission === 'standby' || checker.permission === 'activating';
+  const { buffered, withoutWitness } = plan.config;
+  // Where neither goes on by itself both wait for a person.
+  const isAgreed = buffered && withoutWitness !== 'manual';
+  return isOneWay && isOwned && isOpen && checker.acked >= 0 && isAgreed;
 }
 
 /** `protect` died without a decision: the backup has to do something, if it can. */
@@ -85,21 +159,20 @@ function deadEnding(world: World): string | null {
   // It died before the backup had noted the session: that is no promise, and a person has to say
   // so.
   if (checker.permission === 'none' && faults.isLeftHeld) return 'held, nobody knows the session';
-  if (guest.isAlive && checker.permission !== 'active' && mustCleanUp(world)) return null;
+  if (guest.isAlive && checker.permission !== 'active' && mustCleanUp(world)) {
+    return isDeaf(world) && faults.isLeftHeld ? 'left held, the backup is deaf' : null;
+  }
   if (checker.permission === 'promised') return 'promised, then protect died';
+  if (isDeaf(world)) return 'protect died, the backup is deaf';
   if (!receive?.isAlive) {
     if (checker.acked < 0) return 'both died in the seed';
     return isStruck(world, ['kill-receive', 'crash b']) ? 'both died' : null;
   }
   if (checker.permission === 'active' && b.hypervisor.domains.length === 0) return 'both died';
   if (checker.acked < 0) return null;
-  const { withoutWitness, buffered } = plan.config;
-  // With -n the end of the link activates nothing: the guest may be running over there.
-  const isLeft = withoutWitness !== 'backup' || (!buffered && faults.isLinkEndKnown);
-  if (!isLeft || checker.permission !== 'standby') return null;
-  if (world.statusOn('b').level !== 'critical') return null;
+  if (!isLeftToPerson(world) || world.statusOn('b').level !== 'critical') return null;
   if (a.isUp && guest.isRunning) {
-    return buffered ? 'held, protect died' : 'runs unprotected, protect died';
+    return plan.config.buffered ? 'held, protect died' : 'runs unprotected, protect died';
   }
   return faults.isGuestEnded ? 'guest ended, protect died' : 'waits for failover';
 }

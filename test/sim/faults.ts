@@ -4,14 +4,13 @@ import type { SimHost } from './host.ts';
 import type { Direction, Side } from './link.ts';
 import type { Fault, FaultKind } from './plan.ts';
 import type { SimProcess } from './process.ts';
-import { stopLeft } from './programs.ts';
+import { declareLost, stopLeft } from './programs.ts';
 import type { World } from './world.ts';
 
 export class FaultInjector {
   readonly #world: World;
   #onCall: Fault[] = [];
   readonly #calls = new Map<Fault, number>();
-  #isCalm = false;
   #isHungForGood = false;
   /** What struck whom, for the verdict at the end. */
   readonly struck = new Set<string>();
@@ -26,6 +25,8 @@ export class FaultInjector {
   isLinkEndKnown = false;
   /** What the administrator who cleans up achieved; null: nothing yet. */
   cleanedUp: string | null = null;
+  /** Stopped processes that will be continued late. */
+  latePending = 0;
   /** He was told last that it stays held. */
   isLeftHeld = false;
 
@@ -37,50 +38,58 @@ export class FaultInjector {
     for (const fault of this.#world.plan.faults) {
       const { trigger } = fault;
       if (trigger.kind === 'call') this.#onCall.push(fault);
-      else this.#world.after(trigger.atMs, () => this.#strike(fault.fault));
+      else this.#world.after(trigger.atMs, () => this.strike(fault.fault));
     }
     this.#forceWhenDead();
+    this.#loseWhenAbsent();
   }
 
   beforeCall(process: SimProcess, what: string): void {
     if (this.#onCall.length === 0) return;
     for (const fault of [...this.#onCall]) {
       const { trigger } = fault;
-      if (trigger.kind !== 'call' || trigger.host !== process.host.side) continue;
+      if (trigger.kind !== 'call' || trigger.host !== this.#world.sideOf(process.host)) continue;
       if (!what.startsWith(trigger.what)) continue;
       const count = (this.#calls.get(fault) ?? 0) + 1;
       this.#calls.set(fault, count);
       if (count < trigger.count) continue;
       this.#onCall = this.#onCall.filter((other) => other !== fault);
       this.#world.trace('*', () => `before "${what}"`);
-      this.#strike(fault.fault);
+      this.strike(fault.fault);
     }
+  }
+
+  get #isCalm(): boolean {
+    return this.#world.first.isCalm;
   }
 
   /** Nothing new goes wrong; everything that can heal has healed. */
   calm(): void {
-    const { a, b, network, plan, guest, copy, linkB } = this.#world;
-    this.#isCalm = true;
-    this.#onCall = [];
+    const { a, b, network, plan, sessions } = this.#world;
+    this.#world.isCalm = true;
     this.#world.trace('.', () => 'calm');
-    if (plan.isCutForGood) {
-      network.cut('ab');
-      network.cut('ba');
-    } else {
-      network.healAll();
-    }
+    network.healAll();
+    for (const direction of plan.cutForGood) network.cut(direction);
     network.thaw('a');
     network.thaw('b');
-    guest.isFrozen = false;
-    if (copy !== null) copy.isFrozen = false;
-    for (const host of [a, b]) for (const process of host.processes) process.continue();
+    for (const host of [a, b]) {
+      host.hypervisor.setFrozen(false);
+      host.wake();
+      for (const process of host.processes) if (!process.isStoppedForGood) process.continue();
+      host.disk.isFull = false;
+      host.disk.isReadOnly = false;
+      host.disk.failsLeft = 0;
+      host.disk.shortWritesLeft = 0;
+      host.diskSlowMs = 0;
+    }
+    for (const session of sessions) session.faults.#calmSession();
+  }
+
+  #calmSession(): void {
+    const { linkB, protectProcess } = this.#world;
+    this.#onCall = [];
     if (!this.#isHungForGood) linkB?.heal();
-    b.disk.isFull = false;
-    b.disk.isReadOnly = false;
-    b.disk.failsLeft = 0;
-    b.disk.shortWritesLeft = 0;
-    b.diskSlowMs = 0;
-    this.#helplessUntilMs ??= this.#world.nowMs;
+    if (!protectProcess.isStoppedForGood) this.#helplessUntilMs ??= this.#world.nowMs;
   }
 
   /**
@@ -97,6 +106,8 @@ export class FaultInjector {
     }
     if (this.#helplessFromMs === null || nowMs < this.#helplessFromMs) return null;
     if (nowMs > (this.#helplessUntilMs ?? nowMs)) return null;
+    // By its clock, which stood still, the guest has a lease for a while yet.
+    if (this.struck.has('sleep a')) return 'primary host suspended';
     return this.struck.has('stall a') ? 'primary host stalled' : 'protect stopped';
   }
 
@@ -119,14 +130,35 @@ export class FaultInjector {
     });
   }
 
+  /** The administrator of host B, where a guest took over and is no more. */
+  #loseWhenAbsent(): void {
+    const { plan } = this.#world;
+    if (!plan.forces) return;
+    this.#world.after(4 * plan.config.heartbeatTimeoutMs, () => {
+      const { a, b, checker, guest } = this.#world;
+      const again = (): void => this.#loseWhenAbsent();
+      const isGone = b.isUp && b.hypervisor.domains.length === 0 && !checker.isCopyRunning;
+      if (!isGone || checker.permission !== 'active' || !a.isUp || !guest.isAlive) return again();
+      checker.isLostTyped = true;
+      this.#world.touched();
+      declareLost(this.#world).then((what) => {
+        this.#world.trace('B', () => `tsremus stop --lost: ${what}`);
+        if (what !== 'lost') again();
+      }, again);
+    });
+  }
+
   /**
    * `tsremus stop` and `tsremus failover`: a request to the session of the host, if it is there.
    */
   #order(host: SimHost, request: ControlRequest): void {
-    const role = host.side === 'a' ? 'primary' : 'backup';
-    const entry = host.registry.entries().find(({ status }) => status.role === role);
+    const { guestUuid } = this.#world;
+    const role = this.#world.sideOf(host) === 'a' ? 'primary' : 'backup';
+    const entry = host.registry
+      .entries()
+      .find(({ status }) => status.role === role && status.uuid === guestUuid);
     if (entry === undefined || entry.liveness !== 'alive') return;
-    const process = host.start(`tsremus ${request.verb}`);
+    const process = host.start(`tsremus ${request.verb}`, this.#world);
     const registry = host.registry.portFor(process);
     const end = (): void => process.exit();
     process.later(0, () => {
@@ -148,8 +180,9 @@ export class FaultInjector {
       stopLeft(this.#world, false).then((kind) => {
         this.#world.trace('A', () => `tsremus stop: ${kind}`);
         this.isLeftHeld = kind === 'held';
-        if (this.isLeftHeld) again();
-        else this.cleanedUp = kind;
+        if (this.isLeftHeld) return again();
+        this.cleanedUp = kind;
+        this.#world.protectAgain();
       }, again);
     });
   }
@@ -160,11 +193,26 @@ export class FaultInjector {
     });
   }
 
-  #strike(fault: FaultKind): void {
+  strike(fault: FaultKind): void {
     if (this.#isCalm) return;
+    // Whoever protects the guest now is struck.
+    const { holder } = this.#world;
+    if (holder !== this.#world) return holder.faults.strike(fault);
     this.#world.trace('*', () => `fault ${JSON.stringify(fault)}`);
-    this.struck.add('host' in fault ? `${fault.kind} ${fault.host}` : fault.kind);
+    this.#note(fault);
     this.#carryOut(fault);
+  }
+
+  /** What strikes a host strikes every session. */
+  #note(fault: FaultKind): void {
+    if (!('host' in fault)) {
+      this.struck.add(fault.kind);
+      return;
+    }
+    const host = this.#world[fault.host];
+    for (const session of this.#world.first.sessions) {
+      session.faults.struck.add(`${fault.kind} ${session.sideOf(host)}`);
+    }
   }
 
   #carryOut(fault: FaultKind): void {
@@ -181,23 +229,25 @@ export class FaultInjector {
         this.#world.receive?.exit();
         return;
       case 'kill-guard':
-        a.processes.find(({ name }) => name === 'tsremus guard')?.exit();
+        this.#guard?.exit();
         return;
       case 'stop-protect':
-        return this.#stopProtect(fault.forMs, false);
+        return this.#stopProtect(fault.forMs);
       case 'stop-receive':
-        return this.#stopReceive(fault.forMs, false);
+        return this.#stopReceive(fault.forMs);
       case 'stall':
-        if (fault.host === 'a') this.#stopProtect(fault.forMs, true);
-        else this.#stopReceive(fault.forMs, true);
-        return;
+        return this.#stall(this.#world[fault.host], fault.forMs, false);
+      case 'sleep':
+        return this.#stall(this.#world[fault.host], fault.forMs, true);
+      case 'stop-for-good':
+        return this.#stopForGood(fault.who, fault.lateMs);
       case 'crash':
         return this.#crash(fault.host, fault.rebootMs);
       case 'wall-step':
         (fault.host === 'a' ? a : b).stepWall(fault.byMs);
         return;
       case 'save-failed':
-        a.hypervisor.save?.fail();
+        this.#world.save?.fail();
         return;
       case 'guest-ended':
         return this.#endGuest();
@@ -206,6 +256,9 @@ export class FaultInjector {
         return;
       case 'stop':
         return this.#order(a, { verb: 'stop', force: false });
+      case 'terminate-receive':
+        this.#world.receive?.terminate();
+        return;
       case 'terminate':
         return this.#terminateProtect();
       case 'failover':
@@ -312,41 +365,74 @@ export class FaultInjector {
     }
   }
 
-  #stopProtect(forMs: number, isHost: boolean): void {
-    const { a, guest, network, protectProcess } = this.#world;
-    const stopped = isHost ? [...a.processes] : [protectProcess];
-    for (const process of stopped) process.stop();
-    if (isHost) {
-      guest.isFrozen = true;
-      this.#mayFreeze('a');
-    }
+  get #guard(): SimProcess | undefined {
+    return this.#world.a.processes.find(
+      ({ name, world }) => name === 'tsremus guard' && world === this.#world,
+    );
+  }
+
+  /** Nobody can pause the primary's guest; returns what says that somebody can, `moreMs` later. */
+  #helpless(): (moreMs?: number) => void {
     this.#helplessFromMs ??= this.#world.nowMs;
     this.#helplessUntilMs = null;
+    return (moreMs = 0) => {
+      const { protectProcess, nowMs } = this.#world;
+      if (!protectProcess.isStoppedForGood) this.#helplessUntilMs = nowMs + moreMs;
+    };
+  }
+
+  #stopProtect(forMs: number): void {
+    const { protectProcess } = this.#world;
+    protectProcess.stop();
+    const isOver = this.#helpless();
     this.#heals(forMs, () => {
-      this.#helplessUntilMs = this.#world.nowMs;
-      guest.isFrozen = false;
-      network.thaw('a');
-      for (const process of stopped) process.continue();
+      isOver();
+      protectProcess.continue();
+    });
+  }
+
+  #stopReceive(forMs: number): void {
+    const { receive } = this.#world;
+    receive?.stop();
+    this.#heals(forMs, () => receive?.continue());
+  }
+
+  /** SIGSTOP, and no SIGCONT that healing brings; null: none at all. */
+  #stopForGood(who: 'protect' | 'receive' | 'guard', lateMs: number | null): void {
+    const { protectProcess, receive } = this.#world;
+    const process = { protect: protectProcess, receive, guard: this.#guard }[who];
+    if (!process?.isAlive) return;
+    process.stopForGood();
+    const isOver = who === 'protect' ? this.#helpless() : () => {};
+    if (lateMs === null) return;
+    this.latePending += 1;
+    this.#world.after(lateMs, () => {
+      this.latePending -= 1;
+      process.continue();
+      isOver();
     });
   }
 
   /** What comes for a host that stands still is lost and sent again, or waits in its memory. */
-  #mayFreeze(side: Side): void {
-    const { network, random } = this.#world;
-    if (random.chance(0.5)) network.freeze(side);
-  }
-
-  #stopReceive(forMs: number, isHost: boolean): void {
-    const { b, network, receive } = this.#world;
-    const stopped = isHost ? [...b.processes] : receive === null ? [] : [receive];
+  #stall(host: SimHost, forMs: number, isAsleep: boolean): void {
+    const { network, random, first } = this.#world;
+    const stopped = [...host.processes];
     for (const process of stopped) process.stop();
-    const frozen = isHost ? this.#world.copy : null;
-    if (isHost) this.#mayFreeze('b');
-    if (frozen !== null) frozen.isFrozen = true;
+    host.hypervisor.setFrozen(true);
+    if (isAsleep) host.sleep();
+    if (isAsleep || random.chance(0.5)) network.freeze(host.side);
+    const ends = first.sessions
+      .filter(({ a }) => a === host)
+      .map(({ faults, plan }) => ({
+        isOver: faults.#helpless(),
+        leaseMs: isAsleep ? plan.config.heartbeatTimeoutMs : 0,
+      }));
     this.#heals(forMs, () => {
-      network.thaw('b');
-      if (frozen !== null) frozen.isFrozen = false;
-      for (const process of stopped) process.continue();
+      host.wake();
+      for (const { isOver, leaseMs } of ends) isOver(leaseMs);
+      host.hypervisor.setFrozen(false);
+      network.thaw(host.side);
+      for (const process of stopped) if (!process.isStoppedForGood) process.continue();
     });
   }
 
@@ -355,7 +441,7 @@ export class FaultInjector {
     const host = side === 'a' ? a : b;
     if (!host.isUp) return;
     host.crash();
-    this.#world.crashed(side);
+    for (const session of this.#world.first.sessions) session.crashed(host);
     if (rebootMs === null) return;
     this.#heals(rebootMs, () => {
       host.isUp = true;

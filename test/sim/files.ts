@@ -8,7 +8,7 @@
  *       name, a rename, an unlink) all of it got through or nothing, each for itself
  *   L2  the content of a file is durable as of its last `sync`; behind that nothing, a part
  *       (torn) or all of what was written is there, under all of its names alike
- *   L3  a folder is durable once it is made (a real disk wants its parent synced)
+ *   L3  a folder is durable, with all that is in it, once the one above was synced after that
  *
  * Kinder than Linux, too: a sync that failed and is tried again then does hold. Text is torn
  * between characters, not bytes.
@@ -42,6 +42,8 @@ interface Inode {
 type Change = ReadonlyMap<string, Inode | null>;
 
 interface Folder {
+  /** L3 */
+  isDurable: boolean;
   readonly visible: Map<string, Inode>;
   durable: Map<string, Inode>;
   /** From `durable` to `visible`, in order. */
@@ -69,10 +71,11 @@ const changing = /^(make-dir|create|write|sync|link|rename|unlink|sync-dir) /;
 
 export class SimDisk {
   readonly #nowMs: () => number;
-  readonly #folders = new Map<string, Folder>([['/', emptyFolder()]]);
+  /** With those that every host has. */
+  readonly #folders = new Map(['/', '/var', '/var/lib'].map((path) => [path, emptyFolder(true)]));
   #boot = 0;
 
-  /** ENOSPC for a new folder, file or name, and for what is written. */
+  /** ENOSPC for a new folder or file, and for what is written; a name more finds its place. */
   isFull = false;
   /** EROFS for whatever would change something, and for a sync of what is not durable yet. */
   isReadOnly = false;
@@ -130,17 +133,23 @@ export class SimDisk {
     return [...(this.#folders.get(dir)?.visible.keys() ?? [])];
   }
 
+  hasDir(path: string): boolean {
+    return this.#folders.has(path);
+  }
+
   /** True when a power cut now could change nothing. */
   get isDurable(): boolean {
     return [...this.#folders.values()].every(
-      ({ pending, visible }) => pending.length === 0 && [...visible.values()].every(isSynced),
+      ({ isDurable, pending, visible }) =>
+        isDurable && pending.length === 0 && [...visible.values()].every(isSynced),
     );
   }
 
-  /** The host lost power: L1 and L2. Whatever was open is gone; the faults stay as they are. */
+  /** The host lost power: L1 to L3. Whatever was open is gone; the faults stay as they are. */
   powerOff(random: Random): void {
     this.#boot += 1;
     const before = this.#contents();
+    this.#loseFolders(random);
     const kept = new Set<Inode>();
     for (const folder of this.#folders.values()) {
       for (const change of folder.pending) {
@@ -157,6 +166,15 @@ export class SimDisk {
     const after = this.#contents();
     for (const path of before.keys()) if (!after.has(path)) this.onName?.(path, null);
     for (const [path, text] of after) if (before.get(path) !== text) this.onName?.(path, text);
+  }
+
+  /** Those above come first: a folder goes with the one that it is in. */
+  #loseFolders(random: Random): void {
+    for (const [path, folder] of [...this.#folders].sort(([one], [two]) => (one < two ? -1 : 1))) {
+      const hasPlace = this.#folders.has(dirname(path));
+      if (hasPlace && (folder.isDurable || random.chance(0.5))) folder.isDurable = true;
+      else this.#folders.delete(path);
+    }
   }
 
   #contents(): Map<string, string> {
@@ -176,11 +194,9 @@ export class SimDisk {
   }
 
   #makeDir(path: string): void {
-    if (this.#folders.has(path)) return;
-    this.#makeDir(dirname(path));
-    if (this.read(path) !== null) throw errno('EEXIST', path);
+    this.#mustBeFree(path);
     this.#mustTakeNew(path);
-    this.#folders.set(path, emptyFolder());
+    this.#folders.set(path, emptyFolder(false));
   }
 
   #createFile(path: string): Inode {
@@ -242,7 +258,7 @@ export class SimDisk {
   #link(from: string, to: string): void {
     const inode = this.#inode(from);
     this.#mustBeFree(to);
-    this.#mustTakeNew(to);
+    if (this.isReadOnly) throw errno('EROFS', to);
     this.#change(dirname(to), new Map([[basename(to), inode]]));
   }
 
@@ -278,9 +294,13 @@ export class SimDisk {
 
   #syncDir(dir: string): void {
     const folder = this.#folder(dir);
-    if (this.isReadOnly && folder.pending.length > 0) throw errno('EROFS', dir);
+    const made = [...this.#folders]
+      .filter(([path, { isDurable }]) => path !== '/' && dirname(path) === dir && !isDurable)
+      .map(([, child]) => child);
+    if (this.isReadOnly && folder.pending.length + made.length > 0) throw errno('EROFS', dir);
     folder.durable = new Map(folder.visible);
     folder.pending = [];
+    for (const child of made) child.isDurable = true;
   }
 
   #change(dir: string, change: Change): void {
@@ -304,8 +324,8 @@ export class SimDisk {
   }
 
   #mustBeFree(path: string): void {
-    const isTaken = this.#folder(dirname(path)).visible.has(basename(path));
-    if (isTaken || this.#folders.has(path)) throw errno('EEXIST', path);
+    if (this.#folders.has(path)) throw errno('EEXIST', path);
+    if (this.#folder(dirname(path)).visible.has(basename(path))) throw errno('EEXIST', path);
   }
 
   #mustTakeNew(path: string): void {
@@ -314,8 +334,8 @@ export class SimDisk {
   }
 }
 
-function emptyFolder(): Folder {
-  return { visible: new Map(), durable: new Map(), pending: [] };
+function emptyFolder(isDurable: boolean): Folder {
+  return { isDurable, visible: new Map(), durable: new Map(), pending: [] };
 }
 
 function pathOf(dir: string, name: string): string {

@@ -14,6 +14,8 @@ import { SimRegistry } from './registry.ts';
 import type { World } from './world.ts';
 
 const gibibyte = 1024 ** 3;
+/** Two sums of the same times may differ by so much. */
+const clockGrainMs = 1e-6;
 
 export class SimHost {
   readonly world: World;
@@ -28,11 +30,18 @@ export class SimHost {
   /** Extra time of each operation of the disk, ms. */
   diskSlowMs = 0;
   #wallStepMs = 0;
+  #asleepFromMs: number | null = null;
+  #sleptMs = 0;
+  #sleepers: (() => void)[] = [];
 
   constructor(world: World, side: Side) {
     this.world = world;
     this.side = side;
     this.disk = new SimDisk(() => this.wallMs());
+    this.disk.onName = (path) => {
+      if (!/\.(standby|decision|outcome)$/.test(path)) return;
+      for (const session of world.sessions) session.recordChanged(this, path);
+    };
     this.registry = new SimRegistry(this);
     this.hypervisor = new SimHypervisor(this);
   }
@@ -41,19 +50,51 @@ export class SimHost {
     return this.side === 'a' ? this.world.plan.clockRateA : this.world.plan.clockRateB;
   }
 
-  /** The host's own clock. */
+  /** The host's own clock: CLOCK_MONOTONIC, which stands still while the host is suspended. */
   nowMs(): number {
-    const { plan, nowMs } = this.world;
-    return (this.side === 'a' ? plan.clockStartA : plan.clockStartB) + nowMs * this.#rate;
+    const { plan } = this.world;
+    const startMs = this.side === 'a' ? plan.clockStartA : plan.clockStartB;
+    return startMs + (this.#worldMs - this.#sleptMs) * this.#rate;
   }
 
-  /** How long of the world's time `delayMs` of this host's are. */
-  worldMs(delayMs: number): number {
-    return delayMs / this.#rate;
+  get #worldMs(): number {
+    return this.#asleepFromMs ?? this.world.nowMs;
   }
 
+  /** The time of day goes on in a host that is suspended. */
   wallMs(): number {
-    return Date.UTC(2026, 0, 1) + this.nowMs() + this.#wallStepMs;
+    const { plan, nowMs } = this.world;
+    const startMs = this.side === 'a' ? plan.clockStartA : plan.clockStartB;
+    return Date.UTC(2026, 0, 1) + startMs + nowMs * this.#rate + this.#wallStepMs;
+  }
+
+  /** Runs `what` once `delayMs` of this host's own clock have passed. */
+  after(delayMs: number, what: () => void): void {
+    const dueMs = this.nowMs() + delayMs;
+    this.world.after(delayMs / this.#rate, () => this.#due(dueMs, what));
+  }
+
+  #due(dueMs: number, what: () => void): void {
+    const leftMs = dueMs - this.nowMs();
+    if (this.#asleepFromMs !== null) this.#sleepers.push(() => this.#due(dueMs, what));
+    else if (leftMs > clockGrainMs)
+      this.world.after(leftMs / this.#rate, () => this.#due(dueMs, what));
+    else what();
+  }
+
+  /** The host is suspended: its clock stands still. */
+  sleep(): void {
+    this.#asleepFromMs ??= this.world.nowMs;
+  }
+
+  wake(): void {
+    if (this.#asleepFromMs === null) return;
+    const sleptMs = this.world.nowMs - this.#asleepFromMs;
+    this.#sleptMs += sleptMs;
+    this.#asleepFromMs = null;
+    for (const session of this.world.sessions)
+      if (session.a === this) session.primarySlept(sleptMs);
+    for (const sleeper of this.#sleepers.splice(0)) sleeper();
   }
 
   /** Somebody sets the time of day. */
@@ -66,11 +107,12 @@ export class SimHost {
     return digest.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
   }
 
-  start(name: string): SimProcess {
+  /** `world`: that of the session which it is for. */
+  start(name: string, world: World): SimProcess {
     this.world.touched();
     const id = { pid: this.#nextPid, startTicks: this.#nextPid * 7, bootId: this.bootId };
     this.#nextPid += 1;
-    const process = new SimProcess(this, name, id);
+    const process = new SimProcess(this, world, name, id);
     this.processes.push(process);
     process.onExit(() => {
       this.processes = this.processes.filter((one) => one !== process);
@@ -82,6 +124,7 @@ export class SimHost {
   crash(): void {
     this.isUp = false;
     this.boot += 1;
+    this.wake();
     for (const process of [...this.processes]) process.exit();
     this.hypervisor.crash();
     this.hypervisor = new SimHypervisor(this);
@@ -126,6 +169,7 @@ export class SimHost {
       settings: {
         hostName: `host${this.side}`,
         memoryBytes: 4 * gibibyte,
+        availableBytes: 3 * gibibyte,
         runDirectory: '/run/tsremus',
         stateDirectory,
         logDirectory: '/var/log/tsremus',

@@ -15,17 +15,21 @@ import type { SimHost } from './host.ts';
 import type { SimProcess } from './process.ts';
 import { SimRestore } from './restore.ts';
 import { SimSave } from './save.ts';
+import type { World } from './world.ts';
 
-export const guestName = 'g1';
-export const guestUuid = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
+/** The guests that there are, and what they are called. */
+export const guestUuids: Readonly<Record<string, string>> = {
+  g1: '6ba7b810-9dad-11d1-80b4-00c04fd430c8',
+  h1: '6ba7b811-9dad-11d1-80b4-00c04fd430c8',
+};
 export const guestMemoryBytes = 64 * 1024 ** 2;
 
 /** What the guest is made of; the adapter's own bytes are its name. */
-export function simSpec(name = guestName): GuestSpec {
+export function simSpec(name: string, uuid = guestUuids[name] ?? ''): GuestSpec {
   return {
     hypervisor: 'sim',
     name,
-    uuid: guestUuid,
+    uuid,
     memoryBytes: guestMemoryBytes,
     interfaces: [{ index: 0, mac: null, ips: [] }],
     writableDisks: ['xvda'],
@@ -43,6 +47,8 @@ export function simSpec(name = guestName): GuestSpec {
 
 export interface Domain {
   readonly ref: GuestRef;
+  /** Of the session that it is part of. */
+  world: World;
   name: string;
   /** Null while a copy is only being received. */
   guest: Guest | null;
@@ -56,7 +62,6 @@ export class SimHypervisor {
   readonly #domains = new Map<number, Domain>();
   #nextId = 1;
   readonly #saves = new Set<SimSave>();
-  readonly restores = new Set<SimRestore>();
   appliesLeftToFail = 0;
   buildsLeftToFail = 0;
   unpausesLeftToFail = 0;
@@ -70,11 +75,6 @@ export class SimHypervisor {
     return [...this.#domains.values()];
   }
 
-  /** The save that runs here. */
-  get save(): SimSave | null {
-    return [...this.#saves].at(-1) ?? null;
-  }
-
   named(name: string): Domain | undefined {
     return this.domains.find((domain) => domain.name === name);
   }
@@ -84,10 +84,10 @@ export class SimHypervisor {
     return domain?.ref.uuid === ref.uuid ? domain : undefined;
   }
 
-  add(name: string, guest: Guest | null, pauses = 0): Domain {
-    const ref = { uuid: guestUuid, id: this.#nextId };
+  add(world: World, name: string, guest: Guest | null, pauses = 0): Domain {
+    const ref = { uuid: world.guestUuid, id: this.#nextId };
     this.#nextId += 1;
-    const domain: Domain = { ref, name, guest, pauses, end: null };
+    const domain: Domain = { ref, world, name, guest, pauses, end: null };
     this.#domains.set(ref.id, domain);
     return domain;
   }
@@ -96,7 +96,7 @@ export class SimHypervisor {
   endGuest(domain: Domain): void {
     domain.end = 'poweroff';
     if (domain.guest !== null) domain.guest.isAlive = false;
-    for (const save of this.#saves) save.guestEnded();
+    for (const save of this.#saves) save.guestEnded(domain);
   }
 
   remove(domain: Domain): void {
@@ -107,6 +107,11 @@ export class SimHypervisor {
   /** The host went down, and its guests with it. */
   crash(): void {
     for (const domain of this.domains) this.remove(domain);
+  }
+
+  /** The processors of all guests stand still, or go on. */
+  setFrozen(isFrozen: boolean): void {
+    for (const { guest } of this.domains) if (guest !== null) guest.isFrozen = isFrozen;
   }
 
   setPauses(domain: Domain, pauses: number): void {
@@ -138,7 +143,7 @@ export class SimHypervisor {
     }
     const domain = this.#must(ref, 'unpause');
     this.setPauses(domain, Math.max(0, domain.pauses - 1));
-    this.host.world.unpaused(this.host.side, domain);
+    domain.world.unpaused(this.host, domain);
   }
 
   #destroy(ref: GuestRef): void {
@@ -148,7 +153,7 @@ export class SimHypervisor {
     }
     const domain = this.domainOf(ref);
     if (domain === undefined) return;
-    this.host.world.destroying(this.host.side, domain);
+    domain.world.destroying(this.host, domain);
     this.remove(domain);
   }
 
@@ -166,7 +171,7 @@ export class SimHypervisor {
           return domain === undefined ? null : this.#info(domain);
         }),
       spec: (ref) =>
-        process.perform('spec', quickMs, () => simSpec(this.#must(ref, 'look at').name)),
+        process.perform('spec', quickMs, () => simSpec(this.#must(ref, 'look at').name, ref.uuid)),
       readSpec: (config) => simSpec(config.toString()),
       host: () =>
         process.perform('host', quickMs, () => ({ version: 'sim', freeMemoryBytes: 1024 ** 4 })),
@@ -185,20 +190,26 @@ export class SimHypervisor {
         process.perform('rename', quickMs, () => {
           this.#must(ref, 'rename').name = to;
         }),
-      destroy: (ref) => process.perform('destroy', plan.buildMs / 4, () => this.#destroy(ref)),
+      destroy: (ref) => {
+        const domain = this.domainOf(ref);
+        if (domain?.end === null) process.world.ordersDestroy(this.host);
+        return process.perform('destroy', plan.buildMs / 4, () => this.#destroy(ref));
+      },
       boot: (spec) =>
         process.perform('boot', plan.buildMs, () => {
-          return this.add(spec.name, new Guest(this.host.side, 0, 0), 1).ref;
+          const side = process.world.sideOf(this.host);
+          return this.add(process.world, spec.name, new Guest(side, 0, 0), 1).ref;
         }),
       startSave: (ref, options) => {
-        const save = new SimSave(this, process, this.#must(ref, 'save'), options);
+        const save = new SimSave(process, this.#must(ref, 'save'), options);
         this.#saves.add(save);
+        process.world.save = save;
         return save;
       },
       startRestore: (spec, options) => {
-        const domain = this.add(waitingName(spec.name), null, 1);
+        const domain = this.add(process.world, waitingName(spec.name), null, 1);
         const restore = new SimRestore(this, process, domain, options);
-        this.restores.add(restore);
+        process.world.restore = restore;
         return restore;
       },
       otherWatcher: () => null,

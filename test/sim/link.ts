@@ -25,8 +25,7 @@ export class Network {
   readonly #resumeAtMs = { ab: 0, ba: 0 };
   readonly #frozen = { a: false, b: false };
   readonly #frozenFromMs = { a: 0, b: 0 };
-  /** When something reached this host last; while it stands still, no time passes. */
-  readonly reachedAtMs = { a: 0, b: 0 };
+  readonly #onThaw: ((side: Side, stoodMs: number) => void)[] = [];
   readonly #healed: (() => void)[] = [];
 
   constructor(timeline: Timeline, delayMsMin: number, delayMsMax: number) {
@@ -62,7 +61,8 @@ export class Network {
   thaw(side: Side): void {
     if (!this.#frozen[side]) return;
     this.#frozen[side] = false;
-    this.reachedAtMs[side] += this.timeline.nowMs - this.#frozenFromMs[side];
+    const stoodMs = this.timeline.nowMs - this.#frozenFromMs[side];
+    for (const tell of this.#onThaw) tell(side, stoodMs);
     this.#resume(directionFrom(otherSide(side)));
   }
 
@@ -98,6 +98,70 @@ export class Network {
   onHeal(wake: () => void): void {
     this.#healed.push(wake);
   }
+
+  onThaw(tell: (side: Side, stoodMs: number) => void): void {
+    this.#onThaw.push(tell);
+  }
+}
+
+/** The network as one session has it: `a` is where its primary is. */
+export class Paths {
+  readonly #network: Network;
+  readonly #isTurned: boolean;
+  /**
+   * When something of the session reached this side last; while its host stands still, no time
+   * passes.
+   */
+  readonly #reachedAtMs = { a: 0, b: 0 };
+
+  constructor(network: Network, isTurned: boolean) {
+    this.#network = network;
+    this.#isTurned = isTurned;
+    network.onThaw((host, stoodMs) => {
+      this.#reachedAtMs[isTurned ? otherSide(host) : host] += stoodMs;
+    });
+  }
+
+  #way(direction: Direction): Direction {
+    if (!this.#isTurned) return direction;
+    return direction === 'ab' ? 'ba' : 'ab';
+  }
+
+  get timeline(): Timeline {
+    return this.#network.timeline;
+  }
+
+  get isWhole(): boolean {
+    return this.#network.isWhole;
+  }
+
+  delayMs(): number {
+    return this.#network.delayMs();
+  }
+
+  isCut(direction: Direction): boolean {
+    return this.#network.isCut(this.#way(direction));
+  }
+
+  isBlocked(direction: Direction): boolean {
+    return this.#network.isBlocked(this.#way(direction));
+  }
+
+  resumeAtMs(direction: Direction): number {
+    return this.#network.resumeAtMs(this.#way(direction));
+  }
+
+  onHeal(wake: () => void): void {
+    this.#network.onHeal(wake);
+  }
+
+  reached(side: Side): void {
+    this.#reachedAtMs[side] = this.#network.timeline.nowMs;
+  }
+
+  reachedAtMs(side: Side): number {
+    return this.#reachedAtMs[side];
+  }
 }
 
 interface Item<M> {
@@ -112,7 +176,7 @@ export interface Endpoint<M> {
 }
 
 export class Connection<M> {
-  readonly #network: Network;
+  readonly #network: Paths;
   readonly #ends: Readonly<Record<Side, Endpoint<M>>>;
   readonly #queues: Record<Direction, Item<M>[]> = { ab: [], ba: [] };
   readonly #isOpen: Record<Side, boolean> = { a: true, b: true };
@@ -121,7 +185,7 @@ export class Connection<M> {
   readonly #isUp: (side: Side) => boolean;
 
   constructor(
-    network: Network,
+    network: Paths,
     ends: Readonly<Record<Side, Endpoint<M>>>,
     isUp: (side: Side) => boolean,
   ) {
@@ -220,7 +284,7 @@ export class Connection<M> {
     }
     queue.shift();
     const to: Side = direction === 'ab' ? 'b' : 'a';
-    this.#network.reachedAtMs[to] = this.#network.timeline.nowMs;
+    this.#network.reached(to);
     if (this.#isOpen[to]) {
       if (item.message === null) this.#closed(to, 'end of stream');
       else this.#ends[to].onMessage(item.message);

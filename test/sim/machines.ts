@@ -1,7 +1,7 @@
 /** What a run is made of besides the world: the real parts, each of which a mutant replaces. */
 import { stepBackup } from '../../src/core/backup/backup.ts';
 import { stepPrimary } from '../../src/core/primary/primary.ts';
-import type { Answer } from '../../src/core/vocabulary.ts';
+import type { Answered } from '../../src/core/vocabulary.ts';
 import type { Hello } from '../../src/link/hello-message.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import { OutputBuffer } from './output-buffer.ts';
@@ -19,7 +19,7 @@ export interface Machines {
   /** Whether what host B's disk was told to apply is awaited. */
   readonly diskSettles: boolean;
   /** How whoever cleans up asks the backup. */
-  readonly askBackup: (ask: () => Promise<Answer>, left: SessionStatus) => Promise<Answer>;
+  readonly askBackup: (ask: () => Promise<Answered>, left: SessionStatus) => Promise<Answered>;
 }
 
 export const realMachines: Machines = {

@@ -35,7 +35,7 @@ async function printRun(seed: number, isVerbose: boolean): Promise<RunResult> {
     for (const line of result.transcript) print(line);
   }
   const { violation, expected } = result;
-  if (violation === null) print(`seed ${seed}: ${result.ending}`);
+  if (violation === null) print(`seed ${seed}: ${[result.ending, ...result.beside].join(', ')}`);
   else print(`seed ${seed}: ${expected ?? 'FAILED'}: ${violation.rule}: ${violation.text}`);
   return result;
 }

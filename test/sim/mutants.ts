@@ -142,7 +142,7 @@ const openOnFailedAsk = primary('open the buffer when nobody answers', (state, e
 const runOnWhenTakenOver: Mutant = {
   ...primary('let the guest run when the copy runs', (state, event) => {
     const step = stepPrimary(state, event);
-    if (step.state.phase !== 'leaving') return step;
+    if (!step.state.activeSeen) return step;
     const effects = step.effects.filter((effect) => effect.kind !== 'pause-guest');
     return { state: step.state, effects };
   }),
@@ -168,8 +168,8 @@ function struckBy(plan: Plan, ...faults: FaultKind[]): Plan {
 /** Shows when the primary asks while the copy is built and not unpaused yet. */
 const destroyWhenActive: Mutant = {
   ...primary('destroy before the copy runs', (state, event) =>
-    event.kind === 'answer' && event.answer.kind === 'active'
-      ? stepPrimary(state, { ...event, answer: { kind: 'active', running: true } })
+    event.kind === 'answer' && event.answer.kind === 'activating'
+      ? stepPrimary(state, { ...event, answer: { kind: 'running' } })
       : stepPrimary(state, event),
   ),
   tweak: (plan) => {
@@ -180,7 +180,46 @@ const destroyWhenActive: Mutant = {
       { kind: 'unpause-fails', times: 2 },
     );
   },
-  rule: 'destroyed-early',
+  rule: 'last-guest',
+};
+
+/** The other host took over, loses its power and comes back while nobody can ask it. */
+function rebootedOnceActive(plan: Plan): Plan {
+  const { heartbeatTimeoutMs } = plan.config;
+  const cut: Fault = {
+    trigger: { kind: 'time', atMs: 0.5 * plan.calmAtMs },
+    fault: { kind: 'cut', directions: ['ab', 'ba'], forMs: 10 * heartbeatTimeoutMs },
+  };
+  const crash: Fault = {
+    trigger: { kind: 'call', host: 'b', what: 'send activated', count: 1 },
+    fault: { kind: 'crash', host: 'b', rebootMs: heartbeatTimeoutMs },
+  };
+  const calmAtMs = plan.calmAtMs + 12 * heartbeatTimeoutMs;
+  return { ...plan, faults: [cut, crash], calmAtMs, cutForGood: [] };
+}
+
+/** What the record says is taken for what is there. */
+const destroyOnTheRecord: Mutant = {
+  ...primary('destroy because the record says active', (state, event) =>
+    event.kind === 'answer' && event.answer.kind === 'absent'
+      ? stepPrimary(state, { ...event, answer: { kind: 'running' } })
+      : stepPrimary(state, event),
+  ),
+  tweak: rebootedOnceActive,
+  rule: 'last-guest',
+};
+
+/** A guest that has lost works on until somebody is sure that the other one is there. */
+const runOnBesideTheCopy: Mutant = {
+  ...primary('let the loser run on', (state, event) => {
+    const step = stepPrimary(state, event);
+    const effects = step.effects.filter(
+      ({ kind }) => !state.config.buffered || kind !== 'pause-guest',
+    );
+    return { ...step, effects };
+  }),
+  tweak: rebootedOnceActive,
+  rule: 'loser-runs',
 };
 
 const activateTorn = backup('activate a torn epoch', (state, event) =>
@@ -324,6 +363,18 @@ const forgetTheDisk: Mutant = {
   rule: 'one-commit',
 };
 
+/** Without a buffer nobody is held, and one that goes on alone does not listen any more. */
+const deafToTheHeld: Mutant = {
+  ...backup('not hear that the primary is held', (state, event) =>
+    stepBackup(state, event.kind === 'heartbeat' ? { ...event, heldMs: 0 } : event),
+  ),
+  tweak: (plan) => {
+    const cut = { kind: 'cut', directions: ['ba'], forMs: 1_000_000 } as const;
+    const config = { ...plan.config, buffered: true };
+    return { ...struckBy(plan, cut), config, cutForGood: ['ba'] };
+  },
+};
+
 const diskAtArrival: Mutant = {
   name: 'apply writes of the disk before the epoch counts',
   machines: { ...realMachines, diskAppliesAt: 'arrival' },
@@ -351,6 +402,8 @@ export const mutants: readonly Mutant[] = [
   openAtLinkEnd,
   openOnFailedAsk,
   destroyWhenActive,
+  destroyOnTheRecord,
+  runOnBesideTheCopy,
   runOnWhenTakenOver,
   ackTorn,
   feedBeforeAck,
@@ -363,6 +416,7 @@ export const mutants: readonly Mutant[] = [
   giveUpOnUnpause,
   neverGiveUp,
   forgetTheDisk,
+  deafToTheHeld,
   diskAtArrival,
   diskUnsettled,
   ...bufferMutants,

@@ -3,12 +3,13 @@ import { OperationError } from '../../src/host/errors.ts';
 import type { HeldOutput, OutputBuffer as OutputPort } from '../../src/output/port.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 import type { SimProcess } from './process.ts';
+import type { World } from './world.ts';
 
 /** The barrier of the output buffer, as the save knows it. */
 export const outputBarrier = 1;
 
-export function outputPort(buffer: OutputBuffer, process: SimProcess): OutputPort {
-  const { world } = process.host;
+/** `world`: of the session whose buffer it is. */
+export function outputPort(world: World, buffer: OutputBuffer, process: SimProcess): OutputPort {
   const { plan } = world;
   let listener: (held: HeldOutput) => void = () => {};
   let isClosed = false;
@@ -44,7 +45,7 @@ export function outputPort(buffer: OutputBuffer, process: SimProcess): OutputPor
       }));
     },
     barrier: outputBarrier,
-    release(epoch) {
+    async release(epoch) {
       // Decided now; a process that is stopped here does it later, and that is safe.
       const decidedMs = process.host.nowMs();
       process.call('release', () => {

@@ -23,6 +23,14 @@ export type FaultKind =
   | { readonly kind: 'kill-receive' }
   | { readonly kind: 'stop-protect'; readonly forMs: number }
   | { readonly kind: 'stop-receive'; readonly forMs: number }
+  /** SIGSTOP that no healing undoes: continued after `lateMs`, or never (null). */
+  | {
+      readonly kind: 'stop-for-good';
+      readonly who: 'protect' | 'receive' | 'guard';
+      readonly lateMs: number | null;
+    }
+  /** The host is suspended: all of it stands still, its monotonic clock, too. */
+  | { readonly kind: 'sleep'; readonly host: 'a' | 'b'; readonly forMs: number }
   /** The whole host stands still: the process and its guests. */
   | { readonly kind: 'stall'; readonly host: 'a' | 'b'; readonly forMs: number }
   | { readonly kind: 'crash'; readonly host: 'a' | 'b'; readonly rebootMs: number | null }
@@ -49,6 +57,8 @@ export type FaultKind =
   | { readonly kind: 'stop' }
   /** SIGTERM, to protect. */
   | { readonly kind: 'terminate' }
+  /** SIGTERM, to receive: its host is shut down in order. */
+  | { readonly kind: 'terminate-receive' }
   /**
    * The backup takes no bytes of epochs any more, or the link's stream is stuck altogether, while
    * heartbeats flow; null: for good.
@@ -99,16 +109,67 @@ export interface Plan {
   readonly faults: readonly Fault[];
   /** From here on nothing new goes wrong, and what can heal has healed. */
   readonly calmAtMs: number;
-  /** The replication network never heals. */
-  readonly isCutForGood: boolean;
+  /** In these directions the replication network never heals. */
+  readonly cutForGood: readonly Direction[];
   /** The administrator cleans up what a killed protect left. */
   readonly cleansUp: boolean;
   /** The administrator forces the guest on when the copy is truly dead. */
   readonly forces: boolean;
+  /** Once nobody protects the guest any more somebody does so again, a few times at most. */
+  readonly again: { readonly afterMs: number; readonly times: number } | null;
+  /** A second guest is protected from host B to host A meanwhile. */
+  readonly otherWay: Plan | null;
 }
 
 /** Everything that is decided beforehand, from one number. */
 export function planOf(seed: number): Plan {
+  const plan = planOfOne(seed);
+  // From a number of their own: what else a seed stands for does not change with them.
+  const random = new Random(seed ^ 0x2545f491);
+  const timeoutMs = plan.config.heartbeatTimeoutMs;
+  const strange = random.chance(0.15) ? [strangeFault(random, plan)] : [];
+  const kind = random.pick(['none', 'none', 'none', 'none', 'again', 'other way'] as const);
+  const afterMs = timeoutMs * random.pick([0.1, 1, 4]);
+  const again = kind === 'again' ? { afterMs, times: 3 } : null;
+  const otherWay = kind === 'other way' ? otherWayOf(plan, random.int(1, 1_000_000_000)) : null;
+  return { ...plan, faults: [...plan.faults, ...strange], again, otherWay };
+}
+
+/** What happens less often than the rest; beside it, or alone. */
+function strangeFault(random: Random, { config, calmAtMs }: Plan): Fault {
+  const { heartbeatTimeoutMs } = config;
+  const lateMs = random.pick([null, null, 3, 20]);
+  const forMs = heartbeatTimeoutMs * random.pick([0.3, 1.2, 5]);
+  const fault: FaultKind = random.chance(0.6)
+    ? {
+        kind: 'stop-for-good',
+        who: random.pick(['protect', 'receive', 'receive', 'guard']),
+        lateMs: lateMs === null ? null : lateMs * heartbeatTimeoutMs,
+      }
+    : { kind: 'sleep', host: random.pick(['a', 'b']), forMs };
+  const isCall = random.chance(0.4);
+  const atMs = random.between(0, calmAtMs);
+  return { trigger: isCall ? callOf(random) : { kind: 'time', atMs }, fault };
+}
+
+/** What may strike the session in the other direction; the hosts' faults strike it, too. */
+const ofSessions =
+  /^(reset|kill-|stop-protect|stop-receive|stop$|terminate|failover|guest-ended|hang)/;
+
+/** The hosts are those of `plan`, all else is that of another seed. */
+export function otherWayOf(plan: Plan, seed: number): Plan {
+  const other = planOfOne(seed);
+  const { calmAtMs, cutForGood, clockRateA, clockRateB, clockStartA, clockStartB } = plan;
+  const { delayMsMin, delayMsMax, diskMs } = plan;
+  return {
+    ...other,
+    ...{ calmAtMs, cutForGood, clockRateA, clockRateB, clockStartA, clockStartB },
+    ...{ delayMsMin, delayMsMax, diskMs },
+    faults: other.faults.filter(({ fault }) => ofSessions.test(fault.kind)),
+  };
+}
+
+function planOfOne(seed: number): Plan {
   const random = new Random(seed);
   const timeoutMs = random.pick([200, 500, 1000]);
   const config: PrimaryConfig = {
@@ -158,20 +219,22 @@ export function planOf(seed: number): Plan {
     clockStartB: random.int(0, 1_000_000),
     faults: faultsOf(random, timeoutMs, seedMs, calmAtMs),
     calmAtMs,
-    isCutForGood: random.chance(0.06),
+    cutForGood: random.chance(0.06) ? (seed % 2 === 0 ? ['ba'] : ['ab', 'ba']) : [],
     forces: random.chance(0.5),
     cleansUp: random.chance(0.5),
+    again: null,
+    otherWay: null,
   };
 }
 
 /** By a chance of its own: all else of a seed is as it is with the backup that goes on. */
 function agreedOf(seed: number): PrimaryConfig['withoutWitness'] {
-  const random = new Random(seed ^ 0x2545f491);
+  const random = new Random(seed ^ 0x1b873593);
   return random.pick(['backup', 'backup', 'backup', 'primary', 'manual']);
 }
 
 function scheduleOf(random: Random, timeoutMs: number): Schedule {
-  const intervalMs = Math.round(timeoutMs * random.pick([0, 0.05, 0.2, 0.5]));
+  const intervalMs = Math.max(10, Math.round(timeoutMs * random.pick([0, 0.05, 0.2, 0.5])));
   if (random.chance(0.5)) return { kind: 'fixed', intervalMs };
   const maxMs = intervalMs + Math.round(timeoutMs * random.pick([0, 0.1, 0.5]));
   return { kind: 'auto', minMs: intervalMs, maxMs, maxOverhead: random.pick([0.05, 0.2, 0.9]) };

@@ -11,6 +11,7 @@
 import type { Time } from '../../src/host/clock.ts';
 import type { ProcessId } from '../../src/host/process-id.ts';
 import type { SimHost } from './host.ts';
+import type { World } from './world.ts';
 
 interface Waiting {
   readonly what: () => void;
@@ -19,6 +20,8 @@ interface Waiting {
 
 export class SimProcess {
   readonly host: SimHost;
+  /** Of the session that it was started for. */
+  readonly world: World;
   readonly name: string;
   readonly id: ProcessId;
   #waiting: Waiting[] = [];
@@ -28,9 +31,12 @@ export class SimProcess {
   #isCatchingUp = false;
   isAlive = true;
   isStopped = false;
+  /** What heals does not continue it. */
+  isStoppedForGood = false;
 
-  constructor(host: SimHost, name: string, id: ProcessId) {
+  constructor(host: SimHost, world: World, name: string, id: ProcessId) {
     this.host = host;
+    this.world = world;
     this.name = name;
     this.id = id;
   }
@@ -54,7 +60,7 @@ export class SimProcess {
   /** A call to the host: done now, when the process continues, or never. */
   call(what: string, deed: () => void): void {
     if (!this.isAlive) return;
-    if (!this.isStopped) this.host.world.beforeCall(this, what);
+    if (!this.isStopped) this.world.beforeCall(this, what);
     if (this.isStopped) this.run(deed);
     else if (this.isAlive) deed();
   }
@@ -86,7 +92,7 @@ export class SimProcess {
     const { host } = this;
     const after = (delayMs: number, run: () => void) => {
       let isCancelled = false;
-      host.world.after(host.worldMs(delayMs), () => {
+      host.after(delayMs, () => {
         if (!isCancelled) this.run(() => isCancelled || run(), true);
       });
       return () => {
@@ -128,6 +134,12 @@ export class SimProcess {
     this.isStopped = true;
   }
 
+  /** SIGSTOP by somebody who does not come back, or late. */
+  stopForGood(): void {
+    this.isStopped = true;
+    this.isStoppedForGood = true;
+  }
+
   /**
    * SIGCONT: what waited is served now, in the order in which it came; but its timers may come
    * after all else, for an event loop looks at them before or after what it waits for (libuv,
@@ -136,6 +148,7 @@ export class SimProcess {
   continue(): void {
     if (!this.isAlive || !this.isStopped) return;
     this.isStopped = false;
+    this.isStoppedForGood = false;
     if (this.host.world.random.chance(0.5)) {
       this.#waiting.sort((one, other) => Number(one.isTimer) - Number(other.isTimer));
     }

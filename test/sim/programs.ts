@@ -5,10 +5,11 @@
  */
 import { judge } from '../../src/core/health/health.ts';
 import type { StopBy } from '../../src/core/primary/types.ts';
-import type { Answer } from '../../src/core/vocabulary.ts';
+import type { Answer, Answered } from '../../src/core/vocabulary.ts';
 import { type Farewell, type Guard, guardAfter, type StartGuard } from '../../src/guest/guard.ts';
+import { findLost, loseGuest } from '../../src/guest/lost.ts';
 import { type Leftovers, Recovery } from '../../src/guest/recovery.ts';
-import { OperationError } from '../../src/host/errors.ts';
+import { errorText, OperationError } from '../../src/host/errors.ts';
 import type { HostPorts } from '../../src/host/ports.ts';
 import type { HelloContent } from '../../src/link/connect.ts';
 import { protocolVersion } from '../../src/link/frame.ts';
@@ -18,7 +19,7 @@ import { nullBuffer } from '../../src/output/port.ts';
 import { openRecord } from '../../src/permission/record.ts';
 import { isSettled } from '../../src/registry/port.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
-import { type AnswerPorts, answerAsk } from '../../src/session/backup/answer.ts';
+import { type AnswerPorts, answerAsk, byPerson } from '../../src/session/backup/answer.ts';
 import {
   prepareReception,
   Reception,
@@ -31,14 +32,14 @@ import {
   Protection,
   type ProtectionPorts,
 } from '../../src/session/primary/protection.ts';
-import { SimBackupDisk, SimPrimaryDisk } from './disk-part.ts';
+import { simDisks } from './disk-part.ts';
 import { FreshAsk } from './fresh-ask.ts';
 import type { SimHost } from './host.ts';
-import { guestName } from './hypervisor.ts';
 import { Connection, type Side } from './link.ts';
 import { outputPort } from './output-port.ts';
 import type { SimProcess } from './process.ts';
 import { offered, SimPulse } from './pulse.ts';
+import { stateDirectory } from './record.ts';
 import { simDecoder, simEncoder } from './stream.ts';
 import { SimLink } from './wire.ts';
 import type { World } from './world.ts';
@@ -46,13 +47,15 @@ import type { World } from './world.ts';
 const mebibyte = 1024 ** 2;
 /** An SSH client, and HELLO after it, give up. */
 const helloTimeoutMs = 10_000;
+/** A guard that does not say that it watches is not waited for any longer. */
+const guardMsMax = 10_000;
 
-function optionsOf({ plan }: World): ProtectOptions {
+function optionsOf({ plan, b, guestName }: World): ProtectOptions {
   const { config } = plan;
   const { schedule } = config;
   return {
     domain: guestName,
-    host: 'hostb',
+    host: `host${b.side}`,
     interval: schedule.kind === 'fixed' ? schedule.intervalMs : 'auto',
     maxOverheadPercent: schedule.kind === 'auto' ? 100 * schedule.maxOverhead : 20,
     pendingMax: config.pendingMax,
@@ -66,15 +69,19 @@ function optionsOf({ plan }: World): ProtectOptions {
     network: config.buffered,
     netbufScript: null,
     bufferLimitBytes: 64 * mebibyte,
-    disk: false,
+    disk: true,
     forceUnsafe: !config.buffered,
   };
 }
 
 /** An answer by whichever process of host B can give it. */
-export function askHostB(world: World, status: AskedSession): Promise<Answer> {
-  const process = world.b.start('tsremus receive (question)');
-  return answerAsk(status, answerPortsOf(world.b, process))
+export function askHostB(
+  world: World,
+  status: AskedSession,
+  again: (process: SimProcess) => Promise<void>,
+): Promise<Answer> {
+  const process = world.b.start('tsremus receive (question)', world);
+  return answerAsk(status, answerPortsOf(world.b, process), () => again(process))
     .then((answer) => {
       world.checker.answered(answer.kind);
       return answer;
@@ -88,8 +95,11 @@ function answerPortsOf(host: SimHost, process: SimProcess): AnswerPorts {
   const ports = host.portsOf(process);
   const hypervisor = host.hypervisor.portFor(process);
   return {
+    ...ports,
     registry: host.registry.portFor(process),
     hypervisor: async () => hypervisor,
+    // Where a question waits less than it does in a real network.
+    ownerSilenceMs: host.world.plan.askTimeoutMs / 3,
     record: (uuid, session) => openRecord(ports.settings.stateDirectory, uuid, session, ports),
   };
 }
@@ -97,8 +107,8 @@ function answerPortsOf(host: SimHost, process: SimProcess): AnswerPorts {
 /** A guard: a process that its parent's death does not reach. */
 function startGuard(host: SimHost, parent: SimProcess): StartGuard {
   return (guarded) => {
-    const process = host.start('tsremus guard');
-    const { world } = host;
+    const { world } = parent;
+    const process = host.start('tsremus guard', world);
     let farewell: Farewell = { kind: 'none' };
     let isGone = false;
     let watching = (_does: boolean): void => {};
@@ -115,12 +125,18 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
           });
       });
     };
+    let isTold = false;
+    const gone = new Promise<string>((resolve) => {
+      process.onExit(() => parent.later(0, () => isTold || resolve('killed')));
+    });
     process.onExit(() => watching(false));
     parent.onExit(() => world.after(0, after));
     const ready = new Promise<void>((resolve) => parent.later(world.plan.delayMsMin, resolve));
     const guard: Guard = {
       ready,
+      gone,
       done() {
+        isTold = true;
         parent.call('farewell', () => {
           farewell = { kind: 'done' };
           after();
@@ -129,7 +145,9 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
       watch: ({ id }) =>
         new Promise((resolve) => {
           if (!process.isAlive) return resolve(false);
+          isTold = true;
           watching = (does) => parent.later(0, () => resolve(does));
+          parent.later(guardMsMax, () => resolve(false));
           parent.call('farewell', () => {
             farewell = { kind: 'watch', id };
             after();
@@ -169,12 +187,12 @@ function leftOnA(host: SimHost, uuid: string, session: string): SessionStatus | 
 }
 
 /** A fresh run of the transport, from host A. */
-function askFromA(world: World, process: SimProcess, question: AskedSession): Promise<Answer> {
-  return new Promise<Answer>((resolve, reject) => {
+function askFromA(world: World, process: SimProcess, question: AskedSession): Promise<Answered> {
+  return new Promise<Answered>((resolve, reject) => {
     process.call('ask', () => {
       new FreshAsk(world, question, {
         isAlive: () => process.isAlive,
-        answered: (answer) => process.run(() => resolve(answer)),
+        answered: (answered) => process.run(() => resolve(answered)),
         failed: (reason) =>
           process.run(() => {
             reject(new OperationError('peer-unreachable', reason, { op: 'ask' }));
@@ -185,19 +203,21 @@ function askFromA(world: World, process: SimProcess, question: AskedSession): Pr
 }
 
 function recoveryOf(host: SimHost, process: SimProcess): Recovery {
-  const { world } = host;
+  const { world } = process;
   const registry = host.registry.portFor(process);
   const hypervisor = host.hypervisor.portFor(process);
   return new Recovery({
+    clock: process.time.clock,
     hypervisor: async () => hypervisor,
     registry,
     listAll: async () => registry.sessions(),
     leftOutput: async () => {
-      const { buffer } = world;
-      return buffer === null ? nullBuffer : outputPort(buffer, process);
+      const { holder } = world;
+      const { buffer } = holder;
+      return buffer === null ? nullBuffer : outputPort(holder, buffer, process);
     },
     askBackup: (status) => world.machines.askBackup(() => askFromA(world, process, status), status),
-    answerHere: (status) => askHostB(world, status),
+    answerHere: (status) => askHostB(world, status, byPerson),
     noteMayOpen: async () => {},
     startGuard: startGuard(host, process),
   });
@@ -210,10 +230,12 @@ export interface Said {
 }
 
 /** `tsremus status` on that host, now. */
-export function statusOn({ a, b }: World, side: Side): Said {
+export function statusOn({ a, b, guestUuid }: World, side: Side): Said {
   const host = side === 'a' ? a : b;
   const role = side === 'a' ? 'primary' : 'backup';
-  const entry = host.registry.entries().find(({ status }) => status.role === role);
+  const entry = host.registry
+    .entries()
+    .find(({ status }) => status.role === role && status.uuid === guestUuid);
   if (entry === undefined) return { level: 'unknown', state: 'ended' };
   const ageMs = Math.max(0, host.wallMs() - Date.parse(entry.status.updated));
   return judge(entry.status, entry.liveness, ageMs);
@@ -221,15 +243,32 @@ export function statusOn({ a, b }: World, side: Side): Said {
 
 /** `tsremus stop` of what a dead protect left on host A. */
 export async function stopLeft(world: World, force: boolean): Promise<string> {
-  const { a } = world;
-  const process = a.start('tsremus stop');
+  const { a, guestUuid } = world;
+  const process = a.start('tsremus stop', world);
   try {
     const left = a.registry.entries().find(({ status, liveness }) => {
-      return status.role === 'primary' && liveness !== 'alive' && !isSettled(status);
+      const isIts = status.role === 'primary' && status.uuid === guestUuid;
+      return isIts && liveness !== 'alive' && !isSettled(status);
     });
     if (left === undefined) return 'nothing left';
     const result = await recoveryOf(a, process).stop(left.status, { force, destroy: false });
     return result.outcome.kind;
+  } finally {
+    process.exit();
+  }
+}
+
+/** `tsremus stop --lost` on host B, by an administrator who is sure. */
+export async function declareLost(world: World): Promise<string> {
+  const { b } = world;
+  const process = b.start('tsremus stop --lost', world);
+  const { store } = b.portsOf(process);
+  const ports = { ...answerPortsOf(b, process), store, stateDirectory };
+  try {
+    await loseGuest(ports, await findLost(ports, world.guestName));
+    return 'lost';
+  } catch (error) {
+    return errorText(error);
   } finally {
     process.exit();
   }
@@ -244,7 +283,8 @@ export async function protect(world: World, process: SimProcess): Promise<string
   const registry = a.registry.portFor(process);
   const hypervisor = a.hypervisor.portFor(process);
   const options = optionsOf(world);
-  const guest = await inspectGuest(hypervisor, guestName, options);
+  const disks = simDisks(process);
+  const guest = await inspectGuest(hypervisor, world.guestName, options, disks);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   refuseUnsettled(claim, guest);
@@ -256,7 +296,10 @@ export async function protect(world: World, process: SimProcess): Promise<string
     ...ports,
     registry,
     hypervisor,
-    step: machines.stepPrimary,
+    step(state, event) {
+      world.heardOnA(event);
+      return machines.stepPrimary(state, event);
+    },
     backup: {
       connect: (hello, signal) => connect(world, process, hello, signal),
       ask: (hello) => askFromA(world, process, hello),
@@ -272,17 +315,11 @@ export async function protect(world: World, process: SimProcess): Promise<string
     startGuard: startGuard(a, process),
     openOutput: async () => {
       const { buffer } = world;
-      return buffer === null ? nullBuffer : outputPort(buffer, process);
+      world.openedOutput();
+      return buffer === null ? nullBuffer : outputPort(world, buffer, process);
     },
     openEncoder: async () => simEncoder(),
-    disks: {
-      openPrimary: async () => {
-        const disk = new SimPrimaryDisk(process);
-        world.openDiskOfA(disk);
-        return [disk];
-      },
-      openBackup: async () => [],
-    },
+    disks,
     onEndSignals: (hear) => signals.push(hear),
   };
   const reporter = { seedProgress() {}, event() {} };
@@ -314,6 +351,7 @@ function connect(
       fail(new OperationError('peer-unreachable', text, { op: 'connect' }));
     };
     process.call('connect', () => {
+      world.session = content.session;
       world.after(network.delayMs() * 2, () => {
         if (!network.isWhole || !b.isUp) return refuse('no route to hostb');
         const hello: Hello = { kind: 'hello', protocol: protocolVersion, ...content };
@@ -325,7 +363,7 @@ function connect(
     });
     const accept = (reply: HelloAccepted, far: SimLink): void => {
       const link = new SimLink(process, 'a');
-      const connection = new Connection<Message>(network, { a: link, b: far }, (side) =>
+      const connection = new Connection<Message>(world.paths, { a: link, b: far }, (side) =>
         side === 'a' ? world.a.isUp : world.b.isUp,
       );
       far.open(connection);
@@ -345,7 +383,7 @@ async function receive(
 ): Promise<{ readonly reply: HelloAccepted; readonly link: SimLink }> {
   const { b, machines } = world;
   const hello = machines.hears(said);
-  const process = b.start('tsremus receive');
+  const process = b.start('tsremus receive', world);
   world.receive = process;
   const link = new SimLink(process, 'b');
   const ports: ReceptionPorts = {
@@ -362,22 +400,9 @@ async function receive(
       return offered(world.pulseOfB);
     },
     openDecoder: async (_agreed, allocate) => simDecoder(allocate),
-    disks: {
-      openPrimary: async () => [],
-      openBackup: async () => {
-        const disk = new SimBackupDisk(process, world.diskOfB);
-        world.openDiskOfB(disk);
-        return [disk];
-      },
-    },
+    disks: simDisks(process),
     announce: async () => {},
-    leaveOnRequest() {
-      let isStopped = false;
-      process.onTerm(() => {
-        isStopped = true;
-      });
-      return () => isStopped;
-    },
+    onLeaveRequest: (hear) => process.onTerm(hear),
   };
   const options = { wait: true, maxMemoryBytes: null };
   const prepared = await prepareReception(ports, hello, options).catch((error: unknown) => {

@@ -9,40 +9,39 @@ const noCounters = { sent: 0, received: 0, foreign: 0, stale: 0, sendErrors: 0 }
 export class SimPulse implements Pulse {
   readonly #process: SimProcess;
   readonly #side: Side;
-  readonly #onHeard: (seq: number) => void;
+  readonly #onHeard: (seq: number, heldMs: number) => void;
   peer: SimPulse | null = null;
   newest = -1;
   readonly counters = noCounters;
   #isClosed = false;
 
-  constructor(process: SimProcess, side: Side, onHeard: (seq: number) => void) {
+  constructor(process: SimProcess, side: Side, onHeard: (seq: number, heldMs: number) => void) {
     this.#process = process;
     this.#side = side;
     this.#onHeard = onHeard;
   }
 
-  send(seq: number): void {
-    const { world } = this.#process.host;
-    const { network, plan, random } = world;
+  send(seq: number, heldMs = 0): void {
+    const { world } = this.#process;
+    const { network, paths, plan, random } = world;
     this.#process.call('datagram', () => {
-      const kind = this.#side === 'a' ? 'heartbeat' : 'echo';
-      if (this.#side === 'a') world.sending('a', { kind, seq });
+      if (this.#side === 'a') world.sending('a', { kind: 'heartbeat', seq, heldMs });
       if (this.#isClosed || random.chance(plan.datagramLoss)) return;
       const direction = this.#side === 'a' ? 'ab' : 'ba';
       world.after(network.delayMs(), () => {
-        if (network.isBlocked(direction)) return;
-        network.reachedAtMs[otherSide(this.#side)] = world.nowMs;
-        this.peer?.heard(seq);
+        if (paths.isBlocked(direction)) return;
+        paths.reached(otherSide(this.#side));
+        this.peer?.heard(seq, heldMs);
       });
     });
   }
 
-  heard(seq: number): void {
+  heard(seq: number, heldMs: number): void {
     this.#process.run(() => {
       if (this.#isClosed || seq <= this.newest) return;
       this.newest = seq;
-      if (this.#side === 'a') this.#process.host.world.arrived('a', { kind: 'echo', seq });
-      this.#onHeard(seq);
+      if (this.#side === 'a') this.#process.world.arrived('a', { kind: 'echo', seq });
+      this.#onHeard(seq, heldMs);
     });
   }
 

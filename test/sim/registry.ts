@@ -2,7 +2,7 @@
 
 import { OperationError } from '../../src/host/errors.ts';
 import type { ControlHandler } from '../../src/registry/control.ts';
-import type { Claim, Listing, Registry, Role, SessionEntry } from '../../src/registry/port.ts';
+import type { Claim, Listing, Registry, SessionEntry } from '../../src/registry/port.ts';
 import { isSettled } from '../../src/registry/port.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import type { SimHost } from './host.ts';
@@ -21,11 +21,6 @@ export class SimRegistry {
 
   constructor(host: SimHost) {
     this.#host = host;
-  }
-
-  /** What the session of the role said last. */
-  statusOf(role: Role): SessionStatus | null {
-    return [...this.#status.values()].find((status) => status.role === role) ?? null;
   }
 
   #entry(key: string, status: SessionStatus): SessionEntry {
@@ -52,6 +47,7 @@ export class SimRegistry {
       claimSession: ({ uuid, domain, role }) =>
         process.perform('claim', 0, () => this.#claimSession(process, `${uuid}.${role}`, domain)),
       sessions: (): Listing => ({ sessions: this.entries(), broken: [] }),
+      socketOf: ({ uuid, role }) => `${uuid}.${role}.sock`,
       refreshed: ({ statusPath }) => {
         const status = this.#status.get(statusPath);
         return status === undefined ? null : this.#entry(statusPath, status);
@@ -100,7 +96,7 @@ export class SimRegistry {
         if (isReleased) return null;
         process.call('publish', () => {
           this.#status.set(key, status);
-          this.#host.world.published(this.#host.side);
+          process.world.published(this.#host);
         });
         return null;
       },
@@ -129,7 +125,15 @@ export class SimRegistry {
         isOver = true;
       };
       const fail = (text: string, code: 'command-failed' | 'command-timeout' = 'command-failed') =>
-        settle(() => reject(new OperationError(code, text, { op: 'ask-session' })));
+        settle(() => reject(new OperationError(code, text, { op: 'await-answer' })));
+      let heard = 0;
+      const listen = (): void => {
+        heard += 1;
+        const before = heard;
+        caller.later(silenceMs, () => {
+          if (heard === before) fail('the session does not answer', 'command-timeout');
+        });
+      };
       caller.call(`request ${request.verb}`, () => {
         const served = this.#sockets.get(socketPath);
         if (!served?.process.isAlive) {
@@ -138,9 +142,10 @@ export class SimRegistry {
         }
         const { process, handler } = served;
         process.onExit(() => caller.later(0, () => fail('the session closed the connection')));
-        caller.later(silenceMs, () => fail('the session does not answer', 'command-timeout'));
+        listen();
+        const progress = () => process.call('reply', () => caller.later(0, listen));
         process.later(0, () => {
-          handler(request, () => {}).then(
+          handler(request, progress).then(
             (result) =>
               process.call('reply', () =>
                 caller.later(0, () => settle(() => resolve(result as Result))),

@@ -46,7 +46,7 @@ export class SimRestore implements RestoreOperation {
   }
 
   get #world() {
-    return this.#hypervisor.host.world;
+    return this.#process.world;
   }
 
   /** It can still be built from what counts. */

@@ -5,12 +5,11 @@
  * stays suspended until somebody resumes it.
  */
 import type { SaveEnd, SaveOperation, SaveOptions } from '../../src/hypervisor/port.ts';
-import type { Domain, SimHypervisor } from './hypervisor.ts';
+import type { Domain } from './hypervisor.ts';
 import type { SimProcess } from './process.ts';
 import { encodeRecord, recordBytes } from './stream.ts';
 
 export class SimSave implements SaveOperation {
-  readonly #hypervisor: SimHypervisor;
   readonly #process: SimProcess;
   readonly #domain: Domain;
   readonly #options: SaveOptions;
@@ -33,13 +32,7 @@ export class SimSave implements SaveOperation {
   /** The epoch whose barrier comes next. */
   #epoch = 0;
 
-  constructor(
-    hypervisor: SimHypervisor,
-    process: SimProcess,
-    domain: Domain,
-    options: SaveOptions,
-  ) {
-    this.#hypervisor = hypervisor;
+  constructor(process: SimProcess, domain: Domain, options: SaveOptions) {
     this.#process = process;
     this.#domain = domain;
     this.#options = options;
@@ -50,7 +43,7 @@ export class SimSave implements SaveOperation {
   }
 
   get #world() {
-    return this.#hypervisor.host.world;
+    return this.#process.world;
   }
 
   get isOver(): boolean {
@@ -177,7 +170,9 @@ export class SimSave implements SaveOperation {
     else this.#ending = end;
   }
 
-  guestEnded(): void {
+  /** The domain has ended by itself. */
+  guestEnded(domain: Domain): void {
+    if (domain !== this.#domain) return;
     const end = { kind: 'guest-ended', reason: 'poweroff' } as const;
     this.#process.later(this.#world.plan.delayMsMin, () => this.#end(end));
   }

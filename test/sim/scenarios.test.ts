@@ -7,39 +7,76 @@
 import { describe, expect, it } from 'vitest';
 import type { Direction } from './link.ts';
 import { realMachines } from './machines.ts';
-import { type Fault, type FaultKind, type Plan, planOf } from './plan.ts';
+import { type Fault, type FaultKind, otherWayOf, type Plan, planOf } from './plan.ts';
 import { type RunResult, runPlan } from './world.ts';
 
 const runs = 20;
 
-type Scenario = (timeoutMs: number) => FaultKind[];
+/** A fault, and before which call on host B it strikes, where it is not the moment that counts. */
+type Stroke = FaultKind | Fault | { readonly before: string; readonly fault: FaultKind };
+
+type Faults = (timeoutMs: number) => Stroke[];
+
+/** What goes wrong, and what else is changed in the plan. */
+type Scenario = Faults | { readonly faults: Faults; readonly change: (plan: Plan) => Plan };
+
+const again = (plan: Plan): Plan => ({
+  ...plan,
+  again: { afterMs: plan.config.heartbeatTimeoutMs, times: 1 },
+});
+
+function bothWays(plan: Plan): Plan {
+  const { buffered } = plan.config;
+  const other = otherWayOf(plan, plan.seed);
+  return { ...plan, otherWay: { ...other, config: { ...other.config, buffered }, faults: [] } };
+}
+
+/** A cut that still stands when everything else has calmed down. */
+const forGood = 1_000_000;
+
+function beforeCall(what: string): Fault['trigger'] {
+  return { kind: 'call', host: 'b', what, count: 1 };
+}
 
 /** The plan of a seed with these faults instead of its own, in terms of the timeout. */
-function planWith(seed: number, buffered: boolean, make: Scenario): Plan {
+function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
+  const { faults: make, change } =
+    typeof scenario === 'function' ? { faults: scenario, change: null } : scenario;
   const plan = planOf(seed);
   const { heartbeatTimeoutMs } = plan.config;
   const seedMs = plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
   const atMs = seedMs + ((seed * 7919) % 1000) * 0.001 * 2 * heartbeatTimeoutMs;
-  const faults: Fault[] = make(heartbeatTimeoutMs).map((fault) => ({
-    trigger: { kind: 'time', atMs },
-    fault,
-  }));
-  return {
+  const faults = make(heartbeatTimeoutMs).map((stroke): Fault => {
+    if ('trigger' in stroke) return stroke;
+    if ('before' in stroke) return { trigger: beforeCall(stroke.before), fault: stroke.fault };
+    return { trigger: { kind: 'time', atMs }, fault: stroke };
+  });
+  const planned: Plan = {
     ...plan,
     config: { ...plan.config, buffered, withoutWitness: 'backup' },
     faults,
-    isCutForGood: false,
+    cutForGood: [],
     misdirected: 0,
     forces: false,
     cleansUp: false,
     calmAtMs: atMs + 12 * heartbeatTimeoutMs,
+    again: null,
+    otherWay: null,
   };
+  return change?.(planned) ?? planned;
 }
 
-async function runMany(buffered: boolean, make: Scenario, cleansUp: boolean): Promise<RunResult[]> {
+/** What the administrators do. */
+type Helps = Pick<Plan, 'cleansUp' | 'forces'>;
+
+async function runMany(buffered: boolean, make: Scenario, helps: Helps): Promise<RunResult[]> {
   const results: RunResult[] = [];
   for (let seed = 5_000; seed < 5_000 + runs; seed += 1) {
-    const plan = { ...planWith(seed, buffered, make), cleansUp };
+    const planned = planWith(seed, buffered, make);
+    const cuts = planned.faults.flatMap(({ fault }) => (fault.kind === 'cut' ? [fault] : []));
+    const standing = cuts.filter(({ forMs }) => forMs >= forGood);
+    const cutForGood = standing.flatMap(({ directions }) => directions);
+    const plan = { ...planned, cutForGood, ...helps };
     results.push(await runPlan(plan, realMachines));
   }
   return results;
@@ -47,9 +84,9 @@ async function runMany(buffered: boolean, make: Scenario, cleansUp: boolean): Pr
 
 function endingsOf(results: readonly RunResult[]): string {
   const counts = new Map<string, number>();
-  for (const { ending, violation, expected } of results) {
+  for (const { ending, beside, violation, expected } of results) {
     const broken = expected === null ? `BROKEN ${violation?.rule}` : `EXPECTED ${expected}`;
-    const key = violation === null ? ending : broken;
+    const key = violation === null ? [ending, ...beside].join(' + ') : broken;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   const sorted = [...counts].sort(([a, m], [b, n]) => n - m || a.localeCompare(b));
@@ -64,6 +101,15 @@ function cut(directions: readonly Direction[], share: number) {
   ];
 }
 
+/** Host B takes over, and loses its power right after that; it comes back without the guest. */
+const rebootedOnceActive: Scenario = (ms) => [
+  ...cut(both, 10)(ms),
+  {
+    trigger: { kind: 'call', host: 'b', what: 'send activated', count: 1 },
+    fault: { kind: 'crash', host: 'b', rebootMs: ms },
+  },
+];
+
 const scenarios: Readonly<Record<string, Scenario>> = {
   nothing: () => [],
   'cut both ways, 0.3 of the timeout': cut(both, 0.3),
@@ -71,6 +117,9 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'cut a to b, 2 timeouts': cut(['ab'], 2),
   'cut b to a, 2 timeouts': cut(['ba'], 2),
   'cut both ways, 10 timeouts': cut(both, 10),
+  'cut a to b, for good': cut(['ab'], forGood),
+  'cut b to a, for good': cut(['ba'], forGood),
+  'ordered stop, cut b to a for good': (ms) => [...cut(['ba'], forGood)(ms), { kind: 'stop' }],
   'cut b to a, 10 timeouts': cut(['ba'], 10),
   'link reset': () => [{ kind: 'reset', sides: ['a', 'b'] }],
   'link reset, only a hears': () => [{ kind: 'reset', sides: ['a'] }],
@@ -89,7 +138,30 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'host a stands still for 5 timeouts': (ms) => [{ kind: 'stall', host: 'a', forMs: 5 * ms }],
   'receive killed': () => [{ kind: 'kill-receive' }],
   'receive stopped for 2 timeouts': (ms) => [{ kind: 'stop-receive', forMs: 2 * ms }],
+  'receive stopped for good while it activates': (ms) => [
+    { before: 'finish', fault: { kind: 'stop-for-good', who: 'receive', lateMs: null } },
+    ...cut(both, 2)(ms),
+  ],
+  'receive stopped for good once the copy is active': (ms) => [
+    { before: 'unpause', fault: { kind: 'stop-for-good', who: 'receive', lateMs: null } },
+    ...cut(both, 2)(ms),
+  ],
+  'receive told to end': () => [{ kind: 'terminate-receive' }],
+  'receive told to end, link cut for 2 timeouts': (ms) => [
+    ...cut(both, 2)(ms),
+    { kind: 'terminate-receive' },
+  ],
+  'receive told to end, then host a crashes': () => [
+    { kind: 'terminate-receive' },
+    { kind: 'crash', host: 'a', rebootMs: null },
+  ],
   'host b stands still for 2 timeouts': (ms) => [{ kind: 'stall', host: 'b', forMs: 2 * ms }],
+  'cut for 10 timeouts, host b takes over, then crashes and reboots': rebootedOnceActive,
+  'the same, and protect was killed, cleaned up': (ms) => [
+    ...rebootedOnceActive(ms),
+    { kind: 'kill-protect' },
+  ],
+  'the same, and a person says there that it is lost': rebootedOnceActive,
   'an epoch cannot be applied': () => [{ kind: 'apply-fails' }],
   'host a crashes, the copy cannot be built': () => [
     { kind: 'build-fails' },
@@ -127,6 +199,44 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'guest powers off': () => [{ kind: 'guest-ended' }],
   'ordered stop': () => [{ kind: 'stop' }],
   'ordered stop, link cut for 2 timeouts': (ms) => [...cut(both, 2)(ms), { kind: 'stop' }],
+  'protect stopped for good': () => [{ kind: 'stop-for-good', who: 'protect', lateMs: null }],
+  'protect stopped, continued 10 timeouts later': (ms) => [
+    { kind: 'stop-for-good', who: 'protect', lateMs: 10 * ms },
+  ],
+  'receive stopped for good': () => [{ kind: 'stop-for-good', who: 'receive', lateMs: null }],
+  'receive stopped, continued 10 timeouts later': (ms) => [
+    { kind: 'stop-for-good', who: 'receive', lateMs: 10 * ms },
+  ],
+  'receive stopped for good, protect killed, cleaned up': () => [
+    { kind: 'stop-for-good', who: 'receive', lateMs: null },
+    { kind: 'kill-protect' },
+  ],
+  'guard stopped for good, protect killed, cleaned up': () => [
+    { kind: 'stop-for-good', who: 'guard', lateMs: null },
+    { kind: 'kill-protect' },
+  ],
+  'host a suspended for 5 timeouts': (ms) => [{ kind: 'sleep', host: 'a', forMs: 5 * ms }],
+  'host b suspended for 5 timeouts': (ms) => [{ kind: 'sleep', host: 'b', forMs: 5 * ms }],
+  'ordered stop, protected again': { faults: () => [{ kind: 'stop' }], change: again },
+  'libxl gives up on a, protected again': {
+    faults: () => [{ kind: 'save-failed' }],
+    change: again,
+  },
+  'receive killed, protected again': { faults: () => [{ kind: 'kill-receive' }], change: again },
+  'protect killed, link cut for 5 timeouts, cleaned up, protected again': {
+    faults: (ms) => [...cut(both, 5)(ms), { kind: 'kill-protect' }],
+    change: again,
+  },
+  'both ways, nothing': { faults: () => [], change: bothWays },
+  'both ways, host a crashes': {
+    faults: () => [{ kind: 'crash', host: 'a', rebootMs: null }],
+    change: bothWays,
+  },
+  'both ways, cut both ways, 2 timeouts': { faults: cut(both, 2), change: bothWays },
+  'both ways, host b suspended for 5 timeouts': {
+    faults: (ms) => [{ kind: 'sleep', host: 'b', forMs: 5 * ms }],
+    change: bothWays,
+  },
 };
 
 interface ScenarioResults {
@@ -137,9 +247,9 @@ interface ScenarioResults {
 
 const results: ScenarioResults[] = [];
 for (const [name, make] of Object.entries(scenarios)) {
-  const cleansUp = name.includes('cleaned up');
-  const buffered = await runMany(true, make, cleansUp);
-  results.push({ name, buffered, unbuffered: await runMany(false, make, cleansUp) });
+  const helps = { cleansUp: name.includes('cleaned up'), forces: name.includes('a person says') };
+  const buffered = await runMany(true, make, helps);
+  results.push({ name, buffered, unbuffered: await runMany(false, make, helps) });
 }
 
 describe('scenarios', () => {

@@ -93,7 +93,7 @@ export class SimLink implements Endpoint<Message> {
 
   #transmit(message: Message): void {
     this.#process.call(`send ${message.kind}`, () => {
-      this.#process.host.world.sending(this.#side, message);
+      this.#process.world.sending(this.#side, message);
       if (this.#hung === 'stream') this.#stuckOut.push(message);
       else this.#connection?.send(this.#side, message);
     });
@@ -110,7 +110,7 @@ export class SimLink implements Endpoint<Message> {
         const chunk = Buffer.from(bytes.subarray(at, at + chunkBytes));
         if (this.damages) {
           chunk[0] = (chunk[0] ?? 0) ^ 0xff;
-          this.#process.host.world.damaged(epoch);
+          this.#process.world.damaged(epoch);
         }
         this.damages = false;
         const isLast = at + chunkBytes >= bytes.length;
@@ -151,7 +151,7 @@ export class SimLink implements Endpoint<Message> {
       } else if (message.kind === 'epoch-end') this.#epochBytes = 0;
       this.#transmit(message);
       const { settle } = item;
-      this.#process.later(this.#process.host.world.plan.chunkMs, settle);
+      this.#process.later(this.#process.world.plan.chunkMs, settle);
     }
   }
 
@@ -174,13 +174,13 @@ export class SimLink implements Endpoint<Message> {
   async close(reason: string): Promise<void> {
     this.#finish({ kind: 'local', reason, error: null }, { kind: 'goodbye', reason });
     await new Promise<void>((resolve) => {
-      this.#process.later(this.#process.host.world.plan.delayMsMax, resolve);
+      this.#process.later(this.#process.world.plan.delayMsMax, resolve);
     });
   }
 
   #finish(close: LinkClose, last: Message | null): void {
     if (this.#close !== null) return;
-    this.#process.host.world.linkEnds(this.#side);
+    this.#process.world.linkEnds(this.#side);
     if (last !== null) this.#transmit(last);
     this.#close = close;
     this.#data.length = 0;
@@ -197,7 +197,7 @@ export class SimLink implements Endpoint<Message> {
     }
     this.#process.run(() => {
       if (this.#close !== null) return;
-      this.#process.host.world.arrived(this.#side, message);
+      this.#process.world.arrived(this.#side, message);
       this.#inbox.push(message);
       this.#deliver();
     });

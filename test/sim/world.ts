@@ -7,6 +7,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BackupEffect } from '../../src/core/backup/types.ts';
 import { InvariantError } from '../../src/core/invariant.ts';
+import type { PrimaryEvent } from '../../src/core/primary/types.ts';
 import type { Message } from '../../src/link/messages.ts';
 import type { Protection } from '../../src/session/primary/protection.ts';
 import { Checker, type CopyContent, type Violation } from './checker.ts';
@@ -22,8 +23,8 @@ import { EventQueue } from './event-queue.ts';
 import { FaultInjector } from './faults.ts';
 import { Guest } from './guest.ts';
 import { SimHost } from './host.ts';
-import { type Domain, guestName } from './hypervisor.ts';
-import { Connection, Network, type Side, type Timeline } from './link.ts';
+import { type Domain, guestUuids } from './hypervisor.ts';
+import { Connection, Network, Paths, type Side, type Timeline } from './link.ts';
 import type { Machines } from './machines.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 import { outputBarrier } from './output-port.ts';
@@ -33,6 +34,8 @@ import { protect, type Said, statusOn } from './programs.ts';
 import type { SimPulse } from './pulse.ts';
 import { Random } from './random.ts';
 import { agreedOn, type RecordPermission, recordOn } from './record.ts';
+import type { SimRestore } from './restore.ts';
+import type { SimSave } from './save.ts';
 import type { SimLink } from './wire.ts';
 
 export interface RunResult {
@@ -42,6 +45,8 @@ export interface RunResult {
   readonly expected: string | null;
   /** How the run ended, one of a few words. */
   readonly ending: string;
+  /** The same of the sessions beside the first one. */
+  readonly beside: readonly string[];
   readonly transcript: readonly string[];
   readonly steps: number;
   /** Of all that happened. */
@@ -54,15 +59,47 @@ const stepsMax = 200_000;
 /** What the programs made of the last event is done when nothing of it is left to run. */
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
+/** A session that is not the first one of its run. */
+interface Beside {
+  readonly first: World;
+  /**
+   * `again`: the same guest is protected once more; `other way`: another guest, from host B to host
+   * A, at the same time.
+   */
+  readonly kind: 'again' | 'other way';
+  /** With `again`: the session before. */
+  readonly before: World | null;
+}
+
+/**
+ * The hosts, the network and the time as one session has them: `a` is where its primary is. Its
+ * ledger is its own; of several sessions the first one runs the world for all.
+ */
 export class World implements Timeline {
   readonly plan: Plan;
   readonly machines: Machines;
   readonly random: Random;
   readonly checker: Checker;
   readonly network: Network;
+  readonly paths: Paths;
+  readonly first: World;
+  readonly kind: 'first' | Beside['kind'];
+  /** Of the first one: all of them. */
+  readonly sessions: World[] = [];
+  readonly #before: World | null;
   readonly a: SimHost;
   readonly b: SimHost;
   readonly faults: FaultInjector;
+  readonly guestName: string;
+  readonly guestUuid: string;
+  /** The session's id, once protect has chosen one. */
+  session = 'none yet';
+  save: SimSave | null = null;
+  restore: SimRestore | null = null;
+  /** What the guest sends goes into this session's buffer, where it has one. */
+  #isOutputOpen: boolean;
+  /** Somebody is about to protect the guest once more. */
+  #isAgainDue = false;
   /** Host A's; null with -n. In the kernel, so it survives the process, not the host. */
   readonly buffer: OutputBuffer | null;
   /** The disk of host B. */
@@ -89,51 +126,75 @@ export class World implements Timeline {
   readonly #transcript: string[] | null;
   readonly #hash: Hash = createHash('sha1');
   #isTouched = false;
-  nowMs = 0;
+  #nowMs = 0;
+  /** Of the first one: nothing new goes wrong. */
+  isCalm = false;
   /** When the primary heard its backup last; while it stands still, no time passes. */
   #heardByAMs = 0;
   #echoedToA = 0;
   #steps = 0;
   ending: string | null = null;
 
-  constructor(plan: Plan, machines: Machines, isVerbose: boolean) {
+  constructor(plan: Plan, machines: Machines, isVerbose: boolean, beside: Beside | null = null) {
     this.plan = plan;
     this.machines = machines;
-    this.random = new Random(plan.seed ^ 0x5bd1e995);
+    this.first = beside?.first ?? this;
+    this.kind = beside?.kind ?? 'first';
+    this.#before = beside?.before ?? null;
+    this.random = beside?.first.random ?? new Random(plan.seed ^ 0x5bd1e995);
     this.#transcript = isVerbose ? [] : null;
     const { heartbeatTimeoutMs: timeoutMs, buffered, ...rules } = this.plan.config;
     this.checker = new Checker({ ...rules, isBuffered: buffered, timeoutMs }, () => this.nowMs);
-    this.network = new Network(this, this.plan.delayMsMin, this.plan.delayMsMax);
-    this.a = new SimHost(this, 'a');
-    this.b = new SimHost(this, 'b');
-    this.b.disk.onName = (path) => this.#recordChanged(path);
+    const { delayMsMin, delayMsMax } = plan;
+    this.network = beside?.first.network ?? new Network(this, delayMsMin, delayMsMax);
+    const isTurned = this.kind === 'other way';
+    this.paths = new Paths(this.network, isTurned);
+    this.a = beside === null ? new SimHost(this, 'a') : beside.first[isTurned ? 'b' : 'a'];
+    this.b = beside === null ? new SimHost(this, 'b') : beside.first[isTurned ? 'a' : 'b'];
     this.buffer = buffered ? new machines.OutputBuffer(plan.buffer, this.checker) : null;
-    this.guest = new Guest('a', 0, 0);
-    this.domain = this.a.hypervisor.add(guestName, this.guest);
-    this.protectProcess = this.a.start('tsremus protect');
+    this.guestName = isTurned ? 'h1' : 'g1';
+    this.guestUuid = guestUuids[this.guestName] ?? '';
+    this.#isOutputOpen = this.#before === null;
+    this.guest = this.#before?.guest ?? new Guest('a', 0, 0);
+    this.domain = this.#before?.domain ?? this.a.hypervisor.add(this, this.guestName, this.guest);
+    this.protectProcess = this.a.start('tsremus protect', this);
     this.faults = new FaultInjector(this);
+    this.first.sessions.push(this);
+  }
+
+  get nowMs(): number {
+    return this.first.#nowMs;
+  }
+
+  /** Which side of this session the host is. */
+  sideOf(host: SimHost): Side {
+    return host === this.a ? 'a' : 'b';
   }
 
   after(delayMs: number, run: () => void): void {
-    this.#queue.push(this.nowMs + delayMs, this.random.next(), run);
+    this.first.#queue.push(this.nowMs + delayMs, this.random.next(), run);
   }
 
   trace(who: string, text: () => string): void {
-    const line = `${this.nowMs.toFixed(1).padStart(9)} ms  ${who}  ${text()}`;
-    this.#hash.update(line);
-    this.#transcript?.push(line);
+    const { first, kind } = this;
+    const of = kind === 'first' ? '' : `(${kind}) `;
+    const where = kind !== 'other way' ? who : who === 'A' ? 'B' : who === 'B' ? 'A' : who;
+    const line = `${this.nowMs.toFixed(1).padStart(9)} ms  ${where}  ${of}${text()}`;
+    first.#hash.update(line);
+    first.#transcript?.push(line);
   }
 
   /** A program runs: the event is over when that has come to rest. */
   touched(): void {
-    this.#isTouched = true;
+    this.first.#isTouched = true;
   }
 
   beforeCall(process: SimProcess, what: string): void {
     if (process === this.receive && /^create .*\.decision\./.test(what)) {
       this.faults.isDecidingOnB = true;
     }
-    this.faults.beforeCall(process, what);
+    this.first.faults.beforeCall(process, what);
+    if (this.kind === 'other way') this.faults.beforeCall(process, what);
   }
 
   /** A program found a bug of its own. */
@@ -142,26 +203,42 @@ export class World implements Timeline {
     else throw error;
   }
 
+  /** Of the first session: runs the world with all of them. */
   async run(): Promise<RunResult> {
-    this.#guestWorks();
-    this.#startProtect();
-    this.faults.arm();
-    this.#watch();
+    const { plan, machines, sessions } = this;
+    if (plan.otherWay !== null) {
+      new World(plan.otherWay, machines, false, { first: this, kind: 'other way', before: null });
+    }
+    for (const session of [...sessions]) session.#begin();
     await this.#loop();
-    const { violation } = this.checker;
-    if (violation !== null) this.trace('!', () => `${violation.rule}: ${violation.text}`);
-    const expected = violation === null ? null : this.faults.excuse(violation.rule);
+    const broken = sessions.find(({ checker }) => checker.violation !== null);
+    const violation = broken?.checker.violation ?? null;
+    if (violation !== null) broken?.trace('!', () => `${violation.rule}: ${violation.text}`);
+    const expected = violation === null ? null : (broken?.faults.excuse(violation.rule) ?? null);
     // Nothing that still waits may run on behind the next run's back.
     for (const host of [this.a, this.b]) for (const process of [...host.processes]) process.exit();
+    const others = sessions.slice(1);
     return {
-      seed: this.plan.seed,
+      seed: plan.seed,
       violation,
       expected,
       ending: this.ending ?? 'broken',
+      beside: others.map(({ kind, ending }) => `${kind}: ${ending ?? 'broken'}`),
       transcript: this.#transcript ?? [],
       steps: this.#steps,
       hash: this.#hash.digest('hex'),
     };
+  }
+
+  #begin(): void {
+    if (this.#before === null) this.#guestWorks();
+    this.#startProtect();
+    if (this.kind !== 'again') this.faults.arm();
+    this.#watch();
+  }
+
+  get #isOver(): boolean {
+    return this.ending !== null && !this.#isAgainDue;
   }
 
   async #loop(): Promise<void> {
@@ -171,7 +248,7 @@ export class World implements Timeline {
     };
     process.on('unhandledRejection', onBug);
     try {
-      while (this.checker.violation === null && this.ending === null) {
+      while (!this.sessions.every((session) => session.#isOver)) {
         const next = this.#queue.pop();
         if (next === undefined) throw new Error('the simulator ran dry');
         this.#passTo(next.atMs);
@@ -181,8 +258,11 @@ export class World implements Timeline {
         next.run();
         if (this.#isTouched) await settled();
         if (bug !== null) this.broke(bug);
-        this.noteProtecting();
-        this.#noteAlone();
+        for (const session of this.sessions) {
+          session.noteProtecting();
+          session.#noteAlone();
+        }
+        if (this.sessions.some(({ checker }) => checker.violation !== null)) return;
       }
     } finally {
       process.off('unhandledRejection', onBug);
@@ -191,8 +271,10 @@ export class World implements Timeline {
 
   #passTo(atMs: number): void {
     const toMs = Math.max(this.nowMs, atMs);
-    if (this.protectProcess.isStopped) this.#heardByAMs += toMs - this.nowMs;
-    this.nowMs = toMs;
+    for (const session of this.sessions) {
+      if (session.protectProcess.isStopped) session.#heardByAMs += toMs - this.nowMs;
+    }
+    this.#nowMs = toMs;
   }
 
   /** Its backup is gone: how long has a buffered guest been held? */
@@ -221,6 +303,39 @@ export class World implements Timeline {
     this.checker.ended();
     this.outcome = kind;
     this.protectProcess.exit();
+    this.protectAgain();
+  }
+
+  /** The guest is protected once more, where the plan has it so: nobody protects it any more. */
+  protectAgain(): void {
+    const { plan, first } = this;
+    const { again } = plan;
+    if (again === null || this.kind === 'other way' || this.#isAgainDue) return;
+    if (first.sessions.length > again.times || !this.guest.isAlive) return;
+    this.#isAgainDue = true;
+    this.after(again.afterMs, () => {
+      this.#isAgainDue = false;
+      this.ending ??= endingOf(this, progressOf(this));
+      const isSettled = this.outcome !== null || this.faults.cleanedUp !== null;
+      if (!isSettled || this.ending === null || !this.guest.isAlive || !this.a.isUp) return;
+      this.trace('A', () => 'protect, again');
+      const { machines } = this;
+      const beside = { first, kind: 'again', before: this } as const;
+      new World({ ...plan, calmAtMs: this.nowMs }, machines, false, beside).#begin();
+    });
+  }
+
+  /** From now on what the guest sends waits in this session's buffer. */
+  openedOutput(): void {
+    this.#isOutputOpen = true;
+    this.domain.world = this;
+  }
+
+  /** The session of this guest whose buffer has what the guest sends. */
+  get holder(): World {
+    const { sessions } = this.first;
+    const its = sessions.filter(({ guestUuid }) => guestUuid === this.guestUuid);
+    return its.findLast((session) => session.#isOutputOpen) ?? this;
   }
 
   received(kind: string, process: SimProcess): void {
@@ -234,16 +349,19 @@ export class World implements Timeline {
     const { plan, random, guest } = this;
     this.after(plan.packetMs * random.between(0.5, 1.5), () => {
       if (!guest.isAlive) return;
-      if (guest.isRunning) this.#guestSends();
+      if (guest.isRunning) this.holder.#guestSends();
       this.#guestWorks();
     });
   }
 
   #guestSends(): void {
-    const { checker, random, buffer, guest } = this;
+    const { checker, random, buffer, guest, plan, protectProcess } = this;
+    // Between the order of a checkpoint and the suspend: nobody pauses it then.
+    const canPause = protectProcess.isAlive && !protectProcess.isStopped;
+    checker.works(canPause ? 1.5 * plan.suspendMs + 1 : null);
     const present = buffer?.present ?? [0];
     const port = present.length === 0 ? null : random.pick(present);
-    const epoch = this.a.hypervisor.save?.epoch ?? 0;
+    const epoch = this.save?.epoch ?? 0;
     const packet = guest.work(epoch, port ?? 0, random.int(60, 1_500));
     if (port === null) return; // it works on, and nobody hears of it
     if (buffer === null) checker.emitted(packet);
@@ -264,7 +382,8 @@ export class World implements Timeline {
 
   /** A process notices a stall when it wakes, and takes two beats of it for silence. */
   #stallSlackMs(): number {
-    const isStalled = ['stop-protect', 'stall a'].some((kind) => this.faults.struck.has(kind));
+    const stalls = ['stop-protect', 'stop-for-good', 'stall a', 'sleep a'];
+    const isStalled = stalls.some((kind) => this.faults.struck.has(kind));
     return isStalled ? 0.5 * this.plan.config.heartbeatTimeoutMs : 0;
   }
 
@@ -278,7 +397,9 @@ export class World implements Timeline {
       'disk-lies',
       'disk-slow',
     ];
-    const isUseless = useless.some((kind) => this.faults.struck.has(kind));
+    const { b, first } = this;
+    const onB = first.sessions.filter((session) => session.b === b);
+    const isUseless = onB.some(({ faults }) => useless.some((kind) => faults.struck.has(kind)));
     return isUseless
       ? Number.POSITIVE_INFINITY
       : this.nowMs - this.#heardByAMs + this.#stallSlackMs();
@@ -306,6 +427,13 @@ export class World implements Timeline {
     }
   }
 
+  /** What the primary's machine hears: from now on its guest may be the loser. */
+  heardOnA(event: PrimaryEvent): void {
+    const news = event.kind === 'answer' ? event.answer.kind : event.kind;
+    if (['activated', 'running', 'ended', 'absent'].includes(news)) this.checker.heardActive();
+    if (news === 'activating') this.checker.heardDeciding();
+  }
+
   #heardByA(message: Message): void {
     if (message.kind === 'echo') {
       // An older one than was heard already proves nothing new.
@@ -317,7 +445,7 @@ export class World implements Timeline {
 
   /** What the backup's machine wants: an activation for silence needs one. */
   decidingOnB(effects: readonly BackupEffect[]): void {
-    const { checker, network, nowMs, plan } = this;
+    const { checker, paths, nowMs, plan } = this;
     for (const effect of effects) {
       if (effect.kind !== 'write-record' || effect.to !== 'activating') continue;
       if (!effect.why.startsWith('silence')) continue;
@@ -325,7 +453,7 @@ export class World implements Timeline {
       if (this.linkB?.isHung && plan.datagramLoss === 1) continue;
       // It finds its own stall when it next wakes: three beats later at most (backupWakeAtMs).
       const slackMs = 0.32 * plan.config.heartbeatTimeoutMs;
-      checker.foundSilence(nowMs - network.reachedAtMs.b, slackMs);
+      checker.foundSilence(nowMs - paths.reachedAtMs('b'), slackMs);
     }
   }
 
@@ -359,17 +487,17 @@ export class World implements Timeline {
   #openDisks(): void {
     if (this.#diskA === null || this.diskB === null) return;
     const ends = { a: this.#diskA, b: this.diskB };
-    this.diskConnection = new Connection<DiskEpoch>(this.network, ends, (side) =>
+    this.diskConnection = new Connection<DiskEpoch>(this.paths, ends, (side) =>
       side === 'a' ? this.a.isUp : this.b.isUp,
     );
     this.#diskA.open(this.diskConnection);
   }
 
   /** What the record says changed, by somebody's deed or in a power cut. */
-  #recordChanged(path: string): void {
-    if (!/\.(standby|decision|outcome)$/.test(path)) return;
-    const permission: RecordPermission = recordOn(this.b.disk);
-    const agreed = permission === 'none' ? null : agreedOn(this.b.disk);
+  recordChanged(host: SimHost, path: string): void {
+    if (host !== this.b || !path.includes(this.session)) return;
+    const permission: RecordPermission = recordOn(this.b.disk, this.session);
+    const agreed = permission === 'none' ? null : agreedOn(this.b.disk, this.session);
     if (agreed !== null && agreed !== this.plan.config.withoutWitness) {
       this.checker.fail('tie', `the record has ${agreed} for what was agreed`);
     }
@@ -381,9 +509,10 @@ export class World implements Timeline {
     this.#built = content;
   }
 
-  unpaused(side: Side, domain: Domain): void {
+  unpaused(host: SimHost, domain: Domain): void {
     const { guest } = domain;
-    if (side === 'a' || guest === null || domain.pauses > 0 || this.checker.isCopyRunning) return;
+    if (host === this.a || guest === null || domain.pauses > 0 || this.checker.isCopyRunning)
+      return;
     const { epoch, memory, isTorn } = this.#built ?? { epoch: -1, memory: -1, isTorn: true };
     const { disk, epoch: diskEpoch } = this.diskOfB;
     guest.disk = disk;
@@ -403,19 +532,30 @@ export class World implements Timeline {
 
   /** The copy, once it runs. */
   get copy(): Guest | null {
-    const copy = this.b.hypervisor.named(guestName)?.guest ?? null;
+    const copy = this.b.hypervisor.named(this.guestName)?.guest ?? null;
     return this.checker.isCopyRunning ? copy : null;
   }
 
-  destroying(side: Side, domain: Domain): void {
-    if (side === 'a') {
+  /** A program orders a guest that has not ended to be destroyed. */
+  ordersDestroy(host: SimHost): void {
+    if (host === this.a) this.checker.ordersDestroy();
+  }
+
+  destroying(host: SimHost, domain: Domain): void {
+    if (host === this.a) {
       if (domain.end === null) this.checker.destroyed();
     } else if (domain.guest !== null && domain.pauses === 0 && domain.end === null) {
       this.checker.fail('record', 'a running copy was destroyed');
     }
   }
 
-  crashed(side: Side): void {
+  /** The primary's host was suspended for so long: whoever runs there could not say anything. */
+  primarySlept(sleptMs: number): void {
+    this.checker.primarySlept(sleptMs);
+  }
+
+  crashed(host: SimHost): void {
+    const side = this.sideOf(host);
     if (side === 'a') this.buffer?.drop();
     else this.checker.copyEnded();
     for (const connection of [this.connection, this.diskConnection]) connection?.crash(side);
@@ -426,9 +566,9 @@ export class World implements Timeline {
     return statusOn(this, side);
   }
 
-  /** A session on `side` said how it is. */
-  published(side: Side): void {
-    if (side === 'b') return;
+  /** A program of this session on that host said how it is. */
+  published(host: SimHost): void {
+    if (host === this.b) return;
     const { level, state } = this.statusOn('a');
     // That nobody protects because an administrator ended it is no news.
     if (state !== 'ended') this.checker.primaryStatus(level);
@@ -436,9 +576,8 @@ export class World implements Timeline {
 
   /** The backup is at work: it holds a whole epoch and may activate it. */
   noteProtecting(): void {
-    const { b, receive, checker } = this;
+    const { b, receive, restore, checker } = this;
     const isAtWork = b.isUp && receive?.isAlive === true && !receive.isStopped;
-    const [restore] = [...b.hypervisor.restores].slice(-1);
     const holds = checker.acked >= 0 && restore?.isWhole === true;
     checker.protecting(isAtWork && holds && checker.permission === 'standby');
   }
@@ -450,9 +589,9 @@ export class World implements Timeline {
     // Silence, hold, a few asks that time out, a slow disk, a CONFIG that never comes.
     const restMs = 150_000;
     const patienceMs = 20 * heartbeatTimeoutMs + 4 * holdMs + 4 * plan.askTimeoutMs + restMs;
-    this.after(plan.calmAtMs, () => this.faults.calm());
+    if (this.kind === 'first') this.after(plan.calmAtMs, () => this.faults.calm());
     const look = (before: Progress): void => {
-      this.ending = endingOf(this, before);
+      this.ending ??= endingOf(this, before);
       if (this.ending !== null) return;
       if (this.nowMs > plan.calmAtMs + patienceMs) {
         const phases = [this.a, this.b].map(({ side }) => `${side} ${this.statusOn(side).state}`);

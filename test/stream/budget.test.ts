@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { maxMemoryBytesMin } from '../../src/config/settings.ts';
+import { maxMemoryBytesMin } from '../../src/core/limits.ts';
 import { cacheBytesWithin, defaultMaxMemory, memoryBudget } from '../../src/stream/budget.ts';
 
 const mib = 1024 ** 2;

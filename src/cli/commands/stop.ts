@@ -2,9 +2,10 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
 import type { StopResult } from '../../core/outcomes.ts';
+import { mayVouch } from '../../core/permission/evidence.ts';
 import type { RecoveryOrder } from '../../core/permission/recovery.ts';
-import { adviceLines, neverRan } from '../../core/texts/advice.ts';
-import { stopText } from '../../core/texts/outcomes.ts';
+import { adviceLine, adviceLines, neverRan } from '../../core/texts/advice.ts';
+import { adviceOnAnswer, stopText } from '../../core/texts/outcomes.ts';
 import { hostWord } from '../../core/texts/quote.ts';
 import { OperationError } from '../../host/errors.ts';
 import { isDomain, isSettled, type SessionEntry } from '../../registry/port.ts';
@@ -27,6 +28,8 @@ import {
 interface Flags extends OutputOptions {
   readonly forceUnsafe?: boolean;
   readonly destroy?: boolean;
+  readonly lost?: boolean;
+  readonly vouch?: string;
 }
 
 async function stopDead(io: Io, entry: SessionEntry, order: RecoveryOrder): Promise<StopResult> {
@@ -81,7 +84,8 @@ export async function stopSession(
     io.err.write(`${printable(entry.status.domain)}: ${printable(text)}\n`);
   };
   try {
-    const request = { verb: 'stop', force: order.force } as const;
+    const { force } = order;
+    const request = { verb: 'stop', force, once: true } as const;
     const options = { onProgress, silenceMsMax };
     return await registryOf(io).request<StopResult>(entry.socketPath, request, options);
   } catch (error) {
@@ -151,9 +155,105 @@ function refuseDestroy({ status: { domain, pid } }: SessionEntry): CommandFailur
   });
 }
 
+/**
+ * A person has to type the guest's name: what is done then is true only because he says so. Where
+ * there is no terminal, --vouch has it. Throws UsageError before anything is asked or done.
+ */
+function checkVouching(io: Io, domain: string, flags: Flags): void {
+  const { forceUnsafe = false, destroy = false, lost = false, vouch } = flags;
+  if ([forceUnsafe, destroy, lost].filter(Boolean).length > 1) {
+    throw new UsageError('--force-unsafe, --destroy and --lost are different ways to go on');
+  }
+  if (!forceUnsafe && !lost) {
+    if (vouch === undefined) return;
+    throw new UsageError(
+      '--vouch goes with --force-unsafe or --lost: there is nothing to vouch for',
+    );
+  }
+  if (vouch !== undefined || (io.stdinIsTty && io.err.isTty && !flags.json)) return;
+  const kind = lost ? 'stop-lost-name' : 'stop-vouch-name';
+  const hint = adviceLine({ kind, domain });
+  throw new UsageError("the domain's name is to be typed, and there is no terminal", hint);
+}
+
+/** Says what is known, and asks for the name. Throws `declined` when it is not that. */
+async function vouched(
+  io: Io,
+  name: string,
+  known: readonly string[],
+  flags: Flags,
+): Promise<void> {
+  const typed =
+    flags.vouch ??
+    (await (async () => {
+      io.err.write(known.map((line) => `${printable(line)}\n`).join(''));
+      return io.ask("If you are sure, type the domain's name: ");
+    })());
+  if ((typed ?? '').trim() === name) return;
+  const message = `nothing was done: ${printable(typed?.trim() ?? '')} is not ${name}`;
+  throw new CommandFailure({ code: 'declined', message, hints: [], exit: exit.failed });
+}
+
+/** It was asked, and whoever answers need not be vouched for. */
+function forceRefusal({ status }: SessionEntry, result: StopResult): CommandFailure | null {
+  const { outcome } = result;
+  if (outcome.kind !== 'held' || outcome.mayOpen || outcome.found === undefined) return null;
+  const { found } = outcome;
+  if (found === null || mayVouch({ kind: found })) return null;
+  return new CommandFailure({
+    code: 'split-brain-risk',
+    message: `--force-unsafe is refused: ${outcome.reason}`,
+    hints: adviceLines(adviceOnAnswer(found, status)),
+    exit: exit.refused,
+  });
+}
+
+/** --force-unsafe: the backup is asked first, then the person, and then the backup once more. */
+async function stopForced(io: Io, entry: SessionEntry, flags: Flags): Promise<StopResult> {
+  const { domain, peer } = entry.status;
+  const asked = await stopSession(io, entry, { force: false, destroy: false });
+  const refusal = forceRefusal(entry, asked);
+  if (refusal !== null) throw refusal;
+  const { outcome } = asked;
+  if (outcome.kind !== 'held' || outcome.mayOpen) return asked;
+  const other = hostWord(peer);
+  const known = [
+    `${domain} is held here: ${outcome.reason}`,
+    `  if its copy on ${other} ran, or ever runs, TWO GUESTS RUN, or what it did there is lost`,
+    `  make sure first that ${other} is off, and that it was before it could take over`,
+  ];
+  await vouched(io, domain, known, flags);
+  const now = registryOf(io).refreshed(entry) ?? entry;
+  const result = await stopSession(io, now, { force: true, destroy: false });
+  const late = forceRefusal(entry, result);
+  if (late !== null) throw late;
+  return result;
+}
+
+/** --lost: on the host where the copy took over and is no more. */
+async function stopLost(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
+  const { declareLost, lostGuest } = await import('../../app/stop.ts');
+  const guest = await lostGuest(domain, io.env);
+  const { domain: name, peer, since, epoch } = guest;
+  const other = hostWord(peer);
+  const from = epoch === null ? '' : ` from epoch ${epoch}`;
+  const known = [
+    `${name} took over here${from} at ${since}, and is not here now`,
+    `  its disk here is the newer one; ${other} holds the guest as it was before that`,
+    `  if you go on, ${other} runs that one, and what ${name} did here is lost to it`,
+  ];
+  await vouched(io, name, known, flags);
+  await declareLost(guest, io.env);
+  const { message } = stopText({ outcome: { kind: 'lost' } }, { domain: name, peer });
+  if (!flags.json) io.out.write(`${printable(message)}\n`);
+  else writeJson(io.out, { domain: name, outcome: 'lost', text: message, next: [], exit: exit.ok });
+  return exit.ok;
+}
+
 async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   const { forceUnsafe: force = false, destroy = false } = flags;
-  if (force && destroy) throw new UsageError('--force-unsafe and --destroy are two ways to go on');
+  checkVouching(io, domain, flags);
+  if (flags.lost) return stopLost(io, domain, flags);
   const entries = await found(io, domain);
   const open = entries.filter(({ status }) => !isSettled(status));
   // Both roles at once: the guest that runs here is what DOMAIN means.
@@ -166,9 +266,12 @@ async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
     return exit.ok;
   }
   const isAlive = entry.liveness === 'alive';
-  if (entry.status.role === 'backup' && (isAlive || destroy)) throw refuseOnBackup(entry);
+  const isBackup = entry.status.role === 'backup';
+  if (isBackup && (isAlive || destroy || force)) throw refuseOnBackup(entry);
   if (destroy && isAlive) throw refuseDestroy(entry);
-  const result = await stopSession(io, entry, { force, destroy });
+  const result = force
+    ? await stopForced(io, entry, flags)
+    : await stopSession(io, entry, { force, destroy });
   return printStopped(io, entry, result, flags);
 }
 
@@ -181,10 +284,17 @@ export function addStop(program: Command, context: Context): void {
         'After a crash it clears what was left. A session that has ended is shown no longer.',
     )
     .argument('<domain>', 'name, UUID or number of the domain')
-    .addOption(forceUnsafeOption(`go on here unasked: you vouch that ${neverRan()}`))
+    .addOption(forceUnsafeOption(`go on here without an answer: you vouch that ${neverRan()}`))
     .addOption(
       new Option('--destroy', 'after a crash: give the guest up here; what it held is dropped'),
     )
+    .addOption(
+      new Option(
+        '--lost',
+        'where the copy took over: it is gone for good, the other host may go on',
+      ),
+    )
+    .addOption(new Option('--vouch <name>', 'the name that is to be typed, without a terminal'))
     .addOption(jsonOption('report as one JSON document on stdout'))
     .addOption(colorOption())
     .action(action(context, (domain: string, flags: Flags) => stop(context.io, domain, flags)));

@@ -17,10 +17,17 @@ import {
   recordRetryMs,
   unpauseRetryMs,
 } from '../limits.ts';
-import { mayActivate, type Said } from '../permission/tie.ts';
-import type { Permission } from '../vocabulary.ts';
-import { type BackupState, checkBackup, leastWhole, phaseOf, silenceMs } from './state.ts';
-import type { BackupEffect, BackupEvent } from './types.ts';
+import { mayActivate, mayOpenUnanswered, type Said } from '../permission/tie.ts';
+import {
+  type BackupState,
+  checkBackup,
+  hears,
+  leastWhole,
+  phaseOf,
+  silenceMs,
+  unheardMs,
+} from './state.ts';
+import type { BackupEffect, BackupEvent, OwnPermission } from './types.ts';
 import { work } from './work.ts';
 
 export { type BackupState, backupWakeAtMs, initialBackup } from './state.ts';
@@ -56,7 +63,7 @@ function onEvent(state: BackupState, event: BackupEvent, effects: Effects): Back
     case 'bytes':
       return heard(state);
     case 'heartbeat':
-      return { ...heard(state), echoWaiting: event.seq };
+      return onHeartbeat(state, event);
     case 'epoch-whole':
       return onEpochWhole(state, event, effects);
     case 'corrupt':
@@ -88,6 +95,8 @@ function onEvent(state: BackupState, event: BackupEvent, effects: Effects): Back
       return { ...state, copy: 'gone' };
     case 'discard-failed':
       return onDiscardFailed(state, event.reason);
+    case 'leave':
+      return onLeave(state, event.reason, effects);
     case 'failover':
       return onFailover(state, event, effects);
     default:
@@ -104,6 +113,7 @@ function onTick(state: BackupState, stalledMs: number): BackupState {
     heardAtMs: later(state.heardAtMs),
     echoedAtMs: later(state.echoedAtMs),
     linkClosedAtMs: later(state.linkClosedAtMs),
+    unheardSinceMs: state.unheardSinceMs === null ? null : later(state.unheardSinceMs),
     asks: state.asks.filter((ask) => nowMs - ask.atMs < askWaitsMs),
   };
 }
@@ -115,6 +125,15 @@ function onLinkOpen(state: BackupState): BackupState {
 
 function heard(state: BackupState): BackupState {
   return state.link === 'open' ? { ...state, heardAtMs: state.nowMs } : state;
+}
+
+/** Two ways bring heartbeats: an older one that comes later says nothing new of the primary. */
+function onHeartbeat(state: BackupState, { seq, heldMs }: EventOf<'heartbeat'>): BackupState {
+  const next: BackupState = { ...heard(state), echoWaiting: seq };
+  if (seq <= state.beat.seq || state.link !== 'open') return next;
+  const isHeld = heldMs > 0 && state.config.buffered;
+  const unheardSinceMs = isHeld ? (state.unheardSinceMs ?? state.nowMs) : null;
+  return { ...next, beat: { seq, heldMs }, unheardSinceMs };
 }
 
 function onEpochWhole(
@@ -146,6 +165,7 @@ function onLinkClosed(state: BackupState, reason: string): BackupState {
     linkClosedAtMs: state.nowMs,
     linkReason: boundedReason(reason),
     echoWaiting: null,
+    unheardSinceMs: null,
   };
 }
 
@@ -156,12 +176,8 @@ function onAsk(state: BackupState, event: EventOf<'ask'>, effects: Effects): Bac
     effects.push({ kind: 'answer', way, token, answer: { kind: 'promised' } });
     return next;
   }
-  if (next.record === 'active') {
-    const running = next.copy === 'running';
-    effects.push({ kind: 'answer', way, token, answer: { kind: 'active', running } });
-    return next;
-  }
-  if (next.goal?.kind === 'activate') {
+  // Once it runs this machine has ended, and whoever is asked then looks whether it is there.
+  if (next.record === 'active' || next.goal?.kind === 'activate') {
     effects.push({ kind: 'answer', way, token, answer: { kind: 'activating' } });
     return next;
   }
@@ -190,7 +206,7 @@ function onCopyFailed(state: BackupState, from: string): BackupState {
 }
 
 /** What the record says after a write. It may be what another process wrote. */
-function onRecord(state: BackupState, permission: Permission, effects: Effects): BackupState {
+function onRecord(state: BackupState, permission: OwnPermission, effects: Effects): BackupState {
   invariant(state.writing !== null, 'B6 a result without a write');
   if (permission === state.record) {
     return onRecordFailed(state, `the record still says ${permission}`, effects);
@@ -206,7 +222,7 @@ function onRecord(state: BackupState, permission: Permission, effects: Effects):
     case 'standby':
       return onRecordFailed(state, 'the record says standby again', effects);
     case 'activating':
-      return answerFailovers(next, null, effects);
+      return answerFailovers(answerAsks(next, effects), null, effects);
     case 'active': {
       const { goal } = next;
       const done = { kind: 'activate', why: 'the record says active', said: 'nothing' } as const;
@@ -218,6 +234,14 @@ function onRecord(state: BackupState, permission: Permission, effects: Effects):
     default:
       return unreachable(permission);
   }
+}
+
+/** Those who asked in vain, because they did not hear: asked again they get the record's word. */
+function answerAsks(state: BackupState, effects: Effects): BackupState {
+  for (const { way, token } of state.asks) {
+    effects.push({ kind: 'answer', way, token, answer: { kind: 'activating' } });
+  }
+  return { ...state, asks: [] };
 }
 
 /** The copy will never run: whoever asked hears it at once, the copy is discarded after that. */
@@ -266,6 +290,18 @@ function onDiscardFailed(state: BackupState, from: string): BackupState {
   return { ...state, copy: 'failed', copyProblem: boundedReason(from), nextDiscardAtMs };
 }
 
+/**
+ * Told to end. A primary that lives asks when it hears of it, and gets its promise as any that
+ * asks; of one that is silent nothing is known, and what would have been done is done.
+ */
+function onLeave(state: BackupState, from: string, effects: Effects): BackupState {
+  if (state.leaving !== null) return state;
+  const reason = boundedReason(from);
+  const isUndecided = state.goal === null && state.acked >= 0;
+  if (state.link === 'open' && isUndecided) effects.push({ kind: 'send-leaving', reason });
+  return { ...state, leaving: reason };
+}
+
 function onFailover(
   state: BackupState,
   { token, vouched }: EventOf<'failover'>,
@@ -290,9 +326,11 @@ export function failoverRefusal(state: BackupState, said: Said): string | null {
   if (state.goal !== null) return 'this copy is being given up';
   if (state.acked < 0) return 'the seed is not complete: there is nothing whole to activate';
   if (state.copyProblem !== null) return `the copy is lost: ${state.copyProblem}`;
-  if (state.asks.length > 0) return 'the primary is asking for the promise: it is alive';
+  const isDeaf = isDeafForGood(state);
+  const isAsking = state.asks.some((ask) => !isDeaf || hears(state, ask));
+  if (isAsking) return 'the primary is asking for the promise: it is alive';
   const heardMs = state.nowMs - state.heardAtMs;
-  if (state.link === 'open' && heardMs < heartbeatTimeoutMs) {
+  if (state.link === 'open' && heardMs < heartbeatTimeoutMs && !isDeaf) {
     return `the primary was heard ${Math.round(heardMs)} ms ago`;
   }
   // Without a buffer the primary's guest may run until its lease, renewed by the last echo, ends.
@@ -301,6 +339,13 @@ export function failoverRefusal(state: BackupState, said: Said): string | null {
   }
   if (mayActivate(withoutWitness, said)) return null;
   return 'the primary goes on by itself, as was agreed: it takes your word that it is dead';
+}
+
+/** A primary that is held lets nothing out, unless it goes on by itself: being heard is no life. */
+function isDeafForGood(state: BackupState): boolean {
+  const { heartbeatTimeoutMs, holdMs, withoutWitness } = state.config;
+  if (mayOpenUnanswered(withoutWitness, 'nothing')) return false;
+  return unheardMs(state) >= heartbeatTimeoutMs + holdMs;
 }
 
 function answerFailovers(

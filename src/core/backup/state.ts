@@ -7,22 +7,34 @@
  *   B2  nothing is acknowledged, committed or echoed unless the record says standby, no write of it
  *       is under way and nothing was decided
  *   B3  the copy is built only when the record says activating, unpaused only when active
- *   B4  `promised` is answered only when the record says promised
+ *   B4  `promised` is answered only when the record says promised; what has become of a copy that
+ *       runs is not this machine's to say
  *   B5  a copy is never discarded when the record says active; a record that says activating
  *       becomes promised only after the copy is gone
  *   B6  one write of the record at a time, and only along the transition table
  *   B7  `end` is emitted once, last
  *   B8  a copy is activated from the last acknowledged epoch, and there is one
- *   B9  the record becomes activating only by what the agreement asks for: nobody, a person's
+ *   B9  of a whole copy no promise is given to a question that came over the link from a primary
+ *       that hears nothing of this side: it would not hear the promise either
+ *   B10 a whole copy is given up for a question that waits, or because it is lost: being told to
+ *       end is no reason, for the primary may be dead
+ *   B11 the record becomes activating only by what the agreement asks for: nobody, a person's
  *       order or his word (permission/tie.ts)
  */
 
 import { invariant } from '../invariant.ts';
 import { timingProblem } from '../limits.ts';
+import { isActive } from '../permission/evidence.ts';
 import { canMove } from '../permission/record.ts';
 import { mayActivate, type Said } from '../permission/tie.ts';
-import { heartbeatEveryMs, type Permission } from '../vocabulary.ts';
-import type { BackupConfig, BackupEffect, BackupEvent, BackupOutcome } from './types.ts';
+import { heartbeatEveryMs } from '../vocabulary.ts';
+import type {
+  BackupConfig,
+  BackupEffect,
+  BackupEvent,
+  BackupOutcome,
+  OwnPermission,
+} from './types.ts';
 
 /**
  *  - `connecting`: the session has not begun.
@@ -82,6 +94,13 @@ export interface BackupState {
   readonly linkReason: string | null;
   /** The last byte of the peer's. Moved on by own stalls. */
   readonly heardAtMs: number;
+  /** The newest heartbeat, and for how long the primary said in it that it is held, ms. */
+  readonly beat: { readonly seq: number; readonly heldMs: number };
+  /**
+   * Since when every heartbeat says so; null: it hears this side, or nothing is buffered there.
+   * Moved on by own stalls.
+   */
+  readonly unheardSinceMs: number | null;
   /** The last echo sent (link-open before the first). Moved on by own stalls. */
   readonly echoedAtMs: number;
   /** The newest whole epoch of each part, -1: none. */
@@ -93,8 +112,8 @@ export interface BackupState {
   readonly echoWaiting: number | null;
 
   /** What the record says as far as is known. */
-  readonly record: Permission;
-  readonly writing: Exclude<Permission, 'standby'> | null;
+  readonly record: OwnPermission;
+  readonly writing: Exclude<OwnPermission, 'standby'> | null;
   /** After a failure: not before this. */
   readonly nextWriteAtMs: number;
   /** The last failure to write the record, until one succeeds. */
@@ -107,6 +126,8 @@ export interface BackupState {
   readonly nextUnpauseAtMs: number;
   readonly nextDiscardAtMs: number;
 
+  /** Why this session was told to end; null: it was not. The primary was told, if it could be. */
+  readonly leaving: string | null;
   /** Asks that wait for the record. */
   readonly asks: readonly WaitingAsk[];
   /** `tsremus failover` calls that wait for the record. */
@@ -127,6 +148,8 @@ export function initialBackup(config: BackupConfig, nowMs = 0): BackupState {
     linkReason: null,
     heardAtMs: nowMs,
     echoedAtMs: nowMs,
+    beat: { seq: 0, heldMs: 0 },
+    unheardSinceMs: null,
     parts: Object.fromEntries(config.parts.map((part) => [part, -1])),
     whole: -1,
     acked: -1,
@@ -140,6 +163,7 @@ export function initialBackup(config: BackupConfig, nowMs = 0): BackupState {
     copyProblem: null,
     nextUnpauseAtMs: nowMs,
     nextDiscardAtMs: nowMs,
+    leaving: null,
     asks: [],
     failovers: [],
     outcome: null,
@@ -154,6 +178,20 @@ export function silenceMs(state: BackupState): number {
   const { buffered } = state.config;
   const sinceMs = buffered ? state.heardAtMs : Math.max(state.heardAtMs, state.echoedAtMs);
   return state.nowMs - sinceMs;
+}
+
+/**
+ * For how long the primary has been held although it is heard here: a cut from here to there, which
+ * stands. By its clock and by ours, whichever says less; heartbeats that piled up while this
+ * process did not run are no proof, and the next one says that the echo arrived.
+ */
+export function unheardMs({ nowMs, beat, unheardSinceMs }: BackupState): number {
+  return unheardSinceMs === null ? 0 : Math.min(beat.heldMs, nowMs - unheardSinceMs);
+}
+
+/** Whether whoever asked would hear the answer: a fresh connection goes both ways, or is none. */
+export function hears(state: BackupState, ask: WaitingAsk): boolean {
+  return ask.way === 'fresh' || state.unheardSinceMs === null;
 }
 
 /** The phase that follows from everything else. */
@@ -185,6 +223,11 @@ export function backupWakeAtMs(state: BackupState): number | null {
     state.nextUnpauseAtMs,
     state.nextDiscardAtMs,
   ];
+  if (state.unheardSinceMs !== null) {
+    // Past it, too, and between two heartbeats: each of them would put a later tick off again.
+    const unheardAtMs = state.unheardSinceMs + heartbeatTimeoutMs + holdMs;
+    wakes.push(Math.max(unheardAtMs, state.nowMs + beatMs / 2));
+  }
   return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));
 }
 
@@ -194,16 +237,17 @@ export function leastWhole(parts: Readonly<Record<string, number>>): number {
 }
 
 /**
- * A whole copy is here, the primary is gone or silent for the whole timeout, and only a person may
- * let the copy run.
+ * A whole copy is here, the primary is gone, silent for the whole timeout or deaf for as long as
+ * that and the hold, and only a person may let the copy run.
  */
 export function waitsForPerson(state: BackupState): boolean {
-  const { withoutWitness, heartbeatTimeoutMs } = state.config;
+  const { withoutWitness, heartbeatTimeoutMs, holdMs } = state.config;
   if (state.phase !== 'standby' || mayActivate(withoutWitness, 'nothing')) return false;
-  return state.link === 'closed' || silenceMs(state) >= heartbeatTimeoutMs;
+  if (state.link === 'closed' || silenceMs(state) >= heartbeatTimeoutMs) return true;
+  return unheardMs(state) >= heartbeatTimeoutMs + holdMs;
 }
 
-/** Asserts B1 to B9 on one transition. */
+/** Asserts B1 to B11 on one transition. */
 export function checkBackup(
   before: BackupState,
   after: BackupState,
@@ -213,6 +257,9 @@ export function checkBackup(
   invariant(after.acked <= after.whole, 'B1 acked <= whole');
   invariant(after.whole === leastWhole(after.parts), 'B1 whole is the least of the parts');
   invariant(before.acked <= after.acked, 'B1 acked grows');
+  const isPromise = before.goal === null && after.goal?.kind === 'promise' && after.acked >= 0;
+  const isAsked = after.asks.some((ask) => hears(after, ask));
+  invariant(!isPromise || isAsked || after.record === 'promised', 'B9 nobody hears the promise');
   checkWrites(before, after, event, effects);
   const acks = effects.filter((effect) => effect.kind === 'send-ack');
   invariant(acks.length === after.acked - before.acked, 'B1 every epoch is acknowledged once');
@@ -259,7 +306,11 @@ function checkEffect(after: BackupState, effect: BackupEffect): void {
       invariant(effect.to === after.writing, 'B6 to');
       invariant(canMove(effect.from, effect.to), 'B6 transition table');
       if (effect.to === 'activating') {
-        invariant(mayActivate(after.config.withoutWitness, effect.said), 'B9 not as agreed');
+        invariant(mayActivate(after.config.withoutWitness, effect.said), 'B11 not as agreed');
+      }
+      if (effect.from === 'standby' && effect.to === 'promised' && after.acked >= 0) {
+        const isAsked = after.goal?.kind === 'promise' && after.asks.length > 0;
+        invariant(isAsked || after.goal?.kind === 'lose', 'B10 promised unasked');
       }
       if (effect.from === 'activating' && effect.to === 'promised') {
         invariant(after.copy === 'gone', 'B5 promised before the copy is gone');
@@ -280,7 +331,10 @@ function checkEffect(after: BackupState, effect: BackupEffect): void {
       return;
     case 'answer':
       invariant(effect.answer.kind !== 'promised' || after.record === 'promised', 'B4 promised');
-      invariant(effect.answer.kind !== 'active' || after.record === 'active', 'B4 active');
+      invariant(!isActive(effect.answer), 'B4 what is to be looked up');
+      return;
+    case 'send-leaving':
+      invariant(after.link === 'open' && after.leaving !== null, 'B10 leaving');
       return;
     case 'send-copy-lost':
       invariant(after.record === 'promised', 'B4 copy-lost');

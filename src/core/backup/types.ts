@@ -5,6 +5,9 @@
 import type { Said } from '../permission/tie.ts';
 import type { Answer, Permission, SessionTiming } from '../vocabulary.ts';
 
+/** What the record says while its owner lives: `lost` is refused as long (lostRefusal). */
+export type OwnPermission = Exclude<Permission, 'lost'>;
+
 export interface BackupConfig extends SessionTiming {
   /** What an epoch is made of here: `memory` and one name per disk. At least one. */
   readonly parts: readonly string[];
@@ -19,7 +22,8 @@ export type BackupEvent = { readonly nowMs: number } /**
   | { readonly kind: 'link-open' }
   /** Some bytes of the peer arrived (a sign of life). */
   | { readonly kind: 'bytes' }
-  | { readonly kind: 'heartbeat'; readonly seq: number }
+  /** `heldMs`: for so long the primary has had no lease of this side; 0: it has one. */
+  | { readonly kind: 'heartbeat'; readonly seq: number; readonly heldMs: number }
   /** All of the epoch's `part` is here and every check passed; acknowledged once all parts are. */
   | { readonly kind: 'epoch-whole'; readonly part: string; readonly epoch: number }
   /** The peer broke the protocol or the stream is torn: the session cannot go on. */
@@ -31,7 +35,7 @@ export type BackupEvent = { readonly nowMs: number } /**
   /** The hypervisor gave up on the copy by itself (an epoch could not be applied). */
   | { readonly kind: 'copy-failed'; readonly reason: string }
   /** Result of `write-record`: what the record says now (another process may have won). */
-  | { readonly kind: 'record'; readonly permission: Permission }
+  | { readonly kind: 'record'; readonly permission: OwnPermission }
   /**
    * The record could not be written (disk full, I/O error), was read back and still says what it
    * said: nothing was decided. While it cannot be read either, no event: the machine waits mute.
@@ -47,6 +51,8 @@ export type BackupEvent = { readonly nowMs: number } /**
   | { readonly kind: 'discarded' }
   /** Something of the copy may be left; it is tried again. */
   | { readonly kind: 'discard-failed'; readonly reason: string }
+  /** This host, or a person, told the session to end. */
+  | { readonly kind: 'leave'; readonly reason: string }
   /**
    * The administrator typed `tsremus failover`; refused while the primary answers. `vouched`: on
    * his word that the guest does not run there.
@@ -78,8 +84,8 @@ export type BackupEffect =
    */
   | {
       readonly kind: 'write-record';
-      readonly from: Permission;
-      readonly to: Exclude<Permission, 'standby'>;
+      readonly from: OwnPermission;
+      readonly to: Exclude<OwnPermission, 'standby'>;
       readonly epoch: number;
       readonly why: string;
       readonly said: Said;
@@ -100,6 +106,8 @@ export type BackupEffect =
   /** Tell the primary, if the link is open. */
   | { readonly kind: 'send-copy-lost'; readonly reason: string }
   | { readonly kind: 'send-activated' }
+  /** Tell the primary, if the link is open, so that it asks. */
+  | { readonly kind: 'send-leaving'; readonly reason: string }
   /** Answer `tsremus failover`: started, or refused because the primary was heard just now. */
   | {
       readonly kind: 'failover-answer';

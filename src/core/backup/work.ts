@@ -8,9 +8,8 @@
 
 import { invariant, unreachable } from '../invariant.ts';
 import { mayActivate } from '../permission/tie.ts';
-import type { Permission } from '../vocabulary.ts';
-import { type BackupGoal, type BackupState, silenceMs } from './state.ts';
-import type { BackupEffect, BackupOutcome } from './types.ts';
+import { type BackupGoal, type BackupState, hears, silenceMs, unheardMs } from './state.ts';
+import type { BackupEffect, BackupOutcome, OwnPermission } from './types.ts';
 
 type Effects = BackupEffect[];
 
@@ -30,8 +29,8 @@ function choose(state: BackupState, isTick: boolean): BackupState {
   }
   if (state.acked < 0) return chooseInSeed(state, isTick);
   if (nowMs < state.nextWriteAtMs) return state;
-  // Who asks is alive: its promise comes before any activation.
-  if (state.asks.length > 0) return { ...state, goal: { kind: 'promise' } };
+  // Who asks is alive: its promise comes before any activation, if it can be heard (B9).
+  if (state.asks.some((ask) => hears(state, ask))) return { ...state, goal: { kind: 'promise' } };
   const [order] = state.failovers;
   if (order !== undefined) return { ...state, goal: { ...ordered, said: order.said } };
   if (!isTick || !mayActivate(config.withoutWitness, 'nothing')) return state;
@@ -44,8 +43,13 @@ const ordered = { kind: 'activate', why: 'the administrator ordered it' } as con
 /** Why the copy goes on by itself, as was agreed; null: there is no reason. */
 function whyActivate(state: BackupState, holdMs: number): string | null {
   if (state.link === 'open') {
+    const { heartbeatTimeoutMs } = state.config;
     const silentMs = Math.round(silenceMs(state));
-    return silentMs >= state.config.heartbeatTimeoutMs ? `silence of ${silentMs} ms` : null;
+    if (silentMs >= heartbeatTimeoutMs) return `silence of ${silentMs} ms`;
+    // A held primary lets nothing out: its being heard keeps nobody from going on.
+    const heldMs = Math.round(unheardMs(state));
+    if (heldMs < heartbeatTimeoutMs + holdMs) return null;
+    return `the primary has heard nothing from here for ${heldMs} ms and is held`;
   }
   // Without a buffer the end of the link proves nothing: the primary's guest may be running.
   if (!state.config.buffered || state.nowMs < state.linkClosedAtMs + holdMs) return null;
@@ -59,6 +63,9 @@ function chooseInSeed(state: BackupState, isTick: boolean): BackupState {
     return { ...state, goal: { kind: 'never-whole', reason: state.linkReason ?? 'link closed' } };
   }
   if (state.asks.length > 0) return { ...state, goal: { kind: 'promise' } };
+  if (state.leaving !== null) {
+    return { ...state, goal: { kind: 'never-whole', reason: state.leaving } };
+  }
   const silentMs = Math.round(state.nowMs - state.heardAtMs);
   if (!isTick || silentMs < heartbeatTimeoutMs + holdMs) return state;
   return { ...state, goal: { kind: 'never-whole', reason: `silence of ${silentMs} ms` } };
@@ -129,7 +136,7 @@ function giveUp(state: BackupState, effects: Effects): BackupState {
 
 function write(
   state: BackupState,
-  to: Exclude<Permission, 'standby'>,
+  to: Exclude<OwnPermission, 'standby'>,
   effects: Effects,
 ): BackupState {
   if (state.nowMs < state.nextWriteAtMs) return state;

@@ -37,12 +37,11 @@ function deadPrimary(status: SessionFacts): Death {
   const peer = hostWord(status.peer);
   const died = `its process ${pid} died`;
   const ask = adviceLine({ kind: 'stop-ask-and-clear', domain, peer });
-  const force = adviceLine({ kind: 'stop-vouch', domain, peer });
   if (status.guest_paused) {
     return {
       state: 'held',
       reason: `${died} while the guest was paused: the guest stands still`,
-      next: [ask, force],
+      next: [ask],
     };
   }
   if (status.epoch === null) {
@@ -50,14 +49,14 @@ function deadPrimary(status: SessionFacts): Death {
       state: 'unprotected',
       // The seed may be whole over there: its acknowledgement may have died with the process.
       reason: `${died} before there was a whole copy that it knew of: the guest is here alone`,
-      next: [ask, force],
+      next: [ask],
     };
   }
   if (status.buffered) {
     return {
       state: 'held',
       reason: `${died}: what the guest sends is held since, and ${peer} may have taken over`,
-      next: [ask, force],
+      next: [ask],
     };
   }
   return {

@@ -56,7 +56,7 @@ export interface SessionFacts {
   readonly buffered: boolean;
   /** Who goes on when the other host cannot be asked. Older sessions: absent. */
   readonly without_witness?: Agreement;
-  /** Primary with -n: this session paused the guest (once). */
+  /** Primary: this session paused the guest (once). */
   readonly guest_paused: boolean;
   /** Primary: it may go on here, but its output buffer could not be removed. Older: absent. */
   readonly may_open?: boolean;
@@ -144,8 +144,12 @@ function primaryReason(at: PrimaryState, guestPaused: boolean): string | null {
     at.lost,
     wantsPromise(at) ? at.askNews : null,
     isMissed ? `the other host was not heard for ${formatMs(at.nowMs - at.heardAtMs)}` : null,
-    guestPaused ? 'the guest is paused until the backup is heard' : null,
+    guestPaused ? pauseReason(at) : null,
   ]);
+}
+
+function pauseReason({ activeSeen }: PrimaryState): string {
+  return activeSeen ? 'the guest is paused' : 'the guest is paused until the backup is heard';
 }
 
 const wordOfBackup: Readonly<Record<BackupPhase, SessionState>> = {
@@ -188,8 +192,10 @@ function backupWord(at: BackupState): SessionState {
 
 function backupReason(at: BackupState): string | null {
   const record = at.recordProblem;
+  const isWaiting = at.leaving !== null && at.outcome === null && at.record === 'standby';
   return joined([
     at.linkReason,
+    isWaiting ? `${at.leaving}: it ends when the primary asks for its promise` : null,
     isPeerSilent(at) ? `the other host was not heard for ${formatMs(silenceMs(at))}` : null,
     at.copyProblem,
     record === null ? null : `the decision cannot be recorded: ${record}`,

@@ -8,7 +8,8 @@
  *   R3  a guest that runs without a copy, or is held, is CRITICAL, whatever led to it
  *   R4  a session that ended otherwise than by an order stays CRITICAL until somebody says seen
  *   R5  a dead process is judged by what its death does to the guest
- *   R6  a process that lives but does not report is WARNING, soon CRITICAL
+ *   R6  a process that lives but does not report is WARNING, soon CRITICAL, and never better than
+ *       what it said last
  *   R7  a session that would be OK but is degraded is WARNING, and says why
  */
 
@@ -70,16 +71,31 @@ function ackAge(facts: SessionFacts, liveness: Liveness, reportAgeMs: number): n
   return facts.ack_age_ms + (isSilent ? reportAgeMs : 0);
 }
 
-/** R6 */
+/** R6. What it said last, and what to type then, stays where that was worse than late (R3). */
 function silentVerdict(facts: SessionFacts, reportAgeMs: number): Verdict {
   const { pid } = facts;
+  const age = formatMs(reportAgeMs);
+  const silent = `its process ${pid} has not reported for ${age}: stopped, or stuck`;
+  const look = adviceLine({ kind: 'see-process', pid });
+  const ackAgeMs = ackAge(facts, 'alive', reportAgeMs);
+  const level = levelOf(facts);
+  if (level === 'critical') {
+    const said = reasonFor(facts);
+    const reason = said === null ? silent : `${said}; ${silent}`;
+    return { state: facts.state, level, ackAgeMs, reason, next: [...nextOf(facts), look] };
+  }
+  const isStuck = reportAgeMs > stuckMs;
   return {
     state: 'late',
-    level: reportAgeMs > stuckMs ? 'critical' : 'warning',
-    ackAgeMs: ackAge(facts, 'alive', reportAgeMs),
-    reason: `its process ${pid} has not reported for ${formatMs(reportAgeMs)}: stopped, or stuck`,
-    next: [adviceLine({ kind: 'see-process', pid })],
+    level: isStuck ? 'critical' : 'warning',
+    ackAgeMs,
+    reason: silent,
+    next: [look],
   };
+}
+
+function nextOf(facts: SessionFacts): readonly string[] {
+  return facts.next.length > 0 ? facts.next : nextFor(facts);
 }
 
 /**
@@ -100,6 +116,6 @@ export function judge(facts: SessionFacts, liveness: Liveness, reportAgeMs: numb
     level: isWorse ? 'warning' : level,
     ackAgeMs,
     reason: isWorse ? facts.degraded : reasonFor(facts),
-    next: facts.next.length > 0 ? facts.next : nextFor(facts),
+    next: nextOf(facts),
   };
 }

@@ -2,9 +2,11 @@
  * The permission record's rules: what it may become, what it answers, and what an ask does to it
  * when the process that owned it is dead. Pure; src/permission/record.ts makes it durable.
  *
- *     standby --> activating --> active        the copy goes on
+ *     standby --> activating --> active --> lost   the copy goes on; lost: by a person's word
  *        |            |
- *        +--> promised <-+                     the copy will never run
+ *        +--> promised <-+                         the copy will never run
+ *
+ * `active` says who went on, not who is there: what it answers is looked up, each time.
  */
 import type { Answer, Permission } from '../vocabulary.ts';
 
@@ -13,9 +15,14 @@ export interface RecordView {
   readonly permission: Permission;
   /** The copy was seen to run. Only ever true with `active`. News, no decision. */
   readonly running: boolean;
+  /** It ended by itself. As `running`. */
+  readonly ended: boolean;
 }
 
-/** The transition table. Both ends are final; staying is no move. */
+/** What is found of the guest on the host where it went on. */
+export type FoundGuest = 'running' | 'paused' | 'ended' | 'gone';
+
+/** The transition table. Staying is no move. */
 export function canMove(from: Permission, to: Permission): boolean {
   switch (from) {
     case 'standby':
@@ -23,28 +30,50 @@ export function canMove(from: Permission, to: Permission): boolean {
     case 'activating':
       return to === 'active' || to === 'promised';
     case 'active':
+      return to === 'lost';
     case 'promised':
+    case 'lost':
       return false;
   }
 }
 
-/** True for the permissions that never change again. */
+/** True for the permissions that no process changes again. */
 export function isFinal(permission: Permission): boolean {
-  return permission === 'active' || permission === 'promised';
+  return permission === 'active' || permission === 'promised' || permission === 'lost';
 }
 
-/** What the record answers to "may I open the buffer?"; `null`: there is no record. */
-export function answerOf(record: RecordView | null): Answer {
+/**
+ * What the record alone answers to "may I open the buffer?"; null: it says active, and what has
+ * become of the guest has to be looked up now. No record (`null`) is never a promise.
+ */
+export function answerOf(record: Pick<RecordView, 'permission'> | null): Answer | null {
   if (record === null) return { kind: 'unknown' };
   switch (record.permission) {
     case 'promised':
+    case 'lost':
       return { kind: 'promised' };
     case 'active':
-      return { kind: 'active', running: record.running };
+      return null;
     // Undecided: nothing was promised yet.
     case 'standby':
     case 'activating':
       return { kind: 'activating' };
+  }
+}
+
+/**
+ * What a record that says active answers, by what was found just now. A guest that ran and is
+ * paused is there, whole: somebody paused it, or it is protected from here.
+ */
+export function answerFor(found: FoundGuest, { running, ended }: RecordView): Answer {
+  switch (found) {
+    case 'running':
+    case 'ended':
+      return { kind: found };
+    case 'paused':
+      return { kind: running ? 'running' : 'activating' };
+    case 'gone':
+      return { kind: ended ? 'ended' : 'absent' };
   }
 }
 
@@ -60,10 +89,10 @@ export type OwnerlessAsk =
    */
   | { readonly kind: 'give-up'; readonly steps: readonly GivingUp[] }
   /**
-   * `active` is final and was written before the copy was unpaused; the owner died in between.
-   * Unpause the copy if it is still there (then note that it runs), answer `active`.
+   * Look for the guest, then `answerFor`. `unpause`: `active` was written before the copy was
+   * unpaused and nobody saw it run: if it stands there paused, its owner died in between.
    */
-  | { readonly kind: 'finish-activation' };
+  | { readonly kind: 'look'; readonly unpause: boolean };
 
 export type GivingUp =
   /** What is left of the copy; `waiting`: only under its waiting name, for it was never built. */
@@ -94,14 +123,28 @@ export function askWithoutOwner(record: RecordView | null): OwnerlessAsk {
         ],
       };
     case 'active':
-      if (!record.running) return { kind: 'finish-activation' };
-      return { kind: 'answer', answer: answerOf(record) };
+      return { kind: 'look', unpause: !record.running };
     case 'promised':
-      return { kind: 'answer', answer: answerOf(record) };
+    case 'lost':
+      return { kind: 'answer', answer: { kind: 'promised' } };
   }
 }
 
 /** The answer once giving up came to an end, with what the record says then. */
 export function answerAfter(permission: Permission): Answer {
   return permission === 'promised' ? { kind: 'promised' } : { kind: 'activating' };
+}
+
+/**
+ * Why a person may not say that the guest which went on here is lost; null: he may. As long as a
+ * process of ours looks after it, it may be there again in a moment: it reboots, say.
+ */
+export function lostRefusal(
+  record: Pick<RecordView, 'permission'> | null,
+  found: FoundGuest,
+  isLookedAfter: boolean,
+): string | null {
+  if (record?.permission !== 'active') return 'no copy of it took over here';
+  if (found !== 'gone') return 'it is here';
+  return isLookedAfter ? 'a process of tsremus still looks after it here' : null;
 }

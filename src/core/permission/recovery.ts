@@ -3,11 +3,14 @@
  * end while nobody protects it any more. Pure.
  *
  *   V1  a guest goes on only with the promise, on a promise that was given before, or on the word
- *       of the administrator that the copy never ran and never will
- *   V2  it is destroyed only because the copy runs, or as was ordered
+ *       of the administrator that the copy never ran and never will, after the backup was asked in
+ *       vain (E2)
+ *   V2  it is destroyed only because the copy is there now or has ended by itself (E1), or as was
+ *       ordered
  *   V3  everything else, silence included, leaves it as it is: held
  */
 import type { Answer } from '../vocabulary.ts';
+import { mayVouch, newsOf } from './evidence.ts';
 
 /** What was ordered beside the asking. */
 export interface RecoveryOrder {
@@ -29,31 +32,30 @@ export type RecoveryDeed =
   /** What it held is thrown away first. */
   | { readonly kind: 'destroy'; readonly because: 'ordered' | 'taken-over' }
   | { readonly kind: 'let-run'; readonly isVouched: boolean }
-  | { readonly kind: 'hold'; readonly reason: string };
+  /** `found`: what the backup answered; null: nothing. */
+  | { readonly kind: 'hold'; readonly reason: string; readonly found: Answer['kind'] | null };
 
 /** What may be done unasked; null: the backup has to be asked. */
 export function recoveryUnasked(left: LeftOnPrimary, order: RecoveryOrder): RecoveryDeed | null {
   if (!left.isGuestHere) return { kind: 'drop' };
   if (order.destroy) return { kind: 'destroy', because: 'ordered' };
-  if (order.force) return { kind: 'let-run', isVouched: true };
   // A permission is final: nobody is asked twice, and need not be there any more.
   return left.mayOpen ? { kind: 'let-run', isVouched: false } : null;
 }
 
 /** What the backup's answer permits. */
-export function recoveryOn(answer: Answer): RecoveryDeed {
+export function recoveryOn(answer: Answer, { force }: RecoveryOrder): RecoveryDeed {
   switch (answer.kind) {
     case 'promised':
       return { kind: 'let-run', isVouched: false };
-    case 'active':
-      if (answer.running) return { kind: 'destroy', because: 'taken-over' };
-      return { kind: 'hold', reason: 'the copy goes on there but was not seen to run' };
+    case 'running':
+    case 'ended':
+      return { kind: 'destroy', because: 'taken-over' };
     case 'activating':
-      return { kind: 'hold', reason: 'the backup has not decided yet' };
-    case 'unknown': {
-      const reason = 'the backup has no record of this session, which is no promise';
-      return { kind: 'hold', reason };
-    }
+    case 'absent':
+    case 'unknown':
+      if (force && mayVouch(answer)) return { kind: 'let-run', isVouched: true };
+      return { kind: 'hold', reason: newsOf(answer) ?? '', found: answer.kind };
   }
 }
 
@@ -61,8 +63,9 @@ export function recoveryOn(answer: Answer): RecoveryDeed {
  * Nobody answered. Not even in the seed does that permit anything: it may be whole over there, its
  * acknowledgement lost with the process.
  */
-export function recoveryWithoutAnswer(reason: string): RecoveryDeed {
-  return { kind: 'hold', reason };
+export function recoveryWithoutAnswer(reason: string, { force }: RecoveryOrder): RecoveryDeed {
+  if (force && mayVouch(null)) return { kind: 'let-run', isVouched: true };
+  return { kind: 'hold', reason, found: null };
 }
 
 /**

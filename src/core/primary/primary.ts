@@ -7,18 +7,20 @@
  * something due.
  */
 import { invariant, unreachable } from '../invariant.ts';
-import { boundedReason, saveEndMs, scheduleProblem } from '../limits.ts';
+import { boundedReason, scheduleProblem } from '../limits.ts';
+import { isActive, isPresent, isTakenOver, mayVouch, newsOf } from '../permission/evidence.ts';
 import { nextPace, type Schedule } from '../scheduler.ts';
 import { neverRan } from '../texts/advice.ts';
 import { formatMs } from '../units.ts';
 import { type Answer, heartbeatEveryMs } from '../vocabulary.ts';
-import { pump, pumpPause } from './pump.ts';
+import { pump } from './pump.ts';
 import {
   backupMayActivate,
   badAck,
   checkPrimary,
   isAlone,
   isLeaseFresh,
+  isSaveOver,
   isSilent,
   isStuck,
   type OpenPermission,
@@ -90,10 +92,14 @@ function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): Pr
       return onSetSchedule(state, event.schedule);
     case 'copy-lost':
       return onCopyLost(state, event.reason, effects);
+    case 'backup-leaving':
+      return onBackupLeaving(state, event.reason, effects);
     case 'answer':
       return onAnswer(state, event, effects);
+    case 'activated':
+      return onActivated(state);
     case 'ask-failed':
-      return onAskFailed(state, event);
+      return onAskFailed(state, event, effects);
     case 'stop':
       return onStop(state, event, effects);
     case 'save-failed':
@@ -102,15 +108,16 @@ function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): Pr
       return onGuestEnded(state, event.reason, effects);
     case 'save-ended':
       return onSaveEnded(state, effects);
+    case 'destroyed':
+      return onDestroyed(state, effects);
+    case 'destroy-failed':
+      return onDestroyFailed(state, event.reason);
     default:
       return unreachable(event);
   }
 }
 
 function onTick(state: PrimaryState, effects: Effects): PrimaryState {
-  if (state.outcome?.kind === 'taken-over' && state.nowMs - state.decidedAtMs >= saveEndMs) {
-    return finish(state, effects); // the destruction ends the hypervisor's operation, too
-  }
   // In the seed the guest runs freely and nothing was promised to anybody: give up.
   if (state.outcome === null && isSilent(state) && !backupMayActivate(state)) {
     const silenceMs = state.nowMs - state.heardAtMs;
@@ -236,48 +243,105 @@ function onCopyLost(state: PrimaryState, from: string, effects: Effects): Primar
   return goOn({ ...state, lost: state.lost ?? reason }, 'promised', effects);
 }
 
-/** `promised` and `active` are final whatever ask they answer; the rest counts if expected. */
-function onAnswer(state: PrimaryState, event: EventOf<'answer'>, effects: Effects): PrimaryState {
-  if (state.outcome !== null) return state;
+/** Protection ends; the copy over there goes once the promise was asked for. */
+function onBackupLeaving(state: PrimaryState, from: string, effects: Effects): PrimaryState {
+  if (state.outcome !== null || state.activeSeen) return state;
+  const reason = `the backup leaves: ${boundedReason(from)}`;
+  if (!backupMayActivate(state)) return neverProtected(state, reason, effects);
+  return { ...state, lost: state.lost ?? reason, nextAskAtMs: state.nowMs };
+}
+
+/** `promised` is final whatever ask it answers; the rest counts for the ask that is under way. */
+function onAnswer(from: PrimaryState, event: EventOf<'answer'>, effects: Effects): PrimaryState {
+  if (from.outcome !== null || from.destroying) return from;
   const { answer, id } = event;
-  switch (answer.kind) {
-    case 'promised':
-      // After `active` it would contradict a final record: stay mute.
-      return state.activeSeen ? state : goOn(state, 'promised', effects);
-    case 'active': {
-      const seen = answered({ ...state, activeSeen: true }, answer);
-      return answer.running ? takenOver(seen, effects) : seen;
-    }
-    case 'activating': {
-      const seen = { ...state, decidingSeen: true };
-      return state.ask?.id === id ? answered(seen, answer) : seen;
-    }
-    case 'unknown':
-      return state.ask?.id === id ? answered(state, answer) : state;
-    default:
-      return unreachable(answer);
+  const decidingSeen = from.decidingSeen || answer.kind === 'activating'; // however late (P11)
+  const before: PrimaryState = { ...from, decidingSeen };
+  const asked = before.ask?.id === id ? before.ask : null;
+  if (answer.kind === 'promised') {
+    // After a takeover it means that the guest is lost there, which was false when it ran.
+    return before.activeSeen && asked === null ? before : goOn(before, 'promised', effects);
   }
+  // An older one is dropped and asked for again; what it says of the record stays true.
+  if (asked === null) return isActive(answer) ? onActivated(before) : before;
+  const vouched = isVouchedFor(before, id) && mayVouch(answer) && !isLeaseFresh(before);
+  if (vouched) return goOnVouched(before, effects);
+  const state = answered(before, answer, effects);
+  if (!isTakenOver(answer)) return state;
+  return destroy({ ...state, evidenceAtMs: event.askedAtMs ?? asked.atMs }, effects);
 }
 
-function answered(state: PrimaryState, answer: Answer): PrimaryState {
-  const nextAskAtMs = state.nowMs + state.config.askEveryMs;
-  const askNews =
-    answer.kind === 'unknown'
-      ? 'the backup has no record of this session, which is no promise'
-      : answer.kind === 'active'
-        ? 'the copy goes on there'
-        : 'the backup is activating its copy';
-  return { ...state, ask: null, nextAskAtMs, askNews };
+/** On present evidence, once no suspend is in flight (P9); else what is evidence is asked again. */
+function destroy(state: PrimaryState, effects: Effects): PrimaryState {
+  const { evidenceAtMs, nowMs, config } = state;
+  if (!isSaveOver(state)) return state; // -> save-ended, or the next answer
+  if (evidenceAtMs === null || !isPresent(evidenceAtMs, nowMs, config.heartbeatTimeoutMs)) {
+    return askNow({ ...state, evidenceAtMs: null });
+  }
+  effects.push({ kind: 'destroy-guest', askedAtMs: evidenceAtMs });
+  return { ...state, ask: null, evidenceAtMs: null, destroying: true };
 }
 
-function onAskFailed(state: PrimaryState, event: EventOf<'ask-failed'>): PrimaryState {
-  if (state.ask?.id !== event.id) return state;
+/** Unasked, or too late to be an answer: the guest is the older one, and whose it is is asked. */
+function onActivated(state: PrimaryState): PrimaryState {
+  if (state.outcome !== null || state.activeSeen) return state;
+  return askNow({ ...state, activeSeen: true });
+}
+
+function askNow(state: PrimaryState): PrimaryState {
+  return { ...state, nextAskAtMs: state.nowMs };
+}
+
+function answered(before: PrimaryState, answer: Answer, effects: Effects): PrimaryState {
+  const news = newsOf(answer);
+  const state = refuseForce(before, news ?? 'the copy took over', answer.kind, effects);
+  return {
+    ...state,
+    ask: null,
+    found: answer.kind,
+    activeSeen: state.activeSeen || isActive(answer),
+    nextAskAtMs: state.nowMs + state.config.askEveryMs,
+    askNews: news ?? 'the copy took over there',
+  };
+}
+
+function onAskFailed(
+  before: PrimaryState,
+  event: EventOf<'ask-failed'>,
+  effects: Effects,
+): PrimaryState {
+  if (before.ask?.id !== event.id) return before;
   const askNews = `the backup could not be asked: ${boundedReason(event.reason)}`;
-  return { ...state, ask: null, nextAskAtMs: state.nowMs + state.config.askEveryMs, askNews };
+  const isVouched = isVouchedFor(before, event.id);
+  if (isVouched && !isLeaseFresh(before)) return goOnVouched(before, effects);
+  const state = isVouched ? refuseForce(before, 'the backup was heard', null, effects) : before;
+  const nextAskAtMs = state.nowMs + state.config.askEveryMs;
+  return { ...state, ask: null, found: null, nextAskAtMs, askNews };
+}
+
+/** The ask began after the person had vouched, over a connection of its own. */
+function isVouchedFor({ vouchedAfterAsk }: PrimaryState, id: number): boolean {
+  return vouchedAfterAsk !== null && id > vouchedAfterAsk;
+}
+
+function goOnVouched(state: PrimaryState, effects: Effects): PrimaryState {
+  const reason = `the administrator vouched that ${neverRan()}`;
+  return leave(state, 'forced', { kind: 'unprotected', reason }, effects);
+}
+
+function refuseForce(
+  state: PrimaryState,
+  reason: string,
+  found: Answer['kind'] | null,
+  effects: Effects,
+): PrimaryState {
+  if (state.vouchedAfterAsk === null) return state;
+  effects.push({ kind: 'refuse-force', reason, found });
+  return { ...state, vouchedAfterAsk: null };
 }
 
 function onStop(state: PrimaryState, event: EventOf<'stop'>, effects: Effects): PrimaryState {
-  if (state.outcome !== null) return state;
+  if (state.outcome !== null || state.destroying) return state;
   const stopped: PrimaryState = {
     ...state,
     stopBy: event.by,
@@ -289,11 +353,9 @@ function onStop(state: PrimaryState, event: EventOf<'stop'>, effects: Effects): 
     return leave(stopped, 'never-whole', { kind: 'stopped', by: event.by }, effects);
   }
   // Who answers is not dead: then the order to go on without asking is an ordinary stop.
-  if (event.force && !isLeaseFresh(state)) {
-    const reason = `the administrator vouched that ${neverRan()}`;
-    return leave(stopped, 'forced', { kind: 'unprotected', reason }, effects);
-  }
-  return stopped;
+  if (!event.force || isLeaseFresh(state)) return stopped;
+  // What was asked before the word was given says nothing about now.
+  return { ...stopped, ask: null, vouchedAfterAsk: state.lastAskId };
 }
 
 function onSaveFailed(state: PrimaryState, from: string, effects: Effects): PrimaryState {
@@ -310,7 +372,7 @@ function onSaveFailed(state: PrimaryState, from: string, effects: Effects): Prim
 function onGuestEnded(state: PrimaryState, reason: string, effects: Effects): PrimaryState {
   // There is nothing left to unpause.
   const gone: PrimaryState = { ...state, guest: 'ended', paused: false };
-  if (state.outcome !== null) return gone;
+  if (state.outcome !== null || state.destroying) return gone;
   const ended: PrimaryState = {
     ...gone,
     guestEnded: state.guestEnded ?? boundedReason(reason),
@@ -322,8 +384,22 @@ function onGuestEnded(state: PrimaryState, reason: string, effects: Effects): Pr
 }
 
 function onSaveEnded(state: PrimaryState, effects: Effects): PrimaryState {
-  if (state.outcome === null) return onSaveFailed(state, 'Xen ended its operation', effects);
-  return finish({ ...state, saving: false }, effects);
+  const ended: PrimaryState = { ...state, saving: false };
+  if (state.outcome !== null) return finish(ended, effects);
+  if (state.abortedAtMs !== null) return destroy(ended, effects);
+  return onSaveFailed(state, 'Xen ended its operation', effects);
+}
+
+function onDestroyed(state: PrimaryState, effects: Effects): PrimaryState {
+  invariant(state.destroying && state.outcome === null, 'P9 destroyed what was not to be');
+  return finish({ ...state, outcome: { kind: 'taken-over' }, decidedAtMs: state.nowMs }, effects);
+}
+
+function onDestroyFailed(state: PrimaryState, from: string): PrimaryState {
+  invariant(state.destroying && state.outcome === null, 'P9 failed to destroy');
+  const askNews = `the copy took over there, and the guest is still here: ${boundedReason(from)}`;
+  const nextAskAtMs = state.nowMs + state.config.askEveryMs;
+  return { ...state, destroying: false, askNews, nextAskAtMs };
 }
 
 function neverProtected(state: PrimaryState, reason: string, effects: Effects): PrimaryState {
@@ -365,7 +441,7 @@ function leave(
   effects: Effects,
 ): PrimaryState {
   effects.push({ kind: 'open-buffer' });
-  if (state.saving) effects.push({ kind: 'abort-save' });
+  if (state.saving && state.abortedAtMs === null) effects.push({ kind: 'abort-save' });
   // Before save-ended: a paused guest could not finish a suspend that it is in.
   if (state.paused) effects.push({ kind: 'unpause-guest' });
   const left: PrimaryState = {
@@ -379,21 +455,10 @@ function leave(
   return state.saving ? left : finish(left, effects);
 }
 
-/** The copy runs: this guest stays paused, or mute, until it is destroyed. */
-function takenOver(before: PrimaryState, effects: Effects): PrimaryState {
-  const state = pumpPause(before, effects);
-  const outcome: PrimaryOutcome = { kind: 'taken-over' };
-  const left: PrimaryState = { ...state, outcome, ask: null, decidedAtMs: state.nowMs };
-  if (!state.saving) return finish(left, effects);
-  effects.push({ kind: 'abort-save' });
-  return left;
-}
-
 function finish(state: PrimaryState, effects: Effects): PrimaryState {
   const { outcome } = state;
   invariant(outcome !== null, 'P8 finish without an outcome');
-  if (outcome.kind === 'taken-over') effects.push({ kind: 'destroy-guest' });
   if (state.link !== 'closed') effects.push({ kind: 'close-link' });
   effects.push({ kind: 'end', outcome });
-  return { ...state, phase: 'ended', link: 'closed' };
+  return { ...state, phase: 'ended', link: 'closed', destroying: false };
 }

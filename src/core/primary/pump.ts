@@ -7,8 +7,10 @@ import { nextCheckpointAtMs, noOutput } from '../scheduler.ts';
 import { heartbeatEveryMs } from '../vocabulary.ts';
 import {
   backupMayActivate,
+  heldMs,
   isEnding,
   isLeaseFresh,
+  isSuspendInFlight,
   type PrimaryState,
   wantsPromise,
 } from './state.ts';
@@ -20,6 +22,7 @@ type Effects = PrimaryEffect[];
 export function pump(state: PrimaryState, effects: Effects): PrimaryState {
   let next = pumpHeartbeat(state, effects);
   next = pumpPause(next, effects);
+  next = pumpAbort(next, effects);
   next = pumpRelease(next, effects);
   next = pumpCheckpoint(next, effects);
   return pumpAsk(next, effects);
@@ -28,27 +31,38 @@ export function pump(state: PrimaryState, effects: Effects): PrimaryState {
 function pumpHeartbeat(state: PrimaryState, effects: Effects): PrimaryState {
   if (state.link !== 'open' || state.nowMs < state.nextBeatAtMs) return state;
   const seq = state.nextSeq;
-  effects.push({ kind: 'send-heartbeat', seq });
+  effects.push({ kind: 'send-heartbeat', seq, heldMs: heldMs(state) });
   const beats = [...state.beats, { seq, sentAtMs: state.nowMs }].slice(-heartbeatsRememberedMax);
   const nextBeatAtMs = state.nowMs + heartbeatEveryMs(state.config);
   return { ...state, beats, nextSeq: seq + 1, nextBeatAtMs };
 }
 
-/** Without a buffer a pause stands in for it (best effort; DESIGN.md, "Who may go on"). */
-export function pumpPause(state: PrimaryState, effects: Effects): PrimaryState {
+/**
+ * Without a buffer a pause stands in for it (best effort; DESIGN.md, "Who may go on"). With one the
+ * guest is mute as it is, and paused once it is known to be the loser: it must not work on beside
+ * the copy. A suspend ends first.
+ */
+function pumpPause(state: PrimaryState, effects: Effects): PrimaryState {
   const mustPause =
-    !state.config.buffered &&
     state.guest === 'here' &&
     backupMayActivate(state) &&
-    (!isLeaseFresh(state) || state.activeSeen);
-  if (mustPause === state.paused) return state;
+    (state.activeSeen || (!state.config.buffered && !isLeaseFresh(state)));
+  if (mustPause === state.paused || state.destroying) return state;
+  if (mustPause && state.config.buffered && isSuspendInFlight(state)) return state;
   if (mustPause) {
-    const reason = state.activeSeen ? 'the copy goes on' : 'the backup does not answer';
+    const reason = state.activeSeen ? 'the copy took over' : 'the backup does not answer';
     effects.push({ kind: 'pause-guest', reason });
   } else {
     effects.push({ kind: 'unpause-guest' });
   }
   return { ...state, paused: mustPause };
+}
+
+/** A guest that lost is not checkpointed any more; what is left of the operation is ended. */
+function pumpAbort(state: PrimaryState, effects: Effects): PrimaryState {
+  if (!state.activeSeen || !state.saving || state.abortedAtMs !== null) return state;
+  effects.push({ kind: 'abort-save' });
+  return { ...state, abortedAtMs: state.nowMs };
 }
 
 /** An ack that came under a stale lease waits in `acked` until the lease is fresh again (P6). */
@@ -69,6 +83,7 @@ function pumpCheckpoint(state: PrimaryState, effects: Effects): PrimaryState {
 }
 
 function pumpAsk(state: PrimaryState, effects: Effects): PrimaryState {
+  if (state.destroying) return state;
   if (!wantsPromise(state)) {
     // The link came back before a silence was decided: go on as if nothing had been.
     if (state.ask === null && state.askNews === null) return state;

@@ -5,14 +5,17 @@
  *   P1  released <= acked <= drained <= suspended <= requested <= drained + 1
  *   P2  requested - acked <= pendingMax once the seed is acknowledged
  *   P3  after an outcome was decided nothing is released, asked or checkpointed
- *   P4  the guest is paused only without a buffer, and only when the backup could activate; it is
- *       paused once the backup said `active`, and not unpaused before a permission
+ *   P4  the guest is paused only when the backup could activate, with a buffer only once the copy
+ *       is known to have taken over and no suspend is in flight; from then on it stays paused, and
+ *       is not unpaused before a permission
  *   P5  the buffer is opened once, and only with a permission
- *   P6  output is released under a fresh lease, and never after the backup said `active`
+ *   P6  output is released under a fresh lease, and never after the backup said that it took over
  *   P7  a checkpoint begins only while protected, with a fresh lease and an unpaused guest
  *   P8  `end` is emitted once, last, and always with the outcome that was decided
- *   P9  a guest is destroyed only after the backup said that its copy runs
- *   P10 unanswered, the primary goes on by itself only where that was agreed, after timeout and
+ *   P9  a guest is destroyed only on present evidence (E1), once no suspend of it is in flight, and
+ *       is called taken over only when that is done
+ *   P10 a person's word opens the buffer only after a question asked since found nobody (E2)
+ *   P11 unanswered, the primary goes on by itself only where that was agreed, after timeout and
  *       hold without its backup, and never once the backup said that somebody decides there
  *
  * Several epochs in flight change none of them. What counts is `acked`: output is released up to it
@@ -21,7 +24,8 @@
  * says how lately the backup had decided nothing, and the backup acknowledges nothing after it has.
  */
 import { invariant } from '../invariant.ts';
-import { primaryConfigProblem } from '../limits.ts';
+import { primaryConfigProblem, saveEndMs } from '../limits.ts';
+import { isPresent } from '../permission/evidence.ts';
 import { mayOpenUnanswered } from '../permission/tie.ts';
 import {
   nextCheckpointAtMs,
@@ -31,7 +35,7 @@ import {
   type Pace,
   type Schedule,
 } from '../scheduler.ts';
-import { heartbeatEveryMs, leaseMs, progressMs } from '../vocabulary.ts';
+import { type Answer, heartbeatEveryMs, leaseMs, progressMs } from '../vocabulary.ts';
 import type { PrimaryConfig, PrimaryEffect, PrimaryOutcome, StopBy } from './types.ts';
 
 /**
@@ -122,10 +126,20 @@ export interface PrimaryState {
   readonly nextAskAtMs: number;
   /** What the last ask brought, in words; null: nothing yet. */
   readonly askNews: string | null;
-  /** The backup's record says `active`: final, this guest goes on there. */
+  /** What the last ask was answered; null: nothing yet, or nothing. */
+  readonly found: Answer['kind'] | null;
+  /** The copy took over, as the backup said or its record says: this guest is the older one. */
   readonly activeSeen: boolean;
+  /** `abort-save` was emitted because of that. */
+  readonly abortedAtMs: number | null;
   /** The backup said `activating`: somebody decides there, and nobody goes on by himself here. */
   readonly decidingSeen: boolean;
+  /** When what was answered `running` or `ended` was asked; null: nothing, or it is used up. */
+  readonly evidenceAtMs: number | null;
+  /** `destroy-guest` is under way. */
+  readonly destroying: boolean;
+  /** A person vouches: for what the first fresh ask after this one brings. */
+  readonly vouchedAfterAsk: number | null;
 
   readonly opened: OpenPermission | null;
   readonly outcome: PrimaryOutcome | null;
@@ -170,8 +184,13 @@ export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
     lastAskWay: 'fresh',
     nextAskAtMs: nowMs,
     askNews: null,
+    found: null,
     activeSeen: false,
+    abortedAtMs: null,
     decidingSeen: false,
+    evidenceAtMs: null,
+    destroying: false,
+    vouchedAfterAsk: null,
     opened: null,
     outcome: null,
     decidedAtMs: nowMs,
@@ -192,6 +211,15 @@ export function isLeaseFresh(state: PrimaryState): boolean {
   return state.leaseFromMs !== null && state.nowMs - state.leaseFromMs <= leaseMs(state.config);
 }
 
+/**
+ * For how long nothing may go out for want of a lease, whole ms; 0: a lease is there. The
+ * heartbeats say it, so that a backup which is not heard here knows of it although it hears.
+ */
+export function heldMs(state: PrimaryState): number {
+  if (isLeaseFresh(state) || state.leaseFromMs === null) return 0;
+  return Math.max(1, Math.round(state.nowMs - state.leaseFromMs - leaseMs(state.config)));
+}
+
 /** The link says nothing for so long that asking over a fresh connection is due. */
 export function isSilent(state: PrimaryState): boolean {
   const { heartbeatTimeoutMs, holdMs } = state.config;
@@ -209,7 +237,7 @@ export function isStuck(state: PrimaryState): boolean {
 }
 
 /**
- * Without its backup for timeout and hold, where it was agreed that the primary then goes on (P10).
+ * Without its backup for timeout and hold, where it was agreed that the primary then goes on (P11).
  */
 export function isAlone(state: PrimaryState): boolean {
   const { heartbeatTimeoutMs, holdMs, withoutWitness } = state.config;
@@ -218,7 +246,7 @@ export function isAlone(state: PrimaryState): boolean {
   return state.nowMs - state.aloneFromMs >= heartbeatTimeoutMs + holdMs;
 }
 
-/** Something ends protection here; only a promise (or `active`, or P10) ends it. */
+/** Something ends protection here; only a promise (or `active`, or P11) ends it. */
 export function isEnding(state: PrimaryState): boolean {
   return (
     state.stopBy !== null ||
@@ -232,6 +260,21 @@ export function isEnding(state: PrimaryState): boolean {
 /** The primary wants the promise, or to hear that the copy runs. */
 export function wantsPromise(state: PrimaryState): boolean {
   return backupMayActivate(state) && (isEnding(state) || isSilent(state));
+}
+
+/**
+ * The guest may be in a suspend, or asked for one: it must not be paused, nor destroyed. An
+ * operation that does not end is not waited for.
+ */
+export function isSuspendInFlight(state: PrimaryState): boolean {
+  if (!state.saving || state.requested === state.drained) return false;
+  return state.abortedAtMs === null || state.nowMs - state.abortedAtMs < saveEndMs;
+}
+
+/** The hypervisor's operation on a guest that is given up is over, or is not waited for. */
+export function isSaveOver(state: PrimaryState): boolean {
+  if (!state.saving) return true;
+  return state.abortedAtMs !== null && state.nowMs - state.abortedAtMs >= saveEndMs;
 }
 
 /** Why an acknowledgement cannot be true. */
@@ -250,7 +293,7 @@ export function outcomeOnPromise(state: PrimaryState): PrimaryOutcome {
 /** The phase that follows from everything else. */
 export function phaseOf(state: PrimaryState): PrimaryPhase {
   if (state.phase === 'ended') return 'ended';
-  if (state.outcome !== null) return 'leaving';
+  if (state.outcome !== null || state.destroying) return 'leaving';
   if (state.link === 'connecting') return 'connecting';
   if (isEnding(state)) return state.link === 'open' && !state.activeSeen ? 'ending' : 'held';
   return state.acked >= 0 ? 'protected' : 'seeding';
@@ -264,6 +307,7 @@ export function primaryWakeAtMs(state: PrimaryState): number | null {
   if (state.phase === 'ended') return null;
   const { config } = state;
   const wakes = [state.nowMs + heartbeatEveryMs(config)];
+  if (state.abortedAtMs !== null) wakes.push(state.abortedAtMs + saveEndMs);
   if (state.outcome === null) {
     if (state.link === 'open') wakes.push(state.nextBeatAtMs);
     if (state.leaseFromMs !== null) wakes.push(state.leaseFromMs + leaseMs(config) + 1);
@@ -277,14 +321,14 @@ export function primaryWakeAtMs(state: PrimaryState): number | null {
   return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));
 }
 
-/** Asserts P1 to P10 on one transition. */
+/** Asserts P1 to P11 on one transition. */
 export function checkPrimary(
   before: PrimaryState,
   after: PrimaryState,
   effects: readonly PrimaryEffect[],
 ): void {
   checkEpochs(after);
-  invariant(!after.paused || !after.config.buffered, 'P4 paused with a buffer');
+  invariant(!after.paused || !after.config.buffered || after.activeSeen, 'P4 with a buffer');
   invariant(!after.paused || backupMayActivate(after), 'P4 paused during the seed');
   invariant(before.opened === null || after.opened === before.opened, 'P5 opened twice');
   invariant(before.outcome === null || after.outcome === before.outcome, 'P8 outcome changed');
@@ -322,24 +366,34 @@ function checkEffect(before: PrimaryState, after: PrimaryState, effect: PrimaryE
     case 'pause-guest':
       invariant(after.outcome === null || after.activeSeen, 'P3 pause');
       invariant(!before.paused && after.paused, 'P4 paused twice');
+      invariant(!after.config.buffered || !isSuspendInFlight(after), 'P4 in a suspend');
       return;
     case 'unpause-guest':
       invariant(before.paused && !after.paused, 'P4 unpaused twice');
       return;
     case 'open-buffer':
       invariant(before.opened === null && after.opened !== null, 'P5 no permission');
+      invariant(!after.destroying, 'P9 opened while it is destroyed');
+      invariant(after.opened !== 'forced' || before.vouchedAfterAsk !== null, 'P10 vouched');
       invariant(after.opened !== 'never-whole' || !backupMayActivate(after), 'P5 never whole');
-      invariant(after.opened !== 'in-advance' || isAlone(after), 'P10 in advance');
+      invariant(after.opened !== 'in-advance' || isAlone(after), 'P11 in advance');
       return;
     case 'ask-promise':
       invariant(before.outcome === null, 'P3 ask');
       return;
-    case 'destroy-guest':
-      invariant(after.activeSeen, 'P9 destroy');
-      invariant(after.outcome?.kind === 'taken-over', 'P9 outcome');
+    case 'destroy-guest': {
+      const { nowMs, config } = after;
+      invariant(after.activeSeen && after.destroying && !before.destroying, 'P9 destroy');
+      invariant(isPresent(effect.askedAtMs, nowMs, config.heartbeatTimeoutMs), 'P9 old news');
+      invariant(isSaveOver(after), 'P9 in a suspend');
       return;
+    }
     case 'end':
       invariant(effect.outcome === after.outcome, 'P8 outcome');
+      invariant(effect.outcome.kind !== 'taken-over' || before.destroying, 'P9 taken over');
+      return;
+    case 'refuse-force':
+      invariant(before.vouchedAfterAsk !== null && after.opened === null, 'P10 refused');
       return;
     case 'send-heartbeat':
     case 'abort-save':

@@ -48,17 +48,26 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'set-schedule'; readonly schedule: Schedule }
   /** The backup says that its copy is lost; its record says promised. */
   | { readonly kind: 'copy-lost'; readonly reason: string }
+  /** The backup was told to end: who asks it now gets the promise. */
+  | { readonly kind: 'backup-leaving'; readonly reason: string }
   /**
-   * The answer to ask `id`, by whichever way; stale answers carry an older id. The backup's own
-   * message that its copy runs is an answer `active`, running, with id -1.
+   * The answer to ask `id`, by whichever way; stale answers carry an older id. `askedAtMs`: when
+   * the question left, where that was later than the ask, as over a connection of its own.
    */
-  | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
+  | {
+      readonly kind: 'answer';
+      readonly id: number;
+      readonly answer: Answer;
+      readonly askedAtMs?: number;
+    }
+  /** The backup says unasked that its copy took over: news, and no evidence (E1). */
+  | { readonly kind: 'activated' }
   /** Ask `id` got no answer (backup host unreachable, command failed, link closed). */
   | { readonly kind: 'ask-failed'; readonly id: number; readonly reason: string }
   /**
    * The administrator ends protection; `force` vouches that the copy never ran and never
-   * will. While the lease is fresh the backup evidently lives, and a forced stop is an ordinary
-   * one.
+   * will: that counts once the backup was asked in vain (E2). While the lease is fresh the backup
+   * evidently lives, and a forced stop is an ordinary one.
    */
   | { readonly kind: 'stop'; readonly force: boolean; readonly by: StopBy }
   /** The hypervisor's operation ended by itself while the guest is still there. */
@@ -67,6 +76,10 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'guest-ended'; readonly reason: string }
   /** Effect `abort-save` is complete: the operation is over, the guest is not suspended. */
   | { readonly kind: 'save-ended' }
+  /** Result of `destroy-guest`. */
+  | { readonly kind: 'destroyed' }
+  /** It is still here: the answer had become too old, or the hypervisor refused. */
+  | { readonly kind: 'destroy-failed'; readonly reason: string }
 );
 
 /** Who asked for the end; decides the exit code. */
@@ -86,7 +99,8 @@ export type PrimaryOutcome =
   | { readonly kind: 'guest-ended'; readonly reason: string };
 
 export type PrimaryEffect =
-  | { readonly kind: 'send-heartbeat'; readonly seq: number }
+  /** `heldMs`: for how long this side has been held by then, see `heldMs` in state.ts. */
+  | { readonly kind: 'send-heartbeat'; readonly seq: number; readonly heldMs: number }
   /** Let the hypervisor's held timer go: the next checkpoint begins. */
   | { readonly kind: 'take-checkpoint'; readonly epoch: number }
   /** Release the output of all epochs up to and including this one. */
@@ -96,7 +110,10 @@ export type PrimaryEffect =
    * ask ends the run of the one before.
    */
   | { readonly kind: 'ask-promise'; readonly id: number; readonly way: 'link' | 'fresh' }
-  /** -n only: the lease ran out (or is back). Exactly paired. */
+  /**
+   * With -n: the lease ran out (or is back). With a buffer: the copy took over, and no suspend is
+   * in flight, which a paused guest could not finish. Exactly paired.
+   */
   | { readonly kind: 'pause-guest'; readonly reason: string }
   | { readonly kind: 'unpause-guest' }
   /** Permission is there: let everything out and remove the buffer. Never undone. */
@@ -106,8 +123,18 @@ export type PrimaryEffect =
    * whose `sent` was not reported must not go into the link any more. -> save-ended
    */
   | { readonly kind: 'abort-save' }
-  /** The winner runs: drop held packets, destroy the guest here (it may be gone already). */
-  | { readonly kind: 'destroy-guest' }
+  /**
+   * The other side has it, as it said to a question of `askedAtMs`: drop held packets, then, if
+   * that is present still (E1), destroy the guest here; it may be gone already. -> destroyed
+   */
+  | { readonly kind: 'destroy-guest'; readonly askedAtMs: number }
+  /** The person who vouched was wrong, or may be: somebody answers. Nothing was done. */
+  | {
+      readonly kind: 'refuse-force';
+      readonly reason: string;
+      /** What was answered; null: nothing, though the backup was heard. */
+      readonly found: Answer['kind'] | null;
+    }
   /** Say goodbye on the link, if it is open, and close it. */
   | { readonly kind: 'close-link' }
   /** The session is over. Always the last effect. */

@@ -43,7 +43,13 @@ interface Abouts {
   'stop-find-out': OfGuest;
   /** On the word of a person (DESIGN.md, "Who may go on"). */
   'stop-vouch': OfPair;
+  /** The same where there is no terminal to ask on. */
+  'stop-vouch-name': OfGuest;
   'stop-destroy': OfGuest;
+  /** On the host where the copy took over. */
+  'stop-lost-there': OfPair;
+  'stop-lost-here': OfPair;
+  'stop-lost-name': OfGuest;
   'stop-seen': OfGuest;
   'stop-leave-so': OfGuest;
   /** An interface that came later is protected by a seed of its own: from the beginning. */
@@ -113,6 +119,12 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     tsremus(['stop', domain], 'clears it if the guest is gone; else says what may be done'),
   'stop-vouch': ({ domain, peer }) =>
     tsremus(['stop', '--force-unsafe', domain], `only if ${neverRan(peer)}`),
+  'stop-vouch-name': ({ domain }) => tsremus(['stop', '--force-unsafe', '--vouch', domain, domain]),
+  'stop-lost-there': ({ domain, peer }) =>
+    tsremus(['stop', '--lost', domain], `on ${hostWord(peer)}, if it will not run there again`),
+  'stop-lost-here': ({ domain, peer }) =>
+    tsremus(['stop', '--lost', domain], `here: ${hostWord(peer)} may go on with what it has`),
+  'stop-lost-name': ({ domain }) => tsremus(['stop', '--lost', '--vouch', domain, domain]),
   'stop-destroy': ({ domain }) =>
     tsremus(['stop', '--destroy', domain], 'drops what is held, destroys the guest'),
   'stop-seen': ({ domain }) => tsremus(['stop', domain], 'here: seen'),
@@ -179,6 +191,11 @@ export function adviceCommand(advice: Advice): string {
 }
 
 /** What a person who watches `protect` is told of a held guest, a clause. */
+export function askClause(domain: string): string {
+  return `to ask once more, type: ${adviceCommand({ kind: 'stop', domain })}`;
+}
+
+/** What a person is told once the backup was asked in vain, a clause. */
 export function vouchClause(domain: string, peer: string): string {
   const command = adviceCommand({ kind: 'stop-vouch', domain, peer });
   return `if ${neverRan(peer)}, type: ${command}`;

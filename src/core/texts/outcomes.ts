@@ -8,14 +8,16 @@
  *   stop     the result of `tsremus stop`: what became of it, whatever ended the session
  */
 import type { BackupOutcome } from '../backup/types.ts';
-import type { DestroyedOutcome, HeldOutcome } from '../outcomes.ts';
+import type { DestroyedOutcome, HeldOutcome, LostOutcome } from '../outcomes.ts';
+import { mayVouch } from '../permission/evidence.ts';
 import type { PrimaryOutcome } from '../primary/types.ts';
+import type { Answer } from '../vocabulary.ts';
 import { type Advice, adviceLines } from './advice.ts';
 import { hostWord } from './quote.ts';
 
 export type SessionOutcome = PrimaryOutcome | BackupOutcome;
 export type ProtectOutcome = PrimaryOutcome | HeldOutcome;
-export type StopOutcome = SessionOutcome | HeldOutcome | DestroyedOutcome;
+export type StopOutcome = SessionOutcome | HeldOutcome | DestroyedOutcome | LostOutcome;
 
 /** For each kind of `Outcome` what is made of it and of what it is about. */
 type Table<Outcome extends { readonly kind: string }, About, Made> = {
@@ -124,13 +126,20 @@ const protectNext: Table<ProtectOutcome, ProtectSubject, Advice[]> = {
   held: ({ mayOpen }, { domain, peer }) => adviceWhenHeld(mayOpen === true, { domain, peer }),
 };
 
-/** For a guest that is held by a session, or by what it left. */
+/**
+ * For a guest that is held by a session, or by what it left. Nobody is offered to vouch for a copy
+ * that may run: `stop` asks first, and offers it then.
+ */
 export function adviceWhenHeld(mayOpen: boolean, { domain, peer }: Subject): Advice[] {
   if (mayOpen) return [{ kind: 'stop-retry', domain }];
-  return [
-    { kind: 'stop-ask-again', domain, peer },
-    { kind: 'stop-vouch', domain, peer },
-  ];
+  return [{ kind: 'stop-ask-again', domain, peer }];
+}
+
+/** For a guest that stays held after the backup was asked; `found`: its answer, null: none. */
+export function adviceOnAnswer(found: Answer['kind'] | null, { domain, peer }: Subject): Advice[] {
+  if (found === null || mayVouch({ kind: found })) return [{ kind: 'stop-vouch', domain, peer }];
+  const again: Advice = { kind: 'stop-ask-again', domain, peer };
+  return found === 'absent' ? [{ kind: 'stop-lost-there', domain, peer }, again] : [again];
 }
 
 const stopTexts: Table<StopOutcome, Subject, string> = {
@@ -145,6 +154,8 @@ const stopTexts: Table<StopOutcome, Subject, string> = {
   held: (outcome, { domain }) => heldText(outcome, domain, 'stays held'),
   activated: (_, { domain }) =>
     `the copy of ${domain} runs here since the takeover; it was left alone`,
+  lost: (_, { domain, peer }) =>
+    `${domain} is lost here, as you said: ${hostWord(peer)} may go on with what it has`,
   destroyed: (_, { domain }) =>
     `${domain} is destroyed here: what it held was thrown away, its copy may go on`,
   promised: copyRemoved,
@@ -160,8 +171,8 @@ function stopNext(outcome: StopOutcome, { domain, peer }: Subject): Advice[] {
   if (outcome.kind === 'taken-over') return [{ kind: 'show-there', domain, peer }];
   if (outcome.kind !== 'held') return [];
   if (outcome.mayOpen) return [{ kind: 'stop-retry', domain }];
-  // The other host was asked just now, in vain.
-  return [{ kind: 'stop-vouch', domain, peer }];
+  if (outcome.found === undefined) return [{ kind: 'stop-ask-again', domain, peer }];
+  return adviceOnAnswer(outcome.found, { domain, peer });
 }
 
 /** What happened, and complete command lines to type next. */

@@ -40,8 +40,11 @@ export function specOf(config: DomainConfig): GuestSpec {
   };
 }
 
-/** The same from bytes that came from elsewhere; throws OperationError('protocol'). */
-export function specFrom(bytes: Buffer): GuestSpec {
+/**
+ * The same from bytes that came from another host, once `check` let it pass; throws
+ * OperationError('protocol') when they are no configuration, and what `check` throws.
+ */
+export function specFrom(bytes: Buffer, check: (config: DomainConfig) => void): GuestSpec {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
@@ -51,6 +54,7 @@ export function specFrom(bytes: Buffer): GuestSpec {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw noConfig('it is not an object');
   }
+  check(value as DomainConfig);
   return specOf(value as DomainConfig);
 }
 

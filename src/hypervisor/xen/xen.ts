@@ -2,6 +2,7 @@
  * The hypervisor port on libxenlight. Opens the library that fits, puts libxl's results into our
  * words, and turns failures into errors that say what to do.
  */
+import { readFileSync } from 'node:fs';
 import { OperationError } from '../../host/errors.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import { NativeError } from '../../native/loader.ts';
@@ -27,6 +28,13 @@ import {
 import { isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
 import { otherWatcher } from './other-watcher.ts';
+import {
+  type Allowed,
+  allowFileDefault,
+  allowFileVariable,
+  checkPolicy,
+  parseAllowed,
+} from './policy.ts';
 
 /** struct tsr_stream_stats. */
 const streamStatsBytes = 64;
@@ -59,7 +67,7 @@ export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Prom
   for (const path of candidates) {
     try {
       await native.openXen(path);
-      return new Xen(native);
+      return new Xen(native, env[allowFileVariable] || allowFileDefault);
     } catch (error) {
       last = error;
     }
@@ -83,6 +91,22 @@ function text(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** This host's own list; none is an empty one. Throws OperationError('storage'). */
+function readAllowed(file: string): Allowed[] {
+  let lines: string;
+  try {
+    lines = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new OperationError('storage', `cannot read ${file}: ${text(error)}`, {
+      op: 'read-policy',
+      subject: file,
+      hint: `ls -l ${file}`,
+    });
+  }
+  return parseAllowed(lines, file);
+}
+
 function operationError(op: string, subject: string, error: unknown): OperationError {
   return new OperationError('hypervisor', `cannot ${op} domain ${subject}: ${text(error)}`, {
     op,
@@ -93,9 +117,11 @@ function operationError(op: string, subject: string, error: unknown): OperationE
 
 class Xen implements Hypervisor {
   readonly #native: XenLibrary;
+  readonly #allowFile: string;
 
-  constructor(native: XenLibrary) {
+  constructor(native: XenLibrary, allowFile: string) {
     this.#native = native;
+    this.#allowFile = allowFile;
   }
 
   async find(name: string): Promise<GuestRef | null> {
@@ -138,8 +164,10 @@ class Xen implements Hypervisor {
     });
   }
 
-  readSpec(config: Buffer): GuestSpec {
-    return specFrom(config);
+  readSpec(bytes: Buffer): GuestSpec {
+    return specFrom(bytes, (config) => {
+      checkPolicy(config, readAllowed(this.#allowFile), this.#allowFile);
+    });
   }
 
   async host(): Promise<HostInfo> {

@@ -12,6 +12,7 @@ import { EveryFrame } from './every-frame.ts';
 import { HotPlug } from './hot-plug.ts';
 import type { Devices } from './interfaces.ts';
 import type { ListenLinks } from './link-listener.ts';
+import { Releases } from './releases.ts';
 import { scriptTeardown } from './script.ts';
 import {
   type BufferedInterface,
@@ -76,6 +77,7 @@ export class PlugBuffer implements OutputBuffer {
   readonly #ports: Port[] = [];
   readonly #held = new Map<string, HeldOutput>();
   readonly #hotPlug: HotPlug;
+  readonly #releases: Releases;
   #state: BufferState;
   #listener: (held: HeldOutput) => void = () => {};
   /** Undoes the next look; null: there is none to come. */
@@ -97,6 +99,7 @@ export class PlugBuffer implements OutputBuffer {
     this.#parts = parts;
     this.#driver = driver;
     this.#tools = tools;
+    this.#releases = new Releases((epoch) => driver.release(epoch));
     const { domain, domid } = state;
     this.#hotPlug = new HotPlug({
       ...{ domain, domid, devices: tools.devices, onNews: parts.onNews },
@@ -204,8 +207,10 @@ export class PlugBuffer implements OutputBuffer {
     return sum;
   }
 
-  release(epoch: number): void {
-    this.#driver.release(epoch);
+  async release(epoch: number): Promise<void> {
+    // Whoever ends the buffer decides about all of it.
+    if (this.#isEnding) return;
+    await this.#releases.upTo(epoch);
     this.look();
   }
 
@@ -247,10 +252,12 @@ export class PlugBuffer implements OutputBuffer {
     this.#isEnding = true;
     // An interface that is being blocked just now has to be let go as well.
     const stopped = this.#stopLooking();
-    this.#end ??= stopped.then(work).catch((error: unknown) => {
-      this.#end = null;
-      throw error;
-    });
+    this.#end ??= Promise.all([stopped, this.#releases.idle()])
+      .then(work)
+      .catch((error: unknown) => {
+        this.#end = null;
+        throw error;
+      });
     return this.#end;
   }
 
@@ -266,7 +273,7 @@ export class PlugBuffer implements OutputBuffer {
   async #drain(): Promise<void> {
     const { clock, timers } = this.#tools;
     const endMs = clock.nowMs() + drainMsMax;
-    while (this.#driver.pass() > 0) {
+    while ((await this.#driver.pass()) > 0) {
       if (clock.nowMs() > endMs) {
         throw new OperationError('no-buffer', 'the output buffer does not empty', {
           op: 'open-buffer',

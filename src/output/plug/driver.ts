@@ -38,10 +38,11 @@ export interface PlugDriver {
   readonly handle: number;
   /** The number of the new port. All passes until the first barrier. */
   add(port: PlugPort): number;
-  release(epoch: number): void;
+  /** Off the main thread, like all that follows: the kernel may be busy with its devices. */
+  release(epoch: number): Promise<void>;
   /** Opens everything for good; how many ports still hold something. */
-  pass(): number;
-  /** Off the main thread, because the kernel may be busy with its devices. null: of all ports. */
+  pass(): Promise<number>;
+  /** null: of all ports. */
   look(port: number | null): Promise<PlugFigures>;
   close(): void;
 }
@@ -84,14 +85,26 @@ export function decodeFigures(stats: Buffer): PlugFigures {
   };
 }
 
+function refused(error: unknown): OperationError {
+  return new OperationError('no-buffer', `the output buffer: ${errorText(error)}`, {
+    op: 'drive-plug',
+    cause: error,
+  });
+}
+
 function tried<T>(work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw new OperationError('no-buffer', `the output buffer: ${errorText(error)}`, {
-      op: 'drive-plug',
-      cause: error,
-    });
+    throw refused(error);
+  }
+}
+
+async function triedLater<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw refused(error);
   }
 }
 
@@ -148,10 +161,10 @@ export function driverOf(native: PlugLibrary, handle: number): PlugDriver {
   return {
     handle,
     add: (port) => tried(() => native.plugAdd(handle, encodePort(port))),
-    release: (epoch) => {
-      tried(() => native.plugRelease(handle, epoch));
+    release: async (epoch) => {
+      await triedLater(native.plugRelease(handle, epoch));
     },
-    pass: () => tried(() => native.plugPass(handle)),
+    pass: () => triedLater(native.plugPass(handle)),
     async look(port) {
       const stats = Buffer.alloc(statsBytes);
       await native.plugLook(handle, port ?? -1, stats);

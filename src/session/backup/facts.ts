@@ -24,6 +24,8 @@ export interface BackupView {
   readonly stateDirectory: string;
   readonly hello: Hello;
   readonly running: BackupSession | null;
+  /** Why a takeover could not be recorded; null: it could. */
+  readonly trialProblem: string | null;
   readonly guest: GuestRef | null;
   readonly outcome: BackupOutcome | null;
   /** After a takeover: what became of the guest, once it needs no watching any more. */
@@ -60,9 +62,13 @@ function machineFacts(view: BackupView): MachineFacts {
   return { ...facts, state: 'ended', reason: 'reason' in outcome ? outcome.reason : null };
 }
 
-function nextOf({ hello, running, stateDirectory }: BackupView, state: SessionState): string[] {
+function nextOf(view: BackupView, state: SessionState): string[] {
+  const { hello, running, stateDirectory } = view;
   const { domain, host } = hello;
-  if (state !== 'held') return [];
+  if (state !== 'held') {
+    const isDegraded = view.trialProblem !== null;
+    return isDegraded ? adviceLines([{ kind: 'free-record', dir: stateDirectory }]) : [];
+  }
   const full = (running?.state.recordProblem ?? null) !== null;
   return [
     ...(full ? adviceLines([{ kind: 'free-record', dir: stateDirectory }]) : []),
@@ -71,9 +77,13 @@ function nextOf({ hello, running, stateDirectory }: BackupView, state: SessionSt
 }
 
 /** What the stream is and how it moves. */
-function streamFacts({ bytes, rawBytes, copy, stream, budget, outcome }: BackupView) {
+function streamFacts(view: BackupView) {
+  const { bytes, rawBytes, copy, stream, budget, outcome, trialProblem } = view;
   const waiting = copy?.queuedBytes ?? 0;
   const isBehind = outcome === null && copy?.isFull === true;
+  const behind = isBehind
+    ? `behind: ${formatBytes(waiting)} wait to be applied, and the primary waits`
+    : null;
   return {
     epochs: [],
     bytes_sent: bytes,
@@ -92,9 +102,8 @@ function streamFacts({ bytes, rawBytes, copy, stream, budget, outcome }: BackupV
     },
     stalls: 0,
     stalled_ms: 0,
-    degraded: isBehind
-      ? `behind: ${formatBytes(waiting)} wait to be applied, and the primary waits`
-      : null,
+    degraded:
+      trialProblem === null ? behind : `unrecorded: a takeover could not be: ${trialProblem}`,
   };
 }
 

@@ -47,8 +47,9 @@ export async function dismissFormer(
     const request = { verb: 'ask', session: former.status.session } as const;
     const options = { silenceMsMax: answerMsMax };
     const { answer } = await registry.request<PromiseResult>(former.socketPath, request, options);
-    log.info(`the copy that session ${former.status.session} left here: ${answer.kind}`);
-    if (answer.kind !== 'promised') return;
+    const kind = answer?.kind ?? 'active';
+    log.info(`the copy that session ${former.status.session} left here: ${kind}`);
+    if (kind !== 'promised') return;
     const endMs = clock.nowMs() + endMsMax;
     while (registry.refreshed(former)?.liveness === 'alive' && clock.nowMs() < endMs) {
       await sleep(timers, pollMs);

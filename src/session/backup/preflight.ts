@@ -1,8 +1,12 @@
 /** What must be so on the backup host before a session is accepted; each is a clear refusal. */
+import type { HostSettings } from '../../config/host-settings.ts';
 import { adviceCommand } from '../../core/texts/advice.ts';
+import type { DiskDriver } from '../../disk/port.ts';
 import { OperationError } from '../../host/errors.ts';
 import { type Hypervisor, waitingName } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
+import { epochLimits } from '../../stream/assembler.ts';
+import { backupNeedBytes } from '../../stream/budget.ts';
 
 /** The hypervisor's own needs for a guest, and a little air, bytes. */
 const memoryReserveBytes = 32 * 1024 * 1024;
@@ -21,6 +25,49 @@ export async function checkRoom(hypervisor: Hypervisor, hello: Hello): Promise<v
       op: 'check-memory',
       subject: hello.domain,
       hint: 'free some: xl list; xl mem-set Domain-0 ...',
+    },
+  );
+}
+
+/** Throws OperationError('unsupported-guest') when this host cannot keep the guest's disks. */
+export function checkDisks(driver: DiskDriver, { capabilities, domain }: Hello): void {
+  const missing = capabilities.disks.filter((name) => name !== driver.name);
+  if (missing.length === 0) return;
+  throw new OperationError(
+    'unsupported-guest',
+    `this host cannot keep the disks of ${domain}: it has no driver ${missing.join(', ')}`,
+    {
+      op: 'check-disks',
+      subject: domain,
+      hint: 'install the same version of tsremus on both hosts',
+    },
+  );
+}
+
+/**
+ * Throws OperationError('limit') when this system itself, which receives for the copy, has not the
+ * memory for the largest epoch that the guest can make: the kernel would kill us in the middle of
+ * it, and the guest would lose its copy when it works hardest.
+ */
+export function checkOwnMemory(
+  { memoryBytes, availableBytes }: Pick<HostSettings, 'memoryBytes' | 'availableBytes'>,
+  hello: Pick<Hello, 'domain' | 'memoryBytes'>,
+  cacheBytes: number,
+): void {
+  const { epochBytesMax } = epochLimits(hello.memoryBytes);
+  const need = backupNeedBytes(epochBytesMax, cacheBytes);
+  if (availableBytes >= need) return;
+  const mib = (bytes: number) => Math.ceil(bytes / 1024 ** 2);
+  const more = mib(memoryBytes + need - availableBytes);
+  throw new OperationError(
+    'limit',
+    `not enough memory in the backup's own system for an epoch of ${hello.domain}: ` +
+      `${mib(need)} MiB are needed (the epoch ${mib(epochBytesMax)}, page cache ` +
+      `${mib(cacheBytes)}), ${mib(availableBytes)} MiB of ${mib(memoryBytes)} are available`,
+    {
+      op: 'check-memory',
+      subject: hello.domain,
+      hint: `on the backup: xl mem-set Domain-0 ${more}m`,
     },
   );
 }

@@ -5,13 +5,14 @@
  *
  *     prepared --(CONFIG)--> receiving --(outcome)--> over, or watching the guest that took over
  */
-import type { BackupOutcome } from '../../core/backup/types.ts';
+import type { BackupOutcome, OwnPermission } from '../../core/backup/types.ts';
+import { askWaitsMs } from '../../core/limits.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { loggedOutcome } from '../../core/texts/outcomes.ts';
-import type { Permission } from '../../core/vocabulary.ts';
+import type { Answer, Permission } from '../../core/vocabulary.ts';
 import type { BackupDisk, DiskDriver } from '../../disk/port.ts';
 import { watchCopy } from '../../guest/watch.ts';
-import { within } from '../../host/clock.ts';
+import { every, within } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
 import type { HostPorts } from '../../host/ports.ts';
@@ -23,7 +24,8 @@ import type { Message } from '../../link/messages.ts';
 import type { OfferedPulse } from '../../link/pulse.ts';
 import { EchoRouter } from '../../link/pulse-ways.ts';
 import { pruneRecords } from '../../permission/prune.ts';
-import { openRecord, type PermissionRecord } from '../../permission/record.ts';
+import { openRecord, type PermissionRecord, recordPath } from '../../permission/record.ts';
+import { RecordTrial } from '../../permission/trial.ts';
 import type { ControlRequest } from '../../registry/control.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
@@ -42,7 +44,7 @@ import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
 import { type BackupView, backupFacts } from './facts.ts';
 import { dismissFormer } from './former.ts';
-import { checkNames, checkRoom } from './preflight.ts';
+import { checkDisks, checkNames, checkOwnMemory, checkRoom } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
 /** The backup's end of a link. */
@@ -57,7 +59,12 @@ export type ReceptionLink = Pick<
  */
 const configMsMax = 120_000;
 
-type OnHeard = (seq: number) => void;
+const toldToEnd = 'the backup was told to end';
+
+/** Far within what a question waits for a silent owner (answer.ts). */
+const askProgressEveryMs = 1_000;
+
+type OnHeard = (seq: number, heldMs: number) => void;
 type Allocate = (bytes: number) => Buffer;
 
 export interface ReceptionPorts extends HostPorts {
@@ -72,10 +79,10 @@ export interface ReceptionPorts extends HostPorts {
   /** Tells the network where the guest is now. Never rejects. */
   announce(copy: GuestRef, spec: GuestSpec, log: ProcessLog): Promise<void>;
   /**
-   * The guest is about to be watched: from now on whoever asks this process to end wants the watch.
-   * What is returned tells whether somebody did.
+   * Calls `hear` when this process is asked to end (SIGTERM: this host is shut down, or a later
+   * session wants the watch). From then on it does not end by that alone.
    */
-  leaveOnRequest(): () => boolean;
+  onLeaveRequest(hear: () => void): void;
 }
 
 /** Everything that a session needs before it is accepted. */
@@ -87,7 +94,7 @@ export interface Prepared {
   readonly pulse: OfferedPulse | null;
   readonly pulseOffer: PulseOffer | null;
   /** Where heartbeats by datagram go, once there is a session. */
-  readonly heartbeats: { take: (seq: number) => void };
+  readonly heartbeats: { take: OnHeard };
   readonly watch: boolean;
   readonly stream: StreamAgreement;
   readonly budget: MemoryBudget;
@@ -105,10 +112,19 @@ interface Receiving {
   readonly assembler: EpochAssembler;
 }
 
-/** Chooses the codec and opens it; the cache counts towards what the session may use here. */
-async function prepareStream(ports: ReceptionPorts, hello: Hello, options: ReceiveOptions) {
-  const maxBytes = options.maxMemoryBytes ?? defaultMaxMemory(ports.settings.memoryBytes);
+/** Chooses the codec, and counts the memory that it and an epoch need here. */
+function agreeStream({ settings }: ReceptionPorts, hello: Hello, options: ReceiveOptions) {
+  const maxBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
   const stream = chooseStream(hello, cacheBytesWithin(maxBytes, hello.memoryBytes));
+  checkOwnMemory(settings, hello, stream.cacheBytes);
+  return { maxBytes, stream };
+}
+
+/** Opens the codec; the cache counts towards what the session may use here. */
+async function prepareStream(
+  ports: ReceptionPorts,
+  { maxBytes, stream }: ReturnType<typeof agreeStream>,
+) {
   const buffers = new RawBuffers();
   const decoder = await ports.openDecoder(stream, buffers.allocate);
   return { stream, budget: memoryBudget(maxBytes, stream.cacheBytes), decoder, buffers };
@@ -126,24 +142,36 @@ export async function prepareReception(
   await dismissFormer(hello, ports, log);
   const claim = await registry.claimSession(subject);
   try {
+    checkDisks(ports.disks, hello);
     await checkNames(hypervisor, hello);
     await checkRoom(hypervisor, hello);
+    const agreed = agreeStream(ports, hello, options);
     const dir = settings.stateDirectory;
     const record = openRecord(dir, hello.uuid, hello.session, ports);
     const { withoutWitness } = hello.timing;
+    await record.prepare();
     await record.create({ domain: hello.domain, peer: hello.host }, withoutWitness);
     // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
     pruneRecords(dir, ports).catch((error: unknown) => log.info(errorText(error)));
-    const heartbeats = { take: (_seq: number) => {} };
-    const pulse = await ports.offerPulse(hello.session, log, (seq) => heartbeats.take(seq));
+    const heartbeats: { take: OnHeard } = { take: () => {} };
+    const onHeard: OnHeard = (seq, heldMs) => heartbeats.take(seq, heldMs);
+    const pulse = await ports.offerPulse(hello.session, log, onHeard);
     const watch = options.wait && !hello.noWait;
     const pulseOffer = pulse?.offer ?? null;
     const session = { hello, claim, log, record, pulse, pulseOffer, heartbeats, watch };
-    return { ...session, ...(await prepareStream(ports, hello, options)) };
+    return { ...session, ...(await prepareStream(ports, agreed)) };
   } catch (error) {
     claim.release('as-before');
     throw error;
   }
+}
+
+/** A person's word is not taken while the record has an owner: nothing goes on by it here. */
+function toOwner(permission: Permission): OwnPermission {
+  if (permission !== 'lost') return permission;
+  throw new OperationError('split-brain-risk', 'the record says lost, and its owner lives', {
+    op: 'read-record',
+  });
 }
 
 type StreamMessage = Extract<Message, { readonly kind: 'data' | 'epoch-end' }>;
@@ -153,6 +181,7 @@ export class Reception {
   readonly #set: Prepared;
   readonly #link: ReceptionLink;
   readonly #status: StatusWriter;
+  readonly #trial: RecordTrial;
   #receiving: Receiving | null = null;
   /** Why the stream cannot be used; the primary is told before the link is closed. */
   #broken: OperationError | null = null;
@@ -161,6 +190,7 @@ export class Reception {
   /** The guest since its last reboot here. */
   #restartedAs: GuestRef | null = null;
   #forgotten = false;
+  #isLeaving = false;
   readonly #echoes = new EchoRouter();
   #ackWall: Date | null = null;
 
@@ -171,16 +201,35 @@ export class Reception {
     const { clock, timers, processes } = ports;
     const { claim, log } = set;
     const facts = () => backupFacts(this.#view());
+    this.#trial = this.#newTrial();
     this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
+  }
+
+  /** Whether a takeover could be recorded; the primary is told, for both hosts' status. */
+  #newTrial(): RecordTrial {
+    const { hello, log, record } = this.#set;
+    const { store, timers } = this.#ports;
+    const path = recordPath(record.dir, hello.uuid, hello.session, 'trial');
+    const onChange = () => {
+      const { problem } = this.#trial;
+      if (problem === null) log.info('a takeover could be recorded again');
+      else log.error(`a takeover could not be recorded: ${problem}`);
+      this.#link.send({ kind: 'degraded', reason: problem ?? '' });
+      this.#status.changed();
+    };
+    return new RecordTrial({ store, timers, path, onChange });
   }
 
   async run(): Promise<BackupOutcome> {
     const { claim, log, pulse, hello } = this.#set;
     const { registry } = this.#ports;
-    const control = await registry.serve(claim.socketPath, (request) => this.#control(request));
+    this.#ports.onLeaveRequest(() => this.#leave());
+    const control = await registry.serve(claim.socketPath, (request, progress) =>
+      this.#control(request, progress),
+    );
     log.info(`session ${hello.session} of ${hello.domain} begins`);
     try {
-      const outcome = await this.#receive();
+      const outcome = await this.#receive().finally(() => this.#trial.stop());
       this.#outcome = outcome;
       this.#closeStream();
       log.info(`the session is over: ${JSON.stringify(outcome)}`);
@@ -230,12 +279,21 @@ export class Reception {
     const { session } = receiving;
     return new Promise((resolve, reject) => {
       session.run().then(resolve, reject);
+      if (this.#isLeaving) session.leave(toldToEnd);
       this.#link.listen({
         bytes: () => session.onBytes(),
         message: (next) => this.#onMessage(next, receiving),
         close: (close) => session.onLinkClosed(close.reason),
       });
     });
+  }
+
+  /** With a copy it is for the machine to say when; before there is one nobody waits for this. */
+  #leave(): void {
+    this.#set.log.info(toldToEnd);
+    this.#isLeaving = true;
+    if (this.#receiving !== null) this.#receiving.session.leave(toldToEnd);
+    else void this.#link.close(toldToEnd);
   }
 
   /** The message after HELLO; null when the link ended before, and why. Holds back what follows. */
@@ -263,7 +321,7 @@ export class Reception {
     const copy = this.#newCopy(spec);
     const session = this.#newSession(copy, disks);
     const receiving = { spec, copy, session, ...this.#openIntake(copy, session) };
-    this.#set.heartbeats.take = (seq) => session.onHeartbeat(seq);
+    this.#set.heartbeats.take = (seq, heldMs) => session.onHeartbeat(seq, heldMs);
     void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
     return receiving;
   }
@@ -345,11 +403,11 @@ export class Reception {
   #sessionRecord(): SessionRecord {
     const { record } = this.#set;
     return {
-      async move(from, to, epoch, why, said): Promise<Permission> {
-        return (await record.move(from, to, { epoch, why, said }, said)).permission;
+      async move(from, to, epoch, why, said) {
+        return toOwner((await record.move(from, to, { epoch, why, said }, said)).permission);
       },
       async read() {
-        return (await record.read())?.permission ?? 'standby';
+        return toOwner((await record.read())?.permission ?? 'standby');
       },
       noteRunning: () => record.noteRunning({}),
     };
@@ -360,7 +418,7 @@ export class Reception {
     switch (message.kind) {
       case 'heartbeat':
         this.#echoes.heardByStream(message.seq);
-        return session.onHeartbeat(message.seq);
+        return session.onHeartbeat(message.seq, message.heldMs);
       case 'data':
       case 'epoch-end':
         return this.#onStream(message, receiving);
@@ -410,6 +468,7 @@ export class Reception {
       stateDirectory: settings.stateDirectory,
       hello,
       running: this.#receiving?.session ?? null,
+      trialProblem: this.#outcome === null ? this.#trial.problem : null,
       guest: this.#restartedAs ?? copy?.guest ?? null,
       outcome: this.#outcome,
       guestEnd: this.#guestEnd,
@@ -422,7 +481,7 @@ export class Reception {
     };
   }
 
-  async #control(request: ControlRequest): Promise<object> {
+  async #control(request: ControlRequest, progress: (text: string) => void): Promise<object> {
     const session = this.#receiving?.session;
     const { hello } = this.#set;
     switch (request.verb) {
@@ -432,7 +491,7 @@ export class Reception {
             op: 'answer-control',
           });
         }
-        return { answer: await session.askFresh() };
+        return { answer: await this.#ask(session, progress) };
       case 'forget':
         if (this.#outcome === null) break;
         this.#forgotten = true;
@@ -451,6 +510,18 @@ export class Reception {
       op: 'answer-control',
       hint: adviceLine({ kind: 'show', domain: hello.domain }),
     });
+  }
+
+  /** Says that it lives while the record is written: one that says nothing counts as deaf. */
+  #ask(session: BackupSession, progress: (text: string) => void): Promise<Answer | null> {
+    const { timers } = this.#ports;
+    const tell = () => progress('the record is being written');
+    const stopTelling = every(timers, askProgressEveryMs, tell);
+    return within(timers, askWaitsMs, session.askFresh(), () => {
+      throw new OperationError('command-timeout', 'the record could not be written yet', {
+        op: 'answer-control',
+      });
+    }).finally(stopTelling);
   }
 
   async #failover(session: BackupSession, vouched: boolean): Promise<object> {
@@ -480,10 +551,13 @@ export class Reception {
     const { log, watch } = this.#set;
     const { copy, spec } = this.#receiving ?? {};
     if (!watch || !copy?.guest || spec === undefined) return;
-    const ports = { ...this.#ports, log, isStopped: this.#ports.leaveOnRequest() };
-    this.#guestEnd = await watchCopy(ports, copy.guest, spec, (guest) => {
-      this.#restartedAs = guest;
-      this.#status.write();
+    const ports = { ...this.#ports, log, isStopped: () => this.#isLeaving };
+    this.#guestEnd = await watchCopy(ports, copy.guest, spec, {
+      restarted: (guest) => {
+        this.#restartedAs = guest;
+        this.#status.write();
+      },
+      ending: () => this.#set.record.noteEnded({}),
     });
   }
 }

@@ -14,12 +14,13 @@ import type {
   BackupEffect,
   BackupEvent,
   BackupOutcome,
+  OwnPermission,
 } from '../../core/backup/types.ts';
 import { describeBackupEffect, describeBackupEvent } from '../../core/describe.ts';
 import { recordRetryMs } from '../../core/limits.ts';
 import { answerOf } from '../../core/permission/record.ts';
 import { neededToActivate, type Said } from '../../core/permission/tie.ts';
-import type { Answer, Permission } from '../../core/vocabulary.ts';
+import type { Answer } from '../../core/vocabulary.ts';
 import type { BackupDisk } from '../../disk/port.ts';
 import { sleep, type Time } from '../../host/clock.ts';
 import { errorText } from '../../host/errors.ts';
@@ -40,13 +41,13 @@ const tickLateMs = 50;
 export interface SessionRecord {
   /** Compare-and-swap; what the record says afterwards. Rejects when nothing was decided. */
   move(
-    from: Permission,
-    to: Permission,
+    from: OwnPermission,
+    to: OwnPermission,
     epoch: number,
     why: string,
     said: Said,
-  ): Promise<Permission>;
-  read(): Promise<Permission>;
+  ): Promise<OwnPermission>;
+  read(): Promise<OwnPermission>;
   noteRunning(): Promise<void>;
 }
 
@@ -69,14 +70,14 @@ export class BackupSession {
   readonly #parts: BackupParts;
   readonly #machine: Machine<BackupState, BackupEvent, BackupEffect>;
   readonly #row: Row;
-  readonly #asked = new Map<number, (answer: Answer) => void>();
+  readonly #asked = new Map<number, (answer: Answer | null) => void>();
   readonly #failovers = new Map<number, (refused: string | null) => void>();
   #nextToken = 1_000_000_000;
   readonly #timer: WakeTimer;
   #over = false;
   #linkOpen = true;
   #phase: BackupState['phase'] = 'connecting';
-  #permission: Permission = 'standby';
+  #permission: OwnPermission = 'standby';
   #finish: (outcome: BackupOutcome) => void = () => {};
   #fail: (error: unknown) => void = () => {};
   readonly #done: Promise<BackupOutcome>;
@@ -136,8 +137,8 @@ export class BackupSession {
     this.#dispatch({ kind: 'bytes', nowMs: this.#now() });
   }
 
-  onHeartbeat(seq: number): void {
-    this.#dispatch({ kind: 'heartbeat', seq, nowMs: this.#now() });
+  onHeartbeat(seq: number, heldMs: number): void {
+    this.#dispatch({ kind: 'heartbeat', seq, heldMs, nowMs: this.#now() });
   }
 
   onEpochWhole(part: string, epoch: number): void {
@@ -158,13 +159,21 @@ export class BackupSession {
     this.#dispatch({ kind: 'link-closed', reason, nowMs: this.#now() });
   }
 
+  /** Told to end; the session does, as soon as it may. */
+  leave(reason: string): void {
+    this.#dispatch({ kind: 'leave', reason, nowMs: this.#now() });
+  }
+
   /** The primary asks on the link. */
   onAsk(id: number): void {
     this.#dispatch({ kind: 'ask', way: 'link', token: id, nowMs: this.#now() });
   }
 
-  /** A fresh run of the transport asks, through the control socket. */
-  askFresh(): Promise<Answer> {
+  /**
+   * A fresh run of the transport asks, through the control socket. Null: the copy took over, and
+   * what has become of it is to be looked up.
+   */
+  askFresh(): Promise<Answer | null> {
     const token = this.#nextToken++;
     return new Promise((resolve) => {
       this.#asked.set(token, resolve);
@@ -197,11 +206,11 @@ export class BackupSession {
   }
 
   /** What the record answers once the machine has ended. */
-  #finalAnswer(): Answer {
-    return answerOf({ permission: this.#permission, running: true });
+  #finalAnswer(): Answer | null {
+    return answerOf({ permission: this.#permission });
   }
 
-  #answer(token: number, answer: Answer): void {
+  #answer(token: number, answer: Answer | null): void {
     this.#asked.get(token)?.(answer);
     this.#asked.delete(token);
   }
@@ -267,6 +276,8 @@ export class BackupSession {
         return send({ kind: 'answer', id: effect.token, answer: effect.answer });
       case 'send-copy-lost':
         return send({ kind: 'copy-lost', reason: effect.reason });
+      case 'send-leaving':
+        return send({ kind: 'leaving', reason: effect.reason });
       case 'send-activated':
         return send({ kind: 'activated', epoch: copy.lastEpoch });
       case 'failover-answer':
@@ -320,7 +331,7 @@ export class BackupSession {
    * What the record says, as soon as it can be read. Until then the machine waits mute: it must not
    * go on as if nothing were decided. Null when the session is over before.
    */
-  async #readBack(): Promise<Permission | null> {
+  async #readBack(): Promise<OwnPermission | null> {
     while (!this.#over) {
       try {
         return await this.#parts.record.read();

@@ -1,9 +1,15 @@
 /** What the primary's session says of itself, from the machine's state and its own figures. */
-import { type MachineFacts, primaryMachineFacts } from '../../core/health/facts.ts';
+import {
+  type MachineFacts,
+  primaryMachineFacts,
+  type SessionState,
+} from '../../core/health/facts.ts';
 import type { HeldOutcome } from '../../core/outcomes.ts';
 import type { PrimaryOutcome } from '../../core/primary/types.ts';
 import { lateAfterMs, noPace, type Schedule } from '../../core/scheduler.ts';
-import { adviceLine } from '../../core/texts/advice.ts';
+import { type Advice, adviceLines } from '../../core/texts/advice.ts';
+import { adviceOnAnswer } from '../../core/texts/outcomes.ts';
+import { hostWord } from '../../core/texts/quote.ts';
 import type { GuestEnd } from '../../guest/life.ts';
 import type { HeldInterface } from '../../output/port.ts';
 import type { MemoryStatus, OutputStatus, ScheduleStatus } from '../../registry/status.ts';
@@ -32,6 +38,8 @@ export interface PrimaryView {
   readonly budget: MemoryBudget | null;
   /** Of a guest that ended by itself: what became of it. */
   readonly guestEnd: GuestEnd | null;
+  /** Why no guard stands by the guest; null: one does. */
+  readonly unguarded: string | null;
 }
 
 /** What the machine says, or was said in its place before it ran and after it ended. */
@@ -111,6 +119,19 @@ function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
   return outcome?.kind === 'taken-over' ? null : guest.ref.id;
 }
 
+/** What is to be typed and does not follow from the state alone. */
+function nextOf(view: PrimaryView, state: SessionState, blocked: string | null): Advice[] {
+  const { name: domain } = view.guest;
+  if (state === 'protected') {
+    if ((view.running?.peerDegraded ?? null) !== null) {
+      return [{ kind: 'show-there', domain, peer: view.options.host }];
+    }
+    return blocked === null ? [] : [{ kind: 'stop-to-plug-in', domain }];
+  }
+  const isAbsent = state === 'held' && view.running?.state.found === 'absent';
+  return isAbsent ? adviceOnAnswer('absent', { domain, peer: view.options.host }) : [];
+}
+
 /** The facts for the status file. */
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
@@ -130,11 +151,8 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     without_witness: options.withoutWitness,
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
-    degraded: stream.degraded ?? blocked,
-    next:
-      facts.state === 'protected' && blocked !== null
-        ? [adviceLine({ kind: 'stop-to-plug-in', domain: guest.name })]
-        : [],
+    degraded: degradedOf(view) ?? stream.degraded ?? blocked,
+    next: adviceLines(nextOf(view, facts.state, blocked)),
     output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,
     transport: { host: options.host, ssh_command: options.sshCommand },
@@ -142,6 +160,14 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     watch: options.wait,
     may_open: outcome?.kind === 'held' && outcome.mayOpen === true,
   };
+}
+
+/** What would go wrong if a host or a process died now; it is worse than being slow. */
+function degradedOf({ outcome, running, unguarded, options }: PrimaryView): string | null {
+  if (outcome !== null) return null;
+  const peer = running?.peerDegraded ?? null;
+  if (peer !== null) return `unrecorded: ${hostWord(options.host)} could not take over: ${peer}`;
+  return unguarded === null ? null : `unguarded: ${unguarded}`;
 }
 
 /** What the output buffer holds, as status shows it. */

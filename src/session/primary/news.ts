@@ -1,7 +1,7 @@
 /** What `tsremus protect` says on its way: events, each state once, and the seed's progress. */
 import type { SessionState } from '../../core/health/facts.ts';
 import { type Agreement, mayOpenUnanswered } from '../../core/permission/tie.ts';
-import { vouchClause } from '../../core/texts/advice.ts';
+import { askClause } from '../../core/texts/advice.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
 import type { ProtectReporter } from '../options.ts';
@@ -37,7 +37,7 @@ export class ProtectNews {
     const { guest, host, withoutWitness } = this.#parts;
     const wayOut = mayOpenUnanswered(withoutWitness, 'nothing')
       ? `it goes on here by itself if ${host} stays silent`
-      : vouchClause(guest.name, host);
+      : askClause(guest.name);
     const texts: Partial<Record<SessionState, string>> = {
       protected: `protected by ${host}`,
       ending: `asking ${host} for leave to go on here`,

@@ -3,6 +3,7 @@
  * Everything is refused here, with a reason, rather than half-way.
  */
 import { adviceLine, hints } from '../../core/texts/advice.ts';
+import type { DiskDriver } from '../../disk/port.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
 import { isDomainName } from '../../link/identity.ts';
@@ -47,6 +48,7 @@ export async function inspectGuest(
   hypervisor: Hypervisor,
   wanted: string,
   unsafe: Unsafe,
+  disks: DiskDriver,
 ): Promise<Guest> {
   const ref = await findGuest(hypervisor, wanted);
   if (ref.id === 0) {
@@ -76,7 +78,7 @@ export async function inspectGuest(
     throw unsupported(wanted, `its name ${shown} has characters tsremus refuses`);
   }
   if (spec.refusals.length > 0) throw unsupported(name, spec.refusals.join('; '));
-  if (unsafe.disk && spec.writableDisks.length > 0) throw disksNotBuilt(name);
+  if (unsafe.disk) refuseDisks(name, disks, spec);
   return { ref, name, spec, memoryBytes: Math.max(spec.memoryBytes, info.memoryBytes) };
 }
 
@@ -88,16 +90,15 @@ function unsupported(name: string, why: string): OperationError {
   });
 }
 
-function disksNotBuilt(name: string): OperationError {
-  return new OperationError(
-    'not-built',
-    `domain ${name} has writable disks, and replication of disks is not built yet`,
-    {
-      op: 'inspect-guest',
-      subject: name,
-      hint: hints.withoutDisks,
-    },
-  );
+function refuseDisks(name: string, driver: DiskDriver, spec: GuestSpec): void {
+  const refusals = driver.refusals(spec);
+  if (refusals.length === 0) return;
+  const detail = { op: 'inspect-guest', subject: name, hint: hints.withoutDisks };
+  const text =
+    driver.name === null
+      ? `domain ${name} has writable disks, and replication of disks is not built yet`
+      : `the disks of domain ${name} cannot be replicated: ${refusals.join('; ')}`;
+  throw new OperationError(driver.name === null ? 'not-built' : 'unsupported-guest', text, detail);
 }
 
 /** What a crashed session left may be a suspended or paused guest, or a copy that lives. */

@@ -11,8 +11,9 @@ import { version } from '../../config/version.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
+import { vouchClause } from '../../core/texts/advice.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
-import type { Answer, SessionTiming } from '../../core/vocabulary.ts';
+import type { Answer, Answered } from '../../core/vocabulary.ts';
 import type { DiskDriver, PrimaryDisk } from '../../disk/port.ts';
 import type { StartGuard } from '../../guest/guard.ts';
 import type { GuestEnd } from '../../guest/life.ts';
@@ -45,13 +46,12 @@ import type { StreamEncoder } from '../../stream/codec/codec.ts';
 import { allOf } from '../all-of.ts';
 import type { ProtectOptions, ProtectReporter, ProtectResult } from '../options.ts';
 import { Teardown } from '../teardown.ts';
+import { primaryConfigOf, timingOf } from './config.ts';
 import { primaryFacts } from './facts.ts';
 import { ProtectNews } from './news.ts';
 import type { Guest } from './preflight.ts';
-import { changedSchedule, type SetRequest, scheduleOf } from './schedule-change.ts';
+import { changedSchedule, type SetRequest } from './schedule-change.ts';
 import { type PrimaryParts, PrimarySession } from './session.ts';
-
-const askEveryMs = 1_000;
 
 /** Whoever waits for the end hears at least this often what is being waited for. */
 const progressEveryMs = 5_000;
@@ -81,7 +81,7 @@ export interface BackupHostPort {
   /** Exchanges HELLO. `onLine`: what the transport's command says on stderr. */
   connect(hello: HelloContent, signal: AbortSignal, onLine: OnLine): Promise<BackupConnection>;
   /** Asks for the promise over a fresh connection. Rejects when there was no answer. */
-  ask(hello: HelloContent): Promise<Answer>;
+  ask(hello: HelloContent): Promise<Answered>;
   /** Heartbeats by datagram to where the backup listens; null: it cannot be done. */
   followPulse(offer: PulseOffer, session: string, onHeard: (seq: number) => void): Pulse | null;
 }
@@ -149,6 +149,8 @@ export class Protection {
   readonly #status: StatusWriter;
   readonly #maxMemoryBytes: number;
   readonly #waiting: ((result: StopResult) => void)[] = [];
+  /** Of them, who does not wait for a decision: only for an ask after `afterAsk`, or a refusal. */
+  #impatient: { readonly afterAsk: number; readonly resolve: (result: StopResult) => void }[] = [];
   #stage: Stage = { kind: 'beginning' };
   #signals = 0;
   /** Ordered before there was a session to stop. */
@@ -164,7 +166,15 @@ export class Protection {
     this.#session = newSessionId(ports.chance);
     const { withoutWitness } = options;
     this.#news = new ProtectNews({ clock, reporter, log, guest, host, withoutWitness });
-    this.#watch = new SessionWatch({ ...ports, guest, session: this.#session, wait, log });
+    const onChange = () => this.#changed();
+    this.#watch = new SessionWatch({
+      ...ports,
+      guest,
+      session: this.#session,
+      wait,
+      log,
+      onChange,
+    });
     this.#teardown = new Teardown((text) => log.error(text));
     this.#maxMemoryBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
     const codecs = codecsOf(options.compression);
@@ -172,12 +182,12 @@ export class Protection {
       tsremus: version,
       xen: null,
       host: settings.hostName,
-      capabilities: { codecs, disks: [] },
+      capabilities: { codecs, disks: this.#disks() },
       purpose: 'session',
       domain: guest.name,
       uuid: guest.ref.uuid,
       session: this.#session,
-      timing: this.#timing(),
+      timing: timingOf(options),
       memoryBytes: guest.memoryBytes,
       cacheBytes: cacheBytesWithin(this.#maxMemoryBytes, guest.memoryBytes),
       noWait: !options.wait,
@@ -188,9 +198,11 @@ export class Protection {
 
   readonly #onNews = (text: string) => this.#news.tell('output', text);
 
-  #timing(): SessionTiming {
-    const { heartbeatTimeoutMs, holdMs, network, withoutWitness } = this.#set.options;
-    return { heartbeatTimeoutMs, holdMs, buffered: network, withoutWitness };
+  /** The driver that the backup must have too; none where disks are left alone. */
+  #disks(): string[] {
+    const { name } = this.#ports.disks;
+    const { options, guest } = this.#set;
+    return name !== null && options.disk && guest.spec.writableDisks.length > 0 ? [name] : [];
   }
 
   get #running(): PrimarySession | null {
@@ -336,13 +348,11 @@ export class Protection {
   #newSession(ready: Ready): PrimarySession {
     const { options, guest, log } = this.#set;
     const { clock, timers, hypervisor, backup, step } = this.#ports;
-    const { pendingMax } = options;
-    const schedule = scheduleOf(options.interval, options.maxOverheadPercent);
     return new PrimarySession({
       ...(step === undefined ? {} : { step }),
       clock,
       timers,
-      config: { ...this.#timing(), schedule, pendingMax, askEveryMs },
+      config: primaryConfigOf(options),
       hypervisor,
       guest: guest.ref,
       link: ready.connection.link,
@@ -355,6 +365,7 @@ export class Protection {
       log,
       onChange: () => this.#changed(),
       onPause: () => this.#status.write(),
+      onForceRefused: (reason, found) => this.#forceRefused(reason, found),
     });
   }
 
@@ -373,6 +384,7 @@ export class Protection {
       running: stage.kind === 'running' ? stage.session : null,
       outcome: over?.outcome ?? null,
       guestEnd: over?.guestEnd ?? null,
+      unguarded: this.#watch.problem,
       codec: ready?.agreed.codec ?? null,
       budget: ready?.budget ?? null,
     };
@@ -380,6 +392,7 @@ export class Protection {
 
   #changed(): void {
     this.#status.changed();
+    this.#answerImpatient();
     if (this.#running === null || this.#running.state.outcome !== null) return;
     const { state, reason } = primaryFacts(this.#view());
     this.#news.cameTo(state, reason);
@@ -396,15 +409,52 @@ export class Protection {
         op: 'answer-control',
       });
     }
-    const tell = () => {
-      const state = this.#running?.state;
-      progress(state?.askNews ?? state?.lost ?? `asking ${this.#set.options.host}`);
-    };
-    const stopTelling = every(this.#ports.timers, progressEveryMs, tell);
+    const { force, once = false } = request;
+    const stopTelling = every(this.#ports.timers, progressEveryMs, () =>
+      progress(this.#stopNews()),
+    );
     return new Promise<StopResult>((resolve) => {
       this.#waiting.push(resolve);
-      this.#stop(request.force, 'command');
+      const afterAsk = once ? (this.#running?.state.lastAskId ?? 0) : Number.POSITIVE_INFINITY;
+      if (force || once) this.#impatient.push({ afterAsk, resolve });
+      this.#stop(force, 'command');
     }).finally(stopTelling);
+  }
+
+  /** What whoever waits for the end hears meanwhile. */
+  #stopNews(): string {
+    const { options, guest } = this.#set;
+    const state = this.#running?.state;
+    const news = state?.askNews ?? state?.lost ?? `asking ${options.host}`;
+    const isInVain = state !== undefined && state.askNews !== null && state.found === null;
+    return isInVain ? `${news}; ${vouchClause(guest.name, options.host)}` : news;
+  }
+
+  /** The backup was asked since, and nothing was decided by that. */
+  #answerImpatient(): void {
+    const state = this.#running?.state;
+    if (state === undefined || state.outcome !== null || state.destroying) return;
+    const { ask, lastAskId, found, askNews } = state;
+    // While it activates, or is taken over, nobody has to do anything but wait.
+    const isOnItsWay = found === 'running' || found === 'ended' || found === 'activating';
+    if (askNews === null || isOnItsWay) return;
+    const answered = ask === null ? lastAskId : lastAskId - 1;
+    this.#leaveImpatient(askNews, found, (afterAsk) => answered > afterAsk);
+  }
+
+  #leaveImpatient(
+    reason: string,
+    found: Answer['kind'] | null,
+    isDue: (afterAsk: number) => boolean,
+  ): void {
+    const due = this.#impatient.filter(({ afterAsk }) => isDue(afterAsk));
+    this.#impatient = this.#impatient.filter((one) => !due.includes(one));
+    for (const { resolve } of due) resolve({ outcome: { kind: 'held', reason, found } });
+  }
+
+  #forceRefused(reason: string, found: Answer['kind'] | null): void {
+    this.#news.tell('force-refused', `the order to go on here is refused: ${reason}`);
+    this.#leaveImpatient(reason, found, () => true);
   }
 
   #setSchedule(request: SetRequest): SetResult {

@@ -3,6 +3,8 @@
  * transport, and turns what happens into its events. Decides nothing.
  */
 import { describePrimaryEffect, describePrimaryEvent } from '../../core/describe.ts';
+import { boundedReason } from '../../core/limits.ts';
+import { isPresent } from '../../core/permission/evidence.ts';
 import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../core/primary/primary.ts';
 import type { PrimaryState } from '../../core/primary/state.ts';
 import type {
@@ -13,7 +15,7 @@ import type {
   StopBy,
 } from '../../core/primary/types.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
-import type { Answer } from '../../core/vocabulary.ts';
+import type { Answer, Answered } from '../../core/vocabulary.ts';
 import type { PrimaryDisk } from '../../disk/port.ts';
 import type { Cancel, Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
@@ -29,8 +31,8 @@ import type { ControlMessage } from '../../link/link.ts';
 import type { Message } from '../../link/messages.ts';
 import type { Pulse } from '../../link/pulse.ts';
 import { needsStream } from '../../link/pulse-ways.ts';
-import { openForGood } from '../../output/open.ts';
-import type { OutputBuffer } from '../../output/port.ts';
+import { interfacesDown, openForGood } from '../../output/open.ts';
+import { nullBuffer, type OutputBuffer } from '../../output/port.ts';
 import type { StreamEncoder } from '../../stream/codec/codec.ts';
 import { EpochPump, type PumpSink } from '../../stream/pump.ts';
 import { Machine, Row } from '../machine.ts';
@@ -62,12 +64,14 @@ export interface PrimaryParts extends Time {
   /** Sends a heartbeat on the datagram path too, where there is one. */
   readonly pulse: Pick<Pulse, 'send' | 'newest'> | null;
   /** Asks for the promise by a fresh run of the transport. */
-  readonly askFresh: () => Promise<Answer>;
+  readonly askFresh: () => Promise<Answered>;
   readonly log: Log;
   /** Something changed that status and progress may want to show. */
   readonly onChange: () => void;
   /** The guest is about to be paused: to be written down before this returns. */
   readonly onPause: () => void;
+  /** Who vouched for the copy's death was not right, or not asked for: why, a clause. */
+  readonly onForceRefused: (reason: string, found: Answer['kind'] | null) => void;
 }
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
@@ -77,7 +81,12 @@ const tickMsMax = 1_000;
 /** The guest is looked at this often, in case it ended without the hypervisor's noticing, ms. */
 const lookEveryMs = 2_000;
 
-const heartbeat = (seq: number) => ({ kind: 'heartbeat', seq }) as const;
+/** What the backup says of its error, and what to type. */
+function withHint({ text, hint }: { readonly text: string; readonly hint: string | null }): string {
+  return hint === null ? text : `${text} (${hint})`;
+}
+
+const heartbeat = (seq: number, heldMs: number) => ({ kind: 'heartbeat', seq, heldMs }) as const;
 
 /** Not logged at all. */
 const routine: ReadonlySet<PrimaryEvent['kind']> = new Set([
@@ -108,6 +117,9 @@ export class PrimarySession {
   #pauses = 0;
   #phase: PrimaryState['phase'] = 'connecting';
   #unopened: string | null = null;
+  #peerDegraded: string | null = null;
+  /** The guest was about to be destroyed: its interfaces are down. */
+  #isDropped = false;
 
   constructor(parts: PrimaryParts) {
     this.#parts = parts;
@@ -154,6 +166,11 @@ export class PrimarySession {
   /** What keeps the guest from running as it should; null: nothing. */
   get degraded(): string | null {
     return this.figures.degraded(this.#now());
+  }
+
+  /** Why the backup could not take over now, as it says; null: it could. */
+  get peerDegraded(): string | null {
+    return this.#peerDegraded;
   }
 
   /** Bytes of the stream that the guest has left behind and that are not being sent yet. */
@@ -247,16 +264,17 @@ export class PrimarySession {
         return this.#dispatch({ kind: 'answer', id: message.id, answer: message.answer, nowMs });
       case 'copy-lost':
         return this.#dispatch({ kind: 'copy-lost', reason: message.reason, nowMs });
+      case 'leaving':
+        return this.#dispatch({ kind: 'backup-leaving', reason: message.reason, nowMs });
+      case 'degraded':
+        this.#peerDegraded = message.reason === '' ? null : boundedReason(message.reason);
+        this.#parts.log.warning(`the backup says: ${message.reason || 'well again'}`);
+        return this.#parts.onChange();
       case 'activated':
-        return this.#dispatch({
-          kind: 'answer',
-          id: -1,
-          answer: { kind: 'active', running: true },
-          nowMs,
-        });
+        return this.#dispatch({ kind: 'activated', nowMs });
       case 'error':
         this.#parts.log.error(`the backup says: ${message.text}`);
-        return this.onLinkClosed(`the backup ended the session: ${message.text}`);
+        return this.onLinkClosed(`the backup ended the session: ${withHint(message)}`);
       case 'goodbye':
         return this.onLinkClosed(`the backup ended the session: ${message.reason}`);
       default:
@@ -353,8 +371,10 @@ export class PrimarySession {
     } else if (effect.kind !== 'send-heartbeat') log.info(`  -> ${describePrimaryEffect(effect)}`);
     switch (effect.kind) {
       case 'send-heartbeat':
-        if (needsStream(effect.seq, pulse?.newest)) link.send(heartbeat(effect.seq));
-        pulse?.send(effect.seq);
+        if (needsStream(effect.seq, pulse?.newest)) {
+          link.send(heartbeat(effect.seq, effect.heldMs));
+        }
+        pulse?.send(effect.seq, effect.heldMs);
         return;
       case 'take-checkpoint':
         this.#save?.checkpoint();
@@ -364,7 +384,9 @@ export class PrimarySession {
       case 'open-buffer':
         this.#row.run(async () => {
           const isOver = this.state.guest === 'ended';
-          this.#unopened = await openForGood(this.#parts.output, isOver, (text) => log.error(text));
+          const { output } = this.#parts;
+          const unopened = await openForGood(output, isOver, (text) => log.error(text));
+          this.#unopened = unopened ?? (this.#isDropped && !isOver ? interfacesDown : null);
         });
         return;
       case 'ask-promise':
@@ -390,12 +412,9 @@ export class PrimarySession {
         } else this.#save?.abort();
         return;
       case 'destroy-guest':
-        this.#row.run(async () => {
-          // Whatever became of it: a copy runs elsewhere, and this one must end.
-          await this.#parts.output.drop().catch((error) => log.error(errorText(error)));
-          await hypervisor.destroy(guest);
-        });
-        return;
+        return this.#destroy(effect.askedAtMs);
+      case 'refuse-force':
+        return this.#parts.onForceRefused(effect.reason, effect.found);
       case 'close-link':
         void link.close('the session is over');
         return;
@@ -427,19 +446,41 @@ export class PrimarySession {
     hypervisor.pause(guest);
   }
 
+  /** The last look at the clock is here: this process may have stood still since it was decided. */
+  #destroy(askedAtMs: number): void {
+    const { hypervisor, guest, log, output, config } = this.#parts;
+    const checkNow = (): void => {
+      if (isPresent(askedAtMs, this.#now(), config.heartbeatTimeoutMs)) return;
+      throw new Error('what the backup said is too old by now');
+    };
+    this.#row.run(async () => {
+      let event: PrimaryEvent;
+      try {
+        checkNow();
+        this.#isDropped ||= output !== nullBuffer;
+        await output.drop().catch((error) => log.error(errorText(error)));
+        checkNow();
+        await hypervisor.destroy(guest);
+        event = { kind: 'destroyed', nowMs: this.#now() };
+      } catch (error) {
+        log.error(errorText(error));
+        event = { kind: 'destroy-failed', reason: errorText(error), nowMs: this.#now() };
+      }
+      this.#dispatch(event);
+    });
+  }
+
   /** One that the kernel refuses is made up for by the next: what is sealed stays sealed. */
   #release(epoch: number): void {
-    try {
-      this.#parts.output.release(epoch);
-    } catch (error) {
+    this.#parts.output.release(epoch).catch((error: unknown) => {
       this.#parts.log.error(`epoch ${epoch} is still held back: ${errorText(error)}`);
-    }
+    });
   }
 
   #ask(id: number, way: 'link' | 'fresh'): void {
     if (way === 'link') return void this.#parts.link.send({ kind: 'ask', id });
     this.#parts.askFresh().then(
-      (answer) => this.#dispatch({ kind: 'answer', id, answer, nowMs: this.#now() }),
+      (answered) => this.#dispatch({ kind: 'answer', id, ...answered, nowMs: this.#now() }),
       (error: unknown) => {
         const reason = errorText(error);
         this.#dispatch({ kind: 'ask-failed', id, reason, nowMs: this.#now() });

@@ -8,13 +8,13 @@ import {
 } from '../../../src/core/permission/recovery.ts';
 
 const plain = { force: false, destroy: false };
+const forced = { force: true, destroy: false };
 const here = { isGuestHere: true, mayOpen: false };
 
 describe('unasked', () => {
   it.each([
     ['a guest that is gone', { isGuestHere: false, mayOpen: false }, plain, { kind: 'drop' }],
     ['an order to give it up', here, { force: false, destroy: true }, 'destroy'],
-    ['a word of the administrator', here, { force: true, destroy: false }, 'let-run'],
     ['a permission given before', { ...here, mayOpen: true }, plain, 'let-run'],
   ] as const)('%s decides', (_what, left, order, deed) => {
     const kind = typeof deed === 'string' ? deed : deed.kind;
@@ -22,8 +22,9 @@ describe('unasked', () => {
   });
 
   // Proves: nothing else lets a guest go on, or go, without the backup's answer.
-  it('nothing else does', () => {
+  it('nothing else does, not even a word of the administrator', () => {
     expect(recoveryUnasked(here, plain)).toBeNull();
+    expect(recoveryUnasked(here, forced)).toBeNull();
   });
 
   it('is destroyed as ordered, not because a copy runs', () => {
@@ -34,17 +35,28 @@ describe('unasked', () => {
 
 describe('the answer', () => {
   it.each([
-    [{ kind: 'promised' }, 'let-run'],
-    [{ kind: 'active', running: true }, 'destroy'],
-    [{ kind: 'active', running: false }, 'hold'],
-    [{ kind: 'activating' }, 'hold'],
-    [{ kind: 'unknown' }, 'hold'],
-  ] as const)('%o: %s', (answer, kind) => {
-    expect(recoveryOn(answer).kind).toBe(kind);
+    ['promised', 'let-run', 'let-run'],
+    ['running', 'destroy', 'destroy'],
+    ['ended', 'destroy', 'destroy'],
+    ['absent', 'hold', 'hold'],
+    ['activating', 'hold', 'hold'],
+    ['unknown', 'hold', 'let-run'],
+  ] as const)('%s: %s; with a word of the administrator: %s', (kind, deed, vouched) => {
+    expect(recoveryOn({ kind }, plain).kind).toBe(deed);
+    expect(recoveryOn({ kind }, forced)).toMatchObject({ kind: vouched });
   });
 
-  it('that does not come holds it', () => {
-    expect(recoveryWithoutAnswer('no route')).toEqual({ kind: 'hold', reason: 'no route' });
+  it('is told to whoever waits where it permits nothing', () => {
+    const deed = recoveryOn({ kind: 'absent' }, plain);
+    expect(deed).toMatchObject({ kind: 'hold', found: 'absent' });
+    expect(deed).toHaveProperty('reason', expect.stringMatching(/disk there is the newer one/));
+  });
+
+  it('that does not come holds it, unless somebody vouches', () => {
+    const held = { kind: 'hold', reason: 'no route', found: null };
+    expect(recoveryWithoutAnswer('no route', plain)).toEqual(held);
+    const run = { kind: 'let-run', isVouched: true };
+    expect(recoveryWithoutAnswer('no route', forced)).toEqual(run);
   });
 });
 

@@ -60,6 +60,27 @@ describe.each(['primary', 'manual'] as const)('a backup, agreed %s,', (withoutWi
     expect(waitsForPerson(holding().alive(5_000).state)).toBe(false);
   });
 
+  it('never does for a primary that is held and heard, and says so after timeout and hold', () => {
+    const deaf = holding().alive(4_000, 100);
+    expect(waitsForPerson(deaf.state)).toBe(false);
+    deaf.alive(30_000, 100);
+    expect(kindsOf(deaf.effects)).not.toContain('write-record');
+    expect(waitsForPerson(deaf.state)).toBe(true);
+    // Where it goes on by itself it is there, and its guest is.
+    const refused = withoutWitness === 'primary' ? expect.stringMatching(/was heard/) : null;
+    expect(failoverRefusal(deaf.state, 'word')).toEqual(refused);
+  });
+
+  it('never does because it is told to end, nor promises', () => {
+    const leave = { kind: 'leave', reason: 'told to end' } as const;
+    const story = holding().at(200, leave).until(60_000);
+    expect(kindsOf(story.effects)).toContain('send-leaving');
+    expect(kindsOf(story.effects)).not.toContain('write-record');
+    expect(waitsForPerson(story.state)).toBe(true);
+    const asked = holding().at(200, leave).at(300, { kind: 'ask', way: 'link', token: 1 });
+    expect(asked.effects.at(-1)).toMatchObject({ kind: 'write-record', to: 'promised' });
+  });
+
   it('still promises to whoever asks', () => {
     const story = holding().at(200, gone).at(9_000, { kind: 'ask', way: 'fresh', token: 1 });
     expect(story.effects.at(-1)).toMatchObject({ kind: 'write-record', to: 'promised' });
@@ -138,11 +159,22 @@ describe('a primary, agreed primary,', () => {
     expect(story.until(34_600).state.opened).toBe('in-advance');
   });
 
-  it.each(['activating', 'active'] as const)('never does once it has heard %s', (kind) => {
-    const answer = kind === 'active' ? { kind, running: false } : { kind };
-    const story = seeded().at(500, gone).at(600, { kind: 'answer', id: 7, answer }).until(90_000);
+  const others = ['activating', 'running', 'ended', 'absent'] as const;
+  it.each(others)('never does once it has heard %s', (kind) => {
+    // As the answer to what it asked, and as one that comes late.
+    for (const id of [1, 7]) {
+      const answer = { kind: 'answer', id, answer: { kind } } as const;
+      const story = seeded().at(500, gone).at(600, answer).until(90_000);
+      expect(story.state.opened).toBeNull();
+      expect(kindsOf(story.effects)).not.toContain('open-buffer');
+    }
+  });
+
+  it('asks a backup that leaves, and goes on when that does not answer', () => {
+    const story = seeded().at(500, { kind: 'backup-leaving', reason: 'told to end' }).until(4_400);
+    expect(kindsOf(story.effects)).toContain('ask-promise');
     expect(story.state.opened).toBeNull();
-    expect(kindsOf(story.effects)).not.toContain('open-buffer');
+    expect(story.until(4_600).state.opened).toBe('in-advance');
   });
 
   it('is told that its guest ended by itself', () => {

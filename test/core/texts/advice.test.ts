@@ -12,6 +12,7 @@ import {
   type AdviceKind,
   adviceCommand,
   adviceLine,
+  askClause,
   hints,
   neverRan,
   vouchClause,
@@ -35,6 +36,10 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'stop-clear': { domain },
     'stop-find-out': { domain },
     'stop-vouch': { domain, peer },
+    'stop-vouch-name': { domain },
+    'stop-lost-here': { domain, peer },
+    'stop-lost-there': { domain, peer },
+    'stop-lost-name': { domain },
     'stop-destroy': { domain },
     'stop-seen': { domain },
     'stop-leave-so': { domain },
@@ -74,6 +79,10 @@ const lines: Readonly<Record<AdviceKind, string>> = {
     'tsremus stop web1  # clears it if the guest is gone; else says what may be done',
   'stop-vouch':
     'tsremus stop --force-unsafe web1  # only if the copy on hostb never ran and never will',
+  'stop-vouch-name': 'tsremus stop --force-unsafe --vouch web1 web1',
+  'stop-lost-here': 'tsremus stop --lost web1  # here: hostb may go on with what it has',
+  'stop-lost-there': 'tsremus stop --lost web1  # on hostb, if it will not run there again',
+  'stop-lost-name': 'tsremus stop --lost --vouch web1 web1',
   'stop-destroy': 'tsremus stop --destroy web1  # drops what is held, destroys the guest',
   'stop-seen': 'tsremus stop web1  # here: seen',
   'stop-leave-so': 'tsremus stop web1  # seen, leave it so',
@@ -146,6 +155,7 @@ it('names no host by a command that leads to it', () => {
     expect(adviceLine(advice)).toBe(
       lines[advice.kind]
         .replace('# on hostb', '# on the other host')
+        .replace('here: hostb', 'here: the other host')
         .replace('asks hostb', 'asks the other host')
         .replace('copy on hostb', 'copy on the other host')
         .replace('if hostb', 'if the other host')
@@ -156,6 +166,7 @@ it('names no host by a command that leads to it', () => {
 
 it('says in a sentence what one vouches for', () => {
   expect(neverRan()).toBe('the copy never ran and never will');
+  expect(askClause('a b')).toBe("to ask once more, type: tsremus stop 'a b'");
   expect(vouchClause('a b', 'hostb')).toBe(
     "if the copy on hostb never ran and never will, type: tsremus stop --force-unsafe 'a b'",
   );

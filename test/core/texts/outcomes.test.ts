@@ -28,6 +28,7 @@ const outcomes: { readonly [Kind in StopOutcome['kind']]: Extract<StopOutcome, {
   'copy-lost': { kind: 'copy-lost', reason },
   held: { kind: 'held', reason },
   destroyed: { kind: 'destroyed' },
+  lost: { kind: 'lost' },
 };
 const mayOpen = { kind: 'held', reason, mayOpen: true } as const;
 
@@ -73,7 +74,6 @@ const byProtect: Readonly<Record<ProtectOutcome['kind'], Row>> = {
   held: [
     'web1 is held, nothing leaves it: the link ended',
     'tsremus stop web1  # asks hostb once more',
-    vouch,
   ],
 };
 
@@ -90,7 +90,11 @@ const byStop: Readonly<Record<StopOutcome['kind'], Row>> = {
   promised: ['what was left here of the copy of web1 is removed'],
   'never-whole': ['what was left here of the copy of web1 is removed'],
   'copy-lost': ['what was left here of the copy of web1 is removed'],
-  held: ['web1 stays held, nothing leaves it: the link ended', vouch],
+  held: [
+    'web1 stays held, nothing leaves it: the link ended',
+    'tsremus stop web1  # asks hostb once more',
+  ],
+  lost: ['web1 is lost here, as you said: hostb may go on with what it has'],
   destroyed: ['web1 is destroyed here: what it held was thrown away, its copy may go on'],
 };
 
@@ -137,6 +141,23 @@ describe('by protect', () => {
 describe('by stop', () => {
   it.each([...rows(byStop), [mayOpen, opens] as const])('%j', (outcome, [message, ...next]) => {
     expect(stopText({ outcome }, subject)).toEqual({ message, next });
+  });
+
+  // Proves: nobody is offered to vouch for a copy that answers, or of which nobody was asked.
+  it.each([
+    [null, [vouch]],
+    ['unknown', [vouch]],
+    ['activating', ['tsremus stop web1  # asks hostb once more']],
+    [
+      'absent',
+      [
+        'tsremus stop --lost web1  # on hostb, if it will not run there again',
+        'tsremus stop web1  # asks hostb once more',
+      ],
+    ],
+  ] as const)('held, and the backup answered %s', (found, next) => {
+    const outcome = { ...outcomes.held, found } as StopOutcome;
+    expect(stopText({ outcome }, subject).next).toEqual(next);
   });
 
   it('with what the session says itself', () => {

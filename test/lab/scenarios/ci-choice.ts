@@ -11,8 +11,8 @@ import type { Scenario } from './scenario.ts';
 export const turns = 3;
 
 /**
- * Within so many commits it is everybody's turn, in 499 rows of commits out of 500; on machines that
- * have time for all of a turn.
+ * Within so many commits it is everybody's turn, in 499 rows of commits out of 500; on machines
+ * that have time for all of a turn.
  */
 export const turnCommits = 18;
 
@@ -20,7 +20,7 @@ export interface CiChoice {
   /** 0 to `turns` - 1. */
   readonly turn: number;
   readonly core: readonly Scenario[];
-  /** In their order, so that where there is no time for all it is not always the same that wait. */
+  /** Begun at another one each time: where there is no time for all, not always the same wait. */
   readonly chosen: readonly Scenario[];
   /** For other commits. */
   readonly left: readonly Scenario[];

@@ -81,6 +81,6 @@ export const twoGuestsNet: Scenario = {
   tier: 'core',
   shows: ['output-commit', 'host-dies', 'two-guests'],
   trials: { ci: 2, soak: 2, core: 1 },
-  seconds: 120,
+  seconds: 190,
   run: twoGuests,
 };

@@ -54,6 +54,7 @@ async function trial(
     askFresh: () => Promise.reject(new Error('nobody to ask')),
     onChange() {},
     onPause() {},
+    onForceRefused() {},
   } satisfies PrimaryParts;
   const session = new PrimarySession(parts);
   const running = session.run();

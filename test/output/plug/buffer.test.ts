@@ -78,7 +78,7 @@ describe('what waits in the output buffer', () => {
         buffer.listen(() => {
           told += 1;
         });
-        tell();
+        void tell();
         await vi.advanceTimersByTimeAsync(60);
         expect(looks()).toBeGreaterThan(before);
         expect(told).toBeGreaterThan(0);

@@ -144,7 +144,7 @@ export const clauses: readonly Clause[] = [
       await expectArrived(bench, name, numbers(0, 5));
       assert.equal(bench.barrier(0), 0);
       sendAll(bench, name, 5, 10);
-      buffer.release(0);
+      await buffer.release(0);
       await until(() => buffer.held().packets === 5, 'five frames held');
       await expectArrived(bench, name, numbers(0, 5));
       await buffer.open();
@@ -161,7 +161,7 @@ export const clauses: readonly Clause[] = [
       await until(() => buffer.held().packets === kinds.length, 'all held');
       assert.deepEqual(await bench.arrived(name), []);
       bench.barrier(1);
-      buffer.release(1);
+      await buffer.release(1);
       await expectArrived(bench, name, numbers(0, kinds.length));
       await buffer.open();
     },
@@ -180,7 +180,7 @@ export const clauses: readonly Clause[] = [
         assert.equal(bench.barrier(epoch), 0, `epoch ${epoch} is sealed`);
         sendAll(bench, name, sent, sent + 2);
         await expectArrived(bench, name, numbers(0, due));
-        buffer.release(epoch);
+        await buffer.release(epoch);
         due = sent;
         sent += 2;
         await expectArrived(bench, name, numbers(0, due));
@@ -198,14 +198,14 @@ export const clauses: readonly Clause[] = [
       assert.equal(bench.barrier(1), 0);
       sendAll(bench, name, 3, 6);
       assert.equal(bench.barrier(2), 1);
-      buffer.release(1);
+      await buffer.release(1);
       await expectArrived(bench, name, numbers(0, 3));
-      buffer.release(2);
+      await buffer.release(2);
       await until(() => buffer.held().packets === 3, 'epoch 2 still held');
       assert.equal(bench.barrier(3), 0);
-      buffer.release(2);
+      await buffer.release(2);
       await expectArrived(bench, name, numbers(0, 3));
-      buffer.release(3);
+      await buffer.release(3);
       await expectArrived(bench, name, numbers(0, 6));
       await buffer.open();
     },
@@ -255,7 +255,7 @@ export const clauses: readonly Clause[] = [
       await until(() => buffer.held().packets === 12, 'twelve held');
       bench.barrier(1);
       for (const name of bench.interfaces) assert.deepEqual(await bench.arrived(name), []);
-      buffer.release(1);
+      await buffer.release(1);
       for (const name of bench.interfaces) await expectArrived(bench, name, numbers(0, 4));
       assert.deepEqual(
         buffer.interfaces.map(({ name, state }) => [name, state]),
@@ -330,7 +330,7 @@ export const clauses: readonly Clause[] = [
       await bench.unplug(one);
       await until(() => news.some((text) => text.includes(one)), 'news of it');
       assert.equal(bench.barrier(1), 0);
-      buffer.release(1);
+      await buffer.release(1);
       await expectArrived(bench, two, numbers(0, 2));
       await buffer.open();
       assert.ok(isClean(bench));

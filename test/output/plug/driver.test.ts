@@ -76,6 +76,38 @@ done`;
     driver.close();
   });
 
+  // Proves: whoever holds the kernel's RTNL lock holds up no heartbeat: the stand-in answers only
+  // when this thread, which must be free for that, lets it.
+  it('waits for the kernel off the main thread, to release and to open', async () => {
+    const [held, go] = [join(dir, 'held'), join(dir, 'go')];
+    const { driver, native } = openWith(
+      standIn(`while read -r line; do
+  case "$line" in
+  *show*) echo '[{"kind":"plug","drops":0,"backlog":0,"qlen":0}]';;
+  *release*) while test -e ${held} && ! test -e ${go}; do sleep 0.01; done;;
+  esac
+done`),
+    );
+    const port = { interfaceIndex: null, action: null, limitBytes: 4096, how: 'made' as const };
+    driver.add({ ...port, queues: [1] });
+    native.plugBarrier(driver.handle, 1);
+    native.plugBarrier(driver.handle, 2);
+    for (const work of [() => driver.release(2), async () => void (await driver.pass())]) {
+      writeFileSync(held, '');
+      let isDone = false;
+      const done = work().finally(() => {
+        isDone = true;
+      });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      expect(isDone).toBe(false);
+      writeFileSync(go, '');
+      await done;
+      rmSync(go);
+      rmSync(held);
+    }
+    driver.close();
+  });
+
   // Proves: a command of which tc says nothing is not taken for done.
   it('fails at a barrier that tc did not make', () => {
     const { driver, native } = openWith(standIn(answering()));

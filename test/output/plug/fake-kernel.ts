@@ -238,7 +238,7 @@ class FakeDriver implements PlugDriver {
     return merged;
   }
 
-  release(epoch: number): void {
+  async release(epoch: number): Promise<void> {
     for (const port of this.#ports) {
       if (port.sealed === null || port.sealed > epoch) continue;
       this.#plug(port, 1 - port.current).change('release-indefinite');
@@ -246,7 +246,7 @@ class FakeDriver implements PlugDriver {
     }
   }
 
-  pass(): number {
+  async pass(): Promise<number> {
     this.#isOpen = true;
     for (const port of this.#ports) {
       for (const which of port.queues.length === 2 ? [1 - port.current, port.current] : [0]) {

@@ -64,7 +64,7 @@ async function measure(interfaceCount: number): Promise<void> {
     const atMs = performance.now();
     native.plugBarrier(handle, epoch);
     const sealedMs = performance.now();
-    buffer.release(epoch);
+    await buffer.release(epoch);
     barrierMs += sealedMs - atMs;
     releaseMs += performance.now() - sealedMs;
   }

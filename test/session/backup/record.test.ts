@@ -1,19 +1,19 @@
 /** A record that can neither be written nor read: the backup's session waits mute. */
 import { expect, it } from 'vitest';
-import type { Permission } from '../../../src/core/vocabulary.ts';
+import type { OwnPermission } from '../../../src/core/backup/types.ts';
 import { systemClock, systemTimers } from '../../../src/host/clock.ts';
 import type { Log } from '../../../src/host/log.ts';
 import type { ControlMessage } from '../../../src/link/link.ts';
 import { BackupSession } from '../../../src/session/backup/session.ts';
 
 const silent = { debug() {}, info() {}, warning() {}, error() {} } as unknown as Log;
-const timing = { heartbeatTimeoutMs: 60_000, holdMs: 0, buffered: true };
+const timing = { heartbeatTimeoutMs: 60_000, holdMs: 100, buffered: true };
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** A session that holds epoch 0 and whose primary asks; `disk` is what its record lives on. */
 function session() {
   const sent: ControlMessage[] = [];
-  const disk = { says: 'standby' as Permission, reads: 0, isReadable: false };
+  const disk = { says: 'standby' as OwnPermission, reads: 0, isReadable: false };
   const backup = new BackupSession({
     clock: systemClock,
     timers: systemTimers,

@@ -1,0 +1,114 @@
+/** What becomes of a guest whose session died, when the backup's answer is old, or changes. */
+import { describe, expect, it } from 'vitest';
+import type { Answer, Answered } from '../../src/core/vocabulary.ts';
+import { Recovery, type RecoveryPorts } from '../../src/guest/recovery.ts';
+import type { Hypervisor } from '../../src/hypervisor/port.ts';
+import { nullBuffer } from '../../src/output/port.ts';
+import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
+
+const plain = { force: false, destroy: false };
+const status = sampleStatus({ ...deadOwner(), heartbeat_timeout_ms: 1_000, watch: false });
+
+/**
+ * Answers `kinds` in turn, each so long after the question; to drop what is held takes so long.
+ */
+function trial(kinds: readonly Answer['kind'][], ageMs: number, dropMs: number) {
+  const done: string[] = [];
+  let nowMs = 10_000;
+  let asked = 0;
+  const hypervisor = {
+    info: async () => ({ paused: false, state: 'here' }),
+    destroy: async () => void done.push('destroy'),
+    resume: async () => {},
+  } as unknown as Hypervisor;
+  const ports = {
+    clock: { nowMs: () => nowMs, wall: () => new Date() },
+    hypervisor: async () => hypervisor,
+    async askBackup(): Promise<Answered> {
+      const kind = kinds[Math.min(asked, kinds.length - 1)];
+      if (kind === undefined) throw new Error('no route to host');
+      asked += 1;
+      done.push(`ask: ${kind}`);
+      return { answer: { kind }, askedAtMs: nowMs - ageMs };
+    },
+    leftOutput: async () => ({
+      ...nullBuffer,
+      async drop() {
+        done.push('drop');
+        nowMs += dropMs;
+        dropMs = 0; // what is down is down
+      },
+      async open() {
+        done.push('open');
+      },
+    }),
+  } as unknown as RecoveryPorts;
+  return { done, settle: (order = plain) => new Recovery(ports).settle(status, order) };
+}
+
+describe('a guest whose copy took over', () => {
+  it.each(['running', 'ended'] as const)('is destroyed on `%s`', async (kind) => {
+    const { done, settle } = trial([kind], 999, 0);
+    expect((await settle()).outcome).toEqual({ kind: 'taken-over' });
+    expect(done).toEqual([`ask: ${kind}`, 'drop', 'destroy']);
+  });
+
+  // Proves: E1. To drop what is held may take its time, and the answer is old news then.
+  it('is asked about again when the answer has become too old', async () => {
+    const { done, settle } = trial(['running'], 100, 5_000);
+    expect((await settle()).outcome).toEqual({ kind: 'taken-over' });
+    expect(done).toEqual(['ask: running', 'drop', 'ask: running', 'drop', 'destroy']);
+  });
+
+  it('is kept when it is not there any more by then', async () => {
+    const { done, settle } = trial(['running', 'absent'], 100, 5_000);
+    expect((await settle()).outcome).toMatchObject({ kind: 'held', found: 'absent' });
+    expect(done).not.toContain('destroy');
+  });
+
+  it('is kept when every answer is too old', async () => {
+    const { done, settle } = trial(['running'], 1_000, 0);
+    const result = await settle();
+    expect(result.outcome).toMatchObject({ kind: 'held' });
+    expect(result.next?.join('\n')).not.toContain('--force-unsafe');
+    expect(done).toEqual(['ask: running', 'ask: running']);
+  });
+
+  it('is told to be without a network when it goes on after all', async () => {
+    const { done, settle } = trial(['running', 'promised'], 100, 5_000);
+    const result = await settle();
+    expect(result.outcome).toMatchObject({ kind: 'stopped' });
+    expect(result.text).toMatch(/its interfaces were taken down/);
+    expect(done).not.toContain('destroy');
+  });
+
+  it('and is gone there is left to a person: both hosts, and what to type', async () => {
+    const { done, settle } = trial(['absent'], 0, 0);
+    const result = await settle();
+    expect(result.outcome).toMatchObject({ kind: 'held', found: 'absent' });
+    expect(result.next).toEqual([
+      'tsremus stop --lost web1  # on hostb, if it will not run there again',
+      'tsremus stop web1  # asks hostb once more',
+      'tsremus stop --destroy web1  # drops what is held, destroys the guest',
+    ]);
+    expect(done).toEqual(['ask: absent']);
+  });
+});
+
+describe('a word of the administrator', () => {
+  const forced = { force: true, destroy: false };
+
+  // Proves: E2. Whoever answers need not be vouched for.
+  it.each([
+    [['promised'], 'stopped'],
+    [['running'], 'taken-over'],
+    [['activating'], 'held'],
+    [['absent'], 'held'],
+    [['unknown'], 'stopped'],
+    [[], 'stopped'],
+  ] as const)('after the answer %j: %s', async (kinds, outcome) => {
+    const { done, settle } = trial(kinds, 0, 0);
+    expect((await settle(forced)).outcome.kind).toBe(outcome);
+    expect(done.includes('open')).toBe(outcome === 'stopped');
+  });
+});
