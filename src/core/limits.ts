@@ -38,7 +38,7 @@ export const failoversWaitingMax = 8;
 /** Pause between two attempts to write the record after one failed (disk full), ms. */
 export const recordRetryMs = 500;
 
-/** Pause between two attempts to unpause the copy after one failed, ms. */
+/** Pause between two attempts to unpause a guest after one failed, on either side, ms. */
 export const unpauseRetryMs = 1_000;
 
 /** Pause between two attempts to discard the copy after one failed, ms. */

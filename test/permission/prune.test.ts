@@ -2,7 +2,10 @@ import { mkdtempSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { systemChance } from '../../src/host/clock.ts';
+import { systemFiles } from '../../src/host/files.ts';
 import { systemProcesses } from '../../src/host/process-id.ts';
+import { Store } from '../../src/host/store.ts';
 import { listRecords, pruneRecords } from '../../src/permission/prune.ts';
 import { openRecord } from '../../src/permission/record.ts';
 import { store } from '../fixtures/here.ts';
@@ -92,6 +95,26 @@ describe('pruneRecords', () => {
     age(dir, '', 2);
     await pruneRecords(dir, ports);
     expect(readdirSync(dir).sort()).toEqual(['README', 'notes.tmp']);
+  });
+
+  // Proves: what is left where a removal was cut short is no record, or still says what it said.
+  it('leaves no record that says less than before, wherever it stops', async () => {
+    for (let steps = 0; steps <= 4; steps += 1) {
+      const dir = await folder([['active', 99]]);
+      const gone: string[] = [];
+      class Stopping extends Store {
+        override async removeFile(path: string): Promise<void> {
+          if (gone.length === steps) throw new Error('the power failed');
+          gone.push(path);
+          await super.removeFile(path);
+        }
+      }
+      const stopping = new Stopping(systemFiles, systemChance);
+      await pruneRecords(dir, { ...ports, store: stopping }, { keepMin: 0 }).catch(() => {});
+      expect(gone).toHaveLength(steps);
+      const state = await openRecord(dir, uuid, sessionName(0), ports).read();
+      expect(state?.permission ?? 'active').toBe('active');
+    }
   });
 
   it('finds nothing in a folder that is not there', async () => {

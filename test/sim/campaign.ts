@@ -40,7 +40,7 @@ export async function runSeeds(
 
 export interface Catch {
   readonly mutant: string;
-  /** The first seed that caught it; null: it survived. */
+  /** The first seed that caught it; 0: a unit test did; null: it survived. */
   readonly seed: number | null;
   readonly rule: string;
 }

@@ -52,6 +52,11 @@ const weight = { nothing: 0, order: 1, word: 2 } as const;
 /** What a person has to say before the copy may run. */
 const toActivate = { backup: 'nothing', primary: 'word', manual: 'order' } as const;
 
+/** A question that could not be answered for so long is forgotten; the primary asks again. */
+const questionWaitsMs = 10_000;
+/** From a question to the promise on a slow disk: the former, and its writing. */
+const askedMsMax = 40_000;
+
 interface Snapshot {
   readonly memory: number;
   readonly disk: number;
@@ -89,6 +94,8 @@ export class Checker {
   /** The most that a person said for the copy. */
   #said: Said = 'nothing';
   #hasHeardDeciding = false;
+  /** Opened because the promise was given in advance. */
+  #isInAdvance = false;
   #isNeverWhole = false;
   #isDestroyed = false;
   /** What waits in the output buffer, and whether its interface is a protected one. */
@@ -96,6 +103,9 @@ export class Checker {
   /** The count of the last packet that left by each interface. */
   readonly #leftCount = new Map<number, number>();
   #isDecided = false;
+  /** Questions of the primary that whoever holds the copy knows and has not answered. */
+  readonly #questionsMs = new Map<string, number>();
+  #askedAtMs: number | null = null;
   #protectedUntilMs: number | null = Number.NEGATIVE_INFINITY;
 
   constructor(rules: CheckerRules, nowMs: () => number) {
@@ -145,6 +155,7 @@ export class Checker {
     const isPromised = this.permission === 'promised' || this.permission === 'lost';
     if (isPromised || this.isVouched) return;
     if (this.#isLong(aloneMs)) {
+      this.#isInAdvance = true;
       this.#require(!this.isCopyRunning, 'one-active', 'opened while the copy runs');
       const hasHeard = this.#hasHeardDeciding || this.#heardActiveAtMs !== null;
       this.#require(!hasHeard, 'tie', 'opened unanswered, and had heard that the copy goes on');
@@ -206,8 +217,17 @@ export class Checker {
     this.#require(isElsewhere, 'last-guest', 'the only guest that there is was destroyed');
   }
 
-  destroyed(): void {
+  /** The guest ended by itself, and its domain was made anew on the primary. */
+  bootedAnew(): void {
+    const isPermitted = this.permission === 'promised' || this.isVouched || this.#isInAdvance;
+    const isAllowed = isPermitted || this.acked < 0;
+    this.#require(isAllowed, 'permission', `booted anew, the record says ${this.permission}`);
+  }
+
+  /** `heldPackets`: what waits in its buffer then. */
+  destroyed(heldPackets: number): void {
     this.#isDecided = true;
+    this.#require(heldPackets === 0, 'teardown', `destroyed, ${heldPackets} packets wait`);
     this.#require(this.activated !== null, 'destroyed-early', 'destroyed before the copy ran');
     this.#isDestroyed = true;
   }
@@ -310,7 +330,7 @@ export class Checker {
    * What the record says changed. A power cut (`isUp` false) may take a step back that nobody had
    * heard of yet; one that was told, or acted upon, stays.
    */
-  recordSays(permission: RecordPermission, isUp: boolean): void {
+  recordSays(permission: RecordPermission, isUp: boolean, isCopyWhole: boolean): void {
     const before = this.permission;
     if (permission === before) return;
     this.permission = permission;
@@ -329,6 +349,34 @@ export class Checker {
     this.#require(!isFinal || isWord, 'record', `${before} became ${permission}`);
     if (permission !== 'promised' && permission !== 'lost') return;
     this.#require(!this.isCopyRunning, 'record', `${permission} while the copy runs`);
+    if (permission === 'lost') return;
+    // A whole copy is given up for somebody who goes on, not for nobody.
+    const ageMs = this.#nowMs() - (this.#askedAtMs ?? Number.NEGATIVE_INFINITY);
+    const isFor = ageMs <= askedMsMax || this.acked < 0 || !isCopyWhole;
+    this.#require(isFor, 'promise-unasked', `promised, asked ${ageMs} ms ago`);
+  }
+
+  /** The primary's question came to the backup's host; there it may wait for a while. */
+  asked(): void {
+    this.#askedAtMs = this.#nowMs();
+  }
+
+  /** Whoever holds the copy knows of the question. */
+  questionHeard(question: string): void {
+    this.#questionsMs.set(question, this.#nowMs());
+  }
+
+  questionOver(question: string): void {
+    this.#questionsMs.delete(question);
+  }
+
+  /** The backup decides to activate: whoever asks is alive, and its promise comes first. */
+  decidesToActivate(): void {
+    for (const [question, atMs] of this.#questionsMs) {
+      const ageMs = this.#nowMs() - atMs;
+      const isForgotten = ageMs > 0.99 * questionWaitsMs;
+      this.#require(isForgotten, 'asked-first', `activates, ${question} waits for ${ageMs} ms`);
+    }
   }
 
   answered(kind: string): void {

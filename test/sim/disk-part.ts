@@ -30,6 +30,7 @@ export class SimPrimaryDisk implements PrimaryDisk, Endpoint<DiskEpoch> {
 
   open(connection: Connection<DiskEpoch>): void {
     this.#connection = connection;
+    this.#sendNext();
   }
 
   /** The guest is suspended: its writes up to now are those of `epoch`. */
@@ -38,7 +39,9 @@ export class SimPrimaryDisk implements PrimaryDisk, Endpoint<DiskEpoch> {
     if (!this.#isSending) this.#sendNext();
   }
 
+  /** What was written before there was a connection waits for it. */
   #sendNext(): void {
+    if (this.#connection === null) return;
     const next = this.#waiting.shift();
     this.#isSending = next !== undefined;
     if (next === undefined) return;
@@ -82,6 +85,10 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
   constructor(process: SimProcess, content: DiskContent) {
     this.#process = process;
     this.#content = content;
+  }
+
+  get hasFailed(): boolean {
+    return this.#hasFailed;
   }
 
   get #machines() {

@@ -17,6 +17,24 @@ export function progressOf(world: World): Progress {
 
 /** The end's name, or null. `before`: the progress two timeouts ago. */
 export function endingOf(world: World, before: Progress): string | null {
+  const ending = namedEnding(world, before);
+  return ending !== null && standsStill(world, before) ? null : ending;
+}
+
+/**
+ * Nobody runs the guest, and nothing that is known excuses it: it ended by itself, a host went
+ * down, it was left held on somebody's word, or it has no buffer and nobody has decided where it
+ * may run.
+ */
+function standsStill(world: World, before: Progress): boolean {
+  const { checker, copy, faults, guest, outcome, plan } = world;
+  if (copy?.isRunning === true || faults.isGuestEnded || outcome === 'held') return false;
+  if (!guest.isAlive) return !isStruck(world, ['crash a', 'crash b']);
+  if (guest.isRunning || guest.memory > before.count) return false;
+  return plan.config.buffered || checker.permission === 'promised';
+}
+
+function namedEnding(world: World, before: Progress): string | null {
   const { checker, faults, outcome, protectProcess } = world;
   // Somebody continues what is stopped, and it must do no harm then.
   if (faults.latePending > 0) return null;
@@ -152,6 +170,8 @@ function isHeardOnly({ b, checker, network, plan, receive, linkB }: World): bool
 /** `protect` died without a decision: the backup has to do something, if it can. */
 function deadEnding(world: World): string | null {
   const { a, b, buffer, checker, faults, guest, plan, receive } = world;
+  // That it stays suspended is what its guard is for.
+  if (a.isUp && guest.isAlive && guest.isSuspended && faults.isGuarded) return null;
   if (faults.cleanedUp === 'stopped') {
     if (!guest.isAlive) return 'cleaned up, no guest';
     return guest.isRunning && !buffer?.isHolding ? 'cleaned up, the guest goes on' : null;

@@ -86,10 +86,11 @@ export class FaultInjector {
   }
 
   #calmSession(): void {
-    const { linkB, protectProcess } = this.#world;
+    const { linkB, plan, protectProcess, nowMs } = this.#world;
+    const leaseMs = this.struck.has('sleep a') ? plan.config.heartbeatTimeoutMs : 0;
     this.#onCall = [];
     if (!this.#isHungForGood) linkB?.heal();
-    if (!protectProcess.isStoppedForGood) this.#helplessUntilMs ??= this.#world.nowMs;
+    if (!protectProcess.isStoppedForGood) this.#helplessUntilMs ??= nowMs + leaseMs;
   }
 
   /**
@@ -179,6 +180,9 @@ export class FaultInjector {
       const again = (): void => this.#cleanUp();
       stopLeft(this.#world, false).then((kind) => {
         this.#world.trace('A', () => `tsremus stop: ${kind}`);
+        if (this.isLeftHeld && kind === 'nothing left') {
+          this.#world.checker.fail('nothing-silent', 'a held session is not to be seen any more');
+        }
         this.isLeftHeld = kind === 'held';
         if (this.isLeftHeld) return again();
         this.cleanedUp = kind;
@@ -224,9 +228,9 @@ export class FaultInjector {
         connection?.reset(fault.sides, 'connection reset');
         return;
       case 'kill-protect':
-        return this.#killProtect();
+        return this.#killProtect(fault.isAfter === true);
       case 'kill-receive':
-        this.#world.receive?.exit();
+        this.#kill(this.#world.receive, fault.isAfter === true);
         return;
       case 'kill-guard':
         this.#guard?.exit();
@@ -250,7 +254,10 @@ export class FaultInjector {
         this.#world.save?.fail();
         return;
       case 'guest-ended':
-        return this.#endGuest();
+        return this.#endGuest(fault.isReboot === true ? 'reboot' : 'poweroff');
+      case 'config-lies':
+        this.#world.configLies = true;
+        return;
       case 'damage':
         if (linkA !== null) linkA.damages = true;
         return;
@@ -336,11 +343,16 @@ export class FaultInjector {
     this.#order(b, { verb: 'failover', vouched });
   }
 
-  #killProtect(): void {
+  #kill(process: SimProcess | null, isAfter: boolean): void {
+    if (process !== null && isAfter) process.isDoomed = true;
+    else process?.exit();
+  }
+
+  #killProtect(isAfter: boolean): void {
     const { protectProcess } = this.#world;
     if (!protectProcess.isAlive) return;
-    protectProcess.exit();
-    this.#cleanUp();
+    protectProcess.onExit(() => this.#cleanUp());
+    this.#kill(protectProcess, isAfter);
   }
 
   #terminateProtect(): void {
@@ -363,6 +375,12 @@ export class FaultInjector {
       network.cut(direction);
       this.#heals(forMs, () => network.heal(direction));
     }
+  }
+
+  /** Its guard was there, as far as faults are concerned. */
+  get isGuarded(): boolean {
+    const { struck } = this;
+    return !struck.has('kill-guard') && !struck.has('stop-for-good') && !struck.has('crash a');
   }
 
   get #guard(): SimProcess | undefined {
@@ -448,10 +466,10 @@ export class FaultInjector {
     });
   }
 
-  #endGuest(): void {
+  #endGuest(end: 'poweroff' | 'reboot'): void {
     const { a, domain, guest } = this.#world;
     if (!guest.isAlive || !guest.isRunning) return;
     this.isGuestEnded = true;
-    a.hypervisor.endGuest(domain);
+    a.hypervisor.endGuest(domain, end);
   }
 }

@@ -87,14 +87,15 @@ export class SimHypervisor {
   add(world: World, name: string, guest: Guest | null, pauses = 0): Domain {
     const ref = { uuid: world.guestUuid, id: this.#nextId };
     this.#nextId += 1;
+    if (this.named(name) !== undefined) world.checker.fail('names', `${name} is there twice`);
     const domain: Domain = { ref, world, name, guest, pauses, end: null };
     this.#domains.set(ref.id, domain);
     return domain;
   }
 
   /** The guest ends by itself. */
-  endGuest(domain: Domain): void {
-    domain.end = 'poweroff';
+  endGuest(domain: Domain, end: 'poweroff' | 'reboot'): void {
+    domain.end = end;
     if (domain.guest !== null) domain.guest.isAlive = false;
     for (const save of this.#saves) save.guestEnded(domain);
   }
@@ -183,7 +184,10 @@ export class SimHypervisor {
       unpause: (ref) => process.perform('unpause', quickMs, () => this.#unpause(ref)),
       resume: (ref) =>
         process.perform('resume', quickMs, () => {
-          const { guest } = this.#must(ref, 'resume');
+          const { guest, world } = this.#must(ref, 'resume');
+          if (world.save?.isBarrierSet) {
+            world.checker.fail('order', 'the guest was resumed while its checkpoint was taken');
+          }
           if (guest !== null) guest.isSuspended = false;
         }),
       rename: (ref, _from, to) =>
@@ -207,6 +211,7 @@ export class SimHypervisor {
         return save;
       },
       startRestore: (spec, options) => {
+        process.world.restoring(spec);
         const domain = this.add(process.world, waitingName(spec.name), null, 1);
         const restore = new SimRestore(this, process, domain, options);
         process.world.restore = restore;

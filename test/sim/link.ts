@@ -284,7 +284,8 @@ export class Connection<M> {
     }
     queue.shift();
     const to: Side = direction === 'ab' ? 'b' : 'a';
-    this.#network.reached(to);
+    // The end of a stream is no sign of life.
+    if (item.message !== null) this.#network.reached(to);
     if (this.#isOpen[to]) {
       if (item.message === null) this.#closed(to, 'end of stream');
       else this.#ends[to].onMessage(item.message);

@@ -6,9 +6,10 @@
  *     npm run sim -- --mutants [--seeds N]    every deliberate bug must be caught within N seeds
  */
 import { parseArgs } from 'node:util';
-import { huntMutants, mutantSeedsMax, runSeeds } from './campaign.ts';
+import { type Catch, huntMutants, mutantSeedsMax, runSeeds } from './campaign.ts';
 import { realMachines } from './machines.ts';
 import { planOf } from './plan.ts';
+import { huntShellMutants, shellSeedsMax } from './shell-hunt.ts';
 import { type RunResult, runWorld } from './world.ts';
 
 /** Transcripts of failing seeds that are printed in full. */
@@ -56,11 +57,15 @@ async function runMany(from: number, count: number): Promise<number> {
 }
 
 async function runMutants(seedsMax: number): Promise<number> {
-  const catches = await huntMutants(seedsMax);
-  for (const { mutant, seed, rule } of catches) {
-    const verdict = seed === null ? `SURVIVED ${seedsMax} seeds` : `seed ${seed}`;
-    print(`${mutant.padEnd(52)} ${verdict.padEnd(12)} ${rule}`);
-  }
+  const say = ({ mutant, seed, rule }: Catch): void => {
+    const caught = seed === 0 ? 'unit test' : `seed ${seed}`;
+    const verdict = seed === null ? `SURVIVED ${seedsMax} seeds` : caught;
+    print(`${mutant.padEnd(58)} ${verdict.padEnd(12)} ${rule}`);
+  };
+  const ofMachines = await huntMutants(seedsMax);
+  for (const one of ofMachines) say(one);
+  const ofShell = await huntShellMutants(Math.min(seedsMax, shellSeedsMax), say);
+  const catches = [...ofMachines, ...ofShell];
   const survivors = catches.filter(({ seed }) => seed === null).length;
   print(`${catches.length - survivors} caught, ${survivors} survived`);
   return survivors === 0 ? 0 : 1;

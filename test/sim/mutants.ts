@@ -375,6 +375,38 @@ const deafToTheHeld: Mutant = {
   },
 };
 
+/** The end of the link is taken for a question. */
+const promiseUnasked: Mutant = {
+  ...backup('promise to nobody', (state, event) =>
+    event.kind === 'link-closed' && state.asks.length === 0
+      ? stepBackup(
+          { ...state, asks: [{ way: 'fresh', token: -1, atMs: event.nowMs }] },
+          { ...event, reason: 'the primary is gone' },
+        )
+      : stepBackup(state, event),
+  ),
+  rule: 'promise-unasked',
+};
+
+/** Nobody answers, and after the hold the copy is activated. */
+const deafToQuestions: Mutant = {
+  ...backup('activate though the primary asks', (state, event) =>
+    event.kind === 'ask' && state.record === 'standby'
+      ? { state, effects: [] }
+      : stepBackup(state, event),
+  ),
+  rule: 'asked-first',
+};
+
+const leavePaused: Mutant = {
+  ...primary('leave the guest paused that may go on', (state, event) => {
+    const step = stepPrimary(state, event);
+    const effects = step.effects.filter(({ kind }) => kind !== 'unpause-guest');
+    return { state: step.state, effects };
+  }),
+  rule: 'liveness',
+};
+
 const diskAtArrival: Mutant = {
   name: 'apply writes of the disk before the epoch counts',
   machines: { ...realMachines, diskAppliesAt: 'arrival' },
@@ -419,6 +451,9 @@ export const mutants: readonly Mutant[] = [
   deafToTheHeld,
   diskAtArrival,
   diskUnsettled,
+  promiseUnasked,
+  deafToQuestions,
+  leavePaused,
   ...bufferMutants,
   ...tieMutants,
 ];

@@ -178,6 +178,8 @@ export class OutputBuffer {
   readonly interfaces: Interface[] = [];
   #isClosed = false;
   #isRemoved = false;
+  /** The interfaces were taken down: what the guest sends now goes nowhere. */
+  #isDown = false;
 
   constructor(plan: BufferPlan, ledger: BufferLedger) {
     this.#plan = plan;
@@ -206,7 +208,7 @@ export class OutputBuffer {
   accept(packet: Packet): void {
     const { port, state } = this.#at(packet.port);
     this.#ledger.held(packet, state === 'protected');
-    if (!port.accept(packet)) this.#ledger.refused(packet);
+    if (this.#isDown || !port.accept(packet)) this.#ledger.refused(packet);
   }
 
   barrier(epoch: number): void {
@@ -226,6 +228,7 @@ export class OutputBuffer {
 
   /** Only before the guest is destroyed, or with its host. */
   drop(): void {
+    this.#isDown = true;
     for (const { port } of this.interfaces) this.#ledger.lost(port.drop());
   }
 

@@ -19,8 +19,9 @@ export type Trigger =
 export type FaultKind =
   | { readonly kind: 'cut'; readonly directions: readonly Direction[]; readonly forMs: number }
   | { readonly kind: 'reset'; readonly sides: readonly ('a' | 'b')[] }
-  | { readonly kind: 'kill-protect' }
-  | { readonly kind: 'kill-receive' }
+  /** `isAfter`: once the call before which it strikes is done. */
+  | { readonly kind: 'kill-protect'; readonly isAfter?: true }
+  | { readonly kind: 'kill-receive'; readonly isAfter?: true }
   | { readonly kind: 'stop-protect'; readonly forMs: number }
   | { readonly kind: 'stop-receive'; readonly forMs: number }
   /** SIGSTOP that no healing undoes: continued after `lateMs`, or never (null). */
@@ -35,7 +36,10 @@ export type FaultKind =
   | { readonly kind: 'stall'; readonly host: 'a' | 'b'; readonly forMs: number }
   | { readonly kind: 'crash'; readonly host: 'a' | 'b'; readonly rebootMs: number | null }
   | { readonly kind: 'save-failed' }
-  | { readonly kind: 'guest-ended' }
+  /** By itself; off, unless it reboots. */
+  | { readonly kind: 'guest-ended'; readonly isReboot?: true }
+  /** CONFIG describes another guest than HELLO did. */
+  | { readonly kind: 'config-lies' }
   | { readonly kind: 'damage' }
   | { readonly kind: 'apply-fails' }
   | { readonly kind: 'build-fails' }
@@ -156,9 +160,11 @@ function strangeFault(random: Random, { config, calmAtMs }: Plan): Fault {
 const ofSessions =
   /^(reset|kill-|stop-protect|stop-receive|stop$|terminate|failover|guest-ended|hang)/;
 
-/** The hosts are those of `plan`, all else is that of another seed. */
+/** The hosts are those of `plan`, all else is that of another seed; their timeouts are one. */
 export function otherWayOf(plan: Plan, seed: number): Plan {
-  const other = planOfOne(seed);
+  const { heartbeatTimeoutMs } = plan.config;
+  let other = planOfOne(seed);
+  while (other.config.heartbeatTimeoutMs !== heartbeatTimeoutMs) other = planOfOne(other.seed + 1);
   const { calmAtMs, cutForGood, clockRateA, clockRateB, clockStartA, clockStartB } = plan;
   const { delayMsMin, delayMsMax, diskMs } = plan;
   return {

@@ -31,6 +31,8 @@ export class SimProcess {
   #isCatchingUp = false;
   isAlive = true;
   isStopped = false;
+  /** It is killed once the call that it makes now is done. */
+  isDoomed = false;
   /** What heals does not continue it. */
   isStoppedForGood = false;
 
@@ -63,6 +65,7 @@ export class SimProcess {
     if (!this.isStopped) this.world.beforeCall(this, what);
     if (this.isStopped) this.run(deed);
     else if (this.isAlive) deed();
+    if (this.isDoomed) this.exit();
   }
 
   /**

@@ -81,6 +81,7 @@ export function askHostB(
   again: (process: SimProcess) => Promise<void>,
 ): Promise<Answer> {
   const process = world.b.start('tsremus receive (question)', world);
+  world.checker.asked();
   return answerAsk(status, answerPortsOf(world.b, process), () => again(process))
     .then((answer) => {
       world.checker.answered(answer.kind);
@@ -383,6 +384,10 @@ async function receive(
 ): Promise<{ readonly reply: HelloAccepted; readonly link: SimLink }> {
   const { b, machines } = world;
   const hello = machines.hears(said);
+  // The guest is there with its primary, and a copy of it that was left here is not needed.
+  for (const { guestUuid, checker } of world.first.sessions) {
+    if (guestUuid === world.guestUuid) checker.asked();
+  }
   const process = b.start('tsremus receive', world);
   world.receive = process;
   const link = new SimLink(process, 'b');

@@ -18,6 +18,7 @@ export class SimRegistry {
   readonly #status = new Map<string, SessionStatus>();
   readonly #claims = new Map<string, SimProcess>();
   readonly #sockets = new Map<string, Served>();
+  #questions = 0;
 
   constructor(host: SimHost) {
     this.#host = host;
@@ -145,7 +146,12 @@ export class SimRegistry {
         listen();
         const progress = () => process.call('reply', () => caller.later(0, listen));
         process.later(0, () => {
-          handler(request, progress).then(
+          const { checker } = process.world;
+          this.#questions += 1;
+          const question = `fresh question ${this.#questions}`;
+          if (request.verb === 'ask') checker.questionHeard(question);
+          const answered = handler(request, progress).finally(() => checker.questionOver(question));
+          answered.then(
             (result) =>
               process.call('reply', () =>
                 caller.later(0, () => settle(() => resolve(result as Result))),

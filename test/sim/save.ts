@@ -21,6 +21,8 @@ export class SimSave implements SaveOperation {
   #written = 0;
   #read = 0;
   #isBusy = true;
+  /** From the barrier on until the guest is resumed; by a process that lives. */
+  isBarrierSet = false;
   /** The guest was asked to suspend, or is suspended. */
   #isSuspending = false;
   #isOver = false;
@@ -38,6 +40,7 @@ export class SimSave implements SaveOperation {
     this.#options = options;
     process.onExit(() => {
       this.#isOver = true;
+      this.isBarrierSet = false;
     });
     this.#seed(0);
   }
@@ -120,6 +123,7 @@ export class SimSave implements SaveOperation {
       for (const barrier of this.#options.barriers) this.#world.barrier(barrier, epoch, guest);
     };
     if (machines.barrierAt === 'suspended') setBarriers();
+    this.isBarrierSet = true;
     checker.barrier(epoch, guest.memory, guest.disk);
     const { memory, disk } = guest;
     this.#options.onEvent({ kind: 'checkpoint', epoch });
@@ -128,6 +132,7 @@ export class SimSave implements SaveOperation {
     for (let index = first; index < count; index += 1) this.#write(index, count, memory, disk);
     this.#later(plan.drainMs * random.between(0.5, 1.5), () => {
       guest.isSuspended = false;
+      this.isBarrierSet = false;
       this.#isSuspending = false;
       this.#epoch = epoch + 1;
       if (machines.barrierAt === 'resumed') this.#world.after(plan.packetMs, setBarriers);
@@ -180,6 +185,7 @@ export class SimSave implements SaveOperation {
   #end(end: SaveEnd): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.isBarrierSet = false;
     const { guest } = this.#domain;
     if (guest !== null) guest.isSuspended = false;
     this.#options.onEvent({ kind: 'ended', end });

@@ -28,7 +28,8 @@ const again = (plan: Plan): Plan => ({
 function bothWays(plan: Plan): Plan {
   const { buffered } = plan.config;
   const other = otherWayOf(plan, plan.seed);
-  return { ...plan, otherWay: { ...other, config: { ...other.config, buffered }, faults: [] } };
+  const config = { ...other.config, buffered, withoutWitness: 'backup' as const };
+  return { ...plan, otherWay: { ...other, config, faults: [] } };
 }
 
 /** A cut that still stands when everything else has calmed down. */
@@ -226,6 +227,13 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'protect killed, link cut for 5 timeouts, cleaned up, protected again': {
     faults: (ms) => [...cut(both, 5)(ms), { kind: 'kill-protect' }],
     change: again,
+  },
+  'both ways, host a crashes, the guest on b cannot be unpaused once': {
+    faults: (ms) => [
+      { kind: 'crash', host: 'a', rebootMs: 2 * ms },
+      { kind: 'unpause-fails', times: 1 },
+    ],
+    change: bothWays,
   },
   'both ways, nothing': { faults: () => [], change: bothWays },
   'both ways, host a crashes': {

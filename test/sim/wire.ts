@@ -100,7 +100,11 @@ export class SimLink implements Endpoint<Message> {
   }
 
   sendConfig(config: GuestConfig): Promise<boolean> {
-    return this.#queue((settle) => [{ kind: 'message', message: config, settle }]);
+    // The bytes of another guest, under this one's name.
+    const message = this.#process.world.configLies
+      ? { ...config, config: Buffer.from(config.name === 'g1' ? 'h1' : 'g1') }
+      : config;
+    return this.#queue((settle) => [{ kind: 'message', message, settle }]);
   }
 
   sendData(epoch: number, bytes: Buffer): Promise<boolean> {

@@ -14,6 +14,7 @@ const runs = 10;
 const agreements = ['backup', 'primary', 'manual'] as const;
 
 const cut = (forMs: number): FaultKind => ({ kind: 'cut', directions: ['ab', 'ba'], forMs });
+const oneWay = (forMs: number): FaultKind => ({ kind: 'cut', directions: ['ba'], forMs });
 const crash = (host: 'a' | 'b'): FaultKind => ({ kind: 'crash', host, rebootMs: null });
 
 /** What strikes: each at so many timeouts after the first. */
@@ -27,6 +28,17 @@ const strikes: Readonly<Record<string, Strikes>> = {
   ],
   'host b dies': () => [[0, crash('b')]],
   'both ways cut, for 20 timeouts': (ms) => [[0, cut(20 * ms)]],
+  'both ways cut, for 20 timeouts, then protected again': (ms) => [[0, cut(20 * ms)]],
+  'one way cut, b to a, for 20 timeouts': (ms) => [[0, oneWay(20 * ms)]],
+  'one way cut, b to a, and failover typed': (ms) => [
+    [0, oneWay(20 * ms)],
+    [10, { kind: 'failover' }],
+  ],
+  'receive told to end': () => [[0, { kind: 'terminate-receive' }]],
+  'receive told to end, then host a dies': () => [
+    [0, { kind: 'terminate-receive' }],
+    [0, crash('a')],
+  ],
   'both ways cut, and failover typed while the guest runs': (ms) => [
     [0, cut(20 * ms)],
     [1.5, { kind: 'failover' }],
@@ -50,15 +62,25 @@ function planWith(
     fault,
   }));
   const config = { ...plan.config, buffered, withoutWitness };
-  const rest = { isCutForGood: false, misdirected: 0, forces: false, cleansUp: false };
-  return { ...plan, config, faults, ...rest, calmAtMs: fromMs + 25 * timeoutMs };
+  return {
+    ...plan,
+    config,
+    faults,
+    cutForGood: [],
+    misdirected: 0,
+    forces: false,
+    cleansUp: false,
+    calmAtMs: fromMs + 25 * timeoutMs,
+    again: null,
+    otherWay: null,
+  };
 }
 
 function counted(results: readonly RunResult[]): string {
   const counts = new Map<string, number>();
-  for (const { seed, ending, violation, expected } of results) {
+  for (const { seed, ending, beside, violation, expected } of results) {
     const broken = expected ?? `BROKEN ${violation?.rule}: ${violation?.text} (${seed})`;
-    const key = violation === null ? ending : broken;
+    const key = violation === null ? [ending, ...beside].join(' + ') : broken;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   const sorted = [...counts].sort(([a, m], [b, n]) => n - m || a.localeCompare(b));
@@ -72,7 +94,11 @@ async function line(
 ): Promise<string> {
   const results: RunResult[] = [];
   for (let seed = 7_000; seed < 7_000 + runs; seed += 1) {
-    const plan = planWith(seed, buffered, agreed, strikes[name] ?? (() => []));
+    const planned = planWith(seed, buffered, agreed, strikes[name] ?? (() => []));
+    // Once the hosts have each other again.
+    const afterMs = 22 * planned.config.heartbeatTimeoutMs;
+    const again = name.endsWith('protected again') ? { afterMs, times: 1 } : null;
+    const plan = { ...planned, again };
     results.push(await runPlan(plan, realMachines));
   }
   const how = buffered ? '' : ' -n';

@@ -117,6 +117,8 @@ export class World implements Timeline {
   /** How protect ended; null: it runs, or was killed. */
   outcome: string | null = null;
   outputEndsLeftToFail = 0;
+  /** CONFIG describes another guest. */
+  configLies = false;
   #diskA: SimPrimaryDisk | null = null;
   diskB: SimBackupDisk | null = null;
   #built: Omit<CopyContent, 'disk' | 'diskEpoch'> | null = null;
@@ -414,7 +416,10 @@ export class World implements Timeline {
       return;
     }
     if (message.kind === 'ack') checker.ackSent(message.epoch);
-    if (message.kind === 'answer') checker.answered(message.answer.kind);
+    if (message.kind === 'answer') {
+      checker.questionOver(`question ${message.id}`);
+      checker.answered(message.answer.kind);
+    }
     if (message.kind === 'copy-lost') checker.answered('promised');
   }
 
@@ -422,6 +427,9 @@ export class World implements Timeline {
     if (side === 'a') {
       this.#heardByA(message);
       if (message.kind === 'echo') this.checker.echoArrived(message.seq);
+    } else if (message.kind === 'ask') {
+      this.checker.asked();
+      this.checker.questionHeard(`question ${message.id}`);
     } else if (message.kind === 'epoch-end' && message.epoch < this.#damagedFrom) {
       this.checker.wholeArrived(message.epoch);
     }
@@ -448,6 +456,7 @@ export class World implements Timeline {
     const { checker, paths, nowMs, plan } = this;
     for (const effect of effects) {
       if (effect.kind !== 'write-record' || effect.to !== 'activating') continue;
+      checker.decidesToActivate();
       if (!effect.why.startsWith('silence')) continue;
       // Nothing is read from a stuck stream, and there may be no datagrams beside it.
       if (this.linkB?.isHung && plan.datagramLoss === 1) continue;
@@ -501,7 +510,8 @@ export class World implements Timeline {
     if (agreed !== null && agreed !== this.plan.config.withoutWitness) {
       this.checker.fail('tie', `the record has ${agreed} for what was agreed`);
     }
-    this.checker.recordSays(permission, this.b.isUp);
+    const isCopyWhole = this.restore?.isWhole === true && this.diskB?.hasFailed !== true;
+    this.checker.recordSays(permission, this.b.isUp, isCopyWhole);
   }
 
   built(domain: Domain, content: Omit<CopyContent, 'disk' | 'diskEpoch'>): void {
@@ -509,8 +519,17 @@ export class World implements Timeline {
     this.#built = content;
   }
 
+  /** A copy of this is begun. */
+  restoring({ name, uuid }: { readonly name: string; readonly uuid: string }): void {
+    const isMeant = name === this.guestName && uuid === this.guestUuid;
+    if (!isMeant) this.checker.fail('config', `a copy of ${name} is made for ${this.guestName}`);
+  }
+
   unpaused(host: SimHost, domain: Domain): void {
     const { guest } = domain;
+    if (host === this.a && guest !== null && guest !== this.guest && domain.pauses === 0) {
+      this.checker.bootedAnew();
+    }
     if (host === this.a || guest === null || domain.pauses > 0 || this.checker.isCopyRunning)
       return;
     const { epoch, memory, isTorn } = this.#built ?? { epoch: -1, memory: -1, isTorn: true };
@@ -543,7 +562,7 @@ export class World implements Timeline {
 
   destroying(host: SimHost, domain: Domain): void {
     if (host === this.a) {
-      if (domain.end === null) this.checker.destroyed();
+      if (domain.end === null) this.checker.destroyed(this.buffer?.look().packets ?? 0);
     } else if (domain.guest !== null && domain.pauses === 0 && domain.end === null) {
       this.checker.fail('record', 'a running copy was destroyed');
     }

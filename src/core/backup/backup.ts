@@ -21,7 +21,6 @@ import { mayActivate, mayOpenUnanswered, type Said } from '../permission/tie.ts'
 import {
   type BackupState,
   checkBackup,
-  hears,
   leastWhole,
   phaseOf,
   silenceMs,
@@ -326,11 +325,9 @@ export function failoverRefusal(state: BackupState, said: Said): string | null {
   if (state.goal !== null) return 'this copy is being given up';
   if (state.acked < 0) return 'the seed is not complete: there is nothing whole to activate';
   if (state.copyProblem !== null) return `the copy is lost: ${state.copyProblem}`;
-  const isDeaf = isDeafForGood(state);
-  const isAsking = state.asks.some((ask) => !isDeaf || hears(state, ask));
-  if (isAsking) return 'the primary is asking for the promise: it is alive';
+  if (state.asks.length > 0) return 'the primary is asking for the promise: it is alive';
   const heardMs = state.nowMs - state.heardAtMs;
-  if (state.link === 'open' && heardMs < heartbeatTimeoutMs && !isDeaf) {
+  if (state.link === 'open' && heardMs < heartbeatTimeoutMs && !isMute(state)) {
     return `the primary was heard ${Math.round(heardMs)} ms ago`;
   }
   // Without a buffer the primary's guest may run until its lease, renewed by the last echo, ends.
@@ -341,8 +338,11 @@ export function failoverRefusal(state: BackupState, said: Said): string | null {
   return 'the primary goes on by itself, as was agreed: it takes your word that it is dead';
 }
 
-/** A primary that is held lets nothing out, unless it goes on by itself: being heard is no life. */
-function isDeafForGood(state: BackupState): boolean {
+/**
+ * The primary is heard, and held for want of being heard itself: it lets nothing out, unless it was
+ * agreed that it goes on.
+ */
+function isMute(state: BackupState): boolean {
   const { heartbeatTimeoutMs, holdMs, withoutWitness } = state.config;
   if (mayOpenUnanswered(withoutWitness, 'nothing')) return false;
   return unheardMs(state) >= heartbeatTimeoutMs + holdMs;

@@ -3,7 +3,7 @@
  * transport, and turns what happens into its events. Decides nothing.
  */
 import { describePrimaryEffect, describePrimaryEvent } from '../../core/describe.ts';
-import { boundedReason } from '../../core/limits.ts';
+import { boundedReason, unpauseRetryMs } from '../../core/limits.ts';
 import { isPresent } from '../../core/permission/evidence.ts';
 import { initialPrimary, primaryWakeAtMs, stepPrimary } from '../../core/primary/primary.ts';
 import type { PrimaryState } from '../../core/primary/state.ts';
@@ -17,7 +17,7 @@ import type {
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
 import type { PrimaryDisk } from '../../disk/port.ts';
-import type { Cancel, Time } from '../../host/clock.ts';
+import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
 import {
@@ -80,6 +80,9 @@ const tickMsMax = 1_000;
 
 /** The guest is looked at this often, in case it ended without the hypervisor's noticing, ms. */
 const lookEveryMs = 2_000;
+
+/** A guest that cannot be unpaused: tried so often, unpauseRetryMs apart. */
+const unpauseTriesMax = 10;
 
 /** What the backup says of its error, and what to type. */
 function withHint({ text, hint }: { readonly text: string; readonly hint: string | null }): string {
@@ -365,7 +368,7 @@ export class PrimarySession {
   }
 
   #perform(effect: PrimaryEffect): void {
-    const { hypervisor, guest, link, log, pulse } = this.#parts;
+    const { link, log, pulse } = this.#parts;
     if (effect.kind === 'take-checkpoint' || effect.kind === 'release') {
       log.debug(`  -> ${describePrimaryEffect(effect)}`);
     } else if (effect.kind !== 'send-heartbeat') log.info(`  -> ${describePrimaryEffect(effect)}`);
@@ -396,7 +399,7 @@ export class PrimarySession {
         return;
       case 'unpause-guest':
         this.#row.run(async () => {
-          await hypervisor.unpause(guest);
+          await this.#unpause();
           this.#pauses -= 1;
           if (this.#pauses === 0) log.info('the guest runs again');
           this.#parts.onChange();
@@ -468,6 +471,23 @@ export class PrimarySession {
       }
       this.#dispatch(event);
     });
+  }
+
+  /**
+   * Nobody else undoes the pause, and the end of the session says that the guest runs: so it is
+   * tried again. Rejects with the last failure.
+   */
+  async #unpause(): Promise<void> {
+    const { hypervisor, guest, log, timers } = this.#parts;
+    for (let triesLeft = unpauseTriesMax - 1; triesLeft > 0; triesLeft -= 1) {
+      try {
+        return await hypervisor.unpause(guest);
+      } catch (error) {
+        log.error(errorText(error));
+        await sleep(timers, unpauseRetryMs);
+      }
+    }
+    await hypervisor.unpause(guest);
   }
 
   /** One that the kernel refuses is made up for by the next: what is sealed stays sealed. */
