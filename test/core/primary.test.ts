@@ -62,23 +62,21 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
 
   'old-news': () =>
     new PrimaryStory()
-      .say(
-        'what is older than a timeout destroys nothing: the guest is paused, and it is asked again',
-      )
+      .say('what is older than 5 s destroys nothing: the guest is paused, and it is asked again')
       .seeded()
       .epoch(255, 1)
       .at(300, { kind: 'activated' })
       .at(320, { kind: 'save-ended' })
       .at(350, { kind: 'link-closed', reason: 'end of stream' })
-      .at(1_400, { kind: 'answer', id: 1, answer: running })
-      .at(1_450, { kind: 'answer', id: 2, answer: running, askedAtMs: 400 })
+      .at(5_400, { kind: 'answer', id: 1, answer: running })
+      .at(5_450, { kind: 'answer', id: 2, answer: running, askedAtMs: 400 })
       .say('an answer to the question before is none')
-      .at(1_500, { kind: 'answer', id: 2, answer: running })
-      .at(1_510, { kind: 'answer', id: 3, answer: running, askedAtMs: 1_505 })
+      .at(5_500, { kind: 'answer', id: 2, answer: running })
+      .at(5_510, { kind: 'answer', id: 3, answer: running, askedAtMs: 5_505 })
       .say('and it may be too old when it is to be done')
-      .at(3_000, { kind: 'destroy-failed', reason: 'what the backup said is too old by now' })
-      .at(3_600, { kind: 'answer', id: 4, answer: running })
-      .at(3_610, { kind: 'destroyed' }),
+      .at(11_000, { kind: 'destroy-failed', reason: 'what the backup said is too old by now' })
+      .at(11_600, { kind: 'answer', id: 4, answer: running })
+      .at(11_610, { kind: 'destroyed' }),
 
   absent: () =>
     new PrimaryStory()

@@ -48,7 +48,7 @@ function trial(kinds: readonly Answer['kind'][], ageMs: number, dropMs: number) 
 
 describe('a guest whose copy took over', () => {
   it.each(['running', 'ended'] as const)('is destroyed on `%s`', async (kind) => {
-    const { done, settle } = trial([kind], 999, 0);
+    const { done, settle } = trial([kind], 4_999, 0);
     expect((await settle()).outcome).toEqual({ kind: 'taken-over' });
     expect(done).toEqual([`ask: ${kind}`, 'drop', 'destroy']);
   });
@@ -67,7 +67,7 @@ describe('a guest whose copy took over', () => {
   });
 
   it('is kept when every answer is too old', async () => {
-    const { done, settle } = trial(['running'], 1_000, 0);
+    const { done, settle } = trial(['running'], 5_000, 0);
     const result = await settle();
     expect(result.outcome).toMatchObject({ kind: 'held' });
     expect(result.next?.join('\n')).not.toContain('--force-unsafe');

@@ -8,7 +8,7 @@
  *   one-commit      memory and disk of the running copy are of the same epoch
  *   one-active      only one side emits anything beyond the epoch a copy was activated from
  *   last-guest      the primary's guest is destroyed only while the copy runs, or did so less than
- *                   a timeout ago: nobody can know better
+ *                   a timeout (or 5 s) ago: nobody can know better
  *   loser-runs      once its host has heard that the copy took over, the primary's guest does not
  *                   work on for longer than a suspend in flight takes
  *   nothing-silent  the primary's status is not OK for longer than a lease once nobody protects
@@ -56,6 +56,8 @@ const toActivate = { backup: 'nothing', primary: 'word', manual: 'order' } as co
 const questionWaitsMs = 10_000;
 /** From a question to the promise on a slow disk: the former, and its writing. */
 const askedMsMax = 40_000;
+/** So old may be what a primary was told of the other host, ms; a timeout where that is longer. */
+const newsMsMin = 5_000;
 
 interface Snapshot {
   readonly memory: number;
@@ -212,7 +214,8 @@ export class Checker {
   /** By a program: whatever it was told may be true no more by the time at which that is done. */
   ordersDestroy(): void {
     // Two clocks, one in a hundred.
-    const isNews = this.#nowMs() - this.#copyLostAtMs <= 1.01 * this.#rules.timeoutMs;
+    const isNews =
+      this.#nowMs() - this.#copyLostAtMs <= 1.01 * Math.max(this.#rules.timeoutMs, newsMsMin);
     const isElsewhere = this.isCopyRunning || isNews;
     this.#require(isElsewhere, 'last-guest', 'the only guest that there is was destroyed');
   }

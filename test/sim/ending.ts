@@ -24,14 +24,16 @@ export function endingOf(world: World, before: Progress): string | null {
 /**
  * Nobody runs the guest, and nothing that is known excuses it: it ended by itself, a host went
  * down, it was left held on somebody's word, or it has no buffer and nobody has decided where it
- * may run.
+ * may run, or could tell.
  */
 function standsStill(world: World, before: Progress): boolean {
-  const { checker, copy, faults, guest, outcome, plan } = world;
+  const { checker, copy, faults, guest, network, outcome, plan } = world;
   if (copy?.isRunning === true || faults.isGuestEnded || outcome === 'held') return false;
   if (!guest.isAlive) return !isStruck(world, ['crash a', 'crash b']);
   if (guest.isRunning || guest.memory > before.count) return false;
-  return plan.config.buffered || checker.permission === 'promised';
+  // It went on there and is there no more: a person has to say what is to become of it.
+  if (checker.permission === 'active' && world.isGoneFromB) return !isStruck(world, ['crash b']);
+  return plan.config.buffered || (checker.permission === 'promised' && network.isWhole);
 }
 
 function namedEnding(world: World, before: Progress): string | null {
@@ -105,7 +107,7 @@ function stoppedEnding(world: World): string | null {
   if (faults.isGuestEnded || !guest.isAlive) return 'guest ended, protect is stopped';
   if (checker.permission === 'promised' || checker.acked < 0) return 'protect is stopped';
   if (!b.isUp || !receive?.isAlive || isDeaf(world)) return 'both are stopped';
-  if (checker.permission === 'active' && b.hypervisor.domains.length === 0) return 'both died';
+  if (checker.permission === 'active' && world.isGoneFromB) return 'both died';
   if (!isLeftToPerson(world) || world.statusOn('b').level !== 'critical') return null;
   const how = plan.config.buffered ? 'held' : 'runs unprotected';
   return `${how}, protect is stopped`;
@@ -130,7 +132,7 @@ function liveEnding(world: World, before: Progress): string | null {
   if (level !== 'critical') return null;
   if (isHeardOnly(world)) return null;
   if (!canAsk && !mustGoOn(world)) return 'held, the backup is out of reach';
-  if (checker.permission === 'active' && b.hypervisor.domains.length === 0) {
+  if (checker.permission === 'active' && world.isGoneFromB) {
     return 'held, the active copy died';
   }
   // What is active is not given up, and nobody but its owner lets it run.
@@ -169,7 +171,7 @@ function isHeardOnly({ b, checker, network, plan, receive, linkB }: World): bool
 
 /** `protect` died without a decision: the backup has to do something, if it can. */
 function deadEnding(world: World): string | null {
-  const { a, b, buffer, checker, faults, guest, plan, receive } = world;
+  const { a, buffer, checker, faults, guest, plan, receive } = world;
   // That it stays suspended is what its guard is for.
   if (a.isUp && guest.isAlive && guest.isSuspended && faults.isGuarded) return null;
   if (faults.cleanedUp === 'stopped') {
@@ -188,7 +190,7 @@ function deadEnding(world: World): string | null {
     if (checker.acked < 0) return 'both died in the seed';
     return isStruck(world, ['kill-receive', 'crash b']) ? 'both died' : null;
   }
-  if (checker.permission === 'active' && b.hypervisor.domains.length === 0) return 'both died';
+  if (checker.permission === 'active' && world.isGoneFromB) return 'both died';
   if (checker.acked < 0) return null;
   if (!isLeftToPerson(world) || world.statusOn('b').level !== 'critical') return null;
   if (a.isUp && guest.isRunning) {

@@ -117,10 +117,9 @@ export class FaultInjector {
     const { plan } = this.#world;
     if (!plan.forces) return;
     this.#world.after(4 * plan.config.heartbeatTimeoutMs, () => {
-      const { b, checker, protectProcess, receive } = this.#world;
+      const { checker, isGoneFromB, protectProcess, receive } = this.#world;
       // He looks first: the copy is gone, and never ran.
-      const isGone = b.hypervisor.domains.length === 0;
-      const isDead = receive?.isAlive === false && isGone && checker.activated === null;
+      const isDead = receive?.isAlive === false && isGoneFromB && checker.activated === null;
       if (isDead && protectProcess.isAlive && !protectProcess.isStopped) {
         const what = 'the administrator vouches that the copy never ran and never will';
         this.#world.trace('A', () => what);
@@ -136,9 +135,9 @@ export class FaultInjector {
     const { plan } = this.#world;
     if (!plan.forces) return;
     this.#world.after(4 * plan.config.heartbeatTimeoutMs, () => {
-      const { a, b, checker, guest } = this.#world;
+      const { a, b, checker, guest, isGoneFromB } = this.#world;
       const again = (): void => this.#loseWhenAbsent();
-      const isGone = b.isUp && b.hypervisor.domains.length === 0 && !checker.isCopyRunning;
+      const isGone = b.isUp && isGoneFromB && !checker.isCopyRunning;
       if (!isGone || checker.permission !== 'active' || !a.isUp || !guest.isAlive) return again();
       checker.isLostTyped = true;
       this.#world.touched();

@@ -39,7 +39,7 @@ export class SimHost {
     this.side = side;
     this.disk = new SimDisk(() => this.wallMs());
     this.disk.onName = (path) => {
-      if (!/\.(standby|decision|outcome)$/.test(path)) return;
+      if (!/\.(standby|decision|outcome|lost)$/.test(path)) return;
       for (const session of world.sessions) session.recordChanged(this, path);
     };
     this.registry = new SimRegistry(this);

@@ -217,7 +217,8 @@ function planOfOne(seed: number): Plan {
     buildMs: timeoutMs * random.pick([0.1, 0.5]),
     abortMs: timeoutMs * random.pick([0.01, 0.3]),
     // An answer reads the record, and may write it: that takes some thirty steps of a disk.
-    askTimeoutMs: timeoutMs * random.pick([1, 2, 4]) + 10 * diskMs,
+    // What is asked is looked up there, and a process looked for: that takes its time.
+    askTimeoutMs: 1_000 + timeoutMs * random.pick([1, 2, 4]) + 10 * diskMs,
     misdirected: random.chance(0.15) ? 0.4 : 0,
     clockRateA: 1 + random.between(-0.004, 0.004),
     clockRateB: 1 + random.between(-0.004, 0.004),

@@ -502,6 +502,11 @@ export class World implements Timeline {
     this.#diskA.open(this.diskConnection);
   }
 
+  /** Host B has no domain of this guest. */
+  get isGoneFromB(): boolean {
+    return !this.b.hypervisor.domains.some(({ ref }) => ref.uuid === this.guestUuid);
+  }
+
   /** What the record says changed, by somebody's deed or in a power cut. */
   recordChanged(host: SimHost, path: string): void {
     if (host !== this.b || !path.includes(this.session)) return;

@@ -2,8 +2,8 @@
  * What an answer proves, and for how long. Pure.
  *
  *   E1  a guest is destroyed only on an answer that says `running` or `ended`, to a question that
- *       was asked less than one timeout ago by the asker's own clock: what was true before a
- *       reboot, or before a cut, is no evidence
+ *       was asked less than one timeout ago, or 5 s where that is longer, by the asker's own clock:
+ *       what was true before a reboot, or before a cut, is no evidence
  *   E2  a person's word counts only after a question that was asked since got no answer, or found
  *       no record: whoever answers need not be vouched for
  */
@@ -19,9 +19,15 @@ export function isActive(answer: Answer): boolean {
   return isTakenOver(answer) || answer.kind === 'absent';
 }
 
+/**
+ * What is looked up on a busy host takes longer than a short timeout: no answer would ever be of
+ * use, and the older guest stay held for ever. No host is rebooted in so little time, ms.
+ */
+const presentMsMin = 5_000;
+
 /** E1: what was asked then may be acted upon now. */
 export function isPresent(askedAtMs: number, nowMs: number, timeoutMs: number): boolean {
-  return nowMs - askedAtMs < timeoutMs;
+  return nowMs - askedAtMs < Math.max(timeoutMs, presentMsMin);
 }
 
 /** E2; null: nobody answered. */
