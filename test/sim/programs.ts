@@ -385,8 +385,8 @@ async function receive(
   const { b, machines } = world;
   const hello = machines.hears(said);
   // The guest is there with its primary, and a copy of it that was left here is not needed.
-  for (const { guestUuid, checker } of world.first.sessions) {
-    if (guestUuid === world.guestUuid) checker.asked();
+  for (const former of world.first.sessions) {
+    if (former !== world && former.guestUuid === world.guestUuid) former.checker.asked();
   }
   const process = b.start('tsremus receive', world);
   world.receive = process;
