@@ -1,6 +1,7 @@
 /** `tsremus stop` of what dead sessions left: the recovery of src/guest on this host. */
 import type { Environment } from '../config/settings.ts';
 import { version } from '../config/version.ts';
+import { heartbeatTimeoutMsMin, holdMsMin } from '../core/limits.ts';
 import type { StopResult } from '../core/outcomes.ts';
 import type { RecoveryOrder } from '../core/permission/recovery.ts';
 import { agreementDefault } from '../core/permission/tie.ts';
@@ -41,8 +42,9 @@ async function askBackup(host: ThisHost, status: SessionStatus): Promise<Answere
     uuid: status.uuid,
     session: status.session,
     timing: {
-      heartbeatTimeoutMs: status.heartbeat_timeout_ms,
-      holdMs: 0,
+      // Of a question only the timeout counts: an answer is asked for again that comes later (E1).
+      heartbeatTimeoutMs: Math.max(heartbeatTimeoutMsMin, status.heartbeat_timeout_ms),
+      holdMs: holdMsMin,
       buffered: status.buffered,
       withoutWitness: status.without_witness ?? agreementDefault,
     },
