@@ -456,7 +456,8 @@ const backup: readonly ShellMutant[] = [
     name: 'a session is accepted before it is on record',
     file: 'session/backup/reception.ts',
     from: 'await record.create({ domain: hello.domain, peer: hello.host }, withoutWitness);',
-    to: 'void record.create({ domain: hello.domain, peer: hello.host }, withoutWitness).catch(() => {});',
+    to: `const names = { domain: hello.domain, peer: hello.host };
+    void record.create(names, withoutWitness).catch(() => {});`,
     by: sim(),
   },
   {
