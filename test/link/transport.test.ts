@@ -206,6 +206,14 @@ describe('a session over a transport', () => {
     expect(asked.askedAtMs).toBeLessThan(clock.nowMs());
   });
 
+  it('takes no answer to another question', async () => {
+    const hello = { ...sampleHello, purpose: 'promise' as const };
+    const error = await operationError(() =>
+      askFresh(ssh, hello, 7, options(withReceiver('behind'))),
+    );
+    expect(error.code).toBe('peer-refused');
+  });
+
   it('takes the failure to ask for a failure, never for an answer', async () => {
     const hello = { ...sampleHello, purpose: 'promise' as const };
     const error = await operationError(() =>

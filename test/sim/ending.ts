@@ -126,6 +126,8 @@ function liveEnding(world: World, before: Progress): string | null {
   // What an interface that came later sends is held, and that is said.
   const isOk = level === 'ok' || (level === 'warning' && world.faults.struck.has('plug-in'));
   if (canAsk && receive?.isAlive && isOk) {
+    // The primary hears of it, asks, and goes on without it: its host waits for it to end.
+    if (receive.isToldToEnd) return null;
     const now = progressOf(world);
     return now.acked > before.acked && now.count > before.count ? 'protected' : null;
   }

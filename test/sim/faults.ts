@@ -12,6 +12,7 @@ export class FaultInjector {
   #onCall: Fault[] = [];
   readonly #calls = new Map<Fault, number>();
   #isHungForGood = false;
+  #isFullForGood = false;
   /** What struck whom, for the verdict at the end. */
   readonly struck = new Set<string>();
   /** The primary's guest could not be paused by anybody since then. */
@@ -76,7 +77,7 @@ export class FaultInjector {
       host.hypervisor.setFrozen(false);
       host.wake();
       for (const process of host.processes) if (!process.isStoppedForGood) process.continue();
-      host.disk.isFull = false;
+      host.disk.isFull = sessions.some((one) => one.b === host && one.faults.#isFullForGood);
       host.disk.isReadOnly = false;
       host.disk.failsLeft = 0;
       host.disk.shortWritesLeft = 0;
@@ -308,6 +309,10 @@ export class FaultInjector {
         return;
       case 'disk-full':
         disk.isFull = true;
+        if (fault.forMs === null) {
+          this.#isFullForGood = true;
+          return;
+        }
         return this.#heals(fault.forMs, () => {
           disk.isFull = false;
         });

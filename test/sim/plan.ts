@@ -45,7 +45,8 @@ export type FaultKind =
   | { readonly kind: 'build-fails' }
   | { readonly kind: 'unpause-fails'; readonly times: number }
   | { readonly kind: 'discard-fails'; readonly times: number }
-  | { readonly kind: 'disk-full'; readonly forMs: number }
+  /** null: nobody makes room. */
+  | { readonly kind: 'disk-full'; readonly forMs: number | null }
   | { readonly kind: 'disk-slow'; readonly forMs: number; readonly byMs: number }
   | { readonly kind: 'disk-lies'; readonly times: number }
   | { readonly kind: 'disk-read-only'; readonly forMs: number }

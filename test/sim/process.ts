@@ -33,6 +33,8 @@ export class SimProcess {
   isStopped = false;
   /** It is killed once the call that it makes now is done. */
   isDoomed = false;
+  /** SIGTERM has come. */
+  isToldToEnd = false;
   /** What heals does not continue it. */
   isStoppedForGood = false;
 
@@ -120,6 +122,7 @@ export class SimProcess {
 
   /** Its handlers run; without any it ends. */
   terminate(): void {
+    this.isToldToEnd = true;
     if (this.#onSignal.length === 0) return this.exit();
     this.run(() => {
       for (const what of this.#onSignal) what();

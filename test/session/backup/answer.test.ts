@@ -2,10 +2,12 @@
 // another process can rely on. Method: ports that write down what is asked of them.
 import { describe, expect, it } from 'vitest';
 import type { Permission } from '../../../src/core/vocabulary.ts';
-import { systemTimers as timers } from '../../../src/host/clock.ts';
+import { sleep, systemTimers as timers } from '../../../src/host/clock.ts';
 import { OperationError } from '../../../src/host/errors.ts';
 import type { ProcessState } from '../../../src/host/process-id.ts';
-import { type AnswerPorts, answerAsk } from '../../../src/session/backup/answer.ts';
+import { nextMessage } from '../../../src/link/hello.ts';
+import { type AnswerPorts, answerAsk, answerQuestion } from '../../../src/session/backup/answer.ts';
+import { greetedPair, Heard, helloMessage } from '../../link/support.ts';
 
 const question = { uuid: '6ba7b810-9dad-11d1-80b4-00c04fd430c8', session: '1', domain: 'web1' };
 const by = { pid: 7, startTicks: 70, bootId: 'boot' };
@@ -130,5 +132,28 @@ describe('a fresh question', () => {
     ['needs nobody where the promise was given', { record: ['promised'] }, 'promised: read'],
   ])('%s', async (_what, one, result) => {
     expect(await asked(one)).toBe(result);
+  });
+});
+
+describe('a run that asks', () => {
+  it('gets one answer to each question, however often it asks', async () => {
+    const { primary, backup } = greetedPair();
+    const heard = new Heard(primary);
+    await nextMessage(backup, 'the primary', { timers });
+    const record = () => ({ read: async () => ({ permission: 'promised' }) });
+    const ports = { timers, record } as unknown as AnswerPorts;
+    const over = answerQuestion(backup, helloMessage, ports);
+    const ask = (id: number) => primary.send({ kind: 'ask', id });
+    const answers = () => heard.messages.flatMap((one) => (one.kind === 'answer' ? [one.id] : []));
+    ask(5);
+    await heard.until(() => answers().length === 1);
+    ask(5);
+    // Long enough for an answer that there must not be.
+    await sleep(timers, 50);
+    ask(6);
+    await heard.until(() => answers().includes(6));
+    expect(answers()).toEqual([5, 6]);
+    await primary.close('asked');
+    await over;
   });
 });
