@@ -4,6 +4,7 @@ import { version } from '../config/version.ts';
 import { heartbeatTimeoutMsMin, holdMsMin } from '../core/limits.ts';
 import type { StopResult } from '../core/outcomes.ts';
 import type { RecoveryOrder } from '../core/permission/recovery.ts';
+import { agreementDefault } from '../core/permission/tie.ts';
 import type { Answered } from '../core/vocabulary.ts';
 import { leftOf, listAll } from '../guest/left-buffers.ts';
 import { findLost, type LostGuest, type LostPorts, loseGuest } from '../guest/lost.ts';
@@ -45,6 +46,7 @@ async function askBackup(host: ThisHost, status: SessionStatus): Promise<Answere
       heartbeatTimeoutMs: Math.max(heartbeatTimeoutMsMin, status.heartbeat_timeout_ms),
       holdMs: holdMsMin,
       buffered: status.buffered,
+      withoutWitness: status.without_witness ?? agreementDefault,
     },
     memoryBytes: 0,
     cacheBytes: 0,

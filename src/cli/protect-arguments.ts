@@ -13,6 +13,7 @@ import {
   maxPendingSetting,
   numberOf,
   sshCommand,
+  withoutWitness,
 } from '../config/settings.ts';
 import { UsageError } from '../config/usage-error.ts';
 import { OperationError } from '../host/errors.ts';
@@ -26,6 +27,7 @@ export interface ProtectFlags {
   readonly maxMemory?: string;
   readonly heartbeatTimeout?: string;
   readonly hold?: string;
+  readonly withoutWitness?: string;
   readonly compression: boolean;
   readonly sshCommand?: string;
   readonly wait: boolean;
@@ -132,6 +134,7 @@ export function protectOptions(
     maxMemoryBytes: maxMemory(flags.maxMemory, env),
     heartbeatTimeoutMs: numberOf(heartbeatTimeoutSetting, flags.heartbeatTimeout, env),
     holdMs: numberOf(holdSetting, flags.hold, env),
+    withoutWitness: withoutWitness(flags.withoutWitness, env),
     sshCommand: sshCommand(flags.sshCommand, env),
     compression: flags.compression,
     wait: flags.wait,

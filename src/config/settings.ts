@@ -17,6 +17,7 @@ import {
   pendingDefault,
   pendingMaxMax,
 } from '../core/limits.ts';
+import { type Agreement, agreementDefault, agreements } from '../core/permission/tie.ts';
 import { UsageError } from './usage-error.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -97,6 +98,10 @@ export const numberSettings: readonly NumberSetting[] = [
   holdSetting,
 ];
 
+/** Who goes on when the other host cannot be asked. */
+export const withoutWitnessFlag = '--without-witness';
+export const withoutWitnessVariable = 'TSREMUS_WITHOUT_WITNESS';
+
 /** What a session may use of a host's memory; the backup has its own. */
 export const maxMemoryFlag = '--max-memory';
 export const maxMemoryVariable = 'TSREMUS_MAX_MEMORY';
@@ -174,6 +179,19 @@ export function parseInterval(value: Said): number | 'auto' {
 export function intervalOf(flag: string | undefined, env: Environment): number | 'auto' {
   const value = said(intervalSetting, flag, env);
   return value === null ? intervalSetting.fallback : parseInterval(value);
+}
+
+/** Who goes on unanswered: from the flag, else from the environment, else the backup. */
+export function withoutWitness(flag: string | undefined, env: Environment): Agreement {
+  const setting = { flag: withoutWitnessFlag, variable: withoutWitnessVariable };
+  const value = said(setting, flag, env);
+  if (value === null) return agreementDefault;
+  const { text, name, origin, joint } = value;
+  const found = agreements.find((one) => one === text);
+  if (found !== undefined) return found;
+  const shown = JSON.stringify(text.slice(0, 40));
+  const hint = `say, for example, ${name}${joint}${agreementDefault}`;
+  throw new UsageError(`${name}: ${shown} is none of ${agreements.join(', ')}`, hint, origin);
 }
 
 const suffixes = ['', 'K', 'M', 'G', 'T'];

@@ -14,6 +14,7 @@
  * `lost` is what a person says of a guest that went on there and is there no more.
  */
 import { progressMsMin } from './limits.ts';
+import type { Agreement } from './permission/tie.ts';
 
 /** What the record on the backup host says. */
 export type Permission = 'standby' | 'activating' | 'active' | 'promised' | 'lost';
@@ -45,6 +46,8 @@ export interface SessionTiming {
   readonly holdMs: number;
   /** False with `-n`: output is not buffered and a lease stands in, best effort. */
   readonly buffered: boolean;
+  /** Who goes on when the other host cannot be asked. */
+  readonly withoutWitness: Agreement;
 }
 
 /** A heartbeat goes out every tenth of the timeout. */

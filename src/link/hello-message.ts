@@ -9,6 +9,7 @@ import {
   holdMsMax,
   holdMsMin,
 } from '../core/limits.ts';
+import { agreements } from '../core/permission/tie.ts';
 import type { SessionTiming } from '../core/vocabulary.ts';
 import { cleanText } from '../host/text.ts';
 import { Fields, parseJson } from './checks.ts';
@@ -147,6 +148,7 @@ function parsePrimary(fields: Fields, speaker: Speaker): Hello {
       ),
       holdMs: timing.integer('holdMs', holdMsMin, holdMsMax),
       buffered: timing.boolean('buffered'),
+      withoutWitness: timing.oneOf('withoutWitness', agreements),
     },
     memoryBytes: fields.integer('memoryBytes', 0, guestBytesMax),
     cacheBytes: fields.integer('cacheBytes', 0, guestBytesMax),

@@ -22,9 +22,16 @@
  *   R2  what was reported survives a crash of the host (synced before reporting, and on reading)
  *   R3  no record is never a promise (read gives null)
  *   R4  a step out of activating that its owner did not take needs the owner's death proved
+ *   R5  activating is written only as was agreed when the session began (core/permission/tie.ts)
  */
 import { join } from 'node:path';
 import { canMove } from '../core/permission/record.ts';
+import {
+  type Agreement,
+  agreementDefault,
+  mayActivate,
+  type Said,
+} from '../core/permission/tie.ts';
 import type { Permission } from '../core/vocabulary.ts';
 import type { Clock } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
@@ -41,6 +48,8 @@ export interface RecordState {
   readonly running: boolean;
   /** Only with `active`: it ended by itself. */
   readonly ended: boolean;
+  /** Who goes on when the other host cannot be asked. */
+  readonly withoutWitness: Agreement;
   readonly standby: RecordNote;
   readonly decision: RecordNote | null;
   readonly outcome: RecordNote | null;
@@ -87,13 +96,14 @@ export class PermissionRecord {
   }
 
   /**
-   * Makes the record: standby. Throws `already-protected` when this session has one, `disk-full` or
-   * `storage` when it cannot be made durable.
+   * Makes the record: standby, with what was agreed for the session. Throws `already-protected`
+   * when this session has one, `disk-full` or `storage` when it cannot be made durable.
    */
-  async create(facts: RecordFacts): Promise<void> {
+  async create(facts: RecordFacts, withoutWitness = agreementDefault): Promise<void> {
     await this.#ports.store.ensureDir(this.dir);
     const leftover = (await this.#note('decision')) ?? (await this.#note('outcome'));
-    const made = leftover === null && (await this.#create('standby', 'standby', facts));
+    const made =
+      leftover === null && (await this.#create('standby', 'standby', facts, withoutWitness));
     if (made) return;
     throw new OperationError('already-protected', `session ${this.session} exists already`, {
       op: 'create-record',
@@ -129,20 +139,27 @@ export class PermissionRecord {
     const has = async (news: string) =>
       permission === 'active' && (await this.#note(news)) !== null;
     const [running, ended] = [await has('running'), await has('ended')];
-    return { permission, running, ended, standby, decision, outcome };
+    const withoutWitness = standby.withoutWitness ?? agreementDefault;
+    return { permission, running, ended, withoutWitness, standby, decision, outcome };
   }
 
   /**
    * Compare and swap: if the record says `from`, takes the step to `to`. Durable when it returns.
    * Throws `no-such-session` without a record, `split-brain-risk` when another living process owns
-   * `activating` (R4), `disk-full` or `storage` when the step could not be made durable: then ask
-   * `read` what holds.
+   * `activating` (R4) or when `said` is not enough to activate (R5), `disk-full` or `storage` when
+   * the step could not be made durable: then ask `read` what holds.
    */
-  async move(from: Permission, to: Permission, facts: RecordFacts): Promise<Moved> {
+  async move(
+    from: Permission,
+    to: Permission,
+    facts: RecordFacts,
+    said: Said = 'nothing',
+  ): Promise<Moved> {
     const step = stepOf(from, to);
     const before = await this.#mustRead();
     if (before.permission !== from) return this.#moved(before, step, to);
     if (step === 'outcome') this.#checkOwner(before);
+    if (to === 'activating') this.#checkAgreement(before, said);
     await this.#createStep(step, to, facts);
     return this.#moved(await this.#mustRead(), step, to);
   }
@@ -210,6 +227,16 @@ export class PermissionRecord {
     );
   }
 
+  /** R5. Whatever the process that holds the session makes of it. */
+  #checkAgreement({ withoutWitness }: RecordState, said: Said): void {
+    if (mayActivate(withoutWitness, said)) return;
+    throw new OperationError(
+      'split-brain-risk',
+      `it was agreed that the copy does not go on by itself (${withoutWitness})`,
+      { op: 'move-record', subject: this.#path('decision') },
+    );
+  }
+
   #path(part: string): string {
     return recordPath(this.dir, this.uuid, this.session, part);
   }
@@ -233,14 +260,24 @@ export class PermissionRecord {
     }
   }
 
-  async #create(part: string, says: RecordNote['says'], facts: RecordFacts): Promise<boolean> {
-    return this.#ports.store.createExclusively(this.#path(part), this.#text(says, facts));
+  async #create(
+    part: string,
+    says: RecordNote['says'],
+    facts: RecordFacts,
+    withoutWitness: Agreement | null = null,
+  ): Promise<boolean> {
+    const text = this.#text(says, facts, withoutWitness);
+    return this.#ports.store.createExclusively(this.#path(part), text);
   }
 
-  #text(says: RecordNote['says'], facts: RecordFacts): string {
+  #text(
+    says: RecordNote['says'],
+    facts: RecordFacts,
+    withoutWitness: Agreement | null = null,
+  ): string {
     const { clock, processes } = this.#ports;
     const at = clock.wall().toISOString();
-    return serializeNote({ says, at, by: processes.self, facts });
+    return serializeNote({ says, at, by: processes.self, facts, withoutWitness });
   }
 }
 

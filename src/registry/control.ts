@@ -6,6 +6,7 @@
  */
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
+import type { Said } from '../core/permission/tie.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import type { Cancel, Timers } from '../host/clock.ts';
 import {
@@ -42,8 +43,11 @@ export type ControlRequest =
       /** Percent. */
       readonly maxOverhead?: number;
     }
-  /** Backup: activate now. Result: `FailoverResult`; error `split-brain-risk` when refused. */
-  | { readonly verb: 'failover' }
+  /**
+   * Backup: activate now; `vouched`: on a person's word that the guest does not run on the primary.
+   * Result: `FailoverResult`; error `split-brain-risk` when refused.
+   */
+  | { readonly verb: 'failover'; readonly vouched?: boolean }
   /** Backup: what `failover` would do, changing nothing. Result: `FailoverPlan`. */
   | { readonly verb: 'failover-plan' }
   /**
@@ -77,6 +81,8 @@ export interface FailoverResult {
 export interface FailoverPlan {
   /** Why it would be refused; null when it would be done. */
   readonly refused: string | null;
+  /** What a person has to say for it. */
+  readonly needs: Said;
   /** What is known of the primary, sentences without final stop. */
   readonly primary: readonly string[];
 }
@@ -122,7 +128,10 @@ export function parseRequest(line: string): ControlRequest | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { verb, force, once, session, interval, maxOverhead } = value as Record<string, unknown>;
+  const { verb, force, once, session, interval, maxOverhead, vouched } = value as Record<
+    string,
+    unknown
+  >;
   switch (verb) {
     case 'stop':
       if (typeof force !== 'boolean') return null;
@@ -132,6 +141,11 @@ export function parseRequest(line: string): ControlRequest | null {
     case 'ask':
       return typeof session === 'string' ? { verb, session } : null;
     case 'failover':
+      return vouched === undefined
+        ? { verb }
+        : typeof vouched === 'boolean'
+          ? { verb, vouched }
+          : null;
     case 'failover-plan':
     case 'forget':
       return { verb };

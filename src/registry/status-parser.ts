@@ -1,5 +1,6 @@
 /** Checks the text of a status file. Pure; unknown keys pass: newer sessions can be read. */
 import type { SessionState } from '../core/health/facts.ts';
+import { agreements } from '../core/permission/tie.ts';
 import type { Histograms, SessionStatus } from './status.ts';
 
 const states: Readonly<Record<SessionState, true>> = {
@@ -87,6 +88,7 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   late_after_ms: isCount,
   buffered: isFlag,
   heartbeat_timeout_ms: isCount,
+  without_witness: (value) => value === undefined || agreements.some((one) => one === value),
   seed_percent: orNull(isCount),
   epochs: isListOf(
     hasKeys({

@@ -3,6 +3,7 @@
  * and converts arguments; a session never sees a string that should have been a number.
  */
 import type { BackupOutcome } from '../core/backup/types.ts';
+import type { Agreement } from '../core/permission/tie.ts';
 import type { ProtectOutcome } from '../core/texts/outcomes.ts';
 
 /** Everything that `tsremus protect` was told. Options that are not built yet never get here. */
@@ -23,6 +24,8 @@ export interface ProtectOptions {
   readonly heartbeatTimeoutMs: number;
   /** Time from the end of the link to the activation, ms. */
   readonly holdMs: number;
+  /** Who goes on when the other host cannot be asked. */
+  readonly withoutWitness: Agreement;
   /** -s: null is `ssh`; the empty string runs `host` itself as a shell command. */
   readonly sshCommand: string | null;
   /** False with -u: the stream goes as it is. */

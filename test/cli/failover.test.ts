@@ -1,6 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemTimers } from '../../src/host/clock.ts';
-import { type ControlServer, type FailoverPlan, serveControl } from '../../src/registry/control.ts';
+import {
+  type ControlRequest,
+  type ControlServer,
+  type FailoverPlan,
+  serveControl,
+} from '../../src/registry/control.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { type FakeIo, runLine, TemporaryRun } from './fake-io.ts';
@@ -8,12 +13,14 @@ import { type FakeIo, runLine, TemporaryRun } from './fake-io.ts';
 let run: TemporaryRun;
 let server: ControlServer | null = null;
 let verbs: string[];
+let requests: ControlRequest[];
 
 const copy = { role: 'backup', state: 'standby', peer: 'hosta' } as const;
 
 beforeEach(() => {
   run = new TemporaryRun();
   verbs = [];
+  requests = [];
 });
 
 afterEach(() => {
@@ -27,7 +34,9 @@ async function live(plan: FailoverPlan, changes: Partial<SessionStatus> = {}) {
   run.put(status);
   server = await serveControl(
     run.socketPath(status),
-    async ({ verb }, progress) => {
+    async (request, progress) => {
+      const { verb } = request;
+      requests.push(request);
       verbs.push(verb);
       if (verb === 'failover-plan') return plan;
       progress('building the copy');
@@ -37,7 +46,11 @@ async function live(plan: FailoverPlan, changes: Partial<SessionStatus> = {}) {
   );
 }
 
-const silent: FailoverPlan = { refused: null, primary: ['hosta was last heard 12.3 s ago'] };
+const silent: FailoverPlan = {
+  refused: null,
+  needs: 'nothing',
+  primary: ['hosta was last heard 12.3 s ago'],
+};
 
 const failover = (...argv: string[]) => runLine(['failover', ...argv], run.io());
 
@@ -90,6 +103,24 @@ describe('failover', () => {
     expect((await failover('--dry-run', 'web1')).out).toContain('TWO GUESTS RUN');
   });
 
+  // Proves: where the primary goes on by itself a habit must not start a second guest.
+  it('wants the name, or --force-unsafe, where the primary goes on by itself', async () => {
+    await live({ ...silent, needs: 'word' });
+    const hasty = await runLine(['failover', 'web1'], terminal('y'));
+    expect(hasty.code).toBe(10);
+    expect(hasty.err).toContain('it was agreed that web1 goes on on hosta by itself');
+    const yes = await failover('--yes', 'web1');
+    expect(yes.code).toBe(64);
+    expect(yes.err).toContain('Try: tsremus failover --force-unsafe web1');
+    expect(verbs).not.toContain('failover');
+    expect((await runLine(['failover', 'web1'], terminal('web1'))).code).toBe(0);
+    expect((await failover('--force-unsafe', 'web1')).code).toBe(0);
+    expect(requests.filter(({ verb }) => verb === 'failover')).toEqual([
+      { verb: 'failover', vouched: true },
+      { verb: 'failover', vouched: true },
+    ]);
+  });
+
   it('needs --yes where it cannot ask', async () => {
     await live(silent);
     const ran = await failover('web1');
@@ -114,7 +145,7 @@ describe('failover', () => {
   });
 
   it('is refused while the primary answers: 14', async () => {
-    await live({ refused: 'hosta answered 40 ms ago', primary: [] });
+    await live({ refused: 'hosta answered 40 ms ago', needs: 'nothing', primary: [] });
     for (const how of ['--yes', '--dry-run']) {
       const ran = await failover(how, 'web1');
       expect(ran.code).toBe(14);

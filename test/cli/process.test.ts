@@ -72,9 +72,11 @@ describe('what is loaded', () => {
       inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
     const names = ['control', 'line-reader', 'port', 'report', 'run-directory', 'status-parser'];
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
-    const texts = ['advice', 'outcomes', 'quote', 'states'].map((name) => `texts/${name}`);
-    const health = ['health/death', 'health/health', 'limits', 'permission/evidence'];
-    const judgement = [...health, ...texts, 'units'];
+    const words = ['advice', 'outcomes', 'quote', 'states', 'without-witness'];
+    const texts = words.map((name) => `texts/${name}`);
+    const permission = ['permission/evidence', 'permission/tie'];
+    const health = ['health/death', 'health/health'];
+    const judgement = [...health, 'limits', ...permission, ...texts, 'units'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
   });

@@ -32,6 +32,7 @@ describe('options', () => {
       maxMemoryBytes: null,
       heartbeatTimeoutMs: 1_000,
       holdMs: 3_000,
+      withoutWitness: 'backup',
       sshCommand: null,
       compression: true,
       wait: true,
@@ -73,6 +74,9 @@ describe('options', () => {
   it('of our own are read too', async () => {
     await runLine(['protect', '--heartbeat-timeout', '500', '--hold=1500', 'web1', 'hostb']);
     expect(given()).toMatchObject({ heartbeatTimeoutMs: 500, holdMs: 1_500 });
+    app.runProtect.mockClear();
+    await runLine(['protect', '--without-witness=primary', 'web1', 'hostb']);
+    expect(given()).toMatchObject({ withoutWitness: 'primary' });
     app.runProtect.mockClear();
     const pace = ['-i', 'auto', '--max-overhead', '5', '--max-pending=3', '--max-memory=1G'];
     await runLine(['protect', ...pace, 'web1', 'hostb']);
@@ -123,6 +127,7 @@ describe('a refusal', () => {
     [['--max-pending', '0'], 64, /out of range \(epochs, 1 to 64\)$/, /2/],
     [['--max-memory', '1M'], 64, /^--max-memory: 1M is out of range \(64M to 16T\)$/, /512M/],
     [['--heartbeat-timeout', '10'], 64, /out of range \(milliseconds, 200 to 60000\)$/, /1000/],
+    [['--without-witness', 'both'], 64, /"both" is none of backup, primary, manual$/, /backup/],
     [['--hold', '1'], 64, /out of range \(milliseconds, 100 to 600000\)$/, /3000/],
   ];
   it.each(cases)('%j', async (options, code, message, hint) => {

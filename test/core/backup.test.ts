@@ -315,7 +315,10 @@ describe('backup', () => {
   it('judges silence on ticks only, when the input is drained', () => {
     // Continued after a stop: something else is served before the bytes that wait.
     const story = new BackupStory().holding().sleeps(9_000, { kind: 'failover', token: 1 });
-    expect(story.state.goal).toEqual({ kind: 'activate', why: 'the administrator ordered it' });
+    expect(story.state.goal).toMatchObject({
+      kind: 'activate',
+      why: 'the administrator ordered it',
+    });
     const other = new BackupStory().holding().sleeps(9_000, { kind: 'bytes' });
     expect(other.state.goal).toBeNull();
     const asked = new BackupStory().holding();

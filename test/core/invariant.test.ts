@@ -2,7 +2,7 @@
  * Goal: whatever the outside world sends, in whatever order, the machines keep their invariants.
  * Method: random lists of events. What the peer, the administrator and the network do is
  * arbitrary; what the engine owes the machine (the order of an epoch's way, one result for
- * every effect that has one) is kept. Every step asserts P1 to P10 and B1 to B8; a small ledger
+ * every effect that has one) is kept. Every step asserts P1 to P11 and B1 to B11; a small ledger
  * here counts what the assertions cannot see.
  */
 import fc from 'fast-check';
@@ -10,6 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { initialBackup, stepBackup } from '../../src/core/backup/backup.ts';
 import type { BackupEffect, BackupEvent, OwnPermission } from '../../src/core/backup/types.ts';
 import { InvariantError, invariant, unreachable } from '../../src/core/invariant.ts';
+import { type Agreement, agreements } from '../../src/core/permission/tie.ts';
 import { initialPrimary, stepPrimary } from '../../src/core/primary/primary.ts';
 import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import type { Schedule } from '../../src/core/scheduler.ts';
@@ -25,6 +26,7 @@ const answers: fc.Arbitrary<Answer> = fc.constantFrom<Answer>(
   { kind: 'unknown' },
 );
 
+const agreed = fc.constantFrom(...agreements);
 const later = fc.integer({ min: 0, max: 700 });
 const small = fc.integer({ min: 0, max: 6 });
 
@@ -117,8 +119,9 @@ function playPrimary(
   strokes: readonly (readonly [number, PrimaryStroke])[],
   buffered: boolean,
   pendingMax = 2,
+  withoutWitness: Agreement = 'backup',
 ): PrimaryEffect[] {
-  let state = initialPrimary({ ...primaryConfig, buffered, pendingMax });
+  let state = initialPrimary({ ...primaryConfig, buffered, pendingMax, withoutWitness });
   let nowMs = 0;
   const told: PrimaryEffect[] = [];
   /** The ledger: what the backup acknowledged, in order, and what was asked for. */
@@ -249,7 +252,12 @@ const backupStrokes: fc.Arbitrary<BackupStroke> = fc.oneof(
     token: small,
     nowMs: zero,
   }),
-  fc.record({ kind: fc.constant('failover' as const), token: small, nowMs: zero }),
+  fc.record({
+    kind: fc.constant('failover' as const),
+    token: small,
+    vouched: fc.boolean(),
+    nowMs: zero,
+  }),
   fc.record({ kind: fc.constant('leave' as const), reason, nowMs: zero }),
 );
 
@@ -261,8 +269,8 @@ class BackupPlay {
   readonly told: BackupEffect[] = [];
   readonly #due: BackupEffect[] = [];
 
-  constructor(buffered: boolean) {
-    this.state = initialBackup({ ...backupConfig, buffered });
+  constructor(buffered: boolean, withoutWitness: Agreement = 'backup') {
+    this.state = initialBackup({ ...backupConfig, buffered, withoutWitness });
     this.feed({ kind: 'link-open', nowMs: 0 });
   }
 
@@ -328,8 +336,8 @@ describe('invariants of the primary', () => {
 
   it('hold whatever comes, and effects keep their order', () => {
     const depth = fc.integer({ min: 1, max: 4 });
-    const property = fc.property(lists, fc.boolean(), depth, (strokes, buffered, most) => {
-      const told = playPrimary(strokes, buffered, most);
+    const property = fc.property(lists, fc.boolean(), depth, agreed, (strokes, ...how) => {
+      const told = playPrimary(strokes, ...how);
       const kinds = told.map((effect) => effect.kind);
       const releases = told.filter((effect) => effect.kind === 'release');
       for (const [index, release] of releases.entries()) {
@@ -367,8 +375,8 @@ describe('invariants of the backup', () => {
   const lists = fc.array(fc.tuple(later, backupStrokes), { maxLength: 120 });
 
   it('hold whatever comes: one end, one decision, and the record before the deed', () => {
-    const property = fc.property(lists, fc.boolean(), (strokes, buffered) => {
-      const { told, record } = new BackupPlay(buffered).play(strokes);
+    const property = fc.property(lists, fc.boolean(), agreed, (strokes, ...how) => {
+      const { told, record } = new BackupPlay(...how).play(strokes);
       const kinds = told.map((effect) => effect.kind);
       const end = kinds.indexOf('end');
       expect(end === -1 || end === kinds.length - 1).toBe(true);

@@ -26,6 +26,7 @@ export const primaryConfig: PrimaryConfig = {
   heartbeatTimeoutMs: 1000,
   holdMs: 3000,
   buffered: true,
+  withoutWitness: 'backup',
   schedule: { kind: 'fixed', intervalMs: 200 },
   pendingMax: 2,
   askEveryMs: 500,
@@ -133,6 +134,7 @@ export const backupConfig: BackupConfig = {
   heartbeatTimeoutMs: 1000,
   holdMs: 3000,
   buffered: true,
+  withoutWitness: 'backup',
 };
 
 export class BackupStory {

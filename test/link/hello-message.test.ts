@@ -57,6 +57,8 @@ describe('parseHello', () => {
     ['timing.heartbeatTimeoutMs', '1000'],
     ['timing.holdMs', 99],
     ['timing.buffered', 'yes'],
+    ['timing.withoutWitness', 'witness'],
+    ['timing.withoutWitness', undefined],
     ['memoryBytes', -1],
     ['memoryBytes', Number.MAX_SAFE_INTEGER],
     ['noWait', undefined],

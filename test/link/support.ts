@@ -63,7 +63,7 @@ export const sampleHello: HelloContent = {
   domain: 'web1',
   uuid: '6ba7b810-9dad-11d1-80b4-00c04fd430c8',
   session: '0123456789abcdef0123456789abcdef',
-  timing: { heartbeatTimeoutMs: 1000, holdMs: 3000, buffered: true },
+  timing: { heartbeatTimeoutMs: 1000, holdMs: 3000, buffered: true, withoutWitness: 'backup' },
   memoryBytes: 128 * 1024 * 1024,
   cacheBytes: 64 * 1024 * 1024,
   noWait: false,

@@ -2,7 +2,14 @@
 // reported before it was killed is still true afterwards. Method: real processes on a real folder.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -49,6 +56,33 @@ describe('a permission record', () => {
       standby: { says: 'standby', by: self, facts: { domain: 'web1' } },
       decision: null,
     });
+  });
+
+  // Proves: what was agreed in HELLO holds for whoever reads the record later.
+  it.each([
+    ['primary', 'order', 'word'],
+    ['manual', 'nothing', 'order'],
+  ] as const)('agreed %s does not become activating on %s', async (agreed, less, enough) => {
+    const dir = freshDir();
+    await record(dir).create({}, agreed);
+    expect(await record(dir).read()).toMatchObject({ withoutWitness: agreed });
+    const refused = await operationError(() => record(dir).move('standby', 'activating', {}, less));
+    expect(refused.code).toBe('split-brain-risk');
+    expect(await record(dir).read()).toMatchObject({ permission: 'standby' });
+    const moved = await record(dir).move('standby', 'activating', {}, enough);
+    expect(moved).toEqual({ permission: 'activating', mine: true });
+  });
+
+  it('of the schema before let the backup go on', async () => {
+    const dir = freshDir();
+    await record(dir).create({}, 'primary');
+    const path = recordPath(dir, uuid, sessionName(1), 'standby');
+    const { withoutWitness: _, ...note } = JSON.parse(readFileSync(path, 'utf8'));
+    writeFileSync(path, JSON.stringify({ ...note, schema: 1 }));
+    expect(await record(dir).read()).toMatchObject({ withoutWitness: 'backup' });
+    writeFileSync(path, JSON.stringify({ ...note, withoutWitness: 'witness' }));
+    const error = await operationError(() => record(dir).read());
+    expect(error.message).toContain('without a witness "witness" goes on');
   });
 
   it('is created once', async () => {
@@ -183,7 +217,7 @@ describe('a permission record', () => {
 describe('a damaged record', () => {
   it.each([
     ['not JSON', 'x', 'is damaged: not JSON'],
-    ['another schema', '{"schema":2}', 'schema 2, must be 1'],
+    ['another schema', '{"schema":3}', 'schema 3, must be 1 or 2'],
     ['no saying', '{"schema":1,"says":"maybe"}', 'says "maybe"'],
     ['no process', '{"schema":1,"says":"promised","at":"now","facts":{}}', 'no process'],
     [

@@ -52,7 +52,7 @@ export async function huntMutants(seedsMax: number): Promise<Catch[]> {
   return catches;
 }
 
-async function hunt(mutant: Mutant, seedsMax: number): Promise<Catch> {
+export async function hunt(mutant: Mutant, seedsMax: number): Promise<Catch> {
   const { fromSeed = 1 } = mutant;
   for (let seed = fromSeed; seed < fromSeed + seedsMax; seed += 1) {
     const plan = mutant.tweak?.(planOf(seed)) ?? planOf(seed);

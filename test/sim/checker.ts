@@ -13,6 +13,10 @@
  *                   work on for longer than a suspend in flight takes
  *   nothing-silent  the primary's status is not OK for longer than a lease once nobody protects
  *
+ *   tie             what nobody could be asked about was decided as agreed: activated by itself, on
+ *                   a person's order or on his word; opened unanswered by the primary alone, after
+ *                   timeout and hold without its backup, and then soon
+ *
  * and the protocol's own promises: permission, record, order, lease, no activation without cause.
  * Of the output, packet by packet: what leaves, leaves in the order in which the guest sent it;
  * what was acknowledged does not wait on and on; an opened buffer loses nothing; of a guest that
@@ -39,7 +43,14 @@ export interface CheckerRules {
   readonly isBuffered: boolean;
   readonly timeoutMs: number;
   readonly pendingMax: number;
+  readonly holdMs: number;
+  readonly withoutWitness: 'backup' | 'primary' | 'manual';
 }
+
+type Said = 'nothing' | 'order' | 'word';
+const weight = { nothing: 0, order: 1, word: 2 } as const;
+/** What a person has to say before the copy may run. */
+const toActivate = { backup: 'nothing', primary: 'word', manual: 'order' } as const;
 
 /** A question that could not be answered for so long is forgotten; the primary asks again. */
 const questionWaitsMs = 10_000;
@@ -82,6 +93,11 @@ export class Checker {
   isLostTyped = false;
   isOpened = false;
   isVouched = false;
+  /** The most that a person said for the copy. */
+  #said: Said = 'nothing';
+  #hasHeardDeciding = false;
+  /** Opened because the promise was given in advance. */
+  #isInAdvance = false;
   #isNeverWhole = false;
   #isDestroyed = false;
   /** What waits in the output buffer, and whether its interface is a protected one. */
@@ -134,15 +150,49 @@ export class Checker {
     this.#require(ageMs <= limitMs, 'lease', `release ..${epoch}, last echo's age ${ageMs} ms`);
   }
 
-  opened(): void {
+  /** `aloneMs`: how long the primary has run without its backup. */
+  opened(aloneMs: number): void {
     this.#isDecided = true;
     this.isOpened = true;
     const isPromised = this.permission === 'promised' || this.permission === 'lost';
     if (isPromised || this.isVouched) return;
+    if (this.#isLong(aloneMs)) {
+      this.#isInAdvance = true;
+      this.#require(!this.isCopyRunning, 'one-active', 'opened while the copy runs');
+      const hasHeard = this.#hasHeardDeciding || this.#heardActiveAtMs !== null;
+      this.#require(!hasHeard, 'tie', 'opened unanswered, and had heard that the copy goes on');
+      return;
+    }
     this.#isNeverWhole = this.acked < 0;
     const text = `opened while the record says ${this.permission}, acked ${this.acked}`;
     this.#require(this.#isNeverWhole, 'permission', text);
     this.#require(!this.isCopyRunning, 'one-active', 'opened while the copy runs');
+  }
+
+  /** The promise was given in advance, and timeout and hold are over. */
+  #isLong(aloneMs: number): boolean {
+    const { withoutWitness, timeoutMs, holdMs } = this.#rules;
+    return withoutWitness === 'primary' && aloneMs >= 0.99 * (timeoutMs + holdMs);
+  }
+
+  /** The primary has run without its backup for so long, and holds its guest. */
+  waitsAlone(aloneMs: number): void {
+    const { withoutWitness, timeoutMs, holdMs } = this.#rules;
+    const isAgreed = withoutWitness === 'primary' && this.acked >= 0 && !this.isOpened;
+    const isDecided = ['activating', 'active', 'lost'].includes(this.permission);
+    if (!isAgreed || isDecided || this.#hasHeardDeciding) return;
+    const limitMs = 1.01 * (timeoutMs + holdMs) + timeoutMs + 200;
+    this.#require(aloneMs <= limitMs, 'tie', `held, without its backup for ${aloneMs} ms`);
+  }
+
+  /** A person types `tsremus failover`. */
+  ordered(said: Said): void {
+    if (weight[said] > weight[this.#said]) this.#said = said;
+  }
+
+  /** A living session on the primary's host has heard that somebody decides over the copy. */
+  heardDeciding(): void {
+    this.#hasHeardDeciding = true;
   }
 
   /** A living session on the primary's host has heard that the copy took over. */
@@ -172,7 +222,8 @@ export class Checker {
 
   /** The guest ended by itself, and its domain was made anew on the primary. */
   bootedAnew(): void {
-    const isAllowed = this.permission === 'promised' || this.isVouched || this.acked < 0;
+    const isPermitted = this.permission === 'promised' || this.isVouched || this.#isInAdvance;
+    const isAllowed = isPermitted || this.acked < 0;
     this.#require(isAllowed, 'permission', `booted anew, the record says ${this.permission}`);
   }
 
@@ -286,6 +337,11 @@ export class Checker {
     const before = this.permission;
     if (permission === before) return;
     this.permission = permission;
+    if (permission === 'activating' || permission === 'active') {
+      const { withoutWitness } = this.#rules;
+      const isSaid = weight[this.#said] >= weight[toActivate[withoutWitness]];
+      this.#require(isSaid, 'tie', `${permission}, agreed ${withoutWitness}, said ${this.#said}`);
+    }
     if (!isUp) {
       const isKnown = this.#told === before || (before === 'active' && this.activated !== null);
       this.#require(!isKnown, 'durable', `${before} was lost in a power cut: ${permission}`);

@@ -108,9 +108,9 @@ function stoppedEnding(world: World): string | null {
   if (checker.permission === 'promised' || checker.acked < 0) return 'protect is stopped';
   if (!b.isUp || !receive?.isAlive || isDeaf(world)) return 'both are stopped';
   if (checker.permission === 'active' && world.isGoneFromB) return 'both died';
-  const waits = !plan.config.buffered && faults.isLinkEndKnown && checker.permission === 'standby';
-  if (!waits || world.statusOn('b').level !== 'critical') return null;
-  return 'runs unprotected, protect is stopped';
+  if (!isLeftToPerson(world) || world.statusOn('b').level !== 'critical') return null;
+  const how = plan.config.buffered ? 'held' : 'runs unprotected';
+  return `${how}, protect is stopped`;
 }
 
 /** The backup's process is there and takes nothing in, for good. */
@@ -133,7 +133,7 @@ function liveEnding(world: World, before: Progress): string | null {
   }
   if (level !== 'critical') return null;
   if (isHeardOnly(world)) return null;
-  if (!canAsk) return 'held, the backup is out of reach';
+  if (!canAsk && !mustGoOn(world)) return 'held, the backup is out of reach';
   if (checker.permission === 'active' && world.isGoneFromB) {
     return 'held, the active copy died';
   }
@@ -145,12 +145,30 @@ function liveEnding(world: World, before: Progress): string | null {
   return isDeaf(world) ? 'held, the backup is deaf' : null;
 }
 
+/** It was agreed that the primary goes on by itself, and nobody decides otherwise. */
+function mustGoOn({ checker, plan }: World): boolean {
+  const { withoutWitness, buffered } = plan.config;
+  const isDecided = ['activating', 'active', 'lost'].includes(checker.permission);
+  return withoutWitness === 'primary' && buffered && !isDecided;
+}
+
+/** The backup has a whole copy, and waits for a person. */
+function isLeftToPerson({ checker, faults, plan }: World): boolean {
+  const { withoutWitness, buffered } = plan.config;
+  // With -n the end of the link activates nothing: the guest may be running over there.
+  const isLeft = withoutWitness !== 'backup' || (!buffered && faults.isLinkEndKnown);
+  return isLeft && checker.permission === 'standby';
+}
+
 /** What the primary says arrives, and no answer does: the backup can know that it is held. */
 function isHeardOnly({ b, checker, network, plan, receive, linkB }: World): boolean {
   const isOneWay = network.isBlocked('ba') && !network.isBlocked('ab') && b.isUp;
   const isOwned = receive?.isAlive === true && linkB?.isHung !== true;
   const isOpen = checker.permission === 'standby' || checker.permission === 'activating';
-  return isOneWay && isOwned && isOpen && checker.acked >= 0 && plan.config.buffered;
+  const { buffered, withoutWitness } = plan.config;
+  // Where neither goes on by itself both wait for a person.
+  const isAgreed = buffered && withoutWitness !== 'manual';
+  return isOneWay && isOwned && isOpen && checker.acked >= 0 && isAgreed;
 }
 
 /** `protect` died without a decision: the backup has to do something, if it can. */
@@ -176,11 +194,10 @@ function deadEnding(world: World): string | null {
   }
   if (checker.permission === 'active' && world.isGoneFromB) return 'both died';
   if (checker.acked < 0) return null;
-  const waits = !plan.config.buffered && faults.isLinkEndKnown && checker.permission === 'standby';
-  if (!waits) return null;
-  // With -n the end of the link activates nothing: the guest may be running over there.
-  if (world.statusOn('b').level !== 'critical') return null;
-  if (a.isUp && guest.isRunning) return 'runs unprotected, protect died';
+  if (!isLeftToPerson(world) || world.statusOn('b').level !== 'critical') return null;
+  if (a.isUp && guest.isRunning) {
+    return plan.config.buffered ? 'held, protect died' : 'runs unprotected, protect died';
+  }
   return faults.isGuestEnded ? 'guest ended, protect died' : 'waits for failover';
 }
 

@@ -269,8 +269,7 @@ export class FaultInjector {
       case 'terminate':
         return this.#terminateProtect();
       case 'failover':
-        this.isFailoverOrdered = true;
-        return this.#order(b, { verb: 'failover' });
+        return this.#orderFailover();
       case 'plug-in':
         this.#world.buffer?.plugIn(fault.port);
         return;
@@ -337,6 +336,15 @@ export class FaultInjector {
       default:
         throw new Error(`no such fault: ${fault.kind}`);
     }
+  }
+
+  /** He gives his word where he saw that host A is off, with its guest. */
+  #orderFailover(): void {
+    const { b, checker, guest } = this.#world;
+    const vouched = this.struck.has('crash a') && !guest.isAlive;
+    this.isFailoverOrdered = true;
+    checker.ordered(vouched ? 'word' : 'order');
+    this.#order(b, { verb: 'failover', vouched });
   }
 
   #kill(process: SimProcess | null, isAfter: boolean): void {

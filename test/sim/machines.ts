@@ -2,6 +2,7 @@
 import { stepBackup } from '../../src/core/backup/backup.ts';
 import { stepPrimary } from '../../src/core/primary/primary.ts';
 import type { Answered } from '../../src/core/vocabulary.ts';
+import type { Hello } from '../../src/link/hello-message.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import { OutputBuffer } from './output-buffer.ts';
 
@@ -9,6 +10,8 @@ export interface Machines {
   readonly stepPrimary: typeof stepPrimary;
   readonly stepBackup: typeof stepBackup;
   readonly OutputBuffer: typeof OutputBuffer;
+  /** What host B takes the primary's HELLO for. */
+  readonly hears: (hello: Hello) => Hello;
   /** When the save loop sets the barriers. */
   readonly barrierAt: 'suspended' | 'resumed';
   /** When host B's disk takes an epoch's writes. */
@@ -23,6 +26,7 @@ export const realMachines: Machines = {
   stepPrimary,
   stepBackup,
   OutputBuffer,
+  hears: (hello) => hello,
   barrierAt: 'suspended',
   diskAppliesAt: 'commit',
   diskSettles: true,

@@ -15,6 +15,7 @@ import { bufferMutants } from './buffer-mutants.ts';
 import { diskName } from './disk-part.ts';
 import { type Machines, realMachines } from './machines.ts';
 import type { Fault, FaultKind, Plan } from './plan.ts';
+import { tieMutants } from './tie-mutants.ts';
 
 export interface Mutant {
   readonly name: string;
@@ -454,4 +455,5 @@ export const mutants: readonly Mutant[] = [
   deafToQuestions,
   leavePaused,
   ...bufferMutants,
+  ...tieMutants,
 ];

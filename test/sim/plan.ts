@@ -186,6 +186,7 @@ function planOfOne(seed: number): Plan {
     schedule: scheduleOf(random, timeoutMs),
     pendingMax: random.int(1, 3),
     askEveryMs: Math.round(timeoutMs * random.pick([0.25, 0.5, 1])),
+    withoutWitness: agreedOf(seed),
   };
   const delayMsMax = timeoutMs * random.pick([0.01, 0.03, 0.1]);
   const seedChunks = random.int(2, 12);
@@ -232,6 +233,12 @@ function planOfOne(seed: number): Plan {
     again: null,
     otherWay: null,
   };
+}
+
+/** By a chance of its own: all else of a seed is as it is with the backup that goes on. */
+function agreedOf(seed: number): PrimaryConfig['withoutWitness'] {
+  const random = new Random(seed ^ 0x1b873593);
+  return random.pick(['backup', 'backup', 'backup', 'primary', 'manual']);
 }
 
 function scheduleOf(random: Random, timeoutMs: number): Schedule {

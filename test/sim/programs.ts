@@ -62,6 +62,7 @@ function optionsOf({ plan, b, guestName }: World): ProtectOptions {
     maxMemoryBytes: 256 * mebibyte,
     heartbeatTimeoutMs: config.heartbeatTimeoutMs,
     holdMs: config.holdMs,
+    withoutWitness: config.withoutWitness,
     sshCommand: null,
     compression: true,
     wait: true,
@@ -379,9 +380,14 @@ function connect(
 /** `tsremus receive` on host B. Resolves when it has accepted; then it runs on by itself. */
 async function receive(
   world: World,
-  hello: Hello,
+  said: Hello,
 ): Promise<{ readonly reply: HelloAccepted; readonly link: SimLink }> {
   const { b, machines } = world;
+  const hello = machines.hears(said);
+  // The guest is there with its primary, and a copy of it that was left here is not needed.
+  for (const former of world.first.sessions) {
+    if (former !== world && former.guestUuid === world.guestUuid) former.checker.asked();
+  }
   const process = b.start('tsremus receive', world);
   world.receive = process;
   const link = new SimLink(process, 'b');

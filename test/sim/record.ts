@@ -27,6 +27,14 @@ export function recordOn(disk: SimDisk, session: string): RecordPermission {
   return outcome === 'active' || outcome === 'promised' ? outcome : 'activating';
 }
 
+/** What was agreed for the session, as host B will know it after any crash; null: no record. */
+export function agreedOn(disk: SimDisk, session: string): string | null {
+  const end = `${session}.standby`;
+  const name = disk.names(stateDirectory).find((one) => one.endsWith(end));
+  const text = name === undefined ? null : disk.read(`${stateDirectory}/${name}`);
+  return text === null ? null : String(JSON.parse(text).withoutWitness);
+}
+
 /** The copy was noted to run. */
 export function isNotedRunning(disk: SimDisk, session: string): boolean {
   return disk.names(stateDirectory).some((name) => name.endsWith(`${session}.running`));

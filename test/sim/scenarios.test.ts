@@ -28,7 +28,8 @@ const again = (plan: Plan): Plan => ({
 function bothWays(plan: Plan): Plan {
   const { buffered } = plan.config;
   const other = otherWayOf(plan, plan.seed);
-  return { ...plan, otherWay: { ...other, config: { ...other.config, buffered }, faults: [] } };
+  const config = { ...other.config, buffered, withoutWitness: 'backup' as const };
+  return { ...plan, otherWay: { ...other, config, faults: [] } };
 }
 
 /** A cut that still stands when everything else has calmed down. */
@@ -53,7 +54,7 @@ function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
   });
   const planned: Plan = {
     ...plan,
-    config: { ...plan.config, buffered },
+    config: { ...plan.config, buffered, withoutWitness: 'backup' },
     faults,
     cutForGood: [],
     misdirected: 0,

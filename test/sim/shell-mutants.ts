@@ -175,8 +175,15 @@ const record: readonly ShellMutant[] = [
   {
     name: 'a session id is used twice',
     file: 'permission/record.ts',
-    from: "(await this.#create('standby', 'standby', facts));",
-    to: "(await this.#create('standby', 'standby', facts)) !== null;",
+    from: "(await this.#create('standby', 'standby', facts, withoutWitness));",
+    to: "(await this.#create('standby', 'standby', facts, withoutWitness)) !== null;",
+    by: 'test/permission/record.test.ts',
+  },
+  {
+    name: 'the record takes an activation that was not agreed',
+    file: 'permission/record.ts',
+    from: "if (to === 'activating') this.#checkAgreement(before, said);",
+    to: '',
     by: 'test/permission/record.test.ts',
   },
   {
@@ -226,8 +233,8 @@ const record: readonly ShellMutant[] = [
   {
     name: 'a damaged note is read all the same',
     file: 'permission/note.ts',
-    from: "if (value['schema'] !== 1) throw damaged(",
-    to: "if (value['schema'] === 0) throw damaged(",
+    from: 'if (written !== schema && written !== schemaBefore) {',
+    to: 'if (written === 0) {',
     by: 'test/permission/record.test.ts',
   },
   {
@@ -469,9 +476,9 @@ const backup: readonly ShellMutant[] = [
   {
     name: 'the machine goes on before the record is written',
     file: 'session/backup/session.ts',
-    from: `        this.#permission = await record.move(from, to, epoch, why);
+    from: `        this.#permission = await record.move(from, to, epoch, why, said);
         this.#dispatch({ kind: 'record', permission: this.#permission, nowMs: this.#now() });`,
-    to: `        const written = record.move(from, to, epoch, why);
+    to: `        const written = record.move(from, to, epoch, why, said);
         this.#permission = to;
         this.#dispatch({ kind: 'record', permission: to, nowMs: this.#now() });
         await written;`,
@@ -560,8 +567,9 @@ const backup: readonly ShellMutant[] = [
   {
     name: 'a session is accepted before it is on record',
     file: 'session/backup/reception.ts',
-    from: 'await record.create({ domain: hello.domain, peer: hello.host });',
-    to: 'void record.create({ domain: hello.domain, peer: hello.host }).catch(() => {});',
+    from: 'await record.create({ domain: hello.domain, peer: hello.host }, withoutWitness);',
+    to: `const names = { domain: hello.domain, peer: hello.host };
+    void record.create(names, withoutWitness).catch(() => {});`,
     by: sim(),
   },
   {

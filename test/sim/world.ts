@@ -33,7 +33,7 @@ import type { SimProcess } from './process.ts';
 import { protect, type Said, statusOn } from './programs.ts';
 import type { SimPulse } from './pulse.ts';
 import { Random } from './random.ts';
-import { type RecordPermission, recordOn } from './record.ts';
+import { agreedOn, type RecordPermission, recordOn } from './record.ts';
 import type { SimRestore } from './restore.ts';
 import type { SimSave } from './save.ts';
 import type { SimLink } from './wire.ts';
@@ -131,6 +131,9 @@ export class World implements Timeline {
   #nowMs = 0;
   /** Of the first one: nothing new goes wrong. */
   isCalm = false;
+  /** When the primary heard its backup last; while it stands still, no time passes. */
+  #heardByAMs = 0;
+  #echoedToA = 0;
   #steps = 0;
   ending: string | null = null;
 
@@ -142,11 +145,8 @@ export class World implements Timeline {
     this.#before = beside?.before ?? null;
     this.random = beside?.first.random ?? new Random(plan.seed ^ 0x5bd1e995);
     this.#transcript = isVerbose ? [] : null;
-    const { heartbeatTimeoutMs, buffered, pendingMax } = this.plan.config;
-    this.checker = new Checker(
-      { isBuffered: buffered, timeoutMs: heartbeatTimeoutMs, pendingMax },
-      () => this.nowMs,
-    );
+    const { heartbeatTimeoutMs: timeoutMs, buffered, ...rules } = this.plan.config;
+    this.checker = new Checker({ ...rules, isBuffered: buffered, timeoutMs }, () => this.nowMs);
     const { delayMsMin, delayMsMax } = plan;
     this.network = beside?.first.network ?? new Network(this, delayMsMin, delayMsMax);
     const isTurned = this.kind === 'other way';
@@ -253,19 +253,37 @@ export class World implements Timeline {
       while (!this.sessions.every((session) => session.#isOver)) {
         const next = this.#queue.pop();
         if (next === undefined) throw new Error('the simulator ran dry');
-        this.#nowMs = Math.max(this.nowMs, next.atMs);
+        this.#passTo(next.atMs);
         this.#steps += 1;
         if (this.#steps > stepsMax) this.checker.fail('endless', 'the run does not end');
         this.#isTouched = false;
         next.run();
         if (this.#isTouched) await settled();
         if (bug !== null) this.broke(bug);
-        for (const session of this.sessions) session.noteProtecting();
+        for (const session of this.sessions) {
+          session.noteProtecting();
+          session.#noteAlone();
+        }
         if (this.sessions.some(({ checker }) => checker.violation !== null)) return;
       }
     } finally {
       process.off('unhandledRejection', onBug);
     }
+  }
+
+  #passTo(atMs: number): void {
+    const toMs = Math.max(this.nowMs, atMs);
+    for (const session of this.sessions) {
+      if (session.protectProcess.isStopped) session.#heardByAMs += toMs - this.nowMs;
+    }
+    this.#nowMs = toMs;
+  }
+
+  /** Its backup is gone: how long has a buffered guest been held? */
+  #noteAlone(): void {
+    const { protectProcess, outcome, plan, checker } = this;
+    const isHeld = protectProcess.isAlive && !protectProcess.isStopped && outcome === null;
+    if (isHeld && plan.config.buffered) checker.waitsAlone(this.nowMs - this.#heardByAMs);
   }
 
   #startProtect(): void {
@@ -359,9 +377,34 @@ export class World implements Timeline {
   }
 
   openBuffer(): void {
-    this.checker.opened();
+    this.checker.opened(this.#aloneMs());
     this.buffer?.open();
     this.checker.tornDown();
+  }
+
+  /** A process notices a stall when it wakes, and takes two beats of it for silence. */
+  #stallSlackMs(): number {
+    const stalls = ['stop-protect', 'stop-for-good', 'stall a', 'sleep a'];
+    const isStalled = stalls.some((kind) => this.faults.struck.has(kind));
+    return isStalled ? 0.5 * this.plan.config.heartbeatTimeoutMs : 0;
+  }
+
+  /** A backup that takes or decides nothing is none, though it answers heartbeats. */
+  #aloneMs(): number {
+    const useless = [
+      'hang',
+      'save-failed',
+      'disk-full',
+      'disk-read-only',
+      'disk-lies',
+      'disk-slow',
+    ];
+    const { b, first } = this;
+    const onB = first.sessions.filter((session) => session.b === b);
+    const isUseless = onB.some(({ faults }) => useless.some((kind) => faults.struck.has(kind)));
+    return isUseless
+      ? Number.POSITIVE_INFINITY
+      : this.nowMs - this.#heardByAMs + this.#stallSlackMs();
   }
 
   // --- what the programs do, as the ledger has it ---
@@ -382,6 +425,7 @@ export class World implements Timeline {
 
   arrived(side: Side, message: Message): void {
     if (side === 'a') {
+      this.#heardByA(message);
       if (message.kind === 'echo') this.checker.echoArrived(message.seq);
     } else if (message.kind === 'ask') {
       this.checker.asked();
@@ -395,6 +439,16 @@ export class World implements Timeline {
   heardOnA(event: PrimaryEvent): void {
     const news = event.kind === 'answer' ? event.answer.kind : event.kind;
     if (['activated', 'running', 'ended', 'absent'].includes(news)) this.checker.heardActive();
+    if (news === 'activating') this.checker.heardDeciding();
+  }
+
+  #heardByA(message: Message): void {
+    if (message.kind === 'echo') {
+      // An older one than was heard already proves nothing new.
+      if (message.seq <= this.#echoedToA) return;
+      this.#echoedToA = message.seq;
+    } else if (message.kind !== 'ack') return;
+    this.#heardByAMs = this.nowMs;
   }
 
   /** What the backup's machine wants: an activation for silence needs one. */
@@ -425,6 +479,7 @@ export class World implements Timeline {
     this.connection = connection;
     this.linkA = linkA;
     this.linkB = linkB;
+    this.#heardByAMs = this.nowMs;
   }
 
   openDiskOfA(disk: SimPrimaryDisk): void {
@@ -456,6 +511,10 @@ export class World implements Timeline {
   recordChanged(host: SimHost, path: string): void {
     if (host !== this.b || !path.includes(this.session)) return;
     const permission: RecordPermission = recordOn(this.b.disk, this.session);
+    const agreed = permission === 'none' ? null : agreedOn(this.b.disk, this.session);
+    if (agreed !== null && agreed !== this.plan.config.withoutWitness) {
+      this.checker.fail('tie', `the record has ${agreed} for what was agreed`);
+    }
     const isCopyWhole = this.restore?.isWhole === true && this.diskB?.hasFailed !== true;
     this.checker.recordSays(permission, this.b.isUp, isCopyWhole);
   }

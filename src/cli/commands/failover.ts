@@ -13,11 +13,18 @@ import { CommandFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
 import { printable } from '../output/table.ts';
 import { registryOf, sessionsOf } from '../sessions.ts';
-import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
+import {
+  addHelp,
+  colorOption,
+  forceUnsafeOption,
+  jsonOption,
+  type OutputOptions,
+} from './options.ts';
 
 interface Flags extends OutputOptions {
   readonly yes?: boolean;
   readonly dryRun?: boolean;
+  readonly forceUnsafe?: boolean;
 }
 
 function failed(code: string, message: string, ...advice: Advice[]): CommandFailure {
@@ -69,6 +76,7 @@ function planLines({ status }: SessionEntry, plan: FailoverPlan): string[] {
     ...plan.primary.map((known) => `  ${known}`),
     `  if ${domain} still runs on ${peer}, what it did since that epoch is lost`,
     ...(status.buffered ? [] : twiceLines(domain, peer)),
+    ...(plan.needs === 'word' ? vouchLines(domain, peer) : []),
   ];
 }
 
@@ -84,6 +92,15 @@ function twiceLines(domain: string, peer: string): string[] {
   ];
 }
 
+/** Where it was agreed that the primary goes on by itself, it may have done so. */
+function vouchLines(domain: string, peer: string): string[] {
+  return [
+    `  WARNING: it was agreed that ${domain} goes on on ${peer} by itself when the hosts part`,
+    `  if it runs there, TWO GUESTS RUN, and what its clients were told since is not in this copy`,
+    `  make sure first that ${peer} is off, or that xl list there does not show ${domain}`,
+  ];
+}
+
 function refusal(entry: SessionEntry, reason: string): CommandFailure {
   const { domain, peer } = entry.status;
   return new CommandFailure({
@@ -94,9 +111,18 @@ function refusal(entry: SessionEntry, reason: string): CommandFailure {
   });
 }
 
-async function confirmed(io: Io, { status }: SessionEntry, flags: Flags): Promise<boolean> {
-  if (flags.yes) return true;
-  if (!status.buffered) {
+async function confirmed(
+  io: Io,
+  { status }: SessionEntry,
+  needsWord: boolean,
+  flags: Flags,
+): Promise<boolean> {
+  if (flags.forceUnsafe || (flags.yes && !needsWord)) return true;
+  if (flags.yes) {
+    const hint = adviceLine({ kind: 'failover-vouch', domain: status.domain, peer: status.peer });
+    throw new UsageError('--yes is no word that the guest does not run on the primary', hint);
+  }
+  if (needsWord || !status.buffered) {
     const { domain } = status;
     const name = await io.ask(`Two guests may run. Type the domain's name to go on: `);
     return (name ?? '').trim() === domain;
@@ -107,7 +133,7 @@ async function confirmed(io: Io, { status }: SessionEntry, flags: Flags): Promis
 
 async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   const canAsk = io.stdinIsTty && io.err.isTty && !flags.json;
-  if (!flags.yes && !flags.dryRun && !canAsk) {
+  if (!flags.yes && !flags.forceUnsafe && !flags.dryRun && !canAsk) {
     const hint = adviceLine({ kind: 'failover-yes', domain });
     throw new UsageError('failover asks before it acts, and there is no terminal to ask on', hint);
   }
@@ -125,9 +151,10 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
     if (flags.json) writeJson(io.out, { domain, dry_run: true, plan: lines, exit: exit.ok });
     return exit.ok;
   }
-  if (!(await confirmed(io, entry, flags))) throw failed('declined', 'nothing was done');
+  const needsWord = plan.needs === 'word';
+  if (!(await confirmed(io, entry, needsWord, flags))) throw failed('declined', 'nothing was done');
   const onProgress = (text: string) => io.err.write(`${printable(`${domain}: ${text}`)}\n`);
-  const request = { verb: 'failover' } as const;
+  const request = { verb: 'failover', vouched: needsWord } as const;
   const result = await registry.request<FailoverResult>(socketPath, request, { onProgress });
   if (flags.json) {
     writeJson(io.out, { domain, dry_run: false, text: result.text, exit: exit.ok });
@@ -147,6 +174,7 @@ export function addFailover(program: Command, context: Context): void {
     )
     .argument('<domain>', 'name, UUID or number of the domain')
     .addOption(new Option('-y, --yes', 'do not ask'))
+    .addOption(forceUnsafeOption('do not ask: you vouch that the guest does not run elsewhere'))
     .addOption(new Option('--dry-run', 'say what would be done, and do nothing'))
     .addOption(jsonOption('report as one JSON document on stdout (needs --yes or --dry-run)'))
     .addOption(colorOption())

@@ -1,4 +1,5 @@
 /** What a session does and how fast, below its line in `tsremus status DOMAIN`. Pure. */
+import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
 import type { Histograms, SessionStatus } from '../../registry/status.ts';
 import { type Cell, type Column, formatTable, printable } from './table.ts';
@@ -76,6 +77,12 @@ function memoryWords({ memory, stalls, stalled_ms }: SessionStatus): string[] {
   ];
 }
 
+/** Of a session that is over nothing is to be decided any more. */
+function witnessWords(status: SessionStatus): string[] {
+  const { without_witness: agreed, outcome } = status;
+  return agreed === undefined || outcome !== null ? [] : [withoutWitnessText(agreed, status)];
+}
+
 /** The figures of one session, with a blank line before them. */
 export function figuresText(status: SessionStatus): string {
   const { domain, role, histograms } = status;
@@ -84,6 +91,7 @@ export function figuresText(status: SessionStatus): string {
     streamWords(status).join('; '),
     ...pageWords(status),
     ...memoryWords(status),
+    ...witnessWords(status),
   ].filter((line) => line !== '');
   const head = `\n${printable(`${domain} (${role})`)}\n`;
   const text = lines.map((line) => `  ${line}\n`).join('');

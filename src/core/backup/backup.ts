@@ -17,7 +17,15 @@ import {
   recordRetryMs,
   unpauseRetryMs,
 } from '../limits.ts';
-import { type BackupState, checkBackup, leastWhole, phaseOf, silenceMs } from './state.ts';
+import { mayActivate, mayOpenUnanswered, type Said } from '../permission/tie.ts';
+import {
+  type BackupState,
+  checkBackup,
+  leastWhole,
+  phaseOf,
+  silenceMs,
+  unheardMs,
+} from './state.ts';
 import type { BackupEffect, BackupEvent, OwnPermission } from './types.ts';
 import { work } from './work.ts';
 
@@ -89,7 +97,7 @@ function onEvent(state: BackupState, event: BackupEvent, effects: Effects): Back
     case 'leave':
       return onLeave(state, event.reason, effects);
     case 'failover':
-      return onFailover(state, event.token, effects);
+      return onFailover(state, event, effects);
     default:
       return unreachable(event);
   }
@@ -215,8 +223,10 @@ function onRecord(state: BackupState, permission: OwnPermission, effects: Effect
     case 'activating':
       return answerFailovers(answerAsks(next, effects), null, effects);
     case 'active': {
-      const why = next.goal?.kind === 'activate' ? next.goal.why : 'the record says active';
-      return answerFailovers({ ...next, goal: { kind: 'activate', why } }, null, effects);
+      const { goal } = next;
+      const done = { kind: 'activate', why: 'the record says active', said: 'nothing' } as const;
+      const kept = goal?.kind === 'activate' ? goal : done;
+      return answerFailovers({ ...next, goal: kept }, null, effects);
     }
     case 'promised':
       return onPromised(next, effects);
@@ -291,19 +301,24 @@ function onLeave(state: BackupState, from: string, effects: Effects): BackupStat
   return { ...state, leaving: reason };
 }
 
-function onFailover(state: BackupState, token: number, effects: Effects): BackupState {
-  const refused = failoverRefusal(state);
+function onFailover(
+  state: BackupState,
+  { token, vouched }: EventOf<'failover'>,
+  effects: Effects,
+): BackupState {
+  const said = vouched ? 'word' : 'order';
+  const refused = failoverRefusal(state, said);
   const isUnderWay = state.record === 'activating' || state.record === 'active';
   if (refused !== null || isUnderWay) {
     effects.push({ kind: 'failover-answer', token, refused });
     return state;
   }
-  return { ...state, failovers: [...state.failovers, token] };
+  return { ...state, failovers: [...state.failovers, { token, said }] };
 }
 
-/** Why the copy must not be activated on the administrator's word; null: it may be. */
-export function failoverRefusal(state: BackupState): string | null {
-  const { heartbeatTimeoutMs, buffered } = state.config;
+/** Why the copy must not be activated on what the administrator said; null: it may be. */
+export function failoverRefusal(state: BackupState, said: Said): string | null {
+  const { heartbeatTimeoutMs, buffered, withoutWitness } = state.config;
   if (state.failovers.length >= failoversWaitingMax) return 'others are waiting for the same';
   if (state.record === 'active' || state.goal?.kind === 'activate') return null;
   if (state.record === 'promised') return 'the primary has the promise that this copy will not run';
@@ -312,14 +327,25 @@ export function failoverRefusal(state: BackupState): string | null {
   if (state.copyProblem !== null) return `the copy is lost: ${state.copyProblem}`;
   if (state.asks.length > 0) return 'the primary is asking for the promise: it is alive';
   const heardMs = state.nowMs - state.heardAtMs;
-  if (state.link === 'open' && heardMs < heartbeatTimeoutMs) {
+  if (state.link === 'open' && heardMs < heartbeatTimeoutMs && !isMute(state)) {
     return `the primary was heard ${Math.round(heardMs)} ms ago`;
   }
   // Without a buffer the primary's guest may run until its lease, renewed by the last echo, ends.
   if (!buffered && silenceMs(state) < heartbeatTimeoutMs) {
     return `the primary's guest may still run; try again in ${heartbeatTimeoutMs} ms`;
   }
-  return null;
+  if (mayActivate(withoutWitness, said)) return null;
+  return 'the primary goes on by itself, as was agreed: it takes your word that it is dead';
+}
+
+/**
+ * The primary is heard, and held for want of being heard itself: it lets nothing out, unless it was
+ * agreed that it goes on.
+ */
+function isMute(state: BackupState): boolean {
+  const { heartbeatTimeoutMs, holdMs, withoutWitness } = state.config;
+  if (mayOpenUnanswered(withoutWitness, 'nothing')) return false;
+  return unheardMs(state) >= heartbeatTimeoutMs + holdMs;
 }
 
 function answerFailovers(
@@ -328,6 +354,7 @@ function answerFailovers(
   effects: Effects,
 ): BackupState {
   if (state.failovers.length === 0) return state;
-  for (const token of state.failovers) effects.push({ kind: 'failover-answer', token, refused });
+  for (const { token } of state.failovers)
+    effects.push({ kind: 'failover-answer', token, refused });
   return { ...state, failovers: [] };
 }

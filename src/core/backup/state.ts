@@ -18,12 +18,15 @@
  *       that hears nothing of this side: it would not hear the promise either
  *   B10 a whole copy is given up for a question that waits, or because it is lost: being told to
  *       end is no reason, for the primary may be dead
+ *   B11 the record becomes activating only by what the agreement asks for: nobody, a person's
+ *       order or his word (permission/tie.ts)
  */
 
 import { invariant } from '../invariant.ts';
 import { timingProblem } from '../limits.ts';
 import { isActive } from '../permission/evidence.ts';
 import { canMove } from '../permission/record.ts';
+import { mayActivate, type Said } from '../permission/tie.ts';
 import { heartbeatEveryMs } from '../vocabulary.ts';
 import type {
   BackupConfig,
@@ -53,7 +56,7 @@ export type BackupPhase =
 
 /** What was decided, as far as this machine can; the record has the last word. */
 export type BackupGoal =
-  | { readonly kind: 'activate'; readonly why: string }
+  | { readonly kind: 'activate'; readonly why: string; readonly said: Said }
   /** The primary goes on; the copy is given up. */
   | { readonly kind: 'promise' }
   /** The copy is lost; the primary gets the promise unasked. */
@@ -128,7 +131,7 @@ export interface BackupState {
   /** Asks that wait for the record. */
   readonly asks: readonly WaitingAsk[];
   /** `tsremus failover` calls that wait for the record. */
-  readonly failovers: readonly number[];
+  readonly failovers: readonly { readonly token: number; readonly said: Said }[];
   readonly outcome: BackupOutcome | null;
 }
 
@@ -233,7 +236,18 @@ export function leastWhole(parts: Readonly<Record<string, number>>): number {
   return Math.min(...Object.values(parts));
 }
 
-/** Asserts B1 to B10 on one transition. */
+/**
+ * A whole copy is here, the primary is gone, silent for the whole timeout or deaf for as long as
+ * that and the hold, and only a person may let the copy run.
+ */
+export function waitsForPerson(state: BackupState): boolean {
+  const { withoutWitness, heartbeatTimeoutMs, holdMs } = state.config;
+  if (state.phase !== 'standby' || mayActivate(withoutWitness, 'nothing')) return false;
+  if (state.link === 'closed' || silenceMs(state) >= heartbeatTimeoutMs) return true;
+  return unheardMs(state) >= heartbeatTimeoutMs + holdMs;
+}
+
+/** Asserts B1 to B11 on one transition. */
 export function checkBackup(
   before: BackupState,
   after: BackupState,
@@ -291,6 +305,9 @@ function checkEffect(after: BackupState, effect: BackupEffect): void {
       invariant(effect.from === after.record, 'B6 from');
       invariant(effect.to === after.writing, 'B6 to');
       invariant(canMove(effect.from, effect.to), 'B6 transition table');
+      if (effect.to === 'activating') {
+        invariant(mayActivate(after.config.withoutWitness, effect.said), 'B11 not as agreed');
+      }
       if (effect.from === 'standby' && effect.to === 'promised' && after.acked >= 0) {
         const isAsked = after.goal?.kind === 'promise' && after.asks.length > 0;
         invariant(isAsked || after.goal?.kind === 'lose', 'B10 promised unasked');

@@ -2,6 +2,7 @@
  * The backup's events and effects. Time is `nowMs` on every event, from a monotonic clock.
  * Effects are carried out in the order given; completion comes back as an event.
  */
+import type { Said } from '../permission/tie.ts';
 import type { Answer, Permission, SessionTiming } from '../vocabulary.ts';
 
 /** What the record says while its owner lives: `lost` is refused as long (lostRefusal). */
@@ -52,8 +53,11 @@ export type BackupEvent = { readonly nowMs: number } /**
   | { readonly kind: 'discard-failed'; readonly reason: string }
   /** This host, or a person, told the session to end. */
   | { readonly kind: 'leave'; readonly reason: string }
-  /** The administrator typed `tsremus failover`; refused while the primary answers. */
-  | { readonly kind: 'failover'; readonly token: number }
+  /**
+   * The administrator typed `tsremus failover`; refused while the primary answers. `vouched`: on
+   * his word that the guest does not run there.
+   */
+  | { readonly kind: 'failover'; readonly token: number; readonly vouched?: boolean }
 );
 
 export type BackupOutcome =
@@ -74,13 +78,17 @@ export type BackupEffect =
    * 0 streams through.)
    */
   | { readonly kind: 'commit'; readonly epoch: number }
-  /** Compare-and-swap on the durable record, synced before `record` comes back. */
+  /**
+   * Compare-and-swap on the durable record, synced before `record` comes back. `said`: what a
+   * person said for it; the record, too, becomes `activating` only as was agreed.
+   */
   | {
       readonly kind: 'write-record';
       readonly from: OwnPermission;
       readonly to: Exclude<OwnPermission, 'standby'>;
       readonly epoch: number;
       readonly why: string;
+      readonly said: Said;
     }
   /** End-of-file to the hypervisor: build the copy, paused, from the last epoch fed; rename it. */
   | { readonly kind: 'build-copy'; readonly epoch: number }

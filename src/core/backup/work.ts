@@ -7,7 +7,8 @@
  */
 
 import { invariant, unreachable } from '../invariant.ts';
-import { type BackupState, hears, silenceMs, unheardMs } from './state.ts';
+import { mayActivate } from '../permission/tie.ts';
+import { type BackupGoal, type BackupState, hears, silenceMs, unheardMs } from './state.ts';
 import type { BackupEffect, BackupOutcome, OwnPermission } from './types.ts';
 
 type Effects = BackupEffect[];
@@ -30,13 +31,17 @@ function choose(state: BackupState, isTick: boolean): BackupState {
   if (nowMs < state.nextWriteAtMs) return state;
   // Who asks is alive: its promise comes before any activation, if it can be heard (B9).
   if (state.asks.some((ask) => hears(state, ask))) return { ...state, goal: { kind: 'promise' } };
-  const why = whyActivate(state, isTick, config.holdMs);
-  return why === null ? state : { ...state, goal: { kind: 'activate', why } };
+  const [order] = state.failovers;
+  if (order !== undefined) return { ...state, goal: { ...ordered, said: order.said } };
+  if (!isTick || !mayActivate(config.withoutWitness, 'nothing')) return state;
+  const why = whyActivate(state, config.holdMs);
+  return why === null ? state : { ...state, goal: { kind: 'activate', why, said: 'nothing' } };
 }
 
-function whyActivate(state: BackupState, isTick: boolean, holdMs: number): string | null {
-  if (state.failovers.length > 0) return 'the administrator ordered it';
-  if (!isTick) return null;
+const ordered = { kind: 'activate', why: 'the administrator ordered it' } as const;
+
+/** Why the copy goes on by itself, as was agreed; null: there is no reason. */
+function whyActivate(state: BackupState, holdMs: number): string | null {
   if (state.link === 'open') {
     const { heartbeatTimeoutMs } = state.config;
     const silentMs = Math.round(silenceMs(state));
@@ -135,13 +140,14 @@ function write(
   effects: Effects,
 ): BackupState {
   if (state.nowMs < state.nextWriteAtMs) return state;
-  const why = describeGoal(state);
-  effects.push({ kind: 'write-record', from: state.record, to, epoch: state.acked, why });
+  const { record: from, acked: epoch, goal } = state;
+  const why = describeGoal(goal);
+  const said = goal?.kind === 'activate' ? goal.said : 'nothing';
+  effects.push({ kind: 'write-record', from, to, epoch, why, said });
   return { ...state, writing: to };
 }
 
-function describeGoal(state: BackupState): string {
-  const { goal } = state;
+function describeGoal(goal: BackupGoal | null): string {
   invariant(goal !== null, 'writes without a goal');
   switch (goal.kind) {
     case 'activate':
@@ -175,7 +181,7 @@ function outcomeOf(state: BackupState): BackupOutcome {
 }
 
 function finishActivated(state: BackupState, effects: Effects): BackupState {
-  const why = describeGoal(state);
+  const why = describeGoal(state.goal);
   effects.push({ kind: 'note-running' }, { kind: 'send-activated' });
   return finish(state, { kind: 'activated', epoch: state.acked, why }, effects);
 }

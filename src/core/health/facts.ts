@@ -3,7 +3,8 @@
  * in `tsremus status` and in the simulator. Pure.
  */
 import type { BackupPhase, BackupState } from '../backup/state.ts';
-import { silenceMs } from '../backup/state.ts';
+import { silenceMs, waitsForPerson } from '../backup/state.ts';
+import type { Agreement } from '../permission/tie.ts';
 import {
   backupMayActivate,
   isLeaseFresh,
@@ -53,6 +54,8 @@ export interface SessionFacts {
   /** Beyond this age the session counts as late, ms. */
   readonly late_after_ms: number;
   readonly buffered: boolean;
+  /** Who goes on when the other host cannot be asked. Older sessions: absent. */
+  readonly without_witness?: Agreement;
   /** Primary: this session paused the guest (once). */
   readonly guest_paused: boolean;
   /** Primary: it may go on here, but its output buffer could not be removed. Older: absent. */
@@ -183,7 +186,7 @@ function backupWord(at: BackupState): SessionState {
   // Whatever is to be decided cannot be written down: nobody goes on, nobody may.
   if (isUndecided && at.recordProblem !== null) return isCalm ? 'late' : 'held';
   // The link is gone and nobody has decided: the administrator may have to.
-  if (at.phase === 'standby' && at.link === 'closed') return 'held';
+  if (waitsForPerson(at) || (at.phase === 'standby' && at.link === 'closed')) return 'held';
   return isPeerSilent(at) ? 'late' : wordOfBackup[at.phase];
 }
 

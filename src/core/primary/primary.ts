@@ -11,12 +11,14 @@ import { boundedReason, scheduleProblem } from '../limits.ts';
 import { isActive, isPresent, isTakenOver, mayVouch, newsOf } from '../permission/evidence.ts';
 import { nextPace, type Schedule } from '../scheduler.ts';
 import { neverRan } from '../texts/advice.ts';
-import type { Answer } from '../vocabulary.ts';
+import { formatMs } from '../units.ts';
+import { type Answer, heartbeatEveryMs } from '../vocabulary.ts';
 import { pump } from './pump.ts';
 import {
   backupMayActivate,
   badAck,
   checkPrimary,
+  isAlone,
   isLeaseFresh,
   isSaveOver,
   isSilent,
@@ -44,13 +46,23 @@ export function stepPrimary(before: PrimaryState, event: PrimaryEvent): PrimaryS
   if (before.phase === 'ended') return { state: before, effects: [] }; // P3
   const effects: Effects = [];
   // Events come from several threads: one may carry a time slightly before the last one's.
-  let state: PrimaryState = { ...before, nowMs: Math.max(before.nowMs, event.nowMs) };
+  const nowMs = Math.max(before.nowMs, event.nowMs);
+  let state: PrimaryState = { ...before, nowMs, aloneFromMs: aloneFrom(before, nowMs) };
   state = onEvent(state, event, effects);
   state = { ...state, phase: phaseOf(state) };
   if (state.outcome === null) state = pump(state, effects);
   state = { ...state, phase: phaseOf(state) };
   checkPrimary(before, state, effects);
   return { state, effects };
+}
+
+/**
+ * An event is never further away than a heartbeat (primaryWakeAtMs). What is much longer was a
+ * stall of this process or host, and no silence of the backup's.
+ */
+function aloneFrom(before: PrimaryState, nowMs: number): number {
+  const stalledMs = nowMs - before.nowMs - 2 * heartbeatEveryMs(before.config);
+  return stalledMs <= 0 ? before.aloneFromMs : Math.min(nowMs, before.aloneFromMs + stalledMs);
 }
 
 function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): PrimaryState {
@@ -118,7 +130,7 @@ function onTick(state: PrimaryState, effects: Effects): PrimaryState {
     if (!backupMayActivate(state)) return neverProtected(state, reason, effects);
     return { ...state, lost: reason, nextAskAtMs: state.nowMs };
   }
-  return state;
+  return state.outcome === null && isAlone(state) ? goOnAlone(state, effects) : state;
 }
 
 function onLinkOpen(state: PrimaryState): PrimaryState {
@@ -130,7 +142,7 @@ function onLinkOpen(state: PrimaryState): PrimaryState {
     ...state,
     link: 'open',
     saving: true,
-    heardAtMs: nowMs,
+    ...heard(state),
     nextBeatAtMs: nowMs,
     leaseFromMs,
   };
@@ -201,8 +213,13 @@ function onEcho(state: PrimaryState, seq: number): PrimaryState {
     progressAtMs,
     beats: state.beats.filter((beat) => beat.seq > seq),
     leaseFromMs: Math.max(state.leaseFromMs ?? echoed.sentAtMs, echoed.sentAtMs),
-    heardAtMs: state.nowMs,
+    ...heard(state),
   };
+}
+
+/** A backup that was found to hang is given up: that it answers heartbeats counts no more. */
+function heard({ nowMs, lost, aloneFromMs }: PrimaryState) {
+  return { heardAtMs: nowMs, aloneFromMs: lost === null ? nowMs : aloneFromMs };
 }
 
 function onAck(state: PrimaryState, epoch: number, effects: Effects): PrimaryState {
@@ -216,7 +233,7 @@ function onAck(state: PrimaryState, epoch: number, effects: Effects): PrimarySta
     return { ...state, link: 'closed', lost: badAck(state, epoch), nextAskAtMs: state.nowMs };
   }
   const { nowMs } = state;
-  return { ...state, acked: epoch, committedAtMs: nowMs, heardAtMs: nowMs, progressAtMs: nowMs };
+  return { ...state, acked: epoch, committedAtMs: nowMs, progressAtMs: nowMs, ...heard(state) };
 }
 
 function onCopyLost(state: PrimaryState, from: string, effects: Effects): PrimaryState {
@@ -235,9 +252,11 @@ function onBackupLeaving(state: PrimaryState, from: string, effects: Effects): P
 }
 
 /** `promised` is final whatever ask it answers; the rest counts for the ask that is under way. */
-function onAnswer(before: PrimaryState, event: EventOf<'answer'>, effects: Effects): PrimaryState {
-  if (before.outcome !== null || before.destroying) return before;
+function onAnswer(from: PrimaryState, event: EventOf<'answer'>, effects: Effects): PrimaryState {
+  if (from.outcome !== null || from.destroying) return from;
   const { answer, id } = event;
+  const decidingSeen = from.decidingSeen || answer.kind === 'activating'; // however late (P11)
+  const before: PrimaryState = { ...from, decidingSeen };
   const asked = before.ask?.id === id ? before.ask : null;
   if (answer.kind === 'promised') {
     // After a takeover it means that the guest is lost there, which was false when it ran.
@@ -389,6 +408,20 @@ function neverProtected(state: PrimaryState, reason: string, effects: Effects): 
 
 function goOn(state: PrimaryState, permission: OpenPermission, effects: Effects): PrimaryState {
   return leave(state, permission, outcomeOnPromise(state), effects);
+}
+
+/**
+ * The promise was given in advance. Where the link is only deaf the backup hears that it is taken,
+ * and may remove its copy.
+ */
+function goOnAlone(state: PrimaryState, effects: Effects): PrimaryState {
+  askOnLeaving(state, effects);
+  const why = state.lost ?? `the backup was silent for ${formatMs(state.nowMs - state.heardAtMs)}`;
+  const outcome: PrimaryOutcome =
+    state.guestEnded === null
+      ? { kind: 'unprotected', reason: `${why}; it goes on without it, as was agreed` }
+      : { kind: 'guest-ended', reason: state.guestEnded };
+  return leave(state, 'in-advance', outcome, effects);
 }
 
 /**

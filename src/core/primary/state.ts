@@ -15,6 +15,8 @@
  *   P9  a guest is destroyed only on present evidence (E1), once no suspend of it is in flight, and
  *       is called taken over only when that is done
  *   P10 a person's word opens the buffer only after a question asked since found nobody (E2)
+ *   P11 unanswered, the primary goes on by itself only where that was agreed, after timeout and
+ *       hold without its backup, and never once the backup said that somebody decides there
  *
  * Several epochs in flight change none of them. What counts is `acked`: output is released up to it
  * and no further, a copy is activated from it, and everything after it was never seen by anybody
@@ -24,6 +26,7 @@
 import { invariant } from '../invariant.ts';
 import { primaryConfigProblem, saveEndMs } from '../limits.ts';
 import { isPresent } from '../permission/evidence.ts';
+import { mayOpenUnanswered } from '../permission/tie.ts';
 import {
   nextCheckpointAtMs,
   noOutput,
@@ -59,6 +62,8 @@ export type OpenPermission =
   | 'promised'
   /** The backup cannot have a whole epoch: the seed's end never left. */
   | 'never-whole'
+  /** It was agreed that the primary goes on by itself, and the backup is gone. */
+  | 'in-advance'
   /** The administrator vouches that the copy never ran and never will. */
   | 'forced';
 
@@ -99,6 +104,10 @@ export interface PrimaryState {
   readonly leaseFromMs: number | null;
   /** When the backup was heard last. */
   readonly heardAtMs: number;
+  /**
+   * Since when it is without its backup: last heard, or found to hang. Moved on by own stalls.
+   */
+  readonly aloneFromMs: number;
 
   readonly paused: boolean;
   readonly guest: 'here' | 'ended';
@@ -123,6 +132,8 @@ export interface PrimaryState {
   readonly activeSeen: boolean;
   /** `abort-save` was emitted because of that. */
   readonly abortedAtMs: number | null;
+  /** The backup said `activating`: somebody decides there, and nobody goes on by himself here. */
+  readonly decidingSeen: boolean;
   /** When what was answered `running` or `ended` was asked; null: nothing, or it is used up. */
   readonly evidenceAtMs: number | null;
   /** `destroy-guest` is under way. */
@@ -161,6 +172,7 @@ export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
     nextBeatAtMs: nowMs,
     leaseFromMs: null,
     heardAtMs: nowMs,
+    aloneFromMs: nowMs,
     paused: false,
     guest: 'here',
     saving: false,
@@ -175,6 +187,7 @@ export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
     found: null,
     activeSeen: false,
     abortedAtMs: null,
+    decidingSeen: false,
     evidenceAtMs: null,
     destroying: false,
     vouchedAfterAsk: null,
@@ -223,7 +236,17 @@ export function isStuck(state: PrimaryState): boolean {
   return state.nowMs - state.progressAtMs >= progressMs(state.config);
 }
 
-/** Something ends protection here; only a promise (or `active`) finishes it. */
+/**
+ * Without its backup for timeout and hold, where it was agreed that the primary then goes on (P11).
+ */
+export function isAlone(state: PrimaryState): boolean {
+  const { heartbeatTimeoutMs, holdMs, withoutWitness } = state.config;
+  if (!mayOpenUnanswered(withoutWitness, 'nothing') || !backupMayActivate(state)) return false;
+  if (state.decidingSeen || state.activeSeen) return false;
+  return state.nowMs - state.aloneFromMs >= heartbeatTimeoutMs + holdMs;
+}
+
+/** Something ends protection here; only a promise (or `active`, or P11) ends it. */
 export function isEnding(state: PrimaryState): boolean {
   return (
     state.stopBy !== null ||
@@ -290,12 +313,15 @@ export function primaryWakeAtMs(state: PrimaryState): number | null {
     if (state.leaseFromMs !== null) wakes.push(state.leaseFromMs + leaseMs(config) + 1);
     if (state.ask === null) wakes.push(state.nextAskAtMs);
     if (state.drained > state.acked) wakes.push(state.progressAtMs + progressMs(config));
+    const { withoutWitness, heartbeatTimeoutMs, holdMs } = config;
+    const isAgreed = mayOpenUnanswered(withoutWitness, 'nothing');
+    if (isAgreed) wakes.push(state.aloneFromMs + heartbeatTimeoutMs + holdMs);
     wakes.push(nextCheckpointAtMs(state, config.pendingMax) ?? 0);
   }
   return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));
 }
 
-/** Asserts P1 to P10 on one transition. */
+/** Asserts P1 to P11 on one transition. */
 export function checkPrimary(
   before: PrimaryState,
   after: PrimaryState,
@@ -350,6 +376,7 @@ function checkEffect(before: PrimaryState, after: PrimaryState, effect: PrimaryE
       invariant(!after.destroying, 'P9 opened while it is destroyed');
       invariant(after.opened !== 'forced' || before.vouchedAfterAsk !== null, 'P10 vouched');
       invariant(after.opened !== 'never-whole' || !backupMayActivate(after), 'P5 never whole');
+      invariant(after.opened !== 'in-advance' || isAlone(after), 'P11 in advance');
       return;
     case 'ask-promise':
       invariant(before.outcome === null, 'P3 ask');

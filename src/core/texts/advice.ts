@@ -62,6 +62,10 @@ interface Abouts {
   'failover-here': OfGuest;
   'failover-there': OfPair;
   'failover-if-dead': OfPair;
+  /** Where the primary goes on by itself: on the word of a person. */
+  'failover-vouch': OfPair;
+  /** A copy that is left held goes when its guest is protected anew. */
+  'protect-there': OfPair;
 
   'set-there': OfPair & { readonly settings: readonly string[] };
 
@@ -138,6 +142,14 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   'failover-there': ({ domain, peer }) => tsremus(['failover', domain], `on ${hostWord(peer)}`),
   'failover-if-dead': ({ domain, peer }) =>
     tsremus(['failover', domain], `here, if ${hostWord(peer)} is dead`),
+
+  'failover-vouch': ({ domain, peer }) =>
+    tsremus(
+      ['failover', '--force-unsafe', domain],
+      `on your word that ${hostWord(peer)} does not run it`,
+    ),
+  'protect-there': ({ domain, peer }) =>
+    tsremus(['protect', domain, 'HOST'], `on ${hostWord(peer)}, if the guest runs there`),
 
   'set-there': ({ domain, settings, peer }) =>
     tsremus(['set', domain, ...settings], `on ${hostWord(peer)}`),

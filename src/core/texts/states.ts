@@ -1,5 +1,6 @@
 /** What a session's state means and what to type, where it has not said so itself. Pure. */
 import type { SessionFacts } from '../health/facts.ts';
+import { type Agreement, agreementDefault, mayOpenUnanswered } from '../permission/tie.ts';
 import { type Advice, adviceLines } from './advice.ts';
 import { adviceWhenHeld, ending } from './outcomes.ts';
 import { hostWord } from './quote.ts';
@@ -41,10 +42,18 @@ export function reasonFor(status: SessionFacts): string | null {
   return parts.length === 0 ? null : parts.join(': ');
 }
 
-/** Where a copy is held and nobody has decided whether it runs. */
-export function adviceOnHeldCopy(domain: string, peer: string): Advice[] {
+/**
+ * Where a copy is held and nobody has decided whether it runs. A primary that has gone on by itself
+ * has no session any more that could be stopped.
+ */
+export function adviceOnHeldCopy(
+  domain: string,
+  peer: string,
+  agreed: Agreement = agreementDefault,
+): Advice[] {
+  const kind = mayOpenUnanswered(agreed, 'nothing') ? 'protect-there' : 'stop-if-there';
   return [
-    { kind: 'stop-if-there', domain, peer },
+    { kind, domain, peer },
     { kind: 'failover-if-dead', domain, peer },
   ];
 }
@@ -53,7 +62,9 @@ function adviceFor(status: SessionFacts): Advice[] {
   const { domain, peer } = status;
   switch (status.state) {
     case 'held':
-      if (status.role === 'backup') return adviceOnHeldCopy(domain, peer);
+      if (status.role === 'backup') {
+        return adviceOnHeldCopy(domain, peer, status.without_witness);
+      }
       return adviceWhenHeld(status.may_open === true, { domain, peer });
     case 'unprotected':
     case 'active':

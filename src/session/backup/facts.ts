@@ -72,7 +72,7 @@ function nextOf(view: BackupView, state: SessionState): string[] {
   const full = (running?.state.recordProblem ?? null) !== null;
   return [
     ...(full ? adviceLines([{ kind: 'free-record', dir: stateDirectory }]) : []),
-    ...adviceLines(adviceOnHeldCopy(domain, host)),
+    ...adviceLines(adviceOnHeldCopy(domain, host, hello.timing.withoutWitness)),
   ];
 }
 
@@ -121,6 +121,7 @@ export function backupFacts(view: BackupView): StatusFacts {
     ack_time: ackWall?.toISOString() ?? null,
     ack_age_ms: ackWall === null ? null : Math.max(0, wall.getTime() - ackWall.getTime()),
     heartbeat_timeout_ms: hello.timing.heartbeatTimeoutMs,
+    without_witness: hello.timing.withoutWitness,
     seed_percent: null,
     ...streamFacts(view),
     next: nextOf(view, facts.state),

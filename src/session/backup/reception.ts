@@ -43,6 +43,7 @@ import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
 import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
 import { type BackupView, backupFacts } from './facts.ts';
+import { dismissFormer } from './former.ts';
 import { checkDisks, checkNames, checkOwnMemory, checkRoom } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
@@ -138,6 +139,7 @@ export async function prepareReception(
   const { hypervisor, settings, registry } = ports;
   const log = ports.openLog(`${hello.domain}.backup`);
   const subject = { uuid: hello.uuid, domain: hello.domain, role: 'backup' } as const;
+  await dismissFormer(hello, ports, log);
   const claim = await registry.claimSession(subject);
   try {
     checkDisks(ports.disks, hello);
@@ -146,8 +148,9 @@ export async function prepareReception(
     const agreed = agreeStream(ports, hello, options);
     const dir = settings.stateDirectory;
     const record = openRecord(dir, hello.uuid, hello.session, ports);
+    const { withoutWitness } = hello.timing;
     await record.prepare();
-    await record.create({ domain: hello.domain, peer: hello.host });
+    await record.create({ domain: hello.domain, peer: hello.host }, withoutWitness);
     // Housekeeping: old decisions that nobody will ask for again. It may fail and may take time.
     pruneRecords(dir, ports).catch((error: unknown) => log.info(errorText(error)));
     const heartbeats: { take: OnHeard } = { take: () => {} };
@@ -400,8 +403,8 @@ export class Reception {
   #sessionRecord(): SessionRecord {
     const { record } = this.#set;
     return {
-      async move(from, to, epoch, why) {
-        return toOwner((await record.move(from, to, { epoch, why })).permission);
+      async move(from, to, epoch, why, said) {
+        return toOwner((await record.move(from, to, { epoch, why, said }, said)).permission);
       },
       async read() {
         return toOwner((await record.read())?.permission ?? 'standby');
@@ -496,7 +499,7 @@ export class Reception {
         return {};
       case 'failover':
         if (session === undefined) break;
-        return this.#failover(session);
+        return this.#failover(session, request.vouched === true);
       case 'failover-plan':
         if (session === undefined) break;
         return session.failoverPlan();
@@ -521,9 +524,9 @@ export class Reception {
     }).finally(stopTelling);
   }
 
-  async #failover(session: BackupSession): Promise<object> {
+  async #failover(session: BackupSession, vouched: boolean): Promise<object> {
     const { hello } = this.#set;
-    const refused = await session.failover();
+    const refused = await session.failover(vouched);
     if (refused !== null) {
       throw new OperationError('split-brain-risk', `failover is refused: ${refused}`, {
         op: 'failover',

@@ -19,6 +19,7 @@ import type {
 import { describeBackupEffect, describeBackupEvent } from '../../core/describe.ts';
 import { recordRetryMs } from '../../core/limits.ts';
 import { answerOf } from '../../core/permission/record.ts';
+import { neededToActivate, type Said } from '../../core/permission/tie.ts';
 import type { Answer } from '../../core/vocabulary.ts';
 import type { BackupDisk } from '../../disk/port.ts';
 import { sleep, type Time } from '../../host/clock.ts';
@@ -39,7 +40,13 @@ const tickLateMs = 50;
 /** The durable record, as far as the session needs it (src/permission/record.ts). */
 export interface SessionRecord {
   /** Compare-and-swap; what the record says afterwards. Rejects when nothing was decided. */
-  move(from: OwnPermission, to: OwnPermission, epoch: number, why: string): Promise<OwnPermission>;
+  move(
+    from: OwnPermission,
+    to: OwnPermission,
+    epoch: number,
+    why: string,
+    said: Said,
+  ): Promise<OwnPermission>;
   read(): Promise<OwnPermission>;
   noteRunning(): Promise<void>;
 }
@@ -180,7 +187,8 @@ export class BackupSession {
     const { state } = this;
     const heard = `the primary was heard ${Math.round(this.#now() - state.heardAtMs)} ms ago`;
     const ended = state.linkReason === null ? [] : [state.linkReason];
-    return { refused: failoverRefusal(state), primary: [heard, ...ended] };
+    const needs = neededToActivate(state.config.withoutWitness);
+    return { refused: failoverRefusal(state, 'word'), needs, primary: [heard, ...ended] };
   }
 
   /** Resolves when the session is over. */
@@ -189,11 +197,11 @@ export class BackupSession {
   }
 
   /** The administrator's failover; null when it begins, else why it is refused. */
-  failover(): Promise<string | null> {
+  failover(vouched: boolean): Promise<string | null> {
     const token = this.#nextToken++;
     return new Promise((resolve) => {
       this.#failovers.set(token, resolve);
-      this.#dispatch({ kind: 'failover', token, nowMs: this.#now() });
+      this.#dispatch({ kind: 'failover', token, vouched, nowMs: this.#now() });
     });
   }
 
@@ -300,9 +308,9 @@ export class BackupSession {
   #writeRecord(effect: Extract<BackupEffect, { kind: 'write-record' }>): void {
     this.#row.run(async () => {
       const { record, log } = this.#parts;
-      const { from, to, epoch, why } = effect;
+      const { from, to, epoch, why, said } = effect;
       try {
-        this.#permission = await record.move(from, to, epoch, why);
+        this.#permission = await record.move(from, to, epoch, why, said);
         this.#dispatch({ kind: 'record', permission: this.#permission, nowMs: this.#now() });
       } catch (error) {
         const reason = errorText(error);

@@ -9,8 +9,8 @@ const askEveryMs = 1_000;
 
 /** What HELLO tells the backup. */
 export function timingOf(options: ProtectOptions): SessionTiming {
-  const { heartbeatTimeoutMs, holdMs, network } = options;
-  return { heartbeatTimeoutMs, holdMs, buffered: network };
+  const { heartbeatTimeoutMs, holdMs, network, withoutWitness } = options;
+  return { heartbeatTimeoutMs, holdMs, buffered: network, withoutWitness };
 }
 
 /** What the primary's machine is given; whatever the command line let through is valid. */

@@ -148,6 +148,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     peer: options.host,
     ack_time: running?.ackWall?.toISOString() ?? null,
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
+    without_witness: options.withoutWitness,
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
     degraded: degradedOf(view) ?? stream.degraded ?? blocked,

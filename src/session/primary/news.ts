@@ -1,5 +1,6 @@
 /** What `tsremus protect` says on its way: events, each state once, and the seed's progress. */
 import type { SessionState } from '../../core/health/facts.ts';
+import { type Agreement, mayOpenUnanswered } from '../../core/permission/tie.ts';
 import { askClause } from '../../core/texts/advice.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
@@ -13,6 +14,7 @@ export interface ProtectNewsParts {
   readonly guest: { readonly name: string; readonly memoryBytes: number };
   /** The backup's. */
   readonly host: string;
+  readonly withoutWitness: Agreement;
 }
 
 export class ProtectNews {
@@ -32,11 +34,14 @@ export class ProtectNews {
 
   /** Says what the session has come to, once each time; being late is for `status` to say. */
   cameTo(state: SessionState, reason: string | null): void {
-    const { guest, host } = this.#parts;
+    const { guest, host, withoutWitness } = this.#parts;
+    const wayOut = mayOpenUnanswered(withoutWitness, 'nothing')
+      ? `it goes on here by itself if ${host} stays silent`
+      : askClause(guest.name);
     const texts: Partial<Record<SessionState, string>> = {
       protected: `protected by ${host}`,
       ending: `asking ${host} for leave to go on here`,
-      held: `held${reason === null ? '' : `: ${reason}`}; ${askClause(guest.name)}`,
+      held: `held${reason === null ? '' : `: ${reason}`}; ${wayOut}`,
     };
     const text = texts[state];
     if (text === undefined || state === this.#told) return;

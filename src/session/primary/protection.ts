@@ -12,6 +12,7 @@ import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
 import { vouchClause } from '../../core/texts/advice.ts';
+import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
 import type { DiskDriver, PrimaryDisk } from '../../disk/port.ts';
 import type { StartGuard } from '../../guest/guard.ts';
@@ -163,7 +164,8 @@ export class Protection {
     const { settings, clock, timers, processes } = ports;
     const { wait, host } = options;
     this.#session = newSessionId(ports.chance);
-    this.#news = new ProtectNews({ clock, reporter, log, guest, host });
+    const { withoutWitness } = options;
+    this.#news = new ProtectNews({ clock, reporter, log, guest, host, withoutWitness });
     const onChange = () => this.#changed();
     this.#watch = new SessionWatch({
       ...ports,
@@ -319,6 +321,7 @@ export class Protection {
     // With it the backup begins to count heartbeats: only when all is ready here.
     await link.sendConfig(guestConfig(guest.spec, guest.memoryBytes));
     this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
+    this.#tellWhoGoesOn();
     const subject = { uuid: guest.ref.uuid, role: 'primary' } as const;
     void supersede(subject, registry, this.#ports, log);
     const session = this.#newSession(ready);
@@ -334,6 +337,12 @@ export class Protection {
       this.#leaveHeld = resolve;
     });
     return Promise.race([session.run(), held]).finally(stopShowing);
+  }
+
+  #tellWhoGoesOn(): void {
+    const { options, guest } = this.#set;
+    const subject = { role: 'primary', domain: guest.name, peer: options.host } as const;
+    this.#news.tell('without-witness', withoutWitnessText(options.withoutWitness, subject));
   }
 
   #newSession(ready: Ready): PrimarySession {

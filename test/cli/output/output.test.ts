@@ -122,3 +122,32 @@ it('says that a checkpoint is deferred, and that others were stalled', () => {
     ', 3 checkpoints stalled for 1400 ms\n',
   );
 });
+
+// Proves: both hosts say in one line who goes on, and what it means for the death of either.
+it.each([
+  [
+    'primary',
+    'primary',
+    'if hostb dies, web1 goes on on this host by itself, unprotected; if this h',
+  ],
+  [
+    'backup',
+    'primary',
+    'if this host dies, web1 goes on on hostb by itself, unprotected; if hostb d',
+  ],
+  [
+    'primary',
+    'backup',
+    'if this host dies, web1 goes on on hostb by itself; if hostb dies, it is he',
+  ],
+  [
+    'backup',
+    'manual',
+    'if hostb dies, the copy of web1 waits on this host until you run it; if thi',
+  ],
+] as const)('says on the %s what was agreed: %s', (role, agreed, words) => {
+  const figures = figuresText(sampleStatus({ role, without_witness: agreed }));
+  expect(figures).toContain(`  without a witness (${agreed}): ${words}`);
+  const over = sampleStatus({ role, without_witness: agreed, outcome: 'stopped' });
+  expect(figuresText(over)).not.toContain('without a witness');
+});

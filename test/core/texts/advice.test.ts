@@ -51,6 +51,8 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'failover-here': { domain },
     'failover-there': { domain, peer },
     'failover-if-dead': { domain, peer },
+    'failover-vouch': { domain, peer },
+    'protect-there': { domain, peer },
     'set-there': { domain, peer, settings },
     'list-guests': {},
     'list-guest': { domain },
@@ -92,6 +94,9 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'failover-here': 'tsremus failover web1  # here: run the copy',
   'failover-there': 'tsremus failover web1  # on hostb',
   'failover-if-dead': 'tsremus failover web1  # here, if hostb is dead',
+  'failover-vouch':
+    'tsremus failover --force-unsafe web1  # on your word that hostb does not run it',
+  'protect-there': 'tsremus protect web1 HOST  # on hostb, if the guest runs there',
   'set-there': 'tsremus set web1 interval=auto max-overhead=10  # on hostb',
   'list-guests': 'xl list',
   'list-guest': 'xl list web1',
@@ -137,7 +142,7 @@ describe.each(['web1', 'a guest', "it's", 'grün', '$HOME', '#1', '`id`; "x"\\']
       if ('domain' in advice) expect(argv).toContain(domain);
       if (tool !== 'tsremus') return expect(['xl', 'ps', 'kill', 'df']).toContain(tool);
       const settingsSaid = 'settings' in advice ? advice.settings : [];
-      const hostSaid = advice.kind === 'protect' ? ['HOST'] : [];
+      const hostSaid = argv.includes('HOST') ? ['HOST'] : [];
       const args = 'domain' in advice ? [domain, ...hostSaid, ...settingsSaid] : [];
       const expected = advice.kind === 'again' ? [domain, 'hostb'] : args;
       expect(await parsed(argv)).toEqual({ name: argv[0], args: expected });
@@ -153,7 +158,8 @@ it('names no host by a command that leads to it', () => {
         .replace('here: hostb', 'here: the other host')
         .replace('asks hostb', 'asks the other host')
         .replace('copy on hostb', 'copy on the other host')
-        .replace('if hostb', 'if the other host'),
+        .replace('if hostb', 'if the other host')
+        .replace('that hostb', 'that the other host'),
     );
   }
 });

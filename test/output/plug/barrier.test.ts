@@ -41,6 +41,7 @@ async function trial(
   const parts = {
     config: {
       ...{ heartbeatTimeoutMs: 1000, holdMs: 3000, buffered, pendingMax: 2, askEveryMs: 1000 },
+      withoutWitness: 'backup' as const,
       schedule: { kind: 'fixed', intervalMs: 200 },
     },
     ...{ clock: systemClock, timers: systemTimers, guest: { uuid: 'u', id: 7 } },

@@ -7,6 +7,7 @@ import type { ControlMessage } from '../../../src/link/link.ts';
 import { BackupSession } from '../../../src/session/backup/session.ts';
 
 const silent = { debug() {}, info() {}, warning() {}, error() {} } as unknown as Log;
+const timing = { heartbeatTimeoutMs: 60_000, holdMs: 100, buffered: true };
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** A session that holds epoch 0 and whose primary asks; `disk` is what its record lives on. */
@@ -16,7 +17,7 @@ function session() {
   const backup = new BackupSession({
     clock: systemClock,
     timers: systemTimers,
-    config: { heartbeatTimeoutMs: 60_000, holdMs: 100, buffered: true, parts: ['memory'] },
+    config: { ...timing, withoutWitness: 'backup', parts: ['memory'] },
     copy: {
       commit() {},
       lastEpoch: 0,

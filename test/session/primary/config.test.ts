@@ -10,6 +10,7 @@ import { heartbeatTimeoutSetting, numberSettings } from '../../../src/config/set
 import { UsageError } from '../../../src/config/usage-error.ts';
 import { backupWakeAtMs, initialBackup, stepBackup } from '../../../src/core/backup/backup.ts';
 import * as limits from '../../../src/core/limits.ts';
+import { agreements } from '../../../src/core/permission/tie.ts';
 import { initialPrimary, stepPrimary } from '../../../src/core/primary/primary.ts';
 import { primaryWakeAtMs } from '../../../src/core/primary/state.ts';
 import type { PrimaryConfig } from '../../../src/core/primary/types.ts';
@@ -87,7 +88,7 @@ function playBackup({ timing }: Pick<Hello, 'timing'>): void {
     expect(nowMs).toBeGreaterThan(state.nowMs);
     feed({ kind: 'tick', nowMs, stalledMs: 0 });
   }
-  expect(state.writing).toBe('activating');
+  expect(state.writing).toBe(timing.withoutWitness === 'backup' ? 'activating' : null);
 }
 
 const given: Pick<ProtectFlags, 'compression' | 'wait' | 'network' | 'disk'> = {
@@ -145,6 +146,7 @@ describe('what is accepted keeps every invariant of the core', () => {
       heartbeatTimeoutMs: fc.oneof(numbers, fc.constant(heartbeatTimeoutSetting.min)),
       holdMs: numbers,
       buffered: fc.boolean(),
+      withoutWitness: fc.constantFrom(...agreements),
     });
     const sizes = fc.record({ memoryBytes: numbers, cacheBytes: numbers });
     const property = fc.property(timings, sizes, (timing, { memoryBytes, cacheBytes }) => {
