@@ -104,6 +104,10 @@ it('works in a pipe', async () => {
 // Proves: what protect says on its way is JSON, line by line, and in this order.
 it('protect --json reports the way to protection', () => {
   const kinds = protect.events.map((event) => event['message_type']);
-  expect(kinds.filter((kind) => kind !== 'seed-progress')).toEqual(['connected', 'protected']);
+  expect(kinds.filter((kind) => kind !== 'seed-progress')).toEqual([
+    'connected',
+    'without-witness',
+    'protected',
+  ]);
   for (const event of protect.events) expect(event).toMatchObject({ schema: 1, domain: 'g1' });
 });

@@ -527,7 +527,7 @@ const backup: readonly ShellMutant[] = [
     from: `    this.#linkOpen = false;
     this.#dispatch({ kind: 'link-closed', reason, nowMs: this.#now() });`,
     to: '    this.#linkOpen = reason === reason;',
-    by: sim(27),
+    by: sim(300),
   },
   {
     name: 'a receive that is told to end does not tell the primary',
