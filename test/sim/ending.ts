@@ -24,13 +24,17 @@ export function endingOf(world: World, before: Progress): string | null {
 /**
  * Nobody runs the guest, and nothing that is known excuses it: it ended by itself, a host went
  * down, it was left held on somebody's word, or it has no buffer and nobody has decided where it
- * may run, or could tell.
+ * may run, or could tell. Nor does it run where protect was stopped for ever in a checkpoint, or
+ * died when it had paused a guest without a buffer: until a person types what status says.
  */
 function standsStill(world: World, before: Progress): boolean {
-  const { checker, copy, faults, guest, network, outcome, plan } = world;
+  const { checker, copy, faults, guest, network, outcome, plan, protectProcess } = world;
   if (copy?.isRunning === true || faults.isGuestEnded || outcome === 'held') return false;
   if (!guest.isAlive) return !isStruck(world, ['crash a', 'crash b']);
   if (guest.isRunning || guest.memory > before.count) return false;
+  if (protectProcess.isAlive && protectProcess.isStopped) return false;
+  const isLeftPaused = outcome === null && !protectProcess.isAlive && !guest.isSuspended;
+  if (isLeftPaused && !plan.config.buffered && !plan.cleansUp) return false;
   // It went on there and is there no more: a person has to say what is to become of it.
   if (checker.permission === 'active' && world.isGoneFromB) return !isStruck(world, ['crash b']);
   return plan.config.buffered || (checker.permission === 'promised' && network.isWhole);
