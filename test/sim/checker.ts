@@ -316,7 +316,10 @@ export class Checker {
     const text = `acknowledged epoch ${epoch}, the disk has ${this.diskWhole}`;
     this.#require(epoch <= this.diskWhole, 'one-commit', text);
     this.#require(epoch === this.acked + 1, 'order', `ack ${epoch} after ${this.acked}`);
-    this.#require(!this.#isNeverWhole, 'permission', 'a whole seed after the primary had gone on');
+    // Where that was agreed in advance, the copy waits for a person, whole or not.
+    const isAgreed = this.#rules.withoutWitness === 'primary';
+    const isLate = this.#isNeverWhole && !isAgreed;
+    this.#require(!isLate, 'permission', 'a whole seed after the primary had gone on');
     const isStandby = this.permission === 'standby';
     this.#require(isStandby, 'order', `ack while the record says ${this.permission}`);
     this.acked = epoch;

@@ -33,6 +33,8 @@ function standsStill(world: World, before: Progress): boolean {
   if (!guest.isAlive) return !isStruck(world, ['crash a', 'crash b']);
   if (guest.isRunning || guest.memory > before.count) return false;
   if (protectProcess.isAlive && protectProcess.isStopped) return false;
+  // Who would resume it is stopped for ever, too.
+  if (!protectProcess.isAlive && !faults.isGuarded) return false;
   const isLeftPaused = outcome === null && !protectProcess.isAlive && !guest.isSuspended;
   if (isLeftPaused && !plan.config.buffered && !plan.cleansUp) return false;
   // It went on there and is there no more: a person has to say what is to become of it.
@@ -165,9 +167,10 @@ function isLeftToPerson({ checker, faults, plan }: World): boolean {
 }
 
 /** What the primary says arrives, and no answer does: the backup can know that it is held. */
-function isHeardOnly({ b, checker, network, plan, receive, linkB }: World): boolean {
+function isHeardOnly(world: World): boolean {
+  const { b, checker, network, plan, receive } = world;
   const isOneWay = network.isBlocked('ba') && !network.isBlocked('ab') && b.isUp;
-  const isOwned = receive?.isAlive === true && linkB?.isHung !== true;
+  const isOwned = receive?.isAlive === true && !isDeaf(world);
   const isOpen = checker.permission === 'standby' || checker.permission === 'activating';
   const { buffered, withoutWitness } = plan.config;
   // Where neither goes on by itself both wait for a person.

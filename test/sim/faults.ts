@@ -117,7 +117,9 @@ export class FaultInjector {
   #forceWhenDead(): void {
     const { plan } = this.#world;
     if (!plan.forces) return;
-    this.#world.after(4 * plan.config.heartbeatTimeoutMs, () => {
+    // He waits for an answer before he types again.
+    const patienceMs = 4 * plan.config.heartbeatTimeoutMs + 2 * plan.askTimeoutMs;
+    this.#world.after(patienceMs, () => {
       const { checker, isGoneFromB, protectProcess, receive } = this.#world;
       // He looks first: the copy is gone, and never ran.
       const isDead = receive?.isAlive === false && isGoneFromB && checker.activated === null;
