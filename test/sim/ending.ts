@@ -32,9 +32,9 @@ function standsStill(world: World, before: Progress): boolean {
   if (copy?.isRunning === true || faults.isGuestEnded || outcome === 'held') return false;
   if (!guest.isAlive) return !isStruck(world, ['crash a', 'crash b']);
   if (guest.isRunning || guest.memory > before.count) return false;
-  if (protectProcess.isAlive && protectProcess.isStopped) return false;
+  if (guest.isSuspended && protectProcess.isAlive && protectProcess.isStopped) return false;
   // Who would resume it is stopped for ever, too.
-  if (!protectProcess.isAlive && !faults.isGuarded) return false;
+  if (guest.isSuspended && !protectProcess.isAlive && faults.isGuardStopped) return false;
   const isLeftPaused = outcome === null && !protectProcess.isAlive && !guest.isSuspended;
   if (isLeftPaused && !plan.config.buffered && !plan.cleansUp) return false;
   // It went on there and is there no more: a person has to say what is to become of it.

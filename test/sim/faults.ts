@@ -389,6 +389,11 @@ export class FaultInjector {
     return !struck.has('kill-guard') && !struck.has('stop-for-good') && !struck.has('crash a');
   }
 
+  /** By a fault that nothing heals. */
+  get isGuardStopped(): boolean {
+    return this.#guard?.isStoppedForGood === true;
+  }
+
   get #guard(): SimProcess | undefined {
     return this.#world.a.processes.find(
       ({ name, world }) => name === 'tsremus guard' && world === this.#world,
