@@ -13,6 +13,7 @@ import { oppositeDirections } from './opposite.ts';
 import { outputCommit, outputUnbuffered } from './output-commit.ts';
 import { heldSlots, plugContract, plugContractFallback } from './plug-contract.ts';
 import { backupHostDies, failover, protectDies, receiveDies, stop } from './processes.ts';
+import { helpersDie, hostsParted } from './safety.ts';
 import type { Scenario } from './scenario.ts';
 import { twoGuestsNet } from './two-guests-net.ts';
 
@@ -37,6 +38,8 @@ export const scenarios: readonly Scenario[] = [
   receiveDies,
   backupHostDies,
   protectDies,
+  helpersDie,
+  hostsParted,
   failover,
   oppositeDirections,
   messagesTest,

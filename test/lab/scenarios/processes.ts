@@ -43,7 +43,8 @@ async function receiveKilled(trial: Trial, index: number): Promise<void> {
   await trial.checkContinues(guest, before, await guestState(guest));
 }
 
-async function checkUnprotected(trial: Trial, guest: string): Promise<void> {
+/** It runs on hosta without a copy, and status there says so. */
+export async function checkUnprotected(trial: Trial, guest: string): Promise<void> {
   const answer = await status(trial.lab, 'a', guest);
   trial.checkEqual('exit code of status on hosta', answer.code, 2);
   trial.checkEqual('state on hosta', answer.sessions[0]?.state, 'unprotected');
@@ -195,7 +196,7 @@ function gapsBetween(trial: Trial, guest: string, fromMs: number, toMs: number):
 export const receiveDies: Scenario = {
   name: 'receive-killed',
   proves: 'when receive dies the primary gets the promise, and the guest runs on unprotected',
-  tier: 'core',
+  tier: 'turn',
   shows: ['outlives-tsremus', 'nothing-silent', 'never-the-last', 'backup-lost'],
   trials: { ci: 1, soak: 10 },
   seconds: 60,

@@ -50,6 +50,8 @@ export class Trial {
   readonly #atEnd: (() => Promise<void>)[] = [];
   #capture: BeaconCapture | null = null;
   #begunMs = Number.POSITIVE_INFINITY;
+  /** By a person's word the guest goes on from where it had been left. */
+  #returnedMs = Number.POSITIVE_INFINITY;
   #void: string | null = null;
 
   constructor(lab: Lab, random: Random, mode: Mode, say: (text: string) => void) {
@@ -175,6 +177,17 @@ export class Trial {
     this.#revived.push(booted);
   }
 
+  /** Boots the host that was killed, from the disk that it left. */
+  async bootAgain(host: HostId): Promise<void> {
+    await this.lab.start(host);
+    this.#dead.delete(host);
+  }
+
+  /** A person said that the guest is lost where it ran: from now on the other host may speak. */
+  returns(): void {
+    this.#returnedMs = Date.now();
+  }
+
   /** To be done at the end, whatever the end is; twice must be no harm. */
   atEnd(work: () => Promise<void>): void {
     this.#atEnd.push(work);
@@ -187,7 +200,12 @@ export class Trial {
       await work().catch((error) => this.problems.push(String(error)));
     }
     if (this.#capture !== null) {
-      const two = findTwoSpeakers(await this.#capture.stop());
+      const beacons = await this.#capture.stop();
+      const isEarly = ({ timeMs }: Beacon) => timeMs < this.#returnedMs;
+      const two = [
+        ...findTwoSpeakers(beacons.filter(isEarly)),
+        ...findTwoSpeakers(beacons.filter((beacon) => !isEarly(beacon))),
+      ];
       const [first] = two;
       this.check('that no two hosts speak for one guest', two.length === 0, {
         times: two.length,
