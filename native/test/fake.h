@@ -59,10 +59,11 @@ struct fake_world {
     atomic_int resumed_undrained;
     atomic_int helper_saw_nonblock;
     atomic_int timers_early;            /* a checkpoint without permission */
+    atomic_ullong fed;                  /* set by the test: bytes of a copy's stream */
     atomic_int permitted;               /* set by the test: checkpoints asked for */
     atomic_int aborts, aborts_held, aborts_unsafe;
     atomic_int applied;                 /* epochs that the restore applied */
-    atomic_int slow_reads;              /* of libxl's own records */
+    atomic_int early_reads;             /* by libxl, of what is not fed yet */
     atomic_int ends_of_file;            /* seen by the restore helper */
     atomic_int destroys, contexts, reaped;
     atomic_ullong copy_sum;             /* of the page bytes applied */

@@ -19,6 +19,7 @@ void restore_feed(struct restore_session *s, const uint8_t *data, size_t size)
     struct tsr_stream_stats stats;
     int rc;
 
+    world->fed += size;
     while ((rc = tsr_restore_feed(s->handle, data, size, &stats)) == -ENOBUFS)
         sleep_ms(2);
     CHECK(rc == 0);
@@ -33,7 +34,7 @@ void restore_finish(struct restore_session *s, struct event *ended)
     CHECK(tsr_restore_free(s->handle) == 0);
     CHECK(close(s->fd) == 0);
     CHECK(count_fds() == s->fds_before);
-    CHECK(world->slow_reads == 0);
+    CHECK(world->early_reads == 0);
 }
 
 void restore_wait_fed(struct restore_session *s, uint64_t bytes)

@@ -137,7 +137,7 @@ TEST(codec_hash_is_that_of_the_specification)
     CHECK(tsr_hash(text, 63, 0) == UINT64_C(0x02a2e85470d6fd96));
 }
 
-TEST_FOR(codec_round_trip_with_any_cut_and_cache, 120)
+TEST_FOR(codec_round_trip_with_any_cut_and_cache, 1200)
 {
     static struct pair pair;
     static const uint64_t caches[] = { 0, 4200, 3 * 4300, 20 * 4300, 1 << 20 };
@@ -383,7 +383,7 @@ TEST(codec_cache_outlives_a_long_pass)
 }
 
 /* A faulty batch whose checksums are right reaches the innermost code. */
-TEST_FOR(codec_survives_batches_that_nobody_makes, 120)
+TEST_FOR(codec_survives_batches_that_nobody_makes, 1200)
 {
     static struct pair pair;
     struct bytes bytes = { 0 };

@@ -54,6 +54,11 @@ export class SimRestore implements RestoreOperation {
     return !this.#isOver && !this.#isTorn;
   }
 
+  /** The epoch that it was built from, or would be now. */
+  get builtFrom(): number {
+    return this.#applied?.epoch ?? Number.NaN;
+  }
+
   feed(data: Buffer): StreamPosition | null {
     if (this.#isOver) throw new OperationError('hypervisor', 'the copy is gone', { op: 'feed' });
     this.#rest = Buffer.concat([this.#rest, data]);

@@ -212,7 +212,7 @@ export class World implements Timeline {
       new World(plan.otherWay, machines, false, { first: this, kind: 'other way', before: null });
     }
     for (const session of [...sessions]) session.#begin();
-    await this.#loop();
+    await this.#loop(() => sessions.every((session) => session.#isOver));
     const broken = sessions.find(({ checker }) => checker.violation !== null);
     const violation = broken?.checker.violation ?? null;
     if (violation !== null) broken?.trace('!', () => `${violation.rule}: ${violation.text}`);
@@ -232,6 +232,11 @@ export class World implements Timeline {
     };
   }
 
+  /** For a suite of a port's: the host goes on until `isDone`, and no session's rules count. */
+  until(isDone: () => boolean): Promise<void> {
+    return this.#loop(isDone, false);
+  }
+
   #begin(): void {
     if (this.#before === null) this.#guestWorks();
     this.#startProtect();
@@ -243,14 +248,14 @@ export class World implements Timeline {
     return this.ending !== null && !this.#isAgainDue;
   }
 
-  async #loop(): Promise<void> {
+  async #loop(isDone: () => boolean, isJudged = true): Promise<void> {
     let bug: unknown = null;
     const onBug = (error: unknown): void => {
       bug ??= error;
     };
     process.on('unhandledRejection', onBug);
     try {
-      while (!this.sessions.every((session) => session.#isOver)) {
+      while (!isDone()) {
         const next = this.#queue.pop();
         if (next === undefined) throw new Error('the simulator ran dry');
         this.#passTo(next.atMs);
@@ -264,7 +269,7 @@ export class World implements Timeline {
           session.noteProtecting();
           session.#noteAlone();
         }
-        if (this.sessions.some(({ checker }) => checker.violation !== null)) return;
+        if (isJudged && this.sessions.some(({ checker }) => checker.violation !== null)) return;
       }
     } finally {
       process.off('unhandledRejection', onBug);
