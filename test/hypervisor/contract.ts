@@ -93,9 +93,9 @@ class Save {
   }
 
   /** Everything that waits, in one read each until nothing does. */
-  drain(): Buffer<ArrayBuffer>[] {
+  drain(): Uint8Array[] {
     const buffer = Buffer.alloc(1 << 24);
-    const pieces: Buffer<ArrayBuffer>[] = [];
+    const pieces: Uint8Array[] = [];
     for (let n = this.operation.read(buffer); n > 0; n = this.operation.read(buffer)) {
       pieces.push(Buffer.from(buffer.subarray(0, n)));
     }
@@ -119,7 +119,7 @@ class Save {
 async function epochs(bench: Bench, count: number): Promise<Buffer[]> {
   const save = new Save(bench, await guestOf(bench));
   await save.epochEnd(0);
-  const all = [Buffer.concat(save.drain())];
+  const all: Buffer[] = [Buffer.concat(save.drain())];
   for (let epoch = 1; epoch < count; epoch += 1) all.push(await save.next(epoch));
   save.operation.abort();
   await save.ended();
