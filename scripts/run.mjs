@@ -127,6 +127,14 @@ const commands = {
     console.log(native.said);
     process.exitCode = tests.code || native.code;
   },
+  deb: async () => {
+    await build();
+    await run(process.execPath, [join(root, 'scripts/package.mjs'), 'deb']);
+  },
+  pack: async () => {
+    await build();
+    await run(process.execPath, [join(root, 'scripts/package.mjs'), 'pack']);
+  },
   sim: () => tsx('test/sim/main.ts', args),
   bench: async () => {
     await build();

@@ -14,6 +14,7 @@ import { within } from '../host/clock.ts';
 import type { HostPorts } from '../host/ports.ts';
 import { lowerOomScore } from '../host/process-settings.ts';
 import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { loadLeftOutput } from './output.ts';
 import { leftoversOf } from './stop.ts';
 
 /** The guard has its library open: it claims the watch in far less. */
@@ -45,6 +46,8 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   // Opened now: when protect is gone there may be no time left to load anything.
   const hypervisor = await thisHypervisor(host);
   process.stdout.write('ready\n');
+  // Where it cannot be loaded, it is tried again when it is needed.
+  await loadLeftOutput(host).catch(() => {});
   let said = '';
   for await (const chunk of process.stdin) said = (said + String(chunk)).slice(-saidCharactersMax);
   isWatching = true;

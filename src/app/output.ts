@@ -63,6 +63,22 @@ export async function leftOutput(
   return (await adoptBuffer(path, id, await hostTools(host))) ?? nullBuffer;
 }
 
+/**
+ * Loads what `leftOutput` needs: an upgrade of the program takes the files away from a process that
+ * needs them hours later.
+ */
+export async function loadLeftOutput(host: ThisHost): Promise<void> {
+  await import('../output/plug/adopt.ts');
+  const { hostTools } = await import('../output/plug/set-up.ts');
+  await hostTools(host);
+}
+
+/** The same for `announceGuest`. */
+export async function loadAnnouncement(host: ThisHost): Promise<void> {
+  const { hostAnnounceTools } = await import('../output/announce/announce.ts');
+  await hostAnnounceTools(host);
+}
+
 /** After a failover: the network is told where the guest is now. What fails is only logged. */
 export async function announceGuest(
   host: ThisHost,

@@ -30,7 +30,7 @@ import type { ReceiveOptions, ReceiveResult } from '../session/options.ts';
 import { codecsOf } from '../stream/agreement.ts';
 import { openStreamDecoder } from '../stream/codec/decoder.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
-import { announceGuest } from './output.ts';
+import { announceGuest, loadAnnouncement } from './output.ts';
 
 function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts {
   const { chance, env, nativePath } = host;
@@ -96,6 +96,8 @@ export async function runReceive(
     const { ports, prepared } = session as { ports: ReceptionPorts; prepared: Prepared };
     raisePriority((text) => process.emitWarning(text));
     lowerOomScore((text) => prepared.log.warning(text));
+    // Where it cannot be loaded, it is tried again when it is needed.
+    loadAnnouncement(host).catch(() => {});
     return { outcome: await new Reception(ports, prepared, link).run() };
   }
   await answerQuestion(

@@ -1,8 +1,7 @@
 /**
  * What a host gets at every boot: a plain tar on a disk of its own, made in a moment.
  *
- *   /opt/tsremus     this checkout: package.json, dist/, native/build/libtsremus.so, man/, and the
- *                    native packages with what they need
+ *   /opt/tsremus     this checkout, as its packages install it (scripts/stage.mjs)
  *   /usr/local/sbin  tsremus, in PATH also for `ssh HOST tsremus`
  *   /lab             kernel and initramfs of the guests, the host's start script
  *   /root/.ssh, /etc keys and configuration of ssh, names of the hosts
@@ -10,26 +9,21 @@
 import {
   chmodSync,
   copyFileSync,
-  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
 } from 'node:fs';
-import { basename, join, relative } from 'node:path';
+import { join } from 'node:path';
+import { installedParts, stageInstallation as stageProgram } from '../../scripts/stage.mjs';
 import type { Images } from './build.ts';
 import { digest } from './cache.ts';
 import { run } from './command.ts';
 import { checkoutDir, labDir } from './settings.ts';
 
-/** Packages that stay outside the bundle because they bring native code or WebAssembly. */
-const externalPackages = ['ffi-napi', 'ref-napi', 'zstd-codec'];
-
-/** Parts of the checkout that make up an installation. */
-const installedParts = ['package.json', 'dist', 'native/build/libtsremus.so', 'man'];
+const home = 'opt/tsremus';
 
 /** Builds the payload disk at `target` by way of the folder `stage`; says what is missing. */
 export async function makePayload(
@@ -73,19 +67,11 @@ export async function makePayload(
 
 /** Lays out /opt/tsremus and the command below `stage`; the answer is what does not exist yet. */
 export function stageInstallation(stage: string): string[] {
-  const target = join(stage, 'opt/tsremus');
-  mkdirSync(target, { recursive: true });
-  const missing: string[] = [];
-  for (const part of installedParts) {
-    const source = join(checkoutDir, part);
-    if (!existsSync(source)) missing.push(part);
-    else cpSync(source, join(target, part), { recursive: true });
-  }
-  for (const name of packageClosure(externalPackages, missing)) copyPackage(name, target);
+  const missing = stageProgram(join(stage, home));
   const command = join(stage, 'usr/local/sbin/tsremus');
   mkdirSync(join(command, '..'), { recursive: true });
   // As npm installs it: what the program's first line says counts here as well.
-  symlinkSync(mainProgram(), command);
+  symlinkSync(join('/', home, 'dist/main.js'), command);
   return missing;
 }
 
@@ -99,58 +85,4 @@ export function buildStamp(): string {
       : [path];
   });
   return digest(files.map((path) => `${path} ${statSync(path).size} ${statSync(path).mtimeMs}`));
-}
-
-/** The installed program's path in the host, as package.json's `bin` names it. */
-function mainProgram(): string {
-  const path = join(checkoutDir, 'package.json');
-  const bin = existsSync(path)
-    ? (JSON.parse(readFileSync(path, 'utf8')) as { bin?: string | Record<string, string> }).bin
-    : undefined;
-  const file = (typeof bin === 'string' ? bin : bin?.['tsremus']) ?? 'dist/main.js';
-  return join('/opt/tsremus', file);
-}
-
-/** These packages and all that they depend on, as far as they are installed here. */
-function packageClosure(names: readonly string[], missing: string[]): string[] {
-  const found = new Set<string>();
-  const queue = [...names];
-  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
-    if (found.has(name)) continue;
-    const manifest = join(checkoutDir, 'node_modules', name, 'package.json');
-    if (!existsSync(manifest)) {
-      if (names.includes(name)) missing.push(`node_modules/${name}`);
-      continue;
-    }
-    found.add(name);
-    const { dependencies } = JSON.parse(readFileSync(manifest, 'utf8')) as {
-      dependencies?: Record<string, string>;
-    };
-    queue.push(...Object.keys(dependencies ?? {}));
-  }
-  return [...found];
-}
-
-/** Copies a package without its sources, tests and binaries of other systems. */
-function copyPackage(name: string, target: string): void {
-  const source = join(checkoutDir, 'node_modules', name);
-  const unwanted = /^(test|tests|docs|example|examples|deps|src|build)$/;
-  cpSync(source, join(target, 'node_modules', name), {
-    recursive: true,
-    filter: (path) => {
-      const parts = relative(source, path).split('/');
-      if (parts[0] === 'prebuilds' && parts[1] && parts[1] !== 'linux-x64') return false;
-      // Some packages keep their program in src/: only those whose main lies elsewhere lose it.
-      if (unwanted.test(parts[0] ?? '') && !mainLiesIn(source, parts[0] ?? '')) return false;
-      return !/\.(md|ts|map|c|cc|h|gyp|gypi)$/.test(basename(path));
-    },
-  });
-}
-
-function mainLiesIn(source: string, folder: string): boolean {
-  const manifest = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8')) as {
-    main?: string;
-  };
-  const main = (manifest.main ?? 'index.js').replace(/^\.\//, '');
-  return main.startsWith(`${folder}/`);
 }

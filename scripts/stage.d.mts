@@ -1,0 +1,2 @@
+export const installedParts: readonly string[];
+export function stageInstallation(target: string): string[];
