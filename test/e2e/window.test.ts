@@ -89,6 +89,21 @@ describe('a stuck terminal costs nothing', () => {
     await terminal.hangUp();
   });
 
+  // Proves: whoever wants to end protection needs no terminal that moves.
+  it.concurrent('SIGTERM at a window that cannot write', async ({ pair }) => {
+    const { terminal, window, session } = await inTerminal(pair);
+    terminal.press(key.stopOutput);
+    await saySomething(pair);
+    signal(window, 'SIGTERM');
+    await until('the session has ended', () => !isRunning(session));
+    expect(pair.a.session('g1')).toBeNull();
+    expect(pair.a.state('g1')).toBe('running');
+    terminal.press(key.goOnOutput);
+    await terminal.shows('protection of g1 ended in order');
+    await terminal.showsCode(143);
+    await terminal.hangUp();
+  });
+
   // Proves: a stopped window is only that.
   it.concurrent('Ctrl-Z', async ({ pair }) => {
     const { terminal, window } = await inTerminal(pair);

@@ -15,6 +15,7 @@ import { heldSlots, plugContract, plugContractFallback } from './plug-contract.t
 import { backupHostDies, failover, protectDies, receiveDies, stop } from './processes.ts';
 import type { Scenario } from './scenario.ts';
 import { twoGuestsNet } from './two-guests-net.ts';
+import { windowLost } from './window-lost.ts';
 
 export const scenarios: readonly Scenario[] = [
   kill,
@@ -37,6 +38,7 @@ export const scenarios: readonly Scenario[] = [
   receiveDies,
   backupHostDies,
   protectDies,
+  windowLost,
   failover,
   oppositeDirections,
   messagesTest,
