@@ -1,7 +1,6 @@
 /** The guard as a process: how protect starts it, and what runs in it (src/guest/guard.ts). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import type { Environment } from '../config/settings.ts';
 import {
   farewellIn,
@@ -12,9 +11,10 @@ import {
 } from '../guest/guard.ts';
 import { within } from '../host/clock.ts';
 import type { HostPorts } from '../host/ports.ts';
-import { lowerOomScore } from '../host/process-settings.ts';
+import { lowerOomScore, onReopenSignal } from '../host/process-settings.ts';
 import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { loadLeftOutput } from './output.ts';
+import { ownCommand } from './own-command.ts';
 import { leftoversOf } from './stop.ts';
 
 /** The guard has its library open: it claims the watch in far less. */
@@ -35,7 +35,7 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   if (guarded === null) return 64;
   let isWatching = false;
   let isLeaving = false;
-  for (const signal of ['SIGHUP', 'SIGINT'] as const) process.on(signal, () => {});
+  process.on('SIGINT', () => {});
   process.on('SIGTERM', () => {
     isLeaving ||= isWatching;
   });
@@ -43,6 +43,7 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   // Said by protect already, whose child it is.
   lowerOomScore(() => {});
   const host = thisHost(env);
+  onReopenSignal(host.reopenLogs);
   // Opened now: when protect is gone there may be no time left to load anything.
   const hypervisor = await thisHypervisor(host);
   process.stdout.write('ready\n');
@@ -62,10 +63,8 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
 /** Starts guards in sessions of their own, so that what kills protect does not reach them. */
 export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
   return ({ ref, name, session, wait }) => {
-    const main = process.argv[1] ?? fileURLToPath(import.meta.url);
     const words = ['guard', String(ref.id), ref.uuid, '--', name, session];
-    const last = wait ? 'wait' : 'leave';
-    const argv = [...process.execArgv, main, ...words, last];
+    const argv = ownCommand([...words, wait ? 'wait' : 'leave']);
     const child: ChildProcess = spawn(process.execPath, argv, {
       detached: true,
       cwd: '/',

@@ -7,6 +7,7 @@ import { hostSettings } from '../config/host-settings.ts';
 import type { Environment } from '../config/settings.ts';
 import { systemChance, systemClock, systemTimers } from '../host/clock.ts';
 import { systemFiles } from '../host/files.ts';
+import type { ReopenedLog } from '../host/log.ts';
 import type { HostPorts } from '../host/ports.ts';
 import { systemProcesses } from '../host/process-id.ts';
 import { openLogIn } from '../host/session-log.ts';
@@ -20,6 +21,8 @@ export interface ThisHost extends HostPorts {
   readonly env: Environment;
   /** Of libtsremus, where it is not beside the program. */
   readonly nativePath: string | undefined;
+  /** For SIGHUP: every log of this process goes to the file that has its name now. */
+  readonly reopenLogs: () => void;
 }
 
 /** Throws UsageError where the environment says what cannot be. */
@@ -27,6 +30,8 @@ export function thisHost(env: Environment): ThisHost {
   // freemem is MemAvailable on Linux.
   const memory = { memoryBytes: totalmem(), availableBytes: freemem() };
   const settings = hostSettings(env, { name: hostname(), ...memory });
+  // A process opens two or three of them in its life.
+  const logs: ReopenedLog[] = [];
   return {
     clock: systemClock,
     timers: systemTimers,
@@ -34,7 +39,14 @@ export function thisHost(env: Environment): ThisHost {
     store: new Store(systemFiles, systemChance),
     processes: systemProcesses(),
     settings,
-    openLog: (name) => openLogIn(settings, name, systemClock, env),
+    openLog(name) {
+      const log = openLogIn(settings, name, systemClock, env);
+      logs.push(log);
+      return log;
+    },
+    reopenLogs() {
+      for (const log of logs) log.reopen();
+    },
     env,
     nativePath: env['TSREMUS_NATIVE'] || undefined,
   };

@@ -1,7 +1,20 @@
 /** The streams, the environment and the clock of this process, for its command line. */
+import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { systemClock } from '../host/clock.ts';
 import { errnoCode, errorText } from '../host/errors.ts';
+
+/** Bytes that wait for a reader before a stream is behind. */
+const waitingBytesMax = 64 * 1024;
+
+/**
+ * Node writes to a terminal with blocking calls: one Ctrl-S, and nothing of the process runs any
+ * more. Pipes it does not wait for. What is not written yet goes out by `flush`.
+ */
+function neverBlock(stream: NodeJS.WriteStream): void {
+  const { _handle: handle } = stream as { _handle?: { setBlocking?(isBlocking: boolean): void } };
+  if (stream.isTTY) handle?.setBlocking?.(false);
+}
 
 /** One of this process's output streams (src/cli/io.ts, Stream). */
 class ProcessStream {
@@ -11,6 +24,7 @@ class ProcessStream {
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
+    neverBlock(stream);
     // A reader that went away (`tsremus status | head -1`) is no failure: a session must not end,
     // and nobody wants a stack, because nobody listens any more.
     stream.on('error', (error) => {
@@ -21,6 +35,10 @@ class ProcessStream {
 
   get isTty(): boolean {
     return this.#stream.isTTY === true;
+  }
+
+  get isBehind(): boolean {
+    return !this.#gone && this.#stream.writableLength > waitingBytesMax;
   }
 
   get columns(): number {
@@ -51,6 +69,20 @@ function askOnTerminal(question: string): Promise<string | null> {
       lines.close();
     });
   });
+}
+
+/**
+ * Calls this process `tsremus` for ps and top, which would else show node. What follows in ps is
+ * what was typed; it is for people, and no program relies on it.
+ */
+export function nameProcess(argv: readonly string[]): void {
+  process.title = ['tsremus', ...argv].join(' ');
+  try {
+    // The title would be cut for the short name, which `ps -C` and `pgrep -x` look at.
+    writeFileSync('/proc/self/comm', 'tsremus');
+  } catch {
+    // No such file, or no leave to write it: a name is worth no failure.
+  }
 }
 
 /** The real thing. */

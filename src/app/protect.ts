@@ -4,7 +4,12 @@
  */
 import type { Environment } from '../config/settings.ts';
 import { noDisks } from '../disk/port.ts';
-import { lowerOomScore, onEndSignals, raisePriority } from '../host/process-settings.ts';
+import {
+  lowerOomScore,
+  onEndSignals,
+  onReopenSignal,
+  raisePriority,
+} from '../host/process-settings.ts';
 import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
 import type { ProtectOptions, ProtectReporter, ProtectResult } from '../session/options.ts';
@@ -28,6 +33,7 @@ export async function runProtect(
 ): Promise<ProtectResult> {
   const command = transportCommand(options.host, options.sshCommand ?? undefined);
   const host = thisHost(env);
+  onReopenSignal(host.reopenLogs);
   const early = startEarly(command, host);
   try {
     return await protectWith(host, early, command, options, reporter);

@@ -2,7 +2,7 @@
  * `tsremus receive`: the backup's end of a link on stdin and stdout. What the first frame asks for
  * decides what it is: a session that holds a copy, or a fresh run that answers one question.
  *
- * It survives the ssh session that started it: it ignores SIGHUP, and logs to a file.
+ * It survives the ssh session that started it: SIGHUP makes it open its log again, which is a file.
  */
 import type { Environment } from '../config/settings.ts';
 import { version } from '../config/version.ts';
@@ -11,7 +11,7 @@ import { noDisks } from '../disk/port.ts';
 import { OperationError } from '../host/errors.ts';
 import { openAhead } from '../host/open-ahead.ts';
 import type { HostPorts } from '../host/ports.ts';
-import { lowerOomScore, raisePriority } from '../host/process-settings.ts';
+import { lowerOomScore, onReopenSignal, raisePriority } from '../host/process-settings.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
 import { type Decision, greetPrimary, type LocalSpeaker, refuse } from '../link/hello.ts';
 import type { Hello } from '../link/hello-message.ts';
@@ -64,8 +64,9 @@ export async function runReceive(
   options: ReceiveOptions,
   env: Environment,
 ): Promise<ReceiveResult> {
-  for (const signal of ['SIGHUP', 'SIGINT'] as const) process.on(signal, () => {});
+  process.on('SIGINT', () => {});
   const host = thisHost(env);
+  onReopenSignal(host.reopenLogs);
   const { clock, timers, settings } = host;
   const link = openStdioLink({ role: 'backup', clock, timers });
   const speaker: LocalSpeaker = {

@@ -6,7 +6,10 @@
 import type { Clock } from '../host/clock.ts';
 
 export interface Stream {
+  /** Never waits: what the other end does not take is kept until it does. */
   write(text: string): void;
+  /** So much is kept that whoever has more to say had better leave it out. */
+  readonly isBehind: boolean;
   readonly isTty: boolean;
   /** Width of the terminal; 80 when it has none to tell. */
   readonly columns: number;

@@ -9,6 +9,7 @@ import { addGuard } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
 import { addReceive } from './commands/receive.ts';
 import { addResync } from './commands/resync.ts';
+import { addSession } from './commands/session.ts';
 import { addSet } from './commands/set.ts';
 import { addStatus } from './commands/status.ts';
 import { addStop } from './commands/stop.ts';
@@ -57,5 +58,6 @@ export function buildProgram(context: Context): Command {
   addResync(program, context);
   addReceive(program, context);
   addGuard(program, context);
+  addSession(program, context);
   return program;
 }

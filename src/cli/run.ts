@@ -41,8 +41,12 @@ function onFailure(error: unknown, argv: readonly string[], io: Io): ExitCode {
   return failure.exit;
 }
 
-/** Runs `argv` (without node and script). */
+/** Runs `argv` (without node and script); returns when what it printed is out. */
 export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
+  return run(argv, io).finally(() => io.err.flush());
+}
+
+async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
   const context = newContext(io);
   try {
     await buildProgram(context).parseAsync([...argv], { from: 'user' });

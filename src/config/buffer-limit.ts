@@ -45,5 +45,12 @@ export function netbufScript(flag: string | undefined): string | null {
       'leave it out: tsremus does it itself',
     );
   }
+  if (flag.includes('/') && !flag.startsWith('/')) {
+    // The session runs in the root folder, and lives longer than any other is there for sure.
+    throw new UsageError(
+      `--netbuf-script (-N): ${JSON.stringify(flag)} is not the whole path`,
+      `name it from / on, or by its name alone if it is in ${scriptFolder}`,
+    );
+  }
   return flag.includes('/') ? flag : `${scriptFolder}/${flag}`;
 }

@@ -5,9 +5,9 @@
  * It never throws and never waits: lines are written one after the other in the background, so that
  * a stuck terminal or a slow disk does not stop heartbeats; past `queueMax` lines they are dropped
  * and the number of them is logged. A log that cannot be written (EPIPE, ENOSPC) is lost, not
- * fatal.
+ * fatal. `reopen` is for logrotate(8): what is said later goes to the file that has the name then.
  */
-import { closeSync, fstatSync, openSync, write, writeSync } from 'node:fs';
+import { close, closeSync, fstatSync, open, openSync, write, writeSync } from 'node:fs';
 import type { Clock } from './clock.ts';
 import { storageError } from './errors.ts';
 import { cleanText } from './text.ts';
@@ -29,6 +29,15 @@ export interface ProcessLog extends Log {
   close(): void;
 }
 
+/** One that may be told to open its file again. */
+export interface ReopenedLog extends ProcessLog {
+  /**
+   * Opens the path anew, in the background: the file was moved away, and lines go to the new one as
+   * soon as there is one. When it cannot be opened they go where they went.
+   */
+  reopen(): void;
+}
+
 export interface LogOptions {
   readonly clock: Clock;
   /** Lines below this level are dropped. */
@@ -44,6 +53,10 @@ const levels: readonly LogLevel[] = ['debug', 'info', 'warning', 'error'];
 const priorities: Readonly<Record<LogLevel, number>> = { debug: 7, info: 6, warning: 4, error: 3 };
 export const logLineBytesMax = 2048;
 const queueMaxDefault = 1000;
+/** Of the file of a log. */
+const fileMode = 0o600;
+/** A write that takes longer, ms, is one of a disk that hangs: what comes after it is given up. */
+const hangMs = 1_000;
 const stderrFd = 2;
 
 /** True when systemd reads our stderr as a journal stream (systemd.exec(5), JOURNAL_STREAM). */
@@ -68,23 +81,27 @@ export function formatLine(level: LogLevel, text: string, wall: Date, journal: b
 export const silentLog: Log = { debug() {}, info() {}, warning() {}, error() {} };
 
 /** Opens the log; throws an OperationError only when `path` cannot be opened. */
-export function openLog(options: LogOptions): ProcessLog {
+export function openLog(options: LogOptions): ReopenedLog {
   const { path } = options;
   if (path === undefined) return new FdLog(stderrFd, options);
   try {
-    return new FdLog(openSync(path, 'a', 0o600), options);
+    return new FdLog(openSync(path, 'a', fileMode), options);
   } catch (cause) {
     throw storageError(cause, 'open', path);
   }
 }
 
-class FdLog implements ProcessLog {
-  readonly #fd: number;
+class FdLog implements ReopenedLog {
+  #fd: number;
   readonly #options: LogOptions;
   readonly #journal: boolean;
   readonly #queueMax: number;
   readonly #queue: Buffer[] = [];
   #writing = false;
+  #writingSinceMs = 0;
+  #reopening = false;
+  /** The file to go to after the write that is under way. */
+  #nextFd: number | null = null;
   #dropped = 0;
   #closed = false;
 
@@ -112,12 +129,27 @@ class FdLog implements ProcessLog {
   }
 
   flush(): void {
+    const { clock } = this.#options;
+    if (this.#writing && clock.nowMs() - this.#writingSinceMs >= hangMs) return;
     // The line whose write is under way is not written twice: libuv finishes it before it ends.
     try {
       for (const line of this.#queue.splice(0)) writeSync(this.#fd, line);
     } catch {
       // Nobody is left to be told.
     }
+  }
+
+  reopen(): void {
+    const { path } = this.#options;
+    if (path === undefined || this.#closed || this.#reopening) return;
+    this.#reopening = true;
+    open(path, 'a', fileMode, (error, fd) => {
+      this.#reopening = false;
+      if (error !== null) return this.error(storageError(error, 'open', path).message);
+      if (this.#closed) return close(fd, () => {});
+      this.#nextFd = fd;
+      if (!this.#writing) this.#goOn();
+    });
   }
 
   close(): void {
@@ -135,6 +167,19 @@ class FdLog implements ProcessLog {
     } catch {
       // The lines are written or lost; there is nothing to be done about the file.
     }
+  }
+
+  /** Between two writes. */
+  #goOn(): void {
+    if (this.#nextFd !== null) {
+      close(this.#fd, () => {});
+      this.#fd = this.#nextFd;
+      this.#nextFd = null;
+    }
+    if (this.#closed) {
+      this.flush();
+      this.#closeFile();
+    } else this.#next();
   }
 
   #add(level: LogLevel, text: string): void {
@@ -162,15 +207,13 @@ class FdLog implements ProcessLog {
     const line = this.#queue.shift();
     if (line === undefined) return;
     this.#writing = true;
+    this.#writingSinceMs = this.#options.clock.nowMs();
     write(this.#fd, line, (error, written) => this.#onWritten(line, error, written));
   }
 
   #onWritten(line: Buffer, error: Error | null, written: number): void {
     this.#writing = false;
     if (!error && written < line.length) this.#queue.unshift(line.subarray(written));
-    if (this.#closed) {
-      this.flush();
-      this.#closeFile();
-    } else this.#next();
+    this.#goOn();
   }
 }

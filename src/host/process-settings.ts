@@ -53,6 +53,11 @@ export function lowerOomScore(
   }
 }
 
+/** Calls `reopen` for SIGHUP, which ends nothing: it is what logrotate(8) sends. */
+export function onReopenSignal(reopen: () => void): void {
+  process.on('SIGHUP', reopen);
+}
+
 /** Calls `onSignal` for those that end a session, as long as this process lives. */
 export function onEndSignals(onSignal: (by: StopBy) => void): void {
   let lastMs = Number.NEGATIVE_INFINITY;
@@ -64,5 +69,4 @@ export function onEndSignals(onSignal: (by: StopBy) => void): void {
   };
   process.on('SIGINT', handler('sigint'));
   process.on('SIGTERM', handler('sigterm'));
-  process.on('SIGHUP', handler('sigterm'));
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { HostSettings } from '../config/host-settings.ts';
 import type { Environment } from '../config/settings.ts';
 import type { Clock } from './clock.ts';
-import { openLog, type ProcessLog } from './log.ts';
+import { openLog, type ReopenedLog } from './log.ts';
 
 /**
  * Opens `NAME.log` in the log directory. A log that cannot be opened must not cost the guest its
@@ -18,7 +18,7 @@ export function openLogIn(
   name: string,
   clock: Clock,
   env: Environment,
-): ProcessLog {
+): ReopenedLog {
   const { logDirectory: dir, logLevel: level } = settings;
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });

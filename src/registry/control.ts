@@ -21,6 +21,8 @@ import { LineReader } from './line-reader.ts';
 const requestBytesMax = 4 * 1024;
 const replyBytesMax = 256 * 1024;
 const clientsMax = 16;
+/** Of replies that a client does not read (its terminal may be stuck), bytes. */
+const waitingBytesMax = 64 * 1024;
 const requestMsMax = 5_000;
 /** Bytes of sun_path that a path may fill (unix(7)), the final zero not counted. */
 const socketPathBytesMax = 107;
@@ -178,6 +180,7 @@ function serveClient(socket: Socket, handler: ControlHandler, timers: Timers): v
   // A client that goes away is no reason to stop what it asked for.
   socket.on('error', () => socket.destroy());
   const send = (reply: Reply) => {
+    if (reply.kind === 'progress' && socket.writableLength > waitingBytesMax) return;
     if (socket.writable) socket.write(`${JSON.stringify(reply)}\n`);
   };
   const cancelSlow = timers.after(requestMsMax, () => socket.destroy());

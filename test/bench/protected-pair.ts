@@ -89,7 +89,8 @@ export class ProtectedPair {
     const exec = `exec ${main} receive`;
     writeFileSync(receive, ['#!/bin/sh', ...lines, exec, ''].join('\n'));
     chmodSync(receive, 0o755);
-    const argv = ['protect', '-F', '-n', '-d', '-s', '', ...patience, ...args, guestName, receive];
+    const common = ['protect', '--foreground', '-F', '-n', '-d', '-s', '', ...patience];
+    const argv = [...common, ...args, guestName, receive];
     this.#protect = new Running(main, argv, this.#env('a'));
     await this.#orEnded(
       until('the first epochs', () => (this.status()?.epoch ?? 0) >= 3, startTimeoutMs),

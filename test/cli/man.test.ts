@@ -30,8 +30,9 @@ function section(page: string, title: string): string[] {
 const program = buildProgram(newContext(fakeIo()));
 const commands: readonly { page: string; command: Command }[] = [
   { page: 'tsremus.8', command: program },
-  ...program.commands
-    .filter((command) => command.name() !== 'guard')
+  ...program
+    .createHelp()
+    .visibleCommands(program)
     .map((command) => ({ page: `tsremus-${command.name()}.8`, command })),
 ];
 

@@ -72,7 +72,7 @@ describe('what is loaded', () => {
       inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
     const names = ['control', 'line-reader', 'port', 'report', 'run-directory', 'status-parser'];
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
-    const words = ['advice', 'outcomes', 'quote', 'states', 'without-witness'];
+    const words = ['advice', 'outcomes', 'quote', 'states', 'window', 'without-witness'];
     const texts = words.map((name) => `texts/${name}`);
     const permission = ['permission/evidence', 'permission/tie'];
     const health = ['health/death', 'health/health'];
@@ -127,6 +127,12 @@ describe('a pipe', () => {
     expect(sh('tsremus frob 2>&-').code).toBe(64);
     expect(sh('tsremus status >&-; echo $?').out).toMatch(/^[23]\n$/);
   });
+});
+
+it('of a session that was typed by hand says who starts it', () => {
+  const ran = sh('tsremus session web1 hostb');
+  expect(ran.code).toBe(64);
+  expect(ran.err).toMatch(/^tsremus: a session is started by tsremus protect, which shows it\n/);
 });
 
 describe('a bare environment', () => {

@@ -22,7 +22,7 @@ function given(): ProtectOptions {
 
 describe('options', () => {
   it('have their defaults', async () => {
-    expect((await runLine(['protect', 'web1', 'hostb'])).code).toBe(0);
+    expect((await runLine(['protect', '--foreground', 'web1', 'hostb'])).code).toBe(0);
     expect(given()).toEqual({
       domain: 'web1',
       host: 'hostb',
@@ -59,7 +59,7 @@ describe('options', () => {
       ],
     ],
   ])('are read by letter and by name: %j', async (options) => {
-    expect((await runLine(['protect', ...options, 'web1', 'hostb'])).err).toBe('');
+    expect((await runLine(['protect', '--foreground', ...options, 'web1', 'hostb'])).err).toBe('');
     expect(given()).toMatchObject({
       interval: 50,
       sshCommand: 'ssh -p 2222',
@@ -72,14 +72,22 @@ describe('options', () => {
   });
 
   it('of our own are read too', async () => {
-    await runLine(['protect', '--heartbeat-timeout', '500', '--hold=1500', 'web1', 'hostb']);
+    await runLine([
+      'protect',
+      '--foreground',
+      '--heartbeat-timeout',
+      '500',
+      '--hold=1500',
+      'web1',
+      'hostb',
+    ]);
     expect(given()).toMatchObject({ heartbeatTimeoutMs: 500, holdMs: 1_500 });
     app.runProtect.mockClear();
-    await runLine(['protect', '--without-witness=primary', 'web1', 'hostb']);
+    await runLine(['protect', '--foreground', '--without-witness=primary', 'web1', 'hostb']);
     expect(given()).toMatchObject({ withoutWitness: 'primary' });
     app.runProtect.mockClear();
     const pace = ['-i', 'auto', '--max-overhead', '5', '--max-pending=3', '--max-memory=1G'];
-    await runLine(['protect', ...pace, 'web1', 'hostb']);
+    await runLine(['protect', '--foreground', ...pace, 'web1', 'hostb']);
     expect(given()).toMatchObject({
       interval: 'auto',
       maxOverheadPercent: 5,
@@ -90,7 +98,7 @@ describe('options', () => {
 
   it('may come from the environment', async () => {
     const env = { TSREMUS_INTERVAL: '40', TSREMUS_SSH_COMMAND: 'ssh -4' };
-    await runLine(['protect', 'web1', 'hostb'], fakeIo(env));
+    await runLine(['protect', '--foreground', 'web1', 'hostb'], fakeIo(env));
     expect(given()).toMatchObject({
       interval: 40,
       sshCommand: 'ssh -4',
@@ -98,7 +106,7 @@ describe('options', () => {
   });
 
   it('let HOST be a command with an empty -s', async () => {
-    await runLine(['protect', '-s', '', 'web1', 'nc hostb 8002']);
+    await runLine(['protect', '--foreground', '-s', '', 'web1', 'nc hostb 8002']);
     expect(given()).toMatchObject({ sshCommand: '', host: 'nc hostb 8002' });
   });
 });
@@ -109,6 +117,7 @@ describe('a refusal', () => {
     [['-d'], 64, /^--no-disk \(-d\) leaves the disks.*needs --force-unsafe \(-F\)/, /add -F/],
     [['-b'], 64, /^--blackhole \(-b\) keeps no copy.*needs --force-unsafe \(-F\)/, /add -F/],
     [['-F', '-b'], 69, /^--blackhole \(-b\) is not built yet$/, /leave it out/],
+    [['-N', './x'], 64, /^--netbuf-script \(-N\): ".\/x" is not the whole path$/, /from \/ on/],
     [['-N', ''], 64, /^--netbuf-script \(-N\) names no file$/, /leave it out/],
     [['-F', '-n', '-N', 'x'], 64, /^--netbuf-script \(-N\) cannot go with --no-network/, /--help/],
     [['-F', '-n', '--buffer-limit', '2M'], 64, /^--buffer-limit cannot go with --no-net/, /--help/],
@@ -131,7 +140,7 @@ describe('a refusal', () => {
     [['--hold', '1'], 64, /out of range \(milliseconds, 100 to 600000\)$/, /3000/],
   ];
   it.each(cases)('%j', async (options, code, message, hint) => {
-    const ran = await runLine(['protect', ...options, 'web1', 'hostb', '--json']);
+    const ran = await runLine(['protect', '--foreground', ...options, 'web1', 'hostb', '--json']);
     const { error } = JSON.parse(ran.err);
     expect(ran.code).toBe(code);
     expect(error.exit).toBe(code);
@@ -142,19 +151,23 @@ describe('a refusal', () => {
   });
 
   it('of a HOST that ssh would take for an option', async () => {
-    const ran = await runLine(['protect', 'web1', '--', '-oProxyCommand=evil']);
+    const ran = await runLine(['protect', '--foreground', 'web1', '--', '-oProxyCommand=evil']);
     expect(ran.code).toBe(64);
     expect(ran.err).toContain('starts with a dash');
   });
 
   it('of an empty name', async () => {
-    expect((await runLine(['protect', '', 'hostb'])).err).toContain('DOMAIN is empty');
-    expect((await runLine(['protect', 'web1', ' '])).err).toContain('HOST is empty');
+    expect((await runLine(['protect', '--foreground', '', 'hostb'])).err).toContain(
+      'DOMAIN is empty',
+    );
+    expect((await runLine(['protect', '--foreground', 'web1', ' '])).err).toContain(
+      'HOST is empty',
+    );
   });
 
   it('of the environment exits 78', async () => {
     const io = fakeIo({ TSREMUS_HOLD: 'long' });
-    const ran = await runLine(['protect', 'web1', 'hostb'], io);
+    const ran = await runLine(['protect', '--foreground', 'web1', 'hostb'], io);
     expect(ran.code).toBe(78);
     expect(ran.err).toContain('TSREMUS_HOLD: "long" is not a whole number');
   });
@@ -171,7 +184,7 @@ describe('what a session reports', () => {
   });
 
   it('goes to stderr, the result to stdout', async () => {
-    const ran = await runLine(['protect', 'web1', 'hostb']);
+    const ran = await runLine(['protect', '--foreground', 'web1', 'hostb']);
     expect(ran.code).toBe(130);
     expect(ran.err).toBe(
       'web1: seed 51 %, 100 MB, 20.0 MB/s, 5 s left\nweb1: protected since epoch 1\n',
@@ -182,11 +195,14 @@ describe('what a session reports', () => {
   });
 
   it('is nothing with --quiet', async () => {
-    expect(await runLine(['protect', '-q', 'web1', 'hostb'])).toMatchObject({ out: '', err: '' });
+    expect(await runLine(['protect', '--foreground', '-q', 'web1', 'hostb'])).toMatchObject({
+      out: '',
+      err: '',
+    });
   });
 
   it('is JSON lines with --json', async () => {
-    const ran = await runLine(['protect', '--json', 'web1', 'hostb']);
+    const ran = await runLine(['protect', '--foreground', '--json', 'web1', 'hostb']);
     expect(ran.err).toBe('');
     const lines = ran.out
       .trim()
@@ -224,13 +240,13 @@ describe('how a session ended', () => {
   ];
   it.each(cases)('%j', async (outcome, code, message, hint) => {
     app.runProtect.mockResolvedValue({ outcome });
-    const ran = await runLine(['protect', '-F', 'web1', 'hostb']);
+    const ran = await runLine(['protect', '--foreground', '-F', 'web1', 'hostb']);
     expect(ran.code).toBe(code);
     expect(ran.out).toBe('');
     expect(ran.err).toMatch(message);
     expect(ran.err).toMatch(/^Try: tsremus|^Try: xl/m);
     expect(ran.err).toMatch(hint);
-    const json = await runLine(['protect', '--json', 'web1', 'hostb']);
+    const json = await runLine(['protect', '--foreground', '--json', 'web1', 'hostb']);
     expect(json.code).toBe(code);
     expect(JSON.parse(json.err).error).toMatchObject({ code: outcome.kind, exit: code });
     expect(JSON.parse(json.out)).toMatchObject({ message_type: 'result', exit: code });
@@ -238,20 +254,24 @@ describe('how a session ended', () => {
 
   it('gives the word to the app on what comes next', async () => {
     app.runProtect.mockResolvedValue({ outcome: { kind: 'taken-over' }, next: ['xl top'] });
-    expect((await runLine(['protect', 'web1', 'hostb'])).err).toMatch(/Try: xl top\n$/);
+    expect((await runLine(['protect', '--foreground', 'web1', 'hostb'])).err).toMatch(
+      /Try: xl top\n$/,
+    );
   });
 
   it('repeats the command line so that it can be pasted', async () => {
     app.runProtect.mockResolvedValue({ outcome: { kind: 'unprotected', reason } });
-    const ran = await runLine(['protect', '-s', 'ssh -p 22', "it's", 'hostb']);
-    expect(ran.err).toContain(`Try: tsremus protect -s 'ssh -p 22' 'it'\\''s' hostb\n`);
+    const ran = await runLine(['protect', '--foreground', '-s', 'ssh -p 22', "it's", 'hostb']);
+    expect(ran.err).toContain(
+      `Try: tsremus protect --foreground -s 'ssh -p 22' 'it'\\''s' hostb\n`,
+    );
   });
 
   it('passes an error on as it is', async () => {
     const detail = { op: 'open', hint: 'xl list' };
     const error = new OperationError('no-such-domain', 'there is no domain web1', detail);
     app.runProtect.mockRejectedValue(error);
-    const ran = await runLine(['protect', 'web1', 'hostb']);
+    const ran = await runLine(['protect', '--foreground', 'web1', 'hostb']);
     expect(ran).toMatchObject({
       code: 12,
       out: '',
@@ -261,7 +281,10 @@ describe('how a session ended', () => {
 
   it('calls a bug a bug', async () => {
     app.runProtect.mockRejectedValue(new TypeError('x is undefined'));
-    const ran = await runLine(['protect', 'web1', 'hostb'], fakeIo({ TSREMUS_DEBUG: '1' }));
+    const ran = await runLine(
+      ['protect', '--foreground', 'web1', 'hostb'],
+      fakeIo({ TSREMUS_DEBUG: '1' }),
+    );
     expect(ran.code).toBe(10);
     expect(ran.err).toContain('x is undefined (this is a bug of tsremus)');
     expect(ran.err).toContain('protect.test.ts');

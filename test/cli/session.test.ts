@@ -156,7 +156,7 @@ describe('a session', () => {
   });
 
   it('that was killed is told by status, and cleared by stop', async () => {
-    const { child, ended } = protect();
+    const { child, ended } = protect('--foreground');
     await until(pair.a, 'protected');
     child.kill('SIGKILL');
     await ended;

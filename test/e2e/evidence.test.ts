@@ -6,7 +6,7 @@ import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { main } from './built.ts';
 import { it } from './fixture.ts';
-import { cleanUp, noticing, type Pair, prepare } from './pair.ts';
+import { cleanUp, noticing, type Pair, prepare, protectHere } from './pair.ts';
 import { isRunning, Running, signal, until } from './process.ts';
 
 beforeAll(prepare);
@@ -18,7 +18,7 @@ const guest = { memoryMib: 16, rate: 1_000 };
 async function protectedBuffered(pair: Pair, args: readonly string[] = noticing): Promise<Running> {
   pair.a.sim.create('g1', guest);
   const command = pair.wire.command(pair.receive(pair.b));
-  const common = ['protect', '-F', '-d', '--json', '-i', '50', '-s', ''];
+  const common = [...protectHere, '-F', '-d', '--json', '-i', '50', '-s', ''];
   const protect = new Running(main, [...common, ...args, 'g1', command], pair.a.env);
   await pair.acknowledged(pair.a, 'g1', 3);
   return protect;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { main } from './built.ts';
 import { it } from './fixture.ts';
-import { cleanUp, noticing, type Pair, prepare } from './pair.ts';
+import { cleanUp, noticing, type Pair, prepare, protectHere } from './pair.ts';
 import { isRunning, Running, signal, until } from './process.ts';
 
 beforeAll(prepare);
@@ -23,7 +23,7 @@ const endless = 'restore.build stall 3000000';
 async function protectedBuffered(pair: Pair): Promise<Running> {
   const command = pair.wire.command(pair.receive(pair.b));
   const args = ['-F', '-d', '--json', '-i', '50', '-s', '', '--hold', String(holdMs)];
-  const protect = new Running(main, ['protect', ...args, 'g1', command], pair.a.env);
+  const protect = new Running(main, [...protectHere, ...args, 'g1', command], pair.a.env);
   const early = protect.ended.then(({ code, err }) => {
     throw new Error(`protect ended early with ${code}: ${err}`);
   });

@@ -96,7 +96,11 @@ async function session(pair: Pair, here: string, there: string): Promise<Running
   pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
   const command = pair.wire.command(receiveOf(there, pair.b, pair));
   const args = ['-F', '-d', '--json', '-i', '50', '-s', '', '--hold', '100'];
-  const protect = new Running(here, ['protect', ...args, 'g1', command], pair.a.env);
+  const protect = new Running(
+    here,
+    ['protect', '--foreground', ...args, 'g1', command],
+    pair.a.env,
+  );
   const ended = protect.ended.then(({ code, err }) => {
     throw new Error(`protect ended early with ${code}: ${err}`);
   });

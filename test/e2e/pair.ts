@@ -32,6 +32,12 @@ export const silenceMs = 10_000;
 /** Arguments of a session that notices silence. */
 export const noticing: readonly string[] = ['--heartbeat-timeout', String(silenceMs)];
 
+/**
+ * `tsremus protect` as one process, so that what a test does to it is done to the session. What the
+ * window does of its own is for window.test.ts.
+ */
+export const protectHere: readonly string[] = ['protect', '--foreground'];
+
 let relay = '';
 
 /** For beforeAll and afterAll of every file that uses pairs. */
@@ -240,7 +246,7 @@ export class Pair {
     const { from = this.a, guest = 'g1', args = [] } = options;
     const to = from === this.a ? this.b : this.a;
     const command = options.command ?? this.wire.command(this.receive(to));
-    const common = ['protect', '-F', '-n', '-d', '--json', '-i', '50', '-s', '', ...args];
+    const common = [...protectHere, '-F', '-n', '-d', '--json', '-i', '50', '-s', '', ...args];
     // As an administrator starts it: what the program's first line asks of node counts as well.
     return new Running(main, [...common, guest, command], {
       ...from.env,

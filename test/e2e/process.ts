@@ -75,11 +75,32 @@ function readProc(pid: number, file: string): string {
   }
 }
 
+/** What follows the name in /proc/PID/stat: state, parent, and so on. */
+function statOf(pid: number): string[] {
+  const stat = readProc(pid, 'stat');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+/** proc(5): T stands, Z is dead; undefined when there is no such process. */
+export function stateOf(pid: number): string | undefined {
+  return statOf(pid)[0] || undefined;
+}
+
+export function parentOf(pid: number): number {
+  return Number(statOf(pid)[1]);
+}
+
 /** False for a zombie, too: nothing runs there any more. */
 export function isRunning(pid: number): boolean {
-  const stat = readProc(pid, 'stat');
-  const state = stat.slice(stat.lastIndexOf(')') + 2)[0];
+  const state = stateOf(pid);
   return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+/** Its command line; of a process that gave itself a title, the words of that. */
+function wordsOf(pid: number): string[] {
+  return readProc(pid, 'cmdline')
+    .split(/[\0 ]/)
+    .filter((word) => word !== '');
 }
 
 export interface Found {
@@ -94,7 +115,7 @@ export function processesWith(text: string): Found[] {
     .map(Number)
     .filter((pid) => pid !== process.pid && readProc(pid, 'environ').includes(text))
     .filter(isRunning)
-    .map((pid) => ({ pid, argv: readProc(pid, 'cmdline').split('\0').slice(0, -1) }));
+    .map((pid) => ({ pid, argv: wordsOf(pid) }));
 }
 
 /** How long a test waits for what must come: only a hang, or what never comes, takes as long. */

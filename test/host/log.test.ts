@@ -1,5 +1,19 @@
-import { spawnSync } from 'node:child_process';
-import { fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -27,6 +41,19 @@ function isOpen(path: string): boolean {
       return false;
     }
   });
+}
+
+/** False when a pipe has no room for so much as a byte. */
+function isWritable(path: string): boolean {
+  const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  try {
+    writeSync(fd, 'x');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 describe('a line of the log', () => {
@@ -86,6 +113,54 @@ describe('a log', () => {
     log.close();
     // One is being written, three wait.
     expect(readFileSync(path, 'utf8')).toContain('the log was too slow: 6 lines were dropped');
+  });
+
+  // Proves: after logrotate moved the file away, what was said before is in the old one, what is
+  // said later in a new one; while none can be made the old one is written on.
+  it('goes to a new file when it is reopened', async () => {
+    const path = freshPath();
+    const log = openLog({ clock, level: 'info', path, env: {} });
+    log.info('before');
+    while (!readFileSync(path, 'utf8').includes('before')) await turn();
+    renameSync(path, `${path}.1`);
+    mkdirSync(path);
+    log.reopen();
+    while (!readFileSync(`${path}.1`, 'utf8').includes('cannot open')) await turn();
+    rmdirSync(path);
+    log.reopen();
+    while (!existsSync(path)) await turn();
+    while (isOpen(`${path}.1`)) await turn();
+    log.info('after');
+    log.close();
+    while (isOpen(path)) await turn();
+    expect(readFileSync(path, 'utf8')).toMatch(/^INFO \S+ after\n$/);
+    expect(readFileSync(`${path}.1`, 'utf8')).toMatch(/ before\nERROR \S+ cannot open .*\n$/);
+  });
+
+  it('that is closed is not opened again', async () => {
+    const path = freshPath();
+    const log = openLog({ clock, level: 'info', path, env: {} });
+    log.reopen();
+    log.close();
+    for (let count = 0; count < 20; count += 1) await turn();
+    while (isOpen(path)) await turn();
+  });
+
+  // Proves: a disk that hangs in a write keeps nobody from closing the log, and the process from
+  // nothing that comes after.
+  it('is closed at once when its file hangs', async () => {
+    const path = freshPath();
+    execFileSync('mkfifo', [path]);
+    const reader = openSync(path, 'r+');
+    let nowMs = 0;
+    const log = openLog({ clock: { ...clock, nowMs: () => nowMs }, level: 'info', path, env: {} });
+    const more = 'x'.repeat(2_000);
+    for (let line = 0; line < 100; line += 1) log.info(more);
+    // More than a pipe holds: by then a write waits for the reader.
+    while (isWritable(path)) await turn();
+    nowMs = 60_000;
+    log.close();
+    closeSync(reader);
   });
 
   it('never throws when the disk is full', async () => {

@@ -56,7 +56,7 @@ async function run(lab: Lab): Promise<boolean> {
   const client = await startTalk(guest, { intervalUs: askEveryUs });
   say('a client outside asks it for the next number, over one TCP connection');
   say(`$ tsremus protect -F -d ${guest} ${hosts.b.name}`);
-  await protect(lab, 'a', guest, { buffered: true });
+  await protect(lab, 'a', guest, { buffered: true, inWindow: true });
   await waitForEpoch(lab, 'a', guest, 0);
   const first = Date.now();
   say('the first copy is acknowledged: protected');

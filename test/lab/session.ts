@@ -23,6 +23,8 @@ export interface ProtectOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Output waits for its acknowledgement; without it, -n. */
   readonly buffered?: boolean;
+  /** As two processes; else what is done to `protect` is done to the session. */
+  readonly inWindow?: boolean;
 }
 
 /** A session as `tsremus status --json` gives it; only what the lab looks at. */
@@ -71,7 +73,8 @@ export async function protect(
       ? []
       : [`--heartbeat-timeout=${heartbeatTimeoutMs()}`];
   // Of an option that is said twice the second counts.
-  const args = [...unsafe, ...patience, ...(options.args ?? []), guest, backupName(id)];
+  const way = options.inWindow ? [] : ['--foreground'];
+  const args = [...way, ...unsafe, ...patience, ...(options.args ?? []), guest, backupName(id)];
   const env = {
     ...(options.logLevel ? { TSREMUS_LOG_LEVEL: options.logLevel } : {}),
     ...options.env,

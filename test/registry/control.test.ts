@@ -61,6 +61,18 @@ describe('the control socket', () => {
     expect(said).toEqual(['asking hostb']);
   });
 
+  // Proves: a client that stands still costs no memory, and gets its result when it goes on.
+  it('leaves out progress that nobody reads', async () => {
+    await serve(async (_request, progress) => {
+      for (let count = 0; count < 20_000; count += 1) progress('x'.repeat(100));
+      return { done: true };
+    });
+    const lines = (await raw('{"verb":"forget"}\n')).trim().split('\n');
+    expect(lines.length).toBeGreaterThan(100);
+    expect(lines.length).toBeLessThan(10_000);
+    expect(JSON.parse(lines.at(-1) ?? '')).toEqual({ kind: 'result', result: { done: true } });
+  });
+
   it('carries an OperationError with its code and hint', async () => {
     await serve(async () => {
       const detail = { op: 'failover', hint: 'wait' };

@@ -1,98 +1,28 @@
-/** `tsremus protect DOMAIN HOST`: starts a session and stays until it ends. */
+/** `tsremus protect DOMAIN HOST`: starts a session and shows it until it ends. */
 import { type Command, Option } from 'commander';
-import { protectText } from '../../core/texts/outcomes.ts';
-import type { ProtectReporter, ProtectResult } from '../../session/options.ts';
+import type { ProtectOptions, ProtectResult } from '../../session/options.ts';
 import { action, type Context } from '../context.ts';
-import { type ExitCode, exit, exitOfProtect } from '../exit-codes.ts';
+import type { ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { printFailure } from '../output/errors.ts';
-import { writeJsonLine } from '../output/json.ts';
-import { ProgressLine } from '../output/progress.ts';
-import { printable } from '../output/table.ts';
-import { type ProtectFlags, protectOptions } from '../protect-arguments.ts';
-import {
-  addHelp,
-  colorOption,
-  failureStyle,
-  forceUnsafeOption,
-  jsonOption,
-  type OutputOptions,
-} from './options.ts';
+import { protectOptions } from '../protect-arguments.ts';
+import { printResult, type ReportFlags, reporterFor } from '../protect-report.ts';
+import { protectInWindow } from '../protect-window.ts';
+import { addHelp, colorOption, forceUnsafeOption, jsonOption } from './options.ts';
 
-interface Flags extends ProtectFlags, OutputOptions {
-  readonly quiet?: boolean;
+interface Flags extends ReportFlags {
+  readonly foreground?: boolean;
 }
 
-interface ClosingReporter extends ProtectReporter {
-  /** Leaves the terminal in order. */
-  close(): void;
-}
-
-/** JSON lines on stdout, every report one object. */
-function jsonReporter(io: Io, domain: string): ClosingReporter {
-  return {
-    seedProgress(progress) {
-      writeJsonLine(io.out, 'seed-progress', io.clock.wall(), {
-        domain,
-        percent: progress.percent,
-        bytes: progress.bytes,
-        bytes_per_second: progress.bytesPerSecond,
-        seconds_left: progress.secondsLeft,
-      });
-    },
-    event(kind, text, data) {
-      writeJsonLine(io.out, kind, io.clock.wall(), { domain, text, ...data });
-    },
-    close() {},
-  };
-}
-
-/** Lines on stderr: stdout has the result alone. */
-function textReporter(io: Io, domain: string): ClosingReporter {
-  const progress = new ProgressLine(io.err, printable(domain), () => io.clock.nowMs());
-  return {
-    seedProgress: (seed) => progress.update(seed),
-    event(_kind, text) {
-      progress.clear();
-      io.err.write(`${printable(domain)}: ${printable(text)}\n`);
-    },
-    close: () => progress.clear(),
-  };
-}
-
-const silentReporter: ClosingReporter = { seedProgress() {}, event() {}, close() {} };
-
-function reporterFor(io: Io, domain: string, flags: Flags): ClosingReporter {
-  if (flags.json) return jsonReporter(io, domain);
-  return flags.quiet ? silentReporter : textReporter(io, domain);
-}
-
-/** True when the end is what somebody asked for, and therefore no failure. */
-function wanted(code: ExitCode): boolean {
-  return code === exit.ok || code === exit.interrupted || code === exit.terminated;
-}
-
-function printResult(io: Io, result: ProtectResult, domain: string, host: string, flags: Flags) {
-  const { message, next } = protectText(result, { domain, peer: host, argv: io.argv });
-  const code = exitOfProtect(result.outcome);
-  if (flags.json) {
-    const { kind, ...detail } = result.outcome;
-    const end = { domain, outcome: kind, ...detail, text: message, next, exit: code };
-    writeJsonLine(io.out, 'result', io.clock.wall(), end);
-  } else if (wanted(code) && !flags.quiet) {
-    io.out.write(`${printable(message)}\n`);
-  }
-  if (!wanted(code)) {
-    const failure = { code: result.outcome.kind, message, hints: next, exit: code };
-    printFailure(io.err, failure, failureStyle(io, flags));
-  }
-  return code;
-}
-
-async function protect(io: Io, domain: string, host: string, flags: Flags): Promise<ExitCode> {
-  const options = protectOptions(domain, host, flags, io.env);
+/** The session in this very process. */
+async function protectHere(
+  io: Io,
+  options: ProtectOptions,
+  host: string,
+  flags: ReportFlags,
+): Promise<ExitCode> {
   const { runProtect } = await import('../../app/protect.ts');
-  const reporter = reporterFor(io, domain, flags);
+  const { domain } = options;
+  const reporter = reporterFor(io, domain, flags, () => io.clock.wall());
   let result: ProtectResult;
   try {
     result = await runProtect(options, reporter, io.env);
@@ -100,6 +30,13 @@ async function protect(io: Io, domain: string, host: string, flags: Flags): Prom
     reporter.close();
   }
   return printResult(io, result, domain, host, flags);
+}
+
+async function protect(io: Io, domain: string, host: string, flags: Flags): Promise<ExitCode> {
+  // What is wrong with the arguments is said before anything is started.
+  const options = protectOptions(domain, host, flags, io.env);
+  if (flags.foreground) return protectHere(io, options, host, flags);
+  return protectInWindow(io, domain, host, flags);
 }
 
 function addXlOptions(command: Command): Command {
@@ -117,17 +54,14 @@ function addXlOptions(command: Command): Command {
     .option('-p, --userspace-proxy', 'COLO with the proxy in user space (not built yet)');
 }
 
-export function addProtect(program: Command, context: Context): void {
-  const command = program
-    .command('protect')
-    .summary('protect a running domain by a copy on HOST')
-    .description(
-      'Copies the running DOMAIN to HOST again and again, and stays until protection ends. ' +
-        'Ctrl-C ends it in order: the guest runs on here.',
-    )
-    .argument('<domain>', 'name, UUID or number of the domain')
-    .argument('<host>', 'the backup host, as ssh knows it');
-  addXlOptions(command)
+/** What a session is told, by whatever name. */
+export function addProtectArguments(command: Command): Command {
+  addXlOptions(
+    command
+      .argument('<domain>', 'name, UUID or number of the domain')
+      .argument('<host>', 'the backup host, as ssh knows it'),
+  );
+  return command
     .option('--max-overhead <percent>', 'with auto: share of time for pauses (default: 20)')
     .option('--max-pending <count>', 'epochs that may wait for acknowledgement (default: 2)')
     .option('--max-memory <size>', 'memory to use here, such as 512M (default: a quarter)')
@@ -137,7 +71,19 @@ export function addProtect(program: Command, context: Context): void {
     .option('--without-witness <who>', 'backup, primary or manual: who goes on (default: backup)')
     .addOption(new Option('-q, --quiet', 'say nothing unless something is wrong'))
     .addOption(jsonOption('report as JSON lines on stdout'))
-    .addOption(colorOption())
+    .addOption(colorOption());
+}
+
+export function addProtect(program: Command, context: Context): void {
+  const command = program
+    .command('protect')
+    .summary('protect a running domain by a copy on HOST')
+    .description(
+      'Copies the running DOMAIN to HOST again and again, and stays until protection ends. ' +
+        'Ctrl-C ends it in order: the guest runs on here.',
+    );
+  addProtectArguments(command)
+    .option('--foreground', 'run the session in this process, for systemd')
     .action(
       action(context, (domain: string, host: string, flags: Flags) =>
         protect(context.io, domain, host, flags),

@@ -206,5 +206,6 @@ export const hints = {
   protectAnew: 'tsremus protect DOMAIN HOST makes a new copy of the memory from the start',
   nameBackup: 'name the backup as ssh knows it: tsremus protect DOMAIN HOST',
   withoutDisks: 'tsremus protect -F -d ... does without it; see tsremus-protect(8) for the risk',
+  sessionNotTyped: 'a session is started by tsremus protect, which shows it',
   notTyped: 'this command is started by tsremus protect on the other host',
 } as const;

@@ -16,6 +16,7 @@ import { backupHostDies, failover, protectDies, receiveDies, stop } from './proc
 import { helpersDie, hostsParted } from './safety.ts';
 import type { Scenario } from './scenario.ts';
 import { twoGuestsNet } from './two-guests-net.ts';
+import { windowLost } from './window-lost.ts';
 
 export const scenarios: readonly Scenario[] = [
   kill,
@@ -40,6 +41,7 @@ export const scenarios: readonly Scenario[] = [
   protectDies,
   helpersDie,
   hostsParted,
+  windowLost,
   failover,
   oppositeDirections,
   messagesTest,

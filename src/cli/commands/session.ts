@@ -1,0 +1,45 @@
+/**
+ * `tsremus session`: hidden; the session of `tsremus protect` with the same arguments, started by
+ * it as a process without a terminal. What there is to say it tells that window.
+ */
+import type { Command } from 'commander';
+import { action, type Context } from '../context.ts';
+import { type ExitCode, exitOfProtect } from '../exit-codes.ts';
+import type { Io } from '../io.ts';
+import { describeFailure } from '../output/errors.ts';
+import { protectOptions } from '../protect-arguments.ts';
+import type { ReportFlags } from '../protect-report.ts';
+import { addProtectArguments } from './protect.ts';
+
+async function session(
+  io: Io,
+  domain: string,
+  host: string,
+  flags: ReportFlags,
+): Promise<ExitCode> {
+  const { openTeller } = await import('../../app/window.ts');
+  const teller = openTeller();
+  try {
+    const { runProtect } = await import('../../app/protect.ts');
+    const options = protectOptions(domain, host, flags, io.env);
+    const result = await runProtect(options, teller.reporter, io.env);
+    await teller.end({ kind: 'ended', result });
+    return exitOfProtect(result.outcome);
+  } catch (error) {
+    const failure = describeFailure(error, 'tsremus protect');
+    const stack = (error instanceof Error && error.stack) || null;
+    await teller.end({ kind: 'failed', failure: { ...failure, stack } });
+    return failure.exit;
+  }
+}
+
+export function addSession(program: Command, context: Context): void {
+  const command = program
+    .command('session', { hidden: true })
+    .description('Runs the session that a `tsremus protect` shows.');
+  addProtectArguments(command).action(
+    action(context, (domain: string, host: string, flags: ReportFlags) =>
+      session(context.io, domain, host, flags),
+    ),
+  );
+}
