@@ -67,6 +67,7 @@ export function outputPort(world: World, buffer: OutputBuffer, process: SimProce
       listener = to;
       lookLater();
     },
+    onLoss() {},
     close() {
       isClosed = true;
     },
