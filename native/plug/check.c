@@ -259,7 +259,7 @@ int tsr_plug_mend(int handle, int number, const struct tsr_plug_port *given)
         }
         if (!plug->opened)
             check(plug, port, NULL, true);
-        rc = (int)port->faults;
+        rc = (int)(port->faults | (port->current ? TSR_PLUG_SECOND : 0));
     }
     pthread_mutex_unlock(&plug->lock);
     tsr_handle_put(plug);

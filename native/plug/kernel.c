@@ -394,6 +394,80 @@ static int get_action(struct linux_kernel *kernel, uint32_t action, struct tc_mi
     return 0;
 }
 
+/* Whether a filter as RTM_NEWTFILTER shows it, of SIZE bytes, is first and has ACTION. */
+static bool has_action(const struct nlmsghdr *head, uint32_t action)
+{
+    size_t start = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(struct tcmsg)));
+    const struct tcmsg *tc = NLMSG_DATA(head);
+    const struct rtattr *all, *kind, *options, *at;
+    struct tc_mirred mirred;
+    size_t size = head->nlmsg_len - start;
+    bool is_u32;
+
+    /* Of the priority before which there is none. */
+    if (head->nlmsg_type != RTM_NEWTFILTER || head->nlmsg_len <= start ||
+        TC_H_MAJ(tc->tcm_info) >> 16 != 1)
+        return false;
+    all = (const void *)((const char *)head + start);
+    kind = find(all, size, TCA_KIND, sizeof("u32"));
+    options = find(all, size, TCA_OPTIONS, 0);
+    if (!kind || !options)
+        return false;
+    is_u32 = !memcmp(RTA_DATA(kind), "u32", sizeof("u32"));
+    at = find(RTA_DATA(options), RTA_PAYLOAD(options),
+              is_u32 ? TCA_U32_ACT : TCA_MATCHALL_ACT, 0);
+    at = !at ? NULL : find(RTA_DATA(at), RTA_PAYLOAD(at), 1, 0);
+    at = !at ? NULL : find(RTA_DATA(at), RTA_PAYLOAD(at), TCA_ACT_OPTIONS, 0);
+    at = !at ? NULL : find(RTA_DATA(at), RTA_PAYLOAD(at), TCA_MIRRED_PARMS,
+                           sizeof(mirred));
+    if (!at)
+        return false;
+    memcpy(&mirred, RTA_DATA(at), sizeof(mirred));
+    return mirred.index == action;
+}
+
+/*
+ * 1: a filter on the interface's ingress hands its frames to ACTION; 0: none does. The
+ * action itself knows it only a while later: a filter is freed after a grace period.
+ */
+static int find_filter(struct linux_kernel *kernel, uint32_t interface, uint32_t action)
+{
+    union {
+        struct nlmsghdr head;
+        char room[8192];
+    } in;
+    const struct nlmsghdr *head;
+    struct request request;
+    uint32_t left;
+    ssize_t n;
+    int found = 0;
+
+    begin(kernel, &request, RTM_GETTFILTER, NLM_F_DUMP, sizeof(request.tc));
+    request.head.nlmsg_flags &= (uint16_t)~NLM_F_ACK;
+    request.tc.tcm_ifindex = (int)interface;
+    request.tc.tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
+    n = send(kernel->fd, &request, request.head.nlmsg_len, 0);
+    while (n >= 0) {
+        n = recv(kernel->fd, &in, sizeof(in), 0);
+        if (n < 0 && errno == EINTR) {
+            n = 0;
+            continue;
+        }
+        left = (uint32_t)(n > 0 ? n : 0);
+        for (head = &in.head; n > 0 && NLMSG_OK(head, left);
+             head = NLMSG_NEXT(head, left)) {
+            if (head->nlmsg_seq != kernel->seq)
+                continue;
+            if (head->nlmsg_type == NLMSG_DONE)
+                return found;
+            if (head->nlmsg_type == NLMSG_ERROR)
+                return ((const struct nlmsgerr *)NLMSG_DATA(head))->error;
+            found = found || has_action(head, action);
+        }
+    }
+    return errno ? -errno : -EIO;
+}
+
 static uint32_t verify_action(struct linux_kernel *kernel,
                               const struct tsr_plug_wanted *wanted)
 {
@@ -405,8 +479,11 @@ static uint32_t verify_action(struct linux_kernel *kernel,
         return TSR_PLUG_UNREDIRECTED;
     if (rc < 0)
         return TSR_PLUG_UNSEEN;
-    /* A filter has it: ours, for nobody else knows its number. */
-    if (mirred.bindcnt < 1)
+    if (wanted->port->interface)
+        rc = find_filter(kernel, wanted->port->interface, wanted->port->action);
+    if (rc < 0 && rc != -ENODEV && rc != -ENOENT && rc != -EINVAL)
+        return TSR_PLUG_UNSEEN;
+    if (wanted->port->interface && rc != 1)
         faults |= TSR_PLUG_UNREDIRECTED;
     if (mirred.ifindex != wanted->current || mirred.eaction != TCA_EGRESS_REDIR ||
         mirred.action != TC_ACT_STOLEN)
@@ -465,7 +542,8 @@ static void linux_verify(void *state, const struct tsr_plug_wanted *wanted,
         if (rc < 0)
             found->faults |= TSR_PLUG_NO_HOLD;
     }
-    /* An interface that was unplugged takes its filter and its hook along. */
+    /* An interface that was unplugged takes its filter and its hook along; where its action
+     * points to then is all the same. */
     if (found->faults & (TSR_PLUG_UNREDIRECTED | TSR_PLUG_NO_HOLD) && port->interface &&
         get_flags(kernel, port->interface) == -ENODEV)
         found->faults &= ~(uint32_t)(TSR_PLUG_UNREDIRECTED | TSR_PLUG_NO_HOLD |

@@ -49,6 +49,8 @@ struct tsr_plug_stats {        /* 64 bytes */
 };
 
 #define TSR_PLUG_HOLD_MAX 16
+/* Of what tsr_plug_mend returns: the second queue is the one that collects. */
+#define TSR_PLUG_SECOND 0x100
 
 /* How a port may be found that somebody else has changed. */
 enum tsr_plug_fault {
@@ -119,8 +121,9 @@ TSR_API int tsr_plug_watch(int handle, int32_t *fd_out);
 TSR_API int tsr_plug_unwatch(int handle);
 /*
  * BLOCKING. The caller has made anew what a port lacks: GIVEN has its queues as they are
- * now. Puts plugs and action in place. The faults that are left; 0: it holds again, and
- * the interface is up again where it was taken down for that.
+ * now. Puts plugs and action in place. The faults that are left and TSR_PLUG_SECOND; no
+ * fault: it holds again, and the interface is up again where it was taken down for that.
+ * Which queue collects does not change while a port is lost.
  */
 TSR_API int tsr_plug_mend(int handle, int port, const struct tsr_plug_port *given);
 

@@ -102,7 +102,7 @@ export class PlugLibrary {
     this.#room.checked('watch no more', code);
   }
 
-  /** `given`: a struct tsr_plug_port with the queues as they are now; the faults left. */
+  /** `given`: a struct tsr_plug_port with the queues as they are now; plug.h. */
   async plugMend(handle: number, port: number, given: Buffer): Promise<number> {
     const code = await this.#room.fn('tsr_plug_mend').callAsync(handle, port, given);
     return this.#room.checked('mend the output buffer', code);

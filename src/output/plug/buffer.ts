@@ -292,13 +292,13 @@ export class PlugBuffer implements OutputBuffer {
       doing,
     );
     const indexes = queues.map((queue) => devices.index(queue) ?? 0);
-    // The action points to where it has to before a filter has it: a filter takes what is there.
-    const still = await this.#driver.mend(number, indexes);
-    if (!still.includes('unredirected') || still.includes('turned')) return still;
+    const { left, current } = await this.#driver.mend(number, indexes);
+    if (!left.includes('unredirected') || left.includes('turned')) return left;
     const theirs = ['clsact', 'ingress'].map((kind) => ['qdisc', 'del', 'dev', name, kind]);
     await batchAll(run, 'tc', theirs);
-    await this.everyFrame.add(name, redirectWords(plan), doing);
-    return this.#driver.mend(number, indexes);
+    // The other queue may be open: not one frame may go there.
+    await this.everyFrame.add(name, redirectWords(plan, current), doing);
+    return (await this.#driver.mend(number, indexes)).left;
   }
 
   async #noteDown(name: string, isDown: boolean): Promise<void> {

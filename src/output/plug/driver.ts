@@ -61,6 +61,12 @@ export interface PortLoss {
   readonly openUs: number;
 }
 
+export interface Mended {
+  readonly left: readonly Fault[];
+  /** Which of the queues collects; it stays while something is left. */
+  readonly current: number;
+}
+
 export interface PlugWatch {
   onLoss(loss: PortLoss): void;
   /** Nobody tells any more, or from the beginning: only barriers look. Why, a clause. */
@@ -85,8 +91,8 @@ export interface PlugDriver {
   /** From now on losses are heard of, and looked for at every barrier. */
   watch(watch: PlugWatch): void;
   unwatch(): Promise<void>;
-  /** What is missing was made anew; the port's queues as they are now. What is left. */
-  mend(port: number, queues: readonly number[]): Promise<readonly Fault[]>;
+  /** What is missing was made anew; the port's queues as they are now. */
+  mend(port: number, queues: readonly number[]): Promise<Mended>;
   close(): void;
 }
 
@@ -96,6 +102,8 @@ export const frameOverheadBytes = 768;
 const portBytes = 28;
 const statsBytes = 64;
 const flags = { make: 0, adopt: 1, made: 2 } as const;
+/** TSR_PLUG_SECOND */
+const secondCollects = 0x100;
 const noEpoch = 2n ** 64n - 1n;
 
 /** struct tsr_plug_port. */
@@ -248,8 +256,9 @@ export function driverOf(native: PlugLibrary, handle: number): PlugDriver {
     },
     async mend(port, queues) {
       const given = { interfaceIndex: null, queues, action: null, limitBytes: 0 };
-      const code = native.plugMend(handle, port, encodePort({ ...given, how: 'make' }));
-      return faultsOf(await triedLater(code));
+      const call = native.plugMend(handle, port, encodePort({ ...given, how: 'make' }));
+      const code = await triedLater(call);
+      return { left: faultsOf(code), current: (code & secondCollects) === 0 ? 0 : 1 };
     },
     close() {
       reading?.close();

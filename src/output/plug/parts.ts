@@ -15,11 +15,15 @@ export function queueLines(queue: string, alias: string | null): readonly string
 }
 
 /**
- * `tc filter`: the action of an interface. One that is there already is taken as it is, wherever it
- * points to (tcf_mirred_init, net/sched/act_mirred.c); else it points to the first queue.
+ * `tc filter`: the action of an interface, that sends to its queue number `current`. One that is
+ * there already is taken as it is, wherever it points to (tcf_mirred_init, act_mirred.c); after its
+ * filter was removed it may be there, or go just now.
  */
-export function redirectWords({ queues, action }: BufferedInterface): readonly string[] {
-  const redirect = ['mirred', 'egress', 'redirect', 'dev', queues[0] ?? ''];
+export function redirectWords(
+  { queues, action }: BufferedInterface,
+  current: number,
+): readonly string[] {
+  const redirect = ['mirred', 'egress', 'redirect', 'dev', queues[current] ?? ''];
   return ['action', ...redirect, 'index', String(action)];
 }
 

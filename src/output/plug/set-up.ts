@@ -184,7 +184,7 @@ async function makeOne(
   const limitBytes = Math.floor(request.limitBytes / 2);
   const { action } = plan;
   buffer.add(plan, { interfaceIndex: guest.index, queues, action, limitBytes, how: 'make' });
-  await buffer.everyFrame.add(plan.name, redirectWords(plan), doing);
+  await buffer.everyFrame.add(plan.name, redirectWords(plan, 0), doing);
   // Had there been an action of this number, the filter would now have that one.
   const target = (await actionTargets(run)).get(action ?? 0);
   if (target === plan.queues[0]) return buffer.holdTwice(plan);

@@ -10,6 +10,7 @@ import { OperationError } from '../../../src/host/errors.ts';
 import {
   type Fault,
   frameOverheadBytes,
+  type Mended,
   type PlugDriver,
   type PlugPort,
   type PlugWatch,
@@ -330,12 +331,12 @@ class FakeDriver implements PlugDriver {
     this.#kernel.onChange = () => {};
   }
 
-  async mend(at: number): Promise<readonly Fault[]> {
+  async mend(at: number): Promise<Mended> {
     const port = this.#ports[at];
-    if (port === undefined || this.#isOpen) return [];
+    if (port === undefined || this.#isOpen) return { left: [], current: 0 };
     this.#mend(port, this.#look(port));
     this.#settle(port);
-    return port.left;
+    return { left: port.left, current: port.current };
   }
 
   #look(port: FakePort): Fault[] {

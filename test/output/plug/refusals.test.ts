@@ -59,7 +59,13 @@ async function tried(scripts: Partial<typeof fine>) {
   };
   const driver = {
     ...{ handle: 1, add: () => 0, async release() {}, pass: async () => 0, close() {} },
-    ...{ hold() {}, async unhold() {}, watch() {}, async unwatch() {}, mend: async () => [] },
+    ...{
+      hold() {},
+      async unhold() {},
+      watch() {},
+      async unwatch() {},
+      mend: async () => ({ left: [], current: 0 }),
+    },
   };
   const devices = openDevices(join(dir, 'sys'));
   const tools: BufferTools = {
