@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #include <linux/gen_stats.h>
+#include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/pkt_cls.h>
@@ -23,6 +24,8 @@
 struct linux_kernel {
     int fd;
     uint32_t seq;
+    uint32_t own;                       /* its number, as others see it */
+    struct tsr_plug_nft *nft;           /* opened when it is first needed */
 };
 
 struct request {
@@ -31,6 +34,7 @@ struct request {
         struct tcmsg tc;
         struct tcamsg tca;
         struct if_stats_msg stats;
+        struct ifinfomsg link;
         char room[512];
     };
 };
@@ -238,33 +242,54 @@ static int linux_redirect(void *state, uint32_t action, uint32_t queue)
                 queue);
 }
 
-static int linux_look(void *state, uint32_t queue,
-                      struct tsr_queue_look *look_out)
-{
-    struct linux_kernel *kernel = state;
+struct answer {
     union {
         struct nlmsghdr head;
         char room[4096];
-    } answer = { .head = { .nlmsg_len = 0 } };
-    const struct rtattr *stats, *counts;
-    struct gnet_stats_queue figures;
-    struct request request;
-    size_t start = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(struct tcmsg)));
-    int rc;
+    };
+};
 
+/* What comes behind the message's own struct of FAMILY_SIZE bytes; NULL: nothing. */
+static const struct rtattr *attributes(const struct answer *answer, size_t family_size,
+                                       size_t *size_out)
+{
+    size_t start = NLMSG_LENGTH(NLMSG_ALIGN(family_size));
+
+    if (answer->head.nlmsg_len <= start)
+        return NULL;
+    *size_out = answer->head.nlmsg_len - start;
+    return (const void *)((const char *)answer + start);
+}
+
+/* The root qdisc of QUEUE. */
+static int get_qdisc(struct linux_kernel *kernel, uint32_t queue, struct answer *answer)
+{
+    struct request request;
+
+    answer->head.nlmsg_len = 0;
     begin(kernel, &request, RTM_GETQDISC, NLM_F_ECHO, sizeof(request.tc));
     request.tc.tcm_family = AF_UNSPEC;
     request.tc.tcm_ifindex = (int)queue;
     request.tc.tcm_parent = TC_H_ROOT;
-    rc = talk(kernel, &request, &answer, sizeof(answer), "cannot look at a plug",
-              queue);
+    return talk(kernel, &request, answer, sizeof(*answer), "cannot look at a plug", queue);
+}
+
+static int linux_look(void *state, uint32_t queue,
+                      struct tsr_queue_look *look_out)
+{
+    struct answer answer;
+    const struct rtattr *all, *stats, *counts;
+    struct gnet_stats_queue figures;
+    size_t size;
+    int rc = get_qdisc(state, queue, &answer);
+
     if (rc < 0)
         return rc;
-    if (answer.head.nlmsg_len <= start)
+    all = attributes(&answer, sizeof(struct tcmsg), &size);
+    if (!all)
         return tsr_fail(-EPROTO, "the kernel says nothing of the plug on network "
                         "device number %u", queue);
-    stats = find((void *)((char *)&answer + start),
-                 answer.head.nlmsg_len - start, TCA_STATS2, 0);
+    stats = find(all, size, TCA_STATS2, 0);
     counts = !stats ? NULL : find(RTA_DATA(stats), RTA_PAYLOAD(stats),
                                   TCA_STATS_QUEUE, sizeof(figures));
     if (!counts)
@@ -314,29 +339,306 @@ static int linux_transit(void *state, uint32_t queue, uint64_t *frames_out)
     return 0;
 }
 
+/* ---- whether all is as it was made ------------------------------------------------ */
+
+/* Flags of DEVICE (IFF_UP); -ENODEV: there is none. */
+static int get_flags(struct linux_kernel *kernel, uint32_t device)
+{
+    struct answer answer = { .head = { .nlmsg_len = 0 } };
+    uint32_t mask = RTEXT_FILTER_SKIP_STATS;
+    const struct ifinfomsg *info;
+    struct request request;
+    int rc;
+
+    begin(kernel, &request, RTM_GETLINK, 0, sizeof(request.link));
+    request.link.ifi_index = (int)device;
+    put(&request, IFLA_EXT_MASK, &mask, sizeof(mask));
+    rc = talk(kernel, &request, &answer, sizeof(answer), "cannot look at a device", device);
+    if (rc < 0)
+        return rc;
+    info = NLMSG_DATA(&answer.head);
+    if (answer.head.nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
+        return tsr_fail(-EPROTO, "the kernel says nothing of network device number %u",
+                        device);
+    return (int)(info->ifi_flags & IFF_UP);
+}
+
+/* The parameters of the mirred action ACTION. */
+static int get_action(struct linux_kernel *kernel, uint32_t action, struct tc_mirred *out)
+{
+    struct answer answer = { .head = { .nlmsg_len = 0 } };
+    const struct rtattr *all, *at;
+    struct rtattr *table, *entry;
+    struct request request;
+    size_t size;
+    int rc;
+
+    begin(kernel, &request, RTM_GETACTION, 0, sizeof(request.tca));
+    table = put(&request, TCA_ACT_TAB, NULL, 0);
+    entry = put(&request, 1, NULL, 0);
+    put(&request, TCA_ACT_KIND, "mirred", sizeof("mirred"));
+    put(&request, TCA_ACT_INDEX, &action, sizeof(action));
+    end_nest(&request, entry);
+    end_nest(&request, table);
+    rc = talk(kernel, &request, &answer, sizeof(answer), "cannot look at the redirect", 0);
+    if (rc < 0)
+        return rc;
+    all = attributes(&answer, sizeof(struct tcamsg), &size);
+    at = !all ? NULL : find(all, size, TCA_ACT_TAB, 0);
+    at = !at ? NULL : find(RTA_DATA(at), RTA_PAYLOAD(at), 1, 0);
+    at = !at ? NULL : find(RTA_DATA(at), RTA_PAYLOAD(at), TCA_ACT_OPTIONS, 0);
+    at = !at ? NULL : find(RTA_DATA(at), RTA_PAYLOAD(at), TCA_MIRRED_PARMS, sizeof(*out));
+    if (!at)
+        return tsr_fail(-EPROTO, "the kernel says nothing of the redirect");
+    memcpy(out, RTA_DATA(at), sizeof(*out));
+    return 0;
+}
+
+/* Whether a filter as RTM_NEWTFILTER shows it, of SIZE bytes, is first and has ACTION. */
+static bool has_action(const struct nlmsghdr *head, uint32_t action)
+{
+    size_t start = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(struct tcmsg)));
+    const struct tcmsg *tc = NLMSG_DATA(head);
+    const struct rtattr *all, *kind, *options, *at;
+    struct tc_mirred mirred;
+    size_t size = head->nlmsg_len - start;
+    bool is_u32;
+
+    /* Of the priority before which there is none. */
+    if (head->nlmsg_type != RTM_NEWTFILTER || head->nlmsg_len <= start ||
+        TC_H_MAJ(tc->tcm_info) >> 16 != 1)
+        return false;
+    all = (const void *)((const char *)head + start);
+    kind = find(all, size, TCA_KIND, sizeof("u32"));
+    options = find(all, size, TCA_OPTIONS, 0);
+    if (!kind || !options)
+        return false;
+    is_u32 = !memcmp(RTA_DATA(kind), "u32", sizeof("u32"));
+    at = find(RTA_DATA(options), RTA_PAYLOAD(options),
+              is_u32 ? TCA_U32_ACT : TCA_MATCHALL_ACT, 0);
+    at = !at ? NULL : find(RTA_DATA(at), RTA_PAYLOAD(at), 1, 0);
+    at = !at ? NULL : find(RTA_DATA(at), RTA_PAYLOAD(at), TCA_ACT_OPTIONS, 0);
+    at = !at ? NULL : find(RTA_DATA(at), RTA_PAYLOAD(at), TCA_MIRRED_PARMS,
+                           sizeof(mirred));
+    if (!at)
+        return false;
+    memcpy(&mirred, RTA_DATA(at), sizeof(mirred));
+    return mirred.index == action;
+}
+
+/*
+ * 1: a filter on the interface's ingress hands its frames to ACTION; 0: none does. The
+ * action itself knows it only a while later: a filter is freed after a grace period.
+ */
+static int find_filter(struct linux_kernel *kernel, uint32_t interface, uint32_t action)
+{
+    union {
+        struct nlmsghdr head;
+        char room[8192];
+    } in;
+    const struct nlmsghdr *head;
+    struct request request;
+    uint32_t left;
+    ssize_t n;
+    int found = 0;
+
+    begin(kernel, &request, RTM_GETTFILTER, NLM_F_DUMP, sizeof(request.tc));
+    request.head.nlmsg_flags &= (uint16_t)~NLM_F_ACK;
+    request.tc.tcm_ifindex = (int)interface;
+    request.tc.tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
+    n = send(kernel->fd, &request, request.head.nlmsg_len, 0);
+    while (n >= 0) {
+        n = recv(kernel->fd, &in, sizeof(in), 0);
+        if (n < 0 && errno == EINTR) {
+            n = 0;
+            continue;
+        }
+        left = (uint32_t)(n > 0 ? n : 0);
+        for (head = &in.head; n > 0 && NLMSG_OK(head, left);
+             head = NLMSG_NEXT(head, left)) {
+            if (head->nlmsg_seq != kernel->seq)
+                continue;
+            if (head->nlmsg_type == NLMSG_DONE)
+                return found;
+            if (head->nlmsg_type == NLMSG_ERROR)
+                return ((const struct nlmsgerr *)NLMSG_DATA(head))->error;
+            found = found || has_action(head, action);
+        }
+    }
+    return errno ? -errno : -EIO;
+}
+
+static uint32_t verify_action(struct linux_kernel *kernel,
+                              const struct tsr_plug_wanted *wanted)
+{
+    struct tc_mirred mirred;
+    uint32_t faults = 0;
+    int rc = get_action(kernel, wanted->port->action, &mirred);
+
+    if (rc == -ENOENT || rc == -EINVAL)
+        return TSR_PLUG_UNREDIRECTED;
+    if (rc < 0)
+        return TSR_PLUG_UNSEEN;
+    if (wanted->port->interface)
+        rc = find_filter(kernel, wanted->port->interface, wanted->port->action);
+    if (rc < 0 && rc != -ENODEV && rc != -ENOENT && rc != -EINVAL)
+        return TSR_PLUG_UNSEEN;
+    if (wanted->port->interface && rc != 1)
+        faults |= TSR_PLUG_UNREDIRECTED;
+    if (mirred.ifindex != wanted->current || mirred.eaction != TCA_EGRESS_REDIR ||
+        mirred.action != TC_ACT_STOLEN)
+        faults |= TSR_PLUG_TURNED;
+    return faults;
+}
+
+static uint32_t verify_queue(struct linux_kernel *kernel,
+                             const struct tsr_plug_wanted *wanted, unsigned i,
+                             struct tsr_plug_found *found)
+{
+    uint32_t queue = wanted->port->queues[i];
+    const struct rtattr *all, *kind;
+    struct answer answer;
+    size_t size;
+    int rc = get_qdisc(kernel, queue, &answer);
+
+    if (rc == -ENODEV) {
+        found->absent[i] = true;
+        return TSR_PLUG_NO_DEVICE;
+    }
+    /* -EINVAL: one of those that the kernel does not show, as noqueue. */
+    if (rc < 0 && rc != -ENOENT && rc != -EINVAL)
+        return TSR_PLUG_UNSEEN;
+    all = rc < 0 ? NULL : attributes(&answer, sizeof(struct tcmsg), &size);
+    kind = !all ? NULL : find(all, size, TCA_KIND, sizeof("plug"));
+    if (kind && !memcmp(RTA_DATA(kind), "plug", sizeof("plug")))
+        found->handles[i] = ((const struct tcmsg *)NLMSG_DATA(&answer.head))->tcm_handle;
+    found->unplugged[i] = !found->handles[i] ||
+                          (wanted->handles[i] && wanted->handles[i] != found->handles[i]);
+    if (found->unplugged[i])
+        return TSR_PLUG_UNPLUGGED;
+    return 0;
+}
+
+static void linux_verify(void *state, const struct tsr_plug_wanted *wanted,
+                         struct tsr_plug_found *found)
+{
+    struct linux_kernel *kernel = state;
+    const struct tsr_plug_port *port = wanted->port;
+    unsigned i;
+    int rc;
+
+    for (i = 0; i < 2 && port->queues[i]; i++) {
+        found->faults |= verify_queue(kernel, wanted, i, found);
+        if (!wanted->whole || found->absent[i])
+            continue;
+        found->down[i] = get_flags(kernel, port->queues[i]) == 0;
+        if (found->down[i])
+            found->faults |= TSR_PLUG_DEVICE_DOWN;
+    }
+    if (port->action)
+        found->faults |= verify_action(kernel, wanted);
+    if (wanted->hold[0]) {
+        rc = tsr_plug_nft_look(&kernel->nft, wanted->hold);
+        if (rc < 0)
+            found->faults |= TSR_PLUG_NO_HOLD;
+    }
+    /* An interface that was unplugged takes its filter and its hook along; where its action
+     * points to then is all the same. */
+    if (found->faults & (TSR_PLUG_UNREDIRECTED | TSR_PLUG_NO_HOLD) && port->interface &&
+        get_flags(kernel, port->interface) == -ENODEV)
+        found->faults &= ~(uint32_t)(TSR_PLUG_UNREDIRECTED | TSR_PLUG_NO_HOLD |
+                                     TSR_PLUG_TURNED);
+}
+
+static int linux_replace(void *kernel, uint32_t queue, uint32_t limit)
+{
+    struct tc_plug_qopt option = { .action = TCQ_PLUG_LIMIT, .limit = limit };
+
+    /* All three: a new one also where there is one (tc_modify_qdisc, sch_api.c). */
+    return tell_plug(kernel, queue, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_EXCL, option,
+                     "cannot put a plug back on the buffer's device");
+}
+
+static int linux_set_up(void *state, uint32_t device, bool up)
+{
+    struct linux_kernel *kernel = state;
+    struct request request;
+
+    begin(kernel, &request, RTM_NEWLINK, 0, sizeof(request.link));
+    request.link.ifi_index = (int)device;
+    request.link.ifi_change = IFF_UP;
+    request.link.ifi_flags = up ? IFF_UP : 0;
+    return talk(kernel, &request, NULL, 0,
+                up ? "cannot set an interface up" : "cannot take an interface down", device);
+}
+
+static int linux_hold(void *state, uint32_t device, const char *name)
+{
+    struct linux_kernel *kernel = state;
+
+    return tsr_plug_nft_hold(&kernel->nft, device, name);
+}
+
+static int linux_unhold(void *state, const char *name)
+{
+    struct linux_kernel *kernel = state;
+
+    return tsr_plug_nft_unhold(&kernel->nft, name);
+}
+
+/* A netlink socket that is in GROUPS; its own number in *OWN_OUT (NULL: not wanted). */
+static int open_socket(uint32_t groups, uint32_t *own_out)
+{
+    struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = groups };
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), rc;
+
+    if (fd >= 0 && !bind(fd, (void *)&address, sizeof(address)) &&
+        !getsockname(fd, (void *)&address, &size)) {
+        if (own_out)
+            *own_out = address.nl_pid;
+        return fd;
+    }
+    rc = tsr_fail(-errno, "cannot speak to the kernel's network part: %s",
+                  strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static int linux_listen(void *state, int fds_out[2], uint32_t own_out[2])
+{
+    struct linux_kernel *kernel = state;
+
+    fds_out[0] = open_socket(RTMGRP_LINK | RTMGRP_TC, NULL);
+    if (fds_out[0] < 0)
+        return fds_out[0];
+    own_out[0] = kernel->own;
+    /* Without it nobody holds a second time, and nothing is to be heard of it. */
+    fds_out[1] = tsr_plug_nft_listen(&kernel->nft, &own_out[1]);
+    return 0;
+}
+
 static void linux_close(void *state)
 {
     struct linux_kernel *kernel = state;
 
     close(kernel->fd);
+    tsr_plug_nft_close(kernel->nft);
     free(kernel);
 }
 
 int tsr_plug_kernel_open(void **state_out)
 {
-    struct sockaddr_nl address = { .nl_family = AF_NETLINK };
     struct linux_kernel *kernel = calloc(1, sizeof(*kernel));
     uint64_t frames;
     int on = 1, rc;
 
     if (!kernel)
         return tsr_fail(-ENOMEM, "out of memory");
-    kernel->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (kernel->fd < 0 || bind(kernel->fd, (void *)&address, sizeof(address))) {
-        rc = tsr_fail(-errno, "cannot speak to the kernel's network part: %s",
-                      strerror(errno));
-        if (kernel->fd >= 0)
-            close(kernel->fd);
+    kernel->fd = open_socket(0, &kernel->own);
+    if (kernel->fd < 0) {
+        rc = kernel->fd;
         free(kernel);
         return rc;
     }
@@ -357,5 +659,11 @@ const struct tsr_plug_kernel tsr_plug_kernel_linux = {
     .redirect = linux_redirect,
     .look = linux_look,
     .transit = linux_transit,
+    .verify = linux_verify,
+    .replace = linux_replace,
+    .set_up = linux_set_up,
+    .hold = linux_hold,
+    .unhold = linux_unhold,
+    .listen = linux_listen,
     .close = linux_close,
 };

@@ -38,42 +38,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define NOT_SEALED UINT64_MAX
+#define NOT_SEALED TSR_PLUG_NOT_SEALED
 /* A tap has room for fewer. */
 #define TAP_FRAMES_MAX 64
 
-struct port {
-    struct tsr_plug_port given;
-    unsigned current;                   /* of given.queues */
-    bool passing;                       /* before the first barrier */
-    bool emptying;                      /* the other queue is open */
-    uint64_t sealed;                    /* the epoch in it */
-    int tap;
-};
-
-struct tsr_plug {
-    struct tsr_object object;
-    pthread_mutex_t lock;               /* the save loop against the rest */
-    const struct tsr_plug_kernel *kernel;
-    void *state;
-    bool opened;                        /* for good: no barrier any more */
-    int sent;                           /* epoll: of all taps */
-    unsigned count;
-    struct port ports[TSR_PLUG_PORTS_MAX];
-    struct tsr_plug_stats stats;        /* the counts and times of all */
-};
-
 struct tsr_plug_world tsr_plug_world = { .kernel = &tsr_plug_kernel_linux };
-
-static bool paired(const struct port *port)
-{
-    return port->given.queues[1] != 0;
-}
-
-static uint32_t current(const struct port *port)
-{
-    return port->given.queues[port->current];
-}
 
 static uint32_t other(const struct port *port)
 {
@@ -233,6 +202,13 @@ static int seal(struct tsr_plug *plug, struct port *port, uint64_t epoch)
 {
     int rc;
 
+    if (plug->watched)
+        tsr_plug_check(plug, port, NULL, false);
+    /* All of it is blocked; and what it holds once it is mended goes with a later epoch. */
+    if (tsr_plug_is_lost(port)) {
+        port->passing = false;
+        return 0;
+    }
     if (port->sealed != NOT_SEALED)
         return 0;
     if (!paired(port)) {
@@ -295,7 +271,8 @@ static int release_port(struct tsr_plug *plug, struct port *port,
 {
     int rc;
 
-    if (port->sealed == NOT_SEALED || port->sealed > epoch)
+    if (port->sealed == NOT_SEALED || port->sealed > epoch ||
+        tsr_plug_is_lost(port))
         return 0;
     rc = plug->kernel->change(plug->state, other(port),
                               paired(port) ? TCQ_PLUG_RELEASE_INDEFINITE
@@ -308,12 +285,15 @@ static int release_port(struct tsr_plug *plug, struct port *port,
 }
 
 /* 0: all is out of the queue, which stays open. */
-static int pass(struct tsr_plug *plug, uint32_t queue)
+static int pass(struct tsr_plug *plug, uint32_t queue, bool is_lost)
 {
     uint64_t frames = 0;
     int rc = plug->kernel->change(plug->state, queue,
                                   TCQ_PLUG_RELEASE_INDEFINITE);
 
+    /* A queue that somebody took away holds nothing. */
+    if (is_lost && rc < 0)
+        return 0;
     if (!rc)
         rc = not_out(plug, queue, &frames);
     return rc < 0 ? rc : frames != 0;
@@ -321,12 +301,20 @@ static int pass(struct tsr_plug *plug, uint32_t queue)
 
 static int pass_port(struct tsr_plug *plug, struct port *port)
 {
+    bool is_lost = tsr_plug_is_lost(port);
     int rc = 0;
 
     /* The older packets first. */
     if (paired(port))
-        rc = pass(plug, other(port));
-    return rc ? rc : pass(plug, current(port));
+        rc = pass(plug, other(port), is_lost);
+    if (!rc)
+        rc = pass(plug, current(port), is_lost);
+    if (!rc && port->down) {
+        rc = plug->kernel->set_up(plug->state, port->given.interface, true);
+        port->down = rc < 0 && rc != -ENODEV;
+        rc = port->down ? rc : 0;
+    }
+    return rc;
 }
 
 /* ---- the exported functions -------------------------------------------------- */
@@ -341,6 +329,7 @@ static void destroy(struct tsr_object *object)
             close(plug->ports[i].tap);
     if (plug->sent >= 0)
         close(plug->sent);
+    tsr_plug_watch_free(plug);
     plug->kernel->close(plug->state);
     pthread_mutex_destroy(&plug->lock);
     free(plug);
@@ -357,7 +346,7 @@ static const struct tsr_kind plug_kind = {
     .barrier = &barrier_ops,
 };
 
-static struct tsr_plug *get(int handle)
+struct tsr_plug *tsr_plug_get(int handle)
 {
     return tsr_handle_get(handle, &plug_kind);
 }
@@ -414,7 +403,7 @@ int tsr_plug_add(int handle, const struct tsr_plug_port *port)
 
     if (!port || !port->queues[0] || (port->queues[1] && !port->action))
         return tsr_fail(-EINVAL, "a port of the output buffer without a queue");
-    plug = get(handle);
+    plug = tsr_plug_get(handle);
     if (!plug)
         return -EBADF;
     pthread_mutex_lock(&plug->lock);
@@ -426,7 +415,7 @@ int tsr_plug_add(int handle, const struct tsr_plug_port *port)
 
 int tsr_plug_barrier(int handle, uint64_t epoch)
 {
-    struct tsr_plug *plug = get(handle);
+    struct tsr_plug *plug = tsr_plug_get(handle);
     uint32_t merged;
     int rc;
 
@@ -439,7 +428,7 @@ int tsr_plug_barrier(int handle, uint64_t epoch)
 
 int tsr_plug_release(int handle, uint64_t epoch)
 {
-    struct tsr_plug *plug = get(handle);
+    struct tsr_plug *plug = tsr_plug_get(handle);
     uint64_t began = tsr_now_ns();
     int rc, released = 0, failed = 0;
     unsigned i;
@@ -462,7 +451,7 @@ int tsr_plug_release(int handle, uint64_t epoch)
 
 int tsr_plug_pass(int handle)
 {
-    struct tsr_plug *plug = get(handle);
+    struct tsr_plug *plug = tsr_plug_get(handle);
     int rc, waiting = 0, failed = 0;
     unsigned i;
 
@@ -488,7 +477,8 @@ static int look_port(struct tsr_plug *plug, const struct port *port,
     struct tsr_queue_look look;
     int i, rc;
 
-    for (i = 0; i < 2 && port->given.queues[i]; i++) {
+    /* Part of it may not be there; what is there is blocked. */
+    for (i = 0; i < 2 && port->given.queues[i] && !tsr_plug_is_lost(port); i++) {
         rc = plug->kernel->look(plug->state, port->given.queues[i], &look);
         if (rc < 0)
             return rc;
@@ -507,7 +497,7 @@ int tsr_plug_look(int handle, int port, struct tsr_plug_stats *out)
 
     if (!out)
         return tsr_fail(-EINVAL, "no room for the figures");
-    plug = get(handle);
+    plug = tsr_plug_get(handle);
     if (!plug)
         return -EBADF;
     pthread_mutex_lock(&plug->lock);
@@ -515,7 +505,8 @@ int tsr_plug_look(int handle, int port, struct tsr_plug_stats *out)
     for (i = 0; i < plug->count && !rc; i++) {
         if (port >= 0 && port != (int)i)
             continue;
-        rc = plug->opened ? 0 : close_emptied(plug, &plug->ports[i]);
+        rc = plug->opened || tsr_plug_is_lost(&plug->ports[i])
+             ? 0 : close_emptied(plug, &plug->ports[i]);
         if (!rc)
             rc = look_port(plug, &plug->ports[i], out);
         if (plug->ports[i].sealed < out->sealed)
@@ -528,10 +519,11 @@ int tsr_plug_look(int handle, int port, struct tsr_plug_stats *out)
 
 int tsr_plug_close(int handle)
 {
-    struct tsr_plug *plug = get(handle);
+    struct tsr_plug *plug = tsr_plug_get(handle);
 
     if (!plug)
         return -EBADF;
+    tsr_plug_watch_stop(plug);
     tsr_handle_put(plug);
     return tsr_handle_remove(handle) ? 0 : -EBADF;
 }

@@ -48,6 +48,30 @@ struct tsr_plug_stats {        /* 64 bytes */
     uint64_t barrier_ns_max, release_ns_max;
 };
 
+#define TSR_PLUG_HOLD_MAX 16
+/* Of what tsr_plug_mend returns: the second queue is the one that collects. */
+#define TSR_PLUG_SECOND 0x100
+
+/* How a port may be found that somebody else has changed. */
+enum tsr_plug_fault {
+    TSR_PLUG_UNREDIRECTED = 1,  /* no filter hands the interface's frames to the action */
+    TSR_PLUG_TURNED = 2,        /* the action points elsewhere */
+    TSR_PLUG_UNPLUGGED = 4,     /* a queue has no plug, or another one */
+    TSR_PLUG_TOUCHED = 8,       /* somebody gave a plug an order */
+    TSR_PLUG_NO_DEVICE = 16,    /* the device of a queue is gone */
+    TSR_PLUG_DEVICE_DOWN = 32,  /* .. or down */
+    TSR_PLUG_NO_HOLD = 64,      /* the second hold is gone: nothing got out by that */
+    TSR_PLUG_UNSEEN = 128,      /* it could not be looked at */
+};
+
+enum tsr_plug_event_kind {
+    /* Somebody changed port a: b = its faults as found, c = those that are left,
+     * d = 1: its interface is down until they are mended, e = nanoseconds from when it
+     * was heard of to when nothing got out any more, f = 1: the second hold was there
+     * all the time. TSR_EV_ENDED: it is not watched any more. */
+    TSR_EV_LOST = 10,
+};
+
 /* Over a netlink socket of its own, which was tried: -errno where it does not work. */
 TSR_API int tsr_plug_open(void);
 
@@ -76,6 +100,32 @@ TSR_API int tsr_plug_release(int handle, uint64_t epoch);
 /* Opens the buffer for good, the oldest packets first. Returns the number of
  * interfaces with packets that still wait: call it again until 0. */
 TSR_API int tsr_plug_pass(int handle);
+
+/*
+ * A second hold on the interface of PORT, of the given NAME (of a table of nftables, at
+ * most 15 bytes): what is not redirected is dropped there, and what comes back from a
+ * queue does not pass it. -EOPNOTSUPP: this kernel has none, or no netlink.
+ */
+TSR_API int tsr_plug_hold(int handle, int port, const char *name);
+/* Removes it, whoever made it; 0 too where there is none. */
+TSR_API int tsr_plug_unhold(int handle, const char *name);
+
+/*
+ * From now on every change that somebody else makes to a port is heard, and looked for
+ * at every barrier: what is lost is blocked and mended by the thread that hears of it,
+ * and reported as a struct tsr_event to the pipe *FD_OUT, which is the caller's.
+ * 1: nobody tells of changes (by way of tc), and only barriers look.
+ */
+TSR_API int tsr_plug_watch(int handle, int32_t *fd_out);
+/* BLOCKING. Nothing is heard or looked for any more when it returns. */
+TSR_API int tsr_plug_unwatch(int handle);
+/*
+ * BLOCKING. The caller has made anew what a port lacks: GIVEN has its queues as they are
+ * now. Puts plugs and action in place. The faults that are left and TSR_PLUG_SECOND; no
+ * fault: it holds again, and the interface is up again where it was taken down for that.
+ * Which queue collects does not change while a port is lost.
+ */
+TSR_API int tsr_plug_mend(int handle, int port, const struct tsr_plug_port *given);
 
 /* Figures of one port, or of all (-1). */
 TSR_API int tsr_plug_look(int handle, int port, struct tsr_plug_stats *out);

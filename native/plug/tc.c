@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -362,6 +363,77 @@ static int tc_transit(void *state, uint32_t queue, uint64_t *frames_out)
     return rc;
 }
 
+/* What a `qdisc show` tells: whether the queue has a plug. The rest nobody asks here. */
+static void tc_verify(void *state, const struct tsr_plug_wanted *wanted,
+                      struct tsr_plug_found *found)
+{
+    struct tc *tc = state;
+    char name[IF_NAMESIZE], answer[sizeof(tc->in)];
+    unsigned i;
+
+    for (i = 0; i < 2 && wanted->port->queues[i]; i++) {
+        if (tsr_plug_tc_host.name(wanted->port->queues[i], name) < 0) {
+            found->absent[i] = true;
+            found->faults |= TSR_PLUG_NO_DEVICE;
+        } else if (ask(tc, name, "", "cannot look at a plug", answer) < 0) {
+            found->faults |= TSR_PLUG_UNSEEN;
+        } else if (!strstr(answer, "\"kind\":\"plug\"")) {
+            found->unplugged[i] = true;
+            found->faults |= TSR_PLUG_UNPLUGGED;
+        }
+    }
+}
+
+static int tc_replace(void *tc, uint32_t queue, uint32_t limit)
+{
+    return tell(tc, queue, "cannot put a plug back on the buffer's device",
+                "qdisc replace dev $ root " STAB " plug limit %u", limit);
+}
+
+static int tc_set_up(void *state, uint32_t device, bool up)
+{
+    struct ifreq request = { .ifr_flags = 0 };
+    int rc = tsr_plug_tc_host.name(device, request.ifr_name);
+    int fd = rc < 0 ? -1 : socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    (void)state;
+    if (rc < 0)
+        return rc;
+    rc = fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) ? -errno : 0;
+    if (!rc) {
+        request.ifr_flags = (short)(up ? request.ifr_flags | IFF_UP
+                                       : request.ifr_flags & ~IFF_UP);
+        rc = ioctl(fd, SIOCSIFFLAGS, &request) ? -errno : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc ? tsr_fail(rc, "cannot set %s up or down: %s", request.ifr_name,
+                         strerror(-rc)) : 0;
+}
+
+static int tc_hold(void *state, uint32_t device, const char *name)
+{
+    (void)state;
+    (void)device;
+    (void)name;
+    return tsr_fail(-EOPNOTSUPP, "no netlink socket, no second hold");
+}
+
+static int tc_unhold(void *state, const char *name)
+{
+    (void)state;
+    (void)name;
+    return 0;
+}
+
+static int tc_listen(void *state, int fds_out[2], uint32_t own_out[2])
+{
+    (void)state;
+    (void)fds_out;
+    (void)own_out;
+    return tsr_fail(-EOPNOTSUPP, "no netlink socket that tells what changes");
+}
+
 static void tc_close(void *state)
 {
     struct tc *tc = state;
@@ -377,6 +449,12 @@ const struct tsr_plug_kernel tsr_plug_kernel_tc = {
     .redirect = tc_redirect,
     .look = tc_look,
     .transit = tc_transit,
+    .verify = tc_verify,
+    .replace = tc_replace,
+    .set_up = tc_set_up,
+    .hold = tc_hold,
+    .unhold = tc_unhold,
+    .listen = tc_listen,
     .close = tc_close,
 };
 

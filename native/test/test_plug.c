@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -25,6 +26,8 @@
 
 struct queue {
     bool made, throttled, indefinite, stopped, lazy;
+    bool absent, down;                  /* its device */
+    uint32_t handle;                    /* of the plug: a new one has a new number */
     uint32_t current, last, to_release, limit, bytes;
     unsigned head, tail, handed;        /* handed back by the device */
     unsigned frames[FRAMES];            /* the epoch of each, in its ordinal */
@@ -39,7 +42,12 @@ static struct {
     int64_t acked;
     unsigned sent, out, last_out, early, disordered;
     bool seeding, open;
+    /* What somebody else may take away: the filter, the second hold. */
+    bool unbound, holding, no_hold, vif_down, vif_absent;
+    int told[2];                        /* the watch reads from here */
 } net;
+
+static uint32_t plugs_made;
 
 static unsigned epoch_of[1 << 20];
 
@@ -108,7 +116,7 @@ static int model_create(void *state, uint32_t queue, uint32_t limit)
     if (net.queues[queue].made)
         return tsr_fail(-EEXIST, "there is a plug already");
     net.queues[queue] = (struct queue){ .made = true, .throttled = true,
-                                        .limit = limit };
+                                        .limit = limit, .handle = ++plugs_made };
     return refused();
 }
 
@@ -118,7 +126,7 @@ static int model_change(void *state, uint32_t queue, int action)
     int rc = refused();
 
     (void)state;
-    if (rc || !q->made)
+    if (rc || !q->made || q->absent)
         return rc ? rc : tsr_fail(-ENODEV, "no such queue");
     if (action == TCQ_PLUG_BUFFER) {
         q->last = q->current;
@@ -169,6 +177,75 @@ static int model_transit(void *state, uint32_t queue, uint64_t *frames_out)
     return refused();
 }
 
+static void model_verify(void *state, const struct tsr_plug_wanted *wanted,
+                         struct tsr_plug_found *found)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2 && wanted->port->queues[i]; i++) {
+        const struct queue *q = &net.queues[wanted->port->queues[i]];
+
+        found->absent[i] = q->absent;
+        found->down[i] = wanted->whole && !q->absent && q->down;
+        found->handles[i] = q->made && !q->absent ? q->handle : 0;
+        found->unplugged[i] = !q->absent &&
+                              (!q->made || (wanted->handles[i] &&
+                                            wanted->handles[i] != q->handle));
+        found->faults |= (found->absent[i] ? TSR_PLUG_NO_DEVICE : 0) |
+                         (found->down[i] ? TSR_PLUG_DEVICE_DOWN : 0) |
+                         (found->unplugged[i] ? TSR_PLUG_UNPLUGGED : 0);
+    }
+    if (wanted->port->action && !net.vif_absent)
+        found->faults |= (net.unbound ? TSR_PLUG_UNREDIRECTED : 0) |
+                         (net.target != wanted->current ? TSR_PLUG_TURNED : 0);
+    if (wanted->hold[0] && !net.holding)
+        found->faults |= TSR_PLUG_NO_HOLD;
+}
+
+static int model_replace(void *state, uint32_t queue, uint32_t limit)
+{
+    net.queues[queue].made = false;
+    return model_create(state, queue, limit);
+}
+
+static int model_set_up(void *state, uint32_t device, bool up)
+{
+    (void)state;
+    if (device == 4)
+        net.vif_down = !up;
+    else
+        net.queues[device].down = !up;
+    return 0;
+}
+
+static int model_hold(void *state, uint32_t device, const char *name)
+{
+    (void)state;
+    CHECK(device == 4 && !strcmp(name, "tsr9.0"));
+    if (net.no_hold)
+        return tsr_fail(-EOPNOTSUPP, "no second hold");
+    net.holding = true;
+    return 0;
+}
+
+static int model_unhold(void *state, const char *name)
+{
+    (void)state;
+    (void)name;
+    net.holding = false;
+    return 0;
+}
+
+#define OWN 4242
+
+static int model_listen(void *state, int fds_out[2], uint32_t own_out[2])
+{
+    (void)state;
+    CHECK(!socketpair(AF_UNIX, SOCK_DGRAM, 0, net.told));
+    fds_out[0] = net.told[0];
+    own_out[0] = OWN;
+    return 0;
+}
+
 static void model_close(void *state)
 {
     (void)state;
@@ -176,6 +253,7 @@ static void model_close(void *state)
 
 static const struct tsr_plug_kernel model = {
     model_create, model_change, model_redirect, model_look, model_transit,
+    model_verify, model_replace, model_set_up, model_hold, model_unhold, model_listen,
     model_close,
 };
 
@@ -321,7 +399,19 @@ static void guest_sends(void)
     unsigned frame = net.sent++;
 
     epoch_of[frame] = net.epoch;
-    enqueue(net.target, frame);
+    if (net.vif_down)
+        return;
+    if (net.unbound) {
+        if (!net.holding)
+            leaves(frame);
+        return;
+    }
+    if (net.queues[net.target].absent || net.queues[net.target].down)
+        return;                         /* act_mirred: TC_ACT_SHOT */
+    if (net.queues[net.target].made)
+        enqueue(net.target, frame);
+    else
+        leaves(frame);
 }
 
 static int barrier(int handle)
@@ -749,4 +839,386 @@ TEST(frame_refuses_what_is_no_frame)
     CHECK(tsr_send_frame("lo", frame, sizeof(frame)) == -EINVAL);
     CHECK(tsr_send_frame("no-such-device", frame, 60) == -ENODEV);
     CHECK(tsr_send_frame(NULL, frame, 60) == -EINVAL);
+}
+
+/* ---- what somebody else changes ------------------------------------------------------ */
+
+/* One pair of queues on interface 4, watched, past its first barrier; *FD: its events. */
+static int begin_watched(int32_t *fd, bool paired, bool hold)
+{
+    struct tsr_plug_port port = {
+        .interface = 4,
+        .queues = { 1, paired ? 2 : 0 },
+        .action = paired ? 7 : 0,
+        .limit = 100 * FRAMES,
+        .flags = TSR_PLUG_ADOPT,        /* so that no tap is opened */
+    };
+    int handle;
+
+    memset(&net, 0, sizeof(net));
+    net.target = paired ? 2 : 1;
+    net.acked = -1;
+    net.no_hold = !hold;
+    model_create(NULL, 1, 100 * FRAMES);
+    model_create(NULL, 2, 100 * FRAMES);
+    tsr_plug_world.kernel = &model;
+    tsr_plug_world.state = &net;
+    handle = tsr_plug_open();
+    CHECK(handle >= 0 && tsr_plug_add(handle, &port) == 0);
+    CHECK(tsr_plug_hold(handle, 0, "tsr9.0") == (hold ? 0 : -EOPNOTSUPP));
+    CHECK(tsr_plug_watch(handle, fd) == 0);
+    net.epoch = 1;
+    return handle;
+}
+
+/* The next that it tells; only a hang makes this wait in vain. */
+static struct tsr_event told(int32_t fd)
+{
+    struct pollfd polled = { .fd = fd, .events = POLLIN };
+    struct tsr_event event;
+
+    CHECK(poll(&polled, 1, 50000) == 1);
+    CHECK(read(fd, &event, sizeof(event)) == sizeof(event) && event.kind == TSR_EV_LOST);
+    return event;
+}
+
+static bool is_silent(int32_t fd)
+{
+    return !readable(fd);
+}
+
+/* What the kernel says of a qdisc, or of anything with a tcmsg, and who did it. */
+static void says(uint16_t type, int device, uint32_t parent, uint32_t handle, uint32_t who)
+{
+    struct {
+        struct nlmsghdr head;
+        struct tcmsg tc;
+    } message = {
+        .head = { .nlmsg_len = sizeof(message), .nlmsg_type = type, .nlmsg_pid = who },
+        .tc = { .tcm_ifindex = device, .tcm_parent = parent, .tcm_handle = handle },
+    };
+
+    CHECK(send(net.told[1], &message, sizeof(message), 0) == sizeof(message));
+}
+
+static void end_watched(int handle, int32_t fd)
+{
+    CHECK(tsr_plug_unwatch(handle) == 0 && tsr_plug_close(handle) == 0);
+    close(fd);
+    close(net.told[1]);
+}
+
+/* A plug that is removed is there again before anybody is told; nothing got out since. */
+TEST(plug_watch_puts_a_plug_back)
+{
+    int32_t fd;
+    int handle = begin_watched(&fd, true, true);
+    struct tsr_event event;
+
+    guest_sends();
+    net.queues[2].made = false;
+    says(RTM_DELQDISC, 2, TC_H_ROOT, net.queues[2].handle, 1);
+    event = told(fd);
+    CHECK(event.a == 0 && event.b == TSR_PLUG_UNPLUGGED && !event.c && !event.d);
+    CHECK(net.queues[2].made && !net.queues[2].indefinite);
+    guest_sends();
+    CHECK(net.out == 0);
+    CHECK(barrier(handle) == 0);
+    ack(handle, 1);
+    CHECK(net.out == 1 && !net.early);
+    end_watched(handle, fd);
+}
+
+/* Of a sealed epoch whose plug is removed nothing is left, and nothing is waited for. */
+TEST(plug_watch_forgets_what_went_with_its_plug)
+{
+    int32_t fd;
+    int handle = begin_watched(&fd, true, true);
+
+    guest_sends();
+    CHECK(barrier(handle) == 0 && net.target == 1);
+    guest_sends();
+    net.queues[2].made = false;
+    says(RTM_DELQDISC, 2, TC_H_ROOT, net.queues[2].handle, 1);
+    CHECK(told(fd).c == 0);
+    CHECK(barrier(handle) == 0 && net.target == 2);
+    ack(handle, 1);
+    CHECK(net.out == 0);
+    ack(handle, 2);
+    CHECK(net.out == 1 && !net.early);
+    end_watched(handle, fd);
+}
+
+/* Opened by somebody else: closed again. What is meant to be open stays open. */
+TEST(plug_watch_closes_what_somebody_opened)
+{
+    int32_t fd;
+    int handle = begin_watched(&fd, true, true);
+
+    model_change(NULL, 2, TCQ_PLUG_RELEASE_INDEFINITE);
+    says(RTM_NEWQDISC, 2, TC_H_ROOT, net.queues[2].handle, 1);
+    CHECK(told(fd).b == TSR_PLUG_TOUCHED && !net.queues[2].indefinite);
+    guest_sends();
+    CHECK(net.out == 0 && barrier(handle) == 0);
+    ack(handle, 1);
+    CHECK(net.out == 1);
+    says(RTM_NEWQDISC, 2, TC_H_ROOT, net.queues[2].handle, 1);
+    CHECK(told(fd).b == TSR_PLUG_TOUCHED && net.queues[2].indefinite);
+    end_watched(handle, fd);
+}
+
+/* An action that points elsewhere is turned back to where it pointed. */
+TEST(plug_watch_turns_the_action_back)
+{
+    int32_t fd;
+    int handle = begin_watched(&fd, true, true);
+
+    net.target = 3;
+    says(RTM_NEWACTION, 0, 0, 0, 1);
+    CHECK(told(fd).b == TSR_PLUG_TURNED && net.target == 2);
+    end_watched(handle, fd);
+}
+
+/*
+ * A filter is the caller's to make. Meanwhile the second hold drops; without it the
+ * interface is down, until all is there again.
+ */
+TEST(plug_watch_blocks_where_the_filter_is_gone)
+{
+    for (int hold = 0; hold < 2; hold++) {
+        int32_t fd;
+        int handle = begin_watched(&fd, true, hold);
+        struct tsr_plug_port given = { .queues = { 1, 2 } };
+        struct tsr_event event;
+
+        guest_sends();
+        net.unbound = true;
+        says(RTM_DELQDISC, 4, TC_H_CLSACT, 0xffff0000, 1);
+        event = told(fd);
+        CHECK(event.b == TSR_PLUG_UNREDIRECTED && event.c == TSR_PLUG_UNREDIRECTED);
+        CHECK((int)event.d == !hold && (int)event.f == hold && net.vif_down == !hold);
+        guest_sends();
+        CHECK(net.out == 0);
+        /* Nothing is sealed there, and what is acknowledged is not let go. */
+        CHECK(barrier(handle) == 1);
+        ack(handle, 1);
+        CHECK(net.out == 0 && is_silent(fd));
+        CHECK(tsr_plug_mend(handle, 0, &given) ==
+              (TSR_PLUG_UNREDIRECTED | TSR_PLUG_SECOND));
+        net.unbound = false;
+        CHECK(tsr_plug_mend(handle, 0, &given) == TSR_PLUG_SECOND && !net.vif_down);
+        guest_sends();
+        CHECK(barrier(handle) == 0);
+        ack(handle, 2);
+        CHECK(net.out == 2 && !net.early);
+        end_watched(handle, fd);
+    }
+}
+
+/* The end of the seed while the filter is gone: what is made anew is closed, too. */
+TEST(plug_watch_closes_at_the_end_of_the_seed_all_the_same)
+{
+    int32_t fd = -1;
+    int handle = begin_plug(true);
+    struct tsr_plug_port given = { .queues = { 1, 2 } };
+
+    CHECK(tsr_plug_watch(handle, &fd) == 0);
+    net.unbound = true;
+    CHECK(barrier(handle) == 1);
+    net.unbound = false;
+    CHECK(tsr_plug_mend(handle, 0, &given) == 0);
+    guest_sends();
+    CHECK(net.out == 0);
+    end_watched(handle, fd);
+}
+
+/* A device that is gone drops what comes; with another one in its place it goes on. */
+TEST(plug_watch_takes_another_device)
+{
+    int32_t fd;
+    int handle = begin_watched(&fd, true, true);
+    struct tsr_plug_port given = { .queues = { 1, 3 } };
+    struct tsr_event event;
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg info;
+    } message = {
+        .head = { .nlmsg_len = sizeof(message), .nlmsg_type = RTM_DELLINK },
+        .info = { .ifi_index = 2 },
+    };
+
+    net.queues[2].absent = true;
+    CHECK(send(net.told[1], &message, sizeof(message), 0) == sizeof(message));
+    event = told(fd);
+    CHECK(event.b == TSR_PLUG_NO_DEVICE && event.c == TSR_PLUG_NO_DEVICE && !event.d);
+    guest_sends();
+    CHECK(net.out == 0 && barrier(handle) == 1);
+    CHECK(tsr_plug_mend(handle, 0, &given) == TSR_PLUG_SECOND && net.target == 3);
+    guest_sends();
+    CHECK(barrier(handle) == 0);
+    ack(handle, 2);
+    CHECK(net.out == 1 && !net.early);
+    end_watched(handle, fd);
+}
+
+/* The second hold alone: nothing got out, and it is there again. */
+TEST(plug_watch_holds_a_second_time_again)
+{
+    int32_t fd;
+    int handle = begin_watched(&fd, true, true);
+    struct tsr_event event;
+
+    net.holding = false;
+    CHECK(barrier(handle) == 0);
+    event = told(fd);
+    CHECK(event.b == TSR_PLUG_NO_HOLD && !event.c && net.holding);
+    end_watched(handle, fd);
+}
+
+/* Whatever nobody told of, each barrier finds. */
+TEST(plug_watch_looks_at_every_barrier)
+{
+    for (int paired = 0; paired < 2; paired++) {
+        int32_t fd;
+        int handle = begin_watched(&fd, paired, paired);
+
+        net.queues[net.target].handle = ++plugs_made;
+        barrier(handle);
+        CHECK(told(fd).b == TSR_PLUG_UNPLUGGED);
+        barrier(handle);
+        CHECK(is_silent(fd));
+        end_watched(handle, fd);
+    }
+}
+
+/* Our own changes and those of other devices are no reason to look. */
+TEST(plug_watch_hears_what_concerns_it)
+{
+    struct port port = { .given = { .interface = 4, .queues = { 1, 2 } },
+                         .handles = { 0x10000, 0x20000 } };
+    struct tsr_plug_news news;
+    struct {
+        struct nlmsghdr head;
+        struct tcmsg tc;
+    } message;
+    static const struct {
+        uint16_t type;
+        int device;
+        uint32_t parent, handle, who;
+        bool look, touched, removed;
+    } said[] = {
+        { RTM_NEWQDISC, 2, TC_H_ROOT, 0x20000, OWN, false, false, false },
+        { RTM_NEWQDISC, 2, TC_H_ROOT, 0x20000, 1, true, true, false },
+        { RTM_DELQDISC, 2, TC_H_ROOT, 0x20000, 0, true, true, true },
+        { RTM_DELQDISC, 2, TC_H_ROOT, 0x30000, 1, true, true, false },
+        { RTM_DELQDISC, 4, TC_H_CLSACT, 0xffff0000, 1, true, false, false },
+        { RTM_DELTFILTER, 4, 0xfffffff2, 0, 1, true, false, false },
+        { RTM_DELTFILTER, -1, 0, 0, 1, true, false, false },
+        { RTM_DELTFILTER, 5, 0xfffffff2, 0, 1, false, false, false },
+        { RTM_DELACTION, 0, 0, 0, 1, true, false, false },
+        { RTM_DELACTION, 0, 0, 0, OWN, false, false, false },
+        { RTM_DELROUTE, 2, 0, 0, 1, false, false, false },
+    };
+
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        memset(&news, 0, sizeof(news));
+        memset(&message, 0, sizeof(message));
+        message.head.nlmsg_len = sizeof(message);
+        message.head.nlmsg_type = said[i].type;
+        message.head.nlmsg_pid = said[i].who;
+        message.tc.tcm_ifindex = said[i].device;
+        message.tc.tcm_parent = said[i].parent;
+        message.tc.tcm_handle = said[i].handle;
+        tsr_plug_hear(&port, 1, &message, sizeof(message), OWN, false, &news);
+        CHECK(news.look == said[i].look && news.touched[1] == said[i].touched &&
+              news.removed[1] == said[i].removed && !news.touched[0]);
+        /* Cut short anywhere it says nothing, and nothing is read behind its end. */
+        for (size_t size = 0; size < sizeof(message); size++) {
+            uint8_t *cut = malloc(size ? size : 1);
+
+            memcpy(cut, &message, size);
+            memset(&news, 0, sizeof(news));
+            tsr_plug_hear(&port, 1, cut, size, OWN, false, &news);
+            CHECK(!news.look);
+            free(cut);
+        }
+    }
+}
+
+/* Any bytes: nothing is read that is not there (under the sanitizers). */
+TEST(plug_watch_takes_any_bytes)
+{
+    struct port port = { .given = { .interface = 4, .queues = { 1, 2 } } };
+    struct tsr_plug_news news = { .look = false };
+
+    srand(4);
+    for (int round = 0; round < 20000; round++) {
+        size_t size = (size_t)(rand() % 96);
+        uint8_t *bytes = malloc(size + 1);
+
+        for (size_t i = 0; i < size; i++)
+            bytes[i] = (uint8_t)(rand() % 4 ? 0 : rand());
+        if (size > 4)
+            bytes[0] = (uint8_t)(rand() % (int)(size + 4));
+        tsr_plug_hear(&port, 1, bytes, size, OWN, round % 2, &news);
+        free(bytes);
+    }
+}
+
+static int overruns;
+
+static ssize_t overrun_once(int fd, void *buffer, size_t size, int flags)
+{
+    if (!overruns)
+        return recv(fd, buffer, size, flags);
+    overruns--;
+    recv(fd, buffer, size, flags);
+    errno = ENOBUFS;
+    return -1;
+}
+
+/* A socket that overran: whatever it had to say is looked for. */
+TEST(plug_watch_looks_at_all_after_an_overrun)
+{
+    int32_t fd;
+    int handle = begin_watched(&fd, true, true);
+
+    overruns = 1;
+    tsr_plug_world.receive = overrun_once;
+    net.target = 3;
+    says(RTM_NEWROUTE, 0, 0, 0, 1);
+    CHECK(told(fd).b == TSR_PLUG_TURNED && net.target == 2);
+    end_watched(handle, fd);
+}
+
+/* After that the interface is the administrator's again. */
+TEST(plug_watch_lets_go_what_is_lost)
+{
+    int32_t fd;
+    int handle = begin_watched(&fd, true, false);
+
+    guest_sends();
+    net.unbound = true;
+    net.queues[1].absent = true;
+    says(RTM_DELQDISC, 4, TC_H_CLSACT, 0xffff0000, 1);
+    CHECK(told(fd).d == 1 && net.vif_down);
+    CHECK(tsr_plug_unwatch(handle) == 0);
+    net.open = true;
+    CHECK(tsr_plug_pass(handle) == 0 && net.out == 1 && !net.vif_down);
+    end_watched(handle, fd);
+}
+
+TEST(plug_watch_refuses_what_makes_no_sense)
+{
+    int32_t fd, again;
+    int handle = begin_watched(&fd, true, true);
+    struct tsr_plug_port given = { .queues = { 1, 2 } };
+
+    CHECK(tsr_plug_watch(handle, &again) == -EALREADY && again == -1);
+    CHECK(tsr_plug_mend(handle, 1, &given) == -EINVAL);
+    CHECK(tsr_plug_mend(handle, 0, NULL) == -EINVAL);
+    CHECK(tsr_plug_hold(handle, 0, "") == -EINVAL);
+    CHECK(tsr_plug_hold(handle, 0, "a name that is too long") == -EINVAL);
+    CHECK(tsr_plug_unhold(handle, "tsr9.0") == 0 && !net.holding);
+    end_watched(handle, fd);
 }

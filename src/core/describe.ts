@@ -35,6 +35,7 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
     case 'link-closed':
     case 'copy-lost':
     case 'backup-leaving':
+    case 'output-lost':
     case 'save-failed':
     case 'guest-ended':
     case 'destroy-failed':

@@ -17,6 +17,7 @@ const kindNames = {
   7: 'fed',
   8: 'stalled',
   9: 'output',
+  10: 'lost',
 } as const;
 
 export type NativeEventKind = (typeof kindNames)[keyof typeof kindNames];
@@ -25,7 +26,7 @@ export interface NativeEvent {
   readonly kind: NativeEventKind;
   /** CLOCK_MONOTONIC when it happened, ms. */
   readonly timeMs: number;
-  /** Meaning by kind: native/xen/events.h. */
+  /** Meaning by kind: native/xen/events.h, native/plug/plug.h. */
   readonly a: number;
   readonly b: number;
   readonly c: number;

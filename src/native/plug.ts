@@ -2,6 +2,7 @@
  * Typed wrapper of native/plug/plug.h: the output buffer, and frames of our own. Nothing here
  * decides; failures are NativeErrors (loader.ts).
  */
+import { type NativeEvent, readEvents } from './events.ts';
 import { type CType, cString } from './ffi.ts';
 import { NativeRoom } from './loader.ts';
 
@@ -13,6 +14,11 @@ const signatures = {
   tsr_plug_release: ['int', 'uint64'],
   tsr_plug_pass: ['int'],
   tsr_plug_look: ['int', 'int', 'pointer'],
+  tsr_plug_hold: ['int', 'int', 'pointer'],
+  tsr_plug_unhold: ['int', 'pointer'],
+  tsr_plug_watch: ['int', 'pointer'],
+  tsr_plug_unwatch: ['int'],
+  tsr_plug_mend: ['int', 'int', 'pointer'],
   tsr_plug_close: ['int'],
   tsr_send_frame: ['pointer', 'pointer', 'size_t'],
 } as const satisfies Record<string, readonly CType[]>;
@@ -64,6 +70,42 @@ export class PlugLibrary {
   async plugLook(handle: number, port: number, stats: Buffer): Promise<void> {
     const code = await this.#room.fn('tsr_plug_look').callAsync(handle, port, stats);
     this.#room.checked('look at the output buffer', code);
+  }
+
+  /** A second hold for a port, by a name of at most 15 bytes. */
+  plugHold(handle: number, port: number, name: string): void {
+    const code = this.#room.fn('tsr_plug_hold').call(handle, port, cString(name));
+    this.#room.checked('hold a second time', code);
+  }
+
+  async plugUnhold(handle: number, name: string): Promise<void> {
+    const code = await this.#room.fn('tsr_plug_unhold').callAsync(handle, cString(name));
+    this.#room.checked('remove the second hold', code);
+  }
+
+  /**
+   * Hears of what somebody else changes. `close` ends the reading; not `isTold`: only barriers
+   * look.
+   */
+  plugWatch(
+    handle: number,
+    onEvent: (event: NativeEvent) => void,
+  ): { readonly isTold: boolean; close(): void } {
+    const fd = Buffer.alloc(4);
+    const code = this.#room.checked('watch', this.#room.fn('tsr_plug_watch').call(handle, fd));
+    const { close } = readEvents(fd.readInt32LE(0), onEvent);
+    return { isTold: code === 0, close };
+  }
+
+  async plugUnwatch(handle: number): Promise<void> {
+    const code = await this.#room.fn('tsr_plug_unwatch').callAsync(handle);
+    this.#room.checked('watch no more', code);
+  }
+
+  /** `given`: a struct tsr_plug_port with the queues as they are now; plug.h. */
+  async plugMend(handle: number, port: number, given: Buffer): Promise<number> {
+    const code = await this.#room.fn('tsr_plug_mend').callAsync(handle, port, given);
+    return this.#room.checked('mend the output buffer', code);
   }
 
   plugClose(handle: number): void {

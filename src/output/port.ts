@@ -26,11 +26,28 @@ export interface HeldInterface extends HeldOutput {
   /** As dom0 calls it: vif3.0. */
   readonly name: string;
   /**
-   * `protected`; `blocked`: it came later and is mute; `open`: it came later and could not be
+   * `protected`; `lost`: somebody else took apart what holds it, and it is mute until that is
+   * made anew; `blocked`: it came later and is mute; `open`: it came later and could not be
    * blocked, so nothing holds what it sends; `gone`: unplugged from the guest.
    */
-  readonly state: 'protected' | 'blocked' | 'open' | 'gone';
+  readonly state: 'protected' | 'lost' | 'blocked' | 'open' | 'gone';
+  /** Of one that is lost: what is not as it was made, a clause; else null. */
+  readonly reason?: string | null;
 }
+
+/** Somebody else took apart what holds an interface, or it holds again. */
+export type OutputLoss =
+  | {
+      readonly kind: 'lost';
+      readonly name: string;
+      /** What was found, a clause. */
+      readonly reason: string;
+      /** Frames that should have waited may have got out, until it was blocked just now. */
+      readonly escaped: boolean;
+    }
+  | { readonly kind: 'mended'; readonly name: string };
+
+export type LossListener = (loss: OutputLoss) => void;
 
 /** What the save loop sets its barriers in; null: nothing is buffered. */
 export type BarrierHandle = number | null;
@@ -63,6 +80,13 @@ export interface OutputBuffer {
   held(): HeldOutput;
   /** Says what is held at every look, until the buffer is opened, dropped or closed. */
   listen(listener: (held: HeldOutput) => void): void;
+  /**
+   * Says what was lost to somebody else: removed, replaced, opened. When it is said nothing gets
+   * out there any more, and it is being made anew: `mended` follows. Nothing is missed: whatever
+   * nobody tells of is found at the next barrier. What was lost with its plug is not sent again,
+   * and an interface that is lost seals and releases nothing, until it is mended.
+   */
+  onLoss(listener: LossListener): void;
   /** Stops looking; whatever is held stays held. Idempotent. */
   close(): void;
 }
@@ -77,6 +101,7 @@ export const nullBuffer: OutputBuffer = {
   look() {},
   held: () => ({ packets: 0, bytes: 0, dropped: 0, nearLimit: false }),
   listen() {},
+  onLoss() {},
   close() {},
 };
 

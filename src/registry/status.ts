@@ -65,8 +65,11 @@ export interface OutputStatus {
   readonly dropped: number;
   readonly interfaces: readonly {
     readonly name: string;
-    /** `blocked`: it came later, and is mute; `open`: that failed; `gone`: unplugged. */
-    readonly state: 'protected' | 'blocked' | 'open' | 'gone';
+    /**
+     * `lost`: somebody took apart what holds it, and it is mute; `blocked`: it came later, and is
+     * mute; `open`: that failed; `gone`: unplugged.
+     */
+    readonly state: 'protected' | 'lost' | 'blocked' | 'open' | 'gone';
     readonly packets: number;
     readonly bytes: number;
     readonly dropped: number;

@@ -52,6 +52,11 @@ const primaries: readonly Row<PrimaryStory>[] = [
     'critical',
     /could not be asked: no route/,
   ],
+  [
+    'frames that got out unheld',
+    () => seeded().at(260, { kind: 'output-lost', reason: 'vif1.0: a plug was removed' }),
+    ...(['late', 'warning', /vif1.0: a plug was removed.*until epoch 2 is ack.*no copy/] as const),
+  ],
   ['no acknowledgement', () => seeded().epoch(255, 1).until(2_700), 'late', 'warning', /not ackn/],
   ['link gone', closed, 'held', 'critical', /^nothing leaves the guest: the link ended: reset$/],
   [

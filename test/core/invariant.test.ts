@@ -2,7 +2,7 @@
  * Goal: whatever the outside world sends, in whatever order, the machines keep their invariants.
  * Method: random lists of events. What the peer, the administrator and the network do is
  * arbitrary; what the engine owes the machine (the order of an epoch's way, one result for
- * every effect that has one) is kept. Every step asserts P1 to P11 and B1 to B11; a small ledger
+ * every effect that has one) is kept. Every step asserts P1 to P12 and B1 to B11; a small ledger
  * here counts what the assertions cannot see.
  */
 import fc from 'fast-check';
@@ -84,6 +84,7 @@ const primaryStrokes: fc.Arbitrary<PrimaryStroke> = fc.oneof(
     nearLimit: fc.boolean(),
     nowMs: fc.constant(0),
   }),
+  fc.record({ kind: fc.constant('output-lost' as const), reason, nowMs: fc.constant(0) }),
   fc.record({
     kind: fc.constant('set-schedule' as const),
     schedule: schedules,

@@ -35,6 +35,29 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .say('the administrator wants a fixed interval')
       .at(1_000, { kind: 'set-schedule', schedule: { kind: 'fixed', intervalMs: 50 } }),
 
+  'output-lost': () =>
+    new PrimaryStory()
+      .seeded()
+      .epoch(255, 1)
+      .at(280, { kind: 'ack', epoch: 1 })
+      .say('frames of epoch 2 may have got out: it is not waited for the interval')
+      .at(300, { kind: 'output-lost', reason: 'vif1.0: a plug was removed or replaced' })
+      .epoch(310, 2)
+      .at(340, { kind: 'ack', epoch: 2 })
+      .until(400),
+
+  'output-lost-in-a-checkpoint': () =>
+    new PrimaryStory()
+      .seeded()
+      .until(252)
+      .say('its barrier may be set and not said yet: the epoch after it counts')
+      .at(252, { kind: 'output-lost', reason: 'vif1.0: a plug was given an order' })
+      .epoch(255, 1)
+      .at(280, { kind: 'ack', epoch: 1 })
+      .epoch(285, 2)
+      .at(300, { kind: 'ack', epoch: 2 })
+      .until(400),
+
   'backup-hangs': () =>
     new PrimaryStory()
       .say('heartbeats come, the acknowledgement does not: nobody else would notice')
@@ -71,6 +94,18 @@ describe('primary', () => {
     const story = stories[name];
     if (story === undefined) throw new Error(`no story ${name}`);
     await expect(story().text).toMatchFileSnapshot(`testdata/primary-${name}.txt`);
+  });
+
+  // Proves P12: it is said until an epoch that covers it is acknowledged, and not longer.
+  it('knows until when no copy knows of what got out', () => {
+    const lost = { kind: 'output-lost', reason: 'vif1.0: a plug was removed' } as const;
+    const story = new PrimaryStory().seeded().epoch(255, 1).at(260, lost);
+    expect(story.state.unheld).toEqual({ reason: lost.reason, epoch: 2 });
+    expect(story.at(280, { kind: 'ack', epoch: 1 }).state.unheld?.epoch).toBe(2);
+    story.epoch(290, 2);
+    expect(story.at(300, { kind: 'ack', epoch: 2 }).state.unheld).toBeNull();
+    const unbuffered = new PrimaryStory({ buffered: false }).seeded().at(100, lost);
+    expect(unbuffered.state.unheld).toBeNull();
   });
 
   it('gives a hanging backup ten timeouts, too, and up the seed without asking', () => {

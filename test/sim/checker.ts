@@ -59,6 +59,9 @@ const askedMsMax = 40_000;
 /** So old may be what a primary was told of the other host, ms; a timeout where that is longer. */
 const newsMsMin = 5_000;
 
+/** So old may a status be, ms: it is written every second, and somewhat after a change. */
+const statusMsMax = 1_100;
+
 interface Snapshot {
   readonly memory: number;
   readonly disk: number;
@@ -109,6 +112,9 @@ export class Checker {
   readonly #questionsMs = new Map<string, number>();
   #askedAtMs: number | null = null;
   #protectedUntilMs: number | null = Number.NEGATIVE_INFINITY;
+  /** Newest epoch of which a packet got past the buffer; since when the session knows of it. */
+  #escapedEpoch = 0;
+  #toldOfEscapeMs: number | null = null;
 
   constructor(rules: CheckerRules, nowMs: () => number) {
     this.#rules = rules;
@@ -275,6 +281,19 @@ export class Checker {
 
   // --- what clients see ---
 
+  /**
+   * Past the buffer, because somebody took it apart: no shell can hold it. It can say so, until a
+   * copy knows of it.
+   */
+  escaped({ epoch, port, count }: Packet): void {
+    this.#leftCount.set(port, count);
+    if (epoch >= 1 && !this.isOpened) this.#escapedEpoch = Math.max(this.#escapedEpoch, epoch);
+  }
+
+  toldOfEscape(): void {
+    this.#toldOfEscapeMs ??= this.#nowMs();
+  }
+
   emitted(packet: Packet): void {
     const { epoch, from, port, count } = packet;
     if (from === 'b') return;
@@ -437,11 +456,16 @@ export class Checker {
   }
 
   primaryStatus(level: string): void {
+    if (this.acked >= this.#escapedEpoch) this.#toldOfEscapeMs = null;
+    if (level === 'ok' && this.#toldOfEscapeMs !== null) {
+      const ageMs = this.#nowMs() - this.#toldOfEscapeMs;
+      const text = `OK, and no copy knows of what got out ${ageMs} ms ago`;
+      this.#require(ageMs <= statusMsMax, 'nothing-silent', text);
+    }
     if (level !== 'ok' || this.#protectedUntilMs === null) return;
     const ageMs = this.#nowMs() - this.#protectedUntilMs;
-    // A lease, one in a hundred for two clocks, and what a status may be old: it is written every
-    // second, and somewhat after a change.
-    const limitMs = 0.606 * this.#rules.timeoutMs + 1_100;
+    // A lease, one in a hundred for two clocks, and what a status may be old.
+    const limitMs = 0.606 * this.#rules.timeoutMs + statusMsMax;
     this.#require(ageMs <= limitMs, 'nothing-silent', `OK, protected until ${ageMs} ms ago`);
   }
 }

@@ -277,6 +277,8 @@ export class FaultInjector {
         return;
       case 'unplug':
         return this.#unplug();
+      case 'lose-output':
+        return this.#world.loseOutput(fault.leaks, fault.forMs);
       case 'hang':
         linkB?.hang(fault.isStream);
         if (fault.forMs === null) this.#isHungForGood = true;

@@ -154,8 +154,16 @@ export class TwoQueues implements Port {
 export type PortKind = 'one' | 'two';
 
 interface Interface {
-  readonly port: Port;
-  state: 'protected' | 'blocked' | 'gone';
+  readonly kind: PortKind;
+  port: Port;
+  state: 'protected' | 'lost' | 'blocked' | 'gone';
+}
+
+/** Somebody took apart what holds interface `at`; to be made anew after `forMs`. */
+export interface Loss {
+  readonly at: number;
+  readonly escaped: boolean;
+  readonly forMs: number;
 }
 
 /** What the buffer tells the ledger of packets. */
@@ -176,6 +184,8 @@ export class OutputBuffer {
   readonly #plan: BufferPlan;
   readonly #ledger: BufferLedger;
   readonly interfaces: Interface[] = [];
+  /** Whoever looks after it hears of losses. */
+  onLoss: (loss: Loss) => void = () => {};
   #isClosed = false;
   #isRemoved = false;
   /** The interfaces were taken down: what the guest sends now goes nowhere. */
@@ -187,7 +197,7 @@ export class OutputBuffer {
     for (const kind of plan.ports) {
       const port = this.makePort(kind, plan.limitBytes, (packet) => ledger.emitted(packet));
       port.begin();
-      this.interfaces.push({ port, state: 'protected' });
+      this.interfaces.push({ kind, port, state: 'protected' });
     }
   }
 
@@ -208,7 +218,7 @@ export class OutputBuffer {
   accept(packet: Packet): void {
     const { port, state } = this.#at(packet.port);
     this.#ledger.held(packet, state === 'protected');
-    if (this.#isDown || !port.accept(packet)) this.#ledger.refused(packet);
+    if (this.#isDown || state === 'lost' || !port.accept(packet)) this.#ledger.refused(packet);
   }
 
   barrier(epoch: number): void {
@@ -223,6 +233,7 @@ export class OutputBuffer {
 
   open(): void {
     this.#isRemoved = true;
+    for (const at of this.interfaces.keys()) this.#renew(at);
     for (const { port, state } of this.interfaces) if (state !== 'gone') port.pass();
   }
 
@@ -237,7 +248,7 @@ export class OutputBuffer {
     const { limitBytes } = this.#plan;
     const port = this.makePort(kind, limitBytes, (packet) => this.#ledger.emitted(packet));
     if (this.#isRemoved) port.begin();
-    this.interfaces.push({ port, state: this.#isRemoved ? 'protected' : 'blocked' });
+    this.interfaces.push({ kind, port, state: this.#isRemoved ? 'protected' : 'blocked' });
   }
 
   /** An interface is unplugged; what it holds goes with it. */
@@ -245,6 +256,33 @@ export class OutputBuffer {
     const gone = this.#at(at);
     gone.state = 'gone';
     this.#ledger.lost(gone.port.drop());
+  }
+
+  /** Somebody takes its parts away: what it holds goes with them, and nothing gets out. */
+  lose(at: number): void {
+    const lost = this.#at(at);
+    lost.state = 'lost';
+    this.#ledger.lost(lost.port.drop());
+  }
+
+  /** What was lost is made anew: closed, unless the seed is still on its way. */
+  mend(at: number): void {
+    if (!this.#isRemoved && !this.#isDown) this.#renew(at);
+  }
+
+  #renew(at: number): void {
+    const lost = this.#at(at);
+    if (lost.state !== 'lost') return;
+    const { limitBytes } = this.#plan;
+    lost.port = this.makePort(lost.kind, limitBytes, (packet) => this.#ledger.emitted(packet));
+    if (!this.#isClosed) lost.port.begin();
+    lost.state = 'protected';
+  }
+
+  /** The protected ones, by their numbers. */
+  get protectedOnes(): readonly number[] {
+    if (this.#isRemoved || this.#isDown) return [];
+    return [...this.interfaces.keys()].filter((at) => this.interfaces[at]?.state === 'protected');
   }
 
   /** What waits, as the primary's machine hears of it. */

@@ -1,6 +1,10 @@
 /** The output buffer port over the model of the kernel's queues, as a process of host A has it. */
 import { OperationError } from '../../src/host/errors.ts';
-import type { HeldOutput, OutputBuffer as OutputPort } from '../../src/output/port.ts';
+import type {
+  HeldOutput,
+  LossListener,
+  OutputBuffer as OutputPort,
+} from '../../src/output/port.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 import type { SimProcess } from './process.ts';
 import type { World } from './world.ts';
@@ -8,11 +12,27 @@ import type { World } from './world.ts';
 /** The barrier of the output buffer, as the save knows it. */
 export const outputBarrier = 1;
 
+const nameOf = (at: number) => `vif1.${at}`;
+
 /** `world`: of the session whose buffer it is. */
 export function outputPort(world: World, buffer: OutputBuffer, process: SimProcess): OutputPort {
   const { plan } = world;
   let listener: (held: HeldOutput) => void = () => {};
+  let onLoss: LossListener = () => {};
   let isClosed = false;
+  buffer.onLoss = ({ at, escaped, forMs }) => {
+    const name = nameOf(at);
+    process.later(0, () => {
+      if (isClosed) return;
+      if (escaped) world.checker.toldOfEscape();
+      onLoss({ kind: 'lost', name, reason: 'its filter was removed', escaped });
+    });
+    process.later(forMs, () => {
+      if (isClosed) return;
+      buffer.mend(at);
+      onLoss({ kind: 'mended', name });
+    });
+  };
   const held = (): HeldOutput => ({ dropped: 0, ...buffer.look() });
   const look = (): void => {
     if (!isClosed) listener(held());
@@ -36,7 +56,7 @@ export function outputPort(world: World, buffer: OutputBuffer, process: SimProce
   return {
     get interfaces() {
       return buffer.interfaces.map(({ port, state }, at) => ({
-        name: `vif1.${at}`,
+        name: nameOf(at),
         state,
         packets: port.held.length,
         bytes: port.heldBytes,
@@ -66,6 +86,9 @@ export function outputPort(world: World, buffer: OutputBuffer, process: SimProce
     listen(to) {
       listener = to;
       lookLater();
+    },
+    onLoss(to) {
+      onLoss = to;
     },
     close() {
       isClosed = true;

@@ -72,6 +72,11 @@ export type FaultKind =
   /** An interface is plugged in, or unplugged. */
   | { readonly kind: 'plug-in'; readonly port: PortKind }
   | { readonly kind: 'unplug' }
+  /**
+   * Somebody takes apart what holds an interface: so many packets get out before it is blocked, and
+   * what it held is gone; it is made anew after `forMs`.
+   */
+  | { readonly kind: 'lose-output'; readonly leaks: number; readonly forMs: number }
   | { readonly kind: 'failover' };
 
 export interface Fault {
@@ -137,7 +142,17 @@ export function planOf(seed: number): Plan {
   const afterMs = timeoutMs * random.pick([0.1, 1, 4]);
   const again = kind === 'again' ? { afterMs, times: 3 } : null;
   const otherWay = kind === 'other way' ? otherWayOf(plan, random.int(1, 1_000_000_000)) : null;
-  return { ...plan, faults: [...plan.faults, ...strange], again, otherWay };
+  const faults = [...plan.faults, ...strange, ...lossesOf(seed, plan)];
+  return { ...plan, faults, again, otherWay };
+}
+
+/** From a number of its own, too. */
+function lossesOf(seed: number, { config, calmAtMs }: Plan): readonly Fault[] {
+  const random = new Random(seed ^ 0x51ed270b);
+  if (!config.buffered || !random.chance(0.08)) return [];
+  const forMs = config.heartbeatTimeoutMs * random.pick([0.01, 0.3, 1.5]);
+  const fault: FaultKind = { kind: 'lose-output', leaks: random.pick([0, 1, 5]), forMs };
+  return [{ trigger: { kind: 'time', atMs: random.between(0, calmAtMs) }, fault }];
 }
 
 /** What happens less often than the rest; beside it, or alone. */

@@ -180,6 +180,15 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     { kind: 'stop' },
   ],
   'interface plugged in': () => [{ kind: 'plug-in', port: 'two' }],
+  'interface lost to somebody': () => [{ kind: 'lose-output', leaks: 3, forMs: 100 }],
+  'interface lost to somebody, then host a crashes': () => [
+    { kind: 'lose-output', leaks: 0, forMs: 100 },
+    { kind: 'crash', host: 'a', rebootMs: null },
+  ],
+  'interface lost to somebody, protect killed, cleaned up': () => [
+    { kind: 'lose-output', leaks: 3, forMs: 100 },
+    { kind: 'kill-protect' },
+  ],
   'interface unplugged': () => [{ kind: 'unplug' }],
   'interface plugged in, then host a crashes': () => [
     { kind: 'plug-in', port: 'one' },

@@ -381,6 +381,24 @@ export class World implements Timeline {
     if (handle === diskBarrier) this.#diskA?.mark(epoch, guest.disk);
   }
 
+  /**
+   * The watch is a thread of protect's: where that stands or is gone, what drops without it is all
+   * there is. Nothing comes between what gets out and the block: that is a matter of microseconds.
+   */
+  loseOutput(leaks: number, forMs: number): void {
+    const { buffer, guest, random, checker, protectProcess, save } = this;
+    const present = buffer?.protectedOnes ?? [];
+    if (buffer === null || present.length === 0 || this.holder !== this) return;
+    const at = random.pick(present);
+    const isWatched = protectProcess.isAlive && !protectProcess.isStopped && guest.isRunning;
+    const escaped = Array.from({ length: isWatched ? leaks : 0 }, () =>
+      guest.work(save?.epoch ?? 0, at),
+    );
+    buffer.lose(at);
+    for (const packet of escaped) checker.escaped(packet);
+    buffer.onLoss({ at, escaped: escaped.length > 0, forMs });
+  }
+
   openBuffer(): void {
     this.checker.opened(this.#aloneMs());
     this.buffer?.open();

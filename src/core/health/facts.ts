@@ -121,7 +121,7 @@ function primaryWord(at: PrimaryState, guestPaused: boolean): SessionState {
   if (at.outcome?.kind === 'unprotected') return 'unprotected';
   if (isHeld(at)) return 'held';
   if (at.phase !== 'protected') return wordOfPrimary[at.phase];
-  if (guestPaused || !isLeaseFresh(at)) return 'late';
+  if (guestPaused || !isLeaseFresh(at) || at.unheld !== null) return 'late';
   return at.nowMs - at.committedAtMs > ackLateMs(at) ? 'late' : 'protected';
 }
 
@@ -143,9 +143,17 @@ function primaryReason(at: PrimaryState, guestPaused: boolean): string | null {
   return joined([
     at.lost,
     wantsPromise(at) ? at.askNews : null,
+    unheldReason(at),
     isMissed ? `the other host was not heard for ${formatMs(at.nowMs - at.heardAtMs)}` : null,
     guestPaused ? pauseReason(at) : null,
   ]);
+}
+
+function unheldReason({ unheld }: PrimaryState): string | null {
+  if (unheld === null) return null;
+  const { reason, epoch } = unheld;
+  const until = `until epoch ${epoch} is acknowledged no copy knows of them`;
+  return `frames may have got out unheld (${reason}): ${until}`;
 }
 
 function pauseReason({ activeSeen }: PrimaryState): string {

@@ -88,6 +88,8 @@ function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): Pr
       const { packets, bytes, nearLimit } = event;
       return { ...state, output: { packets, bytes, nearLimit } };
     }
+    case 'output-lost':
+      return onOutputLost(state, event.reason);
     case 'set-schedule':
       return onSetSchedule(state, event.schedule);
     case 'copy-lost':
@@ -193,6 +195,15 @@ function drainedPace(
   return { pace: nextPace(state.pace, ranMs, pauseMs, pages), progressAtMs };
 }
 
+/**
+ * The epoch under way is not known for sure: of a checkpoint that was asked for, the barrier may be
+ * set and not said yet. So the one after it counts: late, never early.
+ */
+function onOutputLost(state: PrimaryState, reason: string): PrimaryState {
+  if (state.outcome !== null || !state.config.buffered) return state;
+  return { ...state, unheld: { reason: boundedReason(reason), epoch: state.requested + 1 } };
+}
+
 function onSetSchedule(state: PrimaryState, schedule: Schedule): PrimaryState {
   const problem = scheduleProblem(schedule);
   invariant(problem === null, problem ?? '');
@@ -233,7 +244,9 @@ function onAck(state: PrimaryState, epoch: number, effects: Effects): PrimarySta
     return { ...state, link: 'closed', lost: badAck(state, epoch), nextAskAtMs: state.nowMs };
   }
   const { nowMs } = state;
-  return { ...state, acked: epoch, committedAtMs: nowMs, progressAtMs: nowMs, ...heard(state) };
+  const unheld = state.unheld !== null && state.unheld.epoch <= epoch ? null : state.unheld;
+  const acked = { acked: epoch, committedAtMs: nowMs, progressAtMs: nowMs, unheld };
+  return { ...state, ...acked, ...heard(state) };
 }
 
 function onCopyLost(state: PrimaryState, from: string, effects: Effects): PrimaryState {

@@ -3,10 +3,11 @@
  * checkpoint, ask. Every part looks at the whole state. Only while the outcome is open (P3).
  */
 import { freshAskMs, heartbeatsRememberedMax } from '../limits.ts';
-import { nextCheckpointAtMs, noOutput } from '../scheduler.ts';
+import { noOutput } from '../scheduler.ts';
 import { heartbeatEveryMs } from '../vocabulary.ts';
 import {
   backupMayActivate,
+  checkpointAtMs,
   heldMs,
   isEnding,
   isLeaseFresh,
@@ -75,7 +76,7 @@ function pumpRelease(state: PrimaryState, effects: Effects): PrimaryState {
 
 function pumpCheckpoint(state: PrimaryState, effects: Effects): PrimaryState {
   if (state.phase !== 'protected' || state.paused || !isLeaseFresh(state)) return state; // P7
-  const atMs = nextCheckpointAtMs(state, state.config.pendingMax);
+  const atMs = checkpointAtMs(state);
   if (atMs === null || state.nowMs < atMs) return state;
   const epoch = state.requested + 1;
   effects.push({ kind: 'take-checkpoint', epoch });

@@ -17,6 +17,8 @@
  *   P10 a person's word opens the buffer only after a question asked since found nobody (E2)
  *   P11 unanswered, the primary goes on by itself only where that was agreed, after timeout and
  *       hold without its backup, and never once the backup said that somebody decides there
+ *   P12 frames that may have got out unheld are said, and the checkpoint that covers them is not
+ *       put off, until the epoch is acknowledged in which they were sent, or a later one
  *
  * Several epochs in flight change none of them. What counts is `acked`: output is released up to it
  * and no further, a copy is activated from it, and everything after it was never seen by anybody
@@ -93,6 +95,11 @@ export interface PrimaryState {
   readonly schedule: Schedule;
   readonly pace: Pace;
   readonly output: OutputWaiting;
+  /**
+   * Frames may have got out that should have waited: why, and the epoch that has to be acknowledged
+   * before a copy knows of them; null: none.
+   */
+  readonly unheld: { readonly reason: string; readonly epoch: number } | null;
   /** While an epoch waits for its acknowledgement: the last sign that it comes nearer. */
   readonly progressAtMs: number;
 
@@ -166,6 +173,7 @@ export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
     schedule: config.schedule,
     pace: noPace,
     output: noOutput,
+    unheld: null,
     progressAtMs: nowMs,
     beats: [],
     nextSeq: 1,
@@ -316,12 +324,20 @@ export function primaryWakeAtMs(state: PrimaryState): number | null {
     const { withoutWitness, heartbeatTimeoutMs, holdMs } = config;
     const isAgreed = mayOpenUnanswered(withoutWitness, 'nothing');
     if (isAgreed) wakes.push(state.aloneFromMs + heartbeatTimeoutMs + holdMs);
-    wakes.push(nextCheckpointAtMs(state, config.pendingMax) ?? 0);
+    wakes.push(checkpointAtMs(state) ?? 0);
   }
   return Math.min(...wakes.filter((wakeMs) => wakeMs > state.nowMs));
 }
 
-/** Asserts P1 to P11 on one transition. */
+/** When the next checkpoint begins; null: not by time alone. */
+export function checkpointAtMs(state: PrimaryState): number | null {
+  const { unheld, output, config } = state;
+  const isUrgent = unheld !== null && state.requested < unheld.epoch; // P12
+  const facts = isUrgent ? { ...state, output: { ...output, nearLimit: true } } : state;
+  return nextCheckpointAtMs(facts, config.pendingMax);
+}
+
+/** Asserts P1 to P12 on one transition. */
 export function checkPrimary(
   before: PrimaryState,
   after: PrimaryState,
@@ -333,6 +349,7 @@ export function checkPrimary(
   invariant(before.opened === null || after.opened === before.opened, 'P5 opened twice');
   invariant(before.outcome === null || after.outcome === before.outcome, 'P8 outcome changed');
   invariant(after.outcome === null || after.ask === null, 'P3 asks after the outcome');
+  invariant(after.unheld === null || after.acked < after.unheld.epoch, 'P12 covered');
   for (const effect of effects) checkEffect(before, after, effect);
   const ends = effects.filter((effect) => effect.kind === 'end').length;
   invariant(ends === (after.phase === 'ended' && before.phase !== 'ended' ? 1 : 0), 'P8 one end');

@@ -44,6 +44,11 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'progress' }
   /** What waits in the output buffer now. */
   | ({ readonly kind: 'output' } & OutputWaiting)
+  /**
+   * Somebody else took apart what holds the output, and frames that should have waited may have
+   * got out until it was blocked. `reason`: what was found.
+   */
+  | { readonly kind: 'output-lost'; readonly reason: string }
   /** The administrator changed the schedule; `scheduleProblem` found nothing wrong with it. */
   | { readonly kind: 'set-schedule'; readonly schedule: Schedule }
   /** The backup says that its copy is lost; its record says promised. */

@@ -6,12 +6,15 @@
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
-import type { HeldInterface, HeldOutput, OutputBuffer } from '../port.ts';
-import { frameOverheadBytes, type PlugDriver, type PlugPort } from './driver.ts';
+import type { HeldInterface, HeldOutput, LossListener, OutputBuffer } from '../port.ts';
+import { aliasOf } from './device-note.ts';
+import { type Fault, frameOverheadBytes, type PlugDriver, type PlugPort } from './driver.ts';
 import { EveryFrame } from './every-frame.ts';
 import { HotPlug } from './hot-plug.ts';
-import type { Devices } from './interfaces.ts';
+import { type Devices, holdName } from './interfaces.ts';
 import type { ListenLinks } from './link-listener.ts';
+import { Mender } from './mender.ts';
+import { queueLines, redirectWords, scriptsError } from './parts.ts';
 import { Releases } from './releases.ts';
 import { scriptTeardown } from './script.ts';
 import {
@@ -21,7 +24,7 @@ import {
   removeState,
   writeState,
 } from './state-file.ts';
-import { actionTargets, batchAll, type Classifier, type Run, tcJson } from './tools.ts';
+import { actionTargets, batch, batchAll, type Classifier, type Run, tcJson } from './tools.ts';
 
 /**
  * How often what waits is looked at, ms: a few netlink messages. The first frame of an epoch is
@@ -77,6 +80,7 @@ export class PlugBuffer implements OutputBuffer {
   readonly #ports: Port[] = [];
   readonly #held = new Map<string, HeldOutput>();
   readonly #hotPlug: HotPlug;
+  readonly #mender: Mender;
   readonly #releases: Releases;
   #state: BufferState;
   #listener: (held: HeldOutput) => void = () => {};
@@ -108,6 +112,12 @@ export class PlugBuffer implements OutputBuffer {
       block: (name, again) => this.#block(name, again),
       note: (blocked) => this.#note(blocked),
     });
+    this.#mender = new Mender({
+      ...{ domain, clock: tools.clock, timers: tools.timers, onNews: parts.onNews },
+      nameOf: (port) => this.#ports[port]?.plan.name ?? '',
+      remake: (port) => this.#remake(port),
+      note: (name, isDown) => this.#noteDown(name, isDown),
+    });
     this.everyFrame = new EveryFrame(tools.run, parts.classifier, parts.onNews);
   }
 
@@ -116,9 +126,9 @@ export class PlugBuffer implements OutputBuffer {
   }
 
   get interfaces(): readonly HeldInterface[] {
-    const known = this.#ports.map(({ plan: { name } }) => ({
+    const known = this.#ports.map(({ plan: { name }, number }) => ({
       name,
-      state: this.#hotPlug.isGone(name) ? ('gone' as const) : ('protected' as const),
+      ...this.#stateOf(name, this.#mender.lossOf(number)),
       ...(this.#held.get(name) ?? nothingHeld),
     }));
     const late = this.#hotPlug.late.map(({ name, isBlocked }) => ({
@@ -129,10 +139,29 @@ export class PlugBuffer implements OutputBuffer {
     return [...known, ...late];
   }
 
+  #stateOf(name: string, reason: string | null): Pick<HeldInterface, 'state' | 'reason'> {
+    if (this.#hotPlug.isGone(name)) return { state: 'gone' };
+    return reason === null ? { state: 'protected' } : { state: 'lost', reason };
+  }
+
   /** Set-up: the plugs of one interface; nothing is redirected into them yet. */
   add(plan: BufferedInterface, port: PlugPort): void {
     this.#ports.push({ plan, number: this.#driver.add(port) });
     if (port.interfaceIndex !== null) this.#hotPlug.know(port.interfaceIndex, plan.name);
+  }
+
+  /**
+   * Set-up: what is not redirected is held, too. Where this kernel cannot, one hold is all, and
+   * what a loss lets out is what comes until the interface is down.
+   */
+  holdTwice({ name, devid, emulated }: BufferedInterface): void {
+    const port = this.#ports.find(({ plan }) => plan.name === name);
+    if (port === undefined) return;
+    try {
+      this.#driver.hold(port.number, holdName(this.#state.domid, { devid, emulated }));
+    } catch (error) {
+      this.#parts.onNews(`${name} has no second hold: ${errorText(error)}`);
+    }
   }
 
   /** Set-up: one more interface, written down. */
@@ -145,8 +174,16 @@ export class PlugBuffer implements OutputBuffer {
     this.#listener = listener;
   }
 
-  /** Set-up is complete: looks at what waits, and for interfaces that come and go. */
+  onLoss(listener: LossListener): void {
+    this.#mender.listen(listener);
+  }
+
+  /**
+   * Set-up is complete: looks at what waits, for interfaces that come and go, and for what others
+   * change. Throws `no-buffer`.
+   */
   watch(): void {
+    this.#driver.watch(this.#mender);
     this.#lookIn(lookEveryMs.none);
     this.#hotPlug.start();
   }
@@ -237,6 +274,39 @@ export class PlugBuffer implements OutputBuffer {
     return its.filter(({ index }) => isBlocked(index)).map(({ name }) => name);
   }
 
+  // ---- what somebody else took apart ------------------------------------------------------------
+
+  async #remake(number: number): Promise<readonly Fault[]> {
+    const { run, devices } = this.#tools;
+    const plan = this.#ports[number]?.plan;
+    if (plan === undefined) return [];
+    const { name, queues, script } = plan;
+    const doing = `cannot hold ${name} again`;
+    if (script !== null) throw scriptsError(plan, doing);
+    const missing = queues.filter((queue) => devices.index(queue) === null);
+    const alias = aliasOf(this.#state);
+    await batch(
+      run,
+      'ip',
+      missing.flatMap((queue) => queueLines(queue, alias)),
+      doing,
+    );
+    const indexes = queues.map((queue) => devices.index(queue) ?? 0);
+    const { left, current } = await this.#driver.mend(number, indexes);
+    if (!left.includes('unredirected') || left.includes('turned')) return left;
+    const theirs = ['clsact', 'ingress'].map((kind) => ['qdisc', 'del', 'dev', name, kind]);
+    await batchAll(run, 'tc', theirs);
+    // The other queue may be open: not one frame may go there.
+    await this.everyFrame.add(name, redirectWords(plan, current), doing);
+    return (await this.#driver.mend(number, indexes)).left;
+  }
+
+  async #noteDown(name: string, isDown: boolean): Promise<void> {
+    const others = (this.#state.down ?? []).filter((one) => one !== name);
+    this.#state = { ...this.#state, down: isDown ? [...others, name] : others };
+    await writeState(this.#tools.store, this.#parts.statePath, this.#state);
+  }
+
   // ---- the end --------------------------------------------------------------------------------
 
   open(): Promise<void> {
@@ -252,7 +322,9 @@ export class PlugBuffer implements OutputBuffer {
     this.#isEnding = true;
     // An interface that is being blocked just now has to be let go as well.
     const stopped = this.#stopLooking();
-    this.#end ??= Promise.all([stopped, this.#releases.idle()])
+    this.#end ??= Promise.all([stopped, this.#mender.stop(), this.#releases.idle()])
+      // From now on it is we who take it apart.
+      .then(() => this.#driver.unwatch())
       .then(work)
       .catch((error: unknown) => {
         this.#end = null;
@@ -263,10 +335,13 @@ export class PlugBuffer implements OutputBuffer {
 
   async #open(): Promise<void> {
     await this.#drain();
+    await this.#removeHolds();
+    await this.#setUpAgain();
     // Now frames pass through open queues. Without the redirect they go the straight way.
     await this.#removeRedirects();
     await this.#drain();
     await this.#removeQueues(actionTriesMax);
+    await this.#forget();
   }
 
   /** Opens the plugs and waits until nothing is in them, or on the way back from their devices. */
@@ -283,6 +358,32 @@ export class PlugBuffer implements OutputBuffer {
       }
       await sleep(timers, drainEveryMs);
     }
+  }
+
+  async #removeHolds(): Promise<void> {
+    const { domid, domain } = this.#state;
+    for (const plan of this.#state.interfaces) {
+      if (plan.script !== null) continue;
+      const hold = holdName(domid, plan);
+      try {
+        await this.#driver.unhold(hold);
+      } catch (error) {
+        throw new OperationError('no-buffer', `${plan.name} is still held: ${errorText(error)}`, {
+          op: 'open-buffer',
+          subject: domain,
+          hint: `nft delete table netdev ${hold}`,
+        });
+      }
+    }
+  }
+
+  /** Interfaces that were taken down when what holds them was lost. */
+  async #setUpAgain(): Promise<void> {
+    const down = (this.#state.down ?? []).filter(
+      (name) => this.#tools.devices.index(name) !== null,
+    );
+    const lines = down.map((name) => ['link', 'set', 'dev', name, 'up']);
+    await batchAll(this.#tools.run, 'ip', lines);
   }
 
   async #removeRedirects(): Promise<void> {
@@ -339,6 +440,8 @@ export class PlugBuffer implements OutputBuffer {
     await batchAll(run, 'ip', down);
     // Whatever still comes meets a redirect to a device that is gone, and is dropped.
     await this.#removeQueues(1);
+    await this.#removeHolds();
+    await this.#forget();
   }
 
   async #removeQueues(actionTries: number): Promise<void> {
@@ -365,6 +468,9 @@ export class PlugBuffer implements OutputBuffer {
         hint: left.map((queue) => `ip link del ${queue}`).join('; '),
       });
     }
+  }
+
+  async #forget(): Promise<void> {
     await removeState(this.#tools.store, this.#parts.statePath);
     this.close();
   }
@@ -379,6 +485,7 @@ export class PlugBuffer implements OutputBuffer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     void this.#stopLooking();
+    void this.#mender.stop();
     this.#driver.close();
   }
 }

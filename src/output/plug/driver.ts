@@ -3,6 +3,7 @@
  * per interface.
  */
 import { errorText, OperationError } from '../../host/errors.ts';
+import type { NativeEvent } from '../../native/events.ts';
 import { PlugLibrary } from '../../native/plug.ts';
 
 export interface PlugPort {
@@ -33,6 +34,45 @@ export interface PlugFigures {
   readonly releaseMsMax: number;
 }
 
+/** What somebody else did to a port (enum tsr_plug_fault), in the order of its bits. */
+const faultNames = [
+  'unredirected',
+  'turned',
+  'unplugged',
+  'touched',
+  'no-device',
+  'device-down',
+  'no-hold',
+  'unseen',
+] as const;
+export type Fault = (typeof faultNames)[number];
+
+/** Somebody else changed a port. */
+export interface PortLoss {
+  readonly port: number;
+  readonly found: readonly Fault[];
+  /** What could not be mended at once: nothing of the port gets out until it is. */
+  readonly left: readonly Fault[];
+  /** The interface was taken down for that. */
+  readonly isDown: boolean;
+  /** What is not redirected was dropped all the time. */
+  readonly isHeldTwice: boolean;
+  /** From when it was heard of until nothing got out any more, microseconds. */
+  readonly openUs: number;
+}
+
+export interface Mended {
+  readonly left: readonly Fault[];
+  /** Which of the queues collects; it stays while something is left. */
+  readonly current: number;
+}
+
+export interface PlugWatch {
+  onLoss(loss: PortLoss): void;
+  /** Nobody tells any more, or from the beginning: only barriers look. Why, a clause. */
+  onDeaf(why: string): void;
+}
+
 export interface PlugDriver {
   /** What a save is given for its barriers. */
   readonly handle: number;
@@ -44,6 +84,15 @@ export interface PlugDriver {
   pass(): Promise<number>;
   /** null: of all ports. */
   look(port: number | null): Promise<PlugFigures>;
+  /** A second hold on what the port's interface sends. Throws where this kernel has none. */
+  hold(port: number, name: string): void;
+  /** Removes a second hold, whoever made it. */
+  unhold(name: string): Promise<void>;
+  /** From now on losses are heard of, and looked for at every barrier. */
+  watch(watch: PlugWatch): void;
+  unwatch(): Promise<void>;
+  /** What is missing was made anew; the port's queues as they are now. */
+  mend(port: number, queues: readonly number[]): Promise<Mended>;
   close(): void;
 }
 
@@ -53,6 +102,8 @@ export const frameOverheadBytes = 768;
 const portBytes = 28;
 const statsBytes = 64;
 const flags = { make: 0, adopt: 1, made: 2 } as const;
+/** TSR_PLUG_SECOND */
+const secondCollects = 0x100;
 const noEpoch = 2n ** 64n - 1n;
 
 /** struct tsr_plug_port. */
@@ -68,6 +119,22 @@ export function encodePort(port: PlugPort): Buffer {
   ];
   for (const [at, word] of words.entries()) out.writeUInt32LE(word, at * 4);
   return out;
+}
+
+function faultsOf(bits: number): Fault[] {
+  return faultNames.filter((_, bit) => (bits & (1 << bit)) !== 0);
+}
+
+/** TSR_EV_LOST. */
+export function decodeLoss({ a, b, c, d, e, f }: NativeEvent): PortLoss {
+  return {
+    port: a,
+    found: faultsOf(b),
+    left: faultsOf(c),
+    isDown: d !== 0,
+    isHeldTwice: f !== 0,
+    openUs: Math.round(e / 1000),
+  };
 }
 
 /** struct tsr_plug_stats. */
@@ -158,6 +225,7 @@ export function openPlug(
 
 /** The driver behind a handle of the native plug. */
 export function driverOf(native: PlugLibrary, handle: number): PlugDriver {
+  let reading: { readonly isTold: boolean; close(): void } | null = null;
   return {
     handle,
     add: (port) => tried(() => native.plugAdd(handle, encodePort(port))),
@@ -170,6 +238,31 @@ export function driverOf(native: PlugLibrary, handle: number): PlugDriver {
       await native.plugLook(handle, port ?? -1, stats);
       return decodeFigures(stats);
     },
-    close: () => native.plugClose(handle),
+    hold: (port, name) => tried(() => native.plugHold(handle, port, name)),
+    unhold: (name) => triedLater(native.plugUnhold(handle, name)),
+    watch(watch) {
+      const onEvent = (event: NativeEvent) => {
+        if (event.kind === 'lost') watch.onLoss(decodeLoss(event));
+        if (event.kind === 'ended') watch.onDeaf(event.text);
+      };
+      reading = tried(() => native.plugWatch(handle, onEvent));
+      if (!reading.isTold) watch.onDeaf('there is no netlink socket');
+    },
+    async unwatch() {
+      if (reading === null) return;
+      await triedLater(native.plugUnwatch(handle));
+      reading?.close();
+      reading = null;
+    },
+    async mend(port, queues) {
+      const given = { interfaceIndex: null, queues, action: null, limitBytes: 0 };
+      const call = native.plugMend(handle, port, encodePort({ ...given, how: 'make' }));
+      const code = await triedLater(call);
+      return { left: faultsOf(code), current: (code & secondCollects) === 0 ? 0 : 1 };
+    },
+    close() {
+      reading?.close();
+      native.plugClose(handle);
+    },
   };
 }

@@ -32,8 +32,16 @@ export function queueNames(
   domid: number,
   { devid, emulated }: Pick<GuestInterface, 'devid' | 'emulated'>,
 ): [string, string] {
-  const base = `tsr${domid}.${devid}${emulated ? 'e' : ''}`;
+  const base = holdName(domid, { devid, emulated });
   return [`${base}a`, `${base}b`];
+}
+
+/** The second hold of an interface, a table of nftables: at most 15 bytes. */
+export function holdName(
+  domid: number,
+  { devid, emulated }: Pick<GuestInterface, 'devid' | 'emulated'>,
+): string {
+  return `tsr${domid}.${devid}${emulated ? 'e' : ''}`;
 }
 
 /** The reverse of `queueNames`; null for a device that is none of ours. */

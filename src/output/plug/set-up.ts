@@ -26,6 +26,7 @@ import {
   queueNames,
 } from './interfaces.ts';
 import { linkListener } from './link-listener.ts';
+import { queueLines, redirectWords } from './parts.ts';
 import { scriptSetup } from './script.ts';
 import {
   type BufferedInterface,
@@ -173,25 +174,20 @@ async function makeOne(
 ): Promise<void> {
   const doing = `cannot buffer the output of ${plan.name}`;
   const alias = aliasOf({ schema: 1, ...request, interfaces: [] });
-  const make = plan.queues.flatMap((queue) => [
-    // A queue of its own for each frame to wait in on its way back; the default is 32.
-    ['link', 'add', 'dev', queue, 'txqueuelen', '1000', 'type', 'ifb'],
-    // No address: this host is not to send anything of its own on it.
-    ['link', 'set', 'dev', queue, 'addrgenmode', 'none'],
-    ...(alias === null ? [] : [['link', 'set', 'dev', queue, 'alias', alias]]),
-    ['link', 'set', 'dev', queue, 'up'],
-  ]);
-  await batch(run, 'ip', make, doing);
+  await batch(
+    run,
+    'ip',
+    plan.queues.flatMap((queue) => queueLines(queue, alias)),
+    doing,
+  );
   const queues = plan.queues.map((queue) => indexOf(queue, devices));
   const limitBytes = Math.floor(request.limitBytes / 2);
   const { action } = plan;
   buffer.add(plan, { interfaceIndex: guest.index, queues, action, limitBytes, how: 'make' });
-  const redirect = ['mirred', 'egress', 'redirect', 'dev', plan.queues[0] ?? ''];
-  const act = ['action', ...redirect, 'index', String(action)];
-  await buffer.everyFrame.add(plan.name, act, doing);
+  await buffer.everyFrame.add(plan.name, redirectWords(plan, 0), doing);
   // Had there been an action of this number, the filter would now have that one.
   const target = (await actionTargets(run)).get(action ?? 0);
-  if (target === plan.queues[0]) return;
+  if (target === plan.queues[0]) return buffer.holdTwice(plan);
   throw new OperationError('no-buffer', `${doing}: its action ${action} goes to ${target}`, {
     op: 'set-up-buffer',
     subject: plan.name,

@@ -41,6 +41,8 @@ export interface BufferState {
   readonly interfaces: readonly BufferedInterface[];
   /** Interfaces that came later and let nothing through; absent: none. */
   readonly blocked?: readonly NamedDevice[];
+  /** Interfaces that are down because what holds them was lost; absent: none. */
+  readonly down?: readonly string[];
   /** Null or absent: not known. */
   readonly peer?: BufferPeer | null;
   /** False with -e: nobody carries out what the guest's own end asks for. */
@@ -86,7 +88,9 @@ function isState(value: unknown): value is BufferState {
   if (state['schema'] !== 1 || !texts || !Number.isSafeInteger(state['domid'])) return false;
   const isFlag = (value: unknown) => value === undefined || typeof value === 'boolean';
   if (!isFlag(state['watch']) || !isFlag(state['may_open']) || !isPeer(state['peer'])) return false;
-  const { blocked = [] } = state;
+  const { blocked = [], down = [] } = state;
+  const isName = (one: unknown) => typeof one === 'string' && isInterfaceName(one);
+  if (!Array.isArray(down) || !down.every(isName)) return false;
   if (!Array.isArray(blocked) || !blocked.every(isNamedDevice)) return false;
   return Array.isArray(state['interfaces']) && state['interfaces'].every(isInterface);
 }

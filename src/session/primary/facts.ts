@@ -120,13 +120,13 @@ function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
 }
 
 /** What is to be typed and does not follow from the state alone. */
-function nextOf(view: PrimaryView, state: SessionState, blocked: string | null): Advice[] {
+function nextOf(view: PrimaryView, state: SessionState, muted: string | null): Advice[] {
   const { name: domain } = view.guest;
   if (state === 'protected') {
     if ((view.running?.peerDegraded ?? null) !== null) {
       return [{ kind: 'show-there', domain, peer: view.options.host }];
     }
-    return blocked === null ? [] : [{ kind: 'stop-to-plug-in', domain }];
+    return muted === null ? [] : [{ kind: 'stop-to-plug-in', domain }];
   }
   const isAbsent = state === 'held' && view.running?.state.found === 'absent';
   return isAbsent ? adviceOnAnswer('absent', { domain, peer: view.options.host }) : [];
@@ -136,7 +136,7 @@ function nextOf(view: PrimaryView, state: SessionState, blocked: string | null):
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
   const facts = machineFacts(view);
-  const blocked = outcome === null ? blockedText(guest.name, view.interfaces) : null;
+  const muted = outcome === null ? mutedText(guest.name, view.interfaces) : null;
   const stream = streamFacts(view);
   const seeding = facts.state === 'seeding' && running !== null;
   return {
@@ -151,8 +151,8 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     without_witness: options.withoutWitness,
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
-    degraded: degradedOf(view) ?? stream.degraded ?? blocked,
-    next: adviceLines(nextOf(view, facts.state, blocked)),
+    degraded: degradedOf(view) ?? muted ?? stream.degraded,
+    next: adviceLines(nextOf(view, facts.state, muted)),
     output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,
     transport: { host: options.host, ssh_command: options.sshCommand },
@@ -186,15 +186,22 @@ export function outputStatus(interfaces: readonly HeldInterface[]): OutputStatus
 }
 
 /**
- * An interface that came later is mute until the guest is protected anew, or, worse, could not be
- * made so; null: there is none.
+ * An interface that is mute though the guest is protected, or, worse, not held; null: there is
+ * none. One that is lost is being made anew; one that came later is mute until the guest is
+ * protected again.
  */
-export function blockedText(domain: string, interfaces: readonly HeldInterface[]): string | null {
+export function mutedText(domain: string, interfaces: readonly HeldInterface[]): string | null {
   const named = (state: HeldInterface['state']) =>
     interfaces.filter((one) => one.state === state).map(({ name }) => name);
   const text = (word: string, names: readonly string[], what: string) =>
     `${word}: ${names.join(', ')} came while ${domain} was protected: ${what}`;
   const [open, blocked] = [named('open'), named('blocked')];
   if (open.length > 0) return text('open', open, 'what it sends is not held back');
+  const lost = interfaces.filter(({ state }) => state === 'lost');
+  if (lost.length > 0) {
+    const what = lost.map(({ name, reason }) => `${name} (${reason})`).join('; ');
+    const mute = `${domain} is mute there until it is made anew`;
+    return `lost: what holds ${what} was taken apart: ${mute}`;
+  }
   return blocked.length === 0 ? null : text('blocked', blocked, 'nothing that it sends leaves it');
 }

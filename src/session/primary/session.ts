@@ -211,6 +211,11 @@ export class PrimarySession {
     output.listen(({ packets, bytes, nearLimit }) =>
       this.#dispatch({ kind: 'output', packets, bytes, nearLimit, nowMs: this.#now() }),
     );
+    output.onLoss((loss) => {
+      if (loss.kind === 'mended' || !loss.escaped) return this.#parts.onChange();
+      const reason = `${loss.name}: ${loss.reason}`;
+      this.#dispatch({ kind: 'output-lost', reason, nowMs: this.#now() });
+    });
     this.#lookLater();
     return this.#done;
   }

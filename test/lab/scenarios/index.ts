@@ -1,5 +1,6 @@
 /** All scenarios in their order: what takes the longest to diagnose comes first. */
 
+import { bufferLost } from './buffer-lost.ts';
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
 import { flood, floodWithout } from './flood.ts';
@@ -22,6 +23,7 @@ export const scenarios: readonly Scenario[] = [
   kill,
   plugContract,
   plugContractFallback,
+  bufferLost,
   heldSlots,
   outputCommit,
   outputUnbuffered,

@@ -34,7 +34,7 @@ export const plugContract: Scenario = {
   tier: 'turn',
   shows: ['output-commit'],
   trials: { ci: 1, soak: 2 },
-  seconds: 80,
+  seconds: 130,
   run: (trial) => contract(trial),
 };
 

@@ -7,7 +7,7 @@ import { silentLog } from '../../../src/host/log.ts';
 import type { Hypervisor, SaveEvent, SaveOptions } from '../../../src/hypervisor/port.ts';
 import { openForGood } from '../../../src/output/open.ts';
 import { nullBuffer, type OutputBuffer } from '../../../src/output/port.ts';
-import { blockedText } from '../../../src/session/primary/facts.ts';
+import { mutedText } from '../../../src/session/primary/facts.ts';
 import { type PrimaryParts, PrimarySession } from '../../../src/session/primary/session.ts';
 import { sampleStatus } from '../../registry/sample-status.ts';
 
@@ -81,6 +81,24 @@ it('hears from its output buffer how much waits', async () => {
   });
 });
 
+// Proves: what others let out of the buffer reaches the machine, which does not call it protected
+// before a copy knows of it; what they did without letting anything out is only shown.
+it('hears from its output buffer what was lost', async () => {
+  for (const escaped of [false, true]) {
+    const loss = {
+      kind: 'lost',
+      name: 'vif7.0',
+      reason: 'its filter was removed',
+      escaped,
+    } as const;
+    const output: OutputBuffer = { ...nullBuffer, onLoss: (listener) => listener(loss) };
+    await trial(true, output, ({ state }) => {
+      const unheld = { reason: 'vif7.0: its filter was removed', epoch: 1 };
+      expect(state.unheld).toEqual(escaped ? unheld : null);
+    });
+  }
+});
+
 // Proves: a buffer that could not be opened at an end with permission is no end in order: it is
 // held, with the permission written down, and so not CRITICAL in silence but with a way out.
 it('knows when its output buffer could not be opened', async () => {
@@ -124,11 +142,25 @@ it('says in status that only the buffer is in the way', () => {
 it('is a warning while an interface is blocked', () => {
   const held = { packets: 0, bytes: 0, dropped: 0, nearLimit: false };
   const late = { ...held, name: 'vif7.1', state: 'blocked' as const };
-  const degraded = blockedText('web1', [{ ...held, name: 'vif7.0', state: 'protected' }, late]);
+  const degraded = mutedText('web1', [{ ...held, name: 'vif7.0', state: 'protected' }, late]);
   const { level, reason } = judge(sampleStatus({ degraded }), 'alive', 0);
   expect(level).toBe('warning');
   expect(reason).toMatch(/^blocked: vif7.1 came while web1 was protected/);
-  const open = blockedText('web1', [late, { ...late, name: 'vif7.2', state: 'open' }]);
+  const open = mutedText('web1', [late, { ...late, name: 'vif7.2', state: 'open' }]);
   expect(open).toMatch(/^open: vif7.2 came while web1 was protected: what it sends is not held/);
-  expect(blockedText('web1', [{ ...late, state: 'gone' }])).toBeNull();
+  expect(mutedText('web1', [{ ...late, state: 'gone' }])).toBeNull();
+});
+
+// Proves: so does one whose buffer somebody took apart, as long as it is mute, and why it still is.
+it('is a warning while an interface is lost', () => {
+  const held = { packets: 0, bytes: 0, dropped: 0, nearLimit: false };
+  const reason = 'its filter was removed; tc says: busy';
+  const lost = { ...held, name: 'vif7.1', state: 'lost' as const, reason };
+  const degraded = mutedText('web1', [lost]);
+  const verdict = judge(sampleStatus({ degraded }), 'alive', 0);
+  expect(verdict.level).toBe('warning');
+  expect(verdict.reason).toBe(
+    'lost: what holds vif7.1 (its filter was removed; tc says: busy) was taken apart: ' +
+      'web1 is mute there until it is made anew',
+  );
 });

@@ -8,14 +8,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OperationError } from '../../../src/host/errors.ts';
 import {
+  type Fault,
   frameOverheadBytes,
+  type Mended,
   type PlugDriver,
   type PlugPort,
+  type PlugWatch,
 } from '../../../src/output/plug/driver.ts';
+import { queueNames } from '../../../src/output/plug/interfaces.ts';
 import type { Run } from '../../../src/output/plug/tools.ts';
 import { store, time } from '../../fixtures/here.ts';
 import { PlugModel } from '../../sim/plug-model.ts';
-import type { Bench, BenchOptions } from './contract.ts';
+import type { Bench, BenchOptions, Sabotage } from './contract.ts';
 
 interface Frame {
   readonly bytes: number;
@@ -43,6 +47,12 @@ export class FakeKernel {
   readonly commands: string[] = [];
   /** False: a kernel without cls_matchall, which modprobe does not know. */
   hasMatchall = true;
+  /** Interfaces with a second hold, by its name. */
+  readonly holds = new Map<string, string>();
+  /** False: no nftables. */
+  hasHolds = true;
+  /** Somebody else changed something: whoever watches looks. */
+  onChange: () => void = () => {};
   /** Commands that fail. */
   refuses: RegExp | null = null;
   #nextIndex = 1;
@@ -71,9 +81,11 @@ export class FakeKernel {
   send(name: string, number: number): void {
     const from = this.devices.get(name);
     if (!from?.isUp || from.filter === 'drop') return;
-    if (from.filter === null) return void from.arrived.push(number);
+    const isHeldTwice = [...this.holds.values()].includes(name);
+    if (from.filter === null) return isHeldTwice ? undefined : void from.arrived.push(number);
     const target = this.devices.get(this.actions.get(from.filter.action) ?? '');
-    if (!target?.isUp || target.plug === null) return; // act_mirred: TC_ACT_SHOT
+    if (!target?.isUp) return; // act_mirred: TC_ACT_SHOT
+    if (target.plug === null) return void from.arrived.push(number);
     // As sch_plug counts: the frame with the overhead of tc-stab.
     target.plug.enqueue({ bytes: frameBytes + frameOverheadBytes, number, from });
   }
@@ -178,17 +190,24 @@ export class FakeKernel {
 }
 
 interface FakePort {
+  readonly interface: string | null;
+  readonly limitBytes: number;
   readonly queues: readonly string[];
   readonly action: number;
   current: number;
   passing: boolean;
   sealed: number | null;
+  plugs: (PlugModel<Frame> | null)[];
+  hold: string | null;
+  left: readonly Fault[];
+  isDown: boolean;
 }
 
 class FakeDriver implements PlugDriver {
   readonly handle = 1;
   readonly #kernel: FakeKernel;
   readonly #ports: FakePort[] = [];
+  #watch: PlugWatch | null = null;
   #isOpen = false;
 
   constructor(kernel: FakeKernel) {
@@ -201,7 +220,7 @@ class FakeDriver implements PlugDriver {
     return plug;
   }
 
-  add({ queues, action, limitBytes, how }: PlugPort): number {
+  add({ interfaceIndex, queues, action, limitBytes, how }: PlugPort): number {
     const devices = queues.map((index) => this.#kernel.byIndex(index));
     for (const device of devices) {
       if (how !== 'make') continue;
@@ -209,7 +228,14 @@ class FakeDriver implements PlugDriver {
     }
     const names = devices.map(({ name }) => name);
     const adopted = how === 'adopt';
-    const port = {
+    const port: FakePort = {
+      interface:
+        interfaceIndex === null ? null : (this.#kernel.byIndex(interfaceIndex)?.name ?? null),
+      limitBytes,
+      plugs: devices.map(({ plug }) => plug),
+      hold: null,
+      left: [],
+      isDown: false,
       queues: names,
       action: action ?? 0,
       current: 0,
@@ -225,7 +251,9 @@ class FakeDriver implements PlugDriver {
   barrier(epoch: number): number {
     let merged = 0;
     for (const port of this.#isOpen ? [] : this.#ports) {
-      if (port.sealed !== null) merged += 1;
+      if (this.#watch !== null) this.#check(port);
+      if (isLost(port)) port.passing = false;
+      if (isLost(port) || port.sealed !== null) merged += 1;
       else {
         const other = 1 - port.current;
         this.#plug(port, other).change('buffer');
@@ -240,7 +268,7 @@ class FakeDriver implements PlugDriver {
 
   async release(epoch: number): Promise<void> {
     for (const port of this.#ports) {
-      if (port.sealed === null || port.sealed > epoch) continue;
+      if (port.sealed === null || port.sealed > epoch || isLost(port)) continue;
       this.#plug(port, 1 - port.current).change('release-indefinite');
       port.sealed = null;
     }
@@ -249,8 +277,9 @@ class FakeDriver implements PlugDriver {
   async pass(): Promise<number> {
     this.#isOpen = true;
     for (const port of this.#ports) {
+      if (port.isDown) this.#setUp(port, true);
       for (const which of port.queues.length === 2 ? [1 - port.current, port.current] : [0]) {
-        this.#plug(port, which).change('release-indefinite');
+        if (!isLost(port)) this.#plug(port, which).change('release-indefinite');
       }
     }
     return 0;
@@ -258,7 +287,9 @@ class FakeDriver implements PlugDriver {
 
   async look(which: number | null) {
     const ports = this.#ports.filter((_, at) => which === null || which === at);
-    const plugs = ports.flatMap((port) => port.queues.map((_, at) => this.#plug(port, at)));
+    const plugs = ports
+      .filter((port) => !isLost(port))
+      .flatMap((port) => port.queues.map((_, at) => this.#plug(port, at)));
     const sum = (of: (plug: PlugModel<Frame>) => number) =>
       plugs.reduce((total, plug) => total + of(plug), 0);
     const packets = sum((plug) => plug.queue.length);
@@ -274,8 +305,114 @@ class FakeDriver implements PlugDriver {
     };
   }
 
+  // What somebody else changes, as native/plug/check.c has it.
+
+  hold(at: number, name: string): void {
+    const port = this.#ports[at];
+    if (!this.#kernel.hasHolds) throw new Error('this kernel has no second hold');
+    if (port?.interface == null) return;
+    this.#kernel.holds.set(name, port.interface);
+    port.hold = name;
+  }
+
+  async unhold(name: string): Promise<void> {
+    this.#kernel.holds.delete(name);
+  }
+
+  watch(watch: PlugWatch): void {
+    this.#watch = watch;
+    this.#kernel.onChange = () => {
+      for (const port of this.#ports) this.#check(port);
+    };
+  }
+
+  async unwatch(): Promise<void> {
+    this.#watch = null;
+    this.#kernel.onChange = () => {};
+  }
+
+  async mend(at: number): Promise<Mended> {
+    const port = this.#ports[at];
+    if (port === undefined || this.#isOpen) return { left: [], current: 0 };
+    this.#mend(port, this.#look(port));
+    this.#settle(port);
+    return { left: port.left, current: port.current };
+  }
+
+  #look(port: FakePort): Fault[] {
+    const { devices, actions, holds } = this.#kernel;
+    const vif = devices.get(port.interface ?? '');
+    const found: Fault[] = [];
+    const its = port.queues.map((name) => devices.get(name));
+    if (vif !== undefined) {
+      const { filter } = vif;
+      if (filter === null || filter === 'drop' || filter.action !== port.action) {
+        found.push('unredirected');
+      }
+      if (actions.get(port.action) !== port.queues[port.current]) found.push('turned');
+      if (port.hold !== null && !holds.has(port.hold)) found.push('no-hold');
+    }
+    if (its.includes(undefined)) found.push('no-device');
+    if (its.some((one, at) => one !== undefined && one.plug !== port.plugs[at])) {
+      found.push('unplugged');
+    }
+    if (its.some((one) => one?.isUp === false)) found.push('device-down');
+    return found;
+  }
+
+  #mend(port: FakePort, found: readonly Fault[]): void {
+    const { devices, actions } = this.#kernel;
+    for (const [at, name] of port.queues.entries()) {
+      const device = devices.get(name);
+      if (device === undefined) continue;
+      device.isUp = true;
+      if (device.plug === port.plugs[at] && device.plug !== null) continue;
+      device.plug = new PlugModel(port.limitBytes, (frame: Frame) => this.#kernel.back(frame));
+      port.plugs[at] = device.plug;
+      if (at !== port.current) port.sealed = null;
+      else if (port.passing) device.plug.change('release-indefinite');
+    }
+    const current = port.queues[port.current] ?? '';
+    if (port.interface !== null && devices.has(current)) actions.set(port.action, current);
+    if (found.includes('no-hold') && port.hold !== null && port.interface !== null) {
+      this.#kernel.holds.set(port.hold, port.interface);
+    }
+    if (isLost(port) && !port.passing && devices.has(current)) {
+      this.#plug(port, port.current).change('buffer');
+    }
+  }
+
+  #setUp(port: FakePort, isUp: boolean): void {
+    const device = this.#kernel.devices.get(port.interface ?? '');
+    if (device !== undefined) device.isUp = isUp;
+    port.isDown = !isUp;
+  }
+
+  /** What is left, and the interface down or up for it. */
+  #settle(port: FakePort): void {
+    port.left = this.#look(port);
+    const isOpen = port.left.includes('unredirected') && port.hold === null;
+    if (isOpen !== port.isDown) this.#setUp(port, !isOpen);
+  }
+
+  #check(port: FakePort): void {
+    if (this.#isOpen) return;
+    const before = port.left;
+    const found = this.#look(port);
+    if (found.length > 0) this.#mend(port, found);
+    this.#settle(port);
+    const isNews = found.some((one) => !before.includes(one));
+    if (!isNews && !before.some((one) => !port.left.includes(one))) return;
+    this.#watch?.onLoss({
+      ...{ port: this.#ports.indexOf(port), found, left: port.left, isDown: port.isDown },
+      ...{ isHeldTwice: port.hold !== null && !found.includes('no-hold'), openUs: 0 },
+    });
+  }
+
   close(): void {}
 }
+
+const isLost = ({ left }: FakePort) => left.some((one) => one !== 'no-hold');
 
 /** A bench on a kernel of our own. */
 export async function fakeBench(options: BenchOptions): Promise<Bench & { kernel: FakeKernel }> {
@@ -317,6 +454,41 @@ export async function fakeBench(options: BenchOptions): Promise<Bench & { kernel
     arrived: async (name) => kernel.devices.get(name)?.arrived ?? [],
     barrier: (epoch) => driver?.barrier(epoch) ?? 0,
     plugIn: async () => plugIn(),
+    sabotage: async (kind, name) => {
+      const [action, device] = [0x4000_0000 + (kernel.devices.get(name)?.index ?? 0), name];
+      const [first = '', second = ''] = queueNames(domid, { devid: 0, emulated: false });
+      const current = kernel.devices.get(kernel.actions.get(action) ?? first);
+      const vif = kernel.devices.get(device);
+      if (vif === undefined) return;
+      const acts: Record<Sabotage, () => void> = {
+        'ingress-qdisc': () => {
+          vif.ingress = false;
+          vif.filter = null;
+          kernel.actions.delete(action);
+        },
+        filter: () => {
+          vif.filter = null;
+          kernel.actions.delete(action);
+        },
+        action: () => void kernel.actions.set(action, ''),
+        plug: () => {
+          if (current !== undefined) current.plug = null;
+        },
+        'plug-replaced': () => {
+          if (current !== undefined) current.plug = new PlugModel(1, () => {});
+        },
+        device: () => void kernel.devices.delete(current?.name ?? ''),
+        'both-devices': () => {
+          for (const queue of [first, second]) kernel.devices.delete(queue);
+        },
+        'device-down': () => {
+          if (current !== undefined) current.isUp = false;
+        },
+        'second-hold': () => kernel.holds.clear(),
+      };
+      acts[kind]();
+      kernel.onChange();
+    },
     unplug: async (name) => {
       kernel.devices.delete(name);
     },

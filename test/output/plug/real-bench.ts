@@ -13,10 +13,10 @@ import type { Readable } from 'node:stream';
 import { OperationError } from '../../../src/host/errors.ts';
 import { PlugLibrary } from '../../../src/native/plug.ts';
 import { driverOf, openPlug } from '../../../src/output/plug/driver.ts';
-import { openDevices } from '../../../src/output/plug/interfaces.ts';
-import { findTool, type Run, toolRunner } from '../../../src/output/plug/tools.ts';
+import { holdName, openDevices, queueNames } from '../../../src/output/plug/interfaces.ts';
+import { actionTargets, findTool, type Run, toolRunner } from '../../../src/output/plug/tools.ts';
 import { store, time } from '../../fixtures/here.ts';
-import type { Bench, BenchOptions, Kind } from './contract.ts';
+import type { Bench, BenchOptions, Kind, Sabotage } from './contract.ts';
 
 /** Each bench has a guest of its own: what a failed clause left is no concern of the next. */
 let lastDomid = 9000;
@@ -198,6 +198,35 @@ export async function realBench(options: BenchOptions, fallback = false): Promis
     },
     barrier: (epoch) => native.plugBarrier(handle, epoch),
     plugIn,
+    async sabotage(kind, name) {
+      const [first = '', second = ''] = queueNames(domid, {
+        devid: numberOf(name),
+        emulated: false,
+      });
+      const action = 0x4000_0000 + (real.index(name) ?? 0);
+      const current = (await actionTargets(runTool)).get(action) ?? first;
+      const mirred = ['mirred', 'egress', 'redirect', 'dev', `ti9.${numberOf(name)}`];
+      const acts: Record<Sabotage, readonly string[][]> = {
+        'ingress-qdisc': [['tc', 'qdisc', 'del', 'dev', name, 'clsact']],
+        filter: [['tc', 'filter', 'del', 'dev', name, 'ingress']],
+        action: [['tc', 'actions', 'replace', 'action', ...mirred, 'index', String(action)]],
+        plug: [['tc', 'qdisc', 'del', 'dev', current, 'root']],
+        'plug-replaced': [['tc', 'qdisc', 'replace', 'dev', current, 'root', 'pfifo']],
+        device: [['ip', 'link', 'del', current]],
+        'both-devices': [first, second].map((queue) => ['ip', 'link', 'del', queue]),
+        'device-down': [['ip', 'link', 'set', current, 'down']],
+        'second-hold': [],
+      };
+      for (const argv of acts[kind]) await runTool(argv);
+      if (kind === 'second-hold')
+        await native.plugUnhold(
+          native.plugOpen(),
+          holdName(domid, {
+            devid: numberOf(name),
+            emulated: false,
+          }),
+        );
+    },
     async unplug(name) {
       gone.add(name);
       await ip('link', 'del', `tg9.${numberOf(name)}`);

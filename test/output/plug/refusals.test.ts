@@ -57,7 +57,16 @@ async function tried(scripts: Partial<typeof fine>) {
     if (program === 'ip') isMade = / type ifb$/m.test(input);
     return answer;
   };
-  const driver = { handle: 1, add: () => 0, async release() {}, pass: async () => 0, close() {} };
+  const driver = {
+    ...{ handle: 1, add: () => 0, async release() {}, pass: async () => 0, close() {} },
+    ...{
+      hold() {},
+      async unhold() {},
+      watch() {},
+      async unwatch() {},
+      mend: async () => ({ left: [], current: 0 }),
+    },
+  };
   const devices = openDevices(join(dir, 'sys'));
   const tools: BufferTools = {
     ...time,
