@@ -102,11 +102,11 @@ export async function setUpBuffer(request: BufferRequest, tools: BufferTools): P
       if (plan !== undefined) await makeOne(buffer, plan, guest, request, tools);
       else await takeScripts(buffer, guest, request, tools);
     }
+    buffer.watch();
   } catch (error) {
     await buffer.open().catch(() => {});
     throw error;
   }
-  buffer.watch();
   return buffer;
 }
 

@@ -1,9 +1,9 @@
 /**
  * What the kernel tells when somebody takes a buffer apart, and what is done at once, in a network
  * namespace of its own (watch.test.ts makes it). Plain queues stand in for the plugs, which few
- * kernels have: so a plug is found to be missing all the time, and the interface is down. Prints one
- * JSON line: for each command what was found, and whether the action was turned back; or why this
- * kernel cannot be asked.
+ * kernels have: so a plug is found to be missing all the time, and the interface is down. Prints
+ * one JSON line: for each command what was found, and whether the action was turned back; or why
+ * this kernel cannot be asked.
  */
 import { once } from 'node:events';
 import { errorText } from '../../../src/host/errors.ts';
