@@ -5,7 +5,7 @@
 import { freemem, hostname, totalmem } from 'node:os';
 import { hostSettings } from '../config/host-settings.ts';
 import type { Environment } from '../config/settings.ts';
-import { systemChance, systemClock, systemTimers } from '../host/clock.ts';
+import { systemBootClock, systemChance, systemClock, systemTimers } from '../host/clock.ts';
 import { systemFiles } from '../host/files.ts';
 import type { HostPorts } from '../host/ports.ts';
 import { systemProcesses } from '../host/process-id.ts';
@@ -29,6 +29,7 @@ export function thisHost(env: Environment): ThisHost {
   const settings = hostSettings(env, { name: hostname(), ...memory });
   return {
     clock: systemClock,
+    bootClock: systemBootClock,
     timers: systemTimers,
     chance: systemChance,
     store: new Store(systemFiles, systemChance),

@@ -3,12 +3,13 @@
  * of a model; nothing else reaches for the system's clock, chance, files, processes or environment.
  */
 import type { HostSettings } from '../config/host-settings.ts';
-import type { Chance, Time } from './clock.ts';
+import type { BootClock, Chance, Time } from './clock.ts';
 import type { ProcessLog } from './log.ts';
 import type { Processes } from './process-id.ts';
 import type { Store } from './store.ts';
 
 export interface HostPorts extends Time {
+  readonly bootClock: BootClock;
   readonly chance: Chance;
   readonly store: Store;
   readonly processes: Processes;

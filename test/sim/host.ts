@@ -163,6 +163,8 @@ export class SimHost {
     });
     return {
       ...process.time,
+      // It counts the host's suspends.
+      bootClock: { sinceBootMs: () => this.world.nowMs },
       chance,
       store: new Store(files, chance),
       processes: this.#processesOf(process),
