@@ -18,6 +18,7 @@ import { RunDirectory } from '../registry/run-directory.ts';
 /** With what the adapters need of it beside the ports. */
 export interface ThisHost extends HostPorts {
   readonly env: Environment;
+  readonly refusals: string[];
   /** Of libtsremus, where it is not beside the program. */
   readonly nativePath: string | undefined;
 }
@@ -35,6 +36,7 @@ export function thisHost(env: Environment): ThisHost {
     store: new Store(systemFiles, systemChance),
     processes: systemProcesses(),
     settings,
+    refusals: [],
     openLog: (name) => openLogIn(settings, name, systemClock, env),
     env,
     nativePath: env['TSREMUS_NATIVE'] || undefined,

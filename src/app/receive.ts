@@ -95,7 +95,10 @@ export async function runReceive(
   if (session !== null) {
     const { ports, prepared } = session as { ports: ReceptionPorts; prepared: Prepared };
     raisePriority((text) => process.emitWarning(text));
-    lowerOomScore((text) => prepared.log.warning(text));
+    lowerOomScore((text) => {
+      prepared.log.warning(text);
+      host.refusals.push(text);
+    });
     return { outcome: await new Reception(ports, prepared, link).run() };
   }
   await answerQuestion(

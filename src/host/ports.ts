@@ -14,6 +14,8 @@ export interface HostPorts extends Time {
   readonly store: Store;
   readonly processes: Processes;
   readonly settings: HostSettings;
+  /** What this host refused to this process, and it does without, clauses: status notes them. */
+  readonly refusals: readonly string[];
   /**
    * The log called `name`. One that cannot be opened must not cost the guest its protection: its
    * lines then go to stderr.

@@ -139,6 +139,7 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   copy_built: (value) => value === undefined || isFlag(value), // not in older ones
   may_open: (value) => value === undefined || isFlag(value),
   watch: (value) => value === undefined || isFlag(value),
+  host_refusals: (value) => value === undefined || isListOf(isText, linesMax)(value),
   buffer_only: (value) => value === undefined || isFlag(value),
 };
 

@@ -163,6 +163,7 @@ export class SimHost {
     });
     return {
       ...process.time,
+      refusals: [],
       // It counts the host's suspends.
       bootClock: { sinceBootMs: () => this.world.nowMs },
       chance,

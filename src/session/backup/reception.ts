@@ -201,11 +201,12 @@ export class Reception {
     this.#ports = ports;
     this.#set = set;
     this.#link = link;
-    const { clock, timers, processes } = ports;
+    const { clock, timers, processes, refusals } = ports;
     const { claim, log } = set;
     const facts = () => backupFacts(this.#view());
     this.#trial = this.#newTrial();
-    this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
+    const owner = processes.self;
+    this.#status = new StatusWriter({ clock, timers, claim, log, owner, refusals, facts });
   }
 
   /** Whether a takeover could be recorded; the primary is told, for both hosts' status. */

@@ -161,7 +161,7 @@ export class Protection {
     this.#ports = ports;
     this.#set = set;
     const { options, guest, log, reporter, claim } = set;
-    const { settings, clock, timers, processes } = ports;
+    const { settings, clock, timers, processes, refusals } = ports;
     const { wait, host } = options;
     this.#session = newSessionId(ports.chance);
     const { withoutWitness } = options;
@@ -193,7 +193,8 @@ export class Protection {
       noWait: !options.wait,
     };
     const facts = () => primaryFacts(this.#view());
-    this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
+    const owner = processes.self;
+    this.#status = new StatusWriter({ clock, timers, claim, log, owner, refusals, facts });
   }
 
   readonly #onNews = (text: string) => this.#news.tell('output', text);
