@@ -4,6 +4,7 @@ import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
 import { flood, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
+import { keptCopy } from './kept-copy.ts';
 import { kill, killSeed } from './kill.ts';
 import { lostPage } from './lost-page.ts';
 import { messagesTest } from './messages.ts';
@@ -38,6 +39,7 @@ export const scenarios: readonly Scenario[] = [
   backupHostDies,
   protectDies,
   failover,
+  keptCopy,
   oppositeDirections,
   messagesTest,
   stop,
