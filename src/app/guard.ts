@@ -9,9 +9,12 @@ import {
   guardAfter,
   type StartGuard,
 } from '../guest/guard.ts';
+import type { Watched } from '../guest/keep-watch.ts';
+import { noteCopyEnded } from '../guest/left-copy.ts';
 import { within } from '../host/clock.ts';
 import type { HostPorts } from '../host/ports.ts';
 import { lowerOomScore, onReopenSignal } from '../host/process-settings.ts';
+import { openRecord } from '../permission/record.ts';
 import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { loadLeftOutput } from './output.ts';
 import { ownCommand } from './own-command.ts';
@@ -55,7 +58,11 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   const open = async () => hypervisor;
   const registry = thisRegistry(host);
   const leftovers = leftoversOf(host, open);
-  const ports = { ...host, registry, hypervisor, leftovers, isStopped: () => isLeaving };
+  const noteEnded = ({ ref, session }: Watched) => {
+    return noteCopyEnded(openRecord(host.settings.stateDirectory, ref.uuid, session, host));
+  };
+  const kept = { registry, hypervisor, leftovers, noteEnded };
+  const ports = { ...host, ...kept, isStopped: () => isLeaving };
   await guardAfter(ports, guarded, farewellIn(said), () => process.stdout.write('watching\n'));
   return 0;
 }

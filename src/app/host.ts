@@ -5,7 +5,7 @@
 import { freemem, hostname, totalmem } from 'node:os';
 import { hostSettings } from '../config/host-settings.ts';
 import type { Environment } from '../config/settings.ts';
-import { systemChance, systemClock, systemTimers } from '../host/clock.ts';
+import { systemBootClock, systemChance, systemClock, systemTimers } from '../host/clock.ts';
 import { systemFiles } from '../host/files.ts';
 import type { ReopenedLog } from '../host/log.ts';
 import type { HostPorts } from '../host/ports.ts';
@@ -19,6 +19,7 @@ import { RunDirectory } from '../registry/run-directory.ts';
 /** With what the adapters need of it beside the ports. */
 export interface ThisHost extends HostPorts {
   readonly env: Environment;
+  readonly refusals: string[];
   /** Of libtsremus, where it is not beside the program. */
   readonly nativePath: string | undefined;
   /** For SIGHUP: every log of this process goes to the file that has its name now. */
@@ -34,11 +35,13 @@ export function thisHost(env: Environment): ThisHost {
   const logs: ReopenedLog[] = [];
   return {
     clock: systemClock,
+    bootClock: systemBootClock,
     timers: systemTimers,
     chance: systemChance,
     store: new Store(systemFiles, systemChance),
     processes: systemProcesses(),
     settings,
+    refusals: [],
     openLog(name) {
       const log = openLogIn(settings, name, systemClock, env);
       logs.push(log);

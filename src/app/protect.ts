@@ -59,7 +59,10 @@ async function protectWith(
     refuseUnsettled(claim, guest);
     const log = host.openLog(`${guest.name}.primary`);
     raisePriority((text) => log.info(text));
-    lowerOomScore((text) => log.warning(text));
+    lowerOomScore((text) => {
+      log.warning(text);
+      host.refusals.push(text);
+    });
     const ports = {
       ...host,
       registry,

@@ -96,7 +96,10 @@ export async function runReceive(
   if (session !== null) {
     const { ports, prepared } = session as { ports: ReceptionPorts; prepared: Prepared };
     raisePriority((text) => process.emitWarning(text));
-    lowerOomScore((text) => prepared.log.warning(text));
+    lowerOomScore((text) => {
+      prepared.log.warning(text);
+      host.refusals.push(text);
+    });
     // Where it cannot be loaded, it is tried again when it is needed.
     loadAnnouncement(host).catch(() => {});
     return { outcome: await new Reception(ports, prepared, link).run() };

@@ -7,6 +7,7 @@ import type { RecoveryOrder } from '../core/permission/recovery.ts';
 import { agreementDefault } from '../core/permission/tie.ts';
 import type { Answered } from '../core/vocabulary.ts';
 import { leftOf, listAll } from '../guest/left-buffers.ts';
+import { type LeftCopyPorts, lookAtCopy, loseLeftCopy } from '../guest/left-copy.ts';
 import { findLost, type LostGuest, type LostPorts, loseGuest } from '../guest/lost.ts';
 import { type Leftovers, Recovery } from '../guest/recovery.ts';
 import { OperationError } from '../host/errors.ts';
@@ -75,6 +76,8 @@ function recoveryOf(host: ThisHost, hypervisor: () => Promise<Hypervisor>): Reco
     leftOutput: (uuid, id) => leftOutput(host, uuid, id),
     askBackup: (status) => askBackup(host, status),
     answerHere: (status) => answerAsk(status, answerPorts(host, hypervisor), byPerson),
+    lookAtCopy: (status) => lookAtCopy(status, leftCopyPorts(host, hypervisor)),
+    loseCopy: (status) => loseLeftCopy(status, leftCopyPorts(host, hypervisor)),
     noteMayOpen: (status) => noteMayOpen(host, status),
     startGuard: startGuard(host),
   });
@@ -108,11 +111,18 @@ export function stopLeftover(
   return recoveryHere(env).stop(status, order);
 }
 
+/** What finds a guest that took over here, or a copy that a dead process left. */
+export function leftCopyPorts(
+  host: ThisHost,
+  open: () => Promise<Hypervisor>,
+): LeftCopyPorts & LostPorts {
+  const { store, settings } = host;
+  return { ...answerPorts(host, open), store, stateDirectory: settings.stateDirectory };
+}
+
 function lostPorts(env: Environment): LostPorts {
   const host = thisHost(env);
-  const { store, settings } = host;
-  const ports = answerPorts(host, () => thisHypervisor(host));
-  return { ...ports, store, stateDirectory: settings.stateDirectory };
+  return leftCopyPorts(host, () => thisHypervisor(host));
 }
 
 /** The guest that took over on this host and is not here any more; throws where there is none. */

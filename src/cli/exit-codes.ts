@@ -80,6 +80,7 @@ const ofOperation: Readonly<Record<OperationCode, ExitCode>> = {
   'command-not-found': exit.failed,
   'command-failed': exit.failed,
   'command-timeout': exit.failed,
+  'no-answer': exit.held,
   aborted: exit.failed,
 };
 

@@ -2,6 +2,7 @@
 import { thisHost, thisRegistry } from '../app/host.ts';
 import { adviceLine } from '../core/texts/advice.ts';
 import { errnoCode, OperationError } from '../host/errors.ts';
+import type { ControlRequest, RequestOptions } from '../registry/control.ts';
 import { isDomain, type Registry, type SessionEntry } from '../registry/port.ts';
 import type { Io } from './io.ts';
 
@@ -32,6 +33,37 @@ export function sessionsOf(io: Io, domain: string): SessionEntry[] {
   }
   if (found.length === 0) throw noSession(domain);
   return found;
+}
+
+/**
+ * A session that lives says something every few seconds while it carries out an order: one that is
+ * silent for so long is stopped, or stuck, ms. The pages name it.
+ */
+export const orderSilenceMsMax = 25_000;
+
+/**
+ * Gives an order to a session. Where it says nothing within `orderSilenceMsMax` the order has
+ * lapsed (registry/control.ts), and whoever gave it is told so: exit code 18, for what its guest
+ * sends is held meanwhile.
+ */
+export async function order<Result extends object>(
+  io: Io,
+  { socketPath, status }: Pick<SessionEntry, 'socketPath' | 'status'>,
+  request: ControlRequest,
+  options: RequestOptions = {},
+): Promise<Result> {
+  const limits = { silenceMsMax: orderSilenceMsMax, ...options };
+  try {
+    return await registryOf(io).request<Result>(socketPath, request, limits);
+  } catch (error) {
+    if (!(error instanceof OperationError) || error.code !== 'no-answer') throw error;
+    const { pid, domain } = status;
+    throw new OperationError('no-answer', `process ${pid} of ${domain}: ${error.message}`, {
+      ...error.detail,
+      subject: domain,
+      hint: adviceLine({ kind: 'see-process', pid }),
+    });
+  }
 }
 
 /** An error of the run directory in an administrator's words, with what to do about it. */

@@ -9,6 +9,8 @@ export interface HeldOutcome {
   readonly reason: string;
   /** The permission was given, and only the output buffer that could not be removed is left. */
   readonly mayOpen?: boolean;
+  /** On the backup's host: a whole copy that nobody lets run; a person has to decide over it. */
+  readonly isWholeCopy?: true;
   /** What the backup answered when it was asked for this; null: nothing. Absent: it was not. */
   readonly found?: Answer['kind'] | null;
 }

@@ -28,6 +28,8 @@ export interface WatchOrder {
 export interface KeepWatchPorts extends WatchPorts {
   readonly registry: Registry;
   readonly leftovers: Leftovers;
+  /** Notes in the record of a copy that took over that it ended by itself; nothing: it did not. */
+  noteEnded(watched: Watched): Promise<void>;
   openLog(name: string): ProcessLog;
 }
 
@@ -64,10 +66,10 @@ class Notes {
 
   restarted({ id }: GuestRef): void {
     const text = `it was booted anew, as domain ${id}`;
-    this.#amend(text, (status) => ({
+    this.#amend(text, ({ role, outcome }) => ({
       domid: id,
-      state: 'unprotected',
-      outcome: status.outcome ?? 'guest-ended',
+      state: role === 'primary' ? 'unprotected' : 'active',
+      outcome: outcome ?? 'guest-ended',
     }));
   }
 
@@ -77,7 +79,12 @@ class Notes {
   }
 
   ended(text: string): void {
-    this.#amend(text, () => ({ domid: null, state: 'ended', outcome: 'guest-ended' }));
+    this.#amend(text, ({ role }) => ({
+      domid: null,
+      state: 'ended',
+      // Of a copy that took over its end is no other outcome (src/session/backup/facts.ts).
+      outcome: role === 'primary' ? 'guest-ended' : 'activated',
+    }));
   }
 }
 
@@ -129,6 +136,7 @@ export async function keepWatch(
         notes.restarted(guest);
       },
       permitted: async () => !orphan || (await permission(ports, watched, isStopped, notes)),
+      ending: () => ports.noteEnded(watched),
     });
     if (end === null) log.info('the watch was ended');
     else notes.ended(end);

@@ -6,6 +6,7 @@
  */
 import type { StopResult } from '../core/outcomes.ts';
 import { isPresent } from '../core/permission/evidence.ts';
+import { type LeftCopy, mayGoUnasked } from '../core/permission/left-copy.ts';
 import {
   type LeftOnPrimary,
   type RecoveryDeed,
@@ -16,6 +17,7 @@ import {
 } from '../core/permission/recovery.ts';
 import { adviceLines } from '../core/texts/advice.ts';
 import { adviceOnAnswer } from '../core/texts/outcomes.ts';
+import { hostWord } from '../core/texts/quote.ts';
 import type { Answer, Answered } from '../core/vocabulary.ts';
 import type { Clock } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
@@ -57,6 +59,10 @@ export interface RecoveryPorts {
   askBackup(status: SessionStatus): Promise<Answered>;
   /** Answers, as the backup, for a session of this host. */
   answerHere(status: SessionStatus): Promise<Answer>;
+  /** What is left of the copy that a dead session held here. */
+  lookAtCopy(status: SessionStatus): Promise<LeftCopy>;
+  /** Gives up a whole copy that is active by its record and never ran. */
+  loseCopy(status: SessionStatus): Promise<void>;
   /** Writes down that the guest of a buffer without session may go on. */
   noteMayOpen(status: SessionStatus): Promise<void>;
   readonly startGuard: StartGuard;
@@ -76,7 +82,7 @@ export class Recovery {
 
   /** As in Leftovers. */
   settle(status: SessionStatus, order: RecoveryOrder): Promise<StopResult> {
-    return status.role === 'primary' ? this.#primary(status, order) : this.#backup(status);
+    return status.role === 'primary' ? this.#primary(status, order) : this.#backup(status, order);
   }
 
   /** `tsremus stop` of a session whose process died: settles, and leaves the guest watched. */
@@ -211,9 +217,15 @@ export class Recovery {
     }
   }
 
-  /** A copy whose process died cannot be continued by anybody: its remains go. */
-  async #backup(status: SessionStatus): Promise<StopResult> {
+  /** A copy whose process died: its remains go, one that is whole only by a person's word (K3). */
+  async #backup(status: SessionStatus, { destroy }: RecoveryOrder): Promise<StopResult> {
     const { domain, uuid } = status;
+    const left = await this.#ports.lookAtCopy(status);
+    if (!mayGoUnasked(left) && !destroy) return isWhole(status);
+    if (left.kind === 'whole' && left.isActive) {
+      await this.#ports.loseCopy(status);
+      return { outcome: { kind: 'destroyed' }, text: givenUp(status) };
+    }
     const answer = await this.#ports.answerHere(status);
     switch (answer.kind) {
       case 'running':
@@ -222,8 +234,10 @@ export class Recovery {
         return { outcome: { kind: 'guest-ended', reason: 'it took over here and has ended' } };
       case 'absent':
         return isAbsent(status);
-      case 'promised':
-        return { outcome: { kind: 'promised' } };
+      case 'promised': {
+        const text = left.kind === 'whole' ? { text: givenUp(status) } : {};
+        return { outcome: { kind: 'promised' }, ...text };
+      }
       case 'unknown':
         await destroyCopy(await this.#ports.hypervisor(), { name: domain, uuid }, 'waiting');
         return { outcome: { kind: 'promised' } };
@@ -289,6 +303,23 @@ function staysHeld(
     { kind: 'stop-destroy', domain },
   ]);
   return { outcome: { kind: 'held', reason, found }, next };
+}
+
+/** K3: on the host of the copy. */
+function isWhole({ domain, peer, epoch }: SessionStatus): StopResult {
+  const reason = `its copy of epoch ${epoch ?? 0} stands here, whole, and may be all that is left`;
+  return {
+    outcome: { kind: 'held', reason, isWholeCopy: true },
+    text: `${domain} is not given up: ${reason} of it`,
+    next: adviceLines([
+      { kind: 'failover-if-dead', domain, peer },
+      { kind: 'stop-destroy-copy', domain, peer },
+    ]),
+  };
+}
+
+function givenUp({ domain, peer }: SessionStatus): string {
+  return `the copy of ${domain} is destroyed here, as you said: ${hostWord(peer)} may go on`;
 }
 
 /** Said on the host where the copy took over: a person decides what is to become of it. */

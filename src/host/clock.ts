@@ -16,6 +16,12 @@ export interface Clock {
   wall(): Date;
 }
 
+/** Time that all processes of a host agree on. */
+export interface BootClock {
+  /** Milliseconds since the host's boot, its suspends counted; in steps of 10 ms. */
+  sinceBootMs(): number;
+}
+
 /** Undoes `after`; may be called twice and after the fact. */
 export type Cancel = () => void;
 
@@ -67,12 +73,11 @@ export function suspendProof(monotonicMs: () => number, uptimeMs: () => number):
   };
 }
 
+// os.uptime() is CLOCK_BOOTTIME, by way of /proc/uptime; Node has no other way to that clock.
+export const systemBootClock: BootClock = { sinceBootMs: () => uptime() * 1_000 };
+
 export const systemClock: Clock = {
-  // os.uptime() is CLOCK_BOOTTIME, by way of /proc/uptime; Node has no other way to that clock.
-  nowMs: suspendProof(
-    () => performance.now(),
-    () => uptime() * 1_000,
-  ),
+  nowMs: suspendProof(() => performance.now(), systemBootClock.sinceBootMs),
   wall: () => new Date(),
 };
 

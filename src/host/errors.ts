@@ -45,6 +45,8 @@ export const operationCodes = [
   'command-not-found',
   'command-failed',
   'command-timeout',
+  /** A session of this host did not answer an order within its time. */
+  'no-answer',
   /** The caller gave up (signal, end of the session). */
   'aborted',
 ] as const;

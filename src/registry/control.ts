@@ -3,12 +3,16 @@
  * sends one line of JSON and reads lines of JSON: any number of `progress`, then one `result` or
  * one `error`, then the end. Everything is bounded: the length of a line, the number of clients,
  * the time until the request is complete.
+ *
+ * An order is for now: whoever gave it is told when it was not begun in time, and acts on that. So
+ * a request says until when it may be begun, by the clock since boot, which both ends read; a
+ * session that was stopped for longer refuses what it finds then.
  */
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import type { Said } from '../core/permission/tie.ts';
 import type { Answer } from '../core/vocabulary.ts';
-import type { Cancel, Timers } from '../host/clock.ts';
+import type { BootClock, Cancel, Timers } from '../host/clock.ts';
 import {
   errorText,
   isOperationCode,
@@ -16,6 +20,7 @@ import {
   OperationError,
   storageError,
 } from '../host/errors.ts';
+import type { Log } from '../host/log.ts';
 import { LineReader } from './line-reader.ts';
 
 const requestBytesMax = 4 * 1024;
@@ -62,6 +67,20 @@ export type ControlRequest =
    * `PromiseResult`; error `no-such-session` when this process holds another one.
    */
   | { readonly verb: 'ask'; readonly session: string };
+
+/** Until when a request may be begun, in its line: ms since the host's boot. Absent: for ever. */
+const untilKey = 'until_ms';
+
+/** True when the time of a request is over by now, both since boot. */
+export function isLapsed(untilMs: number | null, nowMs: number): boolean {
+  return untilMs !== null && nowMs > untilMs;
+}
+
+/** What a session that begins with a request too late says, to whoever still hears it. */
+export function lapsedError({ verb }: ControlRequest): OperationError {
+  const text = `the order ${verb} came too late, and is not carried out: its time was over`;
+  return new OperationError('no-answer', text, { op: 'answer-control' });
+}
 
 /** Answer to `ask`. */
 export interface PromiseResult {
@@ -156,6 +175,12 @@ export function parseRequest(line: string): ControlRequest | null {
   }
 }
 
+/** Until when the request in `line`, which is one, may be begun. */
+function untilIn(line: string): number | null {
+  const until = (JSON.parse(line) as Record<string, unknown>)[untilKey];
+  return typeof until === 'number' ? until : null;
+}
+
 /** Ranges are the session's to judge. */
 function setRequest(interval: unknown, maxOverhead: unknown): ControlRequest | null {
   const isNumber = (value: unknown) => typeof value === 'number' && Number.isFinite(value);
@@ -176,7 +201,40 @@ function errorReply(error: unknown): Reply {
   return { kind: 'error', code: 'command-failed', message: errorText(error), hint: null };
 }
 
-function serveClient(socket: Socket, handler: ControlHandler, timers: Timers): void {
+/** How a session knows what is too late, and where it says so. */
+export interface LateOrders {
+  readonly bootClock: BootClock;
+  readonly log: Pick<Log, 'warning'>;
+}
+
+/** Hands the request in `line` on, in its time. */
+async function begin(
+  line: string | undefined,
+  handler: ControlHandler,
+  progress: (text: string) => void,
+  late: LateOrders | null,
+): Promise<object> {
+  const request = line === undefined ? null : parseRequest(line);
+  if (line === undefined || request === null) {
+    throw new OperationError('not-built', 'the session does not know this request', {
+      op: 'answer-control',
+      hint: 'is the session of another version of tsremus?',
+    });
+  }
+  if (late !== null && isLapsed(untilIn(line), late.bootClock.sinceBootMs())) {
+    const error = lapsedError(request);
+    late.log.warning(error.message);
+    throw error;
+  }
+  return handler(request, progress);
+}
+
+function serveClient(
+  socket: Socket,
+  handler: ControlHandler,
+  timers: Timers,
+  late: LateOrders | null,
+): void {
   // A client that goes away is no reason to stop what it asked for.
   socket.on('error', () => socket.destroy());
   const send = (reply: Reply) => {
@@ -192,19 +250,7 @@ function serveClient(socket: Socket, handler: ControlHandler, timers: Timers): v
     if (line === undefined && !lines.overlong) return;
     asked = true;
     cancelSlow();
-    const request = line === undefined ? null : parseRequest(line);
-    const answered =
-      request === null
-        ? Promise.reject(
-            new OperationError('not-built', 'the session does not know this request', {
-              op: 'answer-control',
-              hint: 'is the session of another version of tsremus?',
-            }),
-          )
-        : Promise.resolve().then(() =>
-            handler(request, (text) => send({ kind: 'progress', text })),
-          );
-    answered
+    begin(line, handler, (text) => send({ kind: 'progress', text }), late)
       .then(
         (result) => send({ kind: 'result', result }),
         (error: unknown) => send(errorReply(error)),
@@ -219,11 +265,12 @@ export async function serveControl(
   path: string,
   handler: ControlHandler,
   timers: Timers,
+  late: LateOrders | null = null,
 ): Promise<ControlServer> {
   checkPath(path);
   removeIfThere(path);
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    serveClient(socket, handler, timers);
+    serveClient(socket, handler, timers, late);
   });
   server.maxConnections = clientsMax;
   await new Promise<void>((resolve, reject) => {
@@ -261,17 +308,28 @@ export interface RequestOptions {
   readonly onProgress?: (text: string) => void;
   /** Longest silence of the session before the client gives up, ms. */
   readonly silenceMsMax?: number;
+  /** The longest that the client waits, whatever it hears, ms; absent: as long as it hears. */
+  readonly totalMsMax?: number;
 }
+
+export const silenceMsDefault = 60_000;
 
 /** What was asked has said nothing, or what is none of ours. */
 export type NoAnswer = 'await-answer' | 'read-answer';
 
-function noAnswer(op: NoAnswer, why: string, cause?: unknown, code?: OperationCode) {
-  return new OperationError(code ?? 'command-failed', `the session does not answer: ${why}`, {
+function noAnswer(op: NoAnswer, why: string, cause?: unknown) {
+  return new OperationError('command-failed', `the session does not answer: ${why}`, {
     op,
     hint: 'look at its log, or end its process and type the command again',
     cause,
   });
+}
+
+/** The order has lapsed, or it was begun, and nobody knows how far it is. */
+function silentError(why: string, isHeard: boolean): OperationError {
+  const { detail, message } = noAnswer('await-answer', why);
+  const what = isHeard ? 'it goes on with what was asked' : 'the order has lapsed';
+  return new OperationError('no-answer', `${message}; ${what}`, detail);
 }
 
 function parseReply(line: string): Reply {
@@ -287,16 +345,19 @@ export function requestControl<Result extends object>(
   path: string,
   request: ControlRequest,
   timers: Timers,
-  options: RequestOptions = {},
+  options: RequestOptions & { readonly untilMs?: number } = {},
 ): Promise<Result> {
-  const silenceMs = options.silenceMsMax ?? 60_000;
+  const { silenceMsMax: silenceMs = silenceMsDefault, totalMsMax, untilMs } = options;
   return new Promise<Result>((resolve, reject) => {
     checkPath(path);
     const lines = new LineReader(replyBytesMax);
     const socket = connect(path);
     let cancelSilence: Cancel = () => {};
+    let cancelTotal: Cancel = () => {};
+    let isHeard = false;
     const end = () => {
       cancelSilence();
+      cancelTotal();
       socket.destroy();
     };
     const fail = (error: OperationError) => {
@@ -315,18 +376,24 @@ export function requestControl<Result extends object>(
     const listen = () => {
       cancelSilence();
       cancelSilence = timers.after(silenceMs, () => {
-        const silence = `silent for ${silenceMs} ms`;
-        fail(noAnswer('await-answer', silence, undefined, 'command-timeout'));
+        fail(silentError(`silent for ${silenceMs} ms`, isHeard));
       });
     };
     listen();
-    socket.on('connect', () => socket.write(`${JSON.stringify(request)}\n`));
+    if (totalMsMax !== undefined) {
+      const late = () => fail(silentError(`no result within ${totalMsMax} ms`, isHeard));
+      cancelTotal = timers.after(totalMsMax, late);
+    }
+    const line = untilMs === undefined ? request : { ...request, [untilKey]: untilMs };
+    socket.on('connect', () => socket.write(`${JSON.stringify(line)}\n`));
     socket.on('error', (error) => fail(noAnswer('await-answer', error.message, error)));
     socket.on('close', () => {
       cancelSilence();
+      cancelTotal();
       reject(noAnswer('await-answer', 'it closed the connection'));
     });
     socket.on('data', (chunk: Buffer) => {
+      isHeard = true;
       listen();
       try {
         for (const line of lines.push(chunk)) take(parseReply(line));

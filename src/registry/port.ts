@@ -4,6 +4,7 @@
  */
 import type { Liveness } from '../core/health/facts.ts';
 import type { OperationError } from '../host/errors.ts';
+import type { Log } from '../host/log.ts';
 import type { ProcessId } from '../host/process-id.ts';
 import type { ControlHandler, ControlRequest, ControlServer, RequestOptions } from './control.ts';
 import type { SessionStatus } from './status.ts';
@@ -68,7 +69,7 @@ export interface Registry {
   refreshed(entry: SessionEntry): SessionEntry | null;
   /** Removes a session's status: what it says was seen. */
   forget(entry: SessionEntry): void;
-  /** Changes what a primary's session without a living owner left; nothing when it is gone. */
+  /** Changes what a session of the guest left here, whose owner is gone; nothing when that is. */
   amend(
     which: { readonly uuid: string; readonly session: string },
     change: (status: SessionStatus) => SessionStatus,
@@ -80,9 +81,16 @@ export interface Registry {
   claimWatch(guest: { readonly uuid: string; readonly name: string }): Promise<(() => void) | null>;
   /** The process of tsremus that watches the guest's own end; null: none does. */
   watcherOf(uuid: string): ProcessId | null;
-  /** Answers requests at `socketPath` (a claim's) until closed. */
-  serve(socketPath: string, handler: ControlHandler): Promise<ControlServer>;
-  /** Sends a request to the session at `socketPath`; resolves with the result it gives. */
+  /**
+   * Answers requests at `socketPath` (a claim's) until closed. One whose time is over when this
+   * process comes to it, because it was stopped, is refused, and `log` says so.
+   */
+  serve(socketPath: string, handler: ControlHandler, log: Log): Promise<ControlServer>;
+  /**
+   * Sends a request to the session at `socketPath`; resolves with the result it gives. Rejects with
+   * `no-answer` when that says nothing for so long as the options have it; the request has lapsed
+   * then, unless it was begun.
+   */
   request<Result extends object>(
     socketPath: string,
     request: ControlRequest,

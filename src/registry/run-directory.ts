@@ -28,8 +28,9 @@ import {
 import { dirname, join } from 'node:path';
 import type { Liveness } from '../core/health/facts.ts';
 import { adviceLine } from '../core/texts/advice.ts';
-import { type Chance, sleep, type Timers } from '../host/clock.ts';
+import { type BootClock, type Chance, sleep, type Timers } from '../host/clock.ts';
 import { errnoCode, errorText, OperationError, storageError } from '../host/errors.ts';
+import type { Log } from '../host/log.ts';
 import type { Processes, ProcessId } from '../host/process-id.ts';
 import {
   type ControlHandler,
@@ -38,6 +39,7 @@ import {
   type RequestOptions,
   requestControl,
   serveControl,
+  silenceMsDefault,
 } from './control.ts';
 import {
   type BrokenEntry,
@@ -123,6 +125,7 @@ function isHidden(pid: number): boolean {
 
 /** What of the host a run directory needs. */
 export interface RunDirectoryPorts {
+  readonly bootClock: BootClock;
   readonly timers: Timers;
   readonly chance: Chance;
   readonly processes: Processes;
@@ -371,14 +374,17 @@ export class RunDirectory implements Registry {
     { uuid, session }: { readonly uuid: string; readonly session: string },
     change: (status: SessionStatus) => SessionStatus,
   ): void {
-    const entry = this.#read(join(this.#dir, `${fileKey(uuid)}.primary.json`));
-    if (entry === null || !('status' in entry) || entry.status.session !== session) return;
-    const failure = publishTo(entry.statusPath, change(entry.status));
-    if (failure !== null) throw failure;
+    for (const role of ['primary', 'backup'] as const) {
+      const entry = this.#read(join(this.#dir, `${fileKey(uuid)}.${role}.json`));
+      if (entry === null || !('status' in entry) || entry.status.session !== session) continue;
+      const failure = publishTo(entry.statusPath, change(entry.status));
+      if (failure !== null) throw failure;
+    }
   }
 
-  serve(socketPath: string, handler: ControlHandler): Promise<ControlServer> {
-    return serveControl(socketPath, handler, this.#ports.timers);
+  serve(socketPath: string, handler: ControlHandler, log: Log): Promise<ControlServer> {
+    const { timers, bootClock } = this.#ports;
+    return serveControl(socketPath, handler, timers, { bootClock, log });
   }
 
   request<Result extends object>(
@@ -386,6 +392,9 @@ export class RunDirectory implements Registry {
     request: ControlRequest,
     options: RequestOptions = {},
   ): Promise<Result> {
-    return requestControl<Result>(socketPath, request, this.#ports.timers, options);
+    const { timers, bootClock } = this.#ports;
+    const { silenceMsMax = silenceMsDefault } = options;
+    const untilMs = bootClock.sinceBootMs() + silenceMsMax;
+    return requestControl<Result>(socketPath, request, timers, { ...options, untilMs });
   }
 }

@@ -136,8 +136,10 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   output: orNull(isOutput),
   transport: orNull(hasKeys({ host: isText, ssh_command: orNull(isText) })),
   guest_paused: isFlag,
-  may_open: (value) => value === undefined || isFlag(value), // nor this
-  watch: (value) => value === undefined || isFlag(value), // not in older ones
+  copy_built: (value) => value === undefined || isFlag(value), // not in older ones
+  may_open: (value) => value === undefined || isFlag(value),
+  watch: (value) => value === undefined || isFlag(value),
+  host_refusals: (value) => value === undefined || isListOf(isText, linesMax)(value),
   buffer_only: (value) => value === undefined || isFlag(value),
 };
 

@@ -13,7 +13,7 @@ const periodMs = 1_000;
 /** Changes come in bursts; one write serves them all. */
 const settleMs = 20;
 
-type Owned = 'schema' | 'started' | 'updated' | 'pid' | 'pid_start' | 'boot_id';
+type Owned = 'schema' | 'started' | 'updated' | 'pid' | 'pid_start' | 'boot_id' | 'host_refusals';
 /** What the session itself knows; the writer adds who and when. */
 export type StatusFacts = Omit<SessionStatus, Owned>;
 
@@ -22,6 +22,8 @@ export interface StatusWriterParts extends Time {
   readonly log: Log;
   /** This process. */
   readonly owner: ProcessId;
+  /** What the host refused to it. */
+  readonly refusals: readonly string[];
   readonly facts: () => StatusFacts;
 }
 
@@ -56,7 +58,7 @@ export class StatusWriter {
   }
 
   current(): SessionStatus {
-    const { facts, owner, clock } = this.#parts;
+    const { facts, owner, refusals, clock } = this.#parts;
     return {
       ...facts(),
       schema: 1,
@@ -65,6 +67,7 @@ export class StatusWriter {
       pid: owner.pid,
       pid_start: owner.startTicks,
       boot_id: owner.bootId,
+      host_refusals: refusals,
     };
   }
 

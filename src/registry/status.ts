@@ -118,6 +118,8 @@ export interface SessionStatus extends SessionFacts {
   readonly output: OutputStatus | null;
   /** Primary: how to reach the backup again: argv of the transport, for `stop` after a crash. */
   readonly transport: { readonly host: string; readonly ssh_command: string | null } | null;
+  /** What this host refused to the session's process, clauses; no state. Older: absent. */
+  readonly host_refusals?: readonly string[];
   /** False with -e: nobody carries out what the guest's own end asks for. */
   readonly watch?: boolean;
   /** True: there is no session any more, only its output buffer; the rest is what that says. */

@@ -1,4 +1,6 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Said } from '../../src/core/permission/tie.ts';
+import type { FoundCopy } from '../../src/guest/left-copy.ts';
 import { systemTimers } from '../../src/host/clock.ts';
 import {
   type ControlRequest,
@@ -10,6 +12,13 @@ import type { SessionStatus } from '../../src/registry/status.ts';
 import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { type FakeIo, runLine, TemporaryRun } from './fake-io.ts';
 
+type RunCopy = (copy: FoundCopy, said: Said, env: unknown) => Promise<string>;
+const app = vi.hoisted(() => ({
+  leftCopy: vi.fn<(name: string) => Promise<FoundCopy | null>>(),
+  runCopy: vi.fn<RunCopy>(),
+}));
+vi.mock('../../src/app/failover.ts', () => app);
+
 let run: TemporaryRun;
 let server: ControlServer | null = null;
 let verbs: string[];
@@ -19,6 +28,8 @@ const copy = { role: 'backup', state: 'standby', peer: 'hosta' } as const;
 
 beforeEach(() => {
   run = new TemporaryRun();
+  app.leftCopy.mockReset().mockResolvedValue(null);
+  app.runCopy.mockReset().mockResolvedValue('web1 runs here');
   verbs = [];
   requests = [];
 });
@@ -153,6 +164,69 @@ describe('failover', () => {
       expect(ran.err).toContain('Try: tsremus stop web1  # on hosta');
     }
     expect(verbs).not.toContain('failover');
+  });
+});
+
+const left: FoundCopy = {
+  ...{ domain: 'web1', uuid: 'u', session: 's', peer: 'hosta', epoch: 41, agreed: 'backup' },
+  needs: 'order',
+  left: { kind: 'whole', isActive: false },
+};
+
+const leftPlan = [
+  'failover of web1 from hosta to this host:',
+  '  the copy of epoch 41 will run here, now',
+  '  the process that held it is dead; the copy stands here, whole',
+  '  hosta cannot be asked from here: where it lives it asks, and is promised',
+  '  if web1 still runs on hosta, what it did since that epoch is lost',
+  '',
+].join('\n');
+
+describe('a copy whose process died', () => {
+  const dead = () => run.put(sampleStatus({ ...copy, ...deadOwner(), state: 'activating' }));
+
+  it('is named, and run on an order', async () => {
+    dead();
+    app.leftCopy.mockResolvedValue(left);
+    expect((await failover('--dry-run', 'web1')).out).toBe(leftPlan);
+    expect(app.runCopy).not.toHaveBeenCalled();
+    expect((await runLine(['failover', 'web1'], terminal('n'))).code).toBe(10);
+    expect(app.runCopy).not.toHaveBeenCalled();
+    const ran = await runLine(['failover', 'web1'], terminal('y'));
+    expect(ran).toMatchObject({ code: 0, out: 'web1 runs here\n', err: leftPlan });
+    expect(app.runCopy.mock.calls[0]?.slice(0, 2)).toEqual([left, 'order']);
+  });
+
+  it('wants a word where the primary goes on by itself', async () => {
+    dead();
+    app.leftCopy.mockResolvedValue({ ...left, agreed: 'primary', needs: 'word' });
+    expect((await failover('--yes', 'web1')).code).toBe(64);
+    expect((await failover('--force-unsafe', 'web1')).code).toBe(0);
+    expect(app.runCopy.mock.calls[0]?.[1]).toBe('word');
+  });
+
+  // Proves: where even its status is lost nobody knows whether output was held: the name is asked.
+  it('is found by its record where its status is lost', async () => {
+    app.leftCopy.mockResolvedValue(left);
+    expect((await runLine(['failover', 'web1'], terminal('y'))).code).toBe(10);
+    expect((await runLine(['failover', 'web1'], terminal('web1'))).code).toBe(0);
+  });
+
+  it('is not run once it was promised away: 14', async () => {
+    dead();
+    app.leftCopy.mockResolvedValue({ ...left, left: { kind: 'given-up' } });
+    const ran = await failover('--yes', 'web1');
+    expect(ran.code).toBe(14);
+    expect(ran.err).toContain('the primary has the promise');
+  });
+
+  it('is none when it was not built: 10, and that is said', async () => {
+    dead();
+    app.leftCopy.mockResolvedValue({ ...left, left: { kind: 'not-built' } });
+    const ran = await failover('--yes', 'web1');
+    expect(ran.code).toBe(10);
+    expect(ran.err).toMatch(/that held it is dead, and it was not built: it can never run/);
+    expect(app.runCopy).not.toHaveBeenCalled();
   });
 });
 

@@ -80,7 +80,7 @@ export class TemporaryRun {
   }
 
   io(): FakeIo {
-    return fakeIo({ TSREMUS_RUN_DIR: this.dir });
+    return fakeIo({ TSREMUS_RUN_DIR: this.dir, TSREMUS_STATE_DIR: join(this.dir, 'state') });
   }
 
   remove(): void {

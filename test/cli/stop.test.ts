@@ -1,8 +1,6 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { thisHost, thisRegistry } from '../../src/app/host.ts';
-import { stopSession } from '../../src/cli/commands/stop.ts';
 import type { StopResult } from '../../src/core/outcomes.ts';
 import type { RecoveryOrder } from '../../src/core/permission/recovery.ts';
 import type { Answer } from '../../src/core/vocabulary.ts';
@@ -14,6 +12,7 @@ import {
   type ControlServer,
   serveControl,
 } from '../../src/registry/control.ts';
+import { RunDirectory } from '../../src/registry/run-directory.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { runLine, TemporaryRun } from './fake-io.ts';
@@ -58,6 +57,59 @@ async function live(handler: ControlHandler, changes: Partial<SessionStatus> = {
   server = await serveControl(run.socketPath(status), handler, systemTimers);
 }
 
+/** A copy whose process died after it was built. */
+const wholeCopy: StopResult = {
+  outcome: { kind: 'held', reason: 'its copy stands here, whole', isWholeCopy: true },
+  text: 'web1 is not given up: its copy stands here, whole',
+  next: ['tsremus failover web1', 'tsremus stop --destroy web1'],
+};
+const deadCopy = { ...deadOwner(), role: 'backup', peer: 'hosta', state: 'activating' } as const;
+
+describe('a whole copy whose process died', () => {
+  beforeEach(() => {
+    run.put(sampleStatus(deadCopy));
+    app.stopLeftover.mockResolvedValueOnce(wholeCopy);
+  });
+
+  const orders = () => app.stopLeftover.mock.calls.map(([, order]) => order.destroy);
+
+  // Proves: without a terminal and without the option nothing is done, and what to type is said.
+  it('is left alone: 18', async () => {
+    const ran = await stop('web1');
+    expect(ran.code).toBe(18);
+    expect(ran.err).toBe(
+      'tsremus: web1 is not given up: its copy stands here, whole\n' +
+        'Try: tsremus failover web1\nTry: tsremus stop --destroy web1\n',
+    );
+    expect(orders()).toEqual([false]);
+  });
+
+  it('goes when its name is typed, and not for a y', async () => {
+    app.stopLeftover.mockResolvedValueOnce({ outcome: { kind: 'promised' }, text: 'it is gone' });
+    const io = run.io();
+    io.stdinIsTty = true;
+    io.err.isTty = true;
+    io.answer = 'web1';
+    const ran = await runLine(['stop', 'web1'], io);
+    expect(ran).toMatchObject({ code: 0, out: 'it is gone\n' });
+    expect(ran.err).toContain('to run it: tsremus failover web1\n');
+    expect(orders()).toEqual([false, true]);
+    app.stopLeftover.mockResolvedValueOnce(wholeCopy);
+    io.answer = 'y';
+    expect((await runLine(['stop', 'web1'], io)).code).toBe(10);
+    expect(orders()).toEqual([false, true, false]);
+  });
+
+  it('goes with --destroy, and is nothing to force', async () => {
+    app.stopLeftover.mockReset();
+    app.stopLeftover.mockResolvedValueOnce({ outcome: { kind: 'promised' }, text: 'it is gone' });
+    expect((await stop('--destroy', 'web1')).out).toBe('it is gone\n');
+    expect(orders()).toEqual([true]);
+    expect((await stop('--force-unsafe', '--vouch', 'web1', 'web1')).code).toBe(10);
+    expect(orders()).toEqual([true]);
+  });
+});
+
 const stopped: StopResult = { outcome: { kind: 'stopped', by: 'command' } };
 
 /** After the backup was asked, and answered `found`; null: nobody did. */
@@ -92,20 +144,42 @@ describe('a session that lives', () => {
     );
   });
 
-  it('is reported as held when it cannot say more yet', async () => {
-    await live(() => new Promise(() => {}), { state: 'held', reason: 'the link is cut' });
-    const entry = thisRegistry(thisHost(run.io().env)).sessions().sessions[0];
-    if (entry === undefined) throw new Error('no session');
-    expect(await stopSession(run.io(), entry, { force: false, destroy: false }, 50)).toEqual({
-      outcome: { kind: 'held', reason: 'the link is cut (it is asked again and again)' },
+  /** Whatever it says is heard, and then its time is over. */
+  function inVain(said: readonly string[]) {
+    const request = vi.spyOn(RunDirectory.prototype, 'request');
+    request.mockImplementation(async (_path, _request, options) => {
+      for (const text of said) options?.onProgress?.(text);
+      throw new OperationError('no-answer', 'the session does not answer', { op: 'await-answer' });
     });
-    run.put(sampleStatus());
-    await expect(
-      stopSession(run.io(), entry, { force: false, destroy: false }, 50),
-    ).rejects.toMatchObject({
-      code: 'command-timeout',
-    });
+    return request;
+  }
+
+  // Proves: the same line again and again is an end, too: it has a time.
+  it('is reported as held when it cannot say more in its time: 18', async () => {
+    run.put(sampleStatus({ state: 'held', reason: 'the link is cut' }));
+    const request = inVain(['asking hostb', 'asking hostb']);
+    const ran = await stop('web1');
+    expect(ran.code).toBe(18);
+    expect(ran.err).toContain(
+      'web1 stays held, nothing leaves it: the link is cut (it is asked again and again)\n',
+    );
+    expect(request.mock.calls[0]?.[2]).toMatchObject({ silenceMsMax: 25_000, totalMsMax: 90_000 });
+    request.mockRestore();
   });
+
+  // Proves: one that says nothing is stopped, and that is said, whatever its state was.
+  it.each(['protected', 'held'] as const)(
+    'is named when it says nothing: 18, %s',
+    async (state) => {
+      run.put(sampleStatus({ state }));
+      const request = inVain([]);
+      const ran = await stop('web1');
+      request.mockRestore();
+      expect(ran.code).toBe(18);
+      expect(ran.err).toMatch(/process \d+ of web1: the session does not answer\n/);
+      expect(ran.err).toContain(`Try: ps -o pid,stat,wchan:20,cmd -p ${process.pid}\n`);
+    },
+  );
 
   it('may have been taken over: 17', async () => {
     await live(async () => ({ outcome: { kind: 'taken-over' } }));
@@ -229,8 +303,8 @@ describe('--destroy', () => {
     expect(asked).not.toHaveBeenCalled();
   });
 
-  it('is refused on the host of the copy, and beside --force-unsafe', async () => {
-    run.put(sampleStatus({ ...deadOwner(), role: 'backup', state: 'standby' }));
+  it('is refused beside --force-unsafe, and both of a copy that is held', async () => {
+    await live(async () => stopped, { role: 'backup', state: 'standby' });
     expect((await stop('--destroy', 'web1')).code).toBe(10);
     expect((await stop('--destroy', '--force-unsafe', 'web1')).code).toBe(64);
     expect((await stop('--destroy', '--lost', 'web1')).code).toBe(64);

@@ -198,6 +198,28 @@ describe('a backup', () => {
   });
 
   it('knows what the death of its process means', () => {
-    expect(ofBackup(holding(), false)).toMatchObject({ state: 'ended', level: 'critical' });
+    const verdict = ofBackup(holding(), false);
+    expect(verdict).toMatchObject({ state: 'ended', level: 'critical' });
+    expect(verdict.reason).toMatch(/no copy is held here any more, for it was not built/);
+  });
+
+  // Proves: a whole copy is never said to be gone, and never offered to be cleared unasked.
+  it('is held by the copy that its dead process had built', () => {
+    const building = holding().until(1_200).at(1_210, { kind: 'record', permission: 'activating' });
+    const maybe = ofBackup(building, false);
+    expect(maybe).toMatchObject({ state: 'held', level: 'critical' });
+    expect(maybe.reason).toMatch(/may be whole or not/);
+    const built = building.at(1_220, { kind: 'built' });
+    const whole = ofBackup(built, false);
+    expect(whole).toMatchObject({ state: 'held', level: 'critical' });
+    expect(whole.reason).toMatch(
+      /the copy of epoch \d+ stands here, whole, and nobody lets it run/,
+    );
+    expect(whole.next).toEqual([
+      'tsremus failover g1  # here, if other is dead',
+      'tsremus stop --destroy g1  # here: give it up, if other goes on',
+    ]);
+    const active = built.at(1_230, { kind: 'record', permission: 'active' });
+    expect(ofBackup(active, false)).toEqual(whole);
   });
 });

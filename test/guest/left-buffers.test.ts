@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { judge } from '../../src/core/health/health.ts';
 import { type LeftBufferPorts, leftOf, listAll } from '../../src/guest/left-buffers.ts';
 import {
+  systemBootClock as bootClock,
   systemChance as chance,
   systemClock,
   systemTimers as timers,
@@ -29,7 +30,12 @@ let dir: string;
 let devices: Devices;
 
 function ports(changes: Partial<Devices> = {}): LeftBufferPorts {
-  const registry = new RunDirectory(dir, { timers, chance, processes: systemProcesses() });
+  const registry = new RunDirectory(dir, {
+    timers,
+    chance,
+    bootClock,
+    processes: systemProcesses(),
+  });
   const places = { dir, store, devices: { ...devices, ...changes } };
   return { registry, clock: systemClock, findBuffers: () => findBuffers(places) };
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findLost, type LostPorts, loseGuest } from '../../src/guest/lost.ts';
 import {
+  systemBootClock as bootClock,
   systemChance as chance,
   systemClock,
   systemTimers as timers,
@@ -62,7 +63,7 @@ function ports(): LostPorts & AnswerPorts {
   return {
     timers,
     processes,
-    registry: new RunDirectory(join(root, 'run'), { timers, chance, processes }),
+    registry: new RunDirectory(join(root, 'run'), { timers, chance, bootClock, processes }),
     store,
     stateDirectory: join(root, 'state'),
     hypervisor: async () => hypervisor,

@@ -40,6 +40,7 @@ export interface StatusEntry {
   readonly pid: number;
   readonly guest_paused: boolean;
   readonly outcome: string | null;
+  readonly copy_built?: boolean;
   readonly epochs: readonly { epoch: number; pause_ms: number; bytes: number; pages: number }[];
 }
 

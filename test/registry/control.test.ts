@@ -8,6 +8,7 @@ import { OperationError } from '../../src/host/errors.ts';
 import {
   type ControlHandler,
   type ControlServer,
+  type LateOrders,
   parseRequest,
   requestControl,
   serveControl,
@@ -29,8 +30,8 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-async function serve(handler: ControlHandler) {
-  server = await serveControl(path, handler, systemTimers);
+async function serve(handler: ControlHandler, late: LateOrders | null = null) {
+  server = await serveControl(path, handler, systemTimers, late);
 }
 
 /** Sends raw text and returns all that comes back. */
@@ -184,7 +185,61 @@ describe('a client', () => {
   it('does not wait for ever', async () => {
     await serve(() => new Promise(() => {}));
     const asked = requestControl(path, { verb: 'failover' }, systemTimers, { silenceMsMax: 50 });
-    await expect(asked).rejects.toMatchObject({ code: 'command-timeout' });
+    await expect(asked).rejects.toMatchObject({ code: 'no-answer' });
+  });
+
+  // Proves: what waited for a process that was stopped is not carried out when it continues.
+  it('begins with nothing whose time is over, and says so', async () => {
+    const warnings: string[] = [];
+    const bootClock = { sinceBootMs: () => 5_000 };
+    let begun = 0;
+    await serve(
+      async () => {
+        begun += 1;
+        return {};
+      },
+      { bootClock, log: { warning: (text) => warnings.push(text) } },
+    );
+    const order = { verb: 'stop', force: false } as const;
+    const until = (untilMs: number) => requestControl(path, order, systemTimers, { untilMs });
+    await expect(until(4_999)).rejects.toMatchObject({ code: 'no-answer' });
+    expect(warnings).toEqual([
+      'the order stop came too late, and is not carried out: its time was over',
+    ]);
+    expect(begun).toBe(0);
+    await expect(until(5_000)).resolves.toEqual({});
+    // Of an older program, which names no time.
+    await expect(requestControl(path, order, systemTimers)).resolves.toEqual({});
+    expect(begun).toBe(2);
+  });
+
+  it('says whether the order has lapsed or was begun', async () => {
+    await serve((_request, progress) => {
+      progress('asking hostb');
+      return new Promise(() => {});
+    });
+    // Time that passes when it has said something, and not before.
+    let pass = () => {};
+    const after = (_delayMs: number, run: () => void) => {
+      pass = run;
+      return () => {};
+    };
+    const onProgress = () => setImmediate(() => pass());
+    const timers = { ...systemTimers, after };
+    const asked = requestControl(path, { verb: 'failover' }, timers, { onProgress });
+    await expect(asked).rejects.toThrow('it goes on with what was asked');
+  });
+
+  it('has a time in all, whatever it hears', async () => {
+    const tellers: NodeJS.Timeout[] = [];
+    await serve((_request, progress) => {
+      tellers.push(setInterval(() => progress('still the same'), 5));
+      return new Promise(() => {});
+    });
+    const limits = { totalMsMax: 100 };
+    const asked = requestControl(path, { verb: 'failover' }, systemTimers, limits);
+    await expect(asked).rejects.toMatchObject({ code: 'no-answer' });
+    for (const teller of tellers) clearInterval(teller);
   });
 
   it('names a path that is too long for a socket', async () => {

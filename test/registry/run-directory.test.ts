@@ -14,7 +14,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { systemChance as chance, systemTimers as timers } from '../../src/host/clock.ts';
+import {
+  systemBootClock as bootClock,
+  systemChance as chance,
+  systemTimers as timers,
+} from '../../src/host/clock.ts';
 import { ownProcessId, systemProcesses } from '../../src/host/process-id.ts';
 import { type Claim, isDomain, isSettled } from '../../src/registry/port.ts';
 import { fileKey, RunDirectory } from '../../src/registry/run-directory.ts';
@@ -29,7 +33,7 @@ const claims: Claim[] = [];
 
 beforeEach(() => {
   dir = join(mkdtempSync(join(tmpdir(), 'tsremus-run-')), 'run');
-  registry = new RunDirectory(dir, { timers, chance, processes: systemProcesses() });
+  registry = new RunDirectory(dir, { timers, chance, bootClock, processes: systemProcesses() });
 });
 
 afterEach(() => {
@@ -302,4 +306,40 @@ describe('between processes', () => {
     expect(readFileSync(path, 'utf8')).toMatch(/\}\n$/);
     await killAll();
   });
+});
+
+// Proves: an order carries the time until which it may be begun, and a session refuses a later one.
+it('begins with no order whose time is over', async () => {
+  const warnings: string[] = [];
+  const log = { debug() {}, info() {}, warning: (text: string) => warnings.push(text), error() {} };
+  let sinceBootMs = 1_000;
+  const clocked = new RunDirectory(dir, {
+    ...{ timers, chance, processes: systemProcesses() },
+    bootClock: { sinceBootMs: () => sinceBootMs },
+  });
+  const claim = await clocked.claimSession({ uuid: 'u', domain: 'web1', role: 'primary' });
+  let begun = 0;
+  const handler = async () => {
+    begun += 1;
+    return {};
+  };
+  const server = await clocked.serve(claim.socketPath, handler, log);
+  const order = () => {
+    const asked = clocked.request(
+      claim.socketPath,
+      { verb: 'stop', force: false },
+      { silenceMsMax: 7_000 },
+    );
+    // It was given then; the session comes to it only now.
+    sinceBootMs += lateMs;
+    return asked;
+  };
+  let lateMs = 7_001;
+  await expect(order()).rejects.toMatchObject({ code: 'no-answer' });
+  expect(warnings).toHaveLength(1);
+  lateMs = 7_000;
+  await expect(order()).resolves.toEqual({});
+  expect(begun).toBe(1);
+  server.close();
+  claim.release('forget');
 });

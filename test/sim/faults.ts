@@ -1,10 +1,11 @@
 /** Carries out the plan's faults, heals what heals, and knows what `-n` cannot help. */
 import type { ControlRequest } from '../../src/registry/control.ts';
+import type { SessionEntry } from '../../src/registry/port.ts';
 import type { SimHost } from './host.ts';
 import type { Direction, Side } from './link.ts';
 import type { Fault, FaultKind } from './plan.ts';
 import type { SimProcess } from './process.ts';
-import { declareLost, stopLeft } from './programs.ts';
+import { declareLost, runLeft, stopLeft } from './programs.ts';
 import type { World } from './world.ts';
 
 export class FaultInjector {
@@ -155,11 +156,7 @@ export class FaultInjector {
    * `tsremus stop` and `tsremus failover`: a request to the session of the host, if it is there.
    */
   #order(host: SimHost, request: ControlRequest): void {
-    const { guestUuid } = this.#world;
-    const role = this.#world.sideOf(host) === 'a' ? 'primary' : 'backup';
-    const entry = host.registry
-      .entries()
-      .find(({ status }) => status.role === role && status.uuid === guestUuid);
+    const entry = this.#entryOf(host);
     if (entry === undefined || entry.liveness !== 'alive') return;
     const process = host.start(`tsremus ${request.verb}`, this.#world);
     const registry = host.registry.portFor(process);
@@ -347,8 +344,23 @@ export class FaultInjector {
     const { b, checker, guest } = this.#world;
     const vouched = this.struck.has('crash a') && !guest.isAlive;
     this.isFailoverOrdered = true;
-    checker.ordered(vouched ? 'word' : 'order');
-    this.#order(b, { verb: 'failover', vouched });
+    const said = vouched ? 'word' : 'order';
+    checker.ordered(said);
+    const isLeft = this.#entryOf(b)?.liveness === 'dead' && b.isUp;
+    if (!isLeft) return this.#order(b, { verb: 'failover', vouched });
+    this.#world.touched();
+    void runLeft(this.#world, said).then((what) => {
+      this.#world.trace('B', () => `tsremus failover: ${what}`);
+    });
+  }
+
+  /** The session of that host, as its status has it. */
+  #entryOf(host: SimHost): SessionEntry | undefined {
+    const { guestUuid } = this.#world;
+    const role = this.#world.sideOf(host) === 'a' ? 'primary' : 'backup';
+    return host.registry
+      .entries()
+      .find(({ status }) => status.role === role && status.uuid === guestUuid);
   }
 
   #kill(process: SimProcess | null, isAfter: boolean): void {

@@ -163,6 +163,9 @@ export class SimHost {
     });
     return {
       ...process.time,
+      refusals: [],
+      // It counts the host's suspends.
+      bootClock: { sinceBootMs: () => this.world.nowMs },
       chance,
       store: new Store(files, chance),
       processes: this.#processesOf(process),

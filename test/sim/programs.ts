@@ -7,6 +7,14 @@ import { judge } from '../../src/core/health/health.ts';
 import type { StopBy } from '../../src/core/primary/types.ts';
 import type { Answer, Answered } from '../../src/core/vocabulary.ts';
 import { type Farewell, type Guard, guardAfter, type StartGuard } from '../../src/guest/guard.ts';
+import type { Watched } from '../../src/guest/keep-watch.ts';
+import {
+  findLeftCopy,
+  lookAtCopy,
+  loseLeftCopy,
+  noteCopyEnded,
+  runLeftCopy,
+} from '../../src/guest/left-copy.ts';
 import { findLost, loseGuest } from '../../src/guest/lost.ts';
 import { type Leftovers, Recovery } from '../../src/guest/recovery.ts';
 import { errorText, OperationError } from '../../src/host/errors.ts';
@@ -174,6 +182,10 @@ function guardPorts(host: SimHost, process: SimProcess) {
     registry: host.registry.portFor(process),
     hypervisor: host.hypervisor.portFor(process),
     leftovers,
+    noteEnded({ ref, session }: Watched) {
+      const ports = host.portsOf(process);
+      return noteCopyEnded(openRecord(stateDirectory, ref.uuid, session, ports));
+    },
     isStopped: () => isStopped,
   };
 }
@@ -219,6 +231,8 @@ function recoveryOf(host: SimHost, process: SimProcess): Recovery {
     },
     askBackup: (status) => world.machines.askBackup(() => askFromA(world, process, status), status),
     answerHere: (status) => askHostB(world, status, byPerson),
+    lookAtCopy: (status) => lookAtCopy(status, leftCopyPortsOf(host, process)),
+    loseCopy: (status) => loseLeftCopy(status, leftCopyPortsOf(host, process)),
     noteMayOpen: async () => {},
     startGuard: startGuard(host, process),
   });
@@ -259,12 +273,38 @@ export async function stopLeft(world: World, force: boolean): Promise<string> {
   }
 }
 
+function leftCopyPortsOf(host: SimHost, process: SimProcess) {
+  const { store } = host.portsOf(process);
+  return { ...answerPortsOf(host, process), store, stateDirectory };
+}
+
+/** `tsremus failover` on host B of what a dead receive left, by an administrator who `said` so. */
+export async function runLeft(world: World, said: 'order' | 'word'): Promise<string> {
+  const { b } = world;
+  const process = b.start('tsremus failover', world);
+  const ports = leftCopyPortsOf(b, process);
+  try {
+    const copy = await findLeftCopy(world.guestName, ports);
+    if (copy === null) return 'no copy';
+    return await runLeftCopy(copy, said, {
+      ...ports,
+      ...process.time,
+      startGuard: startGuard(b, process),
+      log: b.portsOf(process).openLog('failover'),
+      announce: async () => {},
+    });
+  } catch (error) {
+    return errorText(error);
+  } finally {
+    process.exit();
+  }
+}
+
 /** `tsremus stop --lost` on host B, by an administrator who is sure. */
 export async function declareLost(world: World): Promise<string> {
   const { b } = world;
   const process = b.start('tsremus stop --lost', world);
-  const { store } = b.portsOf(process);
-  const ports = { ...answerPortsOf(b, process), store, stateDirectory };
+  const ports = leftCopyPortsOf(b, process);
   try {
     await loseGuest(ports, await findLost(ports, world.guestName));
     return 'lost';

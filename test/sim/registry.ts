@@ -1,7 +1,8 @@
 /** The registry of a simulated host: as old as its boot, shared by its processes. */
 
 import { OperationError } from '../../src/host/errors.ts';
-import type { ControlHandler } from '../../src/registry/control.ts';
+import type { Log } from '../../src/host/log.ts';
+import { type ControlHandler, isLapsed, lapsedError } from '../../src/registry/control.ts';
 import type { Claim, Listing, Registry, SessionEntry } from '../../src/registry/port.ts';
 import { isSettled } from '../../src/registry/port.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
@@ -11,6 +12,7 @@ import type { SimProcess } from './process.ts';
 interface Served {
   readonly process: SimProcess;
   readonly handler: ControlHandler;
+  readonly log: Log;
 }
 
 export class SimRegistry {
@@ -56,9 +58,11 @@ export class SimRegistry {
       forget: ({ statusPath }) => process.call('forget', () => this.#status.delete(statusPath)),
       amend: ({ uuid, session }, change) =>
         process.call('amend', () => {
-          const key = `${uuid}.primary`;
-          const status = this.#status.get(key);
-          if (status?.session === session) this.#status.set(key, change(status));
+          for (const role of ['primary', 'backup']) {
+            const key = `${uuid}.${role}`;
+            const status = this.#status.get(key);
+            if (status?.session === session) this.#status.set(key, change(status));
+          }
         }),
       claimWatch: ({ uuid }) =>
         process.perform('claim-watch', 0, () => {
@@ -70,9 +74,9 @@ export class SimRegistry {
         const watcher = this.#claims.get(`${uuid}.watch`);
         return watcher?.isAlive ? watcher.id : null;
       },
-      serve: (socketPath, handler) =>
+      serve: (socketPath, handler, log) =>
         process.perform('serve', 0, () => {
-          this.#sockets.set(socketPath, { process, handler });
+          this.#sockets.set(socketPath, { process, handler, log });
           return { close: () => process.call('unserve', () => this.#sockets.delete(socketPath)) };
         }),
       request: (socketPath, request, options) =>
@@ -125,14 +129,14 @@ export class SimRegistry {
         if (!isOver) what();
         isOver = true;
       };
-      const fail = (text: string, code: 'command-failed' | 'command-timeout' = 'command-failed') =>
+      const fail = (text: string, code: 'command-failed' | 'no-answer' = 'command-failed') =>
         settle(() => reject(new OperationError(code, text, { op: 'await-answer' })));
       let heard = 0;
       const listen = (): void => {
         heard += 1;
         const before = heard;
         caller.later(silenceMs, () => {
-          if (heard === before) fail('the session does not answer', 'command-timeout');
+          if (heard === before) fail('the session does not answer', 'no-answer');
         });
       };
       caller.call(`request ${request.verb}`, () => {
@@ -141,11 +145,18 @@ export class SimRegistry {
           caller.later(0, () => fail('the session does not answer: nobody listens'));
           return;
         }
-        const { process, handler } = served;
+        const { process, handler, log } = served;
+        const untilMs = this.#host.world.nowMs + silenceMs;
         process.onExit(() => caller.later(0, () => fail('the session closed the connection')));
         listen();
         const progress = () => process.call('reply', () => caller.later(0, listen));
         process.later(0, () => {
+          if (isLapsed(untilMs, this.#host.world.nowMs)) {
+            const { message } = lapsedError(request);
+            log.warning(message);
+            process.call('reply', () => caller.later(0, () => fail(message, 'no-answer')));
+            return;
+          }
           const { checker } = process.world;
           this.#questions += 1;
           const question = `fresh question ${this.#questions}`;

@@ -13,7 +13,12 @@ import { type RunResult, runPlan } from './world.ts';
 const runs = 20;
 
 /** A fault, and before which call on host B it strikes, where it is not the moment that counts. */
-type Stroke = FaultKind | Fault | { readonly before: string; readonly fault: FaultKind };
+type Stroke =
+  | FaultKind
+  | Fault
+  | { readonly before: string; readonly count?: number; readonly fault: FaultKind }
+  /** So long after the moment. */
+  | { readonly afterMs: number; readonly fault: FaultKind };
 
 type Faults = (timeoutMs: number) => Stroke[];
 
@@ -35,8 +40,8 @@ function bothWays(plan: Plan): Plan {
 /** A cut that still stands when everything else has calmed down. */
 const forGood = 1_000_000;
 
-function beforeCall(what: string): Fault['trigger'] {
-  return { kind: 'call', host: 'b', what, count: 1 };
+function beforeCall(what: string, count = 1): Fault['trigger'] {
+  return { kind: 'call', host: 'b', what, count };
 }
 
 /** The plan of a seed with these faults instead of its own, in terms of the timeout. */
@@ -49,7 +54,13 @@ function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
   const atMs = seedMs + ((seed * 7919) % 1000) * 0.001 * 2 * heartbeatTimeoutMs;
   const faults = make(heartbeatTimeoutMs).map((stroke): Fault => {
     if ('trigger' in stroke) return stroke;
-    if ('before' in stroke) return { trigger: beforeCall(stroke.before), fault: stroke.fault };
+    if ('before' in stroke) {
+      return { trigger: beforeCall(stroke.before, stroke.count), fault: stroke.fault };
+    }
+    if ('afterMs' in stroke) {
+      const trigger = { kind: 'time', atMs: atMs + stroke.afterMs } as const;
+      return { trigger, fault: stroke.fault };
+    }
     return { trigger: { kind: 'time', atMs }, fault: stroke };
   });
   const planned: Plan = {
@@ -111,6 +122,18 @@ const rebootedOnceActive: Scenario = (ms) => [
   },
 ];
 
+/** Among the files of a record: three are ready, then standby, decision, outcome. */
+const outcomeFile = 6;
+
+/** Host A is off, receive is killed before a call, and a person types `failover` a while later. */
+const killedAndOrdered =
+  (before: string, count = 1): Faults =>
+  (ms) => [
+    { kind: 'crash', host: 'a', rebootMs: null },
+    { before, count, fault: { kind: 'kill-receive' } },
+    { afterMs: 6 * ms, fault: { kind: 'failover' } },
+  ];
+
 const scenarios: Readonly<Record<string, Scenario>> = {
   nothing: () => [],
   'cut both ways, 0.3 of the timeout': cut(both, 0.3),
@@ -146,6 +169,15 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'receive stopped for good once the copy is active': (ms) => [
     { before: 'unpause', fault: { kind: 'stop-for-good', who: 'receive', lateMs: null } },
     ...cut(both, 2)(ms),
+  ],
+  'host a crashes, receive is killed with the copy built, a person orders failover':
+    killedAndOrdered('link', outcomeFile),
+  'the same, and the record said active': killedAndOrdered('unpause'),
+  'host a crashes, receive is killed before the copy is built, a person orders failover':
+    killedAndOrdered('rename'),
+  'receive killed with the copy built, link cut for 2 timeouts': (ms) => [
+    ...cut(both, 2)(ms),
+    { before: 'link', count: outcomeFile, fault: { kind: 'kill-receive' } },
   ],
   'receive told to end': () => [{ kind: 'terminate-receive' }],
   'receive told to end, link cut for 2 timeouts': (ms) => [

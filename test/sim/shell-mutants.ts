@@ -91,6 +91,9 @@ const cleansUp = { cleansUp: true };
 /** The decision's among the files of a record, as they are made: three are ready, one standby. */
 const decisionFile = 5;
 
+/** The outcome's: when it is made the copy stands built. */
+const outcomeFile = 6;
+
 /** Who writes the record dies before it comes to sync it; then the power fails. */
 const unsyncedDecision = struck([
   [at(0), stop],
@@ -472,6 +475,132 @@ const answers: readonly ShellMutant[] = [
   },
 ];
 
+/** Host A is off, receive dies with the copy built, and a person orders failover. */
+const builtAndOrdered = (plan: Plan): Plan => {
+  const { config } = plan;
+  return struck([
+    [at(0), { kind: 'crash', host: 'a', rebootMs: null }],
+    [on('b', 'link', outcomeFile), killReceive],
+    [at(6), { kind: 'failover' }],
+  ])({ ...plan, config: { ...config, buffered: true, withoutWitness: 'backup' } });
+};
+
+/** A copy that a dead process left, and orders that come too late. */
+const left: readonly ShellMutant[] = [
+  {
+    name: 'a copy that was not built counts as whole',
+    file: 'core/permission/left-copy.ts',
+    from: "return { kind: 'not-built' }; // it is built only once the record says activating",
+    to: "return { kind: 'whole', isActive: false };",
+    by: 'test/core/permission/left-copy.test.ts',
+  },
+  {
+    name: 'one that is cut off in its build counts as whole',
+    file: 'core/permission/left-copy.ts',
+    from: "      return { kind: 'not-built' };\n    case 'active': {",
+    to: "      return { kind: 'whole', isActive: false };\n    case 'active': {",
+    by: 'test/core/permission/left-copy.test.ts',
+  },
+  {
+    name: 'a whole copy may go unasked',
+    file: 'core/permission/left-copy.ts',
+    from: "return left.kind !== 'whole';",
+    to: "return left.kind !== 'unknown';",
+    by: 'test/guest/left-copy.test.ts',
+  },
+  {
+    name: 'a left copy runs on an order where a word is agreed',
+    file: 'core/permission/left-copy.ts',
+    from: '      if (mayActivate(agreed, said)) return null;',
+    to: "      if (mayActivate(agreed, 'word')) return null;",
+    by: 'test/guest/left-copy.test.ts',
+  },
+  {
+    name: 'a left copy runs before that is on record',
+    file: 'guest/left-copy.ts',
+    from: "const moved = await record.move('activating', 'active', { epoch, why: ordered, said });",
+    to: "const moved = { permission: epoch === epoch ? 'active' : said };",
+    by: sim(1, builtAndOrdered),
+  },
+  {
+    name: 'a left copy is only said to run',
+    file: 'guest/left-copy.ts',
+    from: '    await hypervisor.unpause(guest);\n',
+    to: '',
+    by: 'test/guest/left-copy.test.ts',
+  },
+  {
+    name: 'that a left copy runs is not noted',
+    file: 'guest/left-copy.ts',
+    from: "  await record.noteRunning({ by: 'failover' });\n",
+    to: '',
+    by: 'test/guest/left-copy.test.ts',
+  },
+  {
+    name: 'a left copy runs on what was found before a person answered',
+    file: 'guest/left-copy.ts',
+    from: '  const { left } = await judged(copy, ports);\n  const why',
+    to: '  const { left } = copy;\n  const why',
+    by: 'test/guest/left-copy.test.ts',
+  },
+  {
+    name: 'a left copy whose owner lives is taken from it',
+    file: 'guest/left-copy.ts',
+    from: "    if (ports.processes.state(before.standby.by) === 'alive') continue;\n",
+    to: '',
+    by: 'test/guest/left-copy.test.ts',
+  },
+  {
+    name: 'a copy is promised away under whoever lets it run',
+    file: 'session/backup/answer.ts',
+    from: "    if (error.code === 'already-protected') return { kind: 'activating' };\n",
+    to: '',
+    by: 'test/session/backup/answer.test.ts',
+  },
+  {
+    name: 'a full run directory holds the primary',
+    file: 'session/backup/answer.ts',
+    from: "    if (error.code === 'already-protected') return",
+    to: "    if (error.code !== 'aborted') return",
+    by: 'test/session/backup/answer.test.ts',
+  },
+  {
+    name: 'stop destroys a whole copy unasked',
+    file: 'guest/recovery.ts',
+    from: '    if (!mayGoUnasked(left) && !destroy) return isWhole(status);\n',
+    to: '',
+    by: 'test/guest/left-copy.test.ts',
+  },
+  {
+    name: 'an active copy that is given up is not noted as lost',
+    file: 'guest/left-copy.ts',
+    from: '  await ports.record(name.uuid, name.session).lose({ domain: name.domain, why });\n',
+    to: '  void why;\n',
+    by: 'test/guest/left-copy.test.ts',
+  },
+  {
+    name: 'a new session destroys a whole copy',
+    file: 'session/backup/preflight.ts',
+    from: '  if (own?.uuid === uuid || left?.uuid === uuid) await keepWholeCopy(ports, hello);\n',
+    to: '',
+    by: 'test/guest/left-copy.test.ts',
+  },
+  {
+    name: 'an order is carried out however late it is',
+    file: 'registry/control.ts',
+    from: 'return untilMs !== null && nowMs > untilMs;',
+    to: 'return untilMs !== null && nowMs > untilMs + 1e9;',
+    by: 'test/registry/control.test.ts',
+  },
+  {
+    name: 'an order does not say until when it is one',
+    file: 'registry/run-directory.ts',
+    from: '{ ...options, untilMs });',
+    to: 'options);',
+    by: 'test/registry/run-directory.test.ts',
+  },
+];
+
 const backup: readonly ShellMutant[] = [
   {
     name: 'the machine goes on before the record is written',
@@ -595,7 +724,7 @@ const backup: readonly ShellMutant[] = [
   {
     name: 'names on this host are not looked at',
     file: 'session/backup/reception.ts',
-    from: '    await checkNames(hypervisor, hello);\n',
+    from: '    await checkNames(ports, hello);\n',
     to: '',
     by: sim(1, struck([[at(-1.2), killReceive]], { again: { afterMs: 100, times: 1 } })),
   },
@@ -844,6 +973,7 @@ export const shellMutants: readonly ShellMutant[] = [
   ...record,
   ...rules,
   ...answers,
+  ...left,
   ...backup,
   ...primary,
   ...guests,

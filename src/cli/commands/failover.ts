@@ -4,15 +4,18 @@ import { UsageError } from '../../config/usage-error.ts';
 import { type Advice, adviceLine, adviceLines } from '../../core/texts/advice.ts';
 import { hostWord } from '../../core/texts/quote.ts';
 import { formatMs } from '../../core/units.ts';
+import type { FoundCopy } from '../../guest/left-copy.ts';
+import { OperationError } from '../../host/errors.ts';
 import type { FailoverPlan, FailoverResult } from '../../registry/control.ts';
 import { isSettled, type SessionEntry } from '../../registry/port.ts';
+import type { SessionStatus } from '../../registry/status.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { CommandFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
 import { printable } from '../output/table.ts';
-import { registryOf, sessionsOf } from '../sessions.ts';
+import { order, sessionsOf } from '../sessions.ts';
 import {
   addHelp,
   colorOption,
@@ -31,26 +34,38 @@ function failed(code: string, message: string, ...advice: Advice[]): CommandFail
   return new CommandFailure({ code, message, hints: adviceLines(advice), exit: exit.failed });
 }
 
-/** The session whose copy can be run here; refuses with what to type instead. */
-function copyOf(io: Io, domain: string): SessionEntry {
-  const entries = sessionsOf(io, domain);
+/** The copy that is meant: its session, or what a dead process left of it. */
+type Copy =
+  | { readonly kind: 'held'; readonly status: SessionStatus; readonly socketPath: string }
+  | { readonly kind: 'left'; readonly status: PlanFacts; readonly copy: FoundCopy };
+
+/** What the plan speaks of. */
+type PlanFacts = Pick<SessionStatus, 'domain' | 'peer' | 'epoch' | 'ack_age_ms' | 'buffered'>;
+
+/** No session at all: what a dead one left may be there all the same. */
+function sessionsHere(io: Io, domain: string): SessionEntry[] | OperationError {
+  try {
+    return sessionsOf(io, domain);
+  } catch (error) {
+    if (error instanceof OperationError && error.code === 'no-such-session') return error;
+    throw error;
+  }
+}
+
+/** The copy that can be run here; refuses with what to type instead. */
+async function copyOf(io: Io, domain: string): Promise<Copy> {
+  const found = sessionsHere(io, domain);
+  const entries = found instanceof OperationError ? [] : found;
   const show = { kind: 'show', domain } as const;
   const backups = entries.filter(({ status }) => status.role === 'backup');
   const open = backups.find(({ status }) => !isSettled(status));
-  if (open?.liveness === 'alive') return open;
-  if (open !== undefined) {
-    throw failed(
-      'copy-lost',
-      `no copy of ${domain} is held here any more: process ${open.status.pid} that held it is dead`,
-      show,
-    );
-  }
+  if (open?.liveness === 'alive') return { kind: 'held', ...open };
   const active = backups.find(({ status }) => status.state === 'active');
-  if (active !== undefined) {
+  if (open === undefined && active !== undefined) {
     throw failed('active', `the copy of ${domain} runs here already`, show);
   }
   const primary = entries.find(({ status }) => status.role === 'primary');
-  if (primary !== undefined && !isSettled(primary.status)) {
+  if (open === undefined && primary !== undefined && !isSettled(primary.status)) {
     const { peer } = primary.status;
     throw failed(
       'wrong-host',
@@ -59,10 +74,56 @@ function copyOf(io: Io, domain: string): SessionEntry {
       { kind: 'stop-here', domain },
     );
   }
+  const left = await leftCopyOf(io, domain, open?.status ?? null);
+  if (left !== null) return left;
+  if (open !== undefined) throw copyLost(domain, open.status.pid, show);
+  if (found instanceof OperationError) throw found;
   throw failed('no-copy', `no copy of ${domain} is held here`, show);
 }
 
-function planLines({ status }: SessionEntry, plan: FailoverPlan): string[] {
+function copyLost(domain: string, pid: number, show: Advice): CommandFailure {
+  const dead = `process ${pid} that held it is dead, and it was not built: it can never run`;
+  return failed('copy-lost', `no copy of ${domain} is held here any more: ${dead}`, show);
+}
+
+/** What a dead process left that may be run, or is not known to run; null: nothing of the kind. */
+async function leftCopyOf(
+  io: Io,
+  domain: string,
+  known: SessionStatus | null,
+): Promise<Copy | null> {
+  const { leftCopy } = await import('../../app/failover.ts');
+  const copy = await leftCopy(known?.uuid || domain, io.env);
+  if (copy === null) return null;
+  const { peer, epoch } = copy;
+  // Without its status nobody knows whether the primary's guest is held: then as with -n.
+  const facts = known ?? { domain: copy.domain, peer, epoch, buffered: false };
+  const status = { ...facts, epoch: epoch ?? known?.epoch ?? null, ack_age_ms: null };
+  switch (copy.left.kind) {
+    case 'whole':
+    case 'runs':
+      return { kind: 'left', status, copy };
+    case 'given-up':
+      if (known === null) return null;
+      throw refusal(status, 'the primary has the promise that this copy will not run');
+    default:
+      return null;
+  }
+}
+
+/** What a session's own plan says, of a copy whose process is dead. */
+function planOfLeft({ left, peer, needs }: FoundCopy): FailoverPlan {
+  const primary =
+    left.kind === 'runs'
+      ? ['it runs here already: that is noted, and the guest is watched']
+      : [
+          'the process that held it is dead; the copy stands here, whole',
+          `${hostWord(peer)} cannot be asked from here: where it lives it asks, and is promised`,
+        ];
+  return { refused: null, needs, primary };
+}
+
+function planLines(status: PlanFacts, plan: FailoverPlan): string[] {
   const { domain, epoch, ack_age_ms: age } = status;
   const peer = hostWord(status.peer);
   const old = age === null ? '' : ` (${formatMs(age)} old)`;
@@ -101,8 +162,7 @@ function vouchLines(domain: string, peer: string): string[] {
   ];
 }
 
-function refusal(entry: SessionEntry, reason: string): CommandFailure {
-  const { domain, peer } = entry.status;
+function refusal({ domain, peer }: PlanFacts, reason: string): CommandFailure {
   return new CommandFailure({
     code: 'split-brain-risk',
     message: `failover of ${domain} is refused: ${reason}`,
@@ -113,7 +173,7 @@ function refusal(entry: SessionEntry, reason: string): CommandFailure {
 
 async function confirmed(
   io: Io,
-  { status }: SessionEntry,
+  status: PlanFacts,
   needsWord: boolean,
   flags: Flags,
 ): Promise<boolean> {
@@ -137,12 +197,11 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
     const hint = adviceLine({ kind: 'failover-yes', domain });
     throw new UsageError('failover asks before it acts, and there is no terminal to ask on', hint);
   }
-  const entry = copyOf(io, domain);
-  const registry = registryOf(io);
-  const { socketPath } = entry;
-  const plan = await registry.request<FailoverPlan>(socketPath, { verb: 'failover-plan' });
-  if (plan.refused !== null) throw refusal(entry, plan.refused);
-  const lines = planLines(entry, plan);
+  const copy = await copyOf(io, domain);
+  const { status } = copy;
+  const plan = await planOf(io, copy);
+  if (plan.refused !== null) throw refusal(status, plan.refused);
+  const lines = planLines(status, plan);
   if (!flags.json) {
     const to = flags.dryRun ? io.out : io.err;
     to.write(lines.map((line) => `${printable(line)}\n`).join(''));
@@ -152,16 +211,29 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
     return exit.ok;
   }
   const needsWord = plan.needs === 'word';
-  if (!(await confirmed(io, entry, needsWord, flags))) throw failed('declined', 'nothing was done');
-  const onProgress = (text: string) => io.err.write(`${printable(`${domain}: ${text}`)}\n`);
-  const request = { verb: 'failover', vouched: needsWord } as const;
-  const result = await registry.request<FailoverResult>(socketPath, request, { onProgress });
-  if (flags.json) {
-    writeJson(io.out, { domain, dry_run: false, text: result.text, exit: exit.ok });
-  } else {
-    io.out.write(`${printable(result.text)}\n`);
-  }
+  if (!(await confirmed(io, status, needsWord, flags)))
+    throw failed('declined', 'nothing was done');
+  const text = await carryOut(io, copy, needsWord);
+  if (flags.json) writeJson(io.out, { domain, dry_run: false, text, exit: exit.ok });
+  else io.out.write(`${printable(text)}\n`);
   return exit.ok;
+}
+
+async function planOf(io: Io, copy: Copy): Promise<FailoverPlan> {
+  if (copy.kind === 'left') return planOfLeft(copy.copy);
+  return order<FailoverPlan>(io, copy, { verb: 'failover-plan' });
+}
+
+/** Runs the copy; what to say then. */
+async function carryOut(io: Io, copy: Copy, vouched: boolean): Promise<string> {
+  if (copy.kind === 'left') {
+    const { runCopy } = await import('../../app/failover.ts');
+    return runCopy(copy.copy, vouched ? 'word' : 'order', io.env);
+  }
+  const { domain } = copy.status;
+  const onProgress = (text: string) => io.err.write(`${printable(`${domain}: ${text}`)}\n`);
+  const request = { verb: 'failover', vouched } as const;
+  return (await order<FailoverResult>(io, copy, request, { onProgress })).text;
 }
 
 export function addFailover(program: Command, context: Context): void {

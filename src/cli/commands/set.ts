@@ -16,7 +16,7 @@ import type { Io } from '../io.ts';
 import { CommandFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
 import { printable } from '../output/table.ts';
-import { registryOf, sessionsOf } from '../sessions.ts';
+import { order, sessionsOf } from '../sessions.ts';
 import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
 
 type Change = Omit<Extract<ControlRequest, { verb: 'set' }>, 'verb'>;
@@ -78,7 +78,7 @@ async function set(
     });
   }
   const request = { verb: 'set', ...change } as const;
-  const { text } = await registryOf(io).request<SetResult>(entry.socketPath, request);
+  const { text } = await order<SetResult>(io, entry, request);
   if (flags.json) writeJson(io.out, { domain: entry.status.domain, text, exit: exit.ok });
   else io.out.write(`${printable(`${entry.status.domain}: ${text}`)}\n`);
   return exit.ok;

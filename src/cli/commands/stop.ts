@@ -4,7 +4,7 @@ import { UsageError } from '../../config/usage-error.ts';
 import type { StopResult } from '../../core/outcomes.ts';
 import { mayVouch } from '../../core/permission/evidence.ts';
 import type { RecoveryOrder } from '../../core/permission/recovery.ts';
-import { adviceLine, adviceLines, neverRan } from '../../core/texts/advice.ts';
+import { adviceCommand, adviceLine, adviceLines, neverRan } from '../../core/texts/advice.ts';
 import { adviceOnAnswer, stopText } from '../../core/texts/outcomes.ts';
 import { hostWord } from '../../core/texts/quote.ts';
 import { OperationError } from '../../host/errors.ts';
@@ -15,7 +15,7 @@ import type { Io } from '../io.ts';
 import { CommandFailure, printFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
 import { printable } from '../output/table.ts';
-import { registryOf, sessionsOf } from '../sessions.ts';
+import { order, registryOf, sessionsOf } from '../sessions.ts';
 import {
   addHelp,
   colorOption,
@@ -59,43 +59,49 @@ async function found(io: Io, domain: string): Promise<SessionEntry[]> {
 
 /**
  * A session that is held goes on asking its backup and answers when it knows more; nobody should
- * sit at a silent command for that. Longer than one attempt to ask takes.
+ * sit at the same line for that for ever. Longer than an attempt to ask takes, as the page says,
+ * ms.
  */
-const stopSilenceMsMax = 25_000;
+const stopMsMax = 90_000;
 
-/** What became of a session that did not answer; null when its silence explains nothing. */
-function stillHeld(entry: SessionEntry | null): StopResult | null {
-  if (entry?.liveness !== 'alive') return null;
-  const { state, reason } = entry.status;
-  if (state !== 'held' && state !== 'ending') return null;
-  const why = reason ?? `${hostWord(entry.status.peer)} does not answer`;
+/** What is known of a session that has not ended in time: it goes on, or is stopped itself. */
+function stillHeld({ status }: SessionEntry, error: OperationError, isHeard: boolean): StopResult {
+  const { peer, pid } = status;
+  if (!isHeard) {
+    const next = adviceLines([
+      { kind: 'see-process', pid },
+      { kind: 'end-process', pid },
+    ]);
+    const reason = `process ${pid} is stopped or stuck`;
+    return { outcome: { kind: 'held', reason }, text: error.message, next };
+  }
+  const why = status.reason ?? `${hostWord(peer)} does not answer`;
   return { outcome: { kind: 'held', reason: `${why} (it is asked again and again)` } };
 }
 
 /** Ends what is not over yet, whether its process lives or not. */
-export async function stopSession(
+async function stopSession(
   io: Io,
   entry: SessionEntry,
-  order: RecoveryOrder,
-  silenceMsMax = stopSilenceMsMax,
+  recovery: RecoveryOrder,
 ): Promise<StopResult> {
-  if (entry.liveness !== 'alive') return stopDead(io, entry, order);
+  if (entry.liveness !== 'alive') return stopDead(io, entry, recovery);
+  let isHeard = false;
   const onProgress = (text: string) => {
+    isHeard = true;
     io.err.write(`${printable(entry.status.domain)}: ${printable(text)}\n`);
   };
   try {
-    const { force } = order;
+    const { force } = recovery;
     const request = { verb: 'stop', force, once: true } as const;
-    const options = { onProgress, silenceMsMax };
-    return await registryOf(io).request<StopResult>(entry.socketPath, request, options);
+    return await order<StopResult>(io, entry, request, { onProgress, totalMsMax: stopMsMax });
   } catch (error) {
     // It may have died just now: then its leftovers are ours to clear.
     const again = registryOf(io).refreshed(entry);
-    const late = error instanceof OperationError && error.code === 'command-timeout';
-    const held = late ? stillHeld(again) : null;
-    if (held !== null) return held;
+    const isLate = error instanceof OperationError && error.code === 'no-answer';
+    if (isLate && again?.liveness === 'alive') return stillHeld(again, error, isHeard);
     if (again === null || again.liveness === 'alive') throw error;
-    return stopDead(io, again, order);
+    return stopDead(io, again, recovery);
   }
 }
 
@@ -230,6 +236,23 @@ async function stopForced(io: Io, entry: SessionEntry, flags: Flags): Promise<St
   return result;
 }
 
+/** A copy whose process died: one that is whole is given up on a person's word alone. */
+async function stopCopy(io: Io, entry: SessionEntry, flags: Flags): Promise<StopResult> {
+  const { destroy = false } = flags;
+  const result = await stopDead(io, entry, { force: false, destroy });
+  const { outcome } = result;
+  const canAsk = io.stdinIsTty && io.err.isTty && !flags.json;
+  if (outcome.kind !== 'held' || !outcome.isWholeCopy || !canAsk) return result;
+  const { domain, peer } = entry.status;
+  const known = [
+    `${domain} is held here: ${outcome.reason}`,
+    `  to run it: ${adviceCommand({ kind: 'failover-here', domain })}`,
+    `  if you go on, it is destroyed here, and only what is on ${hostWord(peer)} is left`,
+  ];
+  await vouched(io, domain, known, flags);
+  return stopDead(io, entry, { force: false, destroy: true });
+}
+
 /** --lost: on the host where the copy took over and is no more. */
 async function stopLost(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   const { declareLost, lostGuest } = await import('../../app/stop.ts');
@@ -267,7 +290,8 @@ async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   }
   const isAlive = entry.liveness === 'alive';
   const isBackup = entry.status.role === 'backup';
-  if (isBackup && (isAlive || destroy || force)) throw refuseOnBackup(entry);
+  if (isBackup && (isAlive || force)) throw refuseOnBackup(entry);
+  if (isBackup) return printStopped(io, entry, await stopCopy(io, entry, flags), flags);
   if (destroy && isAlive) throw refuseDestroy(entry);
   const result = force
     ? await stopForced(io, entry, flags)
@@ -286,7 +310,10 @@ export function addStop(program: Command, context: Context): void {
     .argument('<domain>', 'name, UUID or number of the domain')
     .addOption(forceUnsafeOption(`go on here without an answer: you vouch that ${neverRan()}`))
     .addOption(
-      new Option('--destroy', 'after a crash: give the guest up here; what it held is dropped'),
+      new Option(
+        '--destroy',
+        'after a crash: give the guest, or its copy, up here; what it held is dropped',
+      ),
     )
     .addOption(
       new Option(

@@ -83,6 +83,12 @@ function witnessWords(status: SessionStatus): string[] {
   return agreed === undefined || outcome !== null ? [] : [withoutWitnessText(agreed, status)];
 }
 
+/** A quiet note: the session is as well as it is without. */
+function refusalWords({ host_refusals: refusals = [], pid, outcome }: SessionStatus): string[] {
+  if (outcome !== null) return [];
+  return refusals.map((text) => printable(`process ${pid} ${text}`));
+}
+
 /** The figures of one session, with a blank line before them. */
 export function figuresText(status: SessionStatus): string {
   const { domain, role, histograms } = status;
@@ -92,6 +98,7 @@ export function figuresText(status: SessionStatus): string {
     ...pageWords(status),
     ...memoryWords(status),
     ...witnessWords(status),
+    ...refusalWords(status),
   ].filter((line) => line !== '');
   const head = `\n${printable(`${domain} (${role})`)}\n`;
   const text = lines.map((line) => `  ${line}\n`).join('');

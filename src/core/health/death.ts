@@ -67,18 +67,32 @@ function deadPrimary(status: SessionFacts): Death {
 }
 
 function deadBackup(status: SessionFacts): Death {
-  const { domain, peer, pid } = status;
+  const { domain, peer, pid, epoch } = status;
   const clear = adviceLine({ kind: 'stop-clear', domain });
+  if (status.copy_built) {
+    const whole = `the copy of epoch ${epoch ?? 0} stands here, whole, and nobody lets it run`;
+    return {
+      state: 'held',
+      reason: `its process ${pid} died: ${whole}`,
+      next: adviceLines([
+        { kind: 'failover-if-dead', domain, peer },
+        { kind: 'stop-destroy-copy', domain, peer },
+      ]),
+    };
+  }
   if (status.state === 'activating') {
     return {
       state: 'held',
-      reason: `its process ${pid} died while it activated the copy`,
-      next: [adviceLine({ kind: 'list-guest', domain }), clear],
+      reason: `its process ${pid} died while it built the copy, which may be whole or not`,
+      next: adviceLines([
+        { kind: 'failover-look', domain, peer },
+        { kind: 'stop-clear', domain },
+      ]),
     };
   }
   return {
     state: 'ended',
-    reason: `its process ${pid} died: no copy is held here any more`,
+    reason: `its process ${pid} died: no copy is held here any more, for it was not built`,
     next: [adviceLine({ kind: 'show-there', domain, peer }), clear],
   };
 }

@@ -60,6 +60,8 @@ export interface SessionFacts {
   readonly guest_paused: boolean;
   /** Primary: it may go on here, but its output buffer could not be removed. Older: absent. */
   readonly may_open?: boolean;
+  /** Backup: the copy stands built, or runs; a dead process left it so. Older: absent. */
+  readonly copy_built?: boolean;
   /** What makes protection worse than it should be, one sentence; null: nothing. */
   readonly degraded: string | null;
   /** What happened, one sentence; null while all is well. */
@@ -74,7 +76,7 @@ export interface SessionFacts {
 /** The facts that follow from a machine's state alone. */
 export type MachineFacts = Pick<
   SessionFacts,
-  'role' | 'state' | 'epoch' | 'ack_age_ms' | 'late_after_ms' | 'buffered' | 'reason'
+  'role' | 'state' | 'epoch' | 'ack_age_ms' | 'late_after_ms' | 'buffered' | 'copy_built' | 'reason'
 >;
 
 function ackLateMs({ schedule, pace, config }: PrimaryState): number {
@@ -180,6 +182,7 @@ export function backupMachineFacts(state: BackupState, nowMs: number): MachineFa
     ack_age_ms: null,
     late_after_ms: 10 * at.config.heartbeatTimeoutMs,
     buffered: at.config.buffered,
+    copy_built: isBuilt(at),
     reason: backupReason(at),
   };
 }
@@ -196,6 +199,10 @@ function backupWord(at: BackupState): SessionState {
   // The link is gone and nobody has decided: the administrator may have to.
   if (waitsForPerson(at) || (at.phase === 'standby' && at.link === 'closed')) return 'held';
   return isPeerSilent(at) ? 'late' : wordOfBackup[at.phase];
+}
+
+function isBuilt({ copy }: BackupState): boolean {
+  return copy === 'built' || copy === 'starting' || copy === 'running';
 }
 
 function backupReason(at: BackupState): string | null {

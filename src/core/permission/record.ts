@@ -85,9 +85,9 @@ export type OwnerlessAsk =
   | { readonly kind: 'answer'; readonly answer: Answer }
   /**
    * Give the copy up and promise, by these steps in this order, then `answerAfter` what the record
-   * says.
+   * says. `isWhole`: it may be, so nobody else may be about to let it run.
    */
-  | { readonly kind: 'give-up'; readonly steps: readonly GivingUp[] }
+  | { readonly kind: 'give-up'; readonly isWhole: boolean; readonly steps: readonly GivingUp[] }
   /**
    * Look for the guest, then `answerFor`. `unpause`: `active` was written before the copy was
    * unpaused and nobody saw it run: if it stands there paused, its owner died in between.
@@ -108,6 +108,7 @@ export function askWithoutOwner(record: RecordView | null): OwnerlessAsk {
       // The decision comes first: it makes sure that nobody activates meanwhile.
       return {
         kind: 'give-up',
+        isWhole: false,
         steps: [
           { do: 'record-promise', from: 'standby' },
           { do: 'destroy-copy', which: 'waiting' },
@@ -117,6 +118,7 @@ export function askWithoutOwner(record: RecordView | null): OwnerlessAsk {
       // Destroyed before the promise: `activating` proves that the copy never ran.
       return {
         kind: 'give-up',
+        isWhole: true,
         steps: [
           { do: 'destroy-copy', which: 'waiting-or-built' },
           { do: 'record-promise', from: 'activating' },

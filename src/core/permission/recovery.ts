@@ -16,7 +16,10 @@ import { mayVouch, newsOf } from './evidence.ts';
 export interface RecoveryOrder {
   /** The administrator vouches that the copy never ran and never will. */
   readonly force: boolean;
-  /** Give the guest up on this host: no permission is needed, nothing that it held gets out. */
+  /**
+   * Give the guest up on this host: no permission is needed, nothing that it held gets out. On the
+   * backup's: a copy, whole or not.
+   */
   readonly destroy: boolean;
 }
 

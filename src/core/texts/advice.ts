@@ -46,6 +46,9 @@ interface Abouts {
   /** The same where there is no terminal to ask on. */
   'stop-vouch-name': OfGuest;
   'stop-destroy': OfGuest;
+  /** A whole copy whose process died, on its own host; and named on the other one. */
+  'stop-destroy-copy': OfPair;
+  'stop-destroy-copy-there': OfPair;
   /** On the host where the copy took over. */
   'stop-lost-there': OfPair;
   'stop-lost-here': OfPair;
@@ -62,6 +65,8 @@ interface Abouts {
   'failover-here': OfGuest;
   'failover-there': OfPair;
   'failover-if-dead': OfPair;
+  /** Of a copy that may be whole or not. */
+  'failover-look': OfPair;
   /** Where the primary goes on by itself: on the word of a person. */
   'failover-vouch': OfPair;
   /** A copy that is left held goes when its guest is protected anew. */
@@ -127,6 +132,10 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   'stop-lost-name': ({ domain }) => tsremus(['stop', '--lost', '--vouch', domain, domain]),
   'stop-destroy': ({ domain }) =>
     tsremus(['stop', '--destroy', domain], 'drops what is held, destroys the guest'),
+  'stop-destroy-copy': ({ domain, peer }) =>
+    tsremus(['stop', '--destroy', domain], `here: give it up, if ${hostWord(peer)} goes on`),
+  'stop-destroy-copy-there': ({ domain, peer }) =>
+    tsremus(['stop', '--destroy', domain], `on ${hostWord(peer)}, if the guest here is the one`),
   'stop-seen': ({ domain }) => tsremus(['stop', domain], 'here: seen'),
   'stop-leave-so': ({ domain }) => tsremus(['stop', domain], 'seen, leave it so'),
   'stop-to-plug-in': ({ domain }) =>
@@ -143,6 +152,11 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   'failover-if-dead': ({ domain, peer }) =>
     tsremus(['failover', domain], `here, if ${hostWord(peer)} is dead`),
 
+  'failover-look': ({ domain, peer }) =>
+    tsremus(
+      ['failover', domain],
+      `here, if ${hostWord(peer)} is dead: looks, and runs it if whole`,
+    ),
   'failover-vouch': ({ domain, peer }) =>
     tsremus(
       ['failover', '--force-unsafe', domain],

@@ -18,6 +18,7 @@ import {
 } from '../../core/permission/record.ts';
 import type { Answer } from '../../core/vocabulary.ts';
 import { destroyCopy } from '../../guest/destroy-copy.ts';
+import { claimCopy, promisedStatus } from '../../guest/left-copy.ts';
 import { lookFor } from '../../guest/look-for.ts';
 import { sleep, type Timers, within } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
@@ -29,7 +30,7 @@ import type { Link } from '../../link/link.ts';
 import type { Message } from '../../link/messages.ts';
 import type { PermissionRecord, RecordState } from '../../permission/record.ts';
 import type { NoAnswer, PromiseResult } from '../../registry/control.ts';
-import type { Registry } from '../../registry/port.ts';
+import type { Claim, Registry } from '../../registry/port.ts';
 
 const ownerSilenceMsMax = 5_000;
 /** A process that is killed has gone in far less, unless the kernel cannot let it go. */
@@ -233,8 +234,10 @@ async function actForOwner(
   switch (rule.kind) {
     case 'answer':
       return rule.answer;
-    case 'give-up':
-      return giveUp(rule.steps, question, record, ports);
+    case 'give-up': {
+      const steps = () => giveUp(rule.steps, question, record, ports);
+      return rule.isWhole ? claimed(question, ports, steps) : steps();
+    }
     case 'look':
       return look(question, record, ports, { state, unpause: rule.unpause });
   }
@@ -256,6 +259,36 @@ async function look(
   }
   if (unpause && found === 'running') await record.noteRunning({ by: 'promise run' });
   return answerFor(found, state);
+}
+
+/**
+ * Gives up what may be whole: not while a person lets it run, or while another run does the same.
+ * Then nothing is decided yet, and the primary asks again. What is left to be seen says what became
+ * of it; a run directory that cannot be written holds nobody.
+ */
+async function claimed(
+  question: Question,
+  { registry }: AnswerPorts,
+  work: () => Promise<Answer>,
+): Promise<Answer> {
+  let claim: Claim | null = null;
+  try {
+    claim = await claimCopy(question, registry);
+  } catch (error) {
+    if (!(error instanceof OperationError)) throw error;
+    if (error.code === 'already-protected') return { kind: 'activating' };
+  }
+  try {
+    const answer = await work();
+    const left = claim?.unsettled ?? null;
+    if (answer.kind === 'promised' && left !== null) {
+      claim?.publish(promisedStatus(left));
+      claim?.release('keep-status');
+    }
+    return answer;
+  } finally {
+    claim?.release('as-before');
+  }
 }
 
 async function giveUp(

@@ -30,6 +30,8 @@ export interface BackupView {
   readonly outcome: BackupOutcome | null;
   /** After a takeover: what became of the guest, once it needs no watching any more. */
   readonly guestEnd: string | null;
+  /** False with -e: nobody sees to the guest's own end. */
+  readonly watch: boolean;
   readonly ackWall: Date | null;
   readonly bytes: number;
   readonly rawBytes: number;
@@ -129,5 +131,6 @@ export function backupFacts(view: BackupView): StatusFacts {
     output: null,
     transport: null,
     guest_paused: false,
+    watch: view.watch,
   };
 }

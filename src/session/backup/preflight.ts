@@ -1,10 +1,15 @@
 /** What must be so on the backup host before a session is accepted; each is a clear refusal. */
 import type { HostSettings } from '../../config/host-settings.ts';
-import { adviceCommand } from '../../core/texts/advice.ts';
+import { mayGoUnasked } from '../../core/permission/left-copy.ts';
+import { adviceCommand, adviceLine } from '../../core/texts/advice.ts';
 import type { DiskDriver } from '../../disk/port.ts';
+import { destroyCopy } from '../../guest/destroy-copy.ts';
+import { leftCopies } from '../../guest/left-copy.ts';
 import { OperationError } from '../../host/errors.ts';
+import type { HostPorts } from '../../host/ports.ts';
 import { type Hypervisor, waitingName } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
+import { openRecord } from '../../permission/record.ts';
 import { epochLimits } from '../../stream/assembler.ts';
 import { backupNeedBytes } from '../../stream/budget.ts';
 
@@ -72,24 +77,56 @@ export function checkOwnMemory(
   );
 }
 
-/** A domain of that name here is another guest, or the same one: neither may be touched. */
-export async function checkNames(hypervisor: Hypervisor, hello: Hello): Promise<void> {
-  const see = (domain: string) => `see it: ${adviceCommand({ kind: 'list-guest', domain })}`;
-  if ((await hypervisor.find(hello.domain)) !== null) {
-    throw new OperationError('locked', `a domain called ${hello.domain} is on this host already`, {
+/** What is asked of this host about a copy that may be left here of an earlier session. */
+type NamePorts = Pick<HostPorts, 'processes' | 'store' | 'settings' | 'clock'> & {
+  readonly hypervisor: Hypervisor;
+};
+
+/**
+ * A domain of that name here is another guest, or the same one: neither may be touched. What is
+ * left of a copy whose session died goes, unless it may be all that is left of the guest.
+ */
+export async function checkNames(ports: NamePorts, hello: Hello): Promise<void> {
+  const { hypervisor } = ports;
+  const { domain, uuid } = hello;
+  const see = (name: string) => `see it: ${adviceCommand({ kind: 'list-guest', domain: name })}`;
+  const own = await hypervisor.find(domain);
+  const waiting = waitingName(domain);
+  const left = await hypervisor.find(waiting);
+  if (own?.uuid === uuid || left?.uuid === uuid) await keepWholeCopy(ports, hello);
+  if (own !== null) {
+    throw new OperationError('locked', `a domain called ${domain} is on this host already`, {
       op: 'check-name',
-      subject: hello.domain,
-      hint: `${see(hello.domain)}; rename or destroy it if it is not needed`,
+      subject: domain,
+      hint: `${see(domain)}; rename or destroy it if it is not needed`,
     });
   }
-  const waiting = waitingName(hello.domain);
-  const found = await hypervisor.find(waiting);
-  if (found === null) return;
+  if (left === null) return;
   // Our claim is the only one, so nobody holds this copy any more: a crashed session left it.
-  if (found.uuid === hello.uuid) return hypervisor.destroy(found);
+  if (left.uuid === uuid) return destroyCopy(hypervisor, { name: domain, uuid }, 'waiting');
   throw new OperationError('locked', `a domain called ${waiting} is on this host already`, {
     op: 'check-name',
     subject: waiting,
     hint: `${see(waiting)}; destroy it if it is not needed`,
+  });
+}
+
+/** Throws OperationError('locked') when a copy of the guest stands here that may not go unasked. */
+async function keepWholeCopy(ports: NamePorts, { uuid, domain }: Hello): Promise<void> {
+  const { hypervisor, processes, store, settings } = ports;
+  const copies = await leftCopies(uuid, {
+    ...{ processes, store, stateDirectory: settings.stateDirectory },
+    hypervisor: async () => hypervisor,
+    record: (of, session) => openRecord(settings.stateDirectory, of, session, ports),
+  });
+  const kept = copies.find(({ left }) => !mayGoUnasked(left));
+  if (kept === undefined) return;
+  const from = kept.epoch === null ? '' : `, of epoch ${kept.epoch}`;
+  const text =
+    `a whole copy of ${domain} stands on this host${from}, left by a process that died: ` +
+    'it may be all that is left of the guest';
+  throw new OperationError('locked', text, {
+    ...{ op: 'check-name', subject: domain },
+    hint: adviceLine({ kind: 'stop-destroy-copy-there', domain, peer: settings.hostName }),
   });
 }

@@ -26,7 +26,7 @@ import { EchoRouter } from '../../link/pulse-ways.ts';
 import { pruneRecords } from '../../permission/prune.ts';
 import { openRecord, type PermissionRecord, recordPath } from '../../permission/record.ts';
 import { RecordTrial } from '../../permission/trial.ts';
-import type { ControlRequest } from '../../registry/control.ts';
+import type { ControlHandler, ControlRequest } from '../../registry/control.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
 import { supersede } from '../../registry/supersede.ts';
@@ -63,6 +63,8 @@ const toldToEnd = 'the backup was told to end';
 
 /** Far within what a question waits for a silent owner (answer.ts). */
 const askProgressEveryMs = 1_000;
+/** The same of what a person waits for his order (cli/sessions.ts). */
+const orderProgressEveryMs = 5_000;
 
 type OnHeard = (seq: number, heldMs: number) => void;
 type Allocate = (bytes: number) => Buffer;
@@ -143,7 +145,7 @@ export async function prepareReception(
   const claim = await registry.claimSession(subject);
   try {
     checkDisks(ports.disks, hello);
-    await checkNames(hypervisor, hello);
+    await checkNames(ports, hello);
     await checkRoom(hypervisor, hello);
     const agreed = agreeStream(ports, hello, options);
     const dir = settings.stateDirectory;
@@ -190,6 +192,7 @@ export class Reception {
   /** The guest since its last reboot here. */
   #restartedAs: GuestRef | null = null;
   #forgotten = false;
+  #isBuiltSaid = false;
   #isLeaving = false;
   readonly #echoes = new EchoRouter();
   #ackWall: Date | null = null;
@@ -198,11 +201,12 @@ export class Reception {
     this.#ports = ports;
     this.#set = set;
     this.#link = link;
-    const { clock, timers, processes } = ports;
+    const { clock, timers, processes, refusals } = ports;
     const { claim, log } = set;
     const facts = () => backupFacts(this.#view());
     this.#trial = this.#newTrial();
-    this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
+    const owner = processes.self;
+    this.#status = new StatusWriter({ clock, timers, claim, log, owner, refusals, facts });
   }
 
   /** Whether a takeover could be recorded; the primary is told, for both hosts' status. */
@@ -224,9 +228,8 @@ export class Reception {
     const { claim, log, pulse, hello } = this.#set;
     const { registry } = this.#ports;
     this.#ports.onLeaveRequest(() => this.#leave());
-    const control = await registry.serve(claim.socketPath, (request, progress) =>
-      this.#control(request, progress),
-    );
+    const handler: ControlHandler = (request, progress) => this.#control(request, progress);
+    const control = await registry.serve(claim.socketPath, handler, log);
     log.info(`session ${hello.session} of ${hello.domain} begins`);
     try {
       const outcome = await this.#receive().finally(() => this.#trial.stop());
@@ -366,8 +369,16 @@ export class Reception {
       },
       closeLink: (reason) => this.#closeLink(reason),
       log,
-      onChange: () => this.#status.changed(),
+      onChange: () => this.#changed(),
     });
+  }
+
+  /** That the copy stands here whole is said at once: a person must know, should this one die. */
+  #changed(): void {
+    const isBuilt = this.#receiving?.session.state.copy === 'built';
+    if (isBuilt && !this.#isBuiltSaid) this.#status.write();
+    else this.#status.changed();
+    this.#isBuiltSaid = isBuilt;
   }
 
   #echo(echo: Extract<ControlMessage, { readonly kind: 'echo' }>): void {
@@ -472,6 +483,7 @@ export class Reception {
       guest: this.#restartedAs ?? copy?.guest ?? null,
       outcome: this.#outcome,
       guestEnd: this.#guestEnd,
+      watch: this.#set.watch,
       ackWall: this.#ackWall,
       bytes: this.#link.counters.dataBytesReceived,
       rawBytes: this.#receiving?.intake.rawBytes ?? 0,
@@ -499,7 +511,7 @@ export class Reception {
         return {};
       case 'failover':
         if (session === undefined) break;
-        return this.#failover(session, request.vouched === true);
+        return this.#failover(session, request.vouched === true, progress);
       case 'failover-plan':
         if (session === undefined) break;
         return session.failoverPlan();
@@ -524,7 +536,18 @@ export class Reception {
     }).finally(stopTelling);
   }
 
-  async #failover(session: BackupSession, vouched: boolean): Promise<object> {
+  /** Tells that it goes on: whoever ordered it takes silence for a session that is stuck. */
+  async #failover(
+    session: BackupSession,
+    vouched: boolean,
+    progress: (text: string) => void,
+  ): Promise<object> {
+    const tell = () => progress('the copy is being activated');
+    const stopTelling = every(this.#ports.timers, orderProgressEveryMs, tell);
+    return this.#activate(session, vouched).finally(stopTelling);
+  }
+
+  async #activate(session: BackupSession, vouched: boolean): Promise<object> {
     const { hello } = this.#set;
     const refused = await session.failover(vouched);
     if (refused !== null) {

@@ -31,7 +31,7 @@ import type { Link } from '../../link/link.ts';
 import type { Pulse } from '../../link/pulse.ts';
 import { leaveOutput } from '../../output/open.ts';
 import { nullBuffer, type OutputBuffer } from '../../output/port.ts';
-import type { ControlRequest, SetResult } from '../../registry/control.ts';
+import type { ControlHandler, ControlRequest, SetResult } from '../../registry/control.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
 import { supersede } from '../../registry/supersede.ts';
@@ -161,7 +161,7 @@ export class Protection {
     this.#ports = ports;
     this.#set = set;
     const { options, guest, log, reporter, claim } = set;
-    const { settings, clock, timers, processes } = ports;
+    const { settings, clock, timers, processes, refusals } = ports;
     const { wait, host } = options;
     this.#session = newSessionId(ports.chance);
     const { withoutWitness } = options;
@@ -193,7 +193,8 @@ export class Protection {
       noWait: !options.wait,
     };
     const facts = () => primaryFacts(this.#view());
-    this.#status = new StatusWriter({ clock, timers, claim, log, owner: processes.self, facts });
+    const owner = processes.self;
+    this.#status = new StatusWriter({ clock, timers, claim, log, owner, refusals, facts });
   }
 
   readonly #onNews = (text: string) => this.#news.tell('output', text);
@@ -250,9 +251,9 @@ export class Protection {
 
   async #serve(): Promise<void> {
     const { registry } = this.#ports;
-    const control = await registry.serve(this.#set.claim.socketPath, (request, progress) =>
-      this.#control(request, progress),
-    );
+    const { claim, log } = this.#set;
+    const handler: ControlHandler = (request, progress) => this.#control(request, progress);
+    const control = await registry.serve(claim.socketPath, handler, log);
     this.#teardown.took('the control socket', () => control.close());
   }
 

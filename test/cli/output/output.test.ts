@@ -4,6 +4,7 @@ import { figuresText } from '../../../src/cli/output/figures.ts';
 import { ProgressLine } from '../../../src/cli/output/progress.ts';
 import { formatTable } from '../../../src/cli/output/table.ts';
 import { formatBytes, formatMs, formatSeconds } from '../../../src/core/units.ts';
+import { judgeSession } from '../../../src/registry/report.ts';
 import { sampleStatus } from '../../registry/sample-status.ts';
 import { FakeStream } from '../fake-io.ts';
 
@@ -150,4 +151,14 @@ it.each([
   expect(figures).toContain(`  without a witness (${agreed}): ${words}`);
   const over = sampleStatus({ role, without_witness: agreed, outcome: 'stopped' });
   expect(figuresText(over)).not.toContain('without a witness');
+});
+
+// Proves: what the host refused is a note among the details, and makes no session worse.
+it('notes what the host refused to the process of a session', () => {
+  const text = 'may be killed when memory is short: EACCES: permission denied';
+  const status = sampleStatus({ host_refusals: [text], pid: 42 });
+  expect(figuresText(status)).toContain(`  process 42 ${text}\n`);
+  expect(figuresText({ ...status, outcome: 'stopped' })).not.toContain(text);
+  const report = judgeSession(sampleStatus({ host_refusals: [text] }), 'alive', Date.now());
+  expect(report).toMatchObject({ level: 'ok', reason: null });
 });

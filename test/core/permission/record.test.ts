@@ -103,6 +103,7 @@ describe('permission record', () => {
   it('gives up in the order that leaves no copy behind a promise', () => {
     expect(askWithoutOwner(view('standby'))).toEqual({
       kind: 'give-up',
+      isWhole: false,
       steps: [
         { do: 'record-promise', from: 'standby' },
         { do: 'destroy-copy', which: 'waiting' },
@@ -110,6 +111,7 @@ describe('permission record', () => {
     });
     expect(askWithoutOwner(view('activating'))).toEqual({
       kind: 'give-up',
+      isWhole: true,
       steps: [
         { do: 'destroy-copy', which: 'waiting-or-built' },
         { do: 'record-promise', from: 'activating' },

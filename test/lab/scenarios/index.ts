@@ -5,6 +5,7 @@ import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
 import { flood, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
+import { keptCopy } from './kept-copy.ts';
 import { kill, killSeed } from './kill.ts';
 import { lostPage } from './lost-page.ts';
 import { messagesTest } from './messages.ts';
@@ -45,6 +46,7 @@ export const scenarios: readonly Scenario[] = [
   hostsParted,
   windowLost,
   failover,
+  keptCopy,
   oppositeDirections,
   messagesTest,
   stop,

@@ -19,10 +19,13 @@ interface Case {
   readonly process?: readonly (ProcessState | 'throws')[];
   readonly owner?: 'promised' | 'activating' | 'silent' | 'refuses';
   readonly asksAgain?: boolean;
+  /** Somebody else acts for the owner; the run directory has no room. */
+  readonly claim?: 'taken' | 'full';
 }
 
 /** The answer, or `no answer`; and what was done on the way. */
-async function asked({ record, process = ['alive'], owner = 'silent', asksAgain = true }: Case) {
+async function asked(one: Case) {
+  const { record, process = ['alive'], owner = 'silent', asksAgain = true, claim } = one;
   const deeds: string[] = [];
   const says = [...record];
   const looks = [...process];
@@ -41,6 +44,12 @@ async function asked({ record, process = ['alive'], owner = 'silent', asksAgain 
     },
     registry: {
       socketOf: () => '/run/x.sock',
+      async claimSession() {
+        deeds.push('claim');
+        if (claim === 'full') throw new OperationError('disk-full', 'no space', { op: 'claim' });
+        if (claim !== 'taken') return { unsettled: null, publish: () => null, release() {} };
+        throw new OperationError('already-protected', 'by another', { op: 'claim' });
+      },
       async request() {
         deeds.push('ask');
         const op = owner === 'silent' ? 'await-answer' : 'ask-session';
@@ -102,7 +111,17 @@ describe('a fresh question', () => {
     [
       'destroys first what may have been built',
       { record: ['activating'], process: ['other-boot'] },
-      'promised: read, look, read, find web1--incoming, find web1, record promised',
+      'promised: read, look, read, claim, find web1--incoming, find web1, record promised',
+    ],
+    [
+      'destroys nothing that somebody else may be letting run',
+      { record: ['activating'], process: ['dead'], claim: 'taken' },
+      'activating: read, look, read, claim',
+    ],
+    [
+      'holds nobody because the run directory is full',
+      { record: ['activating'], process: ['dead'], claim: 'full' },
+      'promised: read, look, read, claim, find web1--incoming, find web1, record promised',
     ],
     [
       'sees what the owner decided just before it died',
