@@ -49,6 +49,13 @@ TSR_API int tsr_domain_id(const char *name);
 /* libxl_dominfo; libxl_domain_config (BLOCKING). */
 TSR_API int tsr_domain_info(uint32_t domid, char *out, size_t size);
 TSR_API int tsr_domain_config(uint32_t domid, char *out, size_t size);
+/*
+ * libxl's words, as JSON: "actions" (action_on_shutdown) and "reasons"
+ * (shutdown_reason), in the order of their numbers, and "defaults": of on_poweroff,
+ * on_reboot, on_watchdog, on_crash and on_soft_reset the action that a configuration
+ * means which leaves the key out.
+ */
+TSR_API int tsr_end_words(char *out, size_t size);
 TSR_API int tsr_domain_pause(uint32_t domid);
 TSR_API int tsr_domain_unpause(uint32_t domid);     /* BLOCKING */
 TSR_API int tsr_domain_resume(uint32_t domid);      /* cooperative; BLOCKING */

@@ -13,9 +13,8 @@ export interface GuestRef {
   readonly id: number;
 }
 
-/** How a guest ends by itself. */
-export const lifeEvents = ['poweroff', 'reboot', 'crash', 'watchdog', 'soft-reset'] as const;
-export type LifeEvent = (typeof lifeEvents)[number];
+/** How a guest ends by itself; `unknown`: for a reason that the hypervisor has no word for. */
+export type LifeEvent = 'poweroff' | 'reboot' | 'crash' | 'watchdog' | 'soft-reset' | 'unknown';
 
 /** What a guest's configuration wants done at its end; whatever is none of these is kept. */
 export type EndAction = 'destroy' | 'restart' | `keep (${string})`;

@@ -40,6 +40,7 @@ export function simSpec(name: string, uuid = guestUuids[name] ?? ''): GuestSpec 
       crash: 'destroy',
       watchdog: 'destroy',
       'soft-reset': 'keep (soft-reset)',
+      unknown: 'keep (unknown reason)',
     },
     config: Buffer.from(name),
   };

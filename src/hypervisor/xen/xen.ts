@@ -13,8 +13,6 @@ import {
   type GuestSpec,
   type HostInfo,
   type Hypervisor,
-  type LifeEvent,
-  lifeEvents,
   type RestoreEvent,
   type RestoreOperation,
   type RestoreOptions,
@@ -25,6 +23,7 @@ import {
   type StreamPosition,
   waitingName,
 } from '../port.ts';
+import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
 import { otherWatcher } from './other-watcher.ts';
@@ -118,10 +117,21 @@ function operationError(op: string, subject: string, error: unknown): OperationE
 class Xen implements Hypervisor {
   readonly #native: XenLibrary;
   readonly #allowFile: string;
+  #words: EndWords | null = null;
 
   constructor(native: XenLibrary, allowFile: string) {
     this.#native = native;
     this.#allowFile = allowFile;
+  }
+
+  /** Asked once: they are the library's. */
+  #endWords(): EndWords {
+    try {
+      this.#words ??= endWords(this.#native.endWords());
+      return this.#words;
+    } catch (error) {
+      throw operationError('learn the ends of', 'any', error);
+    }
   }
 
   async find(name: string): Promise<GuestRef | null> {
@@ -160,12 +170,12 @@ class Xen implements Hypervisor {
     return this.#do('read the configuration of', String(guest.id), async () => {
       const text = await this.#native.domainConfig(guest.id);
       // Older libxl leaves the UUID out of the configuration; the domain itself always has one.
-      return specOf(withUuid(JSON.parse(text), guest.uuid));
+      return specOf(withUuid(JSON.parse(text), guest.uuid), this.#endWords());
     });
   }
 
   readSpec(bytes: Buffer): GuestSpec {
-    return specFrom(bytes, (config) => {
+    return specFrom(bytes, this.#endWords(), (config) => {
       checkPolicy(config, readAllowed(this.#allowFile), this.#allowFile);
     });
   }
@@ -377,12 +387,6 @@ function parseEnd(json: string): EndText {
   }
 }
 
-const ends: Readonly<Record<string, LifeEvent>> = {
-  ...Object.fromEntries(lifeEvents.map((event) => [event, event])),
-  // libxl's word for it.
-  soft_reset: 'soft-reset',
-};
-
 function guestInfo(raw: Record<string, unknown>): GuestInfo {
   const reason = raw['shutdown'] === true ? String(raw['shutdown_reason'] ?? 'unknown') : null;
   const stopped = reason === 'suspend' ? 'suspended' : 'ended';
@@ -391,7 +395,7 @@ function guestInfo(raw: Record<string, unknown>): GuestInfo {
     ref: { uuid: String(raw['uuid']).toLowerCase(), id: Number(raw['domid']) },
     paused: raw['paused'] === true,
     state,
-    end: state === 'ended' ? (ends[reason ?? ''] ?? 'poweroff') : null,
+    end: state === 'ended' ? lifeEventOf(reason) : null,
     memoryBytes: Number(raw['current_memkb'] ?? 0) * 1024,
   };
 }
