@@ -103,8 +103,8 @@ TSR_API int tsr_save_read(int handle, uint8_t *out, size_t size);
  * Ends the operation: while the timer is held or in the live part of the seed at once,
  * else when the epoch under way has ended; where nobody reads any more, the rest of it
  * is thrown away. Then, as after an operation that failed by itself, the guest is
- * watched (3 s, unless the timer was held) and resumed if it is found suspended.
- * TSR_EV_ENDED follows.
+ * watched (3 s, unless the timer was held) and resumed if it is found suspended. Where it
+ * may suspend later still, TSR_EV_ENDED, which follows, says so.
  */
 TSR_API int tsr_save_abort(int handle);
 

@@ -18,6 +18,8 @@ import { leftoversOf } from './stop.ts';
 
 /** The guard has its library open: it claims the watch in far less. */
 const watchingMsMax = 10_000;
+/** Until a guard that is started has its library open, ms: a busy dom0 takes seconds. */
+const readyMsMax = 60_000;
 /** Of what protect says only the end counts. */
 const saidCharactersMax = 64;
 
@@ -68,10 +70,17 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
       cwd: '/',
       stdio: ['pipe', 'pipe', 'ignore'],
     });
-    const ready = new Promise<void>((resolve, reject) => {
+    const said = new Promise<void>((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code) => reject(new Error(`the guard ended at once with code ${code}`)));
       child.stdout?.once('data', () => resolve());
+    });
+    const ready = within(timers, readyMsMax, said, () => {
+      // It may be stopped: nobody waits for it, and it must not stand up later.
+      child.kill('SIGKILL');
+      throw new Error(
+        `process ${child.pid} did not say within ${readyMsMax / 1000} s that it is up`,
+      );
     });
     let isTold = false;
     const gone = new Promise<string>((resolve) => {
@@ -95,17 +104,17 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
         child.stdout?.destroy();
         child.unref();
       },
-      async watch(guest) {
+      async watch(guest, duties) {
         if (child.exitCode !== null || child.signalCode !== null || child.stdout === null) {
           return false;
         }
         isTold = true;
-        const said = once(child.stdout, 'data').then(() => true);
+        const answered = once(child.stdout, 'data').then(() => true);
         const gone = once(child, 'exit').then(() => false);
-        child.stdin?.end(farewellText({ kind: 'watch', id: guest.id }));
-        const first = Promise.race([said, gone]);
+        child.stdin?.end(farewellText({ kind: 'watch', id: guest.id, duties }));
+        const first = Promise.race([answered, gone]);
         const watches = await within(timers, watchingMsMax, first, () => false).catch(() => false);
-        for (const one of [said, gone]) one.catch(() => {});
+        for (const one of [answered, gone]) one.catch(() => {});
         child.stdout.destroy();
         child.unref();
         return watches;

@@ -6,7 +6,7 @@ import { sleep, type Time, within } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { GuestRef } from '../hypervisor/port.ts';
-import type { Guard, Guarded, StartGuard } from './guard.ts';
+import type { Duties, Guard, Guarded, StartGuard } from './guard.ts';
 
 /** Pauses between starts grow from the one to the other, ms: a guard that dies at once is dear. */
 const retryMsMin = 1_000;
@@ -57,11 +57,19 @@ export class KeptGuard {
   }
 
   /** The guest runs on as `guest`: false when no guard can watch it. */
-  async watch(guest: GuestRef): Promise<boolean> {
-    const { timers } = this.#parts;
+  async watch(guest: GuestRef, duties: Duties): Promise<boolean> {
+    const { timers, startGuard, guarded } = this.#parts;
     await within(timers, readyMsMax, this.#guard.ready, () => {}).catch(() => {});
     this.#isOver = true;
-    return this.#guard.watch(guest);
+    if (await this.#guard.watch(guest, duties)) return true;
+    // It died just now: what is owed to the guest is the next one's to do.
+    const next = startGuard(guarded);
+    try {
+      await next.ready;
+      return await next.watch(guest, duties);
+    } catch {
+      return false;
+    }
   }
 
   /** Nobody need stand by. */

@@ -274,7 +274,8 @@ export class Recovery {
     if (hypervisor.otherWatcher(ref, name) !== null) return;
     const guard = startGuard({ ref, name, session, wait: true });
     await guard.ready;
-    if (!(await guard.watch(ref))) throw new Error('the guard does not watch');
+    if (!(await guard.watch(ref, { end: true, lateSuspend: true })))
+      throw new Error('the guard does not watch');
   }
 }
 

@@ -67,7 +67,7 @@ describe('a guard', () => {
     const missed = 'nobody would resume the guest if this process died in a checkpoint';
     expect(problems).toEqual([`its guard died (SIGKILL): ${missed}`, null]);
     expect(guards.length).toBe(2);
-    await keeper.watch(ref);
+    await keeper.watch(ref, { end: true, lateSuspend: false });
     expect(guards.map(({ said }) => said)).toEqual([[], ['watch']]);
   });
 

@@ -26,8 +26,10 @@ export class FaultInjector {
   isLinkEndKnown = false;
   /** What the administrator who cleans up achieved; null: nothing yet. */
   cleanedUp: string | null = null;
-  /** Stopped processes that will be continued late. */
+  /** Stopped processes that will be continued late, requests that will be obeyed late. */
   latePending = 0;
+  /** How much later the next request to suspend is obeyed, ms. */
+  #lateSuspendMs = 0;
   /** He was told last that it stays held. */
   isLeftHeld = false;
 
@@ -255,6 +257,9 @@ export class FaultInjector {
       case 'save-failed':
         this.#world.save?.fail();
         return;
+      case 'late-suspend':
+        this.#lateSuspendMs = fault.byMs;
+        return;
       case 'guest-ended':
         return this.#endGuest(fault.isReboot === true ? 'reboot' : 'poweroff');
       case 'config-lies':
@@ -381,6 +386,14 @@ export class FaultInjector {
       network.cut(direction);
       this.#heals(forMs, () => network.heal(direction));
     }
+  }
+
+  /** A request to suspend is being made: how much later than usual it is obeyed, ms. */
+  takeLateSuspend(): number {
+    const lateMs = this.#lateSuspendMs;
+    this.#lateSuspendMs = 0;
+    if (lateMs > 0) this.latePending += 1;
+    return lateMs;
   }
 
   /** Its guard was there, as far as faults are concerned. */

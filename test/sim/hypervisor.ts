@@ -219,6 +219,7 @@ export class SimHypervisor {
         return restore;
       },
       otherWatcher: () => null,
+      otherSaver: () => null,
     };
   }
 }

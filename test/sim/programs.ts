@@ -143,14 +143,14 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
           after();
         });
       },
-      watch: ({ id }) =>
+      watch: ({ id }, duties) =>
         new Promise((resolve) => {
           if (!process.isAlive) return resolve(false);
           isTold = true;
           watching = (does) => parent.later(0, () => resolve(does));
           parent.later(guardMsMax, () => resolve(false));
           parent.call('farewell', () => {
-            farewell = { kind: 'watch', id };
+            farewell = { kind: 'watch', id, duties };
             after();
           });
         }),

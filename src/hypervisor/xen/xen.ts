@@ -9,6 +9,7 @@ import { NativeError } from '../../native/loader.ts';
 import { XenLibrary, xlError } from '../../native/xen.ts';
 import {
   type GuestInfo,
+  type GuestLeft,
   type GuestRef,
   type GuestSpec,
   type HostInfo,
@@ -26,6 +27,7 @@ import {
 import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
+import { otherSaver } from './other-saver.ts';
 import { otherWatcher } from './other-watcher.ts';
 import {
   type Allowed,
@@ -240,7 +242,7 @@ class Xen implements Hypervisor {
         if (ours === null) return;
         // The library gave up because of a broken stream: it says which record, and where.
         if (ours.kind === 'ended' && ours.end.kind === 'aborted' && broken !== null) {
-          ours = { kind: 'ended', end: { kind: 'failed', reason: broken } };
+          ours = { kind: 'ended', end: { ...ours.end, kind: 'failed', reason: broken } };
         }
         onEvent(ours);
         if (ours.kind === 'ended') void native.saveFree(handle);
@@ -261,6 +263,10 @@ class Xen implements Hypervisor {
 
   otherWatcher(guest: GuestRef, name: string): string | null {
     return otherWatcher({ domid: guest.id, uuid: guest.uuid, name });
+  }
+
+  otherSaver(guest: GuestRef, name: string): string | null {
+    return otherSaver({ domid: guest.id, name });
   }
 }
 
@@ -367,8 +373,10 @@ function saveEnd(event: NativeEvent): SaveEnd {
   if (found.shutdown && found.reason !== 'suspend') {
     return { kind: 'guest-ended', reason: String(found.reason) };
   }
-  if (event.a === xlError.aborted) return { kind: 'aborted' };
-  return { kind: 'failed', reason: found.error ?? `libxl ended with ${event.a}` };
+  const isSuspended = found.shutdown === true;
+  const left: GuestLeft = isSuspended ? 'suspended' : event.c === 1 ? 'asked' : 'runs';
+  if (event.a === xlError.aborted) return { kind: 'aborted', left };
+  return { kind: 'failed', reason: found.error ?? `libxl ended with ${event.a}`, left };
 }
 
 interface EndText {
