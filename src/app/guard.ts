@@ -4,12 +4,14 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Environment } from '../config/settings.ts';
 import {
+  beatText,
   farewellIn,
   farewellText,
   type Guarded,
   guardAfter,
   type StartGuard,
 } from '../guest/guard.ts';
+import { watchProtect } from '../guest/stopped-protect.ts';
 import { within } from '../host/clock.ts';
 import type { HostPorts } from '../host/ports.ts';
 import { lowerOomScore } from '../host/process-settings.ts';
@@ -47,13 +49,22 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   // Opened now: when protect is gone there may be no time left to load anything.
   const hypervisor = await thisHypervisor(host);
   process.stdout.write('ready\n');
-  let said = '';
-  for await (const chunk of process.stdin) said = (said + String(chunk)).slice(-saidCharactersMax);
-  isWatching = true;
   const open = async () => hypervisor;
   const registry = thisRegistry(host);
   const leftovers = leftoversOf(host, open);
   const ports = { ...host, registry, hypervisor, leftovers, isStopped: () => isLeaving };
+  let said = '';
+  let beats = 0;
+  let isOver = false;
+  const watched = watchProtect(ports, guarded, { beats: () => beats, isOver: () => isOver });
+  for await (const chunk of process.stdin) {
+    beats += 1;
+    said = (said + String(chunk)).slice(-saidCharactersMax);
+  }
+  isOver = true;
+  // It may be at settling what it has just ended.
+  await watched;
+  isWatching = true;
   await guardAfter(ports, guarded, farewellIn(said), () => process.stdout.write('watching\n'));
   return 0;
 }
@@ -98,6 +109,10 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
     return {
       ready,
       gone,
+      beat() {
+        // A guard that does not read is stopped: what is said to it must not pile up.
+        if (child.stdin?.writableLength === 0) child.stdin.write(beatText);
+      },
       done() {
         isTold = true;
         child.stdin?.end(farewellText({ kind: 'done' }));

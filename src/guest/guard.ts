@@ -29,6 +29,8 @@ export interface Guard {
   readonly ready: Promise<void>;
   /** Resolves when it has died since, with how; not once it was told `done` or `watch`. */
   readonly gone: Promise<string>;
+  /** Protect moves: to be said every `beatMs`. */
+  beat(): void;
   /** Protect ended in order and nobody need watch: the guard goes. */
   done(): void;
   /** Protect ended and the guest runs on as `guest`: false when the guard cannot watch it. */
@@ -55,8 +57,12 @@ export type Farewell =
   /** Protect died. */
   | { readonly kind: 'none' };
 
+/** What says through the pipe that protect moves. */
+export const beatText = '.\n';
+
 /** The farewell in what came through the pipe until it ended. */
-export function farewellIn(said: string): Farewell {
+export function farewellIn(all: string): Farewell {
+  const said = all.slice(all.lastIndexOf(beatText) + 1).replace(/^\n/, '');
   if (said.endsWith('done\n')) return { kind: 'done' };
   const [, id, words = ''] = /^watch (\d+)((?: end| late)+)\n$/.exec(said) ?? [];
   if (id === undefined) return { kind: 'none' };

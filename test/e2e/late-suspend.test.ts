@@ -88,3 +88,25 @@ describe('a suspend that is obeyed late', () => {
     await expectResumed(pair);
   });
 });
+
+// Proves: a protect that is stopped for ever in a checkpoint leaves its guest suspended no longer
+// than it takes to see it and to get the promise: the guard ends it, and the guest runs on.
+it.concurrent('a protect that is stopped in a checkpoint', async ({ pair }) => {
+  pair.a.sim.create('g1', guest);
+  pair.a.sim.fault('save.pages stall 600000 epoch=3');
+  const protect = pair.protect();
+  await until('the guest is suspended', () => pair.a.state('g1') === 'suspended');
+  signal(protect.pid, 'SIGSTOP');
+  await until('the guest runs', () => pair.a.state('g1') === 'running');
+  await protect.ended;
+  const ticks = ticksOf(pair);
+  await until('it goes on', () => ticksOf(pair) > ticks);
+  expect(pair.b.record('')).toEqual(['promised', 'standby']);
+  await until('status knows', () => pair.a.session('g1')?.outcome === 'unprotected');
+  const status = await pair.a.tsremus('status');
+  expect(status.code).toBe(2);
+  expect(status.out).toMatch(/g1 +primary +unprotected/);
+  expect(status.out).toContain('did not move while it had the guest suspended');
+  expect(pair.a.sim.wrong('g1')).toBeNull();
+  await until('no copy is left', () => pair.b.sim.list().length === 0);
+});

@@ -30,6 +30,8 @@ export class FaultInjector {
   latePending = 0;
   /** How much later the next request to suspend is obeyed, ms. */
   #lateSuspendMs = 0;
+  /** Somebody cleans up after protect when it is killed. */
+  #isAwaited = false;
   /** He was told last that it stays held. */
   isLeftHeld = false;
 
@@ -362,8 +364,15 @@ export class FaultInjector {
   #killProtect(isAfter: boolean): void {
     const { protectProcess } = this.#world;
     if (!protectProcess.isAlive) return;
-    protectProcess.onExit(() => this.#cleanUp());
+    this.#cleanUpAfter(protectProcess);
     this.#kill(protectProcess, isAfter);
+  }
+
+  /** Once; its guard may end one that is stopped. */
+  #cleanUpAfter(protectProcess: SimProcess): void {
+    if (!this.#isAwaited)
+      protectProcess.onExit(() => this.#world.outcome !== null || this.#cleanUp());
+    this.#isAwaited = true;
   }
 
   #terminateProtect(): void {
@@ -402,6 +411,12 @@ export class FaultInjector {
     return !struck.has('kill-guard') && !struck.has('stop-for-good') && !struck.has('crash a');
   }
 
+  /** One that could act now. */
+  get hasGuard(): boolean {
+    const guard = this.#guard;
+    return guard?.isAlive === true && !guard.isStopped;
+  }
+
   /** By a fault that nothing heals. */
   get isGuardStopped(): boolean {
     return this.#guard?.isStoppedForGood === true;
@@ -425,6 +440,7 @@ export class FaultInjector {
 
   #stopProtect(forMs: number): void {
     const { protectProcess } = this.#world;
+    this.#cleanUpAfter(protectProcess);
     protectProcess.stop();
     const isOver = this.#helpless();
     this.#heals(forMs, () => {
@@ -444,6 +460,7 @@ export class FaultInjector {
     const { protectProcess, receive } = this.#world;
     const process = { protect: protectProcess, receive, guard: this.#guard }[who];
     if (!process?.isAlive) return;
+    if (process === protectProcess) this.#cleanUpAfter(process);
     process.stopForGood();
     const isOver = who === 'protect' ? this.#helpless() : () => {};
     if (lateMs === null) return;

@@ -9,6 +9,7 @@ import type { Answer, Answered } from '../../src/core/vocabulary.ts';
 import { type Farewell, type Guard, guardAfter, type StartGuard } from '../../src/guest/guard.ts';
 import { findLost, loseGuest } from '../../src/guest/lost.ts';
 import { type Leftovers, Recovery } from '../../src/guest/recovery.ts';
+import { watchProtect } from '../../src/guest/stopped-protect.ts';
 import { errorText, OperationError } from '../../src/host/errors.ts';
 import type { HostPorts } from '../../src/host/ports.ts';
 import type { HelloContent } from '../../src/link/connect.ts';
@@ -112,13 +113,16 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
     const process = host.start('tsremus guard', world);
     let farewell: Farewell = { kind: 'none' };
     let isGone = false;
+    let beats = 0;
     let watching = (_does: boolean): void => {};
+    const ports = guardPorts(host, process);
+    const watched = watchProtect(ports, guarded, { beats: () => beats, isOver: () => isGone });
     const after = (): void => {
       if (isGone) return;
       isGone = true;
       process.run(() => {
-        const ports = guardPorts(host, process);
-        guardAfter(ports, guarded, farewell, () => watching(true))
+        watched
+          .then(() => guardAfter(ports, guarded, farewell, () => watching(true)))
           .catch(() => {})
           .finally(() => {
             watching(false);
@@ -136,6 +140,9 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
     const guard: Guard = {
       ready,
       gone,
+      beat() {
+        beats += 1;
+      },
       done() {
         isTold = true;
         parent.call('farewell', () => {
@@ -164,6 +171,7 @@ function guardPorts(host: SimHost, process: SimProcess) {
   const leftovers: Leftovers = {
     of: async ({ ref, session }) => leftOnA(host, ref.uuid, session),
     settle: (status, order) => recovery.settle(status, order),
+    mayGoOn: (status) => recovery.mayGoOn(status),
   };
   let isStopped = false;
   process.onTerm(() => {

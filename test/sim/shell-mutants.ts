@@ -116,6 +116,20 @@ const suspendedAndKilled = [
   { kind: 'kill-protect', isAfter: true },
 ] as const;
 
+/** Stopped for ever with the guest asked to suspend, which it does after that. */
+const suspendedAndStopped: readonly (readonly [When, What])[] = [
+  [on('a', 'suspend', 2), (timeoutMs: number) => ({ kind: 'late-suspend', byMs: 6 * timeoutMs })],
+  [at(1), { kind: 'stop-for-good', who: 'protect', lateMs: null }],
+];
+
+/** Neither side goes on by itself. */
+const manually =
+  (tweak: (plan: Plan) => Plan) =>
+  (plan: Plan): Plan => {
+    const config = { ...plan.config, buffered: true, withoutWitness: 'manual' as const };
+    return tweak({ ...plan, config, cutForGood: [] });
+  };
+
 /** The guest obeys a request of the seed's when its session has long ended. */
 const obeysLate: readonly (readonly [When, What])[] = [
   [on('a', 'suspend', 1), (timeoutMs: number) => ({ kind: 'late-suspend', byMs: 6 * timeoutMs })],
@@ -739,6 +753,34 @@ const guests: readonly ShellMutant[] = [
     from: 'if (duties.lateSuspend) {',
     to: 'if (duties.lateSuspend && duties.end) {',
     by: sim(1, struck(obeysLate)),
+  },
+  {
+    name: 'a guest that a stopped protect has suspended stays so',
+    file: 'guest/stopped-protect.ts',
+    from: 'if (await protect.replace(beats)) break;',
+    to: '',
+    by: sim(1, manually(struck(suspendedAndStopped))),
+  },
+  {
+    name: 'a protect that is slow is ended',
+    file: 'guest/stopped-protect.ts',
+    from: 'if (stillLooks < stillLooksMax) continue;',
+    to: 'if (stillLooks < 0) continue;',
+    by: 'test/guest/stopped-protect.test.ts',
+  },
+  {
+    name: 'a stopped protect is ended where the copy may run',
+    file: 'guest/stopped-protect.ts',
+    from: 'if (news !== null) {',
+    to: "if (news === '') {",
+    by: 'test/guest/stopped-protect.test.ts',
+  },
+  {
+    name: 'what a protect has is settled while it lives',
+    file: 'guest/stopped-protect.ts',
+    from: 'if (clock.nowMs() > endMs) return false;',
+    to: 'if (clock.nowMs() > endMs) return true;',
+    by: 'test/guest/stopped-protect.test.ts',
   },
   {
     name: 'who saves a guest finds it resumed',
