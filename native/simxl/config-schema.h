@@ -3,7 +3,8 @@
  * far as a toolstack for PV, PVH and plain HVM guests meets them.
  *
  * Types: i integer (def: its default, 0 if none), s string, b boolean,
- * d defbool, e enumeration (def: its values, if they matter), U uuid, m mac,
+ * d defbool, e enumeration (def: its values, the default first, that is the one of
+ * init_val or 0; "*" stands for all that do not matter here), U uuid, m mac,
  * N array of integers (bitmaps), L list of strings, K map of strings,
  * S struct, A array of structs, * anything. A name with a dot is a member of
  * a union.
@@ -21,13 +22,13 @@ struct field {
 };
 
 static const struct field create_info[] = {
-    { "type", 'e', "hvm|pv|pvh", 0 }, { "hap", 'd', 0, 0 },
+    { "type", 'e', "invalid|hvm|pv|pvh", 0 }, { "hap", 'd', 0, 0 },
     { "oos", 'd', 0, 0 }, { "ssidref", 'i', 0, 0 },
     { "ssid_label", 's', 0, 0 }, { "name", 's', 0, 0 },
     { "domid", 'i', 0, 0 }, { "uuid", 'U', 0, 0 }, { "xsdata", 'K', 0, 0 },
     { "platformdata", 'K', 0, 0 }, { "poolid", 'i', 0, 0 },
     { "pool_name", 's', 0, 0 }, { "run_hotplug_scripts", 'd', 0, 0 },
-    { "driver_domain", 'd', 0, 0 }, { "passthrough", 'e', 0, 0 },
+    { "driver_domain", 'd', 0, 0 }, { "passthrough", 'e', "default|*", 0 },
     { "xend_suspend_evtchn_compat", 'd', 0, 0 }, { 0, 0, 0, 0 }
 };
 
@@ -37,7 +38,7 @@ static const struct field vnode_info[] = {
 };
 
 static const struct field sched_params[] = {
-    { "sched", 'e', 0, 0 }, { "weight", 'i', "-1", 0 },
+    { "sched", 'e', "unknown|*", 0 }, { "weight", 'i', "-1", 0 },
     { "cap", 'i', "-1", 0 }, { "period", 'i', "-1", 0 },
     { "budget", 'i', "-1", 0 }, { "extratime", 'i', "-1", 0 },
     { "slice", 'i', "-1", 0 }, { "latency", 'i', "-1", 0 }, { 0, 0, 0, 0 }
@@ -59,7 +60,7 @@ static const struct field pvh[] = {
 static const struct field nothing[] = { { 0, 0, 0, 0 } };
 
 static const struct field arch_arm[] = {
-    { "gic_version", 'e', 0, 0 }, { "vuart", 'e', 0, 0 }, { 0, 0, 0, 0 }
+    { "gic_version", 'e', "default|*", 0 }, { "vuart", 'e', "unknown|*", 0 }, { 0, 0, 0, 0 }
 };
 
 static const struct field arch_x86[] = {
@@ -70,7 +71,7 @@ static const struct field build_info[] = {
     { "max_vcpus", 'i', 0, 0 }, { "avail_vcpus", 'N', 0, 0 },
     { "cpumap", 'N', 0, 0 }, { "nodemap", 'N', 0, 0 },
     { "vcpu_hard_affinity", '*', 0, 0 }, { "vcpu_soft_affinity", '*', 0, 0 },
-    { "numa_placement", 'd', 0, 0 }, { "tsc_mode", 'e', 0, 0 },
+    { "numa_placement", 'd', 0, 0 }, { "tsc_mode", 'e', "default|*", 0 },
     { "max_memkb", 'i', MEMKB, 0 }, { "target_memkb", 'i', MEMKB, 0 },
     { "video_memkb", 'i', MEMKB, 0 }, { "shadow_memkb", 'i', MEMKB, 0 },
     { "iommu_memkb", 'i', MEMKB, 0 }, { "rtc_timeoffset", 'i', 0, 0 },
@@ -81,7 +82,7 @@ static const struct field build_info[] = {
     { "max_grant_frames", 'i', U32, 0 },
     { "max_maptrack_frames", 'i', U32, 0 },
     { "max_grant_version", 'i', "-1", 0 },
-    { "device_model_version", 'e', 0, 0 },
+    { "device_model_version", 'e', "unknown|*", 0 },
     { "device_model_stubdomain", 'd', 0, 0 },
     { "stubdomain_memkb", 'i', MEMKB, 0 },
     { "stubdomain_kernel", 's', 0, 0 }, { "stubdomain_cmdline", 's', 0, 0 },
@@ -96,24 +97,24 @@ static const struct field build_info[] = {
     { "kernel", 's', 0, 0 }, { "cmdline", 's', 0, 0 },
     { "ramdisk", 's', 0, 0 }, { "device_tree", 's', 0, 0 },
     { "acpi", 'd', 0, 0 }, { "bootloader", 's', 0, 0 },
-    { "bootloader_args", 'L', 0, 0 }, { "timer_mode", 'e', 0, 0 },
+    { "bootloader_args", 'L', 0, 0 }, { "timer_mode", 'e', "unknown|*", 0 },
     { "nested_hvm", 'd', 0, 0 }, { "apic", 'd', 0, 0 },
-    { "dm_restrict", 'd', 0, 0 }, { "tee", 'e', 0, 0 },
+    { "dm_restrict", 'd', 0, 0 }, { "tee", 'e', "none|*", 0 },
     { "type.hvm", '*', 0, 0 }, { "type.pv", 'S', 0, pv },
     { "type.pvh", 'S', 0, pvh }, { "type.invalid", 'S', 0, nothing },
     { "arch_arm", 'S', 0, arch_arm }, { "arch_x86", 'S', 0, arch_x86 },
-    { "altp2m", 'e', 0, 0 }, { "vmtrace_buf_kb", 'i', 0, 0 },
+    { "altp2m", 'e', "disabled|*", 0 }, { "vmtrace_buf_kb", 'i', 0, 0 },
     { "vpmu", 'd', 0, 0 }, { 0, 0, 0, 0 }
 };
 
 static const struct field device_disk[] = {
     { "backend_domid", 'i', 0, 0 }, { "backend_domname", 's', 0, 0 },
     { "pdev_path", 's', 0, 0 }, { "vdev", 's', 0, 0 },
-    { "backend", 'e', 0, 0 }, { "format", 'e', 0, 0 },
+    { "backend", 'e', "unknown|*", 0 }, { "format", 'e', "unknown|*", 0 },
     { "script", 's', 0, 0 }, { "removable", 'i', 0, 0 },
     { "readwrite", 'i', 0, 0 }, { "is_cdrom", 'i', 0, 0 },
     { "direct_io_safe", 'b', 0, 0 }, { "discard_enable", 'd', 0, 0 },
-    { "specification", 'e', 0, 0 }, { "transport", 'e', 0, 0 },
+    { "specification", 'e', "unknown|*", 0 }, { "transport", 'e', "unknown|*", 0 },
     { "irq", 'i', 0, 0 }, { "base", 'i', 0, 0 },
     { "colo_enable", 'd', 0, 0 }, { "colo_restore_enable", 'd', 0, 0 },
     { "colo_host", 's', 0, 0 }, { "colo_port", 'i', 0, 0 },
@@ -126,7 +127,7 @@ static const struct field device_nic[] = {
     { "devid", 'i', "-1", 0 }, { "mtu", 'i', 0, 0 }, { "model", 's', 0, 0 },
     { "mac", 'm', 0, 0 }, { "ip", 's', 0, 0 }, { "bridge", 's', 0, 0 },
     { "ifname", 's', 0, 0 }, { "script", 's', 0, 0 },
-    { "nictype", 'e', 0, 0 }, { "rate_bytes_per_interval", 'i', 0, 0 },
+    { "nictype", 'e', "unknown|*", 0 }, { "rate_bytes_per_interval", 'i', 0, 0 },
     { "rate_interval_usecs", 'i', 0, 0 }, { "gatewaydev", 's', 0, 0 },
     { "trusted", 'd', 0, 0 }, { 0, 0, 0, 0 }
 };
@@ -136,7 +137,7 @@ static const struct field device_pci[] = {
     { "domain", 'i', 0, 0 }, { "vdevfn", 'i', 0, 0 },
     { "vfunc_mask", 'i', 0, 0 }, { "msitranslate", 'b', 0, 0 },
     { "power_mgmt", 'b', 0, 0 }, { "permissive", 'b', 0, 0 },
-    { "seize", 'b', 0, 0 }, { "rdm_policy", 'e', 0, 0 },
+    { "seize", 'b', 0, 0 }, { "rdm_policy", 'e', "invalid|*", 0 },
     { "name", 's', 0, 0 }, { 0, 0, 0, 0 }
 };
 
@@ -144,9 +145,9 @@ static const struct field device_pci[] = {
 static const struct field device_any[] = {
     { "backend_domid", 'i', 0, 0 }, { "backend_domname", 's', 0, 0 },
     { "devid", 'i', "-1", 0 }, { "tag", 's', 0, 0 }, { "path", 's', 0, 0 },
-    { "security_model", 's', 0, 0 }, { "type", 'e', 0, 0 },
+    { "security_model", 's', 0, 0 }, { "type", 'e', "auto|*", 0 },
     { "version", 'i', 0, 0 }, { "ports", 'i', 0, 0 },
-    { "backend_type", 'e', 0, 0 }, { "unique_id", 's', 0, 0 },
+    { "backend_type", 'e', "unknown|*", 0 }, { "unique_id", 's', 0, 0 },
     { "keymap", 's', 0, 0 }, { "uuid", 'U', 0, 0 }, { "name", 's', 0, 0 },
     { "vnc", '*', 0, 0 }, { "sdl", '*', 0, 0 }, { "ctrl", 'i', "-1", 0 },
     { "port", 'i', 0, 0 }, { "type.hostdev", '*', 0, 0 },

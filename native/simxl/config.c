@@ -13,14 +13,22 @@
 
 #include "config-schema.h"
 
+/* TEXT stands in LIST, "a|b|c"; a "*" in it is anything. */
 static bool one_of(const char *text, const char *list)
 {
     size_t n = strlen(text);
 
     for (const char *p = list; *p; p += strcspn(p, "|"), p += *p == '|')
-        if (strcspn(p, "|") == n && !strncmp(p, text, n))
+        if (*p == '*' || (strcspn(p, "|") == n && !strncmp(p, text, n)))
             return true;
     return false;
+}
+
+static bool is_first(const char *text, const char *list)
+{
+    size_t n = strcspn(list, "|");
+
+    return strlen(text) == n && !strncmp(list, text, n);
 }
 
 static bool all_of(const struct json *array, enum json_kind kind)
@@ -46,7 +54,7 @@ static bool right_type(const struct field *f, const struct json *v)
         return v->kind == JSON_STRING &&
             one_of(v->text, "<default>|True|False");
     case 'e':
-        return v->kind == JSON_STRING && (!f->def || one_of(v->text, f->def));
+        return v->kind == JSON_STRING && one_of(v->text, f->def);
     case 'U':
         return v->kind == JSON_STRING && sx_uuid_parse(v->text, uuid);
     case 'm':
@@ -77,6 +85,8 @@ static bool is_default(const struct field *f, const struct json *v)
     case JSON_NUMBER:
         return !strcmp(v->text, f->def ? f->def : "0");
     case JSON_STRING:
+        if (f->type == 'e')
+            return is_first(v->text, f->def);
         return f->type == 'd' && !strcmp(v->text, "<default>");
     case JSON_OBJECT:
         return f->type == 'K' && !v->child;

@@ -97,6 +97,12 @@ SX_API int libxl_ctx_free(libxl_ctx *ctx)
                 ctx->ops->kind->name);
         abort();
     }
+    if (ctx->waits_left) {
+        /* domain_save_done leaves the watch and the timeout registered. */
+        fprintf(stderr, "simxl: libxl_ctx_free, and a wait for a guest to suspend"
+                " is left from an aborted save\n");
+        abort();
+    }
     close(ctx->wakeup[0]);
     close(ctx->wakeup[1]);
     pthread_mutex_destroy(&ctx->lock);

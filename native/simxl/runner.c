@@ -26,6 +26,7 @@ struct runner {
     uint64_t tick_at, beacon_at, write_at; /* when the next of them is due */
     uint64_t ran_since;
     uint64_t suspended_at;  /* 0: not suspended */
+    uint64_t obey_at;       /* 0: it was not asked to suspend */
     bool burst_done;        /* since it was resumed */
 };
 
@@ -219,12 +220,15 @@ static void obey(struct runner *r)
     if (order)
         shut_down(r, order - 1);
     if (atomic_load(&st->suspend_request) && !atomic_load(&st->shutdown)) {
-        uint32_t stall = atomic_load(&st->suspend_stall_ms);
-
-        if (stall)
-            sx_sleep_ms(stall);
-        atomic_store(&st->suspend_request, 0);
-        shut_down(r, SX_SUSPEND);
+        /* Late, it runs on until then: it is at something else, or cannot freeze. */
+        if (!r->obey_at)
+            r->obey_at = sx_now_ns() +
+                atomic_load(&st->suspend_stall_ms) * 1000000ull;
+        if (sx_now_ns() >= r->obey_at) {
+            r->obey_at = 0;
+            atomic_store(&st->suspend_request, 0);
+            shut_down(r, SX_SUSPEND);
+        }
     }
     if (must_stop(st))
         stand_still(r);

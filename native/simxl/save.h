@@ -19,6 +19,7 @@ struct sx_save {
     struct sx_buffer out;
     size_t out_done;
     bool started;                 /* the headers went out, the thread runs */
+    bool waits;                   /* for the guest to suspend */
     int rc;                       /* why it ends, before Remus' tear-down */
 };
 

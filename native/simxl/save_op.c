@@ -42,6 +42,7 @@ static void finish(struct sx_save *s)
     sx_helper_stop(&s->helper);
     sx_helper_join(&s->helper);
     s->started = false;
+    s->op.ctx->waits_left |= s->waits;
     s->out.used = s->out_done = 0;
     sx_log(s->op.ctx, XTL_WARN, "Domain %u:Remus: Domain suspend terminated"
            " with rc %d, teardown Remus devices...", s->op.domid,
@@ -107,11 +108,13 @@ static void answer_question(struct sx_save *s)
             atomic_store(&st->suspend_stall_ms, (uint32_t)f.stall_ms);
         else
             atomic_store(&st->suspend_stall_ms, 0);
+        s->waits = true;
         atomic_store(&st->suspend_request, 1);
         sx_changed(st);
         sx_helper_answer(&s->helper, 1);
         return;
     case SX_ASK_SUSPENDED:
+        s->waits = false;
         sx_helper_answer(&s->helper, suspended(s, q.arg));
         return;
     case SX_ASK_POSTCOPY:

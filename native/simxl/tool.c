@@ -26,9 +26,11 @@ static const char usage_text[] =
     "         [--content mix|random|delta|text|sparse] [--beacon MS]\n"
     "         [--tick MS] [--nic] [--disk] [--ro-disk] [--pci] [--vnuma]\n"
     "         [--9pfs] [--usb] [--backend DOMAIN] [--paused] [--print]\n"
-    "         [--on-poweroff|--on-reboot|--on-crash ACTION]\n"
+    "         [--on-poweroff|--on-reboot|--on-watchdog|--on-crash|\n"
+    "          --on-soft-reset ACTION]\n"
     "  list [--json] | info NAME | config NAME | verify NAME\n"
     "  rate NAME PAGES/S | burst NAME PAGES | poweroff|reboot|crash|suspend|resume NAME\n"
+    "  end NAME CODE\n"
     "  pause|unpause|destroy NAME | destroy-all | crash-host\n"
     "  freeze-host | thaw-host\n"
     "  fault RULE ... | fault --clear\n";
@@ -122,6 +124,8 @@ static int on_domain(const char *host, const char *what, int argc,
         rc = order(&d, SX_CRASH);
     else if (!strcmp(what, "suspend"))
         rc = order(&d, SX_SUSPEND);
+    else if (!strcmp(what, "end"))
+        rc = argc == 2 ? order(&d, (uint32_t)atoi(argv[1])) : usage();
     else if (!strcmp(what, "resume"))
         rc = sx_domain_resume(d.st) != 0;
     else if (!strcmp(what, "pause"))

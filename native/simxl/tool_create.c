@@ -18,7 +18,8 @@ struct wish {
     long memory, rate, burst, fill, working_set, beacon, tick, vcpus;
     int nics, disks, ro_disks;
     bool pci, vnuma, p9, usb, paused, print;
-    const char *on_poweroff, *on_reboot, *on_crash;
+    const char *on_poweroff, *on_reboot, *on_watchdog, *on_crash;
+    const char *on_soft_reset;
 };
 
 static void random_uuid(char *out)
@@ -161,14 +162,16 @@ static struct json *configuration(const struct wish *w)
     add_odd_devices(root, b, w);
     json_add_text(root, "on_poweroff", w->on_poweroff);
     json_add_text(root, "on_reboot", w->on_reboot);
+    json_add_text(root, "on_watchdog", w->on_watchdog);
     json_add_text(root, "on_crash", w->on_crash);
+    json_add_text(root, "on_soft_reset", w->on_soft_reset);
     return root;
 }
 
 enum { O_TYPE = 256, O_MEMORY, O_RATE, O_BURST, O_FILL, O_SET, O_BEACON, O_TICK,
        O_CONTENT, O_VCPUS, O_UUID, O_NIC, O_DISK, O_RODISK, O_PCI, O_VNUMA,
        O_P9, O_USB, O_BACKEND, O_PAUSED, O_PRINT, O_POWEROFF, O_REBOOT,
-       O_CRASH };
+       O_WATCHDOG, O_CRASH, O_SOFT_RESET };
 
 static const struct option options[] = {
     { "type", 1, 0, O_TYPE }, { "memory", 1, 0, O_MEMORY },
@@ -183,7 +186,8 @@ static const struct option options[] = {
     { "usb", 0, 0, O_USB }, { "backend", 1, 0, O_BACKEND },
     { "paused", 0, 0, O_PAUSED }, { "print", 0, 0, O_PRINT },
     { "on-poweroff", 1, 0, O_POWEROFF }, { "on-reboot", 1, 0, O_REBOOT },
-    { "on-crash", 1, 0, O_CRASH }, { 0, 0, 0, 0 }
+    { "on-watchdog", 1, 0, O_WATCHDOG }, { "on-crash", 1, 0, O_CRASH },
+    { "on-soft-reset", 1, 0, O_SOFT_RESET }, { 0, 0, 0, 0 }
 };
 
 static bool take_option(struct wish *w, int o, char *arg)
@@ -214,7 +218,9 @@ static bool take_option(struct wish *w, int o, char *arg)
     case O_PRINT: w->print = true; break;
     case O_POWEROFF: w->on_poweroff = arg; break;
     case O_REBOOT: w->on_reboot = arg; break;
+    case O_WATCHDOG: w->on_watchdog = arg; break;
     case O_CRASH: w->on_crash = arg; break;
+    case O_SOFT_RESET: w->on_soft_reset = arg; break;
     default: return false;
     }
     return true;
@@ -243,8 +249,10 @@ int tool_create(const char *host, int argc, char **argv)
 {
     struct wish w = { .type = "pvh", .content = "mix", .memory = 32,
                       .fill = 25, .beacon = 10, .tick = 10, .vcpus = 1,
+                      /* As xl says them all (xl_parse.c, parse_config_data). */
                       .on_poweroff = "destroy", .on_reboot = "restart",
-                      .on_crash = "destroy" };
+                      .on_watchdog = "destroy", .on_crash = "destroy",
+                      .on_soft_reset = "soft_reset" };
     struct json *raw, *clean;
     char uuid[37], why[128];
     int o, rc = 0;

@@ -23,6 +23,22 @@ const char *sx_reason_name(int reason)
     return reason >= 0 && reason < 6 ? names[reason] : "unknown";
 }
 
+SX_API const char *libxl_shutdown_reason_to_string(int reason)
+{
+    return reason >= -1 && reason < 6 ? sx_reason_name(reason) : NULL;
+}
+
+SX_API const char *libxl_action_on_shutdown_to_string(int action)
+{
+    static const char *const names[] = {
+        NULL, "destroy", "restart", "restart_rename", "preserve",
+        "coredump_destroy", "coredump_restart", "soft_reset"
+    };
+
+    return action > 0 && (size_t)action < SX_ARRAY(names) ? names[action]
+                                                          : NULL;
+}
+
 static char *print_and_free(struct json *j)
 {
     char *text = json_print(j);
@@ -80,9 +96,15 @@ SX_API char *libxl_dominfo_to_json(libxl_ctx *ctx, libxl_dominfo *p)
     add_true(j, "shutdown", p->shutdown);
     add_true(j, "dying", p->dying);
     add_true(j, "never_stop", p->never_stop);
-    if (p->shutdown_reason != -1)
-        json_add_text(j, "shutdown_reason",
-                      sx_reason_name(p->shutdown_reason));
+    if (p->shutdown_reason != -1) {
+        const char *word = libxl_shutdown_reason_to_string(p->shutdown_reason);
+
+        /* A number that libxl has no word for is null (libxl__yajl_gen_enum). */
+        if (word)
+            json_add_text(j, "shutdown_reason", word);
+        else
+            json_add(j, "shutdown_reason", json_new(JSON_NULL));
+    }
     if (p->outstanding_memkb != UINT64_MAX)
         json_add_int(j, "outstanding_memkb", (int64_t)p->outstanding_memkb);
     if (p->current_memkb != UINT64_MAX)

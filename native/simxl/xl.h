@@ -135,6 +135,7 @@ struct libxl__ctx {
     struct sx_op *ops;
     libxl_childproc_hooks child_hooks;
     libxl_version_info version;
+    bool waits_left;         /* a save was aborted while it waited for its guest */
 };
 
 void sx_lock(libxl_ctx *ctx);

@@ -85,6 +85,20 @@ char *libxl_dominfo_to_json(fake_ctx *ctx, void *in)
     return json;
 }
 
+const char *libxl_action_on_shutdown_to_string(int value);
+const char *libxl_action_on_shutdown_to_string(int value)
+{
+    static const char *const words[] = { NULL, "destroy", "restart" };
+
+    return value >= 0 && value < 3 ? words[value] : NULL;
+}
+
+const char *libxl_shutdown_reason_to_string(int value);
+const char *libxl_shutdown_reason_to_string(int value)
+{
+    return value == 0 ? "poweroff" : value == 4 ? "watchdog" : NULL;
+}
+
 const void *libxl_get_version_info(fake_ctx *ctx);
 const void *libxl_get_version_info(fake_ctx *ctx)
 {

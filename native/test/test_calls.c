@@ -94,6 +94,11 @@ TEST(short_calls)
     CHECK(tsr_host_info(json, sizeof(json)) > 0);
     CHECK(!strcmp(json, "{\"xen_version_major\":4,\"free_memory_kb\":1234}"));
     CHECK(tsr_host_info(json, 5) == -ERANGE);
+    /* The fake leaves nothing out: it has no defaults. */
+    CHECK(tsr_end_words(json, sizeof(json)) > 0);
+    CHECK(!strcmp(json, "{\"actions\":[\"destroy\",\"restart\"],\"reasons\":"
+                  "[\"poweroff\",\"watchdog\"],\"defaults\":{}}"));
+    CHECK(tsr_end_words(json, 5) == -ERANGE);
 }
 
 static void *call_often(void *unused)

@@ -19,13 +19,32 @@ TEST(save_aborts_in_the_live_seed)
     world->seed_ms = HANG_MS;
     begin(&s, LIMIT);
     wait_event(s.fd, TSR_EV_DATA, &event);
-    sleep_ms(50);
+    /* Until libxl was served again: the helper is silent, and may wait for the guest. */
+    sleep_ms(1200);
     begun = now_ms();
     CHECK(tsr_save_abort(s.handle) == 0);
     finish(&s, &event);
     CHECK(event.e.a == -22 && event.e.b == 0);
+    /* Whether it was asked to suspend nobody knows: it may do so yet. */
+    CHECK(event.e.c == 1);
     /* It looked out for a late suspend, and did not wait for the seed. */
     CHECK(now_ms() - begun >= 3000 && now_ms() - begun < HANG_MS);
+}
+
+/* The helper is at its pages: nobody has asked the guest to suspend yet. */
+TEST(save_knows_that_nobody_asked_in_the_seed)
+{
+    struct session s;
+    struct event event;
+
+    world = open_fake();
+    world->seed_pages = 1000;
+    begin(&s, 1 << 20);
+    wait_event(s.fd, TSR_EV_DATA, &event);
+    wait_event(s.fd, TSR_EV_STALLED, &event);
+    CHECK(tsr_save_abort(s.handle) == 0);
+    finish(&s, &event);
+    CHECK(event.e.a == -22 && event.e.b == 0 && event.e.c == 0);
 }
 
 /* The guest was asked to suspend just before: it is found and resumed. */
@@ -41,7 +60,7 @@ TEST(save_resumes_a_guest_that_suspends_late)
     wait_event(s.fd, TSR_EV_DATA, &event);
     CHECK(tsr_save_abort(s.handle) == 0);
     finish(&s, &event);
-    CHECK(event.e.a == -22 && event.e.b == 1);
+    CHECK(event.e.a == -22 && event.e.b == 1 && event.e.c == 0);
     CHECK(world->resumes_called == 1);
 }
 
@@ -59,7 +78,7 @@ TEST(save_aborts_after_the_epoch_under_way)
     sleep_ms(100);
     CHECK(tsr_save_abort(s.handle) == 0);
     finish(&s, &event);
-    CHECK(event.e.a == -22 && event.e.b == 0);
+    CHECK(event.e.a == -22 && event.e.b == 0 && event.e.c == 0);
     CHECK(world->epochs == 2 && world->aborts_held == 1);
 }
 
@@ -91,7 +110,7 @@ TEST(save_reports_a_poweroff)
     run_epoch(&s, 0);
     checkpoint(&s);
     finish(&s, &event);
-    CHECK(event.e.a == -3 && event.e.b == 0);
+    CHECK(event.e.a == -3 && event.e.b == 0 && event.e.c == 0);
     CHECK(strstr(event.text, "{\"shutdown\":true,\"reason\":\"poweroff\","
                  "\"error\":\"Domain 5:guest"));
     CHECK(world->resumes_called == 0);

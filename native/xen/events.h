@@ -9,7 +9,9 @@
  * TSR_EV_ENDED. a = libxl's rc (-22 aborted); -3 also where it never started (FAILED
  * says why). A save that ended by itself may well have 0 (libxl then says how its own
  * cleaning up went): what matters is the text.
- * save: b = 1 if the guest was found suspended and resumed. text = a JSON object:
+ * save: b = 1 if the guest was found suspended and resumed; c = 1 if it may have been
+ * asked to suspend and has not done it: it will when it gets to it, and somebody has to
+ * resume it then. text = a JSON object:
  * "gone":true, or "shutdown":true with "reason" ("poweroff", "reboot", "crash", .. of
  * libxl), and "error" with libxl's last error lines.
  * restore: b = domid when a == 0. text = libxl's last error lines.

@@ -36,6 +36,8 @@ struct tsr_ctx {
 /* A new context whose log goes to EVENTS (or NULL: only kept). */
 int tsr_ctx_open(struct tsr_events *events, struct tsr_ctx **ctx_out);
 void tsr_ctx_close(struct tsr_ctx *ctx);
+/* Never uses it again, and never frees it: libxl may still hold something of it. */
+void tsr_ctx_abandon(struct tsr_ctx *ctx);
 /* A context for one short call, from a pool; never shared. */
 int tsr_ctx_get(struct tsr_ctx **ctx_out);
 /* Gives it back; one that is broken must be leaked instead. */

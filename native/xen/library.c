@@ -32,7 +32,7 @@ static char opened_path[256];           /* as given */
 static char real_path[1024];
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tsr_ctx *pool;
+static struct tsr_ctx *pool, *abandoned;
 static unsigned pool_size;
 
 static const libxl_childproc_hooks child_hooks = {
@@ -108,6 +108,14 @@ void tsr_ctx_close(struct tsr_ctx *ctx)
         tsr_xl.xtl_logger_destroy(ctx->logger);
     tsr_log_free(ctx->log);
     free(ctx);
+}
+
+void tsr_ctx_abandon(struct tsr_ctx *ctx)
+{
+    pthread_mutex_lock(&pool_lock);
+    ctx->next = abandoned;
+    abandoned = ctx;
+    pthread_mutex_unlock(&pool_lock);
 }
 
 int tsr_ctx_get(struct tsr_ctx **ctx_out)

@@ -115,6 +115,8 @@ _Static_assert(sizeof(libxl_event_hooks) == 24, "stable since Xen 4.2");
     X(void, libxl_dominfo_dispose, (void *info)) \
     X(char *, libxl_dominfo_to_json, (libxl_ctx *ctx, void *info)) \
     X(int, libxl_domain_info, (libxl_ctx *ctx, void *info, uint32_t domid)) \
+    X(const char *, libxl_action_on_shutdown_to_string, (int value)) \
+    X(const char *, libxl_shutdown_reason_to_string, (int value)) \
     X(void, libxl_domain_config_init, (void *config)) \
     X(void, libxl_domain_config_dispose, (void *config)) \
     X(char *, libxl_domain_config_to_json, (libxl_ctx *ctx, void *config)) \

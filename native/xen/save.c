@@ -26,6 +26,8 @@
 
 /* How long a guest that was asked to suspend may still do so after an abort. */
 #define WATCH_MS 3000
+/* How long the helper may take to show that it writes, when the seed is aborted. */
+#define SHOW_MS 300
 /* What a turn polls beside what libxl and the barriers ask for. */
 #define OWN_FDS 3
 /* libxl's own longest wait (for a guest to suspend) is 60 s. */
@@ -115,23 +117,43 @@ static struct timeval clock_of(const struct tsr_save *save)
     return now;
 }
 
-/* The guest runs and nothing asks it to suspend, as far as we can see. */
+/*
+ * The helper wrote since libxl was served last: it did not wait for the guest then, and
+ * what it asks since libxl has not seen. So in the seed nobody asked the guest to suspend.
+ */
+static bool is_writing(const struct tsr_save *save)
+{
+    return save->parser.offset != save->served_offset;
+}
+
+/*
+ * The guest runs, and nothing asks it to suspend, as far as we can see: libxl is not served
+ * for a moment, and meanwhile the helper shows that it writes. One that does not may wait
+ * for the guest, or just be slow.
+ */
 static bool in_live_seed(struct tsr_save *save)
 {
+    uint64_t now = tsr_now_ns();
     struct tsr_guest guest;
 
-    if (save->parser.epoch || save->libxl_writes)
+    save->withhold = !save->parser.epoch && !save->libxl_writes;
+    if (!save->withhold || now - save->looked_ns < 20 * NS_PER_MS)
         return false;
-    if (tsr_now_ns() - save->looked_ns < 20 * NS_PER_MS)
-        return false;
-    save->looked_ns = tsr_now_ns();
-    return !tsr_guest_look(save->domid, &guest) && !guest.suspended;
+    save->looked_ns = now;
+    if (!save->withhold_ns)
+        save->withhold_ns = now;
+    save->withhold = !tsr_guest_look(save->domid, &guest) && !guest.suspended;
+    return save->withhold && (is_writing(save) ||
+                              now - save->withhold_ns >= SHOW_MS * NS_PER_MS);
 }
 
 static void abort_now(struct tsr_save *save)
 {
     save->aborted = true;
     save->aborted_held = save->hold;
+    save->aborted_unasked = !save->parser.epoch && !save->libxl_writes &&
+                            is_writing(save);
+    save->withhold = false;
     save->aborted_ns = tsr_now_ns();
     save->hold = false;
     save->loop.children_idle_ms = TSR_CHILDREN_SOON_MS;
@@ -201,12 +223,13 @@ static void turn(struct tsr_save *save)
         { .events = POLLOUT },
     };
     int telling = await_output(save, extra + OWN_FDS);
-    bool serve = save->drained == TSR_STREAM_EMPTY;
     int timeout_ms = -1;
     uint64_t count;
+    bool serve;
     int rc;
 
     obey(save);
+    serve = save->drained == TSR_STREAM_EMPTY && !save->withhold;
     extra[2].fd = tsr_events_want(save->events);
     if (save->drained == TSR_STREAM_MORE)
         timeout_ms = 0;
@@ -231,6 +254,7 @@ static void turn(struct tsr_save *save)
     save->drained = tsr_save_drain(save);
     if (serve && save->drained == TSR_STREAM_EMPTY) {
         save->served = clock_of(save);
+        save->served_offset = save->parser.offset;
         tsr_loop_serve(&save->loop, save->served);
     }
     if (save->ctx->disaster[0])
@@ -299,22 +323,40 @@ static void describe(const struct tsr_guest *guest, const char *error,
     snprintf(out + n, size - n, "}");
 }
 
+/*
+ * The guest was certainly not asked to suspend, or has done it: the timer was held. An
+ * abort at any other moment, and a failure of libxl's (it waits 60 s for an answer), may
+ * leave a request that the guest obeys when it gets to it. libxl takes none back but one
+ * through XenStore that was not read within those 60 s (libxl_dom_suspend.c,
+ * domain_suspend_common_pvcontrol_suspending).
+ */
+static bool is_quiet(const struct tsr_save *save)
+{
+    if (!save->started)
+        return true;
+    if (save->leaked)
+        return false;
+    return save->aborted ? save->aborted_held : save->hold;
+}
+
 static void end(struct tsr_save *save)
 {
     struct tsr_event values = { .a = save->started ? save->ao.rc : XL_FAIL };
     struct tsr_guest guest = { 0 };
     char error[TSR_TEXT_MAX / 2] = "", text[TSR_EVENT_TEXT_MAX];
+    bool quiet = is_quiet(save);
 
     if (save->leaked)
         values.a = XL_FAIL;
     if (save->started) {
         if (values.a != XL_ABORTED)
             tsr_log_text(save->ctx->log, error, sizeof(error));
-        values.b = settle(save->domid,
-                          save->aborted_held && !save->leaked ? 0 : WATCH_MS,
-                          &guest);
+        values.b = settle(save->domid, quiet ? 0 : WATCH_MS, &guest);
         if (values.b)
             guest = (struct tsr_guest){ 0 };
+        /* Past CHECKPOINT it has done what it was asked to. */
+        values.c = !quiet && !save->aborted_unasked && !save->libxl_writes &&
+                   !values.b && !guest.gone && !guest.shutdown;
     }
     describe(&guest, error, text, sizeof(text));
     if (!save->leaked) {
@@ -323,7 +365,15 @@ static void end(struct tsr_save *save)
         free(save->info);
         if (save->ctx) {
             tsr_loop_dispose(&save->loop);
-            tsr_ctx_close(save->ctx);
+            /*
+             * A helper that dies while libxl waits for the guest leaves that wait
+             * registered (domain_save_done ends only the event channel's), and
+             * libxl_ctx_free asserts that there is none.
+             */
+            if (quiet)
+                tsr_ctx_close(save->ctx);
+            else
+                tsr_ctx_abandon(save->ctx);
         }
     }
     tsr_save_drop_barriers(save);

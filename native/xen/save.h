@@ -45,7 +45,11 @@ struct tsr_save {
     bool discard;                       /* nobody wants the rest */
     bool failed;
     bool wait_moment;                   /* for a good one to abort at */
+    bool withhold;                      /* libxl is not served: an abort waits */
+    uint64_t withhold_ns;               /* since when, first; 0: never */
+    uint64_t served_offset;             /* of the stream, when libxl was served last */
     bool aborted, aborted_held;
+    bool aborted_unasked;               /* in the seed, the helper being at its pages */
     uint64_t aborted_ns, looked_ns;
     uint64_t epoch_start, first_ns, checkpoint_ns;
     uint64_t stalled_from_ns;           /* 0: it is not, at the moment */

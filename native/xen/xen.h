@@ -49,6 +49,13 @@ TSR_API int tsr_domain_id(const char *name);
 /* libxl_dominfo; libxl_domain_config (BLOCKING). */
 TSR_API int tsr_domain_info(uint32_t domid, char *out, size_t size);
 TSR_API int tsr_domain_config(uint32_t domid, char *out, size_t size);
+/*
+ * libxl's words, as JSON: "actions" (action_on_shutdown) and "reasons"
+ * (shutdown_reason), in the order of their numbers, and "defaults": of on_poweroff,
+ * on_reboot, on_watchdog, on_crash and on_soft_reset the action that a configuration
+ * means which leaves the key out.
+ */
+TSR_API int tsr_end_words(char *out, size_t size);
 TSR_API int tsr_domain_pause(uint32_t domid);
 TSR_API int tsr_domain_unpause(uint32_t domid);     /* BLOCKING */
 TSR_API int tsr_domain_resume(uint32_t domid);      /* cooperative; BLOCKING */
@@ -96,8 +103,8 @@ TSR_API int tsr_save_read(int handle, uint8_t *out, size_t size);
  * Ends the operation: while the timer is held or in the live part of the seed at once,
  * else when the epoch under way has ended; where nobody reads any more, the rest of it
  * is thrown away. Then, as after an operation that failed by itself, the guest is
- * watched (3 s, unless the timer was held) and resumed if it is found suspended.
- * TSR_EV_ENDED follows.
+ * watched (3 s, unless the timer was held) and resumed if it is found suspended. Where it
+ * may suspend later still, TSR_EV_ENDED, which follows, says so.
  */
 TSR_API int tsr_save_abort(int handle);
 

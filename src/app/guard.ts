@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Environment } from '../config/settings.ts';
 import {
+  beatText,
   farewellIn,
   farewellText,
   type Guarded,
@@ -11,6 +12,7 @@ import {
 } from '../guest/guard.ts';
 import type { Watched } from '../guest/keep-watch.ts';
 import { noteCopyEnded } from '../guest/left-copy.ts';
+import { watchProtect } from '../guest/stopped-protect.ts';
 import { within } from '../host/clock.ts';
 import type { HostPorts } from '../host/ports.ts';
 import { lowerOomScore, onReopenSignal } from '../host/process-settings.ts';
@@ -22,6 +24,8 @@ import { leftoversOf } from './stop.ts';
 
 /** The guard has its library open: it claims the watch in far less. */
 const watchingMsMax = 10_000;
+/** Until a guard that is started has its library open, ms: a busy dom0 takes seconds. */
+const readyMsMax = 60_000;
 /** Of what protect says only the end counts. */
 const saidCharactersMax = 64;
 
@@ -51,10 +55,7 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   const hypervisor = await thisHypervisor(host);
   process.stdout.write('ready\n');
   // Where it cannot be loaded, it is tried again when it is needed.
-  await loadLeftOutput(host).catch(() => {});
-  let said = '';
-  for await (const chunk of process.stdin) said = (said + String(chunk)).slice(-saidCharactersMax);
-  isWatching = true;
+  loadLeftOutput(host).catch(() => {});
   const open = async () => hypervisor;
   const registry = thisRegistry(host);
   const leftovers = leftoversOf(host, open);
@@ -63,6 +64,18 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   };
   const kept = { registry, hypervisor, leftovers, noteEnded };
   const ports = { ...host, ...kept, isStopped: () => isLeaving };
+  let said = '';
+  let beats = 0;
+  let isOver = false;
+  const watched = watchProtect(ports, guarded, { beats: () => beats, isOver: () => isOver });
+  for await (const chunk of process.stdin) {
+    beats += 1;
+    said = (said + String(chunk)).slice(-saidCharactersMax);
+  }
+  isOver = true;
+  // It may be at settling what it has just ended.
+  await watched;
+  isWatching = true;
   await guardAfter(ports, guarded, farewellIn(said), () => process.stdout.write('watching\n'));
   return 0;
 }
@@ -77,10 +90,17 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
       cwd: '/',
       stdio: ['pipe', 'pipe', 'ignore'],
     });
-    const ready = new Promise<void>((resolve, reject) => {
+    const said = new Promise<void>((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code) => reject(new Error(`the guard ended at once with code ${code}`)));
       child.stdout?.once('data', () => resolve());
+    });
+    const ready = within(timers, readyMsMax, said, () => {
+      // It may be stopped: nobody waits for it, and it must not stand up later.
+      child.kill('SIGKILL');
+      throw new Error(
+        `process ${child.pid} did not say within ${readyMsMax / 1000} s that it is up`,
+      );
     });
     let isTold = false;
     const gone = new Promise<string>((resolve) => {
@@ -98,23 +118,27 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
     return {
       ready,
       gone,
+      beat() {
+        // A guard that does not read is stopped: what is said to it must not pile up.
+        if (child.stdin?.writableLength === 0) child.stdin.write(beatText);
+      },
       done() {
         isTold = true;
         child.stdin?.end(farewellText({ kind: 'done' }));
         child.stdout?.destroy();
         child.unref();
       },
-      async watch(guest) {
+      async watch(guest, duties) {
         if (child.exitCode !== null || child.signalCode !== null || child.stdout === null) {
           return false;
         }
         isTold = true;
-        const said = once(child.stdout, 'data').then(() => true);
+        const answered = once(child.stdout, 'data').then(() => true);
         const gone = once(child, 'exit').then(() => false);
-        child.stdin?.end(farewellText({ kind: 'watch', id: guest.id }));
-        const first = Promise.race([said, gone]);
+        child.stdin?.end(farewellText({ kind: 'watch', id: guest.id, duties }));
+        const first = Promise.race([answered, gone]);
         const watches = await within(timers, watchingMsMax, first, () => false).catch(() => false);
-        for (const one of [said, gone]) one.catch(() => {});
+        for (const one of [answered, gone]) one.catch(() => {});
         child.stdout.destroy();
         child.unref();
         return watches;

@@ -89,6 +89,7 @@ export function leftoversOf(host: ThisHost, hypervisor: () => Promise<Hypervisor
   return {
     of: (guest) => leftOf(leftBufferPorts(host), guest),
     settle: (status, order) => recovery.settle(status, order),
+    mayGoOn: (status) => recovery.mayGoOn(status),
   };
 }
 

@@ -30,6 +30,8 @@ export interface StopResult {
   readonly outcome: PrimaryOutcome | BackupOutcome | HeldOutcome | DestroyedOutcome | LostOutcome;
   /** One sentence for the administrator, without final stop; absent: the outcome speaks. */
   readonly text?: string;
+  /** What is to be said beside it, a clause. */
+  readonly detail?: string;
   readonly next?: readonly string[];
 }
 

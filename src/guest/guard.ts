@@ -10,16 +10,9 @@
  * And it watches the guest's own end where protect no longer does (keep-watch.ts): on the word
  * `watch ID` at once, after protect died with the permission that a guest's end needs.
  */
-import { sleep } from '../host/clock.ts';
-import type { GuestRef, Hypervisor } from '../hypervisor/port.ts';
+import type { GuestRef } from '../hypervisor/port.ts';
 import { type KeepWatchPorts, keepWatch } from './keep-watch.ts';
-
-/**
- * How long the guard resumes: a suspend that was requested before protect died is obeyed when the
- * guest gets to it. The hypervisor itself waits 60 s for a guest to suspend.
- */
-const rescueMs = 65_000;
-const pollMs = 50;
+import { awaitLateSuspend, soonMs } from './late-suspend.ts';
 
 /** Whom a guard stands by, and for which session. */
 export interface Guarded {
@@ -36,10 +29,20 @@ export interface Guard {
   readonly ready: Promise<void>;
   /** Resolves when it has died since, with how; not once it was told `done` or `watch`. */
   readonly gone: Promise<string>;
+  /** Protect moves: to be said every `beatMs`. */
+  beat(): void;
   /** Protect ended in order and nobody need watch: the guard goes. */
   done(): void;
   /** Protect ended and the guest runs on as `guest`: false when the guard cannot watch it. */
-  watch(guest: GuestRef): Promise<boolean>;
+  watch(guest: GuestRef, duties: Duties): Promise<boolean>;
+}
+
+/** What a guard sees to once protect has ended in order; not nothing. */
+export interface Duties {
+  /** The guest's own end: what its configuration says is carried out. */
+  readonly end: boolean;
+  /** It may have been asked to suspend and not have answered: then it is resumed. */
+  readonly lateSuspend: boolean;
 }
 
 /** Starts a guard that outlives whatever kills this process. */
@@ -50,20 +53,28 @@ export type Farewell =
   /** Protect ended in order; nobody need watch. */
   | { readonly kind: 'done' }
   /** Protect ended in order; the guest runs on under this number. */
-  | { readonly kind: 'watch'; readonly id: number }
+  | { readonly kind: 'watch'; readonly id: number; readonly duties: Duties }
   /** Protect died. */
   | { readonly kind: 'none' };
 
+/** What says through the pipe that protect moves. */
+export const beatText = '.\n';
+
 /** The farewell in what came through the pipe until it ended. */
-export function farewellIn(said: string): Farewell {
+export function farewellIn(all: string): Farewell {
+  const said = all.slice(all.lastIndexOf(beatText) + 1).replace(/^\n/, '');
   if (said.endsWith('done\n')) return { kind: 'done' };
-  const order = /^watch (\d+)\n$/.exec(said);
-  return order === null ? { kind: 'none' } : { kind: 'watch', id: Number(order[1]) };
+  const [, id, words = ''] = /^watch (\d+)((?: end| late)+)\n$/.exec(said) ?? [];
+  if (id === undefined) return { kind: 'none' };
+  const duties = { end: words.includes('end'), lateSuspend: words.includes('late') };
+  return { kind: 'watch', id: Number(id), duties };
 }
 
 /** As text for the pipe. */
 export function farewellText(farewell: Exclude<Farewell, { kind: 'none' }>): string {
-  return farewell.kind === 'done' ? 'done\n' : `watch ${farewell.id}\n`;
+  if (farewell.kind === 'done') return 'done\n';
+  const { id, duties } = farewell;
+  return `watch ${id}${duties.end ? ' end' : ''}${duties.lateSuspend ? ' late' : ''}\n`;
 }
 
 export interface GuardPorts extends KeepWatchPorts {
@@ -71,25 +82,17 @@ export interface GuardPorts extends KeepWatchPorts {
   readonly isStopped: () => boolean;
 }
 
-/** Resumes the guest when it is suspended; true as soon as it ended, or is gone. */
-async function rescueOnce(hypervisor: Hypervisor, guest: GuestRef): Promise<boolean> {
-  const info = await hypervisor.info(guest);
-  if (info === null || info.state === 'dying' || info.state === 'ended') return true;
-  if (info.state === 'suspended') await hypervisor.resume(guest);
-  return false;
-}
-
-/**
- * Watches the guest for a while and resumes it whenever it is found suspended. Not any longer than
- * the watch is ours: what a later session suspends is no leftover.
- */
-async function rescue(ports: GuardPorts, guest: GuestRef): Promise<void> {
-  const { clock, timers, hypervisor, isStopped } = ports;
-  const endMs = clock.nowMs() + rescueMs;
-  while (clock.nowMs() < endMs && !isStopped()) {
-    if (await rescueOnce(hypervisor, guest).catch(() => false)) return;
-    await sleep(timers, pollMs);
-  }
+/** Says what the guard does about a suspend, where `tsremus protect` logged. */
+async function seeToSuspend(
+  ports: GuardPorts,
+  guarded: Guarded,
+  isStopped: () => boolean,
+): Promise<void> {
+  const log = ports.openLog(`${guarded.name}.watch`);
+  const order = { isStopped, say: (text: string) => log.info(text) };
+  const end = await awaitLateSuspend(ports, guarded, order);
+  if (end === 'unanswered') log.info('it has not suspended: if it was asked to, that is lost');
+  log.close();
 }
 
 /** Protect died: nobody resumes the guest any more, and nobody sees to its end. */
@@ -99,13 +102,34 @@ async function standIn(ports: GuardPorts, guarded: Guarded): Promise<void> {
   const release = await registry.claimWatch({ uuid: ref.uuid, name });
   if (release === null) return; // a later session has begun
   try {
-    // Both at once: what is resumed has not ended, and what has ended is not resumed.
-    const rescued = rescue(ports, ref);
+    // Both at once: what is resumed has not ended, and what has ended is not resumed. Not any
+    // longer than the watch is ours: what a later session suspends is no leftover.
+    const rescued = seeToSuspend(ports, guarded, isStopped);
     if (guarded.wait) await keepWatch(ports, guarded, { isStopped, isOrphan: true });
     await rescued;
   } finally {
     release();
   }
+}
+
+/**
+ * Protect ended in order. Told to leave to a later session, the guard stays for a guest that has
+ * not answered yet, as long as an answer may be due: that session could not tell its own suspend
+ * from this one.
+ */
+async function watchOn(ports: GuardPorts, guarded: Guarded, duties: Duties): Promise<void> {
+  const { isStopped, clock, hypervisor } = ports;
+  const endMs = clock.nowMs() + soonMs;
+  const { ref, name, wait } = guarded;
+  let isEnding = duties.end;
+  if (duties.lateSuspend) {
+    const late = seeToSuspend(ports, guarded, () => isStopped() && clock.nowMs() >= endMs);
+    if (!isEnding) await late;
+    // xl's daemon may have taken that suspend for the guest's end, and have gone.
+    isEnding ||= wait && hypervisor.otherWatcher(ref, name) === null;
+    if (isEnding) await keepWatch(ports, guarded, { isStopped, isOrphan: false });
+    await late;
+  } else await keepWatch(ports, guarded, { isStopped, isOrphan: false });
 }
 
 /** What a guard does once protect is gone. `watching` is called when it has taken the watch. */
@@ -117,11 +141,11 @@ export async function guardAfter(
 ): Promise<void> {
   if (farewell.kind === 'done') return;
   if (farewell.kind === 'none') return standIn(ports, guarded);
-  const { registry, isStopped } = ports;
+  const { registry } = ports;
   const { ref, name } = guarded;
   const release = await registry.claimWatch({ uuid: ref.uuid, name });
   if (release === null) return;
   watching();
   const watched = { ...guarded, ref: { uuid: ref.uuid, id: farewell.id } };
-  await keepWatch(ports, watched, { isStopped, isOrphan: false }).finally(release);
+  await watchOn(ports, watched, farewell.duties).finally(release);
 }

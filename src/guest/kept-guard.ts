@@ -2,11 +2,12 @@
  * A session's guard, kept alive: its death is noticed and it is started again. In between nobody
  * would resume a guest that protect leaves suspended, so that is a problem to be shown.
  */
-import { sleep, type Time, within } from '../host/clock.ts';
+import { type Cancel, every, sleep, type Time, within } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { GuestRef } from '../hypervisor/port.ts';
-import type { Guard, Guarded, StartGuard } from './guard.ts';
+import type { Duties, Guard, Guarded, StartGuard } from './guard.ts';
+import { beatMs } from './stopped-protect.ts';
 
 /** Pauses between starts grow from the one to the other, ms: a guard that dies at once is dear. */
 const retryMsMin = 1_000;
@@ -31,11 +32,18 @@ export class KeptGuard {
   #retryMs = 0;
   #problem: string | null = null;
   #isOver = false;
+  readonly #stopBeating: Cancel;
 
   constructor(parts: KeptGuardParts) {
     this.#parts = parts;
     this.#startedMs = parts.clock.nowMs();
     this.#guard = this.#start();
+    this.#stopBeating = every(parts.timers, beatMs, () => this.#guard.beat());
+  }
+
+  #over(): void {
+    this.#isOver = true;
+    this.#stopBeating();
   }
 
   /** Resolves when the first guard watches; rejects with OperationError when it could not start. */
@@ -43,7 +51,7 @@ export class KeptGuard {
     try {
       await this.#guard.ready;
     } catch (error) {
-      this.#isOver = true;
+      this.#over();
       throw new OperationError('command-failed', `the guard did not start: ${errorText(error)}`, {
         op: 'start-guard',
         cause: error,
@@ -57,16 +65,24 @@ export class KeptGuard {
   }
 
   /** The guest runs on as `guest`: false when no guard can watch it. */
-  async watch(guest: GuestRef): Promise<boolean> {
-    const { timers } = this.#parts;
+  async watch(guest: GuestRef, duties: Duties): Promise<boolean> {
+    const { timers, startGuard, guarded } = this.#parts;
     await within(timers, readyMsMax, this.#guard.ready, () => {}).catch(() => {});
-    this.#isOver = true;
-    return this.#guard.watch(guest);
+    this.#over();
+    if (await this.#guard.watch(guest, duties)) return true;
+    // It died just now: what is owed to the guest is the next one's to do.
+    const next = startGuard(guarded);
+    try {
+      await next.ready;
+      return await next.watch(guest, duties);
+    } catch {
+      return false;
+    }
   }
 
   /** Nobody need stand by. */
   done(): void {
-    this.#isOver = true;
+    this.#over();
     this.#guard.done();
   }
 

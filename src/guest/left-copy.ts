@@ -224,7 +224,7 @@ async function watched(
     if (other !== null || registry.watcherOf(guest.uuid) !== null) return runs;
     const guard = startGuard({ ref: guest, name: domain, session, wait: true });
     await guard.ready;
-    if (await guard.watch(guest)) return runs;
+    if (await guard.watch(guest, { end: true, lateSuspend: false })) return runs;
     return `${runs}, but ${unwatched}: its guard does not watch`;
   } catch (error) {
     return `${runs}, but ${unwatched}: ${errorText(error)}`;

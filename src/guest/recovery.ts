@@ -44,6 +44,11 @@ export interface Leftovers {
   of(guest: LeftGuest): Promise<SessionStatus | null>;
   /** Ends what is left of a dead session, as permitted, and leaves it to be seen. */
   settle(status: SessionStatus, order: RecoveryOrder): Promise<StopResult>;
+  /**
+   * Asks the backup whether the guest may go on here, and does nothing about it: null when it may,
+   * by a promise that is final; else why not, a clause. Never rejects.
+   */
+  mayGoOn(status: SessionStatus): Promise<string | null>;
 }
 
 export interface RecoveryPorts {
@@ -83,6 +88,19 @@ export class Recovery {
   /** As in Leftovers. */
   settle(status: SessionStatus, order: RecoveryOrder): Promise<StopResult> {
     return status.role === 'primary' ? this.#primary(status, order) : this.#backup(status, order);
+  }
+
+  /** As in Leftovers. */
+  async mayGoOn(status: SessionStatus): Promise<string | null> {
+    const order = { force: false, destroy: false };
+    try {
+      const { answer } = await this.#ports.askBackup(status);
+      const deed = recoveryOn(answer, order);
+      if (deed.kind === 'let-run') return null;
+      return deed.kind === 'hold' ? deed.reason : 'the copy took over';
+    } catch (error) {
+      return `the backup could not be asked: ${errorText(error)}`;
+    }
   }
 
   /** `tsremus stop` of a session whose process died: settles, and leaves the guest watched. */
@@ -288,7 +306,8 @@ export class Recovery {
     if (hypervisor.otherWatcher(ref, name) !== null) return;
     const guard = startGuard({ ref, name, session, wait: true });
     await guard.ready;
-    if (!(await guard.watch(ref))) throw new Error('the guard does not watch');
+    if (!(await guard.watch(ref, { end: true, lateSuspend: true })))
+      throw new Error('the guard does not watch');
   }
 }
 

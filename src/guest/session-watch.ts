@@ -6,8 +6,8 @@ import type { HeldOutcome } from '../core/outcomes.ts';
 import type { PrimaryOutcome } from '../core/primary/types.ts';
 import { adviceLine } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
-import type { GuestRef } from '../hypervisor/port.ts';
-import type { StartGuard } from './guard.ts';
+import type { GuestLeft, GuestRef } from '../hypervisor/port.ts';
+import type { Duties, StartGuard } from './guard.ts';
 import { KeptGuard } from './kept-guard.ts';
 import { type EndedGuest, type GuestEnd, type LifePorts, settleGuestEnd } from './life.ts';
 import { type ClaimPorts, takeWatch, type Watch } from './watch.ts';
@@ -61,13 +61,15 @@ export class SessionWatch {
   }
 
   /**
-   * The session ended so. `wasSuspended`: the guest was, by a checkpoint, so xl's daemon may be
-   * gone. Returns why nobody sees to the guest's own end; null when somebody does, or nobody need.
+   * The session ended so, and `left` is how its operation left the guest. `wasSuspended`: it was,
+   * by a checkpoint, so xl's daemon may be gone. Returns why nobody sees to what is left to be
+   * done; null when somebody does, or nobody need.
    */
   async end(
     outcome: PrimaryOutcome | HeldOutcome,
     guestEnd: GuestEnd | null,
     wasSuspended: boolean,
+    left: GuestLeft,
   ): Promise<string | null> {
     switch (outcome.kind) {
       case 'held':
@@ -77,24 +79,32 @@ export class SessionWatch {
         return null;
       case 'guest-ended':
         if (!guestEnd?.isRunning || guestEnd.guest === null) return null;
-        return this.#giveOn(guestEnd.guest, true);
-      default:
-        return this.#giveOn(this.#parts.guest.ref, wasSuspended);
+        return this.#giveOn(guestEnd.guest, { end: this.#mustWatch(true), lateSuspend: false });
+      default: {
+        const lateSuspend = left !== 'runs';
+        const end = this.#mustWatch(wasSuspended);
+        return this.#giveOn(this.#parts.guest.ref, { end, lateSuspend });
+      }
     }
   }
 
-  async #giveOn(guest: GuestRef, wasSuspended: boolean): Promise<string | null> {
-    const { hypervisor, guest: own, wait, log } = this.#parts;
-    if (!wait || (!wasSuspended && this.#watch?.wasTaken !== true)) return null;
-    const other = hypervisor.otherWatcher(guest, own.name);
-    if (other !== null) {
-      log.info(`${other} watches the guest`);
-      return null;
-    }
+  /** Nobody else need be there who carries out what the guest's end asks for. */
+  #mustWatch(wasSuspended: boolean): boolean {
+    return this.#parts.wait && (wasSuspended || this.#watch?.wasTaken === true);
+  }
+
+  async #giveOn(guest: GuestRef, wanted: Duties): Promise<string | null> {
+    const { hypervisor, guest: own, log } = this.#parts;
+    const other = wanted.end ? hypervisor.otherWatcher(guest, own.name) : null;
+    if (other !== null) log.info(`${other} watches the guest`);
+    const duties = { ...wanted, end: wanted.end && other === null };
+    if (!duties.end && !duties.lateSuspend) return null;
     this.#release();
     this.#isGivenOn = true;
-    if (await this.#guard.watch(guest)) return null;
-    return 'its guard has gone: nobody carries out what its own end asks for';
+    if (await this.#guard.watch(guest, duties)) return null;
+    const late = 'it may suspend yet, as it was asked to, and nobody resumes it then';
+    const what = duties.lateSuspend ? late : 'nobody carries out what its own end asks for';
+    return `its guard has gone: ${what}`;
   }
 
   /** Nobody has decided: the guard stands in from the moment at which this process has gone. */
@@ -106,7 +116,8 @@ export class SessionWatch {
   async close(): Promise<void> {
     // It never began, and somebody watched before: back to that.
     if (!this.#isGivenOn && this.#watch?.wasTaken) {
-      await this.#giveOn(this.#parts.guest.ref, false);
+      const duties = { end: this.#mustWatch(false), lateSuspend: false };
+      await this.#giveOn(this.#parts.guest.ref, duties);
     }
     if (this.#isGivenOn) return;
     this.#guard.done();

@@ -106,8 +106,11 @@ export async function watchCopy(
   }
 }
 
-/** A watcher that is just booting the guest anew finishes that first. */
-const leaveMsMax = 60_000;
+/**
+ * A watcher that is just booting the guest anew finishes that first; and one that waits for the
+ * guest to obey a request to suspend stays for as long as Xen itself would wait (guard.ts).
+ */
+const leaveMsMax = 75_000;
 const leavePollMs = 100;
 
 export interface Watch {
@@ -137,11 +140,15 @@ export async function takeWatch(
       asked = owner.pid;
     }
     if (clock.nowMs() > endMs) {
-      throw new OperationError('locked', `process ${asked} watches ${guest.name} and stays`, {
-        op: 'take-watch',
-        subject: guest.name,
-        hint: adviceLine({ kind: 'see-process', pid: asked }),
-      });
+      throw new OperationError(
+        'locked',
+        `process ${asked} watches ${guest.name} and stays (see ${guest.name}.watch.log)`,
+        {
+          op: 'take-watch',
+          subject: guest.name,
+          hint: adviceLine({ kind: 'see-process', pid: asked }),
+        },
+      );
     }
     await sleep(timers, leavePollMs);
   }

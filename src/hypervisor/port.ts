@@ -13,9 +13,8 @@ export interface GuestRef {
   readonly id: number;
 }
 
-/** How a guest ends by itself. */
-export const lifeEvents = ['poweroff', 'reboot', 'crash', 'watchdog', 'soft-reset'] as const;
-export type LifeEvent = (typeof lifeEvents)[number];
+/** How a guest ends by itself; `unknown`: for a reason that the hypervisor has no word for. */
+export type LifeEvent = 'poweroff' | 'reboot' | 'crash' | 'watchdog' | 'soft-reset' | 'unknown';
 
 /** What a guest's configuration wants done at its end; whatever is none of these is kept. */
 export type EndAction = 'destroy' | 'restart' | `keep (${string})`;
@@ -89,13 +88,22 @@ export type SaveEvent =
   /** The guest's first output since the last barrier. Once per epoch, not in the seed. */
   | { readonly kind: 'output' }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
-  /** The operation is over and the guest is not suspended (or is gone). Always the last event. */
+  /** The operation is over, and what is left of it is said. Always the last event. */
   | { readonly kind: 'ended'; readonly end: SaveEnd };
 
+/**
+ * How an operation that is over leaves its guest:
+ *  - `runs`: seen so, and nothing asks it to suspend;
+ *  - `asked`: it was seen to run, but may have been asked to suspend: it will when it gets to it,
+ *    and whoever asked sees that it is resumed;
+ *  - `suspended`: it could not be resumed.
+ */
+export type GuestLeft = 'runs' | 'asked' | 'suspended';
+
 export type SaveEnd =
-  | { readonly kind: 'aborted' }
+  | { readonly kind: 'aborted'; readonly left: GuestLeft }
   /** The guest is still there. */
-  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string; readonly left: GuestLeft }
   /** The guest shut down or vanished. */
   | { readonly kind: 'guest-ended'; readonly reason: string };
 
@@ -111,7 +119,7 @@ export interface SaveOperation {
   checkpoint(last?: boolean): boolean;
   /** Fills `out` from the stream, never past the end of an epoch; 0: nothing waits. */
   read(out: Buffer): number;
-  /** Ends the operation; `ended` follows, the guest is not left suspended. Idempotent. */
+  /** Ends the operation; `ended` follows, and says how it left the guest. Idempotent. */
   abort(): void;
 }
 
@@ -201,6 +209,11 @@ export interface Hypervisor {
    * that is known. Two who do would boot it twice.
    */
   otherWatcher(guest: GuestRef, name: string): string | null;
+  /**
+   * Who else saves or moves the guest now, in words, so that it is found suspended; null: nobody
+   * that is known. It must not be resumed under such hands.
+   */
+  otherSaver(guest: GuestRef, name: string): string | null;
 }
 
 /** A guest's copy is called so while it waits, as with xl. */

@@ -65,7 +65,7 @@ export interface ProtectReporter {
 
 export interface ProtectResult {
   readonly outcome: ProtectOutcome;
-  /** What became of the guest after an end of its own, a clause; null: there is nothing to say. */
+  /** What became of the guest, or is still to come, a clause; null: there is nothing to say. */
   readonly detail?: string | null;
   /** Complete command lines to type next; the command line has its own when this is absent. */
   readonly next?: readonly string[];

@@ -63,6 +63,25 @@ describe('a protected guest', () => {
     }
   });
 
+  // Proves: a soft reset (a kdump) destroys nothing, nor does an end for a reason that libxl has no
+  // word for; and where the configuration says nothing, libxl's default is meant: destroy.
+  it.concurrent.for([
+    ['5', [], 'soft-reset', 'its domain is kept (action soft_reset)'],
+    ['9', [], 'unknown', 'its domain is kept (action unknown reason)'],
+    ['5', ['--on-soft-reset', 'destroy'], 'soft-reset', 'its domain was destroyed, as configured'],
+    ['4', ['--on-watchdog', 'preserve'], 'watchdog', 'its domain is kept (action preserve)'],
+  ] as const)('ends with code %s, %s', async ([code, more, event, text], { pair }) => {
+    pair.a.sim.create('g1', { ...guest, more });
+    if (more[1] === 'destroy') expect(pair.a.sim.config('g1')).not.toHaveProperty('on_soft_reset');
+    const protect = await pair.protected({ args: quick });
+    pair.a.sim.run('end', 'g1', code);
+    expect((await protect.ended).code).toBe(19);
+    expect(protect.events.at(-1)?.['text']).toContain(text);
+    expect(pair.a.log('g1')).toContain(`ended by ${event}; action`);
+    if (text.includes('kept')) expect(pair.a.state('g1')).toBe('shutdown');
+    else expect(pair.a.state('g1')).toBeNull();
+  });
+
   // Proves: so for one that somebody destroys.
   it.concurrent('that is destroyed is not resurrected', async ({ pair }) => {
     pair.a.sim.create('g1', guest);

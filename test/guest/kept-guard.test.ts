@@ -12,10 +12,12 @@ const guarded = { ref, name: 'web1', session: '1', wait: true };
 interface FakeGuard extends Guard {
   die(how: string): void;
   said: string[];
+  beats: number[];
 }
 
 function fakeGuard(ready: Promise<void>): FakeGuard {
   const said: string[] = [];
+  const beats: number[] = [];
   let die = (_how: string): void => {};
   const gone = new Promise<string>((resolve) => {
     die = resolve;
@@ -25,6 +27,8 @@ function fakeGuard(ready: Promise<void>): FakeGuard {
     gone,
     die,
     said,
+    beats,
+    beat: () => beats.push(0),
     done: () => said.push('done'),
     watch: async () => said.push('watch') > 0,
   };
@@ -67,7 +71,7 @@ describe('a guard', () => {
     const missed = 'nobody would resume the guest if this process died in a checkpoint';
     expect(problems).toEqual([`its guard died (SIGKILL): ${missed}`, null]);
     expect(guards.length).toBe(2);
-    await keeper.watch(ref);
+    await keeper.watch(ref, { end: true, lateSuspend: false });
     expect(guards.map(({ said }) => said)).toEqual([[], ['watch']]);
   });
 
@@ -100,6 +104,16 @@ describe('a guard', () => {
     await vi.advanceTimersByTimeAsync(1_100);
     expect(guards.length).toBe(3);
     expect(keeper.problem).toBeNull();
+  });
+
+  it('hears that protect moves, until it is told what to do then', async () => {
+    const { keeper, guards } = kept();
+    await keeper.begin();
+    await vi.advanceTimersByTimeAsync(5_500);
+    expect(guards[0]?.beats.length).toBe(5);
+    keeper.done();
+    await vi.advanceTimersByTimeAsync(5_500);
+    expect(guards[0]?.beats.length).toBe(5);
   });
 
   it('that goes because it was told to is not missed', async () => {

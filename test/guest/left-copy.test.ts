@@ -96,6 +96,7 @@ function ports(): RunCopyPorts & AnswerPorts {
     startGuard: () => ({
       ready: Promise.resolve(),
       gone: new Promise(() => {}),
+      beat() {},
       done() {},
       async watch() {
         done.push('watch');

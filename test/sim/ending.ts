@@ -24,15 +24,17 @@ export function endingOf(world: World, before: Progress): string | null {
 /**
  * Nobody runs the guest, and nothing that is known excuses it: it ended by itself, a host went
  * down, it was left held on somebody's word, or it has no buffer and nobody has decided where it
- * may run, or could tell. Nor does it run where protect was stopped for ever in a checkpoint, or
- * died when it had paused a guest without a buffer: until a person types what status says.
+ * may run, or could tell. Nor does it run where protect was stopped for ever in a checkpoint and its
+ * guard cannot take its place, or died when it had paused a guest without a buffer: until a person
+ * types what status says.
  */
 function standsStill(world: World, before: Progress): boolean {
   const { checker, copy, faults, guest, network, outcome, plan, protectProcess } = world;
   if (copy?.isRunning === true || faults.isGuestEnded || outcome === 'held') return false;
   if (!guest.isAlive) return !isStruck(world, ['crash a', 'crash b']);
   if (guest.isRunning || guest.memory > before.count) return false;
-  if (guest.isSuspended && protectProcess.isAlive && protectProcess.isStopped) return false;
+  const isStopped = guest.isSuspended && protectProcess.isAlive && protectProcess.isStopped;
+  if (isStopped && !canBeReplaced(world)) return false;
   // Who would resume it is stopped for ever, too.
   if (guest.isSuspended && !protectProcess.isAlive && faults.isGuardStopped) return false;
   const isLeftPaused = outcome === null && !protectProcess.isAlive && !guest.isSuspended;
@@ -40,6 +42,13 @@ function standsStill(world: World, before: Progress): boolean {
   // It went on there and is there no more: a person has to say what is to become of it.
   if (checker.permission === 'active' && world.isGoneFromB) return !isStruck(world, ['crash b']);
   return plan.config.buffered || (checker.permission === 'promised' && network.isWhole);
+}
+
+/** The guard of a protect that does not move can ask, and will be promised that no copy runs. */
+function canBeReplaced(world: World): boolean {
+  const { a, b, checker, faults, network } = world;
+  const isOpen = checker.permission === 'standby' || checker.permission === 'promised';
+  return isOpen && a.isUp && b.isUp && network.isWhole && !isDeaf(world) && faults.hasGuard;
 }
 
 function namedEnding(world: World, before: Progress): string | null {
@@ -107,6 +116,8 @@ function ownEnding(world: World, outcome: string): string | null {
 function stoppedEnding(world: World): string | null {
   const { b, checker, faults, guest, plan, receive } = world;
   if (world.statusOn('a').level === 'ok') return null;
+  // Its guard has to see to that.
+  if (guest.isAlive && guest.isSuspended && canBeReplaced(world)) return null;
   if (checker.activated !== null) {
     return checker.isCopyRunning ? 'activated, protect is stopped' : 'activated, then lost';
   }

@@ -27,8 +27,12 @@ export class FaultInjector {
   isLinkEndKnown = false;
   /** What the administrator who cleans up achieved; null: nothing yet. */
   cleanedUp: string | null = null;
-  /** Stopped processes that will be continued late. */
+  /** Stopped processes that will be continued late, requests that will be obeyed late. */
   latePending = 0;
+  /** How much later the next request to suspend is obeyed, ms. */
+  #lateSuspendMs = 0;
+  /** Somebody cleans up after protect when it is killed. */
+  #isAwaited = false;
   /** He was told last that it stays held. */
   isLeftHeld = false;
 
@@ -252,6 +256,9 @@ export class FaultInjector {
       case 'save-failed':
         this.#world.save?.fail();
         return;
+      case 'late-suspend':
+        this.#lateSuspendMs = fault.byMs;
+        return;
       case 'guest-ended':
         return this.#endGuest(fault.isReboot === true ? 'reboot' : 'poweroff');
       case 'config-lies':
@@ -371,8 +378,15 @@ export class FaultInjector {
   #killProtect(isAfter: boolean): void {
     const { protectProcess } = this.#world;
     if (!protectProcess.isAlive) return;
-    protectProcess.onExit(() => this.#cleanUp());
+    this.#cleanUpAfter(protectProcess);
     this.#kill(protectProcess, isAfter);
+  }
+
+  /** Once; its guard may end one that is stopped. */
+  #cleanUpAfter(protectProcess: SimProcess): void {
+    if (!this.#isAwaited)
+      protectProcess.onExit(() => this.#world.outcome !== null || this.#cleanUp());
+    this.#isAwaited = true;
   }
 
   #terminateProtect(): void {
@@ -397,10 +411,24 @@ export class FaultInjector {
     }
   }
 
+  /** A request to suspend is being made: how much later than usual it is obeyed, ms. */
+  takeLateSuspend(): number {
+    const lateMs = this.#lateSuspendMs;
+    this.#lateSuspendMs = 0;
+    if (lateMs > 0) this.latePending += 1;
+    return lateMs;
+  }
+
   /** Its guard was there, as far as faults are concerned. */
   get isGuarded(): boolean {
     const { struck } = this;
     return !struck.has('kill-guard') && !struck.has('stop-for-good') && !struck.has('crash a');
+  }
+
+  /** One that could act now. */
+  get hasGuard(): boolean {
+    const guard = this.#guard;
+    return guard?.isAlive === true && !guard.isStopped;
   }
 
   /** By a fault that nothing heals. */
@@ -426,6 +454,7 @@ export class FaultInjector {
 
   #stopProtect(forMs: number): void {
     const { protectProcess } = this.#world;
+    this.#cleanUpAfter(protectProcess);
     protectProcess.stop();
     const isOver = this.#helpless();
     this.#heals(forMs, () => {
@@ -445,6 +474,7 @@ export class FaultInjector {
     const { protectProcess, receive } = this.#world;
     const process = { protect: protectProcess, receive, guard: this.#guard }[who];
     if (!process?.isAlive) return;
+    if (process === protectProcess) this.#cleanUpAfter(process);
     process.stopForGood();
     const isOver = who === 'protect' ? this.#helpless() : () => {};
     if (lateMs === null) return;

@@ -40,6 +40,7 @@ export function simSpec(name: string, uuid = guestUuids[name] ?? ''): GuestSpec 
       crash: 'destroy',
       watchdog: 'destroy',
       'soft-reset': 'keep (soft-reset)',
+      unknown: 'keep (unknown reason)',
     },
     config: Buffer.from(name),
   };
@@ -218,6 +219,7 @@ export class SimHypervisor {
         return restore;
       },
       otherWatcher: () => null,
+      otherSaver: () => null,
     };
   }
 }

@@ -36,6 +36,8 @@ export type FaultKind =
   | { readonly kind: 'stall'; readonly host: 'a' | 'b'; readonly forMs: number }
   | { readonly kind: 'crash'; readonly host: 'a' | 'b'; readonly rebootMs: number | null }
   | { readonly kind: 'save-failed' }
+  /** The guest obeys the next request to suspend so much later, and runs on until then. */
+  | { readonly kind: 'late-suspend'; readonly byMs: number }
   /** By itself; off, unless it reboots. */
   | { readonly kind: 'guest-ended'; readonly isReboot?: true }
   /** CONFIG describes another guest than HELLO did. */
@@ -142,7 +144,7 @@ export function planOf(seed: number): Plan {
   const afterMs = timeoutMs * random.pick([0.1, 1, 4]);
   const again = kind === 'again' ? { afterMs, times: 3 } : null;
   const otherWay = kind === 'other way' ? otherWayOf(plan, random.int(1, 1_000_000_000)) : null;
-  const faults = [...plan.faults, ...strange, ...lossesOf(seed, plan)];
+  const faults = [...plan.faults, ...strange, ...lossesOf(seed, plan), ...lateOf(seed, timeoutMs)];
   return { ...plan, faults, again, otherWay };
 }
 
@@ -248,6 +250,16 @@ function planOfOne(seed: number): Plan {
     again: null,
     otherWay: null,
   };
+}
+
+/** By a chance of its own, too: the guest answers one request to suspend late. */
+function lateOf(seed: number, timeoutMs: number): Fault[] {
+  const random = new Random(seed ^ 0x3c6ef372);
+  if (!random.chance(0.06)) return [];
+  const byMs = random.pick([0.5 * timeoutMs, 3 * timeoutMs, 8 * timeoutMs, 90_000]);
+  const count = random.pick([1, 1, 2, 5]);
+  const trigger: Trigger = { kind: 'call', host: 'a', what: 'suspend', count };
+  return [{ trigger, fault: { kind: 'late-suspend', byMs } }];
 }
 
 /** By a chance of its own: all else of a seed is as it is with the backup that goes on. */

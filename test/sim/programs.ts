@@ -17,6 +17,7 @@ import {
 } from '../../src/guest/left-copy.ts';
 import { findLost, loseGuest } from '../../src/guest/lost.ts';
 import { type Leftovers, Recovery } from '../../src/guest/recovery.ts';
+import { watchProtect } from '../../src/guest/stopped-protect.ts';
 import { errorText, OperationError } from '../../src/host/errors.ts';
 import type { HostPorts } from '../../src/host/ports.ts';
 import type { HelloContent } from '../../src/link/connect.ts';
@@ -120,13 +121,16 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
     const process = host.start('tsremus guard', world);
     let farewell: Farewell = { kind: 'none' };
     let isGone = false;
+    let beats = 0;
     let watching = (_does: boolean): void => {};
+    const ports = guardPorts(host, process);
+    const watched = watchProtect(ports, guarded, { beats: () => beats, isOver: () => isGone });
     const after = (): void => {
       if (isGone) return;
       isGone = true;
       process.run(() => {
-        const ports = guardPorts(host, process);
-        guardAfter(ports, guarded, farewell, () => watching(true))
+        watched
+          .then(() => guardAfter(ports, guarded, farewell, () => watching(true)))
           .catch(() => {})
           .finally(() => {
             watching(false);
@@ -144,6 +148,9 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
     const guard: Guard = {
       ready,
       gone,
+      beat() {
+        beats += 1;
+      },
       done() {
         isTold = true;
         parent.call('farewell', () => {
@@ -151,14 +158,14 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
           after();
         });
       },
-      watch: ({ id }) =>
+      watch: ({ id }, duties) =>
         new Promise((resolve) => {
           if (!process.isAlive) return resolve(false);
           isTold = true;
           watching = (does) => parent.later(0, () => resolve(does));
           parent.later(guardMsMax, () => resolve(false));
           parent.call('farewell', () => {
-            farewell = { kind: 'watch', id };
+            farewell = { kind: 'watch', id, duties };
             after();
           });
         }),
@@ -172,6 +179,7 @@ function guardPorts(host: SimHost, process: SimProcess) {
   const leftovers: Leftovers = {
     of: async ({ ref, session }) => leftOnA(host, ref.uuid, session),
     settle: (status, order) => recovery.settle(status, order),
+    mayGoOn: (status) => recovery.mayGoOn(status),
   };
   let isStopped = false;
   process.onTerm(() => {

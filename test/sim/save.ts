@@ -9,6 +9,9 @@ import type { Domain } from './hypervisor.ts';
 import type { SimProcess } from './process.ts';
 import { encodeRecord, recordBytes } from './stream.ts';
 
+/** libxl_dom_suspend.c: so long it waits for the guest to suspend. */
+const xenWaitsMs = 60_000;
+
 export class SimSave implements SaveOperation {
   readonly #process: SimProcess;
   readonly #domain: Domain;
@@ -95,11 +98,13 @@ export class SimSave implements SaveOperation {
 
   /** Asks the guest, and waits for it. */
   #suspend(): void {
-    const { plan, random } = this.#world;
+    const { plan, random, faults } = this.#world;
     const { guest } = this.#domain;
+    const epoch = this.#epoch;
     this.#isSuspending = true;
-    const ask = (): void => {
-      this.#world.after(plan.suspendMs * random.between(0.5, 1.5), () => {
+    const ask = (lateMs = 0): void => {
+      this.#world.after(lateMs + plan.suspendMs * random.between(0.5, 1.5), () => {
+        if (lateMs > 0) faults.latePending -= 1;
         if (guest === null || this.#domain.end !== null) return;
         // A paused guest cannot take part in its own suspend.
         if (guest.isPaused) return ask();
@@ -111,7 +116,13 @@ export class SimSave implements SaveOperation {
         });
       });
     };
-    this.#process.call('suspend', ask);
+    this.#process.call('suspend', () => ask(faults.takeLateSuspend()));
+    this.#process.later(xenWaitsMs, () => {
+      const isWaiting = this.#epoch === epoch && this.#isSuspending && !this.isBarrierSet;
+      if (!isWaiting || this.#isOver) return;
+      const reason = 'guest did not suspend, timed out';
+      this.#end(this.#ending ?? { kind: 'failed', reason, left: 'runs' });
+    });
   }
 
   #suspended(): void {
@@ -160,18 +171,23 @@ export class SimSave implements SaveOperation {
     this.#isAborted = true;
     const { plan, random } = this.#world;
     this.#process.call('abort', () => {
-      this.#process.later(plan.abortMs * random.next(), () => this.#endSoon({ kind: 'aborted' }));
+      this.#process.later(plan.abortMs * random.next(), () =>
+        this.#endSoon({ kind: 'aborted', left: 'runs' }),
+      );
     });
   }
 
   /** libxl gives up by itself. */
   fail(): void {
-    this.#process.run(() => this.#endSoon({ kind: 'failed', reason: 'libxl gave up' }));
+    this.#process.run(() =>
+      this.#endSoon({ kind: 'failed', reason: 'libxl gave up', left: 'runs' }),
+    );
   }
 
   #endSoon(end: SaveEnd): void {
     const isHere = !this.#isSuspending || this.#domain.guest?.isSuspended === true;
-    if (isHere) this.#end(end);
+    // In the seed nobody waits for the guest: it may not have been asked yet.
+    if (isHere || this.#epoch === 0) this.#end(end);
     else this.#ending = end;
   }
 
@@ -187,7 +203,10 @@ export class SimSave implements SaveOperation {
     this.#isOver = true;
     this.isBarrierSet = false;
     const { guest } = this.#domain;
+    const isAsked = this.#isSuspending && guest?.isSuspended === false;
     if (guest !== null) guest.isSuspended = false;
-    this.#options.onEvent({ kind: 'ended', end });
+    const left = isAsked ? 'asked' : 'runs';
+    const told = end.kind === 'guest-ended' ? end : { ...end, left: left as typeof end.left };
+    this.#options.onEvent({ kind: 'ended', end: told });
   }
 }

@@ -119,6 +119,26 @@ const suspendedAndKilled = [
   { kind: 'kill-protect', isAfter: true },
 ] as const;
 
+/** Stopped for ever with the guest asked to suspend, which it does after that. */
+const suspendedAndStopped: readonly (readonly [When, What])[] = [
+  [on('a', 'suspend', 2), (timeoutMs: number) => ({ kind: 'late-suspend', byMs: 6 * timeoutMs })],
+  [at(1), { kind: 'stop-for-good', who: 'protect', lateMs: null }],
+];
+
+/** Neither side goes on by itself. */
+const manually =
+  (tweak: (plan: Plan) => Plan) =>
+  (plan: Plan): Plan => {
+    const config = { ...plan.config, buffered: true, withoutWitness: 'manual' as const };
+    return tweak({ ...plan, config, cutForGood: [] });
+  };
+
+/** The guest obeys a request of the seed's when its session has long ended. */
+const obeysLate: readonly (readonly [When, What])[] = [
+  [on('a', 'suspend', 1), (timeoutMs: number) => ({ kind: 'late-suspend', byMs: 6 * timeoutMs })],
+  [at(0), { kind: 'terminate' }],
+];
+
 /** The copy took over, its host is rebooted, and the guest that it left behind is cleaned up. */
 const goneAfterTakeover = struck(
   [
@@ -858,20 +878,94 @@ const primary: readonly ShellMutant[] = [
 const guests: readonly ShellMutant[] = [
   {
     name: 'the guard resumes nobody',
-    file: 'guest/guard.ts',
-    from: "if (info.state === 'suspended') await hypervisor.resume(guest);",
+    file: 'guest/late-suspend.ts',
+    from: '    await hypervisor.resume(this.#guest);\n',
     to: '',
     by: sim(1, struck([[...suspendedAndKilled]])),
   },
   {
     name: 'the guard looks once',
-    file: 'guest/guard.ts',
-    from: `    if (await rescueOnce(hypervisor, guest).catch(() => false)) return;
-`,
-    to: `    await rescueOnce(hypervisor, guest).catch(() => false);
-    return;
-`,
+    file: 'guest/late-suspend.ts',
+    from: 'if (end !== null) return end;',
+    to: "return end ?? 'stopped';",
     by: sim(1, struck([[...suspendedAndKilled]])),
+  },
+  {
+    name: 'a suspend that comes after the session is nobodys',
+    file: 'guest/session-watch.ts',
+    from: "const lateSuspend = left !== 'runs';",
+    to: 'const lateSuspend = false;',
+    by: sim(1, struck(obeysLate)),
+  },
+  {
+    name: 'the session does not hear that the guest may suspend yet',
+    file: 'session/primary/session.ts',
+    from: "if (end.kind !== 'guest-ended') this.#left = end.left;",
+    to: '',
+    by: sim(1, struck(obeysLate)),
+  },
+  {
+    name: 'the guard forgets a guest that obeys late',
+    file: 'guest/guard.ts',
+    from: 'if (duties.lateSuspend) {',
+    to: 'if (duties.lateSuspend && duties.end) {',
+    by: sim(1, struck(obeysLate)),
+  },
+  {
+    name: 'a guest that a stopped protect has suspended stays so',
+    file: 'guest/stopped-protect.ts',
+    from: 'if (await protect.replace(beats)) break;',
+    to: '',
+    by: sim(1, manually(struck(suspendedAndStopped))),
+  },
+  {
+    name: 'a protect that is slow is ended',
+    file: 'guest/stopped-protect.ts',
+    from: 'if (stillLooks < stillLooksMax) continue;',
+    to: 'if (stillLooks < 0) continue;',
+    by: 'test/guest/stopped-protect.test.ts',
+  },
+  {
+    name: 'a stopped protect is ended where the copy may run',
+    file: 'guest/stopped-protect.ts',
+    from: 'if (news !== null) {',
+    to: "if (news === '') {",
+    by: 'test/guest/stopped-protect.test.ts',
+  },
+  {
+    name: 'what a protect has is settled while it lives',
+    file: 'guest/stopped-protect.ts',
+    from: 'if (clock.nowMs() > endMs) return false;',
+    to: 'if (clock.nowMs() > endMs) return true;',
+    by: 'test/guest/stopped-protect.test.ts',
+  },
+  {
+    name: 'who saves a guest finds it resumed',
+    file: 'guest/late-suspend.ts',
+    from: 'if (other !== null) {',
+    to: "if (other === '') {",
+    by: 'test/guest/late-suspend.test.ts',
+  },
+  {
+    name: 'time in which the guest is paused is taken for time to answer',
+    file: 'guest/late-suspend.ts',
+    from: 'if (!info.paused) this.#ranMs += passedMs;',
+    to: 'this.#ranMs += passedMs;',
+    by: 'test/guest/late-suspend.test.ts',
+  },
+  {
+    name: 'a suspend of minutes later is undone at first sight',
+    file: 'guest/late-suspend.ts',
+    from: 'if (!this.isSoon && nowMs - this.#suspendedFromMs < confirmMs) return null;',
+    to: '',
+    by: 'test/guest/late-suspend.test.ts',
+  },
+  {
+    name: 'a guest of another word for its end is destroyed',
+    file: 'hypervisor/xen/end-words.ts',
+    from: "if (event === 'unknown') return 'keep (unknown reason)';",
+    to: "if (event === 'unknown') return 'destroy';",
+    by: 'test/hypervisor/xen/end-words.test.ts',
   },
   {
     name: 'a guard that died is not started again',

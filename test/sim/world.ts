@@ -53,6 +53,9 @@ export interface RunResult {
   readonly hash: string;
 }
 
+/** A loser that obeys late is destroyed all the same by then: 10 s, and another question. */
+const lateEndMs = 20_000;
+
 /** More events than this in one run is a loop somewhere. */
 const stepsMax = 200_000;
 
@@ -365,7 +368,9 @@ export class World implements Timeline {
     const { checker, random, buffer, guest, plan, protectProcess } = this;
     // Between the order of a checkpoint and the suspend: nobody pauses it then.
     const canPause = protectProcess.isAlive && !protectProcess.isStopped;
-    checker.works(canPause ? 1.5 * plan.suspendMs + 1 : null);
+    // One that obeys late is waited for, as long as the end of its save is.
+    const suspendMs = 1.5 * plan.suspendMs + (this.faults.latePending > 0 ? lateEndMs : 0) + 1;
+    checker.works(canPause ? suspendMs : null);
     const present = buffer?.present ?? [0];
     const port = present.length === 0 ? null : random.pick(present);
     const epoch = this.save?.epoch ?? 0;

@@ -185,7 +185,7 @@ export interface OutcomeText {
 export function protectText(
   result: {
     readonly outcome: ProtectOutcome;
-    /** What became of the guest after an end of its own, a clause. */
+    /** What became of the guest, or is still to come, a clause. */
     readonly detail?: string | null;
     readonly next?: readonly string[];
   },
@@ -193,7 +193,7 @@ export function protectText(
 ): OutcomeText {
   const { outcome, detail = null } = result;
   const text = look(protectTexts, outcome, subject);
-  const message = outcome.kind === 'guest-ended' && detail !== null ? `${text}; ${detail}` : text;
+  const message = detail === null ? text : `${text}; ${detail}`;
   return { message, next: result.next ?? adviceLines(look(protectNext, outcome, subject)) };
 }
 
@@ -202,12 +202,14 @@ export function stopText(
   result: {
     readonly outcome: StopOutcome;
     readonly text?: string;
+    readonly detail?: string;
     readonly next?: readonly string[];
   },
   subject: Subject,
 ): OutcomeText {
+  const said = result.text ?? look(stopTexts, result.outcome, subject);
   return {
-    message: result.text ?? look(stopTexts, result.outcome, subject),
+    message: result.detail === undefined ? said : `${said}; ${result.detail}`,
     next: result.next ?? adviceLines(stopNext(result.outcome, subject)),
   };
 }

@@ -3,7 +3,8 @@
  * Pure. libxl leaves out members that have their default value, so absence is normal.
  */
 import { errorText, OperationError } from '../../host/errors.ts';
-import type { EndAction, GuestInterface, GuestSpec, LifeEvent } from '../port.ts';
+import type { GuestInterface, GuestSpec } from '../port.ts';
+import { type EndWords, endAction } from './end-words.ts';
 
 /** libxl_domain_config as it comes from JSON; looked at only here. */
 export type DomainConfig = { readonly [key: string]: unknown };
@@ -19,7 +20,7 @@ const text = (value: unknown) => (typeof value === 'string' ? value : '');
 export const adapterName = 'xen';
 
 /** A configuration as a specification: `config` is its JSON text. */
-export function specOf(config: DomainConfig): GuestSpec {
+export function specOf(config: DomainConfig, words: EndWords): GuestSpec {
   const info = object(config['c_info']);
   return {
     hypervisor: adapterName,
@@ -30,11 +31,12 @@ export function specOf(config: DomainConfig): GuestSpec {
     writableDisks: writableDisks(config),
     refusals: refusals(config),
     onEnd: {
-      poweroff: endAction(config, 'poweroff'),
-      reboot: endAction(config, 'reboot'),
-      crash: endAction(config, 'crash'),
-      watchdog: endAction(config, 'watchdog'),
-      'soft-reset': endAction(config, 'soft-reset'),
+      poweroff: endAction(config, 'poweroff', words),
+      reboot: endAction(config, 'reboot', words),
+      crash: endAction(config, 'crash', words),
+      watchdog: endAction(config, 'watchdog', words),
+      'soft-reset': endAction(config, 'soft-reset', words),
+      unknown: endAction(config, 'unknown', words),
     },
     config: Buffer.from(JSON.stringify(config)),
   };
@@ -44,7 +46,11 @@ export function specOf(config: DomainConfig): GuestSpec {
  * The same from bytes that came from another host, once `check` let it pass; throws
  * OperationError('protocol') when they are no configuration, and what `check` throws.
  */
-export function specFrom(bytes: Buffer, check: (config: DomainConfig) => void): GuestSpec {
+export function specFrom(
+  bytes: Buffer,
+  words: EndWords,
+  check: (config: DomainConfig) => void,
+): GuestSpec {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
@@ -55,7 +61,7 @@ export function specFrom(bytes: Buffer, check: (config: DomainConfig) => void): 
     throw noConfig('it is not an object');
   }
   check(value as DomainConfig);
-  return specOf(value as DomainConfig);
+  return specOf(value as DomainConfig, words);
 }
 
 function noConfig(why: string): OperationError {
@@ -93,23 +99,6 @@ export function copyConfig(config: DomainConfig, name: string): DomainConfig {
   // The number that the guest has on the primary means nothing on the backup.
   const boot = bootConfig(config);
   return { ...boot, c_info: { ...object(boot['c_info']), name } };
-}
-
-/** What to do when the guest ends, from libxl's action word (destroy, restart, preserve...). */
-function endAction(config: DomainConfig, event: LifeEvent): EndAction {
-  const key = {
-    poweroff: 'on_poweroff',
-    reboot: 'on_reboot',
-    crash: 'on_crash',
-    watchdog: 'on_watchdog',
-    'soft-reset': 'on_soft_reset',
-  }[event];
-  const given = config[key];
-  // xl's defaults (xl.cfg(5)): a reboot restarts, everything else destroys.
-  const preset = event === 'reboot' ? 'restart' : event === 'soft-reset' ? 'soft-reset' : 'destroy';
-  const word = typeof given === 'string' ? given : preset;
-  // preserve, rename-restart, coredump-*, soft-reset: keep what is there to be looked at.
-  return word === 'destroy' || word === 'restart' ? word : `keep (${word})`;
 }
 
 /** Reasons for which this guest cannot be protected at all; empty when it can. */

@@ -9,12 +9,11 @@ import { NativeError } from '../../native/loader.ts';
 import { XenLibrary, xlError } from '../../native/xen.ts';
 import {
   type GuestInfo,
+  type GuestLeft,
   type GuestRef,
   type GuestSpec,
   type HostInfo,
   type Hypervisor,
-  type LifeEvent,
-  lifeEvents,
   type RestoreEvent,
   type RestoreOperation,
   type RestoreOptions,
@@ -25,8 +24,10 @@ import {
   type StreamPosition,
   waitingName,
 } from '../port.ts';
+import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
+import { otherSaver } from './other-saver.ts';
 import { otherWatcher } from './other-watcher.ts';
 import {
   type Allowed,
@@ -118,10 +119,21 @@ function operationError(op: string, subject: string, error: unknown): OperationE
 class Xen implements Hypervisor {
   readonly #native: XenLibrary;
   readonly #allowFile: string;
+  #words: EndWords | null = null;
 
   constructor(native: XenLibrary, allowFile: string) {
     this.#native = native;
     this.#allowFile = allowFile;
+  }
+
+  /** Asked once: they are the library's. */
+  #endWords(): EndWords {
+    try {
+      this.#words ??= endWords(this.#native.endWords());
+      return this.#words;
+    } catch (error) {
+      throw operationError('learn the ends of', 'any', error);
+    }
   }
 
   async find(name: string): Promise<GuestRef | null> {
@@ -160,12 +172,12 @@ class Xen implements Hypervisor {
     return this.#do('read the configuration of', String(guest.id), async () => {
       const text = await this.#native.domainConfig(guest.id);
       // Older libxl leaves the UUID out of the configuration; the domain itself always has one.
-      return specOf(withUuid(JSON.parse(text), guest.uuid));
+      return specOf(withUuid(JSON.parse(text), guest.uuid), this.#endWords());
     });
   }
 
   readSpec(bytes: Buffer): GuestSpec {
-    return specFrom(bytes, (config) => {
+    return specFrom(bytes, this.#endWords(), (config) => {
       checkPolicy(config, readAllowed(this.#allowFile), this.#allowFile);
     });
   }
@@ -230,7 +242,7 @@ class Xen implements Hypervisor {
         if (ours === null) return;
         // The library gave up because of a broken stream: it says which record, and where.
         if (ours.kind === 'ended' && ours.end.kind === 'aborted' && broken !== null) {
-          ours = { kind: 'ended', end: { kind: 'failed', reason: broken } };
+          ours = { kind: 'ended', end: { ...ours.end, kind: 'failed', reason: broken } };
         }
         onEvent(ours);
         if (ours.kind === 'ended') void native.saveFree(handle);
@@ -251,6 +263,10 @@ class Xen implements Hypervisor {
 
   otherWatcher(guest: GuestRef, name: string): string | null {
     return otherWatcher({ domid: guest.id, uuid: guest.uuid, name });
+  }
+
+  otherSaver(guest: GuestRef, name: string): string | null {
+    return otherSaver({ domid: guest.id, name });
   }
 }
 
@@ -357,8 +373,10 @@ function saveEnd(event: NativeEvent): SaveEnd {
   if (found.shutdown && found.reason !== 'suspend') {
     return { kind: 'guest-ended', reason: String(found.reason) };
   }
-  if (event.a === xlError.aborted) return { kind: 'aborted' };
-  return { kind: 'failed', reason: found.error ?? `libxl ended with ${event.a}` };
+  const isSuspended = found.shutdown === true;
+  const left: GuestLeft = isSuspended ? 'suspended' : event.c === 1 ? 'asked' : 'runs';
+  if (event.a === xlError.aborted) return { kind: 'aborted', left };
+  return { kind: 'failed', reason: found.error ?? `libxl ended with ${event.a}`, left };
 }
 
 interface EndText {
@@ -377,12 +395,6 @@ function parseEnd(json: string): EndText {
   }
 }
 
-const ends: Readonly<Record<string, LifeEvent>> = {
-  ...Object.fromEntries(lifeEvents.map((event) => [event, event])),
-  // libxl's word for it.
-  soft_reset: 'soft-reset',
-};
-
 function guestInfo(raw: Record<string, unknown>): GuestInfo {
   const reason = raw['shutdown'] === true ? String(raw['shutdown_reason'] ?? 'unknown') : null;
   const stopped = reason === 'suspend' ? 'suspended' : 'ended';
@@ -391,7 +403,7 @@ function guestInfo(raw: Record<string, unknown>): GuestInfo {
     ref: { uuid: String(raw['uuid']).toLowerCase(), id: Number(raw['domid']) },
     paused: raw['paused'] === true,
     state,
-    end: state === 'ended' ? (ends[reason ?? ''] ?? 'poweroff') : null,
+    end: state === 'ended' ? lifeEventOf(reason) : null,
     memoryBytes: Number(raw['current_memkb'] ?? 0) * 1024,
   };
 }

@@ -22,7 +22,7 @@ import { every } from '../../host/clock.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
 import type { HostPorts } from '../../host/ports.ts';
-import type { Hypervisor } from '../../hypervisor/port.ts';
+import type { GuestLeft, Hypervisor } from '../../hypervisor/port.ts';
 import { guestConfig } from '../../link/config-message.ts';
 import type { HelloContent } from '../../link/connect.ts';
 import type { HelloAccepted, PulseOffer } from '../../link/hello-message.ts';
@@ -59,6 +59,13 @@ const progressEveryMs = 5_000;
 const seedShownEveryMs = 200;
 
 type Progress = (text: string) => void;
+
+/** What is to be said of a guest that its checkpoints left so, a clause; null: nothing. */
+const leftText: Readonly<Record<GuestLeft, string | null>> = {
+  runs: null,
+  asked: 'if it was asked to suspend and does so yet, its guard resumes it',
+  suspended: 'it is suspended, could not be resumed, and its guard tries on',
+};
 
 /** The primary's end of a link. */
 export type ProtectionLink = Pick<
@@ -506,11 +513,14 @@ export class Protection {
     this.#stage = { kind: 'concluded', was, outcome, guestEnd };
     this.#status.close();
     const wasSuspended = (was?.session.state.suspended ?? -1) >= 0;
-    const unwatched = await this.#watch.end(outcome, guestEnd, wasSuspended);
+    const left = was?.session.guestLeft ?? 'runs';
+    const unwatched = await this.#watch.end(outcome, guestEnd, wasSuspended, left);
     if (unwatched !== null) this.#news.tell('unwatched', unwatched);
-    for (const resolve of this.#waiting) resolve({ outcome });
+    const detail = guestEnd?.text ?? (unwatched === null ? leftText[left] : null);
+    for (const resolve of this.#waiting)
+      resolve(detail === null ? { outcome } : { outcome, detail });
     // An end that was ordered needs no looking after; every other one stays to be seen.
     claim.release(outcome.kind === 'stopped' ? 'forget' : 'keep-status');
-    return { outcome, detail: guestEnd?.text ?? null };
+    return { outcome, detail };
   }
 }

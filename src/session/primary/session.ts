@@ -22,6 +22,7 @@ import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
 import {
   endOf,
+  type GuestLeft,
   type GuestRef,
   type Hypervisor,
   type SaveEvent,
@@ -109,6 +110,7 @@ export class PrimarySession {
   #fail: (error: unknown) => void = () => {};
   #save: SaveOperation | null = null;
   #saveEnded = false;
+  #left: GuestLeft = 'runs';
   #abortWanted = false;
   #pump: EpochPump | null = null;
   readonly #timer: WakeTimer;
@@ -154,6 +156,11 @@ export class PrimarySession {
 
   get guestPaused(): boolean {
     return this.#pauses > 0;
+  }
+
+  /** How the hypervisor's operation left the guest, once it is over. */
+  get guestLeft(): GuestLeft {
+    return this.#left;
   }
 
   /** What kept the output buffer from being opened when it was to be; null: nothing. */
@@ -362,6 +369,7 @@ export class PrimarySession {
     this.#saveEnded = true;
     this.#pump?.stop();
     const end = event.end;
+    if (end.kind !== 'guest-ended') this.#left = end.left;
     if (end.kind === 'guest-ended') {
       this.#dispatch({ kind: 'guest-ended', reason: end.reason, nowMs });
     } else if (!this.#abortWanted) {

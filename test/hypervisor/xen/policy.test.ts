@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { OperationError } from '../../../src/host/errors.ts';
 import { specFrom } from '../../../src/hypervisor/xen/guest-config.ts';
 import { type Allowed, checkPolicy, parseAllowed } from '../../../src/hypervisor/xen/policy.ts';
+import { xlWords } from '../../fixtures/xl-words.ts';
 
 const file = '/etc/tsremus/allow';
 
@@ -223,7 +224,7 @@ describe('a guest from another host', () => {
   ])('%s, as guests are, is let in', (_, config) => {
     expect(refusal(config)?.message).toBeUndefined();
     expect(
-      specFrom(Buffer.from(JSON.stringify(config)), (one) => checkPolicy(one, [], file)),
+      specFrom(Buffer.from(JSON.stringify(config)), xlWords, (one) => checkPolicy(one, [], file)),
     ).toBeTruthy();
   });
 
@@ -273,14 +274,14 @@ describe('a guest from another host', () => {
   it('gets no stack out of a configuration that is too deep', () => {
     const depth = 100_000;
     const bytes = Buffer.from(`{"b_info":${'['.repeat(depth)}1${']'.repeat(depth)}}`);
-    expect(() => specFrom(bytes, (config) => checkPolicy(config, [], file))).toThrow(
+    expect(() => specFrom(bytes, xlWords, (config) => checkPolicy(config, [], file))).toThrow(
       OperationError,
     );
   });
 
   it('is read once: of two members of one name the one that was looked at counts', () => {
     const text = '{"nics":[{"script":"/tmp/evil","script":"vif-bridge"}]}';
-    const spec = specFrom(Buffer.from(text), (config) => checkPolicy(config, [], file));
+    const spec = specFrom(Buffer.from(text), xlWords, (config) => checkPolicy(config, [], file));
     expect(spec.config.toString()).not.toContain('evil');
   });
 });

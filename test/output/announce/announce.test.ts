@@ -15,6 +15,7 @@ import {
   parseMac,
   rarpFrame,
 } from '../../../src/output/announce/frames.ts';
+import { xlWords } from '../../fixtures/xl-words.ts';
 
 const mac = '00:16:3e:01:02:03';
 const macBytes = Buffer.from('00163e010203', 'hex');
@@ -110,7 +111,7 @@ it('takes the addresses from what the configuration gives each interface', () =>
     { mac: '00:16:3e:01:02:04', devid: 2 },
     { ip: '192.0.2.8' },
   ];
-  expect(specOf({ nics }).interfaces).toEqual([
+  expect(specOf({ nics }, xlWords).interfaces).toEqual([
     { index: 0, mac, ips: ['192.0.2.7', '2001:db8::7'] },
     { index: 2, mac: '00:16:3e:01:02:04', ips: [] },
     { index: 2, mac: null, ips: ['192.0.2.8'] },

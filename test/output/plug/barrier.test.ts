@@ -33,7 +33,7 @@ async function trial(
       return {
         checkpoint: () => false,
         read: () => 0,
-        abort: () => say({ kind: 'ended', end: { kind: 'aborted' } }),
+        abort: () => say({ kind: 'ended', end: { kind: 'aborted', left: 'runs' } }),
       };
     },
   };
