@@ -212,6 +212,24 @@ describe('a copy whose process died', () => {
     expect((await runLine(['failover', 'web1'], terminal('web1'))).code).toBe(0);
   });
 
+  // Proves: of a copy that runs nothing is to be decided, and it is not said to have been lost.
+  it('is noted when it was let run just before, and is refused once that is known', async () => {
+    dead();
+    app.leftCopy.mockResolvedValue({ ...left, left: { kind: 'runs' } });
+    const ran = await runLine(['failover', 'web1'], terminal('n'));
+    expect(ran).toMatchObject({ code: 0, out: 'web1 runs here\n' });
+    expect(ran.err).toMatch(/^web1 runs here already, its process is dead: it is noted/);
+    for (const [kind, text] of [
+      ['running', 'the copy of web1 runs here already'],
+      ['absent', 'the copy of web1 went on here, and is here no more'],
+    ] as const) {
+      app.leftCopy.mockResolvedValue({ ...left, left: { kind: 'went-on', answer: { kind } } });
+      const refused = await failover('--yes', 'web1');
+      expect(refused.code).toBe(10);
+      expect(refused.err).toContain(text);
+    }
+  });
+
   it('is not run once it was promised away: 14', async () => {
     dead();
     app.leftCopy.mockResolvedValue({ ...left, left: { kind: 'given-up' } });

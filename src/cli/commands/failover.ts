@@ -106,21 +106,30 @@ async function leftCopyOf(
     case 'given-up':
       if (known === null) return null;
       throw refusal(status, 'the primary has the promise that this copy will not run');
+    case 'went-on': {
+      if (known === null) return null;
+      const isHere = copy.left.answer.kind === 'running';
+      const what = isHere ? 'runs here already' : 'went on here, and is here no more';
+      const code = isHere ? 'active' : 'copy-lost';
+      throw failed(code, `the copy of ${domain} ${what}`, { kind: 'show', domain });
+    }
     default:
       return null;
   }
 }
 
 /** What a session's own plan says, of a copy whose process is dead. */
-function planOfLeft({ left, peer, needs }: FoundCopy): FailoverPlan {
-  const primary =
-    left.kind === 'runs'
-      ? ['it runs here already: that is noted, and the guest is watched']
-      : [
-          'the process that held it is dead; the copy stands here, whole',
-          `${hostWord(peer)} cannot be asked from here: where it lives it asks, and is promised`,
-        ];
+function planOfLeft({ peer, needs }: FoundCopy): FailoverPlan {
+  const primary = [
+    'the process that held it is dead; the copy stands here, whole',
+    `${hostWord(peer)} cannot be asked from here: where it lives it asks, and is promised`,
+  ];
   return { refused: null, needs, primary };
+}
+
+/** It was let run just before its process died: nobody need decide anything. */
+function isToBeNoted(copy: Copy): boolean {
+  return copy.kind === 'left' && copy.copy.left.kind === 'runs';
 }
 
 function planLines(status: PlanFacts, plan: FailoverPlan): string[] {
@@ -201,7 +210,9 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
   const { status } = copy;
   const plan = await planOf(io, copy);
   if (plan.refused !== null) throw refusal(status, plan.refused);
-  const lines = planLines(status, plan);
+  const isNoted = isToBeNoted(copy);
+  const noted = `${domain} runs here already, its process is dead: it is noted, and watched`;
+  const lines = isNoted ? [noted] : planLines(status, plan);
   if (!flags.json) {
     const to = flags.dryRun ? io.out : io.err;
     to.write(lines.map((line) => `${printable(line)}\n`).join(''));
@@ -211,7 +222,7 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
     return exit.ok;
   }
   const needsWord = plan.needs === 'word';
-  if (!(await confirmed(io, status, needsWord, flags)))
+  if (!isNoted && !(await confirmed(io, status, needsWord, flags)))
     throw failed('declined', 'nothing was done');
   const text = await carryOut(io, copy, needsWord);
   if (flags.json) writeJson(io.out, { domain, dry_run: false, text, exit: exit.ok });

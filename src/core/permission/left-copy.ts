@@ -18,9 +18,9 @@ import { type Agreement, mayActivate, type Said } from './tie.ts';
 export type LeftCopy =
   /** Built, and nobody has let it run. `isActive`: all but that was done. */
   | { readonly kind: 'whole'; readonly isActive: boolean }
-  /** It went on: what is left to do is to say so. */
+  /** It went on just before its owner died: what is left to do is to say so. */
   | { readonly kind: 'runs' }
-  /** It went on, and is not here to run any more. */
+  /** It went on, and that is known: it runs, has ended, or is not here any more. */
   | { readonly kind: 'went-on'; readonly answer: Answer }
   /** Never built: there is nothing that could run (K1). */
   | { readonly kind: 'not-built' }
@@ -42,7 +42,8 @@ export function leftCopyOf(record: RecordView | null, found: FoundGuest): LeftCo
     case 'active': {
       if (found === 'paused' && !record.running) return { kind: 'whole', isActive: true };
       const answer = answerFor(found, record);
-      return answer.kind === 'running' ? { kind: 'runs' } : { kind: 'went-on', answer };
+      const isNews = answer.kind === 'running' && !record.running;
+      return isNews ? { kind: 'runs' } : { kind: 'went-on', answer };
     }
     case 'promised':
     case 'lost':
@@ -60,6 +61,7 @@ export function leftCopyRefusal(left: LeftCopy, agreed: Agreement, said: Said): 
     case 'given-up':
       return 'the primary has the promise that this copy will not run';
     case 'went-on':
+      if (left.answer.kind === 'running') return 'it went on here, and runs';
       return left.answer.kind === 'ended'
         ? 'it went on here, and has ended by itself'
         : 'it went on here, and is here no more';

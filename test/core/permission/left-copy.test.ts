@@ -22,8 +22,8 @@ const table: readonly Row[] = [
   ['standby', all('not-built')],
   ['activating', { ...all('not-built'), paused: 'whole', running: 'whole' }],
   ['active', { paused: 'whole, active', running: 'runs', ended: 'ended', gone: 'absent' }],
-  ['running', { paused: 'runs', running: 'runs', ended: 'ended', gone: 'absent' }],
-  ['ended', { paused: 'runs', running: 'runs', ended: 'ended', gone: 'ended' }],
+  ['running', { paused: 'running', running: 'running', ended: 'ended', gone: 'absent' }],
+  ['ended', { paused: 'running', running: 'running', ended: 'ended', gone: 'ended' }],
   ['promised', all('given-up')],
   ['lost', all('given-up')],
 ];
