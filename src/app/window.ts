@@ -57,13 +57,14 @@ export async function showSession(
   env: Environment,
   view: WindowView,
 ): Promise<ProcessEnd> {
+  // Heard first: a Ctrl-C must not end the window and leave the session.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   const child = spawn(process.execPath, ownCommand(words), {
     detached: true,
     cwd: '/',
     env,
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
   });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   const onHangUp = () => {
     if (view.hungUp()) return;
     process.removeListener('SIGHUP', onHangUp);
