@@ -25,6 +25,7 @@ import type { OutputBuffer } from '../output/port.ts';
 import type { Listing, Registry } from '../registry/port.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import { destroyCopy } from './destroy-copy.ts';
+import { findGuest } from './find.ts';
 import type { StartGuard } from './guard.ts';
 
 /** A guest whose leftovers are looked for. */
@@ -97,16 +98,16 @@ export class Recovery {
   }
 
   /**
-   * What is left of the guest called `name` where only devices are: their names have its number,
-   * and the hypervisor knows which that is. Null: nothing, or no such guest is here any more.
+   * What is left of the guest `wanted` where only devices are: their names have its number, and the
+   * hypervisor knows which that is. Null: nothing, or no such guest is here any more.
    */
-  async bufferNamed(name: string): Promise<SessionStatus | null> {
+  async bufferNamed(wanted: string): Promise<SessionStatus | null> {
     const { sessions } = await this.#ports.listAll();
     const nameless = sessions.filter(({ status }) => status.buffer_only && status.uuid === '');
     if (nameless.length === 0) return null;
     const guest = await this.#ports
       .hypervisor()
-      .then((hypervisor) => hypervisor.find(name))
+      .then((hypervisor) => findGuest(hypervisor, wanted))
       .catch(() => null);
     const found = nameless.find(({ status }) => guest !== null && status.domid === guest.id);
     return found === undefined ? null : this.#identified(found.status);

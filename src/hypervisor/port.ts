@@ -173,6 +173,8 @@ export interface Hypervisor {
   find(name: string): Promise<GuestRef | null>;
   /** The guest that this host calls `id`; null where there is none. */
   numbered(id: number): Promise<GuestRef | null>;
+  /** The guests of that UUID (lower case): one, or while a copy is made on the same host two. */
+  withUuid(uuid: string): Promise<readonly GuestRef[]>;
   /** Null when the guest is gone, or another one has its number now. */
   info(guest: GuestRef): Promise<GuestInfo | null>;
   /** What it is made of, as it is now. */

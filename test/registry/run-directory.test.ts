@@ -16,7 +16,7 @@ import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemChance as chance, systemTimers as timers } from '../../src/host/clock.ts';
 import { ownProcessId, systemProcesses } from '../../src/host/process-id.ts';
-import { type Claim, isDomain, isSettled } from '../../src/registry/port.ts';
+import { type Claim, isSettled, namedBy } from '../../src/registry/port.ts';
 import { fileKey, RunDirectory } from '../../src/registry/run-directory.ts';
 import { parseStatus } from '../../src/registry/status-parser.ts';
 import { deadOwner, sampleStatus } from './sample-status.ts';
@@ -179,15 +179,10 @@ describe('a listing', () => {
     ]);
   });
 
-  it('finds a domain by name, UUID and number', () => {
-    const status = sampleStatus();
-    for (const wanted of ['web1', uuid, uuid.toUpperCase(), '7']) {
-      expect(isDomain(status, wanted), wanted).toBe(true);
-    }
-    for (const wanted of ['web', '', '77', 'null']) {
-      expect(isDomain(status, wanted), wanted).toBe(false);
-    }
-    expect(isDomain(sampleStatus({ domid: null }), 'null')).toBe(false);
+  it('says by what a guest can be named', () => {
+    expect(namedBy(sampleStatus())).toEqual({ name: 'web1', uuid, id: 7 });
+    const left = sampleStatus({ domain: '7', uuid: '', buffer_only: true });
+    expect(namedBy(left)).toEqual({ name: '', uuid: '', id: 7 });
   });
 
   it('can be refreshed and forgotten entry by entry', () => {

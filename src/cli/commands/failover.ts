@@ -32,8 +32,8 @@ function failed(code: string, message: string, ...advice: Advice[]): CommandFail
 }
 
 /** The session whose copy can be run here; refuses with what to type instead. */
-function copyOf(io: Io, domain: string): SessionEntry {
-  const entries = sessionsOf(io, domain);
+async function copyOf(io: Io, domain: string): Promise<SessionEntry> {
+  const entries = await sessionsOf(io, domain);
   const show = { kind: 'show', domain } as const;
   const backups = entries.filter(({ status }) => status.role === 'backup');
   const open = backups.find(({ status }) => !isSettled(status));
@@ -137,7 +137,7 @@ async function failover(io: Io, domain: string, flags: Flags): Promise<ExitCode>
     const hint = adviceLine({ kind: 'failover-yes', domain });
     throw new UsageError('failover asks before it acts, and there is no terminal to ask on', hint);
   }
-  const entry = copyOf(io, domain);
+  const entry = await copyOf(io, domain);
   const registry = registryOf(io);
   const { socketPath } = entry;
   const plan = await registry.request<FailoverPlan>(socketPath, { verb: 'failover-plan' });

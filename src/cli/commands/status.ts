@@ -6,7 +6,7 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
 import type { Level } from '../../core/health/health.ts';
-import { type BrokenEntry, isDomain } from '../../registry/port.ts';
+import type { BrokenEntry } from '../../registry/port.ts';
 import { judgeAll, type SessionReport, worst } from '../../registry/report.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
@@ -16,7 +16,7 @@ import { painter } from '../output/color.ts';
 import { describeFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
 import { statusDocument, statusText } from '../output/status.ts';
-import { readable } from '../sessions.ts';
+import { meantBy, readable } from '../sessions.ts';
 import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
 
 interface Flags extends OutputOptions {
@@ -45,7 +45,7 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
   const { listEverything } = await import('../../app/listing.ts');
   const { sessions, broken } = await listEverything(io.env);
   const all = judgeAll(sessions, io.clock.wall().getTime());
-  const reports = domain === undefined ? all : all.filter(({ status }) => isDomain(status, domain));
+  const reports = domain === undefined ? all : meantBy(io, domain, all);
   const missing = domain !== undefined && reports.length === 0;
   const unknown: Level[] = missing || broken.length > 0 ? ['unknown'] : [];
   return {

@@ -8,7 +8,7 @@ import { adviceLine, adviceLines, neverRan } from '../../core/texts/advice.ts';
 import { adviceOnAnswer, stopText } from '../../core/texts/outcomes.ts';
 import { hostWord } from '../../core/texts/quote.ts';
 import { OperationError } from '../../host/errors.ts';
-import { isDomain, isSettled, type SessionEntry } from '../../registry/port.ts';
+import { isSettled, type SessionEntry } from '../../registry/port.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfStop } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -42,12 +42,10 @@ async function found(io: Io, domain: string): Promise<SessionEntry[]> {
   const { listEverything } = await import('../../app/listing.ts');
   const { sessions } = await listEverything(io.env).catch(() => ({ sessions: [] }));
   const left = sessions.filter(({ status }) => status.buffer_only);
-  const named = left.filter(({ status }) => isDomain(status, domain));
   try {
-    return [...sessionsOf(io, domain), ...named];
+    return await sessionsOf(io, domain, left);
   } catch (error) {
     if (!(error instanceof OperationError) || error.code !== 'no-such-session') throw error;
-    if (named.length > 0) return named;
     if (left.length === 0) throw error;
     const { leftBufferNamed } = await import('../../app/stop.ts');
     const status = await leftBufferNamed(domain, io.env);

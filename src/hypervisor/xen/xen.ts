@@ -38,6 +38,8 @@ import {
 
 /** struct tsr_stream_stats. */
 const streamStatsBytes = 64;
+/** Greater numbers are no domain's (DOMID_FIRST_RESERVED, xen/include/public/xen.h). */
+const domainIdMax = 0x7fef;
 /** EPROTO: the bytes do not continue the stream. */
 const errnoProto = 71;
 
@@ -138,7 +140,18 @@ class Xen implements Hypervisor {
   }
 
   async numbered(id: number): Promise<GuestRef | null> {
+    if (id > domainIdMax) return null;
     return (await this.#look(id))?.ref ?? null;
+  }
+
+  async withUuid(uuid: string): Promise<readonly GuestRef[]> {
+    const ids = await this.#do('list', uuid, () => this.#native.domainIds());
+    const found: GuestRef[] = [];
+    for (const id of ids) {
+      const ref = await this.numbered(id);
+      if (ref?.uuid === uuid) found.push(ref);
+    }
+    return found;
   }
 
   async info(guest: GuestRef): Promise<GuestInfo | null> {

@@ -3,10 +3,12 @@
  * Everything is refused here, with a reason, rather than half-way.
  */
 import { adviceLine, hints } from '../../core/texts/advice.ts';
+import { formOf } from '../../core/who.ts';
 import type { DiskDriver } from '../../disk/port.ts';
+import { findGuest, noSuchDomain } from '../../guest/find.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
-import { isDomainName } from '../../link/identity.ts';
+import { domainNameRule, isDomainName } from '../../link/identity.ts';
 import type { Claim } from '../../registry/port.ts';
 
 /** A guest that may be protected. */
@@ -23,23 +25,6 @@ export interface Unsafe {
   readonly disk: boolean;
 }
 
-function noSuchDomain(wanted: string): OperationError {
-  return new OperationError('no-such-domain', `there is no domain ${wanted} on this host`, {
-    op: 'find-domain',
-    subject: wanted,
-    hint: adviceLine({ kind: 'list-guests' }),
-  });
-}
-
-/** The guest that was named by name, or by number as xl allows. */
-async function findGuest(hypervisor: Hypervisor, wanted: string): Promise<GuestRef> {
-  const byName = await hypervisor.find(wanted);
-  if (byName !== null) return byName;
-  const numbered = /^\d+$/.test(wanted) ? await hypervisor.numbered(Number(wanted)) : null;
-  if (numbered !== null) return numbered;
-  throw noSuchDomain(wanted);
-}
-
 /**
  * Finds the guest and checks that it can be protected. Errors: `no-such-domain` (12),
  * `unsupported-guest` (10), `not-built` (69) for what a later version brings.
@@ -51,6 +36,8 @@ export async function inspectGuest(
   disks: DiskDriver,
 ): Promise<Guest> {
   const ref = await findGuest(hypervisor, wanted);
+  // xl knows no UUIDs.
+  const called = formOf(wanted) === 'uuid' ? String(ref.id) : wanted;
   if (ref.id === 0) {
     throw new OperationError('unsupported-guest', 'Domain-0 cannot be protected', {
       op: 'inspect-guest',
@@ -63,11 +50,11 @@ export async function inspectGuest(
   if (info.state !== 'here' || info.paused) {
     const reason = info.state === 'suspended' ? 'suspend' : info.end;
     const state = info.state === 'here' ? 'paused' : `shut down (${reason})`;
-    throw new OperationError('unsupported-guest', `domain ${wanted} is ${state}`, {
+    throw new OperationError('unsupported-guest', `domain ${called} is ${state}`, {
       op: 'inspect-guest',
-      subject: wanted,
+      subject: called,
       hint: info.paused
-        ? adviceLine({ kind: 'unpause-guest', domain: wanted })
+        ? adviceLine({ kind: 'unpause-guest', domain: called })
         : 'start the guest first',
     });
   }
@@ -75,7 +62,7 @@ export async function inspectGuest(
   const { name } = spec;
   if (!isDomainName(name)) {
     const shown = JSON.stringify(name === '' ? null : name);
-    throw unsupported(wanted, `its name ${shown} has characters tsremus refuses`);
+    throw unsupported(wanted, `its name ${shown} cannot be used: it ${domainNameRule}`);
   }
   if (spec.refusals.length > 0) throw unsupported(name, spec.refusals.join('; '));
   if (unsafe.disk) refuseDisks(name, disks, spec);
