@@ -108,7 +108,7 @@ describe('a refusal', () => {
     [['-n'], 64, /^--no-network \(-n\) lets packets out.*needs --force-unsafe \(-F\)/, /add -F/],
     [['-d'], 64, /^--no-disk \(-d\) leaves the disks.*needs --force-unsafe \(-F\)/, /add -F/],
     [['-b'], 64, /^--blackhole \(-b\) keeps no copy.*needs --force-unsafe \(-F\)/, /add -F/],
-    [['-F', '-b'], 69, /^--blackhole \(-b\) is not built yet$/, /leave it out/],
+    [['-F', '-b', '-s', 'rsh'], 64, /cannot go with --ssh-command/, /--help$/],
     [['-N', ''], 64, /^--netbuf-script \(-N\) names no file$/, /leave it out/],
     [['-F', '-n', '-N', 'x'], 64, /^--netbuf-script \(-N\) cannot go with --no-network/, /--help/],
     [['-F', '-n', '--buffer-limit', '2M'], 64, /^--buffer-limit cannot go with --no-net/, /--help/],

@@ -6,6 +6,7 @@ import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfProtect } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { printFailure } from '../output/errors.ts';
+import { figuresText } from '../output/figures.ts';
 import { writeJsonLine } from '../output/json.ts';
 import { ProgressLine } from '../output/progress.ts';
 import { printable } from '../output/table.ts';
@@ -77,11 +78,14 @@ function printResult(io: Io, result: ProtectResult, domain: string, host: string
   const code = exitOfProtect(result.outcome);
   if (flags.json) {
     const { kind, ...detail } = result.outcome;
-    const end = { domain, outcome: kind, ...detail, text: message, next, exit: code };
+    const figures = result.figures === undefined ? {} : { figures: result.figures };
+    const end = { domain, outcome: kind, ...detail, text: message, next, exit: code, ...figures };
     writeJsonLine(io.out, 'result', io.clock.wall(), end);
   } else if (wanted(code) && !flags.quiet) {
     io.out.write(`${printable(message)}\n`);
   }
+  // What a measurement is for, even with --quiet.
+  if (result.figures !== undefined && !flags.json) io.out.write(figuresText(result.figures));
   if (!wanted(code)) {
     const failure = { code: result.outcome.kind, message, hints: next, exit: code };
     printFailure(io.err, failure, failureStyle(io, flags));
@@ -89,7 +93,12 @@ function printResult(io: Io, result: ProtectResult, domain: string, host: string
   return code;
 }
 
-async function protect(io: Io, domain: string, host: string, flags: Flags): Promise<ExitCode> {
+async function protect(
+  io: Io,
+  domain: string,
+  host: string | undefined,
+  flags: Flags,
+): Promise<ExitCode> {
   const options = protectOptions(domain, host, flags, io.env);
   const { runProtect } = await import('../../app/protect.ts');
   const reporter = reporterFor(io, domain, flags);
@@ -99,7 +108,7 @@ async function protect(io: Io, domain: string, host: string, flags: Flags): Prom
   } finally {
     reporter.close();
   }
-  return printResult(io, result, domain, host, flags);
+  return printResult(io, result, domain, options.host, flags);
 }
 
 function addXlOptions(command: Command): Command {
@@ -110,7 +119,7 @@ function addXlOptions(command: Command): Command {
     .option('-e, --no-wait', 'let no process on HOST watch the guest after a failover')
     .option('-N, --netbuf-script <file>', 'let a script of xl remus make the output buffer')
     .addOption(forceUnsafeOption('allow the options that give up a guarantee', '-F'))
-    .option('-b, --blackhole', 'copy to nowhere, to measure (with -F; not built yet)')
+    .option('-b, --blackhole', 'copy to nowhere, to measure; needs no HOST (with -F)')
     .option('-n, --no-network', 'do not buffer what the guest sends (with -F)')
     .option('-d, --no-disk', 'do not copy disks (with -F)')
     .option('-c, --colo', 'coarse-grained lock-stepping (not built yet)')
@@ -126,7 +135,7 @@ export function addProtect(program: Command, context: Context): void {
         'Ctrl-C ends it in order: the guest runs on here.',
     )
     .argument('<domain>', 'name, UUID or number of the domain')
-    .argument('<host>', 'the backup host, as ssh knows it');
+    .argument('[host]', 'the backup host, as ssh knows it; not with -b');
   addXlOptions(command)
     .option('--max-overhead <percent>', 'with auto: share of time for pauses (default: 20)')
     .option('--max-pending <count>', 'epochs that may wait for acknowledgement (default: 2)')
@@ -139,7 +148,7 @@ export function addProtect(program: Command, context: Context): void {
     .addOption(jsonOption('report as JSON lines on stdout'))
     .addOption(colorOption())
     .action(
-      action(context, (domain: string, host: string, flags: Flags) =>
+      action(context, (domain: string, host: string | undefined, flags: Flags) =>
         protect(context.io, domain, host, flags),
       ),
     );
