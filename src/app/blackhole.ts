@@ -1,6 +1,6 @@
 /** The other end of `tsremus protect -b`: the same program once more, which keeps nothing. */
 import { fileURLToPath } from 'node:url';
-import type { Environment } from '../config/settings.ts';
+import { type Environment, nowhere } from '../config/settings.ts';
 import { version } from '../config/version.ts';
 import { quoteWords } from '../core/texts/quote.ts';
 import { OperationError } from '../host/errors.ts';
@@ -9,7 +9,6 @@ import type { Hello } from '../link/hello-message.ts';
 import { openStdioLink } from '../link/stdio.ts';
 import type { Registry } from '../registry/port.ts';
 import { swallow } from '../session/backup/blackhole.ts';
-import { nowhere } from '../session/options.ts';
 import { chooseStream, codecsOf } from '../stream/agreement.ts';
 import { thisHost, thisRegistry } from './host.ts';
 

@@ -4,6 +4,7 @@
  */
 import { bufferLimit, netbufScript } from '../config/buffer-limit.ts';
 import {
+  blackholeDefault,
   type Environment,
   heartbeatTimeoutSetting,
   holdSetting,
@@ -11,13 +12,14 @@ import {
   maxMemory,
   maxOverheadSetting,
   maxPendingSetting,
+  nowhere,
   numberOf,
   sshCommand,
   withoutWitness,
 } from '../config/settings.ts';
 import { UsageError } from '../config/usage-error.ts';
 import { OperationError } from '../host/errors.ts';
-import { blackholeDefault, nowhere, type ProtectOptions } from '../session/options.ts';
+import type { ProtectOptions } from '../session/options.ts';
 
 /** As commander hands them over: what was typed, nothing converted. */
 export interface ProtectFlags {

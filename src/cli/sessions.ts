@@ -92,7 +92,7 @@ export function readable(error: unknown): unknown {
   const { code, message, detail } = error;
   const errno = errnoCode(detail.cause);
   if (errno === 'EACCES' || errno === 'EPERM') {
-    return new OperationError(code, message, { ...detail, hint: 'the same as root' });
+    return new OperationError('not-root', message, { ...detail, hint: 'the same as root' });
   }
   if (errno !== 'ENOENT') return error;
   const since = `no session has run here since this host was booted (no ${detail.subject})`;

@@ -10,6 +10,7 @@ import type { Said } from '../core/permission/tie.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import type { Cancel, Timers } from '../host/clock.ts';
 import {
+  errnoCode,
   errorText,
   isOperationCode,
   type OperationCode,
@@ -271,6 +272,15 @@ function noAnswer(op: NoAnswer, why: string, cause?: unknown, code?: OperationCo
   });
 }
 
+/** Its socket is for root alone. */
+function unreachable(path: string, error: Error): OperationError {
+  const errno = errnoCode(error);
+  if (errno !== 'EACCES' && errno !== 'EPERM')
+    return noAnswer('await-answer', error.message, error);
+  const detail = { op: 'ask-session', subject: path, hint: 'the same as root', cause: error };
+  return new OperationError('not-root', `only root may speak to the session at ${path}`, detail);
+}
+
 function parseReply(line: string): Reply {
   const value = JSON.parse(line) as Reply;
   if (value.kind === 'progress' && typeof value.text === 'string') return value;
@@ -318,7 +328,7 @@ export function requestControl<Result extends object>(
     };
     listen();
     socket.on('connect', () => socket.write(`${JSON.stringify(request)}\n`));
-    socket.on('error', (error) => fail(noAnswer('await-answer', error.message, error)));
+    socket.on('error', (error) => fail(unreachable(path, error)));
     socket.on('close', () => {
       cancelSilence();
       reject(noAnswer('await-answer', 'it closed the connection'));

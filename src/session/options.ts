@@ -47,12 +47,6 @@ export interface ProtectOptions {
   readonly blackhole?: string;
 }
 
-/** What the backup is called with -b. */
-export const nowhere = 'nowhere';
-
-/** What keeps nothing; it has to be the very program that measures. */
-export const blackholeDefault = 'tsremus receive --blackhole';
-
 /** How the other end is reached, also by `stop` after a crash. */
 export function transportOf({ host, sshCommand, blackhole }: ProtectOptions) {
   if (blackhole !== undefined) return { host: blackhole, ssh_command: '' };

@@ -157,3 +157,14 @@ it('is refused politely without permission', () => {
     `tsremus: cannot read ${runDir}: permission denied\nTry: the same as root\n`,
   );
 });
+
+// Proves: what is for root says so with the code for that, and status can be opened to others.
+it('lets others see how sessions are, and nothing else', () => {
+  if (process.geteuid?.() !== 0) return;
+  const other = (line: string) =>
+    sh(`setpriv --reuid=65534 --clear-groups ${process.execPath} ${main()} ${line}`);
+  sh(`chmod 755 ${root} && chmod 700 ${runDir}`);
+  for (const line of ['stop web1', 'set web1 interval=50', 'failover --yes web1']) {
+    expect(other(line).code, line).toBe(77);
+  }
+});

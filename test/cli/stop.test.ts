@@ -273,6 +273,18 @@ describe('--destroy', () => {
     });
   });
 
+  // Proves: on a terminal it is asked first, and another word than the name does nothing.
+  it('asks on a terminal', async () => {
+    run.put(sampleStatus(deadOwner()));
+    app.stopLeftover.mockResolvedValue({ outcome: { kind: 'destroyed' } });
+    const no = await typing('y', '--destroy', 'web1');
+    expect(no.code).toBe(10);
+    expect(no.err).toContain('web1 will be destroyed on this host');
+    expect(app.stopLeftover).not.toHaveBeenCalled();
+    expect((await typing('web1', '--destroy', 'web1')).code).toBe(0);
+    expect(app.stopLeftover).toHaveBeenCalledOnce();
+  });
+
   it('is refused while the session lives: 11', async () => {
     const asked = vi.fn(async () => stopped);
     await live(asked);

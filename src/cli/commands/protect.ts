@@ -152,5 +152,5 @@ export function addProtect(program: Command, context: Context): void {
         protect(context.io, domain, host, flags),
       ),
     );
-  addHelp(command, 'Example:', '  tsremus protect -F -d web1 hostb', '', 'See tsremus-protect(8).');
+  addHelp(command, 'Example:', '  tsremus protect web1 hostb', '', 'See tsremus-protect(8).');
 }

@@ -153,6 +153,10 @@ function refuseDestroy({ status: { domain, pid } }: SessionEntry): CommandFailur
   });
 }
 
+function canAsk(io: Io, { json }: Flags): boolean {
+  return io.stdinIsTty && io.err.isTty && !json;
+}
+
 /**
  * A person has to type the guest's name: what is done then is true only because he says so. Where
  * there is no terminal, --vouch has it. Throws UsageError before anything is asked or done.
@@ -168,7 +172,7 @@ function checkVouching(io: Io, domain: string, flags: Flags): void {
       '--vouch goes with --force-unsafe or --lost: there is nothing to vouch for',
     );
   }
-  if (vouch !== undefined || (io.stdinIsTty && io.err.isTty && !flags.json)) return;
+  if (vouch !== undefined || canAsk(io, flags)) return;
   const kind = lost ? 'stop-lost-name' : 'stop-vouch-name';
   const hint = adviceLine({ kind, domain });
   throw new UsageError("the domain's name is to be typed, and there is no terminal", hint);
@@ -190,6 +194,16 @@ async function vouched(
   if ((typed ?? '').trim() === name) return;
   const message = `nothing was done: ${printable(typed?.trim() ?? '')} is not ${name}`;
   throw new CommandFailure({ code: 'declined', message, hints: [], exit: exit.failed });
+}
+
+/** Where a person sits at the command; a script knows what it orders. */
+async function sureToDestroy(io: Io, { status }: SessionEntry, flags: Flags): Promise<void> {
+  const { domain, peer } = status;
+  const known = [
+    `${domain} will be destroyed on this host, and what it held is thrown away`,
+    `  whether its copy goes on is decided on ${hostWord(peer)}`,
+  ];
+  await vouched(io, domain, known, flags);
 }
 
 /** It was asked, and whoever answers need not be vouched for. */
@@ -267,6 +281,7 @@ async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   const isBackup = entry.status.role === 'backup';
   if (isBackup && (isAlive || destroy || force)) throw refuseOnBackup(entry);
   if (destroy && isAlive) throw refuseDestroy(entry);
+  if (destroy && canAsk(io, flags)) await sureToDestroy(io, entry, flags);
   const result = force
     ? await stopForced(io, entry, flags)
     : await stopSession(io, entry, { force, destroy });

@@ -25,7 +25,7 @@ import {
   type StreamPosition,
   waitingName,
 } from '../port.ts';
-import { isXen, libxenlightCandidates } from './find-library.ts';
+import { checkVariables, isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
 import { otherWatcher } from './other-watcher.ts';
 import {
@@ -48,6 +48,7 @@ const errnoProto = 71;
  * where there is no Xen, or one that is too old; `not-root` (77) where only root is missing.
  */
 export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Promise<Hypervisor> {
+  checkVariables(env);
   const candidates = libxenlightCandidates(env);
   let native: XenLibrary;
   try {
