@@ -37,6 +37,7 @@ export interface ProtectFlags {
   readonly bufferLimit?: string;
   readonly forceUnsafe?: boolean;
   readonly blackhole?: boolean;
+  readonly allow?: readonly string[];
   readonly network: boolean;
   readonly disk: boolean;
   readonly colo?: boolean;
@@ -57,6 +58,9 @@ function unsafeOptions(flags: ProtectFlags): { option: string; givesUp: string }
   }
   if (!flags.disk) {
     given.push({ option: '--no-disk (-d)', givesUp: 'leaves the disks of the guest uncopied' });
+  }
+  if (flags.allow !== undefined) {
+    given.push({ option: '--allow', givesUp: 'copies a guest with what may not be in the copy' });
   }
   return given;
 }
@@ -155,6 +159,7 @@ export function protectOptions(
     bufferLimitBytes: bufferLimit(flags.bufferLimit, env),
     disk: flags.disk && !isMeasured,
     forceUnsafe: flags.forceUnsafe ?? false,
+    ...(flags.allow === undefined ? {} : { allow: flags.allow }),
     ...(isMeasured ? { blackhole: blackholeDefault } : {}),
   };
   checkNames(domain, isMeasured ? null : (host ?? ''), options.sshCommand);

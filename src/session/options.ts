@@ -43,6 +43,8 @@ export interface ProtectOptions {
   readonly disk: boolean;
   /** -F: the options that give up a guarantee are allowed. */
   readonly forceUnsafe: boolean;
+  /** --allow: keys of the guest's configuration; absent: none. */
+  readonly allow?: readonly string[];
   /** With -b: what takes the stream and keeps nothing, a shell command. Absent: a real backup. */
   readonly blackhole?: string;
 }

@@ -76,7 +76,7 @@ describe('what is loaded', () => {
     const texts = words.map((name) => `texts/${name}`);
     const permission = ['permission/evidence', 'permission/tie'];
     const health = ['health/death', 'health/health'];
-    const judgement = [...health, 'limits', ...permission, ...texts, 'units'];
+    const judgement = [...health, 'limits', ...permission, ...texts, 'units', 'who'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
   });

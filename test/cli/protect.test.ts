@@ -108,6 +108,7 @@ describe('a refusal', () => {
     [['-n'], 64, /^--no-network \(-n\) lets packets out.*needs --force-unsafe \(-F\)/, /add -F/],
     [['-d'], 64, /^--no-disk \(-d\) leaves the disks.*needs --force-unsafe \(-F\)/, /add -F/],
     [['-b'], 64, /^--blackhole \(-b\) keeps no copy.*needs --force-unsafe \(-F\)/, /add -F/],
+    [['--allow', 'b_info.vpmu'], 64, /^--allow .*needs --force-unsafe \(-F\)/, /add -F/],
     [['-F', '-b', '-s', 'rsh'], 64, /cannot go with --ssh-command/, /--help$/],
     [['-N', ''], 64, /^--netbuf-script \(-N\) names no file$/, /leave it out/],
     [['-F', '-n', '-N', 'x'], 64, /^--netbuf-script \(-N\) cannot go with --no-network/, /--help/],

@@ -144,6 +144,12 @@ export function addProtect(program: Command, context: Context): void {
     .option('--heartbeat-timeout <ms>', 'silence after which HOST takes over, ms (default: 1000)')
     .option('--hold <ms>', 'time from the end of the link to the takeover, ms (default: 3000)')
     .option('--without-witness <who>', 'backup, primary or manual: who goes on (default: backup)')
+    .addOption(
+      new Option(
+        '--allow <key>',
+        'protect a guest although KEY may not be copied (with -F)',
+      ).argParser((key: string, keys: string[] = []) => [...keys, key]),
+    )
     .addOption(new Option('-q, --quiet', 'say nothing unless something is wrong'))
     .addOption(jsonOption('report as JSON lines on stdout'))
     .addOption(colorOption())

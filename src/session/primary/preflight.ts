@@ -23,6 +23,8 @@ export interface Guest {
 /** What the administrator gives up (-d), as far as the guest's devices are concerned. */
 export interface Unsafe {
   readonly disk: boolean;
+  /** --allow: keys of its configuration that may be so although they are not known to be copied. */
+  readonly allow?: readonly string[];
 }
 
 /**
@@ -64,17 +66,28 @@ export async function inspectGuest(
     const shown = JSON.stringify(name === '' ? null : name);
     throw unsupported(wanted, `its name ${shown} cannot be used: it ${domainNameRule}`);
   }
-  if (spec.refusals.length > 0) throw unsupported(name, spec.refusals.join('; '));
+  refuseUnknown(spec, unsafe.allow ?? []);
   if (unsafe.disk) refuseDisks(name, disks, spec);
   return { ref, name, spec, memoryBytes: Math.max(spec.memoryBytes, info.memoryBytes) };
 }
 
-function unsupported(name: string, why: string): OperationError {
+function unsupported(name: string, why: string, hint?: string): OperationError {
   return new OperationError('unsupported-guest', `domain ${name} cannot be protected: ${why}`, {
     op: 'inspect-guest',
     subject: name,
-    hint: 'see tsremus-protect(8), LIMITS',
+    hint: hint ?? 'see tsremus-protect(8), LIMITS',
   });
+}
+
+/** What is not known to be in a copy, unless the administrator allowed it and it can be. */
+function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]): void {
+  const left = refusals.filter(({ key, givesUp }) => givesUp === null || !allow.includes(key));
+  if (left.length === 0) return;
+  const why = left.map(({ text }) => text).join('; ');
+  const words = left.map(({ key, givesUp }) => (givesUp === null ? null : `--allow ${key}`));
+  if (words.includes(null)) throw unsupported(name, why);
+  const givesUp = left.map((one) => one.givesUp).join('; ');
+  throw unsupported(name, why, `add -F ${words.join(' ')} if this may be lost: ${givesUp}`);
 }
 
 function refuseDisks(name: string, driver: DiskDriver, spec: GuestSpec): void {
