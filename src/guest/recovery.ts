@@ -16,6 +16,7 @@ import {
 } from '../core/permission/recovery.ts';
 import { adviceLines } from '../core/texts/advice.ts';
 import { adviceOnAnswer } from '../core/texts/outcomes.ts';
+import { hostWord } from '../core/texts/quote.ts';
 import type { Answer, Answered } from '../core/vocabulary.ts';
 import type { Clock } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
@@ -125,7 +126,8 @@ export class Recovery {
     if (guest === null || deed.kind === 'drop') {
       await this.#drop(status);
       const reason = 'the guest is not on this host any more';
-      return { outcome: { kind: 'guest-ended', reason } };
+      // Nobody was asked: it may be gone because its copy took over.
+      return { outcome: { kind: 'guest-ended', reason }, text: goneText(status) };
     }
     switch (deed.kind) {
       case 'destroy': {
@@ -220,7 +222,10 @@ export class Recovery {
       case 'running':
         return { outcome: { kind: 'activated', epoch: status.epoch ?? 0, why: 'it took over' } };
       case 'ended':
-        return { outcome: { kind: 'guest-ended', reason: 'it took over here and has ended' } };
+        return {
+          outcome: { kind: 'guest-ended', reason: 'it took over here and has ended' },
+          text: `${domain} took over here, and has ended since`,
+        };
       case 'absent':
         return isAbsent(status);
       case 'promised':
@@ -290,6 +295,11 @@ function staysHeld(
     { kind: 'stop-destroy', domain },
   ]);
   return { outcome: { kind: 'held', reason, found }, next };
+}
+
+function goneText({ domain, peer }: SessionStatus): string {
+  const where = hostWord(peer);
+  return `${domain} is not on this host any more: it ended, or its copy runs on ${where}`;
 }
 
 /** Said on the host where the copy took over: a person decides what is to become of it. */
