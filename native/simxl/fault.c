@@ -126,6 +126,7 @@ bool sx_fault_valid(const char *line)
         "save.stream", "save.end", "guest.suspend", "restore.start",
         "restore.apply", "restore.build", "libxl_ctx_alloc",
         "libxl_ao_abort", "libxl_name_to_domid", "libxl_domain_info",
+        "libxl_list_domain",
         "libxl_retrieve_domain_configuration", "libxl_domain_pause",
         "libxl_domain_unpause", "libxl_domain_resume", "libxl_domain_destroy",
         "libxl_domain_rename", "libxl_get_free_memory",

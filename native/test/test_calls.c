@@ -64,10 +64,16 @@ TEST(short_calls)
 {
     struct fake_world *world = open_fake();
     char json[1024], text[256];
+    uint32_t ids[2];
 
     CHECK(tsr_abi_version() == TSR_ABI_VERSION);
     CHECK(tsr_domain_id("guest") == FAKE_DOMID);
     CHECK(tsr_domain_id("nobody") == TSR_XL(-6));
+    CHECK(tsr_domain_ids(ids, 2) == 1 && ids[0] == FAKE_DOMID);
+    world->copy_exists = true;
+    CHECK(tsr_domain_ids(ids, 2) == 2 && ids[1] == FAKE_COPY_DOMID);
+    CHECK(tsr_domain_ids(ids, 1) == -ERANGE);
+    world->copy_exists = false;
     CHECK(tsr_domain_info(FAKE_DOMID, json, sizeof(json)) > 0);
     CHECK(!tsr_json_true(json, "paused"));
     CHECK(tsr_domain_pause(FAKE_DOMID) == 0 && world->paused);

@@ -34,7 +34,9 @@ TEST(json_finds)
     CHECK(!strcmp(out, "x"));
     CHECK(!tsr_json_string(json, "name", out, 5));
     CHECK(!tsr_json_string(json, "t", out, sizeof(out)));
-    CHECK(!tsr_json_string(json, "e", out, sizeof(out)));
+    CHECK(tsr_json_string(json, "e", out, sizeof(out)));
+    CHECK(!strcmp(out, "q\"}"));
+    CHECK(!tsr_json_string("{\"a\":\"x\\u0041\"}", "a", out, sizeof(out)));
     CHECK(tsr_json_true(json, "t") && !tsr_json_true(json, "f"));
     CHECK(!tsr_json_true(json, "a.b.c") && !tsr_json_true(json, "none"));
     v = tsr_json_find(json, "last", &len);

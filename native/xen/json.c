@@ -126,16 +126,21 @@ bool tsr_json_true(const char *json, const char *path)
 
 bool tsr_json_string(const char *json, const char *path, char *out, size_t size)
 {
-    size_t len;
+    size_t len, n = 0;
     const char *value = tsr_json_find(json, path, &len);
 
     if (!value || len < 2 || *value != '"' || len - 2 >= size)
         return false;
-    /* Names and reasons have no escapes; what has some is not ours. */
-    if (memchr(value, '\\', len))
-        return false;
-    memcpy(out, value + 1, len - 2);
-    out[len - 2] = 0;
+    for (size_t i = 1; i < len - 1; i++) {
+        if (value[i] == '\\') {
+            i++;
+            /* A name may have a quote; what has other escapes is not ours. */
+            if (i == len - 1 || !strchr("\"\\/", value[i]) || !value[i])
+                return false;
+        }
+        out[n++] = value[i];
+    }
+    out[n] = 0;
     return true;
 }
 

@@ -111,6 +111,8 @@ _Static_assert(sizeof(libxl_event_hooks) == 24, "stable since Xen 4.2");
     X(int, libxl_ao_abort, (libxl_ctx *ctx, const libxl_asyncop_how *how)) \
     X(int, libxl_name_to_domid, \
       (libxl_ctx *ctx, const char *name, uint32_t *domid_out)) \
+    X(void *, libxl_list_domain, (libxl_ctx *ctx, int *count_out)) \
+    X(void, libxl_dominfo_list_free, (void *list, int count)) \
     X(void, libxl_dominfo_init, (void *info)) \
     X(void, libxl_dominfo_dispose, (void *info)) \
     X(char *, libxl_dominfo_to_json, (libxl_ctx *ctx, void *info)) \

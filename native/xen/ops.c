@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* xen/include/public/xen.h */
+#define DOMID_FIRST_RESERVED 0x7ff0u
+
 /* An asynchronous call under way: allocated, since it may have to be leaked. */
 struct op {
     struct tsr_ctx *ctx;
@@ -100,7 +103,7 @@ static int op_end(struct op *op, int rc, int timeout_s, const char *what)
 
 static int refuse_dom0(uint32_t domid)
 {
-    if (domid && domid < 0x7ff0)
+    if (domid && domid < DOMID_FIRST_RESERVED)
         return 0;
     return tsr_fail(-EINVAL, "%u is not the number of a guest", domid);
 }
@@ -131,6 +134,49 @@ int tsr_domain_id(const char *name)
         rc = tsr_fail(TSR_XL(rc), "there is no domain called %s", name);
     else
         rc = (int)domid;
+    tsr_ctx_put(ctx);
+    return rc;
+}
+
+/*
+ * libxl_list_domain gives an array of libxl_dominfo, whose size is not known here:
+ * of it only the count is used, and the numbers are asked for one by one until as
+ * many were found. They are given in order from 1, so few are asked for in vain; a
+ * question costs one hypercall (XEN_DOMCTL_getdomaininfo).
+ */
+int tsr_domain_ids(uint32_t *out, uint32_t room)
+{
+    struct tsr_ctx *ctx;
+    uint32_t n = 0;
+    int count = 0, seen = 0;
+    void *list;
+    int rc;
+
+    rc = tsr_ctx_get(&ctx);
+    if (rc < 0)
+        return rc;
+    list = tsr_xl.libxl_list_domain(ctx->xl, &count);
+    if (!list) {
+        rc = xl_fail(ctx, XL_FAIL, "cannot list the domains");
+        goto out;
+    }
+    tsr_xl.libxl_dominfo_list_free(list, count);
+    for (uint32_t domid = 0; domid < DOMID_FIRST_RESERVED && seen < count; domid++) {
+        rc = tsr_xl.libxl_domain_info(ctx->xl, NULL, domid);
+        if (rc)
+            continue;
+        seen++;
+        if (!domid)
+            continue;
+        if (n == room) {
+            rc = tsr_fail(-ERANGE, "there are more than %u domains", room);
+            goto out;
+        }
+        out[n++] = domid;
+    }
+    rc = (int)n;
+
+out:
     tsr_ctx_put(ctx);
     return rc;
 }

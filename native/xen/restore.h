@@ -18,7 +18,7 @@ struct tsr_restore {
     struct tsr_chunks chunks;
     uint64_t limit;                     /* bytes that may wait */
     char *config_json;
-    char name[128];                     /* of the copy */
+    char name[512];                     /* of the copy; 128 characters, with its end */
 
     /* The session's thread only. */
     struct tsr_ctx *ctx;

@@ -46,6 +46,11 @@ TSR_API int tsr_open(const char *path);
 TSR_API int tsr_host_info(char *out, size_t size);
 /* Number of the domain called NAME; TSR_XL(-6 or -21) where there is none. */
 TSR_API int tsr_domain_id(const char *name);
+/*
+ * Numbers of all domains but domain 0, in order, at most ROOM of them; returns their count,
+ * -ERANGE where there are more. A domain that comes or goes meanwhile may be left out.
+ */
+TSR_API int tsr_domain_ids(uint32_t *out, uint32_t room);
 /* libxl_dominfo; libxl_domain_config (BLOCKING). */
 TSR_API int tsr_domain_info(uint32_t domid, char *out, size_t size);
 TSR_API int tsr_domain_config(uint32_t domid, char *out, size_t size);

@@ -1,4 +1,5 @@
 /** What there is on this host: its sessions, and the output buffers that none looks after. */
+import { statfsSync } from 'node:fs';
 import type { Environment } from '../config/settings.ts';
 import { type LeftBufferPorts, listAll } from '../guest/left-buffers.ts';
 import type { HostPorts } from '../host/ports.ts';
@@ -17,4 +18,22 @@ export function leftBufferPorts(host: HostPorts): LeftBufferPorts {
 /** Every session of this host, and every buffer that none looks after as one that is held. */
 export function listEverything(env: Environment): Promise<Listing> {
   return listAll(leftBufferPorts(thisHost(env)));
+}
+
+/** The directories that sessions write to and that have no room left, sentences. */
+export function fullDisks(env: Environment): string[] {
+  const { runDirectory, logDirectory } = thisHost(env).settings;
+  return [
+    [runDirectory, 'status is not kept up to date'],
+    [logDirectory, 'logs have gaps'],
+  ].flatMap(([dir = '', what]) => (isFull(dir) ? [`${dir} is full: ${what}`] : []));
+}
+
+function isFull(dir: string): boolean {
+  try {
+    const { bavail, files, ffree } = statfsSync(dir);
+    return bavail === 0 || (files > 0 && ffree === 0);
+  } catch {
+    return false; // not there yet
+  }
 }

@@ -5,7 +5,7 @@ import type { Log } from '../host/log.ts';
 import type { GuestRef, GuestSpec } from '../hypervisor/port.ts';
 import { nullBuffer, type OutputBuffer } from '../output/port.ts';
 import { fileKey } from '../registry/run-directory.ts';
-import type { ProtectOptions } from '../session/options.ts';
+import { type ProtectOptions, transportOf } from '../session/options.ts';
 import type { Guest } from '../session/primary/preflight.ts';
 import type { ThisHost } from './host.ts';
 
@@ -33,8 +33,7 @@ export async function openOutput(
       uuid,
       session,
       peer: {
-        host: options.host,
-        ssh_command: options.sshCommand,
+        ...transportOf(options),
         heartbeat_timeout_ms: options.heartbeatTimeoutMs,
       },
       watch: options.wait,

@@ -12,12 +12,18 @@ import {
 } from '../host/process-settings.ts';
 import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
-import type { ProtectOptions, ProtectReporter, ProtectResult } from '../session/options.ts';
+import {
+  type ProtectOptions,
+  type ProtectReporter,
+  type ProtectResult,
+  transportOf,
+} from '../session/options.ts';
 import { inspectGuest, refuseUnsettled } from '../session/primary/preflight.ts';
 import { Protection } from '../session/primary/protection.ts';
 import type { StreamAgreement } from '../stream/agreement.ts';
 import { openStreamEncoder } from '../stream/codec/encoder.ts';
 import { backupBy } from './backup.ts';
+import { blackholeCommand } from './blackhole.ts';
 import { startGuard } from './guard.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { openOutput } from './output.ts';
@@ -27,11 +33,14 @@ import { openOutput } from './output.ts';
  * as it was.
  */
 export async function runProtect(
-  options: ProtectOptions,
+  given: ProtectOptions,
   reporter: ProtectReporter,
   env: Environment,
 ): Promise<ProtectResult> {
-  const command = transportCommand(options.host, options.sshCommand ?? undefined);
+  const isMeasured = given.blackhole !== undefined;
+  const options = isMeasured ? { ...given, blackhole: blackholeCommand() } : given;
+  const { host: peer, ssh_command: by } = transportOf(options);
+  const command = transportCommand(peer, by ?? undefined);
   const host = thisHost(env);
   onReopenSignal(host.reopenLogs);
   const early = startEarly(command, host);

@@ -17,7 +17,7 @@ import type { Context } from './context.ts';
 
 const examples = `
 Examples:
-  tsremus protect -F -n -d web1 hostb   keep a copy of web1 on hostb; Ctrl-C ends it
+  tsremus protect web1 hostb            keep a copy of web1 on hostb; Ctrl-C ends it
   tsremus status                        what is protected here, and how well
   tsremus stop web1                     end protection; web1 runs on here
   tsremus failover web1                 on hostb: run the copy there, now
@@ -35,7 +35,7 @@ export function buildProgram(context: Context): Command {
     .description('Keeps a running Xen virtual machine alive when its host dies.')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
-    .helpCommand(false)
+    .helpCommand('help [command]', 'print help')
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({

@@ -4,6 +4,7 @@
  */
 import { bufferLimit, netbufScript } from '../config/buffer-limit.ts';
 import {
+  blackholeDefault,
   type Environment,
   heartbeatTimeoutSetting,
   holdSetting,
@@ -11,6 +12,7 @@ import {
   maxMemory,
   maxOverheadSetting,
   maxPendingSetting,
+  nowhere,
   numberOf,
   sshCommand,
   withoutWitness,
@@ -35,6 +37,7 @@ export interface ProtectFlags {
   readonly bufferLimit?: string;
   readonly forceUnsafe?: boolean;
   readonly blackhole?: boolean;
+  readonly allow?: readonly string[];
   readonly network: boolean;
   readonly disk: boolean;
   readonly colo?: boolean;
@@ -56,6 +59,9 @@ function unsafeOptions(flags: ProtectFlags): { option: string; givesUp: string }
   if (!flags.disk) {
     given.push({ option: '--no-disk (-d)', givesUp: 'leaves the disks of the guest uncopied' });
   }
+  if (flags.allow !== undefined) {
+    given.push({ option: '--allow', givesUp: 'copies a guest with what may not be in the copy' });
+  }
   return given;
 }
 
@@ -67,6 +73,9 @@ function checkCombination(flags: ProtectFlags): void {
       `${first.option} ${first.givesUp}: it needs --force-unsafe (-F) beside it`,
       'add -F if that is what you want; tsremus-protect(8), GUARANTEES, says what remains',
     );
+  }
+  if (flags.blackhole && flags.sshCommand !== undefined) {
+    throw new UsageError('--blackhole (-b) goes to no host: it cannot go with --ssh-command (-s)');
   }
   for (const [option, value] of [
     ['--netbuf-script (-N)', flags.netbufScript],
@@ -94,11 +103,11 @@ function checkBuilt(flags: ProtectFlags): void {
     });
   };
   if (flags.colo) refuse('--colo (-c)', 'leave it out: checkpoints by interval are built');
-  if (flags.blackhole) refuse('--blackhole (-b)', 'leave it out and name a real backup host');
 }
 
-function checkNames(domain: string, host: string, command: string | null): void {
+function checkNames(domain: string, host: string | null, command: string | null): void {
   if (domain === '') throw new UsageError('DOMAIN is empty', 'xl list shows the domains');
+  if (host === null) return;
   if (host.trim() === '') throw new UsageError('HOST is empty');
   // ssh would take it for an option of its own. With -s '' HOST is a command, which may start so.
   if (command !== '' && host.startsWith('-')) {
@@ -117,34 +126,43 @@ function overhead(flags: ProtectFlags, interval: number | 'auto', env: Environme
   return numberOf(maxOverheadSetting, flags.maxOverhead, env);
 }
 
-/** Checks everything that can be checked without touching the guest. */
+/**
+ * Checks everything that can be checked without touching the guest. With -b, as with `xl remus`, a
+ * host that is named is not used.
+ */
 export function protectOptions(
   domain: string,
-  host: string,
+  host: string | undefined,
   flags: ProtectFlags,
   env: Environment,
 ): ProtectOptions {
+  const isMeasured = flags.blackhole ?? false;
+  // As commander says it, who cannot know of -b.
+  if (host === undefined && !isMeasured) throw new UsageError("missing required argument 'host'");
   const interval = intervalOf(flags.interval, env);
   const options: ProtectOptions = {
     domain,
-    host,
+    host: isMeasured ? nowhere : (host ?? ''),
     interval,
     maxOverheadPercent: overhead(flags, interval, env),
     pendingMax: numberOf(maxPendingSetting, flags.maxPending, env),
     maxMemoryBytes: maxMemory(flags.maxMemory, env),
     heartbeatTimeoutMs: numberOf(heartbeatTimeoutSetting, flags.heartbeatTimeout, env),
     holdMs: numberOf(holdSetting, flags.hold, env),
-    withoutWitness: withoutWitness(flags.withoutWitness, env),
-    sshCommand: sshCommand(flags.sshCommand, env),
+    // Nobody is there who could go on instead.
+    withoutWitness: isMeasured ? 'primary' : withoutWitness(flags.withoutWitness, env),
+    sshCommand: isMeasured ? null : sshCommand(flags.sshCommand, env),
     compression: flags.compression,
     wait: flags.wait,
     network: flags.network,
     netbufScript: netbufScript(flags.netbufScript),
     bufferLimitBytes: bufferLimit(flags.bufferLimit, env),
-    disk: flags.disk,
+    disk: flags.disk && !isMeasured,
     forceUnsafe: flags.forceUnsafe ?? false,
+    ...(flags.allow === undefined ? {} : { allow: flags.allow }),
+    ...(isMeasured ? { blackhole: blackholeDefault } : {}),
   };
-  checkNames(domain, host, options.sshCommand);
+  checkNames(domain, isMeasured ? null : (host ?? ''), options.sshCommand);
   checkCombination(flags);
   checkBuilt(flags);
   return options;

@@ -9,6 +9,7 @@ import { failureStyle, type OutputOptions } from './commands/options.ts';
 import { type ExitCode, exit, exitOfProtect } from './exit-codes.ts';
 import type { Io, Stream } from './io.ts';
 import { printFailure } from './output/errors.ts';
+import { figuresText } from './output/figures.ts';
 import { writeJsonLine } from './output/json.ts';
 import { ProgressLine } from './output/progress.ts';
 import { printable } from './output/table.ts';
@@ -127,11 +128,14 @@ export function printResult(
   const code = exitOfProtect(result.outcome);
   if (flags.json) {
     const { kind, ...detail } = result.outcome;
-    const end = { domain, outcome: kind, ...detail, text: message, next, exit: code };
+    const figures = result.figures === undefined ? {} : { figures: result.figures };
+    const end = { domain, outcome: kind, ...detail, text: message, next, exit: code, ...figures };
     writeJsonLine(io.out, 'result', io.clock.wall(), end);
   } else if (wanted(code) && !flags.quiet) {
     io.out.write(`${printable(message)}\n`);
   }
+  // What a measurement is for, even with --quiet.
+  if (result.figures !== undefined && !flags.json) io.out.write(figuresText(result.figures));
   if (!wanted(code)) {
     const failure = { code: result.outcome.kind, message, hints: next, exit: code };
     printFailure(io.err, failure, failureStyle(io, flags));

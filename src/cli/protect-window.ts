@@ -7,7 +7,7 @@ import { adviceLine } from '../core/texts/advice.ts';
 import { hungUpText, mayCloseText, processEndedText } from '../core/texts/window.ts';
 import { OperationError } from '../host/errors.ts';
 import { judgeSession, type SessionReport } from '../registry/report.ts';
-import type { ProtectResult } from '../session/options.ts';
+import type { ProtectOptions, ProtectResult } from '../session/options.ts';
 import type { ToldAt, ToldFailure } from '../session/told.ts';
 import { type ExitCode, exit, exitMeaning } from './exit-codes.ts';
 import type { Io } from './io.ts';
@@ -74,8 +74,7 @@ function untold(io: Io, domain: string, { pid, code, signal }: ProcessEnd): Exit
 /** Starts the session and prints what it tells until it has ended. */
 export async function protectInWindow(
   io: Io,
-  domain: string,
-  host: string,
+  { domain, host }: Pick<ProtectOptions, 'domain' | 'host'>,
   flags: ReportFlags,
 ): Promise<ExitCode> {
   const { showSession } = await import('../app/window.ts');

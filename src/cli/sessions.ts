@@ -1,10 +1,14 @@
 /** Finds the sessions that a command line speaks of. */
 import { thisHost, thisRegistry } from '../app/host.ts';
 import { adviceLine } from '../core/texts/advice.ts';
+import { ambiguousText, describeGuest, guestsOf, type Named, whoIsMeant } from '../core/who.ts';
 import { errnoCode, OperationError } from '../host/errors.ts';
 import type { ControlRequest, RequestOptions } from '../registry/control.ts';
-import { isDomain, type Registry, type SessionEntry } from '../registry/port.ts';
+import { isSettled, namedBy, type Registry, type SessionEntry } from '../registry/port.ts';
+import type { SessionStatus } from '../registry/status.ts';
+import { exit } from './exit-codes.ts';
 import type { Io } from './io.ts';
+import { CommandFailure } from './output/errors.ts';
 
 function noSession(domain: string): OperationError {
   return new OperationError('no-such-session', `there is no session of ${domain} on this host`, {
@@ -19,20 +23,68 @@ export function registryOf(io: Io): Registry {
   return thisRegistry(thisHost(io.env));
 }
 
-/** The sessions of `domain` (name, UUID or number); fails with `no-such-session` for none. */
-export function sessionsOf(io: Io, domain: string): SessionEntry[] {
-  let found: SessionEntry[] = [];
+/** What was typed may mean two guests: the same command line for each, by its UUID. */
+export function ambiguous(io: Io, domain: string, all: readonly Named[]): CommandFailure {
+  const hints = guestsOf(all)
+    .filter(({ uuid }) => uuid !== '')
+    .map((guest) => {
+      // The last one: the word before it may be --vouch's, which wants the name.
+      const argv = io.argv.with(io.argv.lastIndexOf(domain), guest.uuid);
+      return adviceLine({ kind: 'again-of', argv, who: describeGuest({ ...guest, uuid: '' }) });
+    });
+  const message = ambiguousText(domain, all);
+  return new CommandFailure({ code: 'ambiguous', message, hints, exit: exit.noSuchDomain });
+}
+
+/** Those that `domain` means, of one guest or of several that are called so; throws `ambiguous`. */
+export function meantBy<One extends { readonly status: SessionStatus }>(
+  io: Io,
+  domain: string,
+  sessions: readonly One[],
+  others: readonly Named[] = [],
+): One[] {
+  const entries = sessions.map((one) => ({ ...namedBy(one.status), one }));
+  const meant = whoIsMeant<Named & { readonly one?: One }>(domain, [...entries, ...others]);
+  if (meant.kind === 'ambiguous') throw ambiguous(io, domain, meant.all);
+  if (meant.kind === 'nobody') return [];
+  return meant.all.flatMap(({ one }) => (one === undefined ? [] : [one]));
+}
+
+/** What is not over comes first; of two guests with one name that are not, neither is meant. */
+function ofOneGuest(io: Io, domain: string, found: readonly SessionEntry[]): SessionEntry[] {
+  const open = found
+    .filter(({ status }) => !isSettled(status))
+    .map(({ status }) => namedBy(status));
+  const [guest, ...more] = guestsOf(open);
+  if (guest === undefined) return [...found];
+  if (more.length > 0) throw ambiguous(io, domain, open);
+  return found.filter(({ status }) => guestsOf([guest, namedBy(status)]).length === 1);
+}
+
+/** The sessions of this host; none where none has run since it was booted. */
+function listed(io: Io): readonly SessionEntry[] {
   try {
-    const listing = registryOf(io).sessions();
-    found = listing.sessions.filter(({ status }) => isDomain(status, domain));
+    return registryOf(io).sessions().sessions;
   } catch (error) {
-    // No run directory: no session has run since this host was booted.
-    if (!(error instanceof OperationError) || errnoCode(error.detail.cause) !== 'ENOENT') {
-      throw readable(error);
-    }
+    if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') return [];
+    throw readable(error);
   }
+}
+
+/**
+ * The sessions of `domain` (name, UUID or number), and of `left`, output buffers without one. Fails
+ * with `no-such-session` for none, and with `ambiguous` where two guests may be meant.
+ */
+export async function sessionsOf(
+  io: Io,
+  domain: string,
+  left: readonly SessionEntry[] = [],
+): Promise<SessionEntry[]> {
+  const { guestsByNumber } = await import('../app/who.ts');
+  const others = await guestsByNumber(domain, io.env);
+  const found = meantBy(io, domain, [...listed(io), ...left], others);
   if (found.length === 0) throw noSession(domain);
-  return found;
+  return ofOneGuest(io, domain, found);
 }
 
 /**
@@ -72,7 +124,7 @@ export function readable(error: unknown): unknown {
   const { code, message, detail } = error;
   const errno = errnoCode(detail.cause);
   if (errno === 'EACCES' || errno === 'EPERM') {
-    return new OperationError(code, message, { ...detail, hint: 'the same as root' });
+    return new OperationError('not-root', message, { ...detail, hint: 'the same as root' });
   }
   if (errno !== 'ENOENT') return error;
   const since = `no session has run here since this host was booted (no ${detail.subject})`;

@@ -1,5 +1,5 @@
 /** What a host's environment says to every process of tsremus on it. Pure. */
-import { type Environment, runDirectory, stateDirectory } from './settings.ts';
+import { type Environment, pathOf, runDirectory, stateDirectory, wordOf } from './settings.ts';
 
 export const logDirectoryDefault = '/var/log/tsremus';
 
@@ -17,6 +17,12 @@ export interface HostSettings {
   readonly logLevel: 'debug' | 'info';
 }
 
+/** What adapters read for themselves, later: it would be found out too late there. */
+function checkOthers(env: Environment): void {
+  pathOf('TSREMUS_ALLOW', '/etc/tsremus/allow', env);
+  pathOf('TSREMUS_NATIVE', '/usr/lib/tsremus/libtsremus.so', env);
+}
+
 /** Throws UsageError where the environment says what cannot be. */
 export function hostSettings(
   env: Environment,
@@ -26,13 +32,14 @@ export function hostSettings(
     readonly availableBytes: number;
   },
 ): HostSettings {
+  checkOthers(env);
   return {
     hostName: host.name,
     memoryBytes: host.memoryBytes,
     availableBytes: host.availableBytes,
     runDirectory: runDirectory(env),
     stateDirectory: stateDirectory(env),
-    logDirectory: env['TSREMUS_LOG_DIR'] || logDirectoryDefault,
-    logLevel: env['TSREMUS_LOG_LEVEL'] === 'debug' ? 'debug' : 'info',
+    logDirectory: pathOf('TSREMUS_LOG_DIR', logDirectoryDefault, env),
+    logLevel: wordOf('TSREMUS_LOG_LEVEL', ['debug', 'info'], env) ?? 'info',
   };
 }

@@ -117,6 +117,11 @@ export const stateDirectoryDefault = '/var/lib/tsremus';
 /** The default of -s. */
 export const sshCommandVariable = 'TSREMUS_SSH_COMMAND';
 
+/** What the backup is called with -b. */
+export const nowhere = 'nowhere';
+/** With -b, what keeps nothing; a host puts in the very program that measures. */
+export const blackholeDefault = 'tsremus receive --blackhole';
+
 /** Where a value was said: a flag, a variable, or a key of `tsremus set`. */
 export interface Said {
   readonly text: string;
@@ -214,25 +219,45 @@ export function maxMemory(flag: string | undefined, env: Environment): number | 
   return bytes;
 }
 
-/** The folder of status files and control sockets. */
-/** Where records are kept. */
-export function stateDirectory(env: Environment): string {
-  return env[stateDirectoryVariable] || stateDirectoryDefault;
+/** An absolute path from the environment, or the default; throws UsageError for another one. */
+export function pathOf(variable: string, fallback: string, env: Environment): string {
+  const set = env[variable];
+  if (!set) return fallback;
+  if (set.startsWith('/')) return set;
+  const shown = JSON.stringify(set.slice(0, 60));
+  throw new UsageError(
+    `${variable}: ${shown} is not an absolute path`,
+    `say, for example, ${variable}=${fallback}`,
+    'environment',
+  );
 }
 
+/** One of some words from the environment; null: not said. Throws UsageError for another one. */
+export function wordOf<Word extends string>(
+  variable: string,
+  words: readonly Word[],
+  env: Environment,
+): Word | null {
+  const set = env[variable];
+  if (!set) return null;
+  const found = words.find((word) => word === set);
+  if (found !== undefined) return found;
+  const shown = JSON.stringify(set.slice(0, 40));
+  throw new UsageError(
+    `${variable}: ${shown} is none of ${words.join(', ')}`,
+    `say, for example, ${variable}=${words[0]}`,
+    'environment',
+  );
+}
+
+/** Where records are kept. */
+export function stateDirectory(env: Environment): string {
+  return pathOf(stateDirectoryVariable, stateDirectoryDefault, env);
+}
+
+/** The folder of status files and control sockets. */
 export function runDirectory(env: Environment): string {
-  const set = env[runDirectoryVariable];
-  if (!set) return runDirectoryDefault;
-  if (!set.startsWith('/')) {
-    const hint = `say, for example, ${runDirectoryVariable}=${runDirectoryDefault}`;
-    const shown = JSON.stringify(set);
-    throw new UsageError(
-      `${runDirectoryVariable}: ${shown} is not an absolute path`,
-      hint,
-      'environment',
-    );
-  }
-  return set;
+  return pathOf(runDirectoryVariable, runDirectoryDefault, env);
 }
 
 /** What carries the stream: null is plain `ssh`, the empty string runs HOST as a command. */

@@ -43,6 +43,7 @@ class Notes {
   readonly #registry: Registry;
   readonly log: Log;
   #before: string | null | undefined;
+  #isTakenOver = false;
 
   constructor(watched: Watched, registry: Registry, log: Log) {
     this.#watched = watched;
@@ -74,11 +75,14 @@ class Notes {
   }
 
   takenOver(): void {
-    const text = 'the guest here ended by itself and was destroyed';
+    this.#isTakenOver = true;
+    const text = 'the guest here was destroyed';
     this.#amend(text, () => ({ domid: null, state: 'ended', outcome: 'taken-over' }));
   }
 
+  /** What a takeover made of it stays so: the guest lives, on the other host. */
   ended(text: string): void {
+    if (this.#isTakenOver) return this.log.info(text);
     this.#amend(text, ({ role }) => ({
       domid: null,
       state: 'ended',

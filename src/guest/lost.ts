@@ -6,6 +6,8 @@
  *   L2  it is looked for once more when the word is given, right before it is written down
  */
 import { lostRefusal } from '../core/permission/record.ts';
+import { adviceLine } from '../core/texts/advice.ts';
+import { ambiguousText, guestsOf, type Named, whoIsMeant } from '../core/who.ts';
 import { OperationError } from '../host/errors.ts';
 import type { Store } from '../host/store.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
@@ -72,16 +74,32 @@ async function takeovers(ports: LostPorts, wanted: string): Promise<RecordOf[]> 
   for (const { uuid, session } of await listRecords(ports.stateDirectory, ports.store)) {
     const state = await ports.record(uuid, session).read();
     const domain = String(state?.standby.facts['domain'] ?? uuid);
-    if (state === null || (domain !== wanted && uuid !== wanted.toLowerCase())) continue;
-    if (state.permission === 'active') found.push({ uuid, session, domain, state });
+    if (state?.permission === 'active')
+      found.push({ name: domain, uuid, id: null, session, state });
   }
-  return found.sort((one, other) => one.state.standby.at.localeCompare(other.state.standby.at));
+  const meant = whoIsMeant(wanted, found);
+  if (meant.kind === 'nobody') return [];
+  const newest = inOrder(meant.all).at(-1);
+  if (newest === undefined || guestsOf(meant.all).length === 1) return inOrder(meant.all);
+  throw new OperationError('ambiguous', ambiguousText(wanted, meant.all), {
+    op: 'find-takeover',
+    subject: wanted,
+    hint: adviceLine({
+      kind: 'again-of',
+      argv: ['stop', '--lost', newest.uuid],
+      who: 'the one that took over last',
+    }),
+  });
 }
 
-interface RecordOf {
-  readonly uuid: string;
+function inOrder(found: readonly RecordOf[]): RecordOf[] {
+  return [...found].sort((one, other) =>
+    one.state.standby.at.localeCompare(other.state.standby.at),
+  );
+}
+
+interface RecordOf extends Named {
   readonly session: string;
-  readonly domain: string;
   readonly state: RecordState;
 }
 
@@ -98,7 +116,7 @@ export async function findLost(ports: LostPorts, wanted: string): Promise<LostGu
       subject: wanted,
     });
   }
-  const { uuid, domain, state } = newest;
+  const { uuid, name: domain, state } = newest;
   await check(ports, state, { domain, uuid });
   const epoch = state.decision?.facts['epoch'];
   return {

@@ -27,6 +27,7 @@ import type { OutputBuffer } from '../output/port.ts';
 import type { Listing, Registry } from '../registry/port.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import { destroyCopy } from './destroy-copy.ts';
+import { findGuest } from './find.ts';
 import type { StartGuard } from './guard.ts';
 
 /** A guest whose leftovers are looked for. */
@@ -121,16 +122,16 @@ export class Recovery {
   }
 
   /**
-   * What is left of the guest called `name` where only devices are: their names have its number,
-   * and the hypervisor knows which that is. Null: nothing, or no such guest is here any more.
+   * What is left of the guest `wanted` where only devices are: their names have its number, and the
+   * hypervisor knows which that is. Null: nothing, or no such guest is here any more.
    */
-  async bufferNamed(name: string): Promise<SessionStatus | null> {
+  async bufferNamed(wanted: string): Promise<SessionStatus | null> {
     const { sessions } = await this.#ports.listAll();
     const nameless = sessions.filter(({ status }) => status.buffer_only && status.uuid === '');
     if (nameless.length === 0) return null;
     const guest = await this.#ports
       .hypervisor()
-      .then((hypervisor) => hypervisor.find(name))
+      .then((hypervisor) => findGuest(hypervisor, wanted))
       .catch(() => null);
     const found = nameless.find(({ status }) => guest !== null && status.domid === guest.id);
     return found === undefined ? null : this.#identified(found.status);
@@ -148,7 +149,8 @@ export class Recovery {
     if (guest === null || deed.kind === 'drop') {
       await this.#drop(status);
       const reason = 'the guest is not on this host any more';
-      return { outcome: { kind: 'guest-ended', reason } };
+      // Nobody was asked: it may be gone because its copy took over.
+      return { outcome: { kind: 'guest-ended', reason }, text: goneText(status) };
     }
     switch (deed.kind) {
       case 'destroy': {
@@ -249,7 +251,10 @@ export class Recovery {
       case 'running':
         return { outcome: { kind: 'activated', epoch: status.epoch ?? 0, why: 'it took over' } };
       case 'ended':
-        return { outcome: { kind: 'guest-ended', reason: 'it took over here and has ended' } };
+        return {
+          outcome: { kind: 'guest-ended', reason: 'it took over here and has ended' },
+          text: `${domain} took over here, and has ended since`,
+        };
       case 'absent':
         return isAbsent(status);
       case 'promised': {
@@ -339,6 +344,11 @@ function isWhole({ domain, peer, epoch }: SessionStatus): StopResult {
 
 function givenUp({ domain, peer }: SessionStatus): string {
   return `the copy of ${domain} is destroyed here, as you said: ${hostWord(peer)} may go on`;
+}
+
+function goneText({ domain, peer }: SessionStatus): string {
+  const where = hostWord(peer);
+  return `${domain} is not on this host any more: it ended, or its copy runs on ${where}`;
 }
 
 /** Said on the host where the copy took over: a person decides what is to become of it. */

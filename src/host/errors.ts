@@ -23,6 +23,8 @@ export const operationCodes = [
   'limit',
   'no-such-domain',
   'no-such-session',
+  /** What was typed may mean two guests. */
+  'ambiguous',
   /** Another process works on this domain. */
   'locked',
   'already-protected',

@@ -40,6 +40,16 @@ export interface GuestInterface {
   readonly ips: readonly string[];
 }
 
+/** Something of a guest that is not known to be in a copy of it. */
+export interface Refusal {
+  /** As the adapter's configuration has it. */
+  readonly key: string;
+  /** Why, a clause. */
+  readonly text: string;
+  /** What is lost when it is allowed all the same, a clause; null: it cannot be. */
+  readonly givesUp: string | null;
+}
+
 /**
  * What a guest is made of: enough to boot it, or to build a copy of it, on a host of the same
  * hypervisor. `config` is the adapter's own; everything else is read from it by the adapter.
@@ -54,8 +64,8 @@ export interface GuestSpec {
   readonly interfaces: readonly GuestInterface[];
   /** Disks that it can write to, as it calls them. */
   readonly writableDisks: readonly string[];
-  /** Why it cannot be protected, clauses; empty: it can. */
-  readonly refusals: readonly string[];
+  /** Why it cannot be protected; empty: it can. */
+  readonly refusals: readonly Refusal[];
   readonly onEnd: Readonly<Record<LifeEvent, EndAction>>;
   readonly config: Buffer;
 }
@@ -181,6 +191,8 @@ export interface Hypervisor {
   find(name: string): Promise<GuestRef | null>;
   /** The guest that this host calls `id`; null where there is none. */
   numbered(id: number): Promise<GuestRef | null>;
+  /** The guests of that UUID (lower case): one, or while a copy is made on the same host two. */
+  withUuid(uuid: string): Promise<readonly GuestRef[]>;
   /** Null when the guest is gone, or another one has its number now. */
   info(guest: GuestRef): Promise<GuestInfo | null>;
   /** What it is made of, as it is now. */

@@ -2,12 +2,16 @@
 import type { Chance } from '../host/clock.ts';
 
 /**
- * A guest's name: what xend allowed (xl itself checks nothing), but no slash, because names become
- * file names, and nothing that begins like an option or a hidden file.
+ * A guest's name. xl checks nothing (libxl_domain.c, libxl__domain_rename), so blanks, quotes and
+ * umlauts are fine. Not so a slash, because names become file names, here as with Xen
+ * (libxl_dm.c, libxl__create_qemu_logfile), what could forge a line or an option, and blanks that
+ * nobody sees. A character beyond U+FFFF would be two of JavaScript's, and half of one is none.
  */
-export const domainNamePattern = /^[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,127}$/;
+const never = String.raw`\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff/`;
+export const domainNamePattern = new RegExp(`^[^${never} .-](?:[^${never}]{0,126}[^${never} ])?$`);
 export const domainNameRule =
-  'must be 1 to 128 letters, digits or _ - . : + and begin with a letter, digit or _';
+  'must be 1 to 128 characters, none of them a slash or a control character, and may not begin ' +
+  'with a dash, a dot or a blank, nor end with a blank';
 
 export const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 export const uuidRule = 'must be a UUID in lower case';

@@ -9,12 +9,16 @@ import { NativeRoom } from './loader.ts';
 /** A configuration of a big guest is some 10 KiB; the header allows a megabyte. */
 const jsonBytesMax = 1 << 20;
 
+/** More than Xen can have (their numbers end below 0x7ff0). */
+const domainsMax = 1 << 15;
+
 /** libxl's ERROR_* numbers that mean something to us (libxl.h). */
 export const xlError = { fail: -3, inval: -6, domainNotFound: -21, aborted: -22 } as const;
 
 const signatures = {
   tsr_open: ['pointer'],
   tsr_domain_id: ['pointer'],
+  tsr_domain_ids: ['pointer', 'uint32'],
   tsr_domain_info: ['uint32', 'pointer', 'size_t'],
   tsr_domain_config: ['uint32', 'pointer', 'size_t'],
   tsr_host_info: ['pointer', 'size_t'],
@@ -66,6 +70,14 @@ export class XenLibrary {
       'domain id',
       await this.#room.fn('tsr_domain_id').callAsync(cString(name)),
     );
+  }
+
+  /** Of all domains but domain 0. */
+  async domainIds(): Promise<number[]> {
+    const out = Buffer.alloc(4 * domainsMax);
+    const call = this.#room.fn('tsr_domain_ids').callAsync(out, domainsMax);
+    const count = this.#room.checked('list domains', await call);
+    return Array.from({ length: count }, (_, at) => out.readUInt32LE(4 * at));
   }
 
   /** libxl_dominfo as JSON text. */

@@ -14,6 +14,7 @@ import type { Said } from '../core/permission/tie.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import type { BootClock, Cancel, Timers } from '../host/clock.ts';
 import {
+  errnoCode,
   errorText,
   isOperationCode,
   type OperationCode,
@@ -332,6 +333,15 @@ function silentError(why: string, isHeard: boolean): OperationError {
   return new OperationError('no-answer', `${message}; ${what}`, detail);
 }
 
+/** Its socket is for root alone. */
+function unreachable(path: string, error: Error): OperationError {
+  const errno = errnoCode(error);
+  if (errno !== 'EACCES' && errno !== 'EPERM')
+    return noAnswer('await-answer', error.message, error);
+  const detail = { op: 'ask-session', subject: path, hint: 'the same as root', cause: error };
+  return new OperationError('not-root', `only root may speak to the session at ${path}`, detail);
+}
+
 function parseReply(line: string): Reply {
   const value = JSON.parse(line) as Reply;
   if (value.kind === 'progress' && typeof value.text === 'string') return value;
@@ -386,7 +396,7 @@ export function requestControl<Result extends object>(
     }
     const line = untilMs === undefined ? request : { ...request, [untilKey]: untilMs };
     socket.on('connect', () => socket.write(`${JSON.stringify(line)}\n`));
-    socket.on('error', (error) => fail(noAnswer('await-answer', error.message, error)));
+    socket.on('error', (error) => fail(unreachable(path, error)));
     socket.on('close', () => {
       cancelSilence();
       cancelTotal();

@@ -3,6 +3,7 @@
  * them, and who watches which guest. It is as old as the host's last boot.
  */
 import type { Liveness } from '../core/health/facts.ts';
+import type { Named } from '../core/who.ts';
 import type { OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ProcessId } from '../host/process-id.ts';
@@ -98,10 +99,9 @@ export interface Registry {
   ): Promise<Result>;
 }
 
-/** True when `wanted` (as typed) names this session's domain: its name, UUID or number. */
-export function isDomain(status: SessionStatus, wanted: string): boolean {
-  if (status.domain === wanted || status.uuid === wanted.toLowerCase()) return true;
-  return status.domid !== null && String(status.domid) === wanted;
+/** By what its guest can be named. Of a buffer that was found without its session the number. */
+export function namedBy({ domain, uuid, domid }: SessionStatus): Named {
+  return { name: uuid === '' ? '' : domain, uuid, id: domid };
 }
 
 /** True when a session ended and left nothing to do: its status is only there to be seen. */

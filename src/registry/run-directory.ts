@@ -13,6 +13,7 @@
  * and then looks for others: of two that do so at once at least one sees the other and steps back.
  */
 import {
+  chmodSync,
   closeSync,
   existsSync,
   fstatSync,
@@ -58,6 +59,8 @@ const statusBytesMax = 256 * 1024;
 const claimTriesMax = 20;
 const directoryMode = 0o700;
 const fileMode = 0o600;
+/** Whom the directory lets in may read how sessions are; to speak to them is for root. */
+const statusMode = 0o644;
 
 /** A name for files: safe characters as they are, any other byte as %XX. */
 export function fileKey(text: string): string {
@@ -239,7 +242,8 @@ function sweepDrafts(dir: string, base: string): void {
 function publishTo(statusPath: string, status: SessionStatus): OperationError | null {
   const draft = `${statusPath}.${process.pid}.new`;
   try {
-    writeFileSync(draft, `${JSON.stringify(status)}\n`, { mode: fileMode });
+    writeFileSync(draft, `${JSON.stringify(status)}\n`, { mode: statusMode });
+    chmodSync(draft, statusMode); // whatever the umask
     renameSync(draft, statusPath);
     return null;
   } catch (error) {

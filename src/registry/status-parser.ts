@@ -8,6 +8,7 @@ const states: Readonly<Record<SessionState, true>> = {
   seeding: true,
   protected: true,
   late: true,
+  measuring: true,
   ending: true,
   held: true,
   unprotected: true,

@@ -5,6 +5,7 @@
 import type { BackupOutcome } from '../core/backup/types.ts';
 import type { Agreement } from '../core/permission/tie.ts';
 import type { ProtectOutcome } from '../core/texts/outcomes.ts';
+import type { SessionStatus } from '../registry/status.ts';
 
 /** Everything that `tsremus protect` was told. Options that are not built yet never get here. */
 export interface ProtectOptions {
@@ -42,6 +43,16 @@ export interface ProtectOptions {
   readonly disk: boolean;
   /** -F: the options that give up a guarantee are allowed. */
   readonly forceUnsafe: boolean;
+  /** --allow: keys of the guest's configuration; absent: none. */
+  readonly allow?: readonly string[];
+  /** With -b: what takes the stream and keeps nothing, a shell command. Absent: a real backup. */
+  readonly blackhole?: string;
+}
+
+/** How the other end is reached, also by `stop` after a crash. */
+export function transportOf({ host, sshCommand, blackhole }: ProtectOptions) {
+  if (blackhole !== undefined) return { host: blackhole, ssh_command: '' };
+  return { host, ssh_command: sshCommand };
 }
 
 /** How far the seed is. Unknown figures are null. */
@@ -65,6 +76,9 @@ export interface ProtectReporter {
 
 export interface ProtectResult {
   readonly outcome: ProtectOutcome;
+  /** With -b and ended in order: what was measured, a sentence, and the figures. */
+  readonly text?: string;
+  readonly figures?: SessionStatus;
   /** What became of the guest, or is still to come, a clause; null: there is nothing to say. */
   readonly detail?: string | null;
   /** Complete command lines to type next; the command line has its own when this is absent. */

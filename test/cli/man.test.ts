@@ -169,3 +169,18 @@ describe('examples', () => {
     expect(ran).toBe(true);
   });
 });
+
+// Proves: cron's sh understands the line for it, finds us in /usr/local, and there is no %.
+it('has a line for cron that works there', () => {
+  const shown = section('tsremus.8', 'EXAMPLES');
+  const line = shown.find((one) => one.startsWith('* * * * * root ')) ?? '';
+  expect(shown).toContain('PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin');
+  expect(line).not.toContain('%');
+  const command = line.replace('* * * * * root ', '');
+  const ran = (code: number) =>
+    spawnSync('sh', ['-c', `tsremus() { echo said; return ${code}; }\n${command}`], {
+      encoding: 'utf8',
+    }).stdout;
+  expect(ran(2)).toBe('said\n');
+  expect(ran(0)).toBe('');
+});

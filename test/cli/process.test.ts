@@ -76,7 +76,7 @@ describe('what is loaded', () => {
     const texts = words.map((name) => `texts/${name}`);
     const permission = ['permission/evidence', 'permission/tie'];
     const health = ['health/death', 'health/health'];
-    const judgement = [...health, 'limits', ...permission, ...texts, 'units'];
+    const judgement = [...health, 'limits', ...permission, ...texts, 'units', 'who'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
   });
@@ -162,4 +162,15 @@ it('is refused politely without permission', () => {
   expect(ran.err).toBe(
     `tsremus: cannot read ${runDir}: permission denied\nTry: the same as root\n`,
   );
+});
+
+// Proves: what is for root says so with the code for that, and status can be opened to others.
+it('lets others see how sessions are, and nothing else', () => {
+  if (process.geteuid?.() !== 0) return;
+  const other = (line: string) =>
+    sh(`setpriv --reuid=65534 --clear-groups ${process.execPath} ${main()} ${line}`);
+  sh(`chmod 755 ${root} && chmod 700 ${runDir}`);
+  for (const line of ['stop web1', 'set web1 interval=50', 'failover --yes web1']) {
+    expect(other(line).code, line).toBe(77);
+  }
 });

@@ -108,3 +108,12 @@ it('reports a result that could not be written', async () => {
   expect(ran.code).toBe(3);
   expect(ran.err).toContain('cannot write to standard output: no space left');
 });
+
+// Proves: `tsremus help` is no unknown command, and no example gives a guarantee up.
+it('prints help for the word, too', async () => {
+  const ran = await runLine(['help']);
+  expect(ran.code).toBe(0);
+  expect(ran.out).toContain('tsremus protect web1 hostb');
+  expect(ran.out).not.toMatch(/protect -\S*[Fnd]/);
+  expect((await runLine(['help', 'stop'])).out).toContain('Usage: tsremus stop');
+});

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 import { fakeIo, runLine, TemporaryRun } from './fake-io.ts';
 
@@ -205,5 +205,31 @@ describe('--check', () => {
 
   it('is not JSON', async () => {
     expect((await status('--check', '--json')).code).toBe(3);
+  });
+});
+
+describe('what is wrong beside the sessions', () => {
+  // Proves: a monitor hears of a torn file, beside a session that is well.
+  it('is named by --check, the table and --json', async () => {
+    run.put(sampleStatus());
+    writeFileSync(join(run.dir, 'torn.primary.json'), '{"schema": 1, "dom');
+    const check = await status('--check');
+    expect(check.code).toBe(3);
+    expect(check.out).toMatch(
+      /^TSREMUS UNKNOWN - web1 protected, .*torn\.primary\.json: it is not/,
+    );
+    expect((await status()).out).toMatch(/unknown: .*torn\.primary\.json: it is not JSON/);
+    expect(JSON.parse((await status('--json')).out)).toMatchObject({ problems: [] });
+  });
+
+  it('is a full disk, too', async () => {
+    run.put(sampleStatus());
+    const problems = ['/var/log/tsremus is full: logs have gaps'];
+    const full = vi.spyOn(await import('../../src/app/listing.ts'), 'fullDisks');
+    full.mockReturnValue(problems);
+    const check = await status('--check');
+    full.mockRestore();
+    expect(check.code).toBe(1);
+    expect(check.out).toMatch(/^TSREMUS WARNING - web1 .*; \/var\/log\/tsremus is full/);
   });
 });

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { StopResult } from '../../src/core/outcomes.ts';
 import type { RecoveryOrder } from '../../src/core/permission/recovery.ts';
 import type { Answer } from '../../src/core/vocabulary.ts';
+import type { Named } from '../../src/core/who.ts';
 import type { LostGuest } from '../../src/guest/lost.ts';
 import { systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
@@ -30,12 +31,19 @@ const app = vi.hoisted(() => ({
   leftBufferNamed: vi.fn<(name: string) => Promise<SessionStatus | null>>(),
 }));
 vi.mock('../../src/app/stop.ts', () => app);
+/** Whom Xen knows under a number, beside the sessions. */
+const who = vi.hoisted(() => ({
+  guestsByNumber: vi.fn<(wanted: string) => Promise<readonly Named[]>>(),
+}));
+vi.mock('../../src/app/who.ts', () => who);
 
 let run: TemporaryRun;
 let server: ControlServer | null = null;
 
 beforeEach(() => {
   run = new TemporaryRun();
+  who.guestsByNumber.mockReset();
+  who.guestsByNumber.mockResolvedValue([]);
   app.stopLeftover.mockReset();
   app.leftBufferNamed.mockReset();
   app.lostGuest.mockReset();
@@ -280,6 +288,51 @@ describe('an output buffer without a session', () => {
   });
 });
 
+describe('a number that is the name of another guest', () => {
+  const uuids = { seven: '6ba7b812-9dad-11d1-80b4-00c04fd430c8' };
+
+  // Proves: stop does not guess, and each line that it offers names one guest for certain.
+  it('is neither: 12', async () => {
+    run.put(sampleStatus(deadOwner()));
+    run.put(sampleStatus({ ...deadOwner(), domain: '7', domid: 9, uuid: uuids.seven }));
+    const io = run.io();
+    Object.assign(io, { argv: ['stop', '--destroy', '7'] });
+    const ran = await runLine(['stop', '--destroy', '7'], io);
+    expect(ran.code).toBe(12);
+    expect(ran.err).toBe(
+      `tsremus: 7 may mean web1 (number 7, UUID ${sampleStatus().uuid}) or 7 (number 9, UUID ` +
+        `${uuids.seven}): say which\n` +
+        `Try: tsremus stop --destroy ${sampleStatus().uuid}  # web1 (number 7)\n` +
+        `Try: tsremus stop --destroy ${uuids.seven}  # 7 (number 9)\n`,
+    );
+    expect(app.stopLeftover).not.toHaveBeenCalled();
+    app.stopLeftover.mockResolvedValue(stopped);
+    expect((await stop(uuids.seven)).code).toBe(0);
+    expect(app.stopLeftover.mock.calls[0]?.[0]).toMatchObject({ domain: '7' });
+  });
+
+  // Proves: a guest without a session counts, too, where its number or name is typed.
+  it('is refused when only Xen knows the other one', async () => {
+    run.put(sampleStatus({ ...deadOwner(), domain: '3' }));
+    who.guestsByNumber.mockResolvedValue([{ name: '', uuid: uuids.seven, id: 3 }]);
+    expect((await stop('3')).code).toBe(12);
+    who.guestsByNumber.mockResolvedValue([]);
+    app.stopLeftover.mockResolvedValue(stopped);
+    expect((await stop('3')).code).toBe(0);
+  });
+
+  it('and two guests of one name are not guessed at, unless one is over', async () => {
+    run.put(sampleStatus(deadOwner()));
+    run.put(sampleStatus({ ...deadOwner(), domid: 9, uuid: uuids.seven }));
+    expect((await stop('web1')).code).toBe(12);
+    const over = { state: 'ended', outcome: 'guest-ended' } as const;
+    run.put(sampleStatus({ ...deadOwner(), ...over, domid: 9, uuid: uuids.seven }));
+    app.stopLeftover.mockResolvedValue(stopped);
+    expect((await stop('web1')).code).toBe(0);
+    expect(app.stopLeftover.mock.calls[0]?.[0]).toMatchObject({ domid: 7 });
+  });
+});
+
 describe('--destroy', () => {
   it('gives the guest of a dead session up', async () => {
     run.put(sampleStatus(deadOwner()));
@@ -292,6 +345,18 @@ describe('--destroy', () => {
     expect(JSON.parse((await stop('--destroy', '--json', 'web1')).out)).toMatchObject({
       ...{ outcome: 'destroyed', exit: 0 },
     });
+  });
+
+  // Proves: on a terminal it is asked first, and another word than the name does nothing.
+  it('asks on a terminal', async () => {
+    run.put(sampleStatus(deadOwner()));
+    app.stopLeftover.mockResolvedValue({ outcome: { kind: 'destroyed' } });
+    const no = await typing('y', '--destroy', 'web1');
+    expect(no.code).toBe(10);
+    expect(no.err).toContain('web1 will be destroyed on this host');
+    expect(app.stopLeftover).not.toHaveBeenCalled();
+    expect((await typing('web1', '--destroy', 'web1')).code).toBe(0);
+    expect(app.stopLeftover).toHaveBeenCalledOnce();
   });
 
   it('is refused while the session lives: 11', async () => {

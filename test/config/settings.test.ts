@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { hostSettings } from '../../src/config/host-settings.ts';
 import {
   heartbeatTimeoutSetting,
   holdSetting,
@@ -112,6 +113,30 @@ it('knows the run directory', () => {
   expect(runDirectory({ TSREMUS_RUN_DIR: '' })).toBe('/run/tsremus');
   expect(runDirectory({ TSREMUS_RUN_DIR: '/tmp/x' })).toBe('/tmp/x');
   expect(refusal(() => runDirectory({ TSREMUS_RUN_DIR: 'x' })).origin).toBe('environment');
+});
+
+describe('what every process reads', () => {
+  const host = { name: 'hosta', memoryBytes: 1, availableBytes: 1 };
+
+  // Proves: a path that depends on where one stands, or an unknown word, is not passed over.
+  it.each([
+    ['TSREMUS_STATE_DIR', 'state', /^TSREMUS_STATE_DIR: "state" is not an absolute path$/],
+    ['TSREMUS_LOG_DIR', './log', /is not an absolute path$/],
+    ['TSREMUS_ALLOW', 'allow', /is not an absolute path$/],
+    ['TSREMUS_NATIVE', 'libtsremus.so', /is not an absolute path$/],
+    ['TSREMUS_LOG_LEVEL', 'verbose', /^TSREMUS_LOG_LEVEL: "verbose" is none of debug, info$/],
+  ])('%s=%s is refused', (variable, value, text) => {
+    const error = refusal(() => hostSettings({ [variable]: value }, host));
+    expect(error.message).toMatch(text);
+    expect(error.origin).toBe('environment');
+    expect(error.hint).toMatch(new RegExp(`^say, for example, ${variable}=`));
+  });
+
+  it('is taken where it can be', () => {
+    const env = { TSREMUS_LOG_LEVEL: 'debug' };
+    const settings = hostSettings({ ...env, TSREMUS_LOG_DIR: '/tmp/log', TSREMUS_ALLOW: '' }, host);
+    expect(settings).toMatchObject({ logDirectory: '/tmp/log', logLevel: 'debug' });
+  });
 });
 
 it('keeps an empty -s apart from none', () => {

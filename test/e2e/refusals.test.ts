@@ -324,7 +324,7 @@ describe('a command line', () => {
 
   it.concurrent.for([
     [69, 'protect -c g1 hostb'],
-    [69, 'protect -F -b g1 hostb'],
+    [64, 'protect -F -b -s rsh g1'],
     [64, 'protect -F -n -N remus-netbuf-setup g1 hostb'],
     [64, 'protect --buffer-limit 64x g1 hostb'],
     [69, 'resync'],

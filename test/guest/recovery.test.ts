@@ -12,12 +12,12 @@ const status = sampleStatus({ ...deadOwner(), heartbeat_timeout_ms: 1_000, watch
 /**
  * Answers `kinds` in turn, each so long after the question; to drop what is held takes so long.
  */
-function trial(kinds: readonly Answer['kind'][], ageMs: number, dropMs: number) {
+function trial(kinds: readonly Answer['kind'][], ageMs: number, dropMs: number, isHere = true) {
   const done: string[] = [];
   let nowMs = 10_000;
   let asked = 0;
   const hypervisor = {
-    info: async () => ({ paused: false, state: 'here' }),
+    info: async () => (isHere ? { paused: false, state: 'here' } : null),
     destroy: async () => void done.push('destroy'),
     resume: async () => {},
   } as unknown as Hypervisor;
@@ -80,6 +80,13 @@ describe('a guest whose copy took over', () => {
     expect(result.outcome).toMatchObject({ kind: 'stopped' });
     expect(result.text).toMatch(/its interfaces were taken down/);
     expect(done).not.toContain('destroy');
+  });
+
+  // Proves: a guest that is gone, nobody knows why, is not said to have ended by itself.
+  it('may be why it is not here any more', async () => {
+    const { text, outcome } = await trial([], 0, 0, false).settle();
+    expect(outcome.kind).toBe('guest-ended');
+    expect(text).toBe('web1 is not on this host any more: it ended, or its copy runs on hostb');
   });
 
   it('and is gone there is left to a person: both hosts, and what to type', async () => {

@@ -167,6 +167,10 @@ export class SimHypervisor {
       find: (name) => process.perform('find', quickMs, () => this.named(name)?.ref ?? null),
       numbered: (id) =>
         process.perform('numbered', quickMs, () => this.#domains.get(id)?.ref ?? null),
+      withUuid: (uuid) =>
+        process.perform('withUuid', quickMs, () =>
+          this.domains.filter(({ ref }) => ref.uuid === uuid).map(({ ref }) => ref),
+        ),
       info: (ref) =>
         process.perform('info', quickMs, () => {
           const domain = this.domainOf(ref);

@@ -43,9 +43,9 @@ type Copy =
 type PlanFacts = Pick<SessionStatus, 'domain' | 'peer' | 'epoch' | 'ack_age_ms' | 'buffered'>;
 
 /** No session at all: what a dead one left may be there all the same. */
-function sessionsHere(io: Io, domain: string): SessionEntry[] | OperationError {
+async function sessionsHere(io: Io, domain: string): Promise<SessionEntry[] | OperationError> {
   try {
-    return sessionsOf(io, domain);
+    return await sessionsOf(io, domain);
   } catch (error) {
     if (error instanceof OperationError && error.code === 'no-such-session') return error;
     throw error;
@@ -54,7 +54,7 @@ function sessionsHere(io: Io, domain: string): SessionEntry[] | OperationError {
 
 /** The copy that can be run here; refuses with what to type instead. */
 async function copyOf(io: Io, domain: string): Promise<Copy> {
-  const found = sessionsHere(io, domain);
+  const found = await sessionsHere(io, domain);
   const entries = found instanceof OperationError ? [] : found;
   const show = { kind: 'show', domain } as const;
   const backups = entries.filter(({ status }) => status.role === 'backup');

@@ -14,12 +14,7 @@ interface Flags extends ReportFlags {
 }
 
 /** The session in this very process. */
-async function protectHere(
-  io: Io,
-  options: ProtectOptions,
-  host: string,
-  flags: ReportFlags,
-): Promise<ExitCode> {
+async function protectHere(io: Io, options: ProtectOptions, flags: ReportFlags): Promise<ExitCode> {
   const { runProtect } = await import('../../app/protect.ts');
   const { domain } = options;
   const reporter = reporterFor(io, domain, flags, () => io.clock.wall());
@@ -29,14 +24,19 @@ async function protectHere(
   } finally {
     reporter.close();
   }
-  return printResult(io, result, domain, host, flags);
+  return printResult(io, result, domain, options.host, flags);
 }
 
-async function protect(io: Io, domain: string, host: string, flags: Flags): Promise<ExitCode> {
+async function protect(
+  io: Io,
+  domain: string,
+  host: string | undefined,
+  flags: Flags,
+): Promise<ExitCode> {
   // What is wrong with the arguments is said before anything is started.
   const options = protectOptions(domain, host, flags, io.env);
-  if (flags.foreground) return protectHere(io, options, host, flags);
-  return protectInWindow(io, domain, host, flags);
+  if (flags.foreground) return protectHere(io, options, flags);
+  return protectInWindow(io, options, flags);
 }
 
 function addXlOptions(command: Command): Command {
@@ -47,7 +47,7 @@ function addXlOptions(command: Command): Command {
     .option('-e, --no-wait', 'let no process on HOST watch the guest after a failover')
     .option('-N, --netbuf-script <file>', 'let a script of xl remus make the output buffer')
     .addOption(forceUnsafeOption('allow the options that give up a guarantee', '-F'))
-    .option('-b, --blackhole', 'copy to nowhere, to measure (with -F; not built yet)')
+    .option('-b, --blackhole', 'copy to nowhere, to measure; needs no HOST (with -F)')
     .option('-n, --no-network', 'do not buffer what the guest sends (with -F)')
     .option('-d, --no-disk', 'do not copy disks (with -F)')
     .option('-c, --colo', 'coarse-grained lock-stepping (not built yet)')
@@ -59,7 +59,7 @@ export function addProtectArguments(command: Command): Command {
   addXlOptions(
     command
       .argument('<domain>', 'name, UUID or number of the domain')
-      .argument('<host>', 'the backup host, as ssh knows it'),
+      .argument('[host]', 'the backup host, as ssh knows it; not with -b'),
   );
   return command
     .option('--max-overhead <percent>', 'with auto: share of time for pauses (default: 20)')
@@ -69,6 +69,12 @@ export function addProtectArguments(command: Command): Command {
     .option('--heartbeat-timeout <ms>', 'silence after which HOST takes over, ms (default: 1000)')
     .option('--hold <ms>', 'time from the end of the link to the takeover, ms (default: 3000)')
     .option('--without-witness <who>', 'backup, primary or manual: who goes on (default: backup)')
+    .addOption(
+      new Option(
+        '--allow <key>',
+        'protect a guest although KEY may not be copied (with -F)',
+      ).argParser((key: string, keys: string[] = []) => [...keys, key]),
+    )
     .addOption(new Option('-q, --quiet', 'say nothing unless something is wrong'))
     .addOption(jsonOption('report as JSON lines on stdout'))
     .addOption(colorOption());
@@ -85,9 +91,9 @@ export function addProtect(program: Command, context: Context): void {
   addProtectArguments(command)
     .option('--foreground', 'run the session in this process, for systemd')
     .action(
-      action(context, (domain: string, host: string, flags: Flags) =>
+      action(context, (domain: string, host: string | undefined, flags: Flags) =>
         protect(context.io, domain, host, flags),
       ),
     );
-  addHelp(command, 'Example:', '  tsremus protect -F -d web1 hostb', '', 'See tsremus-protect(8).');
+  addHelp(command, 'Example:', '  tsremus protect web1 hostb', '', 'See tsremus-protect(8).');
 }

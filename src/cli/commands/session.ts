@@ -14,7 +14,7 @@ import { addProtectArguments } from './protect.ts';
 async function session(
   io: Io,
   domain: string,
-  host: string,
+  host: string | undefined,
   flags: ReportFlags,
 ): Promise<ExitCode> {
   const { openTeller } = await import('../../app/window.ts');
@@ -38,7 +38,7 @@ export function addSession(program: Command, context: Context): void {
     .command('session', { hidden: true })
     .description('Runs the session that a `tsremus protect` shows.');
   addProtectArguments(command).action(
-    action(context, (domain: string, host: string, flags: ReportFlags) =>
+    action(context, (domain: string, host: string | undefined, flags: ReportFlags) =>
       session(context.io, domain, host, flags),
     ),
   );

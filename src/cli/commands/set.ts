@@ -65,7 +65,7 @@ async function set(
   flags: OutputOptions,
 ): Promise<ExitCode> {
   const change = changeOf(settings);
-  const entries = sessionsOf(io, domain);
+  const entries = await sessionsOf(io, domain);
   const entry = entries.find(({ status }) => status.role === 'primary') ?? entries[0];
   if (entry === undefined || entry.status.role === 'backup') {
     const peer = entry?.status.peer ?? '';

@@ -6,7 +6,7 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
 import type { Level } from '../../core/health/health.ts';
-import { type BrokenEntry, isDomain } from '../../registry/port.ts';
+import type { BrokenEntry } from '../../registry/port.ts';
 import { judgeAll, type SessionReport, worst } from '../../registry/report.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit } from '../exit-codes.ts';
@@ -16,7 +16,7 @@ import { painter } from '../output/color.ts';
 import { describeFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
 import { statusDocument, statusText } from '../output/status.ts';
-import { readable } from '../sessions.ts';
+import { meantBy, readable } from '../sessions.ts';
 import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
 
 interface Flags extends OutputOptions {
@@ -28,6 +28,8 @@ export interface Findings {
   readonly level: Level;
   readonly reports: readonly SessionReport[];
   readonly broken: readonly BrokenEntry[];
+  /** What is wrong with this host and not with one session, sentences. */
+  readonly problems: readonly string[];
   /** One domain was named: its figures are shown as well. */
   readonly detailed: boolean;
   /** What to say when there is no session. */
@@ -42,16 +44,19 @@ const exitOfLevel: Readonly<Record<Level, ExitCode>> = {
 };
 
 async function find(io: Io, domain: string | undefined): Promise<Findings> {
-  const { listEverything } = await import('../../app/listing.ts');
+  const { listEverything, fullDisks } = await import('../../app/listing.ts');
   const { sessions, broken } = await listEverything(io.env);
   const all = judgeAll(sessions, io.clock.wall().getTime());
-  const reports = domain === undefined ? all : all.filter(({ status }) => isDomain(status, domain));
+  const reports = domain === undefined ? all : meantBy(io, domain, all);
   const missing = domain !== undefined && reports.length === 0;
   const unknown: Level[] = missing || broken.length > 0 ? ['unknown'] : [];
+  const problems = reports.length === 0 ? [] : fullDisks(io.env);
+  const warning: Level[] = problems.length > 0 ? ['warning'] : [];
   return {
-    level: worst([...reports.map(({ level }) => level), ...unknown]),
+    level: worst([...reports.map(({ level }) => level), ...unknown, ...warning]),
     reports,
     broken,
+    problems,
     detailed: domain !== undefined,
     empty: domain === undefined ? 'no sessions' : `there is no session of ${domain} on this host`,
   };
@@ -77,7 +82,9 @@ async function status(io: Io, domain: string | undefined, flags: Flags): Promise
   const code = exitOfLevel[findings.level];
   if (flags.json) writeJson(io.out, statusDocument(findings, code));
   else if (flags.check) {
-    io.out.write(checkLine(findings.level, findings.reports, findings.empty));
+    const unreadable = findings.broken.map(({ statusPath, reason }) => `${statusPath}: ${reason}`);
+    const others = [...unreadable, ...findings.problems];
+    io.out.write(checkLine(findings.level, findings.reports, findings.empty, others));
   } else {
     const paint = painter(flags.color, io.env, io.out);
     io.out.write(statusText(findings, paint));

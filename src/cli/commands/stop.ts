@@ -8,7 +8,7 @@ import { adviceCommand, adviceLine, adviceLines, neverRan } from '../../core/tex
 import { adviceOnAnswer, stopText } from '../../core/texts/outcomes.ts';
 import { hostWord } from '../../core/texts/quote.ts';
 import { OperationError } from '../../host/errors.ts';
-import { isDomain, isSettled, type SessionEntry } from '../../registry/port.ts';
+import { isSettled, type SessionEntry } from '../../registry/port.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfStop } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -42,12 +42,10 @@ async function found(io: Io, domain: string): Promise<SessionEntry[]> {
   const { listEverything } = await import('../../app/listing.ts');
   const { sessions } = await listEverything(io.env).catch(() => ({ sessions: [] }));
   const left = sessions.filter(({ status }) => status.buffer_only);
-  const named = left.filter(({ status }) => isDomain(status, domain));
   try {
-    return [...sessionsOf(io, domain), ...named];
+    return await sessionsOf(io, domain, left);
   } catch (error) {
     if (!(error instanceof OperationError) || error.code !== 'no-such-session') throw error;
-    if (named.length > 0) return named;
     if (left.length === 0) throw error;
     const { leftBufferNamed } = await import('../../app/stop.ts');
     const status = await leftBufferNamed(domain, io.env);
@@ -161,6 +159,10 @@ function refuseDestroy({ status: { domain, pid } }: SessionEntry): CommandFailur
   });
 }
 
+function canAsk(io: Io, { json }: Flags): boolean {
+  return io.stdinIsTty && io.err.isTty && !json;
+}
+
 /**
  * A person has to type the guest's name: what is done then is true only because he says so. Where
  * there is no terminal, --vouch has it. Throws UsageError before anything is asked or done.
@@ -176,7 +178,7 @@ function checkVouching(io: Io, domain: string, flags: Flags): void {
       '--vouch goes with --force-unsafe or --lost: there is nothing to vouch for',
     );
   }
-  if (vouch !== undefined || (io.stdinIsTty && io.err.isTty && !flags.json)) return;
+  if (vouch !== undefined || canAsk(io, flags)) return;
   const kind = lost ? 'stop-lost-name' : 'stop-vouch-name';
   const hint = adviceLine({ kind, domain });
   throw new UsageError("the domain's name is to be typed, and there is no terminal", hint);
@@ -198,6 +200,16 @@ async function vouched(
   if ((typed ?? '').trim() === name) return;
   const message = `nothing was done: ${printable(typed?.trim() ?? '')} is not ${name}`;
   throw new CommandFailure({ code: 'declined', message, hints: [], exit: exit.failed });
+}
+
+/** Where a person sits at the command; a script knows what it orders. */
+async function sureToDestroy(io: Io, { status }: SessionEntry, flags: Flags): Promise<void> {
+  const { domain, peer } = status;
+  const known = [
+    `${domain} will be destroyed on this host, and what it held is thrown away`,
+    `  whether its copy goes on is decided on ${hostWord(peer)}`,
+  ];
+  await vouched(io, domain, known, flags);
 }
 
 /** It was asked, and whoever answers need not be vouched for. */
@@ -293,6 +305,7 @@ async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   if (isBackup && (isAlive || force)) throw refuseOnBackup(entry);
   if (isBackup) return printStopped(io, entry, await stopCopy(io, entry, flags), flags);
   if (destroy && isAlive) throw refuseDestroy(entry);
+  if (destroy && canAsk(io, flags)) await sureToDestroy(io, entry, flags);
   const result = force
     ? await stopForced(io, entry, flags)
     : await stopSession(io, entry, { force, destroy });

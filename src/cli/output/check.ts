@@ -41,9 +41,14 @@ function figures(report: SessionReport): string[] {
   return found;
 }
 
-/** The line, with its newline; the worst session comes first. */
-export function checkLine(level: Level, reports: readonly SessionReport[], empty: string): string {
-  const texts = reports.map(summary).reverse();
+/** The line, with its newline; the worst session comes first, what is no session's own last. */
+export function checkLine(
+  level: Level,
+  reports: readonly SessionReport[],
+  empty: string,
+  others: readonly string[] = [],
+): string {
+  const texts = [...reports.map(summary).reverse(), ...others.map(plain)];
   const perfdata = reports.flatMap(figures).join(' ');
   const text = texts.length === 0 ? plain(empty) : texts.join('; ');
   const tail = perfdata === '' ? '' : ` | ${perfdata}`;

@@ -79,8 +79,10 @@ function memoryWords({ memory, stalls, stalled_ms }: SessionStatus): string[] {
 
 /** Of a session that is over nothing is to be decided any more. */
 function witnessWords(status: SessionStatus): string[] {
-  const { without_witness: agreed, outcome } = status;
-  return agreed === undefined || outcome !== null ? [] : [withoutWitnessText(agreed, status)];
+  const { without_witness: agreed, outcome, state } = status;
+  return agreed === undefined || outcome !== null || state === 'measuring'
+    ? []
+    : [withoutWitnessText(agreed, status)];
 }
 
 /** A quiet note: the session is as well as it is without. */

@@ -73,14 +73,15 @@ function advice({ reason, next, status }: SessionReport): string {
 
 /** What `tsremus status` prints; with the figures of each session where they were asked for. */
 export function statusText(findings: Findings, paint: ChalkInstance): string {
-  const { reports, broken, empty } = findings;
+  const { reports, broken, empty, problems } = findings;
   const rows = reports.map((report) => row(report, paint));
   const table = rows.length === 0 ? `${printable(empty)}\n` : formatTable(columns, rows);
   const unreadable = broken.map((entry) => {
     return `\nunknown: ${printable(`${entry.statusPath}: ${entry.reason}`)}\n`;
   });
+  const more = problems.map((text) => `\nwarning: ${printable(text)}\n`);
   const figures = findings.detailed ? reports.map(({ status }) => figuresText(status)) : [];
-  return [table, ...figures, ...reports.map(advice), ...unreadable].join('');
+  return [table, ...figures, ...reports.map(advice), ...unreadable, ...more].join('');
 }
 
 /** What `tsremus status --json` prints: the session's own keys, and the judgement beside them. */
@@ -98,6 +99,7 @@ export function statusDocument(findings: Findings, exitCode: number): object {
       reason: report.reason,
       next: report.next,
     })),
+    problems: findings.problems,
     unreadable: findings.broken.map(({ statusPath, reason }) => ({ file: statusPath, reason })),
   };
 }

@@ -22,6 +22,8 @@ export type SessionState =
   | 'connecting'
   | 'seeding'
   | 'protected'
+  /** Primary: checkpoints go to nowhere (-b). */
+  | 'measuring'
   /** Protected or on standby, but the other side was not heard for longer than expected. */
   | 'late'
   /** Being ended: the permission is asked for, or the copy is given up. */

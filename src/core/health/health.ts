@@ -45,6 +45,7 @@ const levelOfState: Readonly<Record<Exclude<SessionState, 'ended'>, Level>> = {
   seeding: 'warning',
   protected: 'ok',
   late: 'warning',
+  measuring: 'warning',
   ending: 'warning',
   held: 'critical',
   unprotected: 'critical',

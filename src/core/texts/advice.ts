@@ -26,6 +26,8 @@ interface OfProcess {
 interface Abouts {
   /** What `protect` was told, once more. */
   again: { readonly argv: readonly string[] };
+  /** The same, of the one guest that is named. */
+  'again-of': { readonly argv: readonly string[]; readonly who: string };
   protect: OfGuest;
 
   'show-all': object;
@@ -75,6 +77,7 @@ interface Abouts {
   'set-there': OfPair & { readonly settings: readonly string[] };
 
   'list-guests': object;
+  'list-uuids': object;
   'list-guest': OfGuest;
   'unpause-guest': OfGuest;
   'see-process': OfProcess;
@@ -107,6 +110,7 @@ export function neverRan(peer: string | null = null): string {
 
 const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = {
   again: ({ argv }) => tsremus(argv),
+  'again-of': ({ argv, who }) => tsremus(argv, who),
   protect: ({ domain }) => tsremus(['protect', domain, 'HOST']),
 
   'show-all': () => tsremus(['status']),
@@ -169,6 +173,7 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     tsremus(['set', domain, ...settings], `on ${hostWord(peer)}`),
 
   'list-guests': () => ({ words: ['xl', 'list'], why: null }),
+  'list-uuids': () => ({ words: ['xl', 'vm-list'], why: 'shows the UUID of each: type that' }),
   'list-guest': ({ domain }) => ({ words: ['xl', 'list', domain], why: null }),
   'unpause-guest': ({ domain }) => ({ words: ['xl', 'unpause', domain], why: null }),
   'see-process': ({ pid }) => ({

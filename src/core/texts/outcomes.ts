@@ -181,10 +181,17 @@ export interface OutcomeText {
   readonly next: readonly string[];
 }
 
+/** Checkpoints to nowhere (-b), ended in order; `acked`: the newest one, -1: not even the seed. */
+export function measuredText(domain: string, acked: number): string {
+  return `${domain} runs on here; ${Math.max(0, acked)} checkpoints went to nowhere`;
+}
+
 /** A session's end as `protect` says it; what the session proposes comes before our own. */
 export function protectText(
   result: {
     readonly outcome: ProtectOutcome;
+    /** What the session itself says. */
+    readonly text?: string;
     /** What became of the guest, or is still to come, a clause. */
     readonly detail?: string | null;
     readonly next?: readonly string[];
@@ -192,7 +199,7 @@ export function protectText(
   subject: ProtectSubject,
 ): OutcomeText {
   const { outcome, detail = null } = result;
-  const text = look(protectTexts, outcome, subject);
+  const text = result.text ?? look(protectTexts, outcome, subject);
   const message = detail === null ? text : `${text}; ${detail}`;
   return { message, next: result.next ?? adviceLines(look(protectNext, outcome, subject)) };
 }

@@ -16,6 +16,8 @@ function meaning(status: SessionFacts): string | null {
       return status.buffered ? 'nothing leaves the guest' : 'nobody has decided who goes on';
     case 'unprotected':
       return 'the guest runs on here without a copy';
+    case 'measuring':
+      return 'its checkpoints go to nowhere (-b): nothing protects it';
     case 'ended':
       return ending(status.outcome, status.peer);
     default:

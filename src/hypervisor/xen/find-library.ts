@@ -2,8 +2,10 @@
  * Finds libxenlight by its soname, whatever Xen version is installed. Its soname carries the Xen
  * version (libxenlight.so.4.17), so there is no name that is always right.
  */
+
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Environment, pathOf, wordOf } from '../../config/settings.ts';
 
 /** Folders of the distributions that ship Xen, and of `make install`. */
 const folders = [
@@ -60,4 +62,13 @@ export function libxenlightCandidates(env: NodeJS.ProcessEnv, dirs = folders): s
   const rank = (v: [number, number]) => (`${v[0]}.${v[1]}` === running ? 1e6 : v[0] * 1000 + v[1]);
   found.sort((x, y) => rank(y.version) - rank(x.version) || x.path.length - y.path.length);
   return found.map((entry) => entry.path);
+}
+
+/** Throws UsageError for a value that would be passed over. */
+export function checkVariables(env: Environment): void {
+  wordOf('TSREMUS_LIBXL_LOG', ['debug', 'info'], env);
+  // A name without a slash is looked for where the system keeps its libraries.
+  if (env['TSREMUS_LIBXL']?.includes('/')) {
+    pathOf('TSREMUS_LIBXL', '/usr/lib/libxenlight.so', env);
+  }
 }

@@ -3,7 +3,8 @@
  * Pure. libxl leaves out members that have their default value, so absence is normal.
  */
 import { errorText, OperationError } from '../../host/errors.ts';
-import type { GuestInterface, GuestSpec } from '../port.ts';
+import type { GuestInterface, GuestSpec, Refusal } from '../port.ts';
+import { refusalsOf } from './admission.ts';
 import { type EndWords, endAction } from './end-words.ts';
 
 /** libxl_domain_config as it comes from JSON; looked at only here. */
@@ -101,24 +102,19 @@ export function copyConfig(config: DomainConfig, name: string): DomainConfig {
   return { ...boot, c_info: { ...object(boot['c_info']), name } };
 }
 
-/** Reasons for which this guest cannot be protected at all; empty when it can. */
-function refusals(config: DomainConfig): string[] {
-  const reasons: string[] = [];
-  const has = (key: string) => list(config[key]).length > 0;
-  if (has('pcidevs')) reasons.push('it has passed-through PCI devices');
-  if (has('dtdevs')) reasons.push('it has passed-through device-tree devices');
-  if (has('usbdevs')) reasons.push('it has passed-through USB devices');
-  if (has('p9s') || has('p9')) reasons.push('it has 9pfs shares');
-  if (list(object(config['b_info'])['vnuma_nodes']).length > 0) reasons.push('it has vNUMA nodes');
+/** What is not in a copy (admission.ts), and devices that another domain serves. */
+function refusals(config: DomainConfig): Refusal[] {
+  const found = refusalsOf(config);
   for (const kind of ['disks', 'nics', 'vfbs', 'vkbs', 'vtpms']) {
-    for (const device of list(config[kind])) {
-      const backend = device['backend_domname'] ?? device['backend_domid'];
+    for (const { backend_domname: name, backend_domid: id } of list(config[kind])) {
+      const backend = name ?? id;
       const dom0 =
         backend === undefined || backend === 0 || ['', '0', 'Domain-0'].includes(String(backend));
-      if (!dom0) reasons.push(`a device of ${kind} has its back end in domain ${String(backend)}`);
+      const text = `a device of ${kind} has its back end in domain ${String(backend)}`;
+      if (!dom0) found.push({ key: `${kind}.backend_domid`, text, givesUp: null });
     }
   }
-  return reasons;
+  return found;
 }
 
 /** Addresses of one interface that are looked at, at most. */

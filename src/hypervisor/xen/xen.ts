@@ -25,7 +25,7 @@ import {
   waitingName,
 } from '../port.ts';
 import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
-import { isXen, libxenlightCandidates } from './find-library.ts';
+import { checkVariables, isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
 import { otherSaver } from './other-saver.ts';
 import { otherWatcher } from './other-watcher.ts';
@@ -39,6 +39,8 @@ import {
 
 /** struct tsr_stream_stats. */
 const streamStatsBytes = 64;
+/** Greater numbers are no domain's (DOMID_FIRST_RESERVED, xen/include/public/xen.h). */
+const domainIdMax = 0x7fef;
 /** EPROTO: the bytes do not continue the stream. */
 const errnoProto = 71;
 
@@ -47,6 +49,7 @@ const errnoProto = 71;
  * where there is no Xen, or one that is too old; `not-root` (77) where only root is missing.
  */
 export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Promise<Hypervisor> {
+  checkVariables(env);
   const candidates = libxenlightCandidates(env);
   let native: XenLibrary;
   try {
@@ -150,7 +153,18 @@ class Xen implements Hypervisor {
   }
 
   async numbered(id: number): Promise<GuestRef | null> {
+    if (id > domainIdMax) return null;
     return (await this.#look(id))?.ref ?? null;
+  }
+
+  async withUuid(uuid: string): Promise<readonly GuestRef[]> {
+    const ids = await this.#do('list', uuid, () => this.#native.domainIds());
+    const found: GuestRef[] = [];
+    for (const id of ids) {
+      const ref = await this.numbered(id);
+      if (ref?.uuid === uuid) found.push(ref);
+    }
+    return found;
   }
 
   async info(guest: GuestRef): Promise<GuestInfo | null> {

@@ -4,7 +4,7 @@
  * else, and knows nothing of sessions that live.
  */
 import { join } from 'node:path';
-import { errorText, OperationError } from '../../host/errors.ts';
+import { errnoCode, errorText, OperationError } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
 import type { BufferOwner, BuffersHere, FoundBuffer } from '../port.ts';
 import { type DeviceNote, parseAlias } from './device-note.ts';
@@ -30,6 +30,8 @@ export async function findBuffers({ dir, store, devices }: BufferPlaces): Promis
       const state = await readState(store, statePath);
       if (state !== null) found.push({ id: state.domid, statePath, owner: ownerOf(state) });
     } catch (error) {
+      // Whoever may not read it is shown what the devices say.
+      if (error instanceof OperationError && errnoCode(error.detail.cause) === 'EACCES') continue;
       // Nobody but the administrator can clear it: whose it is stood in it.
       const hint = error instanceof OperationError ? error.hint : undefined;
       const reason = hint === undefined ? errorText(error) : `${errorText(error)}; ${hint}`;

@@ -1,7 +1,7 @@
 /** What must be so on the backup host before a session is accepted; each is a clear refusal. */
 import type { HostSettings } from '../../config/host-settings.ts';
 import { mayGoUnasked } from '../../core/permission/left-copy.ts';
-import { adviceCommand, adviceLine } from '../../core/texts/advice.ts';
+import { adviceCommand, adviceLine, hints } from '../../core/texts/advice.ts';
 import type { DiskDriver } from '../../disk/port.ts';
 import { destroyCopy } from '../../guest/destroy-copy.ts';
 import { leftCopies } from '../../guest/left-copy.ts';
@@ -10,6 +10,7 @@ import type { HostPorts } from '../../host/ports.ts';
 import { type Hypervisor, waitingName } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import { openRecord } from '../../permission/record.ts';
+import type { Registry } from '../../registry/port.ts';
 import { epochLimits } from '../../stream/assembler.ts';
 import { backupNeedBytes } from '../../stream/budget.ts';
 
@@ -74,6 +75,20 @@ export function checkOwnMemory(
       subject: hello.domain,
       hint: `on the backup: xl mem-set Domain-0 ${more}m`,
     },
+  );
+}
+
+/** Throws OperationError('not-allowed') when the session's primary runs on this very host. */
+export function checkOtherHost(registry: Pick<Registry, 'sessions'>, hello: Hello): void {
+  const { sessions } = registry.sessions();
+  const isHere = sessions.some(({ status, liveness }) => {
+    return status.role === 'primary' && status.session === hello.session && liveness === 'alive';
+  });
+  if (!isHere) return;
+  throw new OperationError(
+    'not-allowed',
+    `both ends of the session are on one host, ${hello.host}: its copy would die with ${hello.domain}`,
+    { op: 'check-host', subject: hello.domain, hint: hints.nameBackup },
   );
 }
 

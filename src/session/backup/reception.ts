@@ -44,7 +44,7 @@ import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
 import { type BackupView, backupFacts } from './facts.ts';
 import { dismissFormer } from './former.ts';
-import { checkDisks, checkNames, checkOwnMemory, checkRoom } from './preflight.ts';
+import { checkDisks, checkNames, checkOtherHost, checkOwnMemory, checkRoom } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
 /** The backup's end of a link. */
@@ -144,6 +144,7 @@ export async function prepareReception(
   await dismissFormer(hello, ports, log);
   const claim = await registry.claimSession(subject);
   try {
+    checkOtherHost(registry, hello);
     checkDisks(ports.disks, hello);
     await checkNames(ports, hello);
     await checkRoom(hypervisor, hello);

@@ -15,7 +15,7 @@ import type { HeldInterface } from '../../output/port.ts';
 import type { MemoryStatus, OutputStatus, ScheduleStatus } from '../../registry/status.ts';
 import type { StatusFacts } from '../../registry/status-writer.ts';
 import type { MemoryBudget } from '../../stream/budget.ts';
-import type { ProtectOptions } from '../options.ts';
+import { type ProtectOptions, transportOf } from '../options.ts';
 import type { Guest } from './preflight.ts';
 import { scheduleOf } from './schedule-change.ts';
 import type { PrimarySession } from './session.ts';
@@ -65,6 +65,12 @@ function machineFacts({ nowMs, options, running, outcome, guestEnd }: PrimaryVie
     return { ...facts, state: outcome.kind, reason };
   }
   return { ...facts, state: 'ended', reason };
+}
+
+/** With -b nothing is protected, however well it goes. */
+function measured(facts: MachineFacts, { blackhole }: ProtectOptions): MachineFacts {
+  const isMeasured = blackhole !== undefined && facts.state === 'protected';
+  return isMeasured ? { ...facts, state: 'measuring' } : facts;
 }
 
 /** Percent of the seed, at most 99 until it is acknowledged; null when not seeding. */
@@ -135,7 +141,7 @@ function nextOf(view: PrimaryView, state: SessionState, muted: string | null): A
 /** The facts for the status file. */
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
-  const facts = machineFacts(view);
+  const facts = measured(machineFacts(view), options);
   const muted = outcome === null ? mutedText(guest.name, view.interfaces) : null;
   const stream = streamFacts(view);
   const seeding = facts.state === 'seeding' && running !== null;
@@ -155,7 +161,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     next: adviceLines(nextOf(view, facts.state, muted)),
     output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,
-    transport: { host: options.host, ssh_command: options.sshCommand },
+    transport: transportOf(options),
     guest_paused: running?.guestPaused ?? false,
     watch: options.wait,
     may_open: outcome?.kind === 'held' && outcome.mayOpen === true,

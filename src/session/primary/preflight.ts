@@ -3,10 +3,12 @@
  * Everything is refused here, with a reason, rather than half-way.
  */
 import { adviceLine, hints } from '../../core/texts/advice.ts';
+import { formOf } from '../../core/who.ts';
 import type { DiskDriver } from '../../disk/port.ts';
+import { findGuest, noSuchDomain } from '../../guest/find.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
-import { isDomainName } from '../../link/identity.ts';
+import { domainNameRule, isDomainName } from '../../link/identity.ts';
 import type { Claim } from '../../registry/port.ts';
 
 /** A guest that may be protected. */
@@ -21,23 +23,8 @@ export interface Guest {
 /** What the administrator gives up (-d), as far as the guest's devices are concerned. */
 export interface Unsafe {
   readonly disk: boolean;
-}
-
-function noSuchDomain(wanted: string): OperationError {
-  return new OperationError('no-such-domain', `there is no domain ${wanted} on this host`, {
-    op: 'find-domain',
-    subject: wanted,
-    hint: adviceLine({ kind: 'list-guests' }),
-  });
-}
-
-/** The guest that was named by name, or by number as xl allows. */
-async function findGuest(hypervisor: Hypervisor, wanted: string): Promise<GuestRef> {
-  const byName = await hypervisor.find(wanted);
-  if (byName !== null) return byName;
-  const numbered = /^\d+$/.test(wanted) ? await hypervisor.numbered(Number(wanted)) : null;
-  if (numbered !== null) return numbered;
-  throw noSuchDomain(wanted);
+  /** --allow: keys of its configuration that may be so although they are not known to be copied. */
+  readonly allow?: readonly string[];
 }
 
 /**
@@ -51,6 +38,8 @@ export async function inspectGuest(
   disks: DiskDriver,
 ): Promise<Guest> {
   const ref = await findGuest(hypervisor, wanted);
+  // xl knows no UUIDs.
+  const called = formOf(wanted) === 'uuid' ? String(ref.id) : wanted;
   if (ref.id === 0) {
     throw new OperationError('unsupported-guest', 'Domain-0 cannot be protected', {
       op: 'inspect-guest',
@@ -63,11 +52,11 @@ export async function inspectGuest(
   if (info.state !== 'here' || info.paused) {
     const reason = info.state === 'suspended' ? 'suspend' : info.end;
     const state = info.state === 'here' ? 'paused' : `shut down (${reason})`;
-    throw new OperationError('unsupported-guest', `domain ${wanted} is ${state}`, {
+    throw new OperationError('unsupported-guest', `domain ${called} is ${state}`, {
       op: 'inspect-guest',
-      subject: wanted,
+      subject: called,
       hint: info.paused
-        ? adviceLine({ kind: 'unpause-guest', domain: wanted })
+        ? adviceLine({ kind: 'unpause-guest', domain: called })
         : 'start the guest first',
     });
   }
@@ -75,19 +64,30 @@ export async function inspectGuest(
   const { name } = spec;
   if (!isDomainName(name)) {
     const shown = JSON.stringify(name === '' ? null : name);
-    throw unsupported(wanted, `its name ${shown} has characters tsremus refuses`);
+    throw unsupported(wanted, `its name ${shown} cannot be used: it ${domainNameRule}`);
   }
-  if (spec.refusals.length > 0) throw unsupported(name, spec.refusals.join('; '));
+  refuseUnknown(spec, unsafe.allow ?? []);
   if (unsafe.disk) refuseDisks(name, disks, spec);
   return { ref, name, spec, memoryBytes: Math.max(spec.memoryBytes, info.memoryBytes) };
 }
 
-function unsupported(name: string, why: string): OperationError {
+function unsupported(name: string, why: string, hint?: string): OperationError {
   return new OperationError('unsupported-guest', `domain ${name} cannot be protected: ${why}`, {
     op: 'inspect-guest',
     subject: name,
-    hint: 'see tsremus-protect(8), LIMITS',
+    hint: hint ?? 'see tsremus-protect(8), LIMITS',
   });
+}
+
+/** What is not known to be in a copy, unless the administrator allowed it and it can be. */
+function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]): void {
+  const left = refusals.filter(({ key, givesUp }) => givesUp === null || !allow.includes(key));
+  if (left.length === 0) return;
+  const why = left.map(({ text }) => text).join('; ');
+  const words = left.map(({ key, givesUp }) => (givesUp === null ? null : `--allow ${key}`));
+  if (words.includes(null)) throw unsupported(name, why);
+  const givesUp = left.map((one) => one.givesUp).join('; ');
+  throw unsupported(name, why, `add -F ${words.join(' ')} if this may be lost: ${givesUp}`);
 }
 
 function refuseDisks(name: string, driver: DiskDriver, spec: GuestSpec): void {

@@ -12,6 +12,7 @@ import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
 import { vouchClause } from '../../core/texts/advice.ts';
+import { measuredText } from '../../core/texts/outcomes.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
 import type { DiskDriver, PrimaryDisk } from '../../disk/port.ts';
@@ -349,6 +350,7 @@ export class Protection {
 
   #tellWhoGoesOn(): void {
     const { options, guest } = this.#set;
+    if (options.blackhole !== undefined) return;
     const subject = { role: 'primary', domain: guest.name, peer: options.host } as const;
     this.#news.tell('without-witness', withoutWitnessText(options.withoutWitness, subject));
   }
@@ -502,6 +504,13 @@ export class Protection {
     this.#stop(false, by);
   }
 
+  /** With -b: what there is to say in the end; null: there is a copy that is given up. */
+  #measured(): { readonly text: string } | null {
+    const { options, guest } = this.#set;
+    if (options.blackhole === undefined) return null;
+    return { text: measuredText(guest.name, this.#running?.state.acked ?? -1) };
+  }
+
   async #conclude(ended: PrimaryOutcome | HeldOutcome): Promise<ProtectResult> {
     const { claim, log } = this.#set;
     const { stage } = this.#staged();
@@ -517,10 +526,12 @@ export class Protection {
     const unwatched = await this.#watch.end(outcome, guestEnd, wasSuspended, left);
     if (unwatched !== null) this.#news.tell('unwatched', unwatched);
     const detail = guestEnd?.text ?? (unwatched === null ? leftText[left] : null);
-    for (const resolve of this.#waiting)
-      resolve(detail === null ? { outcome } : { outcome, detail });
+    const measured = outcome.kind === 'stopped' ? this.#measured() : null;
+    const said = detail === null ? {} : { detail };
+    for (const resolve of this.#waiting) resolve({ outcome, ...said, ...measured });
     // An end that was ordered needs no looking after; every other one stays to be seen.
     claim.release(outcome.kind === 'stopped' ? 'forget' : 'keep-status');
-    return { outcome, detail };
+    const figures = measured === null ? null : { figures: this.#status.current() };
+    return { outcome, detail, ...measured, ...figures };
   }
 }

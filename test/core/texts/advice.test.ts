@@ -25,6 +25,7 @@ const settings = ['interval=auto', 'max-overhead=10'];
 function adviceOn(domain: string, peer: string): readonly Advice[] {
   const all: { readonly [Kind in AdviceKind]: Omit<Extract<Advice, { kind: Kind }>, 'kind'> } = {
     again: { argv: ['protect', '-s', 'ssh -p 22', domain, 'hostb'] },
+    'again-of': { argv: ['stop', domain], who: 'web1, number 2' },
     protect: { domain },
     'show-all': {},
     show: { domain },
@@ -58,6 +59,7 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'protect-there': { domain, peer },
     'set-there': { domain, peer, settings },
     'list-guests': {},
+    'list-uuids': {},
     'list-guest': { domain },
     'unpause-guest': { domain },
     'see-process': { pid: 42 },
@@ -69,6 +71,7 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
 
 const lines: Readonly<Record<AdviceKind, string>> = {
   again: "tsremus protect -s 'ssh -p 22' web1 hostb",
+  'again-of': 'tsremus stop web1  # web1, number 2',
   protect: 'tsremus protect web1 HOST',
   'show-all': 'tsremus status',
   show: 'tsremus status web1',
@@ -106,6 +109,7 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'protect-there': 'tsremus protect web1 HOST  # on hostb, if the guest runs there',
   'set-there': 'tsremus set web1 interval=auto max-overhead=10  # on hostb',
   'list-guests': 'xl list',
+  'list-uuids': 'xl vm-list  # shows the UUID of each: type that',
   'list-guest': 'xl list web1',
   'unpause-guest': 'xl unpause web1',
   'see-process': 'ps -o pid,stat,wchan:20,cmd -p 42',
@@ -151,7 +155,8 @@ describe.each(['web1', 'a guest', "it's", 'grün', '$HOME', '#1', '`id`; "x"\\']
       const settingsSaid = 'settings' in advice ? advice.settings : [];
       const hostSaid = argv.includes('HOST') ? ['HOST'] : [];
       const args = 'domain' in advice ? [domain, ...hostSaid, ...settingsSaid] : [];
-      const expected = advice.kind === 'again' ? [domain, 'hostb'] : args;
+      const ofAgain = { again: [domain, 'hostb'], 'again-of': [domain] };
+      const expected = ofAgain[advice.kind as keyof typeof ofAgain] ?? args;
       expect(await parsed(argv)).toEqual({ name: argv[0], args: expected });
     });
   },
