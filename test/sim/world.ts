@@ -391,10 +391,11 @@ export class World implements Timeline {
    * there is. Nothing comes between what gets out and the block: that is a matter of microseconds.
    */
   loseOutput(leaks: number, forMs: number): void {
-    const { buffer, guest, random, checker, protectProcess, save } = this;
+    const { buffer, guest, checker, protectProcess, save } = this;
     const present = buffer?.protectedOnes ?? [];
-    if (buffer === null || present.length === 0 || this.holder !== this) return;
-    const at = random.pick(present);
+    // No chance of the world's: what else a seed stands for is to come as without it.
+    const at = present[leaks % Math.max(1, present.length)];
+    if (buffer === null || at === undefined || this.holder !== this) return;
     const isWatched = protectProcess.isAlive && !protectProcess.isStopped && guest.isRunning;
     const escaped = Array.from({ length: isWatched ? leaks : 0 }, () =>
       guest.work(save?.epoch ?? 0, at),
