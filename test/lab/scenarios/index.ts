@@ -5,6 +5,7 @@ import { cutLoad } from './cut-load.ts';
 import { flood, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { kill, killSeed } from './kill.ts';
+import { lateSuspend } from './late-suspend.ts';
 import { lostPage } from './lost-page.ts';
 import { messagesTest } from './messages.ts';
 import { protectMuted } from './muted.ts';
@@ -43,6 +44,7 @@ export const scenarios: readonly Scenario[] = [
   stop,
   guestEnds,
   guestReboots,
+  lateSuspend,
 ];
 
 /** The scenarios that `names` choose: `cut` means cut-short and cut-long; none means all. */
