@@ -24,9 +24,9 @@ export function endingOf(world: World, before: Progress): string | null {
 /**
  * Nobody runs the guest, and nothing that is known excuses it: it ended by itself, a host went
  * down, it was left held on somebody's word, or it has no buffer and nobody has decided where it
- * may run, or could tell. Nor does it run where protect was stopped for ever in a checkpoint and its
- * guard cannot take its place, or died when it had paused a guest without a buffer: until a person
- * types what status says.
+ * may run, or could tell. Nor does it run where protect was stopped for ever in a checkpoint and
+ * its guard cannot take its place, or died when it had paused a guest without a buffer: until a
+ * person types what status says.
  */
 function standsStill(world: World, before: Progress): boolean {
   const { checker, copy, faults, guest, network, outcome, plan, protectProcess } = world;

@@ -128,6 +128,13 @@ function domidOf({ guest, outcome, guestEnd }: PrimaryView): number | null {
 /** What is to be typed and does not follow from the state alone. */
 function nextOf(view: PrimaryView, state: SessionState, muted: string | null): Advice[] {
   const { name: domain } = view.guest;
+  const isStill = view.outcome === null && (view.running?.standstill ?? null) !== null;
+  if (isStill && state !== 'held') {
+    return [
+      { kind: 'list-guest', domain },
+      { kind: 'unpause-guest', domain },
+    ];
+  }
   if (state === 'protected') {
     if ((view.running?.peerDegraded ?? null) !== null) {
       return [{ kind: 'show-there', domain, peer: view.options.host }];
@@ -145,8 +152,10 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
   const muted = outcome === null ? mutedText(guest.name, view.interfaces) : null;
   const stream = streamFacts(view);
   const seeding = facts.state === 'seeding' && running !== null;
+  const standstill = outcome === null ? (running?.standstill ?? null) : null;
   return {
     ...facts,
+    reason: standstill === null ? facts.reason : withReason(standstill, facts.reason),
     domain: guest.name,
     domid: domidOf(view),
     uuid: guest.ref.uuid,
@@ -157,7 +166,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     without_witness: options.withoutWitness,
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
-    degraded: degradedOf(view) ?? muted ?? stream.degraded,
+    degraded: degradedOf(view) ?? muted ?? standstill ?? stream.degraded,
     next: adviceLines(nextOf(view, facts.state, muted)),
     output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,
@@ -166,6 +175,10 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     watch: options.wait,
     may_open: outcome?.kind === 'held' && outcome.mayOpen === true,
   };
+}
+
+function withReason(first: string, second: string | null): string {
+  return second === null ? first : `${first}; ${second}`;
 }
 
 /** What would go wrong if a host or a process died now; it is worse than being slow. */

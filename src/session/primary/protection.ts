@@ -365,6 +365,7 @@ export class Protection {
       config: primaryConfigOf(options),
       hypervisor,
       guest: guest.ref,
+      name: guest.name,
       link: ready.connection.link,
       encoder: ready.encoder,
       queueBytes: ready.budget.queueBytes,

@@ -22,6 +22,7 @@ import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
 import {
   endOf,
+  type GuestInfo,
   type GuestLeft,
   type GuestRef,
   type Hypervisor,
@@ -54,6 +55,7 @@ export interface PrimaryParts extends Time {
   readonly step?: typeof stepPrimary;
   readonly hypervisor: Hypervisor;
   readonly guest: GuestRef;
+  readonly name: string;
   readonly link: SessionLink;
   readonly encoder: StreamEncoder;
   /** Bytes of the stream that may wait to be sent: past it a checkpoint keeps the guest waiting. */
@@ -111,6 +113,7 @@ export class PrimarySession {
   #save: SaveOperation | null = null;
   #saveEnded = false;
   #left: GuestLeft = 'runs';
+  #standstill: string | null = null;
   #abortWanted = false;
   #pump: EpochPump | null = null;
   readonly #timer: WakeTimer;
@@ -156,6 +159,14 @@ export class PrimarySession {
 
   get guestPaused(): boolean {
     return this.#pauses > 0;
+  }
+
+  /**
+   * Who else keeps the guest from running, and so from obeying a request to suspend, a sentence
+   * without final stop that begins with the word `paused` of the man page; null: nobody.
+   */
+  get standstill(): string | null {
+    return this.#standstill;
   }
 
   /** How the hypervisor's operation left the guest, once it is over. */
@@ -238,7 +249,9 @@ export class PrimarySession {
   async #look(): Promise<void> {
     const { hypervisor, guest, log } = this.#parts;
     try {
-      const reason = endOf(await hypervisor.info(guest));
+      const info = await hypervisor.info(guest);
+      const reason = endOf(info);
+      this.#noteStandstill(info);
       if (reason !== null) {
         this.#dispatch({ kind: 'guest-ended', reason, nowMs: this.#now() });
         return;
@@ -247,6 +260,20 @@ export class PrimarySession {
       log.info(errorText(error));
     }
     if (!this.#over) this.#lookLater();
+  }
+
+  /** It is not the backup that is late then, and a person has to know whom to ask. */
+  #noteStandstill(info: GuestInfo | null): void {
+    const { hypervisor, guest, log, name, onChange } = this.#parts;
+    const isPaused = info?.paused === true && this.#pauses === 0;
+    const saver = info?.state === 'suspended' ? hypervisor.otherSaver(guest, name) : null;
+    const who = isPaused ? 'somebody has' : saver;
+    const what = isPaused ? `paused ${name}, and not tsremus` : `has ${name} suspended`;
+    const text = who === null ? null : `paused: ${who} ${what}: no checkpoint can be taken`;
+    if (text === this.#standstill) return;
+    this.#standstill = text;
+    log.warning(text ?? 'nobody else keeps the guest from running any more');
+    onChange();
   }
 
   /** Nothing more can be sent: the backup is told why, and asked for leave to go on here. */

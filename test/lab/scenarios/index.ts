@@ -7,6 +7,7 @@ import { flood, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { keptCopy } from './kept-copy.ts';
 import { kill, killSeed } from './kill.ts';
+import { lateSuspend } from './late-suspend.ts';
 import { lostPage } from './lost-page.ts';
 import { messagesTest } from './messages.ts';
 import { protectMuted } from './muted.ts';
@@ -52,6 +53,7 @@ export const scenarios: readonly Scenario[] = [
   stop,
   guestEnds,
   guestReboots,
+  lateSuspend,
 ];
 
 /** The scenarios that `names` choose: `cut` means cut-short and cut-long; none means all. */

@@ -44,7 +44,7 @@ async function trial(
       withoutWitness: 'backup' as const,
       schedule: { kind: 'fixed', intervalMs: 200 },
     },
-    ...{ clock: systemClock, timers: systemTimers, guest: { uuid: 'u', id: 7 } },
+    ...{ clock: systemClock, timers: systemTimers, guest: { uuid: 'u', id: 7 }, name: 'u' },
     ...{ queueBytes: 1 << 20, log: silentLog, pulse: null },
     output,
     disks: [],
