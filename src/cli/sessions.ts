@@ -27,7 +27,7 @@ export function sessionsOf(io: Io, domain: string): SessionEntry[] {
   } catch (error) {
     // No run directory: no session has run since this host was booted.
     if (!(error instanceof OperationError) || errnoCode(error.detail.cause) !== 'ENOENT') {
-      throw readable(error);
+      throw readable(error, io);
     }
   }
   if (found.length === 0) throw noSession(domain);
@@ -35,15 +35,16 @@ export function sessionsOf(io: Io, domain: string): SessionEntry[] {
 }
 
 /** An error of the run directory in an administrator's words, with what to do about it. */
-export function readable(error: unknown): unknown {
+export function readable(error: unknown, { argv }: Pick<Io, 'argv'>): unknown {
   if (!(error instanceof OperationError)) return error;
   const { code, message, detail } = error;
   const errno = errnoCode(detail.cause);
   if (errno === 'EACCES' || errno === 'EPERM') {
-    return new OperationError(code, message, { ...detail, hint: 'the same as root' });
+    const hint = adviceLine({ kind: 'as-root', argv });
+    return new OperationError(code, message, { ...detail, hint });
   }
   if (errno !== 'ENOENT') return error;
   const since = `no session has run here since this host was booted (no ${detail.subject})`;
-  const hint = adviceLine({ kind: 'protect', domain: 'DOMAIN' });
+  const hint = adviceLine({ kind: 'see-help', command: 'tsremus protect' });
   return new OperationError(code, since, { ...detail, hint });
 }

@@ -4,9 +4,11 @@
  * one `error`, then the end. Everything is bounded: the length of a line, the number of clients,
  * the time until the request is complete.
  */
+
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import type { Said } from '../core/permission/tie.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import type { Cancel, Timers } from '../host/clock.ts';
 import {
@@ -115,7 +117,11 @@ function checkPath(path: string): void {
   if (Buffer.byteLength(path) <= socketPathBytesMax) return;
   throw new OperationError('storage', `the path of the control socket is too long: ${path}`, {
     op: 'open-control-socket',
-    hint: `choose a shorter TSREMUS_RUN_DIR (the path may have ${socketPathBytesMax} bytes)`,
+    hint: adviceLine({
+      kind: 'read-page',
+      page: 'tsremus',
+      why: `ENVIRONMENT: TSREMUS_RUN_DIR, ${socketPathBytesMax} bytes with the name of the socket`,
+    }),
   });
 }
 
@@ -195,7 +201,7 @@ function serveClient(socket: Socket, handler: ControlHandler, timers: Timers): v
         ? Promise.reject(
             new OperationError('not-built', 'the session does not know this request', {
               op: 'answer-control',
-              hint: 'is the session of another version of tsremus?',
+              hint: adviceLine({ kind: 'show-all' }),
             }),
           )
         : Promise.resolve().then(() =>
@@ -266,7 +272,7 @@ export type NoAnswer = 'await-answer' | 'read-answer';
 function noAnswer(op: NoAnswer, why: string, cause?: unknown, code?: OperationCode) {
   return new OperationError(code ?? 'command-failed', `the session does not answer: ${why}`, {
     op,
-    hint: 'look at its log, or end its process and type the command again',
+    hint: adviceLine({ kind: 'show-all' }),
     cause,
   });
 }

@@ -67,7 +67,7 @@ export interface ProtectResult {
   readonly outcome: ProtectOutcome;
   /** What became of the guest after an end of its own, a clause; null: there is nothing to say. */
   readonly detail?: string | null;
-  /** Complete command lines to type next; the command line has its own when this is absent. */
+  /** Complete lines to type next, before those of the outcome itself. */
   readonly next?: readonly string[];
 }
 

@@ -194,7 +194,8 @@ export function protectText(
   const { outcome, detail = null } = result;
   const text = look(protectTexts, outcome, subject);
   const message = outcome.kind === 'guest-ended' && detail !== null ? `${text}; ${detail}` : text;
-  return { message, next: result.next ?? adviceLines(look(protectNext, outcome, subject)) };
+  const own = adviceLines(look(protectNext, outcome, subject));
+  return { message, next: [...(result.next ?? []), ...own] };
 }
 
 /** The same as `stop` says it; what the session says comes before our own. */

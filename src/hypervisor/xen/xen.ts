@@ -2,7 +2,9 @@
  * The hypervisor port on libxenlight. Opens the library that fits, puts libxl's results into our
  * words, and turns failures into errors that say what to do.
  */
+
 import { readFileSync } from 'node:fs';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import { NativeError } from '../../native/loader.ts';
@@ -53,14 +55,18 @@ export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Prom
   } catch (error) {
     throw new OperationError('no-xen', `cannot load the native library: ${text(error)}`, {
       op: 'open',
-      hint: 'npm run build',
+      hint: adviceLine({ kind: 'build-native' }),
       cause: error,
     });
   }
   if (candidates.length === 0) {
     throw new OperationError('no-xen', 'no libxenlight is installed on this machine', {
       op: 'open',
-      hint: 'apt-get install xen-system-amd64, boot it, or set TSREMUS_LIBXL to the library',
+      hint: adviceLine({
+        kind: 'install-packages',
+        packages: ['xen-system-amd64'],
+        why: 'then boot it; or set TSREMUS_LIBXL to the library',
+      }),
     });
   }
   let last: unknown;
@@ -75,14 +81,13 @@ export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Prom
   if (process.geteuid?.() !== 0 && !env['TSREMUS_LIBXL']) {
     throw new OperationError('not-root', 'only root may talk to Xen', {
       op: 'open',
-      hint: 'run the same command as root',
       cause: last,
     });
   }
   const where = isXen() ? '' : '; this machine does not run under Xen';
   throw new OperationError('no-xen', `cannot open ${candidates[0]}: ${text(last)}${where}`, {
     op: 'open',
-    hint: 'boot this host with Xen (xl info shows it), or set TSREMUS_LIBXL',
+    hint: adviceLine({ kind: 'see-host' }),
     cause: last,
   });
 }
@@ -101,7 +106,7 @@ function readAllowed(file: string): Allowed[] {
     throw new OperationError('storage', `cannot read ${file}: ${text(error)}`, {
       op: 'read-policy',
       subject: file,
-      hint: `ls -l ${file}`,
+      hint: adviceLine({ kind: 'see-file', path: file }),
     });
   }
   return parseAllowed(lines, file);

@@ -3,6 +3,7 @@
  * for its rule. After a crash the same object is made from what the dead session wrote down
  * (adopt.ts): it can then only be opened or dropped.
  */
+import { adviceLine } from '../../core/texts/advice.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
@@ -278,7 +279,7 @@ export class PlugBuffer implements OutputBuffer {
         throw new OperationError('no-buffer', 'the output buffer does not empty', {
           op: 'open-buffer',
           subject: this.#state.domain,
-          hint: 'see what waits: tc -s qdisc show',
+          hint: adviceLine({ kind: 'see-waiting' }),
         });
       }
       await sleep(timers, drainEveryMs);
@@ -301,7 +302,7 @@ export class PlugBuffer implements OutputBuffer {
     throw new OperationError('no-buffer', `cannot take the filter off ${left.join(', ')}`, {
       op: 'open-buffer',
       subject: this.#state.domain,
-      hint: left.map((name) => `tc qdisc del dev ${name} clsact`).join('; '),
+      hint: adviceLine({ kind: 'remove-filters', names: left }),
     });
   }
 
@@ -362,7 +363,7 @@ export class PlugBuffer implements OutputBuffer {
       throw new OperationError('no-buffer', `cannot remove ${left.join(', ')}`, {
         op: 'remove-buffer',
         subject: left[0],
-        hint: left.map((queue) => `ip link del ${queue}`).join('; '),
+        hint: adviceLine({ kind: 'remove-queues', names: left }),
       });
     }
     await removeState(this.#tools.store, this.#parts.statePath);

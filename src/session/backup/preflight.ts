@@ -1,6 +1,6 @@
 /** What must be so on the backup host before a session is accepted; each is a clear refusal. */
 import type { HostSettings } from '../../config/host-settings.ts';
-import { adviceCommand } from '../../core/texts/advice.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import type { DiskDriver } from '../../disk/port.ts';
 import { OperationError } from '../../host/errors.ts';
 import { type Hypervisor, waitingName } from '../../hypervisor/port.ts';
@@ -24,7 +24,7 @@ export async function checkRoom(hypervisor: Hypervisor, hello: Hello): Promise<v
     {
       op: 'check-memory',
       subject: hello.domain,
-      hint: 'free some: xl list; xl mem-set Domain-0 ...',
+      hint: adviceLine({ kind: 'free-memory', mib: mib(need - freeMemoryBytes) }),
     },
   );
 }
@@ -39,7 +39,7 @@ export function checkDisks(driver: DiskDriver, { capabilities, domain }: Hello):
     {
       op: 'check-disks',
       subject: domain,
-      hint: 'install the same version of tsremus on both hosts',
+      hint: adviceLine({ kind: 'same-version' }),
     },
   );
 }
@@ -67,29 +67,31 @@ export function checkOwnMemory(
     {
       op: 'check-memory',
       subject: hello.domain,
-      hint: `on the backup: xl mem-set Domain-0 ${more}m`,
+      hint: adviceLine({ kind: 'grow-own-memory', mib: more }),
     },
   );
 }
 
-/** A domain of that name here is another guest, or the same one: neither may be touched. */
-export async function checkNames(hypervisor: Hypervisor, hello: Hello): Promise<void> {
-  const see = (domain: string) => `see it: ${adviceCommand({ kind: 'list-guest', domain })}`;
-  if ((await hypervisor.find(hello.domain)) !== null) {
-    throw new OperationError('locked', `a domain called ${hello.domain} is on this host already`, {
+/**
+ * A domain of that name on this host (`hostName`, as texts that are read elsewhere name it) is
+ * another guest, or the same one: neither may be touched, nor is anybody told to.
+ */
+export async function checkNames(
+  hypervisor: Hypervisor,
+  hello: Hello,
+  hostName: string,
+): Promise<void> {
+  const refusal = (name: string) =>
+    new OperationError('locked', `a domain called ${name} is on ${hostName} already`, {
       op: 'check-name',
-      subject: hello.domain,
-      hint: `${see(hello.domain)}; rename or destroy it if it is not needed`,
+      subject: name,
+      hint: adviceLine({ kind: 'see-namesake', domain: name }),
     });
-  }
+  if ((await hypervisor.find(hello.domain)) !== null) throw refusal(hello.domain);
   const waiting = waitingName(hello.domain);
   const found = await hypervisor.find(waiting);
   if (found === null) return;
   // Our claim is the only one, so nobody holds this copy any more: a crashed session left it.
   if (found.uuid === hello.uuid) return hypervisor.destroy(found);
-  throw new OperationError('locked', `a domain called ${waiting} is on this host already`, {
-    op: 'check-name',
-    subject: waiting,
-    hint: `${see(waiting)}; destroy it if it is not needed`,
-  });
+  throw refusal(waiting);
 }

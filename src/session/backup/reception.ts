@@ -143,7 +143,7 @@ export async function prepareReception(
   const claim = await registry.claimSession(subject);
   try {
     checkDisks(ports.disks, hello);
-    await checkNames(hypervisor, hello);
+    await checkNames(hypervisor, hello, settings.hostName);
     await checkRoom(hypervisor, hello);
     const agreed = agreeStream(ports, hello, options);
     const dir = settings.stateDirectory;

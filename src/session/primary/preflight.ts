@@ -2,7 +2,7 @@
  * What is looked at before a session begins: which guest is meant, and whether it can be protected.
  * Everything is refused here, with a reason, rather than half-way.
  */
-import { adviceLine, hints } from '../../core/texts/advice.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import type { DiskDriver } from '../../disk/port.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
@@ -55,7 +55,7 @@ export async function inspectGuest(
     throw new OperationError('unsupported-guest', 'Domain-0 cannot be protected', {
       op: 'inspect-guest',
       subject: wanted,
-      hint: 'name a guest of xl list',
+      hint: adviceLine({ kind: 'list-guests' }),
     });
   }
   const info = await hypervisor.info(ref);
@@ -66,9 +66,7 @@ export async function inspectGuest(
     throw new OperationError('unsupported-guest', `domain ${wanted} is ${state}`, {
       op: 'inspect-guest',
       subject: wanted,
-      hint: info.paused
-        ? adviceLine({ kind: 'unpause-guest', domain: wanted })
-        : 'start the guest first',
+      hint: adviceLine({ kind: info.paused ? 'unpause-guest' : 'list-guest', domain: wanted }),
     });
   }
   const spec = await hypervisor.spec(ref);
@@ -82,18 +80,30 @@ export async function inspectGuest(
   return { ref, name, spec, memoryBytes: Math.max(spec.memoryBytes, info.memoryBytes) };
 }
 
+const readLimits = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus-protect',
+  why: 'LIMITS: what can be protected',
+});
+
 function unsupported(name: string, why: string): OperationError {
   return new OperationError('unsupported-guest', `domain ${name} cannot be protected: ${why}`, {
     op: 'inspect-guest',
     subject: name,
-    hint: 'see tsremus-protect(8), LIMITS',
+    hint: readLimits,
   });
 }
+
+const readWithoutDisks = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus-protect',
+  why: 'GUARANTEES: what is given up by -F -d, which leaves the disks alone',
+});
 
 function refuseDisks(name: string, driver: DiskDriver, spec: GuestSpec): void {
   const refusals = driver.refusals(spec);
   if (refusals.length === 0) return;
-  const detail = { op: 'inspect-guest', subject: name, hint: hints.withoutDisks };
+  const detail = { op: 'inspect-guest', subject: name, hint: readWithoutDisks };
   const text =
     driver.name === null
       ? `domain ${name} has writable disks, and replication of disks is not built yet`

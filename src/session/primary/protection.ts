@@ -11,7 +11,7 @@ import { version } from '../../config/version.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
-import { vouchClause } from '../../core/texts/advice.ts';
+import { adviceLine, vouchClause } from '../../core/texts/advice.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
 import type { DiskDriver, PrimaryDisk } from '../../disk/port.ts';
@@ -70,6 +70,8 @@ export type ProtectionLink = Pick<
 export interface BackupConnection {
   readonly link: ProtectionLink;
   readonly reply: HelloAccepted;
+  /** A line that the backup offers for its own host, as it is to be typed here. */
+  there(line: string): string;
   /** Says goodbye, and ends the transport. Never rejects. */
   close(reason: string): Promise<void>;
 }
@@ -462,10 +464,10 @@ export class Protection {
     if (running === null) {
       throw new OperationError('command-failed', 'the session is only beginning', {
         op: 'set-schedule',
-        hint: 'the same command again in a moment',
+        hint: adviceLine({ kind: 'show', domain: this.#set.guest.name }),
       });
     }
-    const schedule = changedSchedule(running.state.schedule, request);
+    const schedule = changedSchedule(running.state.schedule, request, this.#set.guest.name);
     running.setSchedule(schedule);
     const text = `checkpoints ${describeSchedule(schedule)}`;
     this.#news.tell('set', text);
@@ -510,6 +512,8 @@ export class Protection {
     for (const resolve of this.#waiting) resolve({ outcome });
     // An end that was ordered needs no looking after; every other one stays to be seen.
     claim.release(outcome.kind === 'stopped' ? 'forget' : 'keep-status');
-    return { outcome, detail: guestEnd?.text ?? null };
+    const hint = was?.session.peerHint ?? null;
+    const next = hint === null || was === null ? [] : [was.ready.connection.there(hint)];
+    return { outcome, detail: guestEnd?.text ?? null, next };
   }
 }

@@ -84,11 +84,6 @@ const lookEveryMs = 2_000;
 /** A guest that cannot be unpaused: tried so often, unpauseRetryMs apart. */
 const unpauseTriesMax = 10;
 
-/** What the backup says of its error, and what to type. */
-function withHint({ text, hint }: { readonly text: string; readonly hint: string | null }): string {
-  return hint === null ? text : `${text} (${hint})`;
-}
-
 const heartbeat = (seq: number, heldMs: number) => ({ kind: 'heartbeat', seq, heldMs }) as const;
 
 /** Not logged at all. */
@@ -121,6 +116,7 @@ export class PrimarySession {
   #phase: PrimaryState['phase'] = 'connecting';
   #unopened: string | null = null;
   #peerDegraded: string | null = null;
+  #peerHint: string | null = null;
   /** The guest was about to be destroyed: its interfaces are down. */
   #isDropped = false;
 
@@ -277,13 +273,19 @@ export class PrimarySession {
         return this.#dispatch({ kind: 'activated', nowMs });
       case 'error':
         this.#parts.log.error(`the backup says: ${message.text}`);
-        return this.onLinkClosed(`the backup ended the session: ${withHint(message)}`);
+        this.#peerHint = message.hint;
+        return this.onLinkClosed(`the backup ended the session: ${message.text}`);
       case 'goodbye':
         return this.onLinkClosed(`the backup ended the session: ${message.reason}`);
       default:
         this.#parts.log.error(`the backup sent ${message.kind}, which only a primary sends`);
         void this.#parts.link.close(`unexpected ${message.kind}`);
     }
+  }
+
+  /** What the backup offered to be typed on its host when it ended the session; null: nothing. */
+  get peerHint(): string | null {
+    return this.#peerHint;
   }
 
   onEcho(seq: number): void {
