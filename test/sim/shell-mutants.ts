@@ -501,6 +501,7 @@ const backup: readonly ShellMutant[] = [
     name: 'the copy is built before its disks have settled',
     file: 'session/backup/session.ts',
     from: `    for (const disk of disks) await disk.settle();
+    await this.#needs.untilThere();
     await copy.build();`,
     to: `    await copy.build();
     for (const disk of disks) void disk.settle();`,
@@ -595,7 +596,7 @@ const backup: readonly ShellMutant[] = [
   {
     name: 'names on this host are not looked at',
     file: 'session/backup/reception.ts',
-    from: '    await checkNames(hypervisor, hello);\n',
+    from: '    await checkNames(hypervisor, hello, settings.hostName);\n',
     to: '',
     by: sim(1, struck([[at(-1.2), killReceive]], { again: { afterMs: 100, times: 1 } })),
   },

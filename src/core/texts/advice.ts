@@ -130,6 +130,9 @@ interface Abouts {
   /** A guest of that name is here, and another one of that name is to come. */
   'see-namesake': OfGuest;
   'free-memory': { readonly mib: number };
+  'make-bridge': { readonly name: string };
+  'see-missing': OfFile;
+  'make-executable': OfFile;
   'grow-own-memory': { readonly mib: number };
   'free-space': { readonly dir: string };
   'see-file': OfFile;
@@ -315,6 +318,13 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     line(['xl', 'list', '-v', domain], 'another guest of that name? xl rename gives it another'),
   'free-memory': ({ mib }) =>
     line(['xl', 'list'], `${mib} MiB more are to be free: see which can give some (xl mem-set)`),
+  'make-bridge': ({ name }) =>
+    line(
+      ['ip', 'link', 'add', 'name', name, 'type', 'bridge'],
+      'then up, with a network card in it',
+    ),
+  'see-missing': ({ path }) => line(['ls', '-l', path], 'to be there, as on the host of the guest'),
+  'make-executable': ({ path }) => line(['chmod', '+x', path]),
   'grow-own-memory': ({ mib }) => line(['xl', 'mem-set', 'Domain-0', `${mib}m`]),
   'free-space': ({ dir }) => line(['df', '-h', dir], 'free some'),
   'see-file': ({ path }) => line(['ls', '-ld', path]),

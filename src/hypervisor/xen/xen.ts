@@ -15,6 +15,7 @@ import {
   type GuestSpec,
   type HostInfo,
   type Hypervisor,
+  type Lack,
   type LifeEvent,
   lifeEvents,
   type RestoreEvent,
@@ -29,6 +30,7 @@ import {
 } from '../port.ts';
 import { isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
+import { lacksOf } from './lacks.ts';
 import { otherWatcher } from './other-watcher.ts';
 import {
   type Allowed,
@@ -73,7 +75,9 @@ export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Prom
   for (const path of candidates) {
     try {
       await native.openXen(path);
-      return new Xen(native, env[allowFileVariable] || allowFileDefault);
+      // The stand-in's host is a folder, and has its own files in it.
+      const root = env['SIMXL_HOST'] ?? '';
+      return new Xen(native, env[allowFileVariable] || allowFileDefault, root);
     } catch (error) {
       last = error;
     }
@@ -123,10 +127,12 @@ function operationError(op: string, subject: string, error: unknown): OperationE
 class Xen implements Hypervisor {
   readonly #native: XenLibrary;
   readonly #allowFile: string;
+  readonly #root: string;
 
-  constructor(native: XenLibrary, allowFile: string) {
+  constructor(native: XenLibrary, allowFile: string, root: string) {
     this.#native = native;
     this.#allowFile = allowFile;
+    this.#root = root;
   }
 
   async find(name: string): Promise<GuestRef | null> {
@@ -173,6 +179,10 @@ class Xen implements Hypervisor {
     return specFrom(bytes, (config) => {
       checkPolicy(config, readAllowed(this.#allowFile), this.#allowFile);
     });
+  }
+
+  lacks(spec: GuestSpec): Promise<readonly Lack[]> {
+    return lacksOf(configOf(spec), this.#root);
   }
 
   async host(): Promise<HostInfo> {

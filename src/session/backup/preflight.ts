@@ -3,7 +3,7 @@ import type { HostSettings } from '../../config/host-settings.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import type { DiskDriver } from '../../disk/port.ts';
 import { OperationError } from '../../host/errors.ts';
-import { type Hypervisor, waitingName } from '../../hypervisor/port.ts';
+import { type GuestSpec, type Hypervisor, waitingName } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import { epochLimits } from '../../stream/assembler.ts';
 import { backupNeedBytes } from '../../stream/budget.ts';
@@ -12,7 +12,10 @@ import { backupNeedBytes } from '../../stream/budget.ts';
 const memoryReserveBytes = 32 * 1024 * 1024;
 
 /** Throws OperationError('limit') when this host has no memory for the copy. */
-export async function checkRoom(hypervisor: Hypervisor, hello: Hello): Promise<void> {
+export async function checkRoom(
+  hypervisor: Hypervisor,
+  hello: Pick<Hello, 'domain' | 'memoryBytes'>,
+): Promise<void> {
   const { freeMemoryBytes } = await hypervisor.host();
   const need = hello.memoryBytes + memoryReserveBytes;
   if (freeMemoryBytes === null || freeMemoryBytes >= need) return;
@@ -27,6 +30,30 @@ export async function checkRoom(hypervisor: Hypervisor, hello: Hello): Promise<v
       hint: adviceLine({ kind: 'free-memory', mib: mib(need - freeMemoryBytes) }),
     },
   );
+}
+
+/**
+ * Looks at what the guest needs here, before there is a copy of it. Throws
+ * OperationError('unsupported-guest') that names what this host (`hostName`) lacks and what to type
+ * there, OperationError('limit') when there is no room for what the hypervisor counts.
+ */
+export async function checkNeeds(
+  hypervisor: Hypervisor,
+  spec: GuestSpec,
+  hostName: string,
+): Promise<void> {
+  const [first, ...others] = await hypervisor.lacks(spec);
+  if (first !== undefined) {
+    const more = others.length === 0 ? '' : `; ${others.map(({ what }) => what).join('; ')}`;
+    throw new OperationError(
+      'unsupported-guest',
+      `${spec.name} could not run on ${hostName}: ${first.what}${more}`,
+      { op: 'check-needs', subject: spec.name, hint: first.advice },
+    );
+  }
+  // Most of it was looked at when the guest was only announced.
+  if (spec.roomBytes <= spec.memoryBytes + memoryReserveBytes) return;
+  await checkRoom(hypervisor, { domain: spec.name, memoryBytes: spec.roomBytes });
 }
 
 /** Throws OperationError('unsupported-guest') when this host cannot keep the guest's disks. */

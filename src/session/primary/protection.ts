@@ -357,6 +357,7 @@ export class Protection {
       config: primaryConfigOf(options),
       hypervisor,
       guest: guest.ref,
+      spec: guest.spec,
       link: ready.connection.link,
       encoder: ready.encoder,
       queueBytes: ready.budget.queueBytes,
@@ -500,7 +501,10 @@ export class Protection {
     const { claim, log } = this.#set;
     const { stage } = this.#staged();
     const was = stage.kind === 'running' ? stage : null;
-    const outcome = heldBack(ended, was?.session.unopened ?? null);
+    const reason = was?.session.changed ?? null;
+    const ordered = reason !== null && ended.kind === 'stopped';
+    const decided = ordered ? ({ kind: 'unprotected', reason } as const) : ended;
+    const outcome = heldBack(decided, was?.session.unopened ?? null);
     log.info(`the session is over: ${JSON.stringify(outcome)}`);
     this.#stage = { kind: 'concluded', was, outcome, guestEnd: null };
     const guestEnd = outcome.kind === 'guest-ended' ? await this.#watch.settle() : null;

@@ -23,6 +23,7 @@ import type { Log } from '../../host/log.ts';
 import {
   endOf,
   type GuestRef,
+  type GuestSpec,
   type Hypervisor,
   type SaveEvent,
   type SaveOperation,
@@ -37,6 +38,7 @@ import type { StreamEncoder } from '../../stream/codec/codec.ts';
 import { EpochPump, type PumpSink } from '../../stream/pump.ts';
 import { Machine, Row } from '../machine.ts';
 import { WakeTimer } from '../wake-timer.ts';
+import { changeOf } from './change.ts';
 import { deferred, SessionFigures } from './figures.ts';
 
 /** What the session needs of the link; the primary's half of src/link. */
@@ -66,6 +68,8 @@ export interface PrimaryParts extends Time {
   /** Asks for the promise by a fresh run of the transport. */
   readonly askFresh: () => Promise<Answered>;
   readonly log: Log;
+  /** What its copy is made of. */
+  readonly spec: GuestSpec;
   /** Something changed that status and progress may want to show. */
   readonly onChange: () => void;
   /** The guest is about to be paused: to be written down before this returns. */
@@ -80,6 +84,9 @@ const tickMsMax = 1_000;
 
 /** The guest is looked at this often, in case it ended without the hypervisor's noticing, ms. */
 const lookEveryMs = 2_000;
+
+/** At every so many looks it is compared with what its copy is made of. */
+const compareEveryLooks = 5;
 
 /** A guest that cannot be unpaused: tried so often, unpauseRetryMs apart. */
 const unpauseTriesMax = 10;
@@ -108,6 +115,8 @@ export class PrimarySession {
   #pump: EpochPump | null = null;
   readonly #timer: WakeTimer;
   #stopLooking: Cancel | null = null;
+  #looks = 0;
+  #changed: string | null = null;
   #over = false;
   readonly figures: SessionFigures;
   #ackWall: Date | null = null;
@@ -227,10 +236,26 @@ export class PrimarySession {
         this.#dispatch({ kind: 'guest-ended', reason, nowMs: this.#now() });
         return;
       }
+      this.#looks += 1;
+      if (this.#looks % compareEveryLooks === 0) await this.#compare();
     } catch (error) {
       log.info(errorText(error));
     }
     if (!this.#over) this.#lookLater();
+  }
+
+  /**
+   * The copy is built from the configuration that was sent: a guest that has become another one
+   * would not be what goes on there. Interfaces that come later are the buffer's to see.
+   */
+  async #compare(): Promise<void> {
+    const { hypervisor, guest, spec, config, log } = this.#parts;
+    const change = changeOf(spec, await hypervisor.spec(guest), !config.buffered);
+    if (change === null || this.#over || this.#changed !== null) return;
+    this.#changed = `the guest is not what its copy is made of any more: ${change}`;
+    log.error(this.#changed);
+    // In order, over the link that is there: the backup lives, and is to give its copy up.
+    this.stop(false, 'command');
   }
 
   /** Nothing more can be sent: the backup is told why, and asked for leave to go on here. */
@@ -281,6 +306,11 @@ export class PrimarySession {
         this.#parts.log.error(`the backup sent ${message.kind}, which only a primary sends`);
         void this.#parts.link.close(`unexpected ${message.kind}`);
     }
+  }
+
+  /** Why protection is ended in order: the guest has become another one; null: it has not. */
+  get changed(): string | null {
+    return this.#changed;
   }
 
   /** What the backup offered to be typed on its host when it ended the session; null: nothing. */

@@ -89,6 +89,9 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'see-host': {},
     'see-namesake': { domain },
     'free-memory': { mib: 12 },
+    'make-bridge': { name: 'xenbr1' },
+    'see-missing': { path: '/dev/vg0/web1' },
+    'make-executable': { path: '/etc/xen/scripts/vif-own' },
     'grow-own-memory': { mib: 1024 },
     'free-space': { dir: '/var/log' },
     'see-file': { path: '/etc/tsremus/allow' },
@@ -176,6 +179,9 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'see-host': 'xl info  # fails where the host was not booted with Xen',
   'see-namesake': 'xl list -v web1  # another guest of that name? xl rename gives it another',
   'free-memory': 'xl list  # 12 MiB more are to be free: see which can give some (xl mem-set)',
+  'make-bridge': 'ip link add name xenbr1 type bridge  # then up, with a network card in it',
+  'see-missing': 'ls -l /dev/vg0/web1  # to be there, as on the host of the guest',
+  'make-executable': 'chmod +x /etc/xen/scripts/vif-own',
   'grow-own-memory': 'xl mem-set Domain-0 1024m',
   'free-space': 'df -h /var/log  # free some',
   'see-file': 'ls -ld /etc/tsremus/allow',
@@ -239,7 +245,7 @@ function carried(words: readonly string[]): readonly string[] {
 /** Other programs' own, which a parser of ours does not know. */
 const tools = [
   ...['xl', 'ps', 'kill', 'df', 'npm', 'apt-get', 'getent', 'ping', 'ssh-keygen', 'ssh-copy-id'],
-  ...['true', 'tty', 'node', 'ls', 'less', 'sysctl', 'tc', 'ip'],
+  ...['true', 'tty', 'node', 'ls', 'less', 'sysctl', 'tc', 'ip', 'chmod'],
 ];
 /** More than one command, or one with a redirection: that a shell can read it has to do. */
 const compound: readonly AdviceKind[] = [

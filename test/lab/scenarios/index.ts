@@ -1,5 +1,6 @@
 /** All scenarios in their order: what takes the longest to diagnose comes first. */
 
+import { backupLacksTest } from './backup-lacks.ts';
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
 import { flood, floodWithout } from './flood.ts';
@@ -40,6 +41,7 @@ export const scenarios: readonly Scenario[] = [
   failover,
   oppositeDirections,
   messagesTest,
+  backupLacksTest,
   stop,
   guestEnds,
   guestReboots,
