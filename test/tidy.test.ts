@@ -70,6 +70,11 @@ describe('texts for people', () => {
     ({ path }) => !path.startsWith('src/core/texts/') && path !== 'src/cli/program.ts',
   );
 
+  it('come from one table, every line that is offered after Try:', () => {
+    const literal = /\bhints?\b\??[:=] *(\[ *)?['"`]|\bhints?: *$/;
+    expect(offences(elsewhere, (line) => literal.test(code(line)))).toEqual([]);
+  });
+
   it('come from one table, command lines and what one vouches for', () => {
     const built = /tsremus (stop|failover)\b|tsremus (protect|set|status|resync) |never ran/;
     // An example of a command's own --help is indented.

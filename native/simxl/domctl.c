@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "create.h"
+#include "devices.h"
 
 /* The faults of a call on a domain; true: the call fails with *RC. */
 int sx_fault_rc(libxl_ctx *ctx, const char *point, uint32_t domid, int *rc)
@@ -283,8 +284,14 @@ SX_API int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *c,
     *domid = UINT32_MAX;
     if (sx_would_hang(ctx, how))
         return ERROR_FAIL;
-    if (!sx_fault_rc(ctx, "libxl_domain_create_new", 0, &rc))
-        rc = sx_create(ctx->host, sx_config(c), domid);
+    if (!sx_fault_rc(ctx, "libxl_domain_create_new", 0, &rc)) {
+        struct json *config = sx_config(c);
+
+        /* As for a restore; and a boot reads the kernel. */
+        rc = sx_boot_lacks(ctx->host, config) ||
+             sx_devices_lack(ctx->host, config)
+                 ? ERROR_FAIL : sx_create(ctx->host, config, domid);
+    }
     if (rc)
         sx_log(ctx, XTL_ERROR, "simxl: the domain could not be created: %d",
                rc);

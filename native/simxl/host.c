@@ -66,11 +66,31 @@ static int mkdir_all(const char *path)
     return 0;
 }
 
+/* Of the guests that the tool creates; a host is installed with it, once. */
+static int make_kernel(const char *host)
+{
+    char path[PATH_MAX + 32];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/boot", host);
+    if (mkdir(path, 0777))
+        return errno == EEXIST ? 0 : -errno;
+    strcat(path, "/vmlinuz-guest");
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    return 0;
+}
+
 int sx_host_open(const char *host)
 {
+    int rc;
+
     if (!host || host[0] != '/' || strlen(host) > PATH_MAX - 64)
         return -EINVAL; /* a relative path would be another host elsewhere */
-    return mkdir_all(host);
+    rc = mkdir_all(host);
+    return rc ? rc : make_kernel(host);
 }
 
 int sx_host_lock(const char *host)

@@ -3,6 +3,7 @@
 #define SX_RESTORE_H
 
 #include "helper.h"
+#include "json.h"
 #include "stream.h"
 
 struct sx_restore {
@@ -15,6 +16,7 @@ struct sx_restore {
     uint32_t *domid_out;
     char why[256];                /* of the thread, for the log */
     int64_t epoch;                /* whole epochs applied so far */
+    struct json *config;
 };
 
 void *sx_restore_thread(void *arg); /* restore.c */

@@ -5,6 +5,8 @@
 #define _GNU_SOURCE
 #include "restore.h"
 
+#include "devices.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,7 +28,13 @@ static int restore_fds(struct sx_op *op, struct pollfd *out, int max)
 static int build(struct sx_restore *s)
 {
     struct sx_fault f;
+    const char *lacks = sx_devices_lack(s->d.host, s->config);
 
+    if (lacks) {
+        sx_log(s->op.ctx, XTL_ERROR, "Domain %u:unable to add a device: %s",
+               s->d.domid, lacks);
+        return ERROR_FAIL;
+    }
     if (sx_fault(s->d.host, "restore.build", s->name, s->epoch, &f) && f.fail)
         return f.rc;
     if (sx_launch(&s->d)) {
@@ -86,6 +94,7 @@ static void restore_free(struct sx_op *op)
     sx_helper_stop(&s->helper);
     sx_helper_join(&s->helper);
     sx_domain_unmap(&s->d);
+    json_free(s->config);
     free(s);
 }
 
@@ -126,6 +135,7 @@ static int restore_new(libxl_ctx *ctx, libxl_domain_config *config,
         return ERROR_FAIL;
     }
     memcpy(s->name, s->d.st->name, sizeof(s->name));
+    s->config = json_copy(root);
     s->op.domid = s->d.domid;
     *out = s;
     return 0;

@@ -1,5 +1,6 @@
 /** The way to a backup host: by the transport command, over a connection of the session's own. */
 import type { Answered } from '../core/vocabulary.ts';
+import { every } from '../host/clock.ts';
 import type { Log } from '../host/log.ts';
 import { askFresh, connectBackup, type HelloContent } from '../link/connect.ts';
 import type { EarlyTransport } from '../link/early-transport.ts';
@@ -29,19 +30,37 @@ export function askByCommand(
   return askFresh(command, asking, 1, { clock, timers, env, timeoutMs });
 }
 
-/** The backup that `command` leads to; `early` is its transport, started already. */
+/** Whoever waits for the other host hears this often that it has not spoken, ms. */
+const waitingToldEveryMs = 10_000;
+
+/**
+ * The backup that `command` leads to; `early` is its transport, started already. `tell` hears,
+ * again and again, how long it is being waited for.
+ */
 export function backupBy(
   host: ThisHost,
   command: TransportCommand,
   early: EarlyTransport,
   log: Log,
+  tell: (text: string) => void,
 ): BackupHostPort {
   const { clock, timers, env } = host;
   return {
     connect(hello, signal, onLine) {
-      early.onStderrLine(onLine);
+      let last = '';
+      early.onStderrLine((line) => {
+        last = line;
+        onLine(line);
+      });
+      const beganMs = clock.nowMs();
+      const stopTelling = every(timers, waitingToldEveryMs, () => {
+        const seconds = Math.round((clock.nowMs() - beganMs) / 1000);
+        const said = last === '' ? 'it has said nothing' : `its last words: ${last}`;
+        tell(`waiting for ${command.host} since ${seconds} s; ${said}`);
+      });
       const { started } = early;
-      return connectBackup(command, hello, { clock, timers, env, signal, started });
+      const options = { clock, timers, env, signal, started };
+      return connectBackup(command, hello, options).finally(stopTelling);
     },
     ask: (hello) => askByCommand(host, command, hello, 'session'),
     followPulse: (offer, session, onHeard) => followPulse(offer, { session, log, onHeard }),

@@ -76,7 +76,10 @@ async function protectWith(
       ...host,
       registry,
       hypervisor,
-      backup: backupBy(host, command, early, log),
+      backup: backupBy(host, command, early, log, (text) => {
+        log.info(text);
+        reporter.event('connecting', text);
+      }),
       startGuard: startGuard(host),
       openOutput: (session: string, onNews: (text: string) => void) =>
         openOutput(host, options, guest, session, onNews),

@@ -7,11 +7,13 @@
 import type { Environment } from '../config/settings.ts';
 import { version } from '../config/version.ts';
 import type { BackupOutcome } from '../core/backup/types.ts';
+import { notTyped } from '../core/texts/advice.ts';
 import { noDisks } from '../disk/port.ts';
 import { OperationError } from '../host/errors.ts';
 import { openAhead } from '../host/open-ahead.ts';
 import type { HostPorts } from '../host/ports.ts';
 import { lowerOomScore, onReopenSignal, raisePriority } from '../host/process-settings.ts';
+import { cleanText } from '../host/text.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
 import { type Decision, greetPrimary, type LocalSpeaker, refuse } from '../link/hello.ts';
 import type { Hello } from '../link/hello-message.ts';
@@ -59,11 +61,32 @@ export function answerPorts(host: HostPorts, open: () => Promise<Hypervisor>): A
   };
 }
 
-/** Serves one link. The outcome of a question is that it was answered: `promised` or not. */
+/** After so long without a byte whoever started this is told what it waits for, ms. */
+const aloneToldAfterMs = 10_000;
+
+/**
+ * A login may be bound to `receive` (a forced command of sshd): what else is asked for there is
+ * refused at once, for no primary will speak. Throws OperationError('peer-refused').
+ */
+export function checkAskedFor(env: Environment): void {
+  // sshd_config(5), ForceCommand: what the client asked for.
+  const asked = env['SSH_ORIGINAL_COMMAND'] ?? '';
+  if (asked.trim() === '' || /\breceive\b/.test(asked)) return;
+  const shown = cleanText(asked, 100);
+  const text = `this login runs tsremus receive and nothing else (asked for: ${shown})`;
+  throw new OperationError('peer-refused', text, { op: 'receive', hint: notTyped });
+}
+
+/**
+ * Serves one link. The outcome of a question is that it was answered: `promised` or not. `tell`:
+ * what whoever started this by hand should know while nobody speaks.
+ */
 export async function runReceive(
   options: ReceiveOptions,
   env: Environment,
+  tell: (text: string) => void,
 ): Promise<ReceiveResult> {
+  checkAskedFor(env);
   process.on('SIGINT', () => {});
   const host = thisHost(env);
   onReopenSignal(host.reopenLogs);
@@ -90,7 +113,12 @@ export async function runReceive(
       throw error;
     }
   };
+  const stopTelling = timers.after(aloneToldAfterMs, () => {
+    if (link.counters.bytesReceived > 0) return;
+    tell('no primary has spoken yet: the other host is to start this command, nobody types it');
+  });
   const hello = await greetPrimary(link, speaker, decide, { timers }).finally(() => {
+    stopTelling();
     ahead.cancel();
   });
   if (session !== null) {

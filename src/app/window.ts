@@ -12,7 +12,7 @@ import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Environment } from '../config/settings.ts';
 import { UsageError } from '../config/usage-error.ts';
-import { hints } from '../core/texts/advice.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { systemClock, systemTimers, within } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import { LineReader } from '../registry/line-reader.ts';
@@ -157,5 +157,8 @@ function socketOf(fd: number): Socket {
   } catch {
     // No such file, or one of Node's own.
   }
-  throw new UsageError(hints.sessionNotTyped, hints.nameBackup);
+  throw new UsageError(
+    'a session is started by tsremus protect, which shows it',
+    adviceLine({ kind: 'see-help', command: 'tsremus protect' }),
+  );
 }

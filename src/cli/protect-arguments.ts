@@ -2,6 +2,7 @@
  * The arguments of `tsremus protect` -> ProtectOptions, or a refusal that says why. Options keep
  * the letters and the meaning of `xl remus`; what is not built yet is refused, never ignored.
  */
+
 import { bufferLimit, netbufScript } from '../config/buffer-limit.ts';
 import {
   blackholeDefault,
@@ -18,6 +19,7 @@ import {
   withoutWitness,
 } from '../config/settings.ts';
 import { UsageError } from '../config/usage-error.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import type { ProtectOptions } from '../session/options.ts';
 
@@ -65,13 +67,19 @@ function unsafeOptions(flags: ProtectFlags): { option: string; givesUp: string }
   return given;
 }
 
+const readGuarantees = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus-protect',
+  why: 'GUARANTEES: what remains with it and -F',
+});
+
 function checkCombination(flags: ProtectFlags): void {
   const unsafe = unsafeOptions(flags);
   const first = unsafe[0];
   if (first !== undefined && !flags.forceUnsafe) {
     throw new UsageError(
       `${first.option} ${first.givesUp}: it needs --force-unsafe (-F) beside it`,
-      'add -F if that is what you want; tsremus-protect(8), GUARANTEES, says what remains',
+      readGuarantees,
     );
   }
   if (flags.blackhole && flags.sshCommand !== undefined) {
@@ -85,7 +93,11 @@ function checkCombination(flags: ProtectFlags): void {
     throw new UsageError(`${option} cannot go with --no-network (-n): nothing is buffered`);
   }
   if (flags.userspaceProxy && !flags.colo) {
-    throw new UsageError('--userspace-proxy (-p) belongs to --colo (-c)', 'leave -p out');
+    throw new UsageError('--userspace-proxy (-p) belongs to --colo (-c)', {
+      name: '--userspace-proxy',
+      joint: ' ',
+      value: null,
+    });
   }
   if (!flags.colo) return;
   if (flags.interval !== undefined) {
@@ -95,23 +107,23 @@ function checkCombination(flags: ProtectFlags): void {
 }
 
 function checkBuilt(flags: ProtectFlags): void {
-  const refuse = (option: string, hint: string) => {
+  const refuse = (option: string) => {
     throw new OperationError('not-built', `${option} is not built yet`, {
       op: 'read-arguments',
       subject: option,
-      hint,
+      hint: adviceLine({ kind: 'read-page', page: 'tsremus-protect', why: 'what is built' }),
     });
   };
-  if (flags.colo) refuse('--colo (-c)', 'leave it out: checkpoints by interval are built');
+  if (flags.colo) refuse('--colo (-c)');
 }
 
 function checkNames(domain: string, host: string | null, command: string | null): void {
-  if (domain === '') throw new UsageError('DOMAIN is empty', 'xl list shows the domains');
+  if (domain === '') throw new UsageError('DOMAIN is empty', adviceLine({ kind: 'list-guests' }));
   if (host === null) return;
   if (host.trim() === '') throw new UsageError('HOST is empty');
   // ssh would take it for an option of its own. With -s '' HOST is a command, which may start so.
   if (command !== '' && host.startsWith('-')) {
-    throw new UsageError(`HOST ${JSON.stringify(host)} starts with a dash`, 'name a host');
+    throw new UsageError(`HOST ${JSON.stringify(host)} starts with a dash`);
   }
 }
 
@@ -120,7 +132,7 @@ function overhead(flags: ProtectFlags, interval: number | 'auto', env: Environme
   if (interval !== 'auto' && flags.maxOverhead !== undefined) {
     throw new UsageError(
       `--max-overhead is for --interval auto: with ${interval} ms nothing is left to choose`,
-      'leave one of the two out',
+      { name: '--max-overhead', joint: ' ', value: null },
     );
   }
   return numberOf(maxOverheadSetting, flags.maxOverhead, env);

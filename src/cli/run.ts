@@ -33,8 +33,13 @@ function failureExit(failure: Failure, command: string | undefined): ExitCode {
 
 function onFailure(error: unknown, argv: readonly string[], io: Io): ExitCode {
   const command = subcommand(argv);
-  const known = buildProgram(newContext(io)).commands.some((one) => one.name() === command);
-  const described = describeFailure(error, known ? `tsremus ${command}` : 'tsremus');
+  const known = buildProgram(newContext(io)).commands.find((one) => one.name() === command);
+  const typed = {
+    command: known === undefined ? 'tsremus' : `tsremus ${command}`,
+    argv,
+    options: known?.options ?? [],
+  };
+  const described = describeFailure(error, typed);
   const failure = { ...described, exit: failureExit(described, command) };
   printFailure(io.err, failure, outputOptions(beforeDashes(argv), io));
   if (io.env['TSREMUS_DEBUG'] && error instanceof Error) io.err.write(`${error.stack}\n`);

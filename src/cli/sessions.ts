@@ -67,7 +67,7 @@ function listed(io: Io): readonly SessionEntry[] {
     return registryOf(io).sessions().sessions;
   } catch (error) {
     if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') return [];
-    throw readable(error);
+    throw readable(error, io);
   }
 }
 
@@ -119,15 +119,16 @@ export async function order<Result extends object>(
 }
 
 /** An error of the run directory in an administrator's words, with what to do about it. */
-export function readable(error: unknown): unknown {
+export function readable(error: unknown, { argv }: Pick<Io, 'argv'>): unknown {
   if (!(error instanceof OperationError)) return error;
   const { code, message, detail } = error;
   const errno = errnoCode(detail.cause);
   if (errno === 'EACCES' || errno === 'EPERM') {
-    return new OperationError('not-root', message, { ...detail, hint: 'the same as root' });
+    const hint = adviceLine({ kind: 'as-root', argv });
+    return new OperationError('not-root', message, { ...detail, hint });
   }
   if (errno !== 'ENOENT') return error;
   const since = `no session has run here since this host was booted (no ${detail.subject})`;
-  const hint = adviceLine({ kind: 'protect', domain: 'DOMAIN' });
+  const hint = adviceLine({ kind: 'see-help', command: 'tsremus protect' });
   return new OperationError(code, since, { ...detail, hint });
 }

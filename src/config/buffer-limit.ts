@@ -22,7 +22,7 @@ export function bufferLimit(flag: string | undefined, env: Environment): number 
   if (!isFlag && !text) return bufferLimitDefaultBytes;
   const name = isFlag ? bufferLimitFlag : bufferLimitVariable;
   const origin = isFlag ? 'arguments' : 'environment';
-  const hint = `say, for example, ${name}${isFlag ? ' ' : '='}64M`;
+  const hint = { name, joint: isFlag ? ' ' : '=', value: '64M' } as const;
   const match = /^([0-9]{1,12})([KMG]?)$/i.exec(text ?? '');
   if (match === null) {
     const shown = JSON.stringify((text ?? '').slice(0, 40));
@@ -40,10 +40,8 @@ const scriptFolder = '/etc/xen/scripts';
 export function netbufScript(flag: string | undefined): string | null {
   if (flag === undefined) return null;
   if (flag === '') {
-    throw new UsageError(
-      '--netbuf-script (-N) names no file',
-      'leave it out: tsremus does it itself',
-    );
+    const correction = { name: '--netbuf-script', joint: ' ', value: null } as const;
+    throw new UsageError('--netbuf-script (-N) names no file', correction);
   }
   if (flag.includes('/') && !flag.startsWith('/')) {
     // The session runs in the root folder, and lives longer than any other is there for sure.

@@ -33,7 +33,7 @@ export interface NumberSetting {
   readonly example: number;
   readonly min: number;
   readonly max: number;
-  /** Why 0 is refused where a user may expect it to mean something. */
+  /** What else 0 means where a user may expect that. */
   readonly zero?: string;
 }
 
@@ -46,7 +46,7 @@ export const intervalSetting = {
   min: intervalMsMin,
   max: intervalMsMax,
   // main_remus() of xl parses with atoi and reads 0 as "not given".
-  zero: 'leave the option out, or say --interval 200 (xl remus takes 0 for 200)',
+  zero: 'xl remus takes it for 200',
 } as const satisfies NumberSetting;
 
 export const maxOverheadSetting = {
@@ -150,14 +150,14 @@ export function said(
 export function parseNumber({ text, name, origin, joint }: Said, setting: NumberSetting): number {
   const { unit, min, max, example, zero } = setting;
   const range = `${unit}, ${min} to ${max}`;
-  const hint = `say, for example, ${name}${joint}${example}`;
+  const hint = { name, joint, value: `${example}` };
   if (!/^[0-9]{1,9}$/.test(text)) {
     const shown = JSON.stringify(text.slice(0, 40));
     throw new UsageError(`${name}: ${shown} is not a whole number of ${range}`, hint, origin);
   }
   const value = Number(text);
   if (value === 0 && zero !== undefined) {
-    throw new UsageError(`${name}: 0 is not a time`, zero, origin);
+    throw new UsageError(`${name}: 0 is not a time (${zero})`, hint, origin);
   }
   if (value < min || value > max) {
     throw new UsageError(`${name}: ${value} is out of range (${range})`, hint, origin);
@@ -195,7 +195,7 @@ export function withoutWitness(flag: string | undefined, env: Environment): Agre
   const found = agreements.find((one) => one === text);
   if (found !== undefined) return found;
   const shown = JSON.stringify(text.slice(0, 40));
-  const hint = `say, for example, ${name}${joint}${agreementDefault}`;
+  const hint = { name, joint, value: agreementDefault };
   throw new UsageError(`${name}: ${shown} is none of ${agreements.join(', ')}`, hint, origin);
 }
 
@@ -206,7 +206,7 @@ export function maxMemory(flag: string | undefined, env: Environment): number | 
   const value = said({ flag: maxMemoryFlag, variable: maxMemoryVariable }, flag, env);
   if (value === null) return null;
   const { text, name, origin, joint } = value;
-  const hint = `say, for example, ${name}${joint}512M`;
+  const hint = { name, joint, value: '512M' };
   const [, digits = '', suffix = ''] = /^([0-9]{1,15})([KMGT]?)$/i.exec(text) ?? [];
   if (digits === '') {
     const shown = JSON.stringify(text.slice(0, 40));
@@ -227,7 +227,7 @@ export function pathOf(variable: string, fallback: string, env: Environment): st
   const shown = JSON.stringify(set.slice(0, 60));
   throw new UsageError(
     `${variable}: ${shown} is not an absolute path`,
-    `say, for example, ${variable}=${fallback}`,
+    { name: variable, joint: '=', value: fallback },
     'environment',
   );
 }
@@ -245,7 +245,7 @@ export function wordOf<Word extends string>(
   const shown = JSON.stringify(set.slice(0, 40));
   throw new UsageError(
     `${variable}: ${shown} is none of ${words.join(', ')}`,
-    `say, for example, ${variable}=${words[0]}`,
+    { name: variable, joint: '=', value: words[0] ?? '' },
     'environment',
   );
 }

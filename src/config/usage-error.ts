@@ -1,13 +1,29 @@
 /**
  * What was typed, or what the environment says, cannot be used. Thrown before anything is done.
- * `message` and `hint` are sentences without final stop.
+ * `message` is a sentence without final stop.
  */
+
+/** One thing in what was typed that is to be otherwise; whoever knows all of it makes the line. */
+export interface Correction {
+  /** `--interval`, `interval` or TSREMUS_INTERVAL. */
+  readonly name: string;
+  /** What stands between name and value. */
+  readonly joint: ' ' | '=';
+  /** Null: it is to be left out. */
+  readonly value: string | null;
+}
+
 export class UsageError extends Error {
   override readonly name = 'UsageError';
   readonly origin: 'arguments' | 'environment';
-  readonly hint: string | undefined;
+  /** A line of core/texts/advice.ts, or what to put right; undefined: the help says it. */
+  readonly hint: string | Correction | undefined;
 
-  constructor(message: string, hint?: string, origin: UsageError['origin'] = 'arguments') {
+  constructor(
+    message: string,
+    hint?: string | Correction,
+    origin: UsageError['origin'] = 'arguments',
+  ) {
     super(message);
     this.hint = hint;
     this.origin = origin;

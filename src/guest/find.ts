@@ -60,6 +60,6 @@ function twins(wanted: string, all: readonly GuestRef[]): OperationError {
   return new OperationError('ambiguous', `the domains ${numbers} have this UUID: ${wanted}`, {
     op: 'find-domain',
     subject: wanted,
-    hint: 'say the number of the one that is meant; xl list shows their names',
+    hint: adviceLine({ kind: 'list-guests' }),
   });
 }

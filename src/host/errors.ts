@@ -6,6 +6,7 @@
  * code. Bugs of tsremus itself are not OperationErrors.
  */
 import { dirname } from 'node:path';
+import { adviceLine } from '../core/texts/advice.ts';
 
 /** Every way in which the world can refuse. */
 export const operationCodes = [
@@ -60,7 +61,7 @@ export interface OperationErrorDetail {
   readonly op: string;
   /** On what: a host, a domain, a file. */
   readonly subject?: string | undefined;
-  /** What to type or do next; a sentence without final stop. */
+  /** What to type next: a line of core/texts/advice.ts. */
   readonly hint?: string | undefined;
   readonly cause?: unknown;
 }
@@ -124,7 +125,7 @@ export function storageError(cause: unknown, op: string, path: string): Operatio
   return new OperationError(full ? 'disk-full' : 'storage', `cannot ${verb(op)} ${path}: ${why}`, {
     op,
     subject: path,
-    hint: full ? `free some space: df ${dirname(path)}` : undefined,
+    hint: full ? adviceLine({ kind: 'free-space', dir: dirname(path) }) : undefined,
     cause,
   });
 }

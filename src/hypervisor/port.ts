@@ -59,8 +59,12 @@ export interface GuestSpec {
   readonly hypervisor: string;
   readonly name: string;
   readonly uuid: string;
-  /** The most memory that it can come to occupy, bytes. */
+  /** The most memory that it can come to occupy as it is now, bytes. */
   readonly memoryBytes: number;
+  /** What a host has to have free for it, with what the hypervisor itself needs for it, bytes. */
+  readonly roomBytes: number;
+  /** Its disks, as words that differ where they do. */
+  readonly disks: readonly string[];
   readonly interfaces: readonly GuestInterface[];
   /** Disks that it can write to, as it calls them. */
   readonly writableDisks: readonly string[];
@@ -68,6 +72,14 @@ export interface GuestSpec {
   readonly refusals: readonly Refusal[];
   readonly onEnd: Readonly<Record<LifeEvent, EndAction>>;
   readonly config: Buffer;
+}
+
+/** Something that a guest needs of a host, and that is not there. */
+export interface Lack {
+  /** A clause that names it. */
+  readonly what: string;
+  /** A line to type on that host. */
+  readonly advice: string;
 }
 
 export interface HostInfo {
@@ -204,6 +216,8 @@ export interface Hypervisor {
    */
   readSpec(config: Buffer): GuestSpec;
   host(): Promise<HostInfo>;
+  /** What this host has not that the guest would need here, beside memory. Never rejects. */
+  lacks(spec: GuestSpec): Promise<readonly Lack[]>;
   /** At once, in microseconds. Not idempotent: pauses are counted. */
   pause(guest: GuestRef): void;
   unpause(guest: GuestRef): Promise<void>;

@@ -5,6 +5,7 @@
  */
 import type { Environment } from '../config/settings.ts';
 import { isPresent, isTakenOver } from '../core/permission/evidence.ts';
+import { lineThere } from '../core/texts/advice.ts';
 import type { Answer, Answered } from '../core/vocabulary.ts';
 import { type Cancel, type Clock, every, type Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
@@ -37,6 +38,8 @@ export interface Connection {
   readonly link: Link;
   readonly transport: Transport;
   readonly reply: HelloAccepted;
+  /** A line that the backup offers for its own host, as it is to be typed here. */
+  there(line: string): string;
   /** Says goodbye, and ends the transport's processes. Never rejects. */
   close(reason: string): Promise<void>;
 }
@@ -55,12 +58,15 @@ export async function connectBackup(
 ): Promise<Connection> {
   const { timers, signal } = options;
   const { transport, link } = options.started ?? startTransport(command, options);
+  const there = (line: string) => lineThere(command.remoteShell, line);
   try {
     const timeoutMs = options.timeoutMs ?? helloTimeoutMsDefault;
-    const reply = await greetBackup(link, command.host, hello, { timers, timeoutMs, signal });
-    return { link, transport, reply, close: (reason) => closeConnection(link, transport, reason) };
+    const patience = { timers, timeoutMs, signal, there };
+    const reply = await greetBackup(link, command.host, hello, patience);
+    const close = (reason: string) => closeConnection(link, transport, reason);
+    return { link, transport, reply, there, close };
   } catch (error) {
-    const best = error instanceof OperationError ? await bestReason(error, transport) : error;
+    const best = error instanceof OperationError ? await bestReason(error, link, transport) : error;
     link.destroy('the connection failed');
     await transport.close(0);
     throw best;
@@ -85,14 +91,17 @@ async function closeConnection(link: Link, transport: Transport, reason: string)
   await transport.close();
 }
 
-/** What the transport's command said on stderr is more telling than that its stream ended. */
-async function bestReason(error: OperationError, transport: Transport): Promise<OperationError> {
+/** What the transport's command said on stderr is more telling than what the link saw. */
+async function bestReason(
+  error: OperationError,
+  link: Link,
+  transport: Transport,
+): Promise<OperationError> {
+  // What the peer said of itself, in frames, needs no explaining.
+  if (error === link.closed?.error) return transport.explain({ reason: error.message, error });
   if (error.code !== 'peer-unreachable') return error;
-  return transport.explain(endReason(error));
-}
-
-function endReason(error: OperationError): string {
-  return error.message.replace(/^cannot reach [^:]*: /, '');
+  const reason = error.message.replace(/^cannot reach [^:]*: /, '');
+  return transport.explain({ reason, error: null });
 }
 
 /**

@@ -4,6 +4,7 @@
  * Holds at most one incomplete frame, whose length was checked against the limit of its type before
  * a byte was set aside for it. A frame that lies whole within one chunk is not copied.
  */
+import { adviceLine } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import {
   type Frame,
@@ -123,6 +124,7 @@ export class FrameDecoder {
 
   #parseHeader(bytes: Buffer, offset: number): Header {
     const version = bytes.readUInt16LE(4);
+    if (bytes[4] === echoedControl) throw terminalError(offset);
     if (version !== protocolVersion) throw versionError(version);
     const type = bytes.readUInt8(6);
     const entry = frameTypeOfNumber(type);
@@ -170,19 +172,38 @@ function fieldError(offset: number, field: string, value: number | string, why: 
   );
 }
 
+/** The subject of an error whose bytes a terminal has changed, or sent back. */
+export const terminalFound = 'terminal';
+
+/** `^`: how a terminal shows a control character that it sends back (termios(3), ECHOCTL). */
+const echoedControl = 0x5e;
+
+/** Of our own HELLO only the letters of the magic come back as they went. */
+export function terminalError(offset: number): OperationError {
+  return new OperationError(
+    'protocol',
+    `protocol error at byte ${offset} of the stream: what was sent comes back, ` +
+      'as from a terminal (a pty) in between',
+    { op: 'read-frame', subject: terminalFound, hint: readTransport },
+  );
+}
+
+/** For a way between the hosts that is none; whoever knows the way says more. */
+const readTransport = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus-protect',
+  why: '-s: what the way to the other host has to be',
+});
+
 /** Two versions that do not fit; both are named, and what to do. */
 export function versionError(peerVersion: number): OperationError {
-  const older = peerVersion < protocolVersion ? 'peer' : 'local';
   return new OperationError(
     'version-mismatch',
     `the peer speaks protocol ${peerVersion}, this tsremus speaks protocol ${protocolVersion}`,
     {
       op: 'read-frame',
       subject: 'version',
-      hint:
-        older === 'peer'
-          ? 'install this version of tsremus on the other host too'
-          : "install the other host's version of tsremus here too",
+      hint: adviceLine({ kind: 'same-version' }),
     },
   );
 }
@@ -193,16 +214,15 @@ function garbageError(offset: number, found: Buffer): OperationError {
   const text = found.toString('latin1').split(frameMagic.toString('latin1'))[0] ?? '';
   const readable = /^[\x20-\x7e\r\n\t]+$/.test(text);
   const shown = readable ? JSON.stringify(text.trim()) : found.subarray(0, 16).toString('hex');
+  // What `receive` itself says where it finds a terminal (stdio.ts).
+  const isTerminal = text.includes('is a terminal: no primary is there');
   return new OperationError(
     'protocol',
     `protocol error at byte ${offset} of the stream: no frame begins here, found ${shown}`,
     {
       op: 'read-frame',
-      subject: 'magic',
-      hint:
-        offset === 0 && readable
-          ? 'the other host prints text before tsremus starts: silence its shell start-up files'
-          : undefined,
+      subject: isTerminal ? terminalFound : 'magic',
+      hint: offset === 0 && readable ? readTransport : undefined,
     },
   );
 }

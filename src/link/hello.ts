@@ -6,6 +6,7 @@
  * HELLO (`decide`), answers, and the link is open or ends.
  */
 
+import { notTyped } from '../core/texts/advice.ts';
 import type { Timers } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
 import { protocolVersion } from './frame.ts';
@@ -34,6 +35,8 @@ export interface HelloOptions {
   /** What the error says when that was the rest of a longer wait, ms. */
   readonly waitedMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** A line that the peer offers for its own host, as it is to be typed here; see `lineThere`. */
+  readonly there?: ((line: string) => string) | undefined;
 }
 
 /** What the backup says to a HELLO that is well formed. */
@@ -72,9 +75,9 @@ export async function greetBackup(
       checkProtocol(link, reply);
       return reply;
     case 'hello-refused':
-      throw peerError(host, { code: reply.code, text: reply.message, hint: reply.hint });
+      throw peerError(host, { ...reply, text: reply.message }, options.there);
     case 'error':
-      throw peerError(host, reply);
+      throw peerError(host, reply, options.there);
     default:
       throw new Error(`the link let ${reply.kind} through before HELLO`);
   }
@@ -90,7 +93,9 @@ export async function greetPrimary(
   decide: (hello: Hello) => Decision | Promise<Decision>,
   options: HelloOptions,
 ): Promise<Hello> {
-  const hello = await nextMessage(link, 'the primary', options);
+  const hello = await nextMessage(link, 'the primary', options).catch((error: unknown) => {
+    throw link.counters.bytesReceived === 0 ? nobodySpoke(error) : error;
+  });
   if (hello.kind === 'error') throw peerError('the primary', hello);
   if (hello.kind !== 'hello') throw new Error(`the link let ${hello.kind} through before HELLO`);
   checkProtocol(link, hello);
@@ -105,7 +110,15 @@ export async function greetPrimary(
   const refused: HelloRefused = { kind: 'hello-refused', ...ours, code, message, hint };
   link.send(refused);
   await link.close('refused');
-  throw peerError('this host', { code, text: message, hint });
+  throw peerError('this host', { code, text: message, hint }, (line) => line);
+}
+
+/** Not a byte came: there may be no primary at all, whatever started this process. */
+function nobodySpoke(error: unknown): unknown {
+  if (!(error instanceof OperationError) || error.code !== 'peer-unreachable') return error;
+  const why = error.message.replace(/^cannot reach [^:]*: /, '');
+  const text = `nobody speaks tsremus on standard input: ${why}`;
+  return new OperationError('peer-refused', text, { ...error.detail, hint: notTyped });
 }
 
 /** The refusal that carries an error of ours. */

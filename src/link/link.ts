@@ -11,7 +11,7 @@ import type { Cancel, Clock, Timers } from '../host/clock.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
 import type { GuestConfig } from './config-message.ts';
 import { type CreditWindowOptions, creditWindowDefaults } from './credit-window.ts';
-import { FrameDecoder } from './frame-decoder.ts';
+import { FrameDecoder, terminalError } from './frame-decoder.ts';
 import { type ControlMessage, controlQueueMax, LinkOutput } from './link-output.ts';
 import { decodeMessage, type EpochDigest, type Message, type MessageKind } from './messages.ts';
 
@@ -272,10 +272,13 @@ export class Link {
   }
 
   #check(message: Message, offset: number): void {
-    const allowed = this.#options.role === 'primary' ? fromBackup : fromPrimary;
+    const { role } = this.#options;
+    const allowed = role === 'primary' ? fromBackup : fromPrimary;
     const first = this.#framesReceived === 0;
     let why: string | null = null;
-    if (!allowed.has(message.kind)) why = `not for the ${this.#options.role}`;
+    // Nobody but us says what we say: it comes back to us.
+    if (first && role === 'primary' && message.kind === 'hello') throw terminalError(offset);
+    if (!allowed.has(message.kind)) why = `not for the ${role}`;
     else if (first && !greetings.has(message.kind) && message.kind !== 'error') {
       why = 'the first frame must be HELLO';
     } else if (!first && greetings.has(message.kind)) why = 'only the first frame may be HELLO';

@@ -17,6 +17,8 @@
  *
  * Numbers are little-endian; u64 values above 2^53 - 1 are refused.
  */
+
+import { lineThere } from '../core/texts/advice.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import { isOperationCode, OperationError } from '../host/errors.ts';
 import { cleanText } from '../host/text.ts';
@@ -258,15 +260,19 @@ function parseError(body: Buffer): Message {
   };
 }
 
-/** What the peer refused or failed with, as an error of ours; an unknown code is `peer-refused`. */
+/**
+ * What the peer refused or failed with, as an error of ours; an unknown code is `peer-refused`.
+ * `there`: makes of a line that the peer offers for its own host what is typed here.
+ */
 export function peerError(
   host: string,
   said: { readonly code: string; readonly text: string; readonly hint: string | null },
+  there = (line: string) => lineThere(null, line),
 ): OperationError {
   const code = isOperationCode(said.code) ? said.code : 'peer-refused';
   return new OperationError(code, `${host} says: ${said.text}`, {
     op: 'hear-peer',
     subject: host,
-    hint: said.hint ?? undefined,
+    hint: said.hint === null ? undefined : there(said.hint),
   });
 }

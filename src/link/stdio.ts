@@ -6,7 +6,7 @@
  */
 import { Socket } from 'node:net';
 import { isatty } from 'node:tty';
-import { hints } from '../core/texts/advice.ts';
+import { notTyped } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import { Link, type LinkOptions } from './link.ts';
 
@@ -26,7 +26,7 @@ export function openStdioLink(options: LinkOptions): Link {
 function noPeer(found: string, cause?: unknown): OperationError {
   return new OperationError('peer-refused', `stdin or stdout is ${found}: no primary is there`, {
     op: 'open-stdio',
-    hint: hints.notTyped,
+    hint: notTyped,
     cause,
   });
 }

@@ -10,7 +10,8 @@
  * The command must give a clean two-way byte stream and must not ask questions: it runs without a
  * terminal, in a process group of its own, so that Ctrl-C reaches tsremus and not the transport.
  */
-import { hints } from '../core/texts/advice.ts';
+import { adviceLine } from '../core/texts/advice.ts';
+import { quoteWord } from '../core/texts/quote.ts';
 import { OperationError } from '../host/errors.ts';
 import { cleanText } from '../host/text.ts';
 
@@ -19,8 +20,10 @@ export interface TransportCommand {
   readonly args: readonly string[];
   /** The backup as the user named it, shortened; for texts. */
   readonly host: string;
-  /** What runs another command there, for hints (`ssh HOST`); null when nobody can know. */
+  /** What a person runs another command there with (`ssh HOST`); null when nobody can know. */
   readonly remoteShell: string | null;
+  /** The same on the way of ours: what fails for us fails so, too. */
+  readonly remoteTrial: string | null;
   /** True when the exit codes and messages are those of our own ssh command line. */
   readonly isSsh: boolean;
 }
@@ -42,6 +45,9 @@ export const sshOptions: readonly string[] = [
   'RequestTTY=no',
 ];
 
+/** Of them what makes another outcome than a plain `ssh HOST`: no questions, no old connection. */
+const trialOptions = '-o BatchMode=yes -o ControlPath=none';
+
 /**
  * The command that reaches `tsremus receive` on `host`. `sshCommand` is the value of `-s`,
  * undefined when it was not given. Throws an OperationError when `host` cannot be a host.
@@ -50,19 +56,25 @@ export function transportCommand(host: string, sshCommand: string | undefined): 
   if (host.trim() === '' || host.includes('\0')) throw badHost(host, 'it is empty');
   if (sshCommand === '') {
     const shown = `"${cleanText(host, shownBytesMax)}"`;
-    return shell(host, { host: shown, remoteShell: null, isSsh: false });
+    return shell(host, { host: shown, remoteShell: null, remoteTrial: null, isSsh: false });
   }
   if (host.startsWith('-')) throw badHost(host, 'it begins like an option');
   if (sshCommand !== undefined) {
     const remoteShell = `${sshCommand} ${host}`;
-    return shell(`exec ${remoteShell} tsremus receive`, { host, remoteShell, isSsh: false });
+    return shell(`exec ${remoteShell} tsremus receive`, {
+      host,
+      remoteShell,
+      remoteTrial: remoteShell,
+      isSsh: false,
+    });
   }
   const options = sshOptions.flatMap((option) => ['-o', option]);
   return {
     file: 'ssh',
     args: [...options, '--', host, 'tsremus', 'receive'],
     host,
-    remoteShell: `ssh ${host}`,
+    remoteShell: `ssh ${quoteWord(host)}`,
+    remoteTrial: `ssh ${trialOptions} ${quoteWord(host)}`,
     isSsh: true,
   };
 }
@@ -73,16 +85,10 @@ function shell(rune: string, naming: Naming): TransportCommand {
   return { file: '/bin/sh', args: ['-c', rune], ...naming };
 }
 
-/** The command line as a user would read it. */
-export function describeCommand(command: TransportCommand): string {
-  if (command.isSsh) return `${command.remoteShell} tsremus receive`;
-  return command.args[1] ?? command.file;
-}
-
 function badHost(host: string, why: string): OperationError {
   return new OperationError('peer-unreachable', `"${host}" is no host: ${why}`, {
     op: 'open-transport',
     subject: host,
-    hint: hints.nameBackup,
+    hint: adviceLine({ kind: 'see-help', command: 'tsremus protect' }),
   });
 }

@@ -12,7 +12,7 @@ import type { Environment } from '../config/settings.ts';
 import type { Timers } from '../host/clock.ts';
 import { errnoCode, type OperationError } from '../host/errors.ts';
 import type { TransportCommand } from './transport-command.ts';
-import { explainTransport, type TransportExit } from './transport-errors.ts';
+import { explainTransport, type Seen, type TransportExit } from './transport-errors.ts';
 
 export const stderrTailBytes = 4096;
 
@@ -35,9 +35,9 @@ export interface Transport {
   readonly exited: Promise<TransportExit>;
   /**
    * Why the connection failed or was lost, waiting shortly for the command to end, since its
-   * stderr says more than an end of file does. `fallback`: what the link saw.
+   * stderr says more than an end of file does.
    */
-  explain(fallback: string): Promise<OperationError>;
+  explain(seen: Seen): Promise<OperationError>;
   /**
    * Ends the command: at once when `graceMs` is 0, else after giving it that long to end itself.
    */
@@ -112,8 +112,9 @@ export function openTransport(command: TransportCommand, options: TransportOptio
     output: child.stdin,
     pid: child.pid,
     exited,
-    async explain(fallback) {
-      return explainTransport(command, await waitExit(explainGraceMs), fallback);
+    async explain(seen) {
+      const exit = (await waitExit(explainGraceMs)) ?? running(stderr);
+      return explainTransport(command, exit, seen);
     },
     close,
   };
@@ -130,6 +131,11 @@ async function within<T>(promise: Promise<T>, ms: number, timers: Timers): Promi
   } finally {
     cancel();
   }
+}
+
+/** It has said something, and goes on. */
+function running(stderr: StderrTail): TransportExit {
+  return { code: null, signal: null, spawnError: null, stderr: stderr.text() };
 }
 
 interface StderrTail {

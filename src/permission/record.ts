@@ -24,6 +24,7 @@
  *   R4  a step out of activating that its owner did not take needs the owner's death proved
  *   R5  activating is written only as was agreed when the session began (core/permission/tie.ts)
  */
+
 import { join } from 'node:path';
 import { canMove } from '../core/permission/record.ts';
 import {
@@ -32,6 +33,7 @@ import {
   mayActivate,
   type Said,
 } from '../core/permission/tie.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import type { Permission } from '../core/vocabulary.ts';
 import type { Clock } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
@@ -108,7 +110,7 @@ export class PermissionRecord {
     throw new OperationError('already-protected', `session ${this.session} exists already`, {
       op: 'create-record',
       subject: this.#path('standby'),
-      hint: 'start protection again: every start is a session of its own',
+      hint: adviceLine({ kind: 'show-all' }),
     });
   }
 
@@ -223,7 +225,11 @@ export class PermissionRecord {
     throw new OperationError(
       'split-brain-risk',
       `the copy is being activated by process ${owner.pid}, which is alive`,
-      { op: 'move-record', subject: this.#path('outcome'), hint: 'ask again' },
+      {
+        op: 'move-record',
+        subject: this.#path('outcome'),
+        hint: adviceLine({ kind: 'see-process', pid: owner.pid }),
+      },
     );
   }
 

@@ -8,9 +8,11 @@
  * a request says until when it may be begun, by the clock since boot, which both ends read; a
  * session that was stopped for longer refuses what it finds then.
  */
+
 import { chmodSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import type { Said } from '../core/permission/tie.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import type { BootClock, Cancel, Timers } from '../host/clock.ts';
 import {
@@ -137,7 +139,11 @@ function checkPath(path: string): void {
   if (Buffer.byteLength(path) <= socketPathBytesMax) return;
   throw new OperationError('storage', `the path of the control socket is too long: ${path}`, {
     op: 'open-control-socket',
-    hint: `choose a shorter TSREMUS_RUN_DIR (the path may have ${socketPathBytesMax} bytes)`,
+    hint: adviceLine({
+      kind: 'read-page',
+      page: 'tsremus',
+      why: `ENVIRONMENT: TSREMUS_RUN_DIR, ${socketPathBytesMax} bytes with the name of the socket`,
+    }),
   });
 }
 
@@ -219,7 +225,7 @@ async function begin(
   if (line === undefined || request === null) {
     throw new OperationError('not-built', 'the session does not know this request', {
       op: 'answer-control',
-      hint: 'is the session of another version of tsremus?',
+      hint: adviceLine({ kind: 'show-all' }),
     });
   }
   if (late !== null && isLapsed(untilIn(line), late.bootClock.sinceBootMs())) {
@@ -321,7 +327,7 @@ export type NoAnswer = 'await-answer' | 'read-answer';
 function noAnswer(op: NoAnswer, why: string, cause?: unknown) {
   return new OperationError('command-failed', `the session does not answer: ${why}`, {
     op,
-    hint: 'look at its log, or end its process and type the command again',
+    hint: adviceLine({ kind: 'show-all' }),
     cause,
   });
 }
@@ -338,7 +344,7 @@ function unreachable(path: string, error: Error): OperationError {
   const errno = errnoCode(error);
   if (errno !== 'EACCES' && errno !== 'EPERM')
     return noAnswer('await-answer', error.message, error);
-  const detail = { op: 'ask-session', subject: path, hint: 'the same as root', cause: error };
+  const detail = { op: 'ask-session', subject: path, cause: error };
   return new OperationError('not-root', `only root may speak to the session at ${path}`, detail);
 }
 

@@ -86,7 +86,7 @@ function ensureDirectory(dir: string): void {
   throw new OperationError('storage', `${dir} can be written to by others than its owner`, {
     op: 'check-run-directory',
     subject: dir,
-    hint: `chown root: ${dir} && chmod 700 ${dir}`,
+    hint: adviceLine({ kind: 'close-directory', path: dir }),
   });
 }
 
@@ -167,7 +167,7 @@ function namesIn(dir: string): string[] {
   throw new OperationError('storage', `${dir} holds more than ${filesMax} files`, {
     op: 'read',
     subject: dir,
-    hint: `is ${dir} the run directory of tsremus? See what is in it`,
+    hint: adviceLine({ kind: 'see-file', path: dir }),
   });
 }
 

@@ -81,7 +81,7 @@ export interface ProtectResult {
   readonly figures?: SessionStatus;
   /** What became of the guest, or is still to come, a clause; null: there is nothing to say. */
   readonly detail?: string | null;
-  /** Complete command lines to type next; the command line has its own when this is absent. */
+  /** Complete lines to type next, before those of the outcome itself. */
   readonly next?: readonly string[];
 }
 

@@ -1,5 +1,6 @@
 /** What both sides agree upon in HELLO: how the stream is encoded, with how large a cache. */
 
+import { adviceLine } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import type { Hello, StreamChoice } from '../link/hello-message.ts';
 import { type CodecName, codecNames } from './codec/codec.ts';
@@ -32,7 +33,7 @@ export function chooseStream(hello: Hello, cacheBytesMax: number): StreamAgreeme
     throw new OperationError(
       'version-mismatch',
       `the primary encodes by ${hello.capabilities.codecs.join(', ')}, which is not known here`,
-      { op: 'choose-codec', hint: 'install the same version of tsremus on both hosts' },
+      { op: 'choose-codec', hint: adviceLine({ kind: 'same-version' }) },
     );
   }
   return { codec, cacheBytes: codec === 'none' ? 0 : Math.min(hello.cacheBytes, cacheBytesMax) };

@@ -161,7 +161,7 @@ describe('failover', () => {
       const ran = await failover(how, 'web1');
       expect(ran.code).toBe(14);
       expect(ran.err).toContain('failover of web1 is refused: hosta answered 40 ms ago');
-      expect(ran.err).toContain('Try: tsremus stop web1  # on hosta');
+      expect(ran.err).toContain('Try: ssh hosta tsremus stop web1  # end protection there');
     }
     expect(verbs).not.toContain('failover');
   });

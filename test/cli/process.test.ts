@@ -160,7 +160,7 @@ it('is refused politely without permission', () => {
   );
   expect(ran.code).toBe(3);
   expect(ran.err).toBe(
-    `tsremus: cannot read ${runDir}: permission denied\nTry: the same as root\n`,
+    `tsremus: cannot read ${runDir}: permission denied\nTry: sudo tsremus status\n`,
   );
 });
 

@@ -113,26 +113,61 @@ describe('options', () => {
 
 describe('a refusal', () => {
   const cases: [string[], number, RegExp, RegExp][] = [
-    [['-n'], 64, /^--no-network \(-n\) lets packets out.*needs --force-unsafe \(-F\)/, /add -F/],
-    [['-d'], 64, /^--no-disk \(-d\) leaves the disks.*needs --force-unsafe \(-F\)/, /add -F/],
-    [['-b'], 64, /^--blackhole \(-b\) keeps no copy.*needs --force-unsafe \(-F\)/, /add -F/],
+    [
+      ['-n'],
+      64,
+      /^--no-network \(-n\) lets packets out.*needs --force-unsafe \(-F\)/,
+      /^man tsremus-protect {2}# GUARANTEES/,
+    ],
+    [
+      ['-d'],
+      64,
+      /^--no-disk \(-d\) leaves the disks.*needs --force-unsafe \(-F\)/,
+      /^man tsremus-protect {2}# GUARANTEES/,
+    ],
+    [
+      ['-b'],
+      64,
+      /^--blackhole \(-b\) keeps no copy.*needs --force-unsafe \(-F\)/,
+      /^man tsremus-protect {2}# GUARANTEES/,
+    ],
+    [
+      ['-N', ''],
+      64,
+      /^--netbuf-script \(-N\) names no file$/,
+      /^tsremus protect web1 hostb --json$/,
+    ],
     [['-N', './x'], 64, /^--netbuf-script \(-N\): ".\/x" is not the whole path$/, /from \/ on/],
     [['--allow', 'b_info.vpmu'], 64, /^--allow .*needs --force-unsafe \(-F\)/, /add -F/],
     [['-F', '-b', '-s', 'rsh'], 64, /cannot go with --ssh-command/, /--help$/],
-    [['-N', ''], 64, /^--netbuf-script \(-N\) names no file$/, /leave it out/],
     [['-F', '-n', '-N', 'x'], 64, /^--netbuf-script \(-N\) cannot go with --no-network/, /--help/],
     [['-F', '-n', '--buffer-limit', '2M'], 64, /^--buffer-limit cannot go with --no-net/, /--help/],
     [['--buffer-limit', '1x'], 64, /^--buffer-limit: "1x" is not a size/, /--buffer-limit 64M/],
     [['--buffer-limit', '3G'], 64, /^--buffer-limit: 3G is out of range \(1M to 2G\)$/, /64M/],
-    [['-c'], 69, /^--colo \(-c\) is not built yet$/, /leave it out/],
-    [['-c', '-p'], 69, /^--colo \(-c\) is not built yet$/, /leave it out/],
-    [['-p'], 64, /^--userspace-proxy \(-p\) belongs to --colo \(-c\)$/, /leave -p out/],
+    [['-c'], 69, /^--colo \(-c\) is not built yet$/, /^man tsremus-protect {2}#/],
+    [['-c', '-p'], 69, /^--colo \(-c\) is not built yet$/, /^man tsremus-protect {2}#/],
+    [
+      ['-p'],
+      64,
+      /^--userspace-proxy \(-p\) belongs to --colo \(-c\)$/,
+      /^tsremus protect web1 hostb --json$/,
+    ],
     [['-c', '-i', '50'], 64, /^--colo \(-c\) has no interval/, /--help/],
     [['-c', '-F', '-n'], 64, /^--colo \(-c\) cannot go with --no-network/, /--help/],
-    [['-i', '0'], 64, /^--interval: 0 is not a time$/, /xl remus takes 0 for 200/],
-    [['-i', 'fast'], 64, /^--interval: "fast" is not a whole number/, /--interval 200/],
+    [['-i', '0'], 64, /^--interval: 0 .*xl remus takes it for 200/, /--interval 200/],
+    [
+      ['-i', 'fast'],
+      64,
+      /^--interval: "fast" is not a whole number/,
+      /protect --interval 200 web1/,
+    ],
     [['-i', '5'], 64, /^--interval: 5 is out of range \(milliseconds, 10 to 60000\)$/, /200/],
-    [['-i', '50', '--max-overhead', '5'], 64, /^--max-overhead is for --interval auto/, /one of/],
+    [
+      ['-i', '50', '--max-overhead', '5'],
+      64,
+      /^--max-overhead is for --interval auto/,
+      /-i 50 web1/,
+    ],
     [['--max-overhead', '91'], 64, /out of range \(percent, 1 to 90\)$/, /20/],
     [['--max-pending', '0'], 64, /out of range \(epochs, 1 to 64\)$/, /2/],
     [['--max-memory', '1M'], 64, /^--max-memory: 1M is out of range \(64M to 16T\)$/, /512M/],
@@ -256,7 +291,7 @@ describe('how a session ended', () => {
   it('gives the word to the app on what comes next', async () => {
     app.runProtect.mockResolvedValue({ outcome: { kind: 'taken-over' }, next: ['xl top'] });
     expect((await runLine(['protect', '--foreground', 'web1', 'hostb'])).err).toMatch(
-      /Try: xl top\n$/,
+      /Try: xl top\nTry: ssh hostb tsremus status web1\n/,
     );
   });
 

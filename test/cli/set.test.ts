@@ -85,6 +85,6 @@ describe('tsremus set', () => {
     const { code, err } = await set('web1', 'interval=50');
     expect(code).toBe(10);
     expect(err).toContain('this host holds the copy of web1');
-    expect(err).toContain('tsremus set web1 interval=50  # on hosta');
+    expect(err).toContain('ssh hosta tsremus set web1 interval=50');
   });
 });

@@ -107,7 +107,7 @@ describe('exit codes', () => {
     const ran = await runLine(['status'], fakeIo({ TSREMUS_RUN_DIR: join(run.dir, 'none') }));
     expect(ran).toMatchObject({ code: 3, out: '' });
     expect(ran.err).toMatch(/no session has run here since this host was booted/);
-    expect(ran.err).toMatch(/Try: tsremus protect DOMAIN HOST/);
+    expect(ran.err).toMatch(/Try: tsremus protect --help/);
   });
 
   it('3 for a file that cannot be read, unless something is worse', async () => {

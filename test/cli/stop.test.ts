@@ -421,7 +421,7 @@ describe('--force-unsafe', () => {
   // Proves: two guests are not made where somebody answers that one of them is there.
   it.each([
     ['activating', /Try: tsremus stop web1 {2}# asks hostb once more/],
-    ['absent', /Try: tsremus stop --lost web1 {2}# on hostb/],
+    ['absent', /Try: ssh -t hostb tsremus stop --lost web1 {2}#/],
   ] as const)('is refused when the backup answers %s: 14', async (found, advice) => {
     const requests = await asking(found);
     const ran = await typing('web1', '--force-unsafe', 'web1');
@@ -542,7 +542,7 @@ describe('a refusal', () => {
     const ran = await stop('web1');
     expect(ran.code).toBe(10);
     expect(ran.err).toContain('this host holds the copy of web1');
-    expect(ran.err).toContain('Try: tsremus stop web1  # on hosta: end protection there\n');
+    expect(ran.err).toContain('Try: ssh hosta tsremus stop web1  # end protection there\n');
     expect(ran.err).toContain('Try: tsremus failover web1  # here');
   });
 });

@@ -59,7 +59,7 @@ describe('a number', () => {
       expect(error.message).toBe(
         `--interval: ${JSON.stringify(text)} is not a whole number of milliseconds, 10 to 60000`,
       );
-      expect(error.hint).toBe('say, for example, --interval 200');
+      expect(error.hint).toEqual({ name: '--interval', joint: ' ', value: '200' });
     },
   );
 
@@ -67,7 +67,7 @@ describe('a number', () => {
     const error = refusal(() => numberOf(holdSetting, undefined, { TSREMUS_HOLD: 'long' }));
     expect(error).toMatchObject({
       message: 'TSREMUS_HOLD: "long" is not a whole number of milliseconds, 100 to 600000',
-      hint: 'say, for example, TSREMUS_HOLD=3000',
+      hint: { name: 'TSREMUS_HOLD', joint: '=', value: '3000' },
       origin: 'environment',
     });
   });
@@ -83,8 +83,11 @@ describe('the interval', () => {
 
   it('is not 200 when 0 is said, as with xl remus', () => {
     const error = refusal(() => intervalOf('0', {}));
-    expect(error).toMatchObject({ message: '--interval: 0 is not a time', origin: 'arguments' });
-    expect(error.hint).toContain('xl remus');
+    expect(error).toMatchObject({
+      message: '--interval: 0 is not a time (xl remus takes it for 200)',
+      origin: 'arguments',
+    });
+    expect(error.hint).toEqual({ name: '--interval', joint: ' ', value: '200' });
   });
 });
 
@@ -103,7 +106,7 @@ describe('a size of memory', () => {
     (text) => {
       const error = refusal(() => maxMemory(text, {}));
       expect(error.message).toMatch(/^--max-memory: .*(is not a size|is out of range)/);
-      expect(error.hint).toBe('say, for example, --max-memory 512M');
+      expect(error.hint).toEqual({ name: '--max-memory', joint: ' ', value: '512M' });
     },
   );
 });

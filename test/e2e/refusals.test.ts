@@ -3,6 +3,7 @@
  * everything as it was: the guest runs on, nothing is left on either host.
  */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { protocolVersion } from '../../src/link/frame.ts';
@@ -36,6 +37,7 @@ function seen({ code, out, err }: Ran): string {
     .replaceAll(repository, 'TSREMUS')
     .replace(/"[^"]*\.\.\." says/g, '"COMMAND..." says')
     .replace(/process \d+/g, 'process PID')
+    .replace(` on ${hostname()} `, ' on B ')
     .replace(/[0-9a-f-]{36}\.[0-9a-f]{32}/g, 'RECORD');
   return `${text}exit ${code}`;
 }

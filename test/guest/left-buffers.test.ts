@@ -163,7 +163,7 @@ describe('a buffer without a session', () => {
     const { sessions, broken } = await listAll(ports());
     expect(sessions.map(({ status }) => status.domain)).toEqual(['7']);
     expect(broken).toMatchObject([
-      { reason: expect.stringMatching(/is not the state of .*; see .* then remove/) },
+      { reason: expect.stringMatching(/is not the state of .*; ip link .* then remove/) },
     ]);
   });
 });

@@ -94,7 +94,7 @@ describe('a guest whose copy took over', () => {
     const result = await settle();
     expect(result.outcome).toMatchObject({ kind: 'held', found: 'absent' });
     expect(result.next).toEqual([
-      'tsremus stop --lost web1  # on hostb, if it will not run there again',
+      'ssh -t hostb tsremus stop --lost web1  # if it will not run there again',
       'tsremus stop web1  # asks hostb once more',
       'tsremus stop --destroy web1  # drops what is held, destroys the guest',
     ]);

@@ -33,7 +33,7 @@ describe('storageError', () => {
     expect(error.code).toBe(code);
     expect(error.message).toBe(`cannot write record /var/lib/tsremus/x: ${why}`);
     expect(error.detail).toMatchObject({ op: 'write-record', subject: '/var/lib/tsremus/x' });
-    if (code === 'disk-full') expect(error.hint).toBe('free some space: df /var/lib/tsremus');
+    if (code === 'disk-full') expect(error.hint).toBe('df -h /var/lib/tsremus  # free some');
   });
 
   it('keeps the text of what it does not know, and an OperationError whole', () => {

@@ -176,28 +176,25 @@ describe('what a wrong frame is called', () => {
     expect(error?.message).toContain('at byte 24 of the stream: field sequence is 7, must be 1');
   });
 
-  it.each([
-    [protocolVersion + 1, "install the other host's version of tsremus here too"],
-    [0, 'install this version of tsremus on the other host too'],
-  ])('names both versions when the peer speaks %i', (version, hint) => {
+  it.each([protocolVersion + 1, 0])('names both versions when the peer speaks %i', (version) => {
     const { error } = decodeAll([patched(4, version)]);
     expect(error?.code).toBe('version-mismatch');
     expect(error?.message).toBe(
       `the peer speaks protocol ${version}, this tsremus speaks protocol ${protocolVersion}`,
     );
-    expect(error?.hint).toBe(hint);
+    expect(error?.hint).toBe('tsremus --version  # install the same version on both hosts');
   });
 
   it('shows the greeting of a login shell, from its first byte', () => {
     const { error } = decodeAll([Buffer.from('t'), Buffer.from('his is host-b\nWelcome\n')]);
     expect(error?.message).toContain('no frame begins here, found "this is host-b\\nWelcome"');
-    expect(error?.hint).toContain('shell start-up files');
+    expect(error?.hint).toContain('the way to the other host');
   });
 
   it('shows it also when the first frame follows at once', () => {
     const { error } = decodeAll([Buffer.concat([Buffer.from('Welcome\n'), good])]);
     expect(error?.message).toContain('found "Welcome"');
-    expect(error?.hint).toContain('shell start-up files');
+    expect(error?.hint).toContain('the way to the other host');
   });
 
   it('shows other garbage in hexadecimal', () => {

@@ -47,7 +47,9 @@ describe('HELLO', () => {
     ]);
     expect(onPrimary.code).toBe('already-protected');
     expect(onPrimary.message).toBe('host-b says: web1 is being received already');
-    expect(onPrimary.hint).toBe('tsremus status web1');
+    // A line for the host that says it; here nobody knows the way there.
+    expect(onPrimary.hint).toBe('# on the other host: tsremus status web1');
+    expect(onBackup.hint).toBe('tsremus status web1');
     expect(onBackup.code).toBe('already-protected');
     primary.destroy('done');
   });

@@ -173,7 +173,7 @@ describe('peerError', () => {
     const error = peerError('host-b', { code: 'disk-full', text: 'no space', hint: 'df' });
     expect(error.code).toBe('disk-full');
     expect(error.message).toBe('host-b says: no space');
-    expect(error.hint).toBe('df');
+    expect(error.hint).toBe('# on the other host: df');
   });
 
   it('makes peer-refused of any other', () => {

@@ -4,10 +4,12 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { checkAskedFor } from '../../src/app/receive.ts';
 import { systemClock as clock, systemTimers as timers } from '../../src/host/clock.ts';
+import type { OperationError } from '../../src/host/errors.ts';
 import { askFresh, type ConnectOptions, connectBackup } from '../../src/link/connect.ts';
 import { openTransport, type Transport } from '../../src/link/transport.ts';
-import { transportCommand } from '../../src/link/transport-command.ts';
+import { type TransportCommand, transportCommand } from '../../src/link/transport-command.ts';
 import { bundleFixture } from '../fixtures/bundle.ts';
 import { Heard, operationError, sampleConfig, sampleDigest, sampleHello } from './support.ts';
 
@@ -33,12 +35,22 @@ function withReceiver(mode: string): NodeJS.ProcessEnv {
   return withSsh('run', { FAKE_SSH_PATH: `${dir}:/usr/bin:/bin` });
 }
 
+/** What sshd tells a forced command. */
+const asked = (command: string) => ({ SSH_ORIGINAL_COMMAND: command });
+
 function options(env: NodeJS.ProcessEnv, more: Partial<ConnectOptions> = {}): ConnectOptions {
   // Only a hang takes as long.
   return { clock, timers, env, timeoutMs: 300_000, ...more };
 }
 
 const ssh = transportCommand('host-b', undefined);
+/** How a person goes our way to host-b. */
+const trial = 'ssh -o BatchMode=yes -o ControlPath=none host-b';
+
+/** Why the connection does not come to be. */
+function failure(command: TransportCommand, env: NodeJS.ProcessEnv): Promise<OperationError> {
+  return operationError(() => connectBackup(command, sampleHello, options(env)));
+}
 
 /** The states (R, S, T, ...) of the processes of the transport's group, as in proc(5). */
 function groupStates(transport: Transport): string[] {
@@ -67,22 +79,33 @@ async function untilGone(transport: Transport): Promise<void> {
 
 describe('an ssh that fails', () => {
   it.each([
-    ['unknown-host', 'peer-unreachable', 'the host name is not known', 'getent hosts host-b'],
-    ['refused', 'peer-unreachable', 'connection refused', 'ssh host-b true'],
-    ['timeout', 'peer-unreachable', 'it does not answer', 'ping host-b'],
-    ['banner', 'peer-unreachable', 'it does not answer', 'ping host-b'],
-    ['no-route', 'peer-unreachable', 'there is no route to it', 'ping host-b'],
-    ['host-key', 'peer-unreachable', 'its host key is not known here', 'ssh host-b true'],
-    ['no-key', 'peer-unreachable', 'it does not accept our key', 'ssh-copy-id host-b'],
-    ['closed', 'peer-unreachable', 'it closed the connection', 'ssh host-b true'],
-    ['silent', 'peer-unreachable', 'the other side ended the link (exit code 255)', 'ssh host-b'],
-  ])('%s', async (mode, code, why, hint) => {
-    const error = await operationError(() =>
-      connectBackup(ssh, sampleHello, options(withSsh(mode))),
+    ['unknown-host', 'the host name is not known', 'getent hosts host-b'],
+    ['refused', 'connection refused', `${trial} true`],
+    ['timeout', 'it does not answer', 'ping -c 3 host-b'],
+    ['banner', 'it does not answer', 'ping -c 3 host-b'],
+    ['no-route', 'there is no route to it', 'ping -c 3 host-b'],
+    ['host-key', 'its host key is not known here', 'ssh host-b true'],
+    ['no-key', 'it does not accept our key', 'ssh-copy-id host-b'],
+    ['closed', 'it closed the connection', `${trial} true`],
+  ])('%s', async (mode, why, hint) => {
+    const error = await failure(ssh, withSsh(mode));
+    expect(error.code).toBe('peer-unreachable');
+    expect(error.message).toContain(`cannot reach the backup host-b: ${why}; it said: `);
+    expect(error.hint).toMatch(new RegExp(`^${hint}  # `));
+  });
+
+  it('and says nothing', async () => {
+    const error = await failure(ssh, withSsh('silent'));
+    expect(error.message).toBe(
+      'cannot reach the backup host-b: the other side ended the link (exit code 255)',
     );
-    expect(error.code).toBe(code);
-    expect(error.message).toBe(`cannot reach the backup host-b: ${why}`);
-    expect(error.hint).toContain(hint);
+    expect(error.hint).toBe(`${trial.replace('ssh', 'ssh -v')} true  # says where it ends`);
+  });
+
+  it('at another name, which an alias of its configuration stands for', async () => {
+    const env = withSsh('unknown-host', { FAKE_SSH_HOST: 'b.example.org' });
+    const error = await failure(ssh, env);
+    expect(error.hint).toMatch(/^getent hosts b\.example\.org /);
   });
 
   it('is not installed', async () => {
@@ -91,7 +114,7 @@ describe('an ssh that fails', () => {
     );
     expect(error.code).toBe('command-not-found');
     expect(error.message).toBe('cannot start ssh: command not found');
-    expect(error.hint).toBe('install it: apt install openssh-client');
+    expect(error.hint).toBe('apt-get install openssh-client');
   });
 });
 
@@ -101,7 +124,49 @@ describe('a backup', () => {
     const error = await operationError(() => connectBackup(ssh, sampleHello, options(env)));
     expect(error.code).toBe('peer-without-tsremus');
     expect(error.message).toContain('tsremus is not installed there');
-    expect(error.hint).toBe('check: ssh host-b tsremus --version');
+    expect(error.hint).toBe(`${trial} tsremus --version  # must print a version`);
+    expect(error.message).toMatch(/; it said: .*tsremus: (command )?not found$/);
+  });
+
+  it('without node', async () => {
+    const dir = mkdtempSync(join(remoteDir, 'no-node-'));
+    // As npm installs it: env(1) looks for node, and says 127 as a shell does for tsremus.
+    writeFileSync(join(dir, 'tsremus'), '#!/usr/bin/env node\n', { mode: 0o755 });
+    const error = await failure(ssh, withSsh('run', { FAKE_SSH_PATH: dir }));
+    expect(error.code).toBe('peer-without-tsremus');
+    expect(error.message).toMatch(
+      /^cannot use the backup host-b: node, which runs tsremus, is not installed there, .*: /,
+    );
+    expect(error.message).toMatch(/; it said: .*node.*: No such file or directory$/);
+    expect(error.hint).toMatch(new RegExp(`^${trial} node --version  # `));
+  });
+
+  it('whose login is bound to receive, asked for another command, says so at once', async () => {
+    const [error] = [await operationError(async () => checkAskedFor(asked('tsremus --version')))];
+    expect(error.code).toBe('peer-refused');
+    expect(error.message).toBe(
+      'this login runs tsremus receive and nothing else (asked for: tsremus --version)',
+    );
+    expect(() => checkAskedFor(asked('tsremus receive'))).not.toThrow();
+    expect(() => checkAskedFor({})).not.toThrow();
+  });
+
+  it.each([
+    ['that shows control characters', 'tsrm^D^@^A^@^@^@^@^@^C^@^@^@'],
+    ['that refuses itself', 'tsremus: stdin or stdout is a terminal: no primary is there\r\n'],
+  ])('behind a terminal %s', async (_what, text) => {
+    const command = transportCommand('host-b', `printf '%s' '${text}'; exit 0; ssh -tt`);
+    const error = await failure(command, process.env);
+    expect(error.code).toBe('protocol');
+    expect(error.message).not.toContain('protocol 16');
+    expect(error.message).toContain('terminal');
+    expect(error.hint).toMatch(/ssh -tt host-b tty {2}# must print: not a tty$/);
+  });
+
+  it('behind a pipe that gives back what it gets', async () => {
+    const error = await failure(transportCommand('cat', ''), process.env);
+    expect(error.message).toContain('what was sent comes back');
+    expect(error.hint).toBe('(cat) </dev/null  # must lead to tsremus receive');
   });
 
   it('with a tsremus that cannot be executed', async () => {
@@ -118,6 +183,8 @@ describe('a backup', () => {
     const error = await operationError(() => connectBackup(ssh, sampleHello, options(env)));
     expect(error.code).toBe('disk-full');
     expect(error.message).toBe('host-b says: no space left');
+    // What it offers is for its own host.
+    expect(error.hint).toBe('ssh host-b df /var');
   });
 
   it('whose shell greets first', async () => {
@@ -125,6 +192,7 @@ describe('a backup', () => {
     const error = await operationError(() => connectBackup(ssh, sampleHello, options(env)));
     expect(error.code).toBe('protocol');
     expect(error.message).toContain('found "Welcome to host-b"');
+    expect(error.hint).toMatch(new RegExp(`^${trial} true  # must print nothing`));
   });
 
   it('that says nothing', async () => {
@@ -144,8 +212,14 @@ describe('a backup', () => {
     const heard = new Heard(link);
     await heard.untilClosed();
     expect(heard.closes[0]?.kind).toBe('eof');
-    const error = await transport.explain(heard.closes[0]?.reason ?? '');
-    expect(error.message).toBe('cannot reach the backup host-b: receiver: out of luck');
+    const error = await transport.explain({
+      reason: heard.closes[0]?.reason ?? '',
+      error: null,
+    });
+    expect(error.message).toBe(
+      'cannot reach the backup host-b: the other side ended the link (exit code 3)' +
+        '; it said: receiver: out of luck',
+    );
     expect((await transport.exited).code).toBe(3);
   });
 });
@@ -230,6 +304,8 @@ describe('the command', () => {
     await operationError(() => connectBackup(ssh, sampleHello, options(env)));
     const args = readFileSync(record, 'utf8').trim().split('\n');
     expect(args.slice(0, 4)).toEqual(['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10']);
+    // No master connection that is dead and not yet noticed to be.
+    expect(args).toContain('ControlPath=none');
     expect(args.slice(-4)).toEqual(['--', 'host-b', 'tsremus', 'receive']);
   });
 
@@ -239,6 +315,7 @@ describe('the command', () => {
       args: ['-c', 'exec ssh -p 2222 host-b tsremus receive'],
       host: 'host-b',
       remoteShell: 'ssh -p 2222 host-b',
+      remoteTrial: 'ssh -p 2222 host-b',
       isSsh: false,
     });
   });
@@ -262,8 +339,8 @@ describe('the command', () => {
       connectBackup(command, sampleHello, options(process.env)),
     );
     expect(error.code).toBe('peer-unreachable');
-    expect(error.message).toContain('command not found');
-    expect(error.hint).toBe('check this command: exec /no/such/ssh host-b tsremus receive');
+    expect(error.message).toContain('command not found: /no/such/ssh');
+    expect(error.hint).toBe('/no/such/ssh host-b tsremus --version  # must print a version');
   });
 
   it("of -s '' is named, and no host invented for it", async () => {
@@ -272,9 +349,12 @@ describe('the command', () => {
       connectBackup(command, sampleHello, options(process.env)),
     );
     expect(error.message).toBe(
-      'cannot reach the backup "echo "Connection refused" >&2; exit 1": connection refused',
+      'cannot reach the backup "echo "Connection refused" >&2; exit 1": connection refused' +
+        '; it said: Connection refused',
     );
-    expect(error.hint).toBe('check this command: echo "Connection refused" >&2; exit 1');
+    expect(error.hint).toBe(
+      '(echo "Connection refused" >&2; exit 1) </dev/null  # must lead to tsremus receive',
+    );
   });
 
   it('of -s on a host without tsremus', async () => {

@@ -25,7 +25,7 @@ describe('a guest with what may not be in the copy', () => {
       code: 'unsupported-guest',
       message: 'domain g1 cannot be protected: b_info.vpmu is on; b_info.tee is on',
       detail: {
-        hint: 'add -F --allow b_info.vpmu --allow b_info.tee if this may be lost: profiling; keys',
+        hint: 'man tsremus-protect  # -F --allow b_info.vpmu --allow b_info.tee if this may be lost: profiling; keys',
       },
     });
   });

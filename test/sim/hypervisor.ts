@@ -31,6 +31,8 @@ export function simSpec(name: string, uuid = guestUuids[name] ?? ''): GuestSpec 
     name,
     uuid,
     memoryBytes: guestMemoryBytes,
+    roomBytes: guestMemoryBytes,
+    disks: ['xvda'],
     interfaces: [{ index: 0, mac: null, ips: [] }],
     writableDisks: ['xvda'],
     refusals: [],
@@ -222,6 +224,7 @@ export class SimHypervisor {
         process.world.restore = restore;
         return restore;
       },
+      lacks: async () => [],
       otherWatcher: () => null,
       otherSaver: () => null,
     };

@@ -420,7 +420,8 @@ function connect(
       // Nobody is there any more: its kernel says so, unless the host is gone, too.
       if (!process.isAlive) return world.a.isUp ? connection.processDied('a') : undefined;
       link.open(connection);
-      process.run(() => resolve({ link, reply, close: (reason) => link.close(reason) }));
+      const close = (reason: string) => link.close(reason);
+      process.run(() => resolve({ link, reply, there: (line) => line, close }));
     };
   });
 }

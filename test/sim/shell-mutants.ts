@@ -650,6 +650,7 @@ const backup: readonly ShellMutant[] = [
     name: 'the copy is built before its disks have settled',
     file: 'session/backup/session.ts',
     from: `    for (const disk of disks) await disk.settle();
+    await this.#needs.untilThere();
     await copy.build();`,
     to: `    await copy.build();
     for (const disk of disks) void disk.settle();`,

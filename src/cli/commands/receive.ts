@@ -26,6 +26,7 @@ export function addReceive(program: Command, context: Context): void {
         const result = await runReceive(
           { wait: flags.wait, maxMemoryBytes: maxMemory(undefined, context.io.env) },
           context.io.env,
+          (text) => context.io.err.write(`tsremus: ${text}\n`),
         );
         return exitOfReceive(result.outcome);
       }),

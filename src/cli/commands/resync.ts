@@ -1,6 +1,6 @@
 /** `tsremus resync`: will bring the disks of a returned host up to date. */
 import type { Command } from 'commander';
-import { hints } from '../../core/texts/advice.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import { action, type Context } from '../context.ts';
 import { addHelp } from './options.ts';
@@ -13,10 +13,10 @@ export function addResync(program: Command, context: Context): void {
     .argument('[domain]', 'name, UUID or number of the domain')
     .argument('[host]', 'the host that returned')
     .action(
-      action(context, async () => {
+      action(context, async (domain = 'DOMAIN', host = 'HOST') => {
         throw new OperationError('not-built', 'resync is not built yet: disks are not copied', {
           op: 'resync',
-          hint: hints.protectAnew,
+          hint: adviceLine({ kind: 'protect', domain, peer: host }),
         });
       }),
     );

@@ -28,10 +28,7 @@ function split(setting: string): Said {
   const name = at < 0 ? setting : setting.slice(0, at);
   if (at < 0 || !(keys as readonly string[]).includes(name)) {
     const shown = JSON.stringify(setting.slice(0, 60));
-    throw new UsageError(
-      `${shown} is nothing that can be set; known are: ${keys.join(', ')}`,
-      'say, for example, interval=50 or interval=auto',
-    );
+    throw new UsageError(`${shown} is nothing that can be set; known are: ${keys.join(', ')}`);
   }
   return { text: setting.slice(at + 1), name, origin: 'arguments', joint: '=' };
 }
@@ -52,7 +49,7 @@ export function changeOf(settings: readonly string[]): Change {
   if (typeof change.interval === 'number' && change.maxOverhead !== undefined) {
     throw new UsageError(
       `max-overhead is for interval=auto: with ${change.interval} ms nothing is left to choose`,
-      'leave one of the two out',
+      { name: 'max-overhead', joint: '=', value: null },
     );
   }
   return change;

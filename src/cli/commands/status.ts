@@ -64,7 +64,11 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
 
 /** With --check even a failure is a line on stdout: that is all that a monitor shows. */
 function checkFailure(io: Io, error: unknown): ExitCode {
-  const { message, hints } = describeFailure(error, 'tsremus status');
+  const { message, hints } = describeFailure(error, {
+    command: 'tsremus status',
+    argv: io.argv,
+    options: [],
+  });
   io.out.write(checkLine('unknown', [], [message, ...hints].join('; ')));
   return exit.statusUnknown;
 }
@@ -75,7 +79,7 @@ async function status(io: Io, domain: string | undefined, flags: Flags): Promise
   try {
     findings = await find(io, domain);
   } catch (thrown) {
-    const error = readable(thrown);
+    const error = readable(thrown, io);
     if (flags.check) return checkFailure(io, error);
     throw error;
   }

@@ -5,7 +5,9 @@
 import type { ChalkInstance } from 'chalk';
 import { CommanderError } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
+import { correctedArgv, type Spelling } from '../correction.ts';
 import { type ExitCode, exit, exitOfOperation } from '../exit-codes.ts';
 import type { Stream } from '../io.ts';
 import { printable } from './table.ts';
@@ -36,19 +38,49 @@ function fromCommander(error: CommanderError, command: string): Failure {
   const [first = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
   const guess = rest.join(' ').replace(/^\(|\)$/g, '');
   const message = guess === '' ? first : `${first} (${guess.replace(/^D/, 'd')})`;
-  return { code: 'usage', message, hints: [`${command} --help`], exit: exit.usage };
+  return {
+    code: 'usage',
+    message,
+    hints: [adviceLine({ kind: 'see-help', command })],
+    exit: exit.usage,
+  };
 }
 
-/** Any thrown value as a Failure. `command` is the command line up to its arguments. */
-export function describeFailure(error: unknown, command: string): Failure {
+/** What was typed when a command failed. */
+export interface Typed {
+  /** The command line up to its arguments: `tsremus stop`. */
+  readonly command: string;
+  readonly argv: readonly string[];
+  /** Of the command. */
+  readonly options: readonly Spelling[];
+}
+
+function usageHint({ hint, origin }: UsageError, { command, argv, options }: Typed): string {
+  if (typeof hint === 'string') return hint;
+  if (hint !== undefined && origin === 'environment') {
+    const environment = [`${hint.name}=${hint.value ?? ''}`];
+    return adviceLine({ kind: 'corrected', argv, environment });
+  }
+  const corrected = hint === undefined ? null : correctedArgv(argv, hint, options);
+  if (corrected === null) return adviceLine({ kind: 'see-help', command });
+  return adviceLine({ kind: 'corrected', argv: corrected, environment: [] });
+}
+
+function operationHints({ code, hint }: OperationError, { argv }: Typed): string[] {
+  if (hint !== undefined) return [hint];
+  return code === 'not-root' ? [adviceLine({ kind: 'as-root', argv })] : [];
+}
+
+/** Any thrown value as a Failure. */
+export function describeFailure(error: unknown, typed: Typed): Failure {
   if (error instanceof CommandFailure) return error.failure;
-  if (error instanceof CommanderError) return fromCommander(error, command);
+  if (error instanceof CommanderError) return fromCommander(error, typed.command);
   if (error instanceof UsageError) {
     const inEnvironment = error.origin === 'environment';
     return {
       code: inEnvironment ? 'config' : 'usage',
       message: error.message,
-      hints: [error.hint ?? `${command} --help`],
+      hints: [usageHint(error, typed)],
       exit: inEnvironment ? exit.config : exit.usage,
     };
   }
@@ -56,14 +88,14 @@ export function describeFailure(error: unknown, command: string): Failure {
     return {
       code: error.code,
       message: error.message,
-      hints: error.hint === undefined ? [] : [error.hint],
+      hints: operationHints(error, typed),
       exit: exitOfOperation(error.code),
     };
   }
   return {
     code: 'internal',
     message: `${errorText(error)} (this is a bug of tsremus)`,
-    hints: ['TSREMUS_DEBUG=1 in the environment shows where'],
+    hints: [adviceLine({ kind: 'debug-again', argv: typed.argv })],
     exit: exit.failed,
   };
 }

@@ -201,7 +201,8 @@ export function protectText(
   const { outcome, detail = null } = result;
   const text = result.text ?? look(protectTexts, outcome, subject);
   const message = detail === null ? text : `${text}; ${detail}`;
-  return { message, next: result.next ?? adviceLines(look(protectNext, outcome, subject)) };
+  const own = adviceLines(look(protectNext, outcome, subject));
+  return { message, next: [...(result.next ?? []), ...own] };
 }
 
 /** The same as `stop` says it; what the session says comes before our own. */

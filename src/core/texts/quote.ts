@@ -18,3 +18,8 @@ export function quoteWords(words: readonly string[]): string {
 export function hostWord(peer: string): string {
   return peer === '' || /[\s=/;|&]/.test(peer) ? 'the other host' : peer;
 }
+
+/** True where ssh takes it for a host and nothing else: a peer may call itself anything. */
+export function isHostName(peer: string): boolean {
+  return /^[A-Za-z0-9_][A-Za-z0-9_.:@%-]*$/.test(peer);
+}

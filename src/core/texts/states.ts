@@ -71,7 +71,7 @@ function adviceFor(status: SessionFacts): Advice[] {
     case 'unprotected':
     case 'active':
       return [
-        { kind: 'protect', domain },
+        { kind: 'protect', domain, peer },
         { kind: 'stop-leave-so', domain },
       ];
     case 'ended':

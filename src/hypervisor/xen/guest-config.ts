@@ -28,6 +28,8 @@ export function specOf(config: DomainConfig, words: EndWords): GuestSpec {
     name: text(info['name']),
     uuid: text(info['uuid']).toLowerCase(),
     memoryBytes: memoryKb(config) * 1024,
+    roomBytes: roomKb(config) * 1024,
+    disks: disks(config),
     interfaces: interfaces(config),
     writableDisks: writableDisks(config),
     refusals: refusals(config),
@@ -82,11 +84,28 @@ export function withUuid(config: DomainConfig, uuid: string): DomainConfig {
   return text(info['uuid']) === '' ? { ...config, c_info: { ...info, uuid } } : config;
 }
 
-/** Memory that the guest needs on a host, KiB (without Xen's own overhead). */
+function kbOf(build: Json, ...names: readonly string[]): number {
+  const kb = names.map((name) => Number(build[name] ?? 0)).find((value) => value > 0) ?? 0;
+  return Number.isFinite(kb) ? kb : 0;
+}
+
+/**
+ * Memory of the guest, KiB: its target, which Xen holds it to (libxl_dom.c, libxl__build_pre:
+ * xc_domain_setmaxmem(target_memkb + slack); libxl_mem.c, libxl_set_memory_target). Its maximum is
+ * only how far the target may be moved.
+ */
 function memoryKb(config: DomainConfig): number {
+  return kbOf(object(config['b_info']), 'target_memkb', 'max_memkb');
+}
+
+/** libxl_internal.h: LIBXL_PV_EXTRA_MEMORY and LIBXL_HVM_EXTRA_MEMORY, the larger one. */
+const extraKb = 2048;
+
+/** As libxl counts it (libxl_mem.c, libxl__domain_need_memory_calculate), KiB. */
+function roomKb(config: DomainConfig): number {
   const build = object(config['b_info']);
-  const kb = Number(build['max_memkb'] ?? build['target_memkb'] ?? 0);
-  return Number.isFinite(kb) && kb > 0 ? kb : 0;
+  const kb = memoryKb(config) + kbOf(build, 'shadow_memkb') + kbOf(build, 'iommu_memkb') + extraKb;
+  return Math.ceil(kb / 2048) * 2048;
 }
 
 /** The configuration with which the guest is booted anew: not under the number that it had. */
@@ -132,6 +151,13 @@ function interfaces(config: DomainConfig): GuestInterface[] {
     const ips = words.slice(0, ipsMax).map((word) => word.replace(/\/\d+$/, ''));
     const index = typeof devid === 'number' ? devid : at;
     return { index, mac: typeof mac === 'string' ? mac : null, ips };
+  });
+}
+
+function disks(config: DomainConfig): string[] {
+  return list(config['disks']).map((disk) => {
+    const path = text(disk['pdev_path']);
+    return `${text(disk['vdev'])}${path === '' ? '' : ` (${path})`}`;
   });
 }
 

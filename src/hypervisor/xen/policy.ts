@@ -13,7 +13,7 @@
  * A key is the way into the JSON with dots, lists not counted (`nics.script`), and stands for
  * whatever is below it, too.
  */
-import { quoteWord } from '../../core/texts/quote.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import { hasControl } from '../../host/text.ts';
 
@@ -272,17 +272,17 @@ export function checkPolicy(config: unknown, allowed: readonly Allowed[], file: 
   });
   const more = refused.length > namedMax ? ` and ${refused.length - namedMax} more` : '';
   const line = lineFor(first);
-  const echo = line === null ? null : `echo ${quoteWord(line)} >> ${quoteWord(file)}`;
   throw new OperationError(
     'not-allowed',
     `the backup lets no guest from another host have this: ${named.join(', ')}${more}`,
     {
       op: 'check-policy',
       subject: first.key,
-      hint:
-        echo === null
-          ? `change the guest, or see ${file} in tsremus-receive(8)`
-          : `on the backup, if it may: ${echo}`,
+      hint: adviceLine(
+        line === null
+          ? { kind: 'read-page', page: 'tsremus-receive', why: `FILES: what ${file} may permit` }
+          : { kind: 'allow-line', line, path: file },
+      ),
     },
   );
 }
@@ -297,7 +297,7 @@ export function parseAllowed(text: string, file: string): Allowed[] {
     throw new OperationError('storage', `${file}, line ${at + 1}: not a key and a value`, {
       op: 'read-policy',
       subject: file,
-      hint: 'nics.script /etc/xen/scripts/vif-own',
+      hint: adviceLine({ kind: 'allow-example', path: file }),
     });
   });
 }

@@ -2,7 +2,9 @@
  * The hypervisor port on libxenlight. Opens the library that fits, puts libxl's results into our
  * words, and turns failures into errors that say what to do.
  */
+
 import { readFileSync } from 'node:fs';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import { NativeError } from '../../native/loader.ts';
@@ -14,6 +16,7 @@ import {
   type GuestSpec,
   type HostInfo,
   type Hypervisor,
+  type Lack,
   type RestoreEvent,
   type RestoreOperation,
   type RestoreOptions,
@@ -27,6 +30,7 @@ import {
 import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { checkVariables, isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
+import { lacksOf } from './lacks.ts';
 import { otherSaver } from './other-saver.ts';
 import { otherWatcher } from './other-watcher.ts';
 import {
@@ -57,21 +61,27 @@ export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Prom
   } catch (error) {
     throw new OperationError('no-xen', `cannot load the native library: ${text(error)}`, {
       op: 'open',
-      hint: 'npm run build',
+      hint: adviceLine({ kind: 'build-native' }),
       cause: error,
     });
   }
   if (candidates.length === 0) {
     throw new OperationError('no-xen', 'no libxenlight is installed on this machine', {
       op: 'open',
-      hint: 'apt-get install xen-system-amd64, boot it, or set TSREMUS_LIBXL to the library',
+      hint: adviceLine({
+        kind: 'install-packages',
+        packages: ['xen-system-amd64'],
+        why: 'then boot it; or set TSREMUS_LIBXL to the library',
+      }),
     });
   }
   let last: unknown;
   for (const path of candidates) {
     try {
       await native.openXen(path);
-      return new Xen(native, env[allowFileVariable] || allowFileDefault);
+      // The stand-in's host is a folder, and has its own files in it.
+      const root = env['SIMXL_HOST'] ?? '';
+      return new Xen(native, env[allowFileVariable] || allowFileDefault, root);
     } catch (error) {
       last = error;
     }
@@ -79,14 +89,13 @@ export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Prom
   if (process.geteuid?.() !== 0 && !env['TSREMUS_LIBXL']) {
     throw new OperationError('not-root', 'only root may talk to Xen', {
       op: 'open',
-      hint: 'run the same command as root',
       cause: last,
     });
   }
   const where = isXen() ? '' : '; this machine does not run under Xen';
   throw new OperationError('no-xen', `cannot open ${candidates[0]}: ${text(last)}${where}`, {
     op: 'open',
-    hint: 'boot this host with Xen (xl info shows it), or set TSREMUS_LIBXL',
+    hint: adviceLine({ kind: 'see-host' }),
     cause: last,
   });
 }
@@ -105,7 +114,7 @@ function readAllowed(file: string): Allowed[] {
     throw new OperationError('storage', `cannot read ${file}: ${text(error)}`, {
       op: 'read-policy',
       subject: file,
-      hint: `ls -l ${file}`,
+      hint: adviceLine({ kind: 'see-file', path: file }),
     });
   }
   return parseAllowed(lines, file);
@@ -123,10 +132,12 @@ class Xen implements Hypervisor {
   readonly #native: XenLibrary;
   readonly #allowFile: string;
   #words: EndWords | null = null;
+  readonly #root: string;
 
-  constructor(native: XenLibrary, allowFile: string) {
+  constructor(native: XenLibrary, allowFile: string, root: string) {
     this.#native = native;
     this.#allowFile = allowFile;
+    this.#root = root;
   }
 
   /** Asked once: they are the library's. */
@@ -194,6 +205,10 @@ class Xen implements Hypervisor {
     return specFrom(bytes, this.#endWords(), (config) => {
       checkPolicy(config, readAllowed(this.#allowFile), this.#allowFile);
     });
+  }
+
+  lacks(spec: GuestSpec): Promise<readonly Lack[]> {
+    return lacksOf(configOf(spec), this.#root);
   }
 
   async host(): Promise<HostInfo> {

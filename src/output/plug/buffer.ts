@@ -3,6 +3,7 @@
  * for its rule. After a crash the same object is made from what the dead session wrote down
  * (adopt.ts): it can then only be opened or dropped.
  */
+import { adviceLine } from '../../core/texts/advice.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
@@ -353,7 +354,7 @@ export class PlugBuffer implements OutputBuffer {
         throw new OperationError('no-buffer', 'the output buffer does not empty', {
           op: 'open-buffer',
           subject: this.#state.domain,
-          hint: 'see what waits: tc -s qdisc show',
+          hint: adviceLine({ kind: 'see-waiting' }),
         });
       }
       await sleep(timers, drainEveryMs);
@@ -371,7 +372,7 @@ export class PlugBuffer implements OutputBuffer {
         throw new OperationError('no-buffer', `${plan.name} is still held: ${errorText(error)}`, {
           op: 'open-buffer',
           subject: domain,
-          hint: `nft delete table netdev ${hold}`,
+          hint: adviceLine({ kind: 'remove-hold', names: [hold] }),
         });
       }
     }
@@ -402,7 +403,7 @@ export class PlugBuffer implements OutputBuffer {
     throw new OperationError('no-buffer', `cannot take the filter off ${left.join(', ')}`, {
       op: 'open-buffer',
       subject: this.#state.domain,
-      hint: left.map((name) => `tc qdisc del dev ${name} clsact`).join('; '),
+      hint: adviceLine({ kind: 'remove-filters', names: left }),
     });
   }
 
@@ -465,7 +466,7 @@ export class PlugBuffer implements OutputBuffer {
       throw new OperationError('no-buffer', `cannot remove ${left.join(', ')}`, {
         op: 'remove-buffer',
         subject: left[0],
-        hint: left.map((queue) => `ip link del ${queue}`).join('; '),
+        hint: adviceLine({ kind: 'remove-queues', names: left }),
       });
     }
   }

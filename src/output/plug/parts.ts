@@ -1,4 +1,5 @@
 /** The commands that make the parts of a buffer, at the set-up and where one was lost. */
+import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { BufferedInterface } from './state-file.ts';
 
@@ -32,6 +33,6 @@ export function scriptsError({ name, script }: BufferedInterface, doing: string)
   return new OperationError('no-buffer', `${doing}: ${script} made what holds it`, {
     op: 'mend-buffer',
     subject: name,
-    hint: `run it by hand: ${script} setup; or end protection, and protect the guest again`,
+    hint: adviceLine({ kind: 'run-script', path: script ?? '' }),
   });
 }

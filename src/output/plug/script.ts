@@ -9,6 +9,7 @@
  * The script says which ifb it took by writing XENBUS_PATH/ifb to xenstore. What it redirects is
  * its affair: Xen's own one lets IPv6 and ARP pass.
  */
+import { adviceLine } from '../../core/texts/advice.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import { type GuestInterface, isInterfaceName } from './interfaces.ts';
 import type { Run } from './tools.ts';
@@ -24,7 +25,7 @@ function failure(script: string, what: string, cause?: unknown): OperationError 
   return new OperationError('no-buffer', `the script ${script} ${what}`, {
     op: 'run-netbuf-script',
     subject: script,
-    hint: `run it by hand, with vifname and XENBUS_PATH set: ${script} setup`,
+    hint: adviceLine({ kind: 'run-script', path: script }),
     cause,
   });
 }

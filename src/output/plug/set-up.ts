@@ -128,7 +128,7 @@ function checkFound({ domain, interfaceCount }: BufferRequest, guests: GuestInte
   throw new OperationError('no-buffer', `${domain} has ${many}, dom0 has ${found} of them`, {
     op: 'find-interfaces',
     subject: domain,
-    hint: 'wait until the guest has started; dom0 calls its interfaces so: ls /sys/class/net',
+    hint: adviceLine({ kind: 'see-interfaces' }),
   });
 }
 
@@ -152,9 +152,7 @@ async function planned(
       {
         op: 'set-up-buffer',
         subject: name,
-        hint:
-          `see what it is for: tc filter show dev ${name} ingress; remove it ` +
-          `(tc qdisc del dev ${name} ${String(theirs['kind'])}), or use a script of yours (-N)`,
+        hint: adviceLine({ kind: 'see-ingress', name }),
       },
     );
   }
@@ -191,7 +189,7 @@ async function makeOne(
   throw new OperationError('no-buffer', `${doing}: its action ${action} goes to ${target}`, {
     op: 'set-up-buffer',
     subject: plan.name,
-    hint: 'tc actions list action mirred shows whose it is; then try again',
+    hint: adviceLine({ kind: 'see-actions' }),
   });
 }
 

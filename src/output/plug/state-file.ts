@@ -2,6 +2,7 @@
  * What the output buffer of a session consists of, written down before it is made: whoever finds
  * it after a crash knows whose the devices are and how to remove them.
  */
+import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
 import { isInterfaceName } from './interfaces.ts';
@@ -75,7 +76,7 @@ export async function readState(store: Store, path: string): Promise<BufferState
   throw new OperationError('storage', `${path} is not the state of an output buffer`, {
     op: 'read-buffer-state',
     subject: path,
-    hint: `see which devices are left: ip link show type ifb; then remove ${path}`,
+    hint: adviceLine({ kind: 'see-left-queues', path }),
   });
 }
 

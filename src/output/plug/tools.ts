@@ -2,9 +2,11 @@
  * `ip`, `tc` and `modprobe` of the host: argv only, several commands in one process where that is
  * possible (-batch), JSON where something is read. Refusals say which package or module is missing.
  */
+
 import { accessSync, constants } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import type { Environment } from '../../config/settings.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import { type RunOptions, run } from '../../host/runner.ts';
 
@@ -57,14 +59,11 @@ function explain(error: unknown, doing: string): OperationError {
   if (error.code === 'command-not-found') {
     return new OperationError('no-buffer', `${doing}: ${subject} is not installed`, {
       ...detail,
-      hint: 'apt install iproute2 kmod',
+      hint: adviceLine({ kind: 'install-packages', packages: ['iproute2', 'kmod'], why: null }),
     });
   }
   if (/not permitted|permission denied/i.test(error.message)) {
-    return new OperationError('not-root', `${doing}: only root may`, {
-      ...detail,
-      hint: 'run it as root',
-    });
+    return new OperationError('not-root', `${doing}: only root may`, detail);
   }
   const why = error.code === 'command-failed' ? lastWords(error) : error.message;
   return new OperationError('no-buffer', `${doing}: ${subject} says: ${why}`, detail);
@@ -117,7 +116,7 @@ export async function tcJson(
     throw new OperationError('no-buffer', `${doing}: tc answers ${said}, which is not JSON`, {
       op: 'set-up-buffer',
       subject: 'tc',
-      hint: 'tsremus needs iproute2 5.0 or newer',
+      hint: adviceLine({ kind: 'see-tc-version' }),
       cause,
     });
   }
@@ -195,7 +194,6 @@ function modulesError(refused: readonly [name: string, why: string][]): Operatio
   if (process.geteuid?.() !== 0) {
     return new OperationError('not-root', 'only root may buffer the output of a guest', {
       op: 'load-modules',
-      hint: 'run it as root',
     });
   }
   const subject = refused.map(([name]) => name).join(', ');
@@ -206,16 +204,15 @@ function modulesError(refused: readonly [name: string, why: string][]): Operatio
     const text = `this kernel does not take ${name}: output cannot be held; modprobe says: ${why}`;
     return new OperationError('no-buffer', text, {
       ...detail,
-      hint:
-        'see whether modules may be loaded (sysctl kernel.modules_disabled) and what ' +
-        '/etc/modprobe.d says, or give the guarantee up with -F -n',
+      hint: adviceLine({ kind: 'see-modules' }),
     });
   }
   return new OperationError('no-buffer', `this kernel has no ${subject}: output cannot be held`, {
     ...detail,
-    hint:
-      'boot the distribution kernel with all its modules (Debian: apt install ' +
-      'linux-image-amd64, its cloud kernel lacks them; Ubuntu: apt install ' +
-      'linux-modules-extra-$(uname -r)), or give the guarantee up with -F -n',
+    hint: adviceLine({
+      kind: 'install-packages',
+      packages: ['linux-image-amd64'],
+      why: 'and boot it: cloud kernels lack them (Ubuntu: linux-modules-extra-$(uname -r))',
+    }),
   });
 }

@@ -55,7 +55,7 @@ function machineFacts(view: BackupView): MachineFacts {
           reason: null,
         }
       : backupMachineFacts(running.state, view.nowMs);
-  if (outcome === null) return facts;
+  if (outcome === null) return { ...facts, reason: lacking(running) ?? facts.reason };
   if (outcome.kind === 'activated') {
     const took = `took over from epoch ${outcome.epoch}: ${outcome.why}`;
     if (guestEnd === null) return { ...facts, state: 'active', reason: took };
@@ -64,8 +64,17 @@ function machineFacts(view: BackupView): MachineFacts {
   return { ...facts, state: 'ended', reason: 'reason' in outcome ? outcome.reason : null };
 }
 
+/** Why the copy is not built yet; null: nothing is lacking. */
+function lacking(running: BackupSession | null): string | null {
+  const lacks = running?.lacks ?? [];
+  if (lacks.length === 0) return null;
+  return `the copy is kept until it can be built: ${lacks.map(({ what }) => what).join('; ')}`;
+}
+
 function nextOf(view: BackupView, state: SessionState): string[] {
   const { hello, running, stateDirectory } = view;
+  const lacks = running?.lacks ?? [];
+  if (lacks.length > 0) return lacks.map(({ advice }) => advice);
   const { domain, host } = hello;
   if (state !== 'held') {
     const isDegraded = view.trialProblem !== null;

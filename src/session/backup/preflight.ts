@@ -1,13 +1,13 @@
 /** What must be so on the backup host before a session is accepted; each is a clear refusal. */
 import type { HostSettings } from '../../config/host-settings.ts';
 import { mayGoUnasked } from '../../core/permission/left-copy.ts';
-import { adviceCommand, adviceLine, hints } from '../../core/texts/advice.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import type { DiskDriver } from '../../disk/port.ts';
 import { destroyCopy } from '../../guest/destroy-copy.ts';
 import { leftCopies } from '../../guest/left-copy.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { HostPorts } from '../../host/ports.ts';
-import { type Hypervisor, waitingName } from '../../hypervisor/port.ts';
+import { type GuestSpec, type Hypervisor, waitingName } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import { openRecord } from '../../permission/record.ts';
 import type { Registry } from '../../registry/port.ts';
@@ -18,7 +18,10 @@ import { backupNeedBytes } from '../../stream/budget.ts';
 const memoryReserveBytes = 32 * 1024 * 1024;
 
 /** Throws OperationError('limit') when this host has no memory for the copy. */
-export async function checkRoom(hypervisor: Hypervisor, hello: Hello): Promise<void> {
+export async function checkRoom(
+  hypervisor: Hypervisor,
+  hello: Pick<Hello, 'domain' | 'memoryBytes'>,
+): Promise<void> {
   const { freeMemoryBytes } = await hypervisor.host();
   const need = hello.memoryBytes + memoryReserveBytes;
   if (freeMemoryBytes === null || freeMemoryBytes >= need) return;
@@ -30,9 +33,33 @@ export async function checkRoom(hypervisor: Hypervisor, hello: Hello): Promise<v
     {
       op: 'check-memory',
       subject: hello.domain,
-      hint: 'free some: xl list; xl mem-set Domain-0 ...',
+      hint: adviceLine({ kind: 'free-memory', mib: mib(need - freeMemoryBytes) }),
     },
   );
+}
+
+/**
+ * Looks at what the guest needs here, before there is a copy of it. Throws
+ * OperationError('unsupported-guest') that names what this host (`hostName`) lacks and what to type
+ * there, OperationError('limit') when there is no room for what the hypervisor counts.
+ */
+export async function checkNeeds(
+  hypervisor: Hypervisor,
+  spec: GuestSpec,
+  hostName: string,
+): Promise<void> {
+  const [first, ...others] = await hypervisor.lacks(spec);
+  if (first !== undefined) {
+    const more = others.length === 0 ? '' : `; ${others.map(({ what }) => what).join('; ')}`;
+    throw new OperationError(
+      'unsupported-guest',
+      `${spec.name} could not run on ${hostName}: ${first.what}${more}`,
+      { op: 'check-needs', subject: spec.name, hint: first.advice },
+    );
+  }
+  // Most of it was looked at when the guest was only announced.
+  if (spec.roomBytes <= spec.memoryBytes + memoryReserveBytes) return;
+  await checkRoom(hypervisor, { domain: spec.name, memoryBytes: spec.roomBytes });
 }
 
 /** Throws OperationError('unsupported-guest') when this host cannot keep the guest's disks. */
@@ -45,7 +72,7 @@ export function checkDisks(driver: DiskDriver, { capabilities, domain }: Hello):
     {
       op: 'check-disks',
       subject: domain,
-      hint: 'install the same version of tsremus on both hosts',
+      hint: adviceLine({ kind: 'same-version' }),
     },
   );
 }
@@ -73,7 +100,7 @@ export function checkOwnMemory(
     {
       op: 'check-memory',
       subject: hello.domain,
-      hint: `on the backup: xl mem-set Domain-0 ${more}m`,
+      hint: adviceLine({ kind: 'grow-own-memory', mib: more }),
     },
   );
 }
@@ -88,7 +115,11 @@ export function checkOtherHost(registry: Pick<Registry, 'sessions'>, hello: Hell
   throw new OperationError(
     'not-allowed',
     `both ends of the session are on one host, ${hello.host}: its copy would die with ${hello.domain}`,
-    { op: 'check-host', subject: hello.domain, hint: hints.nameBackup },
+    {
+      op: 'check-host',
+      subject: hello.domain,
+      hint: adviceLine({ kind: 'see-help', command: 'tsremus protect' }),
+    },
   );
 }
 
@@ -98,32 +129,28 @@ type NamePorts = Pick<HostPorts, 'processes' | 'store' | 'settings' | 'clock'> &
 };
 
 /**
- * A domain of that name here is another guest, or the same one: neither may be touched. What is
- * left of a copy whose session died goes, unless it may be all that is left of the guest.
+ * A domain of that name on this host is another guest, or the same one: neither may be touched, nor
+ * is anybody told to. What is left of a copy whose session died goes, unless it may be all that is
+ * left of the guest.
  */
 export async function checkNames(ports: NamePorts, hello: Hello): Promise<void> {
-  const { hypervisor } = ports;
+  const { hypervisor, settings } = ports;
   const { domain, uuid } = hello;
-  const see = (name: string) => `see it: ${adviceCommand({ kind: 'list-guest', domain: name })}`;
+  const refusal = (name: string) =>
+    new OperationError('locked', `a domain called ${name} is on ${settings.hostName} already`, {
+      op: 'check-name',
+      subject: name,
+      hint: adviceLine({ kind: 'see-namesake', domain: name }),
+    });
   const own = await hypervisor.find(domain);
   const waiting = waitingName(domain);
   const left = await hypervisor.find(waiting);
   if (own?.uuid === uuid || left?.uuid === uuid) await keepWholeCopy(ports, hello);
-  if (own !== null) {
-    throw new OperationError('locked', `a domain called ${domain} is on this host already`, {
-      op: 'check-name',
-      subject: domain,
-      hint: `${see(domain)}; rename or destroy it if it is not needed`,
-    });
-  }
+  if (own !== null) throw refusal(domain);
   if (left === null) return;
   // Our claim is the only one, so nobody holds this copy any more: a crashed session left it.
   if (left.uuid === uuid) return destroyCopy(hypervisor, { name: domain, uuid }, 'waiting');
-  throw new OperationError('locked', `a domain called ${waiting} is on this host already`, {
-    op: 'check-name',
-    subject: waiting,
-    hint: `${see(waiting)}; destroy it if it is not needed`,
-  });
+  throw refusal(waiting);
 }
 
 /** Throws OperationError('locked') when a copy of the guest stands here that may not go unasked. */
@@ -142,6 +169,6 @@ async function keepWholeCopy(ports: NamePorts, { uuid, domain }: Hello): Promise
     'it may be all that is left of the guest';
   throw new OperationError('locked', text, {
     ...{ op: 'check-name', subject: domain },
-    hint: adviceLine({ kind: 'stop-destroy-copy-there', domain, peer: settings.hostName }),
+    hint: adviceLine({ kind: 'stop-destroy-copy-there', domain }),
   });
 }

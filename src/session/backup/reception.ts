@@ -44,7 +44,14 @@ import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
 import { type BackupView, backupFacts } from './facts.ts';
 import { dismissFormer } from './former.ts';
-import { checkDisks, checkNames, checkOtherHost, checkOwnMemory, checkRoom } from './preflight.ts';
+import {
+  checkDisks,
+  checkNames,
+  checkNeeds,
+  checkOtherHost,
+  checkOwnMemory,
+  checkRoom,
+} from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
 /** The backup's end of a link. */
@@ -321,9 +328,11 @@ export class Reception {
       throw new OperationError('protocol', `${message.kind} before CONFIG`, { op: 'read-message' });
     }
     const spec = this.#specIn(message);
+    const { hypervisor, settings } = this.#ports;
+    await checkNeeds(hypervisor, spec, settings.hostName);
     const disks = await this.#ports.disks.openBackup(spec, hello.session);
     const copy = this.#newCopy(spec);
-    const session = this.#newSession(copy, disks);
+    const session = this.#newSession(spec, copy, disks);
     const receiving = { spec, copy, session, ...this.#openIntake(copy, session) };
     this.#set.heartbeats.take = (seq, heldMs) => session.onHeartbeat(seq, heldMs);
     void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
@@ -352,9 +361,9 @@ export class Reception {
     });
   }
 
-  #newSession(copy: Copy, disks: readonly BackupDisk[]): BackupSession {
+  #newSession(spec: GuestSpec, copy: Copy, disks: readonly BackupDisk[]): BackupSession {
     const { hello, log } = this.#set;
-    const { clock, timers, step } = this.#ports;
+    const { clock, timers, step, hypervisor } = this.#ports;
     return new BackupSession({
       ...(step === undefined ? {} : { step }),
       clock,
@@ -362,6 +371,7 @@ export class Reception {
       config: { ...hello.timing, parts: ['memory', ...disks.map(({ name }) => name)] },
       copy,
       disks,
+      lacks: () => hypervisor.lacks(spec),
       record: this.#sessionRecord(),
       send: (out) => {
         if (out.kind === 'ack') this.#ackWall = clock.wall();

@@ -25,11 +25,13 @@ import type { BackupDisk } from '../../disk/port.ts';
 import { sleep, type Time } from '../../host/clock.ts';
 import { errorText } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
+import type { Lack } from '../../hypervisor/port.ts';
 import type { ControlMessage } from '../../link/link.ts';
 import type { FailoverPlan } from '../../registry/control.ts';
 import { Machine, Row } from '../machine.ts';
 import { WakeTimer } from '../wake-timer.ts';
 import type { Copy } from './copy.ts';
+import { NeedsWait } from './needs-wait.ts';
 
 /** The machine is looked at when it wants to be, within these bounds, ms. */
 const tickMsMin = 5;
@@ -60,6 +62,8 @@ export interface BackupParts extends Time {
   /** The other parts of each epoch, by the names that `config` has. */
   readonly disks: readonly BackupDisk[];
   readonly record: SessionRecord;
+  /** What this host has not that the copy needs. */
+  readonly lacks: () => Promise<readonly Lack[]>;
   readonly send: (message: ControlMessage) => void;
   readonly closeLink: (reason: string) => void;
   readonly log: Log;
@@ -74,6 +78,7 @@ export class BackupSession {
   readonly #failovers = new Map<number, (refused: string | null) => void>();
   #nextToken = 1_000_000_000;
   readonly #timer: WakeTimer;
+  readonly #needs: NeedsWait;
   #over = false;
   #linkOpen = true;
   #phase: BackupState['phase'] = 'connecting';
@@ -84,7 +89,8 @@ export class BackupSession {
 
   constructor(parts: BackupParts) {
     this.#parts = parts;
-    const { step = stepBackup } = parts;
+    const { step = stepBackup, timers, log, lacks, onChange } = parts;
+    this.#needs = new NeedsWait({ timers, log, lacks, onChange });
     const initial = initialBackup(parts.config, this.#now());
     this.#machine = new Machine(initial, step, (effect) => this.#perform(effect));
     this.#timer = new WakeTimer({
@@ -164,8 +170,14 @@ export class BackupSession {
     this.#dispatch({ kind: 'leave', reason, nowMs: this.#now() });
   }
 
+  /** What the copy waits for before it is built; empty: for nothing. */
+  get lacks(): readonly Lack[] {
+    return this.#needs.lacks;
+  }
+
   /** The primary asks on the link. */
   onAsk(id: number): void {
+    this.#needs.asked();
     this.#dispatch({ kind: 'ask', way: 'link', token: id, nowMs: this.#now() });
   }
 
@@ -175,6 +187,7 @@ export class BackupSession {
    */
   askFresh(): Promise<Answer | null> {
     const token = this.#nextToken++;
+    this.#needs.asked();
     return new Promise((resolve) => {
       this.#asked.set(token, resolve);
       this.#dispatch({ kind: 'ask', way: 'fresh', token, nowMs: this.#now() });
@@ -296,6 +309,7 @@ export class BackupSession {
     const { copy, disks } = this.#parts;
     for (const disk of disks) await disk.rollBack();
     for (const disk of disks) await disk.settle();
+    await this.#needs.untilThere();
     await copy.build();
   }
 

@@ -2,7 +2,7 @@
  * What is looked at before a session begins: which guest is meant, and whether it can be protected.
  * Everything is refused here, with a reason, rather than half-way.
  */
-import { adviceLine, hints } from '../../core/texts/advice.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { formOf } from '../../core/who.ts';
 import type { DiskDriver } from '../../disk/port.ts';
 import { findGuest, noSuchDomain } from '../../guest/find.ts';
@@ -44,7 +44,7 @@ export async function inspectGuest(
     throw new OperationError('unsupported-guest', 'Domain-0 cannot be protected', {
       op: 'inspect-guest',
       subject: wanted,
-      hint: 'name a guest of xl list',
+      hint: adviceLine({ kind: 'list-guests' }),
     });
   }
   const info = await hypervisor.info(ref);
@@ -55,9 +55,7 @@ export async function inspectGuest(
     throw new OperationError('unsupported-guest', `domain ${called} is ${state}`, {
       op: 'inspect-guest',
       subject: called,
-      hint: info.paused
-        ? adviceLine({ kind: 'unpause-guest', domain: called })
-        : 'start the guest first',
+      hint: adviceLine({ kind: info.paused ? 'unpause-guest' : 'list-guest', domain: called }),
     });
   }
   const spec = await hypervisor.spec(ref);
@@ -71,13 +69,25 @@ export async function inspectGuest(
   return { ref, name, spec, memoryBytes: Math.max(spec.memoryBytes, info.memoryBytes) };
 }
 
-function unsupported(name: string, why: string, hint?: string): OperationError {
+const readLimits = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus-protect',
+  why: 'LIMITS: what can be protected',
+});
+
+function unsupported(name: string, why: string, hint = readLimits): OperationError {
   return new OperationError('unsupported-guest', `domain ${name} cannot be protected: ${why}`, {
     op: 'inspect-guest',
     subject: name,
-    hint: hint ?? 'see tsremus-protect(8), LIMITS',
+    hint,
   });
 }
+
+const readWithoutDisks = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus-protect',
+  why: 'GUARANTEES: what is given up by -F -d, which leaves the disks alone',
+});
 
 /** What is not known to be in a copy, unless the administrator allowed it and it can be. */
 function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]): void {
@@ -87,13 +97,15 @@ function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]):
   const words = left.map(({ key, givesUp }) => (givesUp === null ? null : `--allow ${key}`));
   if (words.includes(null)) throw unsupported(name, why);
   const givesUp = left.map((one) => one.givesUp).join('; ');
-  throw unsupported(name, why, `add -F ${words.join(' ')} if this may be lost: ${givesUp}`);
+  const allowed = `-F ${words.join(' ')} if this may be lost: ${givesUp}`;
+  const page = { kind: 'read-page', page: 'tsremus-protect', why: allowed } as const;
+  throw unsupported(name, why, adviceLine(page));
 }
 
 function refuseDisks(name: string, driver: DiskDriver, spec: GuestSpec): void {
   const refusals = driver.refusals(spec);
   if (refusals.length === 0) return;
-  const detail = { op: 'inspect-guest', subject: name, hint: hints.withoutDisks };
+  const detail = { op: 'inspect-guest', subject: name, hint: readWithoutDisks };
   const text =
     driver.name === null
       ? `domain ${name} has writable disks, and replication of disks is not built yet`

@@ -11,7 +11,7 @@ import { version } from '../../config/version.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
-import { vouchClause } from '../../core/texts/advice.ts';
+import { adviceLine, vouchClause } from '../../core/texts/advice.ts';
 import { measuredText } from '../../core/texts/outcomes.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
@@ -78,6 +78,8 @@ export type ProtectionLink = Pick<
 export interface BackupConnection {
   readonly link: ProtectionLink;
   readonly reply: HelloAccepted;
+  /** A line that the backup offers for its own host, as it is to be typed here. */
+  there(line: string): string;
   /** Says goodbye, and ends the transport. Never rejects. */
   close(reason: string): Promise<void>;
 }
@@ -366,6 +368,7 @@ export class Protection {
       hypervisor,
       guest: guest.ref,
       name: guest.name,
+      spec: guest.spec,
       link: ready.connection.link,
       encoder: ready.encoder,
       queueBytes: ready.budget.queueBytes,
@@ -473,10 +476,10 @@ export class Protection {
     if (running === null) {
       throw new OperationError('command-failed', 'the session is only beginning', {
         op: 'set-schedule',
-        hint: 'the same command again in a moment',
+        hint: adviceLine({ kind: 'show', domain: this.#set.guest.name }),
       });
     }
-    const schedule = changedSchedule(running.state.schedule, request);
+    const schedule = changedSchedule(running.state.schedule, request, this.#set.guest.name);
     running.setSchedule(schedule);
     const text = `checkpoints ${describeSchedule(schedule)}`;
     this.#news.tell('set', text);
@@ -516,7 +519,10 @@ export class Protection {
     const { claim, log } = this.#set;
     const { stage } = this.#staged();
     const was = stage.kind === 'running' ? stage : null;
-    const outcome = heldBack(ended, was?.session.unopened ?? null);
+    const reason = was?.session.changed ?? null;
+    const ordered = reason !== null && ended.kind === 'stopped';
+    const decided = ordered ? ({ kind: 'unprotected', reason } as const) : ended;
+    const outcome = heldBack(decided, was?.session.unopened ?? null);
     log.info(`the session is over: ${JSON.stringify(outcome)}`);
     this.#stage = { kind: 'concluded', was, outcome, guestEnd: null };
     const guestEnd = outcome.kind === 'guest-ended' ? await this.#watch.settle() : null;
@@ -533,6 +539,8 @@ export class Protection {
     // An end that was ordered needs no looking after; every other one stays to be seen.
     claim.release(outcome.kind === 'stopped' ? 'forget' : 'keep-status');
     const figures = measured === null ? null : { figures: this.#status.current() };
-    return { outcome, detail, ...measured, ...figures };
+    const hint = was?.session.peerHint ?? null;
+    const next = hint === null || was === null ? [] : [was.ready.connection.there(hint)];
+    return { outcome, detail, next, ...measured, ...figures };
   }
 }

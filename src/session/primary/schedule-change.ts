@@ -1,4 +1,5 @@
 /** What was said of the interval -> the core's schedule; at the start, and by `tsremus set`. */
+
 import {
   autoMaxMsDefault,
   autoMinMsDefault,
@@ -6,6 +7,7 @@ import {
   scheduleProblem,
 } from '../../core/limits.ts';
 import type { Schedule } from '../../core/scheduler.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { ControlRequest } from '../../registry/control.ts';
 
@@ -22,19 +24,19 @@ export function scheduleOf(interval: number | 'auto', maxOverheadPercent: number
   };
 }
 
-function usage(text: string): OperationError {
+function usage(text: string, domain: string): OperationError {
   return new OperationError('command-failed', text, {
     op: 'set-schedule',
-    hint: 'interval=auto max-overhead=20',
+    hint: adviceLine({ kind: 'set', domain, settings: ['interval=auto', 'max-overhead=20'] }),
   });
 }
 
-/** Throws OperationError('command-failed') for a schedule that cannot be. */
-export function changedSchedule(now: Schedule, request: SetRequest): Schedule {
+/** Throws OperationError('command-failed') for a schedule of `domain` that cannot be. */
+export function changedSchedule(now: Schedule, request: SetRequest, domain: string): Schedule {
   const { interval, maxOverhead: percent } = request;
   const isAuto = interval === undefined ? now.kind === 'auto' : interval === 'auto';
   if (!isAuto && percent !== undefined) {
-    throw usage('max-overhead is for interval=auto, and this session has a fixed interval');
+    throw usage('max-overhead is for interval=auto, and this session has a fixed interval', domain);
   }
   const schedule: Schedule =
     typeof interval === 'number'
@@ -43,7 +45,7 @@ export function changedSchedule(now: Schedule, request: SetRequest): Schedule {
         ? automatic(now, percent)
         : now;
   const problem = scheduleProblem(schedule);
-  if (problem !== null) throw usage(problem);
+  if (problem !== null) throw usage(problem, domain);
   return schedule;
 }
 

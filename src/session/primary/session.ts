@@ -25,6 +25,7 @@ import {
   type GuestInfo,
   type GuestLeft,
   type GuestRef,
+  type GuestSpec,
   type Hypervisor,
   type SaveEvent,
   type SaveOperation,
@@ -39,6 +40,7 @@ import type { StreamEncoder } from '../../stream/codec/codec.ts';
 import { EpochPump, type PumpSink } from '../../stream/pump.ts';
 import { Machine, Row } from '../machine.ts';
 import { WakeTimer } from '../wake-timer.ts';
+import { changeOf } from './change.ts';
 import { deferred, SessionFigures } from './figures.ts';
 
 /** What the session needs of the link; the primary's half of src/link. */
@@ -69,6 +71,8 @@ export interface PrimaryParts extends Time {
   /** Asks for the promise by a fresh run of the transport. */
   readonly askFresh: () => Promise<Answered>;
   readonly log: Log;
+  /** What its copy is made of. */
+  readonly spec: GuestSpec;
   /** Something changed that status and progress may want to show. */
   readonly onChange: () => void;
   /** The guest is about to be paused: to be written down before this returns. */
@@ -84,13 +88,11 @@ const tickMsMax = 1_000;
 /** The guest is looked at this often, in case it ended without the hypervisor's noticing, ms. */
 const lookEveryMs = 2_000;
 
+/** At every so many looks it is compared with what its copy is made of. */
+const compareEveryLooks = 5;
+
 /** A guest that cannot be unpaused: tried so often, unpauseRetryMs apart. */
 const unpauseTriesMax = 10;
-
-/** What the backup says of its error, and what to type. */
-function withHint({ text, hint }: { readonly text: string; readonly hint: string | null }): string {
-  return hint === null ? text : `${text} (${hint})`;
-}
 
 const heartbeat = (seq: number, heldMs: number) => ({ kind: 'heartbeat', seq, heldMs }) as const;
 
@@ -118,6 +120,8 @@ export class PrimarySession {
   #pump: EpochPump | null = null;
   readonly #timer: WakeTimer;
   #stopLooking: Cancel | null = null;
+  #looks = 0;
+  #changed: string | null = null;
   #over = false;
   readonly figures: SessionFigures;
   #ackWall: Date | null = null;
@@ -126,6 +130,7 @@ export class PrimarySession {
   #phase: PrimaryState['phase'] = 'connecting';
   #unopened: string | null = null;
   #peerDegraded: string | null = null;
+  #peerHint: string | null = null;
   /** The guest was about to be destroyed: its interfaces are down. */
   #isDropped = false;
 
@@ -256,6 +261,8 @@ export class PrimarySession {
         this.#dispatch({ kind: 'guest-ended', reason, nowMs: this.#now() });
         return;
       }
+      this.#looks += 1;
+      if (this.#looks % compareEveryLooks === 0) await this.#compare();
     } catch (error) {
       log.info(errorText(error));
     }
@@ -274,6 +281,20 @@ export class PrimarySession {
     this.#standstill = text;
     log.warning(text ?? 'nobody else keeps the guest from running any more');
     onChange();
+  }
+
+  /**
+   * The copy is built from the configuration that was sent: a guest that has become another one
+   * would not be what goes on there. Interfaces that come later are the buffer's to see.
+   */
+  async #compare(): Promise<void> {
+    const { hypervisor, guest, spec, config, log } = this.#parts;
+    const change = changeOf(spec, await hypervisor.spec(guest), !config.buffered);
+    if (change === null || this.#over || this.#changed !== null) return;
+    this.#changed = `the guest is not what its copy is made of any more: ${change}`;
+    log.error(this.#changed);
+    // In order, over the link that is there: the backup lives, and is to give its copy up.
+    this.stop(false, 'command');
   }
 
   /** Nothing more can be sent: the backup is told why, and asked for leave to go on here. */
@@ -316,13 +337,24 @@ export class PrimarySession {
         return this.#dispatch({ kind: 'activated', nowMs });
       case 'error':
         this.#parts.log.error(`the backup says: ${message.text}`);
-        return this.onLinkClosed(`the backup ended the session: ${withHint(message)}`);
+        this.#peerHint = message.hint;
+        return this.onLinkClosed(`the backup ended the session: ${message.text}`);
       case 'goodbye':
         return this.onLinkClosed(`the backup ended the session: ${message.reason}`);
       default:
         this.#parts.log.error(`the backup sent ${message.kind}, which only a primary sends`);
         void this.#parts.link.close(`unexpected ${message.kind}`);
     }
+  }
+
+  /** Why protection is ended in order: the guest has become another one; null: it has not. */
+  get changed(): string | null {
+    return this.#changed;
+  }
+
+  /** What the backup offered to be typed on its host when it ended the session; null: nothing. */
+  get peerHint(): string | null {
+    return this.#peerHint;
   }
 
   onEcho(seq: number): void {

@@ -2,7 +2,9 @@
  * What encoder and decoder share: the native codec behind its handle, tickets, errors, and which
  * zstd does the work.
  */
+
 import { constants } from 'node:os';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { errorText, type OperationCode, OperationError } from '../../host/errors.ts';
 import { CodecLibrary, codecFlags } from '../../native/codec.ts';
 import { NativeError } from '../../native/loader.ts';
@@ -57,7 +59,7 @@ function nativeLibraries(path?: string): Libraries {
   } catch (error) {
     throw new OperationError('not-built', `cannot load the native library: ${errorText(error)}`, {
       op: 'open-codec',
-      hint: 'npm run build',
+      hint: adviceLine({ kind: 'build-native' }),
       cause: error,
     });
   }
@@ -90,7 +92,7 @@ export class NativeCodec {
     if (options.zstd === 'libzstd' && !byItself) {
       throw new OperationError('not-built', 'libzstd.so.1 is not there', {
         op: 'open-codec',
-        hint: 'apt-get install libzstd1',
+        hint: adviceLine({ kind: 'install-packages', packages: ['libzstd1'], why: null }),
       });
     }
     const fallback = plain || byItself ? null : await openFallback();
@@ -163,7 +165,7 @@ async function openFallback(): Promise<ZstdCodec> {
     const message = `there is no libzstd.so.1, and zstd-codec does not work: ${errorText(error)}`;
     throw new OperationError('not-built', message, {
       op: 'open-codec',
-      hint: 'apt-get install libzstd1',
+      hint: adviceLine({ kind: 'install-packages', packages: ['libzstd1'], why: null }),
       cause: error,
     });
   }

@@ -67,7 +67,7 @@ const byProtect: Readonly<Record<ProtectOutcome['kind'], Row>> = {
   'never-protected': ['web1 was never protected and runs on here as before: the link ended', again],
   'taken-over': [
     'hostb took over: web1 runs there, the guest here was destroyed',
-    'tsremus status web1  # on hostb',
+    'ssh hostb tsremus status web1',
     'tsremus stop web1  # here: seen',
   ],
   'guest-ended': ['web1 ended by itself: the link ended', 'xl list web1', again],
@@ -83,7 +83,7 @@ const byStop: Readonly<Record<StopOutcome['kind'], Row>> = {
   'never-protected': ['protection of web1 ended before there was a copy: it runs on here'],
   'taken-over': [
     'hostb had taken over: web1 runs there, the guest here was destroyed',
-    'tsremus status web1  # on hostb',
+    'ssh hostb tsremus status web1',
   ],
   'guest-ended': ['web1 had ended by itself: the link ended'],
   activated: ['the copy of web1 runs here since the takeover; it was left alone'],
@@ -133,7 +133,7 @@ describe('by protect', () => {
     const said = { detail: 'it was booted anew', next: ['xl top'] };
     expect(protectText({ outcome: outcomes['guest-ended'], ...said }, subject)).toEqual({
       message: 'web1 ended by itself: the link ended; it was booted anew',
-      next: ['xl top'],
+      next: ['xl top', 'xl list web1', 'tsremus protect web1 hostb'],
     });
   });
 });
@@ -151,7 +151,7 @@ describe('by stop', () => {
     [
       'absent',
       [
-        'tsremus stop --lost web1  # on hostb, if it will not run there again',
+        'ssh -t hostb tsremus stop --lost web1  # if it will not run there again',
         'tsremus stop web1  # asks hostb once more',
       ],
     ],

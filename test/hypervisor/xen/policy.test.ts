@@ -293,7 +293,8 @@ describe('the refusal', () => {
       'the backup lets no guest from another host have this: nics.script is "/opt/vif mine"',
     );
     expect(error?.hint).toBe(
-      "on the backup, if it may: echo 'nics.script /opt/vif mine' >> /etc/tsremus/allow",
+      "echo 'nics.script /opt/vif mine' >> /etc/tsremus/allow" +
+        '  # only if a guest from another host may have it',
     );
     const [line = ''] = /'([^']*)'/.exec(error?.hint ?? '')?.slice(1) ?? [];
     expect(

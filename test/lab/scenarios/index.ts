@@ -1,5 +1,6 @@
 /** All scenarios in their order: what takes the longest to diagnose comes first. */
 
+import { backupLacksTest } from './backup-lacks.ts';
 import { bufferLost } from './buffer-lost.ts';
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
@@ -50,6 +51,7 @@ export const scenarios: readonly Scenario[] = [
   keptCopy,
   oppositeDirections,
   messagesTest,
+  backupLacksTest,
   stop,
   guestEnds,
   guestReboots,

@@ -1,7 +1,13 @@
 /** What a backup refuses before it accepts, with numbers and what to type. */
 import { describe, expect, it } from 'vitest';
 import { OperationError } from '../../../src/host/errors.ts';
-import { checkOtherHost, checkOwnMemory } from '../../../src/session/backup/preflight.ts';
+import type { GuestRef, Hypervisor } from '../../../src/hypervisor/port.ts';
+import type { Hello } from '../../../src/link/hello-message.ts';
+import {
+  checkNames,
+  checkOtherHost,
+  checkOwnMemory,
+} from '../../../src/session/backup/preflight.ts';
 import { epochLimits } from '../../../src/stream/assembler.ts';
 import { backupNeedBytes } from '../../../src/stream/budget.ts';
 import { sampleHello } from '../../link/support.ts';
@@ -35,7 +41,7 @@ describe('the memory of the backup’s own system', () => {
       message:
         "not enough memory in the backup's own system for an epoch of web1: 1152 MiB are needed " +
         '(the epoch 1072, page cache 64), 900 MiB of 2048 are available',
-      hint: 'on the backup: xl mem-set Domain-0 2300m',
+      hint: 'xl mem-set Domain-0 2300m',
     });
   });
 });
@@ -61,4 +67,34 @@ describe('the host of the primary', () => {
     check('alive', { role: 'backup' });
     check('alive', { role: 'primary', session: 'f'.repeat(32) });
   });
+});
+
+describe('a guest of the same name on the backup', () => {
+  const uuid = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
+  const other = { uuid: 'ffffffff-9dad-11d1-80b4-00c04fd430c8', id: 5 };
+
+  function namesRefusal(name: string, found: GuestRef): Promise<OperationError> {
+    const host: Pick<Hypervisor, 'find'> = {
+      find: async (wanted) => (wanted === name ? found : null),
+    };
+    const said = { domain: 'web1', uuid } as Hello;
+    const ports = { hypervisor: host, settings: { hostName: 'hostb' } };
+    return checkNames(ports as Parameters<typeof checkNames>[0], said).then(
+      () => Promise.reject(new Error('was let in')),
+      (error: unknown) => error as OperationError,
+    );
+  }
+
+  // What is read on the primary's host must not tell anybody to destroy the guest that runs there.
+  it.each(['web1', 'web1--incoming'])(
+    'is named with its host, and only looked at: %s',
+    async (name) => {
+      const error = await namesRefusal(name, other);
+      expect(error.message).toBe(`a domain called ${name} is on hostb already`);
+      expect(error.hint).toMatch(
+        new RegExp(`^xl list -v ${name}  # another guest of that name\\?`),
+      );
+      expect(error.hint).not.toContain('destroy');
+    },
+  );
 });

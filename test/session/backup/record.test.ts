@@ -15,6 +15,7 @@ function session() {
   const sent: ControlMessage[] = [];
   const disk = { says: 'standby' as OwnPermission, reads: 0, isReadable: false };
   const backup = new BackupSession({
+    lacks: async () => [],
     clock: systemClock,
     timers: systemTimers,
     config: { ...timing, withoutWitness: 'backup', parts: ['memory'] },

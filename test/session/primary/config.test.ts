@@ -179,7 +179,7 @@ describe('what is accepted keeps every invariant of the core', () => {
       const before = isAuto
         ? limits.defaultSchedule
         : ({ kind: 'fixed', intervalMs: 200 } as const);
-      const schedule = accepted(() => changedSchedule(before, request));
+      const schedule = accepted(() => changedSchedule(before, request, 'web1'));
       if (schedule === null) return;
       taken += 1;
       playPrimary({ ...primaryConfigOf(protectOptions('web1', 'b', given, {})), schedule });

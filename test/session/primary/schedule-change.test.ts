@@ -17,7 +17,7 @@ it.each([
   [scheduleOf('auto', 7), { interval: 'auto' as const }, scheduleOf('auto', 7)],
   [fixed, {}, fixed],
 ])('%j with %j is %j', (now, change, expected) => {
-  expect(changedSchedule(now, set(change))).toEqual(expected);
+  expect(changedSchedule(now, set(change), 'web1')).toEqual(expected);
 });
 
 it.each([
@@ -26,5 +26,5 @@ it.each([
   [auto, { interval: 0.5 }, /must be a whole number/],
   [auto, { maxOverhead: 100 }, /overhead is 1, must be/],
 ])('%j with %j is refused', (now, change, message) => {
-  expect(() => changedSchedule(now, set(change))).toThrow(message);
+  expect(() => changedSchedule(now, set(change), 'web1')).toThrow(message);
 });

@@ -1,0 +1,144 @@
+/**
+ * What a guest needs of a host beside memory, and what of that a host has not: looked for before a
+ * copy is begun, and once more before it is built.
+ *
+ * libxl runs a guest's scripts and opens its disks only after the last byte of the stream, and
+ * destroys the domain when one of them fails (libxl_create.c: domcreate_stream_done,
+ * domcreate_rebuild_done, libxl__add_disks, domcreate_launch_dm, domcreate_attach_devices, and
+ * domcreate_complete with its retain_domain). So a bridge that is not there would be met at the
+ * failover, and would cost the copy. A kernel is not read for a restore (initiate_domain_create:
+ * "restoring, not running bootloader"), but for the guest's next boot, on that host.
+ */
+import { stat } from 'node:fs/promises';
+import { adviceLine } from '../../core/texts/advice.ts';
+import type { Lack } from '../port.ts';
+import type { DomainConfig } from './guest-config.ts';
+
+/** A file, a device or an interface that has to be there. */
+interface Need {
+  /** What it is to the guest. */
+  readonly what: string;
+  readonly path: string;
+  readonly kind: 'bridge' | 'script' | 'file';
+  /** What does as well. */
+  readonly instead?: string;
+}
+
+type Json = DomainConfig;
+
+const object = (value: unknown): Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
+const list = (value: unknown): readonly Json[] => (Array.isArray(value) ? value.map(object) : []);
+const text = (value: unknown) => (typeof value === 'string' ? value : '');
+
+/** libxl__xen_script_dir_path, as Xen is configured everywhere. */
+const scriptFolder = '/etc/xen/scripts';
+/** libxl_nic.c, libxl__device_nic_setdefault: where the configuration says none. */
+const vifScriptDefault = 'vif-bridge';
+
+function scriptPath(name: string): string {
+  return name.startsWith('/') ? name : `${scriptFolder}/${name}`;
+}
+
+const interfacePath = (name: string) => `/sys/class/net/${name}`;
+
+/** An interface of this host that a guest's interface is put to, as its script does. */
+function ofInterface(nic: Json, at: number): Need[] {
+  const of = `of interface ${typeof nic['devid'] === 'number' ? nic['devid'] : at}`;
+  const script = text(nic['script']) || vifScriptDefault;
+  const needs: Need[] = [{ what: `the script ${of}`, path: scriptPath(script), kind: 'script' }];
+  const name = script.slice(script.lastIndexOf('/') + 1);
+  const bridge = text(nic['bridge']);
+  if (name === 'vif-bridge' && bridge !== '') {
+    // The script itself takes eth1 for xenbr1 where that is the bridge (Linux/vif-bridge).
+    const [, number] = /^xenbr(.*)$/.exec(bridge) ?? [];
+    const instead =
+      number === undefined ? {} : { instead: `${interfacePath(`eth${number}`)}/bridge` };
+    needs.push({
+      what: `the bridge ${of}`,
+      path: interfacePath(bridge),
+      kind: 'bridge',
+      ...instead,
+    });
+  }
+  const gateway = text(nic['gatewaydev']);
+  if ((name === 'vif-route' || name === 'vif-nat') && gateway !== '') {
+    needs.push({ what: `the gateway ${of}`, path: interfacePath(gateway), kind: 'file' });
+  }
+  return needs;
+}
+
+function ofDisk(disk: Json): Need[] {
+  const of = `disk ${text(disk['vdev'])}`;
+  const script = text(disk['script']);
+  // What the path means is the script's to say.
+  if (script !== '') {
+    return [{ what: `the script of ${of}`, path: scriptPath(script), kind: 'script' }];
+  }
+  const path = text(disk['pdev_path']);
+  return path.startsWith('/') ? [{ what: of, path, kind: 'file' }] : [];
+}
+
+/** Where the paths of files that are read at a boot stand; by their own names. */
+function ofBoot(config: DomainConfig): Need[] {
+  const build = object(config['b_info']);
+  const ofType = (kind: string) => object(object(build['type'])[kind]);
+  const named: readonly (readonly [string, unknown])[] = [
+    ['the kernel', build['kernel']],
+    ['the ramdisk', build['ramdisk']],
+    ['the kernel', ofType('pv')['kernel']],
+    ['the ramdisk', ofType('pv')['ramdisk']],
+    ['the shim', ofType('pvh')['pvshim_path']],
+    ['the firmware', ofType('hvm')['system_firmware']],
+  ];
+  return named.flatMap(([what, value]) => {
+    const path = text(value);
+    return path.startsWith('/') ? [{ what, path, kind: 'file' as const }] : [];
+  });
+}
+
+/** Devices and files that are looked for, at most; a hostile configuration has thousands. */
+const needsMax = 256;
+
+/** Everything, in the order of the configuration. Pure. */
+export function needsOf(config: DomainConfig): readonly Need[] {
+  return [
+    ...ofBoot(config),
+    ...list(config['disks']).flatMap(ofDisk),
+    ...list(config['nics']).flatMap(ofInterface),
+  ].slice(0, needsMax);
+}
+
+/** The mode of the file; null: it is not there. */
+async function modeOf(path: string): Promise<number | null> {
+  try {
+    return (await stat(path)).mode;
+  } catch {
+    return null;
+  }
+}
+
+async function lackOf(need: Need, root: string): Promise<Lack | null> {
+  const { what, path, kind, instead } = need;
+  const mode = await modeOf(root + path);
+  if (mode === null && instead !== undefined && (await modeOf(root + instead)) !== null)
+    return null;
+  if (mode === null) {
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    const advice = adviceLine(
+      kind === 'bridge' ? { kind: 'make-bridge', name } : { kind: 'see-missing', path },
+    );
+    return { what: `${what} (${kind === 'bridge' ? name : path}) is not there`, advice };
+  }
+  if (kind !== 'script' || (mode & 0o111) !== 0) return null;
+  return {
+    what: `${what} (${path}) cannot be executed`,
+    advice: adviceLine({ kind: 'make-executable', path }),
+  };
+}
+
+/** What the host whose files are below `root` has not of what the guest needs. */
+export async function lacksOf(config: DomainConfig, root: string): Promise<readonly Lack[]> {
+  const found = await Promise.all(needsOf(config).map((need) => lackOf(need, root)));
+  return found.filter((lack) => lack !== null);
+}
