@@ -33,6 +33,8 @@ const commands: readonly { page: string; command: Command }[] = [
   ...program
     .createHelp()
     .visibleCommands(program)
+    // Each of the others has a page that says what it does.
+    .filter((command) => command.name() !== 'help')
     .map((command) => ({ page: `tsremus-${command.name()}.8`, command })),
 ];
 

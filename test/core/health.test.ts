@@ -192,7 +192,7 @@ describe('a backup', () => {
 
   it('says what to type when the link is gone', () => {
     expect(ofBackup(ended(false)).next).toEqual([
-      'tsremus stop g1  # on other, if the guest runs there',
+      'ssh other tsremus stop g1  # if the guest runs there',
       'tsremus failover g1  # here, if other is dead',
     ]);
   });

@@ -322,11 +322,11 @@ describe('a new session', () => {
     const error = await operationError(names);
     expect(error.code).toBe('locked');
     expect(error.message).toBe(
-      'a whole copy of web1 stands on this host, of epoch 41, left by a process that died: ' +
+      'a whole copy of web1 stands on hostb, of epoch 41, left by a process that died: ' +
         'it may be all that is left of the guest',
     );
     expect(error.hint).toBe(
-      'tsremus stop --destroy web1  # on hostb, if the guest here is the one',
+      'tsremus stop --destroy web1  # if the guest that is to be protected is the one',
     );
     expect(done).toEqual([]);
   });
@@ -340,9 +340,7 @@ describe('a new session', () => {
 
   it('touches no domain of the guest’s name that is no copy', async () => {
     domains.set(domain, paused);
-    expect((await operationError(names)).message).toBe(
-      'a domain called web1 is on this host already',
-    );
+    expect((await operationError(names)).message).toBe('a domain called web1 is on hostb already');
     expect(done).toEqual([]);
   });
 });

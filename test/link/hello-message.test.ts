@@ -45,7 +45,7 @@ describe('parseHello', () => {
     ['domain', ''],
     ['domain', '-rf'],
     ['domain', '../web1'],
-    ['domain', 'web 1'],
+    ['domain', 'web/1'],
     ['domain', 'x'.repeat(129)],
     ['uuid', '6BA7B810-9DAD-11D1-80B4-00C04FD430C8'],
     ['uuid', '../../etc/passwd'],

@@ -165,8 +165,8 @@ async function keepWholeCopy(ports: NamePorts, { uuid, domain }: Hello): Promise
   if (kept === undefined) return;
   const from = kept.epoch === null ? '' : `, of epoch ${kept.epoch}`;
   const text =
-    `a whole copy of ${domain} stands on this host${from}, left by a process that died: ` +
-    'it may be all that is left of the guest';
+    `a whole copy of ${domain} stands on ${settings.hostName}${from}, ` +
+    'left by a process that died: it may be all that is left of the guest';
   throw new OperationError('locked', text, {
     ...{ op: 'check-name', subject: domain },
     hint: adviceLine({ kind: 'stop-destroy-copy-there', domain }),
