@@ -45,6 +45,12 @@ async function guardKilled(trial: Trial, guest: string): Promise<void> {
   await waitForState(trial.lab, 'a', guest, 'primary', ['protected']);
 }
 
+/** What became of the session was seen: its status goes, the guest can be protected anew. */
+async function seen(trial: Trial, guest: string): Promise<void> {
+  const stopped = await trial.lab.ssh('a', `tsremus stop ${guest}`);
+  trial.check('exit code 0 of stop, for what was seen', stopped.code === 0, stopped);
+}
+
 /** The backup gives its word, or somebody for it, and the guest runs on without a copy. */
 async function checkPromised(trial: Trial, guest: string, what: string, fromMs: number) {
   const code = await protectExit(trial.lab, 'a', guest);
@@ -77,6 +83,7 @@ async function helpersEnd(trial: Trial): Promise<void> {
   await trial.protect('a', guest, 1, buffered);
   await guardKilled(trial, guest);
   await receiveTold(trial, guest);
+  await seen(trial, guest);
   await trial.protect('a', guest, 1, buffered);
   await receiveDeaf(trial, guest);
   await trial.checkContinues(guest, before, await guestState(guest));
@@ -126,6 +133,7 @@ async function hostsPart(trial: Trial): Promise<void> {
   const guest = await trial.createGuest('a', 'pvh', 200);
   const before = await guestState(guest);
   await goesOnAlone(trial, guest);
+  await seen(trial, guest);
   await trial.bootAgain('b');
   await lastGuest(trial, guest, before);
 }
