@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Answer, Answered } from '../../src/core/vocabulary.ts';
 import { Recovery, type RecoveryPorts } from '../../src/guest/recovery.ts';
-import type { Hypervisor } from '../../src/hypervisor/port.ts';
+import type { GuestInfo, Hypervisor } from '../../src/hypervisor/port.ts';
 import { nullBuffer } from '../../src/output/port.ts';
 import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 
@@ -12,14 +12,20 @@ const status = sampleStatus({ ...deadOwner(), heartbeat_timeout_ms: 1_000, watch
 /**
  * Answers `kinds` in turn, each so long after the question; to drop what is held takes so long.
  */
-function trial(kinds: readonly Answer['kind'][], ageMs: number, dropMs: number, isHere = true) {
+function trial(
+  kinds: readonly Answer['kind'][],
+  ageMs: number,
+  dropMs: number,
+  isHere = true,
+  state: GuestInfo['state'] = 'here',
+) {
   const done: string[] = [];
   let nowMs = 10_000;
   let asked = 0;
   const hypervisor = {
-    info: async () => (isHere ? { paused: false, state: 'here' } : null),
+    info: async () => (isHere ? { paused: false, state } : null),
     destroy: async () => void done.push('destroy'),
-    resume: async () => {},
+    resume: async () => void done.push('resume'),
   } as unknown as Hypervisor;
   const ports = {
     clock: { nowMs: () => nowMs, wall: () => new Date() },
@@ -45,6 +51,18 @@ function trial(kinds: readonly Answer['kind'][], ageMs: number, dropMs: number, 
   } as unknown as RecoveryPorts;
   return { done, settle: (order = plain) => new Recovery(ports).settle(status, order) };
 }
+
+describe('a guest that a dead session left suspended', () => {
+  // Proves: whoever clears up does what the guard did not live to do, and not without leave.
+  it('is resumed with the promise, and not without it', async () => {
+    const promised = trial(['promised'], 100, 0, true, 'suspended');
+    expect((await promised.settle()).outcome.kind).toBe('stopped');
+    expect(promised.done).toContain('resume');
+    const unknown = trial(['activating'], 100, 0, true, 'suspended');
+    expect((await unknown.settle()).outcome.kind).toBe('held');
+    expect(unknown.done).not.toContain('resume');
+  });
+});
 
 describe('a guest whose copy took over', () => {
   it.each(['running', 'ended'] as const)('is destroyed on `%s`', async (kind) => {

@@ -85,7 +85,6 @@ const stop: FaultKind = { kind: 'stop' };
 const terminate: FaultKind = { kind: 'terminate' };
 const killProtect: FaultKind = { kind: 'kill-protect' };
 const killReceive: FaultKind = { kind: 'kill-receive' };
-const killGuard: FaultKind = { kind: 'kill-guard' };
 const cleansUp = { cleansUp: true };
 
 /** The decision's among the files of a record, as they are made: three are ready, one standby. */
@@ -889,7 +888,7 @@ const guests: readonly ShellMutant[] = [
     file: 'guest/late-suspend.ts',
     from: 'if (end !== null) return end;',
     to: "return end ?? 'stopped';",
-    by: sim(1, struck([[...suspendedAndKilled]])),
+    by: 'test/guest/late-suspend.test.ts',
   },
   {
     name: 'a suspend that comes after the session is nobodys',
@@ -1016,7 +1015,7 @@ const guests: readonly ShellMutant[] = [
     file: 'guest/recovery.ts',
     from: "    if (info?.state === 'suspended') await hypervisor.resume(guest);\n",
     to: '',
-    by: sim(1, struck([[...suspendedAndKilled], [on('a', 'suspend', 5), killGuard]], cleansUp)),
+    by: 'test/guest/recovery.test.ts',
   },
   {
     name: 'a left guest stays paused',
