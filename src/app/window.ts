@@ -28,8 +28,12 @@ const waitingBytesMax = 64 * 1024;
 const lineBytesMax = 256 * 1024;
 /** How long a session that has ended waits for its window to read the last line, ms. */
 const farewellMsMax = 2_000;
-/** How long after the session's end what it told is still read, ms. */
-const lastLinesMsMax = 2_000;
+/**
+ * How long after the session's end what it told is still read, ms. It lies in the socket by then:
+ * only a machine that hardly runs takes as long, or a process that the session left and that holds
+ * the socket.
+ */
+const lastLinesMsMax = 30_000;
 
 /** How the session's process ended. */
 export interface ProcessEnd {
