@@ -155,9 +155,10 @@ export const hostsParted: Scenario = {
   proves:
     'where it was agreed the guest goes on alone; and where its copy was lost with the host, the ' +
     'last guest is held, not destroyed, until a person says so',
-  tier: 'core',
+  // Not run to its end yet: CI is for what has been.
+  tier: 'soak',
   shows: ['never-the-last', 'nothing-silent', 'backup-lost', 'long-cut'],
-  trials: { ci: 1, soak: 5 },
+  trials: { ci: 0, soak: 5 },
   seconds: 180,
   run: hostsPart,
 };
