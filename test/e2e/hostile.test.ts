@@ -5,8 +5,8 @@
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { systemClock as clock, systemTimers as timers } from '../../src/host/clock.ts';
 import { guestConfig } from '../../src/link/config-message.ts';
@@ -39,7 +39,7 @@ function configuration(pair: Pair, change: (config: Json) => void): Json {
 async function answerTo(pair: Pair, config: Json, facts: Partial<Json> = {}): Promise<Message[]> {
   const child = spawn(pair.receive(pair.b), [], {
     stdio: ['pipe', 'pipe', 'ignore'],
-    env: { ...process.env, SSH_ORIGINAL_COMMAND: 'tsremus stop --force-unsafe g1' },
+    env: { ...process.env, SSH_ORIGINAL_COMMAND: 'tsremus receive' },
   });
   const gone = new Promise((resolve) => child.on('exit', resolve));
   const link = new Link(child.stdout, child.stdin, { role: 'primary', clock, timers });
@@ -71,7 +71,8 @@ it('X8: CONFIG names another guest than HELLO', async ({ pair }) => {
   });
   expect((await answerTo(pair, other))[0]).toMatchObject(error);
   const large = configuration(pair, (one) => {
-    one['b_info'] = { ...(one['b_info'] as Json), max_memkb: 2 ** 30 };
+    const memory = { max_memkb: 2 ** 30, target_memkb: 2 ** 30 };
+    one['b_info'] = { ...(one['b_info'] as Json), ...memory };
   });
   expect((await answerTo(pair, large))[0]).toMatchObject(error);
   await expectNothing(pair);
@@ -90,11 +91,19 @@ it('a configuration with a script, and a line that permits it', async ({ pair })
     kind: 'error',
     code: 'not-allowed',
     text: `the backup lets no guest from another host have this: nics.script is "${script}"`,
-    hint: `on the backup, if it may: echo 'nics.script ${script}' >> ${allow}`,
+    hint:
+      `echo 'nics.script ${script}' >> ${allow}` +
+      '  # only if a guest from another host may have it',
   });
   await expectNothing(pair);
   expect(existsSync(trace)).toBe(false);
 
+  // What this host of a test has, lies below its folder.
+  for (const path of [script, '/sys/class/net/xenbr0']) {
+    const at = join(pair.b.sim.dir, path);
+    mkdirSync(dirname(at), { recursive: true });
+    writeFileSync(at, '', { mode: 0o755 });
+  }
   writeFileSync(allow, `nics.script ${pair.dir}/\n`);
   const [permitted] = await answerTo(pair, config);
   expect(permitted).toMatchObject({ kind: 'echo', seq: 1 });
