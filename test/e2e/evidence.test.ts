@@ -32,9 +32,10 @@ async function takenOver(pair: Pair): Promise<void> {
 /** Host B loses its power and comes back: guest, processes and /run are gone, the record is not. */
 async function rebootB(pair: Pair): Promise<void> {
   const receive = pair.receiver();
-  pair.b.sim.crash();
+  // First: it must not live to see its guest gone, and note that.
   signal(receive, 'SIGKILL');
   await until('receive is dead', () => !isRunning(receive));
+  pair.b.sim.crash();
   rmSync(pair.b.runDir, { recursive: true, force: true });
 }
 
