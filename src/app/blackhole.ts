@@ -1,5 +1,4 @@
 /** The other end of `tsremus protect -b`: the same program once more, which keeps nothing. */
-import { fileURLToPath } from 'node:url';
 import { type Environment, nowhere } from '../config/settings.ts';
 import { version } from '../config/version.ts';
 import { quoteWords } from '../core/texts/quote.ts';
@@ -11,12 +10,11 @@ import type { Registry } from '../registry/port.ts';
 import { swallow } from '../session/backup/blackhole.ts';
 import { chooseStream, codecsOf } from '../stream/agreement.ts';
 import { thisHost, thisRegistry } from './host.ts';
+import { ownCommand } from './own-command.ts';
 
 /** A shell command that starts it on this host. */
 export function blackholeCommand(): string {
-  const main = process.argv[1] ?? fileURLToPath(import.meta.url);
-  const words = [process.execPath, ...process.execArgv, main, 'receive', '--blackhole'];
-  return `exec ${quoteWords(words)}`;
+  return `exec ${quoteWords([process.execPath, ...ownCommand(['receive', '--blackhole'])])}`;
 }
 
 /** A session that knows what it speaks to is one of this host, and says so itself. */
@@ -26,7 +24,10 @@ function isMeasured(registry: Registry, { session }: Hello): boolean {
   });
 }
 
-/** Serves one link. The promise not to run a copy costs nothing where there is none. */
+/**
+ * Serves one link. The promise not to run a copy costs nothing where there is none; who has one
+ * elsewhere, or may, is refused, a session as well as a question.
+ */
 export async function runBlackhole(env: Environment): Promise<void> {
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
   const host = thisHost(env);
@@ -35,9 +36,10 @@ export async function runBlackhole(env: Environment): Promise<void> {
   const capabilities = { codecs: codecsOf(true), disks: [] };
   const speaker = { tsremus: version, xen: null, host: nowhere, capabilities };
   const decide = (hello: Hello): Decision => {
-    if (hello.purpose !== 'session') return { accept: true, pulse: null, stream: null };
     if (isMeasured(thisRegistry(host), hello)) {
-      return { accept: true, pulse: null, stream: chooseStream(hello, hello.cacheBytes) };
+      const isSession = hello.purpose === 'session';
+      const stream = isSession ? chooseStream(hello, hello.cacheBytes) : null;
+      return { accept: true, pulse: null, stream };
     }
     const text = `a copy of ${hello.domain} would be kept nowhere, and its host does not know that`;
     return refuse(new OperationError('not-allowed', text, { op: 'check-purpose' }));

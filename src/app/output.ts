@@ -93,6 +93,7 @@ export async function announceGuest(
     const { announce, hostAnnounceTools } = await import('../output/announce/announce.ts');
     const problems = await announce(copy.id, nics, await hostAnnounceTools(host));
     for (const problem of problems) log.warning(problem);
+    if (problems.length === 0) log.info("the guest's new place was announced");
   } catch (error) {
     log.warning(`the guest's new place was not announced: ${errorText(error)}`);
   }

@@ -42,6 +42,19 @@ function findNative(): string {
   throw new NativeError('open', -2, 'libtsremus.so is missing; build it with `npm run build`');
 }
 
+/**
+ * What was loaded, by the path that was asked for. A process that opens another room hours later
+ * gets the library that it began with: an upgrade may have taken the file away since.
+ */
+const loaded = new Map<string, ForeignLibrary>();
+
+function libraryAt(path: string | undefined): ForeignLibrary {
+  const key = path ?? '';
+  const library = loaded.get(key) ?? openLibrary(path ?? findNative());
+  loaded.set(key, library);
+  return library;
+}
+
 /** The functions of one room, bound when they are called first: each costs milliseconds. */
 export class NativeRoom<Name extends string> {
   readonly #library: ForeignLibrary;
@@ -54,7 +67,7 @@ export class NativeRoom<Name extends string> {
    */
   constructor(signatures: Readonly<Record<Name, readonly CType[]>>, path?: string) {
     this.#signatures = signatures;
-    this.#library = openLibrary(path ?? findNative());
+    this.#library = libraryAt(path);
     const version = this.#bind('tsr_abi_version', commonSignatures.tsr_abi_version).call();
     if (version !== abiVersion) {
       throw new NativeError('open', -8, `libtsremus.so is of build ${version}, not ${abiVersion}`);

@@ -19,9 +19,9 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
-import { repository } from './built.ts';
+import { main, repository } from './built.ts';
 import { it } from './fixture.ts';
-import { cleanUp, type Host, type Pair, prepare } from './pair.ts';
+import { cleanUp, type Host, noticing, type Pair, prepare } from './pair.ts';
 import { Running, signal, until } from './process.ts';
 
 let work = '';
@@ -32,7 +32,7 @@ let tarball = '';
 
 const isDebian = spawnSync('dpkg-deb', ['--version']).status === 0;
 
-function make(kind: 'deb' | 'pack'): string {
+function build(kind: 'deb' | 'pack'): string {
   const script = join(repository, 'scripts/package.mjs');
   return execFileSync(process.execPath, [script, kind], { encoding: 'utf8' }).trim();
 }
@@ -46,8 +46,8 @@ beforeAll(async () => {
     const from = execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
     symlinkSync(from, join(path, name));
   }
-  tarball = make('pack');
-  if (isDebian) deb = make('deb');
+  tarball = build('pack');
+  if (isDebian) deb = build('deb');
 });
 
 afterAll(() => {
@@ -91,11 +91,26 @@ function receiveOf(command: string, host: Host, pair: Pair): string {
   return file;
 }
 
-/** A session from the one installation to the other, some epochs old; buffered. */
-async function session(pair: Pair, here: string, there: string): Promise<Running> {
-  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
+/** `file` is there, on `host` of the test. */
+function make(host: Host, file: string): void {
+  const at = join(host.sim.dir, file);
+  mkdirSync(dirname(at), { recursive: true });
+  writeFileSync(at, '', { mode: 0o755 });
+}
+
+/** A session from the one installation to the other, some epochs old. */
+async function session(
+  pair: Pair,
+  here: string,
+  there: string,
+  more: readonly string[] = [],
+): Promise<Running> {
+  for (const host of [pair.a, pair.b]) {
+    for (const file of ['/etc/xen/scripts/vif-bridge', '/sys/class/net/xenbr0']) make(host, file);
+  }
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--nic'] });
   const command = pair.wire.command(receiveOf(there, pair.b, pair));
-  const args = ['-F', '-d', '--json', '-i', '50', '-s', '', '--hold', '100'];
+  const args = ['-F', '-n', '-d', '--json', '-i', '50', '-s', '', '--hold', '300', ...more];
   const protect = new Running(
     here,
     ['protect', '--foreground', ...args, 'g1', command],
@@ -171,32 +186,33 @@ describe('the Debian package', () => {
   });
 });
 
-describe('a session between the two', () => {
-  // Proves: an upgrade takes no file away that the copy needs to go on, hours later.
-  it('takes over when its files are gone', async ({ pair, skip }) => {
+describe('a session whose files are gone', () => {
+  // Proves: an upgrade takes no file away that the copy needs to go on and to tell the network so,
+  // hours later.
+  it('takes over', async ({ pair, skip }) => {
     skip(!isDebian, 'dpkg-deb is not installed');
-    const here = unpackDeb('deb-a');
-    const there = installTarball('npm-b');
-    const protect = await session(pair, here, there);
+    await session(pair, unpackDeb('deb-a'), installTarball('npm-b'), noticing);
     for (const name of ['deb-a', 'npm-b']) rmSync(join(work, name), { recursive: true });
-    const relays = pair.wire.relays();
-    pair.a.sim.crash();
-    signal(protect.pid, 'SIGKILL');
-    for (const { pid } of relays) signal(pid, 'SIGKILL');
+    await pair.wire.cut();
     await until('the copy runs', () => pair.b.session('g1')?.state === 'active');
     expect(pair.b.state('g1')).toBe('running');
     expect(pair.b.sim.wrong('g1')).toBeNull();
-    expect(pair.b.log()).not.toMatch(/Cannot find module|not announced/);
+    await until('the network was told', () => / was (not )?announced/.test(pair.b.log()));
+    expect(pair.b.log()).toMatch(/ was announced/);
   });
 
-  // Proves: nor what the guard needs, when protect dies.
-  it('is cleaned up by its guard when its files are gone', async ({ pair }) => {
-    const here = installTarball('npm-guard');
-    const protect = await session(pair, here, here);
+  // Proves: nor what the guard needs to settle what protect left, when that dies, and to boot anew.
+  it('is settled by its guard', async ({ pair }) => {
+    const protect = await session(pair, installTarball('npm-guard'), main);
     rmSync(join(work, 'npm-guard'), { recursive: true });
-    pair.a.sim.fault('save.suspend stall 3000000');
     signal(protect.pid, 'SIGKILL');
-    await until('it is settled', () => pair.b.session('g1')?.outcome ?? pair.b.record('')[0]);
+    const boot = pair.a.sim.find('g1')?.guest?.boot;
+    pair.a.sim.run('reboot', 'g1');
+    await until('it is booted anew', () => {
+      const found = pair.a.sim.find('g1');
+      return found?.state === 'running' && found.guest?.boot !== boot;
+    });
+    expect(pair.b.record('')).toEqual(['promised', 'standby']);
     expect(pair.a.log()).not.toMatch(/Cannot find module/);
   });
 });

@@ -321,7 +321,9 @@ const aboutSaves: readonly Clause[] = [
       const save = new Save(bench, guest);
       await bench.until(() => save.events.some(({ kind }) => kind === 'data'));
       save.operation.abort();
-      assert.equal((await save.ended()).kind, 'aborted');
+      const end = await save.ended();
+      assert.equal(end.kind, 'aborted');
+      assert.ok(end.left !== 'suspended');
       assert.equal((await infoOf(bench, guest))?.state, 'here');
     },
   },
