@@ -109,7 +109,7 @@ describe('a host that cannot hold output', () => {
     const error = await refusal({ modprobe: `case $2 in ${absent}) exit 1;; esac` });
     expect(error.code).toBe('no-buffer');
     expect(error.message).toBe(`this kernel has no ${named}: output cannot be held`);
-    expect(error.hint).toContain('apt install linux-image-amd64');
+    expect(error.hint).toContain('apt-get install linux-image-amd64');
     expect(error.hint).toContain('linux-modules-extra-$(uname -r)');
   });
 
@@ -124,13 +124,13 @@ describe('a host that cannot hold output', () => {
       `this kernel does not take sch_plug: output cannot be held; modprobe says: ${said}`,
     );
     expect(error.hint).toContain('sysctl kernel.modules_disabled');
-    expect(error.hint).not.toContain('apt install');
+    expect(error.hint).not.toContain('apt-get install');
   });
 
   it('because modprobe is not installed is told the package', async () => {
     const error = await refusal({ modprobe: '' });
     expect(error.message).toMatch(/^cannot load the modules .*modprobe is not installed$/);
-    expect(error.hint).toBe('apt install iproute2 kmod');
+    expect(error.hint).toBe('apt-get install iproute2 kmod');
   });
 
   it.each(['ip', 'tc'] as const)(
@@ -139,7 +139,7 @@ describe('a host that cannot hold output', () => {
       const error = await refusal({ [name]: '' });
       expect(error.code).toBe('no-buffer');
       expect(error.message).toMatch(new RegExp(`^cannot .*: .*/${name} is not installed$`));
-      expect(error.hint).toBe('apt install iproute2 kmod');
+      expect(error.hint).toBe('apt-get install iproute2 kmod');
     },
   );
 
