@@ -18,7 +18,9 @@ it.concurrent('measures, and protects nothing', async ({ pair }) => {
   const early = protect.ended.then(({ err }) => Promise.reject(new Error(err)));
   await Promise.race([early, pair.acknowledged(a, 'g1', 3)]);
   early.catch(() => {});
-  await until('status says so', () => a.session('g1')?.state === 'measuring');
+  // The window is told of an epoch before the status is written down with its pause.
+  await until('status has figures', () => a.session('g1')?.histograms?.pause_ms.p50 != null);
+  expect(a.session('g1')?.state).toBe('measuring');
   const status = await a.tsremus('status', 'g1');
   expect(status.code).toBe(1);
   expect(status.out).toMatch(/g1 +primary +measuring/);
