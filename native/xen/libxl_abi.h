@@ -161,7 +161,11 @@ _Static_assert(sizeof(libxl_event_hooks) == 24, "stable since Xen 4.2");
 #define TSR_XL_OPTIONAL(X) \
     X(const void *, libxl_get_version_info, (libxl_ctx *ctx)) \
     X(char *, libxl_version_info_to_json, (libxl_ctx *ctx, const void *info)) \
-    X(int, libxl_get_free_memory, (libxl_ctx *ctx, uint64_t *memkb))
+    X(int, libxl_get_free_memory, (libxl_ctx *ctx, uint64_t *memkb)) \
+    X(void, libxl_physinfo_init, (void *info)) \
+    X(void, libxl_physinfo_dispose, (void *info)) \
+    X(char *, libxl_physinfo_to_json, (libxl_ctx *ctx, void *info)) \
+    X(int, libxl_get_physinfo, (libxl_ctx *ctx, void *info))
 
 #define TSR_XL_FIELD(type, name, args) type (*name) args;
 struct tsr_xl {

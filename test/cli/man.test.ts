@@ -11,6 +11,7 @@ import { newContext } from '../../src/cli/context.ts';
 import { exit } from '../../src/cli/exit-codes.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { numberSettings } from '../../src/config/settings.ts';
+import { checkNames } from '../../src/core/check/line.ts';
 import { fakeIo } from './fake-io.ts';
 
 const repository = join(import.meta.dirname, '../..');
@@ -133,6 +134,14 @@ it('tsremus.8 has every variable of the environment', () => {
       .match(/TSREMUS_[A-Z_]+/g),
   );
   expect([...said].sort()).toEqual([...new Set(used)].sort());
+});
+
+it('tsremus-check.8 has every requirement', () => {
+  const items = section('tsremus-check.8', 'DESCRIPTION').filter((line) =>
+    line.startsWith('.It Li '),
+  );
+  const named = items.flatMap((line) => line.slice('.It Li '.length).split(' , '));
+  expect(named.sort()).toEqual([...checkNames].sort());
 });
 
 it('tsremus-protect.8 has the ranges and the defaults', () => {

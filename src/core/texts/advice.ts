@@ -149,6 +149,14 @@ interface Abouts {
   'allow-example': OfFile;
   'close-directory': OfFile;
 
+  /** Of `tsremus check`. */
+  'see-clock': object;
+  'see-links': object;
+  'no-autostart': OfFile;
+  'set-autoballoon': OfFile;
+  'see-toolstack-lock': OfProcess;
+  'see-suspend': { readonly id: number };
+
   'see-modules': object;
   'see-tc-version': object;
   'see-interfaces': object;
@@ -360,6 +368,20 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     command: `chown root: ${quoteWord(path)} && chmod 700 ${quoteWord(path)}`,
     why: null,
   }),
+
+  'see-clock': () => line(['timedatectl'], 'keep both hosts in time, by chrony say'),
+  'see-links': () => line(['ip', '-s', 'link'], 'what it is, and whether packets are lost'),
+  'no-autostart': ({ path }) =>
+    line(['mv', path, '/etc/xen/'], 'else this host boots it after a power cut, beside the copy'),
+  'set-autoballoon': ({ path }) =>
+    line(['less', path], 'autoballoon="off", and dom0_mem= on the command line of the hypervisor'),
+  'see-toolstack-lock': ({ pid }) =>
+    line(['ps', '-o', 'pid,etime,cmd', '-p', String(pid)], 'xl waits for it'),
+  'see-suspend': ({ id }) =>
+    line(
+      ['xenstore-ls', `/local/domain/${id}/control`],
+      'feature-suspend 1 is there where the guest has drivers that can',
+    ),
 
   'see-modules': () =>
     line(['sysctl', 'kernel.modules_disabled'], '1, or a line in /etc/modprobe.d: none is loaded'),
