@@ -4,11 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { adoptBuffer } from '../../../src/output/plug/adopt.ts';
 import { decodeLoss } from '../../../src/output/plug/driver.ts';
 import { mayHaveEscaped } from '../../../src/output/plug/mender.ts';
-import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
+import { type BufferTools, setUpBuffer } from '../../../src/output/plug/set-up.ts';
 import type { OutputLoss } from '../../../src/output/port.ts';
 import { fakeBench } from './fake-kernel.ts';
 
-async function holding(hasHolds: boolean) {
+async function holding(hasHolds: boolean, change = (tools: BufferTools) => tools) {
   const bench = await fakeBench({ interfaceCount: 1 });
   bench.kernel.hasHolds = hasHolds;
   const { domid, statePath, kernel } = bench;
@@ -18,7 +18,7 @@ async function holding(hasHolds: boolean) {
       ...{ domain: 'web1', domid, uuid: '6a7b', session: 'abc', interfaceCount: 1, script: null },
       ...{ limitBytes: 1 << 22, statePath, onNews: (text: string) => news.push(text) },
     },
-    bench.tools,
+    change(bench.tools),
   );
   bench.barrier(0);
   const losses: OutputLoss[] = [];
@@ -90,6 +90,37 @@ describe('an output buffer that somebody takes apart', () => {
     expect(kernel.holds.size).toBe(0);
     bench.send(name, 7);
     expect(await bench.arrived(name)).toEqual(end === 'open' ? [7] : []);
+    await bench.close();
+  });
+
+  // Proves: a device that goes again between being made and being looked up is made once more; the
+  // plug is not given a pair without it.
+  it('is made anew where a device goes twice', async () => {
+    const given: (readonly number[])[] = [];
+    let isGone = (_name: string) => false;
+    const { bench, buffer, losses, name } = await holding(true, (tools) => ({
+      ...tools,
+      devices: {
+        ...tools.devices,
+        index: (device) => (isGone(device) ? null : tools.devices.index(device)),
+      },
+      openPlug: (onNews) => {
+        const driver = tools.openPlug(onNews);
+        const mend = driver.mend.bind(driver);
+        driver.mend = (port, queues) => {
+          given.push(queues);
+          return mend(port, queues);
+        };
+        return driver;
+      },
+    }));
+    let looks = 0;
+    isGone = (device) => device.endsWith('b') && ++looks === 2;
+    await bench.sabotage('both-devices', name);
+    await until(() => losses.at(-1)?.kind).toBe('mended');
+    expect(looks).toBeGreaterThan(2);
+    expect(given.flat()).not.toContain(0);
+    await buffer.open();
     await bench.close();
   });
 
