@@ -56,6 +56,8 @@ describe('an output buffer that somebody takes apart', () => {
     kernel.refuses = null;
     await until(() => losses.at(-1)?.kind).toBe('mended');
     expect(vif()?.isUp).toBe(true);
+    // Said once, also where the plug sees it before whoever made it anew.
+    expect(news.filter((text) => text === `${name} is held again`)).toHaveLength(1);
     await until(() => state().down).toEqual([]);
     expect(buffer.interfaces[0]?.state).toBe('protected');
     expect(await bench.arrived(name)).toEqual([]);
