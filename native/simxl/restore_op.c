@@ -28,7 +28,7 @@ static int restore_fds(struct sx_op *op, struct pollfd *out, int max)
 static int build(struct sx_restore *s)
 {
     struct sx_fault f;
-    const char *lacks = sx_devices_lack(s->d.host, s->config);
+    const char *lacks = sx_devices_add(s->d.host, s->config, s->d.domid);
 
     if (lacks) {
         sx_log(s->op.ctx, XTL_ERROR, "Domain %u:unable to add a device: %s",

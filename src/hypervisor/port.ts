@@ -157,7 +157,7 @@ export type RestoreEvent =
   /** The first `bytes` of the stream are with the builder. */
   | { readonly kind: 'fed'; readonly bytes: number }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
-  /** After `finish`: the copy is built, paused, under its waiting name. */
+  /** After `finish`: the copy is built, paused, under the name that it had then. */
   | { readonly kind: 'built'; readonly copy: GuestRef }
   /** After `discard`: no trace of the copy is left. */
   | { readonly kind: 'discarded' }
@@ -228,7 +228,7 @@ export interface Hypervisor {
   /** Boots it anew, left paused. */
   boot(spec: GuestSpec): Promise<GuestRef>;
   startSave(guest: GuestRef, options: SaveOptions): SaveOperation;
-  /** The copy is called `waitingName(spec.name)` until it is renamed. */
+  /** The copy is called `waitingName(spec.name)` until it is renamed, before or after `finish`. */
   startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation;
   /**
    * Who else carries out what the guest's configuration says of its end, in words; null: nobody
