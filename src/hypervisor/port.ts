@@ -216,8 +216,11 @@ export interface Hypervisor {
    */
   readSpec(config: Buffer): GuestSpec;
   host(): Promise<HostInfo>;
-  /** What this host has not that the guest would need here, beside memory. Never rejects. */
-  lacks(spec: GuestSpec): Promise<readonly Lack[]>;
+  /**
+   * What this host has not that the guest would need here, beside memory: all of it before a copy
+   * is begun, what the build itself takes before that. Never rejects.
+   */
+  lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]>;
   /** At once, in microseconds. Not idempotent: pauses are counted. */
   pause(guest: GuestRef): void;
   unpause(guest: GuestRef): Promise<void>;

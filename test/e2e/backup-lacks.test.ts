@@ -118,3 +118,21 @@ it.concurrent('a name that another guest has taken since is waited for', async (
   await until('the copy runs', () => pair.b.state('g1') === 'running');
   expect(pair.b.sim.wrong('g1')).toBeNull();
 });
+
+// Proves: a CPU pool that the backup does not have, or that has no processor there, is named before
+// there is a copy, with what to type there; with it the guest is protected.
+it.concurrent('a CPU pool that is not there is refused at the start', async ({ pair }) => {
+  const pools = (host: Host, text: string) => writeFileSync(join(host.sim.dir, 'pools'), text);
+  pools(pair.a, 'Pool-0 0\nfast 1\n');
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--pool', 'fast'] });
+  const none = await pair.protect().ended;
+  expect(none.code).toBe(10);
+  expect(none.err).toMatch(/g1 could not run on .*: the CPU pool fast is not there/);
+  expect(none.err).toContain('xl cpupool-create ');
+  pools(pair.b, 'Pool-0 0-1\nfast\n');
+  expect((await pair.protect().ended).err).toContain('the CPU pool fast has no processor');
+  expect(pair.a.state('g1')).toBe('running');
+  pools(pair.b, 'Pool-0 0\nfast 1\n');
+  await pair.protected();
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+});

@@ -48,7 +48,7 @@ export async function checkNeeds(
   spec: GuestSpec,
   hostName: string,
 ): Promise<void> {
-  const [first, ...others] = await hypervisor.lacks(spec);
+  const [first, ...others] = await hypervisor.lacks(spec, 'copy');
   if (first !== undefined) {
     const more = others.length === 0 ? '' : `; ${others.map(({ what }) => what).join('; ')}`;
     throw new OperationError(
@@ -136,7 +136,7 @@ export async function lacksBeforeBuild(
   hypervisor: Pick<Hypervisor, 'find' | 'lacks'>,
   spec: GuestSpec,
 ): Promise<readonly Lack[]> {
-  const lacks = await hypervisor.lacks(spec);
+  const lacks = await hypervisor.lacks(spec, 'build');
   const { name } = spec;
   if ((await hypervisor.find(name)) === null) return lacks;
   const advice = adviceLine({ kind: 'see-namesake', domain: name });
