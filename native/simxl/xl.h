@@ -91,6 +91,14 @@ typedef struct {
     char *commandline, *build_id;
 } libxl_version_info;
 
+typedef struct {
+    uint32_t poolid;
+    char *pool_name;
+    int sched;
+    uint32_t n_dom;
+    struct { uint32_t size; uint8_t *map; } cpumap;
+} libxl_cpupoolinfo;
+
 /* Ours: a tree behind a pointer. */
 #define SX_CONFIG_MAGIC 0x676f63786d697378ull
 typedef struct {
@@ -160,6 +168,9 @@ int sx_config_spec(const struct json *root, struct sx_spec *out); /* rc */
 bool sx_uuid_parse(const char *text, uint8_t *out);
 void sx_uuid_print(const uint8_t *uuid, char *out); /* 37 bytes */
 struct json *sx_config_clean(const struct json *root, char *why, size_t size);
+
+/* pools.c */
+const char *sx_pool_lacks(const char *host, const struct json *config);
 
 /* types.c */
 const char *sx_type_name(uint32_t type);

@@ -3,9 +3,10 @@
  * dynamic import, inside the action that needs it.
  */
 import { Command } from 'commander';
+import { checkVariableNames } from '../config/variables.ts';
 import { version } from '../config/version.ts';
 import { addFailover } from './commands/failover.ts';
-import { addGuard } from './commands/guard.ts';
+import { addGuard, guardName } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
 import { addReceive } from './commands/receive.ts';
 import { addResync } from './commands/resync.ts';
@@ -49,7 +50,11 @@ export function buildProgram(context: Context): Command {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
-    .addHelpText('after', examples);
+    .addHelpText('after', examples)
+    // Before anything is done; a guard only goes on with what its session was allowed to begin.
+    .hook('preAction', (_program, command) => {
+      if (command.name() !== guardName) checkVariableNames(io.env);
+    });
   addProtect(program, context);
   addStop(program, context);
   addSet(program, context);

@@ -157,7 +157,7 @@ export type RestoreEvent =
   /** The first `bytes` of the stream are with the builder. */
   | { readonly kind: 'fed'; readonly bytes: number }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
-  /** After `finish`: the copy is built, paused, under its waiting name. */
+  /** After `finish`: the copy is built, paused, under the name that it had then. */
   | { readonly kind: 'built'; readonly copy: GuestRef }
   /** After `discard`: no trace of the copy is left. */
   | { readonly kind: 'discarded' }
@@ -216,8 +216,11 @@ export interface Hypervisor {
    */
   readSpec(config: Buffer): GuestSpec;
   host(): Promise<HostInfo>;
-  /** What this host has not that the guest would need here, beside memory. Never rejects. */
-  lacks(spec: GuestSpec): Promise<readonly Lack[]>;
+  /**
+   * What this host has not that the guest would need here, beside memory: all of it before a copy
+   * is begun, what the build itself takes before that. Never rejects.
+   */
+  lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]>;
   /** At once, in microseconds. Not idempotent: pauses are counted. */
   pause(guest: GuestRef): void;
   unpause(guest: GuestRef): Promise<void>;
@@ -228,7 +231,7 @@ export interface Hypervisor {
   /** Boots it anew, left paused. */
   boot(spec: GuestSpec): Promise<GuestRef>;
   startSave(guest: GuestRef, options: SaveOptions): SaveOperation;
-  /** The copy is called `waitingName(spec.name)` until it is renamed. */
+  /** The copy is called `waitingName(spec.name)` until it is renamed, before or after `finish`. */
   startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation;
   /**
    * Who else carries out what the guest's configuration says of its end, in words; null: nobody

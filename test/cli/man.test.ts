@@ -11,6 +11,7 @@ import { newContext } from '../../src/cli/context.ts';
 import { exit } from '../../src/cli/exit-codes.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { numberSettings } from '../../src/config/settings.ts';
+import { variables } from '../../src/config/variables.ts';
 import { fakeIo } from './fake-io.ts';
 
 const repository = join(import.meta.dirname, '../..');
@@ -133,6 +134,7 @@ it('tsremus.8 has every variable of the environment', () => {
       .match(/TSREMUS_[A-Z_]+/g),
   );
   expect([...said].sort()).toEqual([...new Set(used)].sort());
+  expect([...variables].sort()).toEqual([...said].sort());
 });
 
 it('tsremus-protect.8 has the ranges and the defaults', () => {

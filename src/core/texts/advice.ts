@@ -140,6 +140,12 @@ interface Abouts {
   'see-namesake': OfGuest;
   'free-memory': { readonly mib: number };
   'make-bridge': { readonly name: string };
+  /** A bridge of Open vSwitch. */
+  'make-switch': { readonly name: string };
+  'see-interface': { readonly name: string };
+  /** A CPU pool. */
+  'make-pool': { readonly name: string };
+  'fill-pool': { readonly name: string };
   'see-missing': OfFile;
   'make-executable': OfFile;
   'grow-own-memory': { readonly mib: number };
@@ -345,6 +351,13 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
       ['ip', 'link', 'add', 'name', name, 'type', 'bridge'],
       'then up, with a network card in it',
     ),
+  'make-switch': ({ name }) => line(['ovs-vsctl', 'add-br', name]),
+  'see-interface': ({ name }) =>
+    line(['ip', '-d', 'link', 'show', name], 'whose is it? The guest needs that name'),
+  'make-pool': ({ name }) =>
+    line(['xl', 'cpupool-create', `name="${name}"`], 'then give it processors'),
+  'fill-pool': ({ name }) =>
+    line(['xl', 'cpupool-cpu-add', name, '1'], 'a free one: first xl cpupool-cpu-remove Pool-0 1'),
   'see-missing': ({ path }) => line(['ls', '-l', path], 'to be there, as on the host of the guest'),
   'make-executable': ({ path }) => line(['chmod', '+x', path]),
   'grow-own-memory': ({ mib }) => line(['xl', 'mem-set', 'Domain-0', `${mib}m`]),

@@ -95,6 +95,10 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'see-namesake': { domain },
     'free-memory': { mib: 12 },
     'make-bridge': { name: 'xenbr1' },
+    'make-switch': { name: 'ovsbr0' },
+    'see-interface': { name: 'web1-lan' },
+    'make-pool': { name: 'fast' },
+    'fill-pool': { name: 'fast' },
     'see-missing': { path: '/dev/vg0/web1' },
     'make-executable': { path: '/etc/xen/scripts/vif-own' },
     'grow-own-memory': { mib: 1024 },
@@ -192,6 +196,10 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'see-namesake': 'xl list -v web1  # another guest of that name? xl rename gives it another',
   'free-memory': 'xl list  # 12 MiB more are to be free: see which can give some (xl mem-set)',
   'make-bridge': 'ip link add name xenbr1 type bridge  # then up, with a network card in it',
+  'make-switch': 'ovs-vsctl add-br ovsbr0',
+  'see-interface': 'ip -d link show web1-lan  # whose is it? The guest needs that name',
+  'make-pool': 'xl cpupool-create \'name="fast"\'  # then give it processors',
+  'fill-pool': 'xl cpupool-cpu-add fast 1  # a free one: first xl cpupool-cpu-remove Pool-0 1',
   'see-missing': 'ls -l /dev/vg0/web1  # to be there, as on the host of the guest',
   'make-executable': 'chmod +x /etc/xen/scripts/vif-own',
   'grow-own-memory': 'xl mem-set Domain-0 1024m',
@@ -257,7 +265,19 @@ function carried(words: readonly string[]): readonly string[] {
 
 /** Other programs' own, which a parser of ours does not know. */
 const tools = [
-  ...['xl', 'ps', 'kill', 'df', 'npm', 'apt-get', 'getent', 'ping', 'ssh-keygen', 'ssh-copy-id'],
+  ...[
+    'xl',
+    'ps',
+    'kill',
+    'ovs-vsctl',
+    'df',
+    'npm',
+    'apt-get',
+    'getent',
+    'ping',
+    'ssh-keygen',
+    'ssh-copy-id',
+  ],
   ...['true', 'tty', 'node', 'ls', 'less', 'sysctl', 'tc', 'ip', 'nft', 'chmod'],
 ];
 /** More than one command, or one with a redirection: that a shell can read it has to do. */
