@@ -3,8 +3,19 @@
  *
  * On the primary a barrier marks where an epoch's writes end, in the moment at which the guest is
  * suspended. On the backup an epoch of the disk becomes whole, is committed with all other parts or
- * rolled back with them. What the disk may hold after an activation: every write that had completed
- * for the guest as its restored memory knows it, and nothing that was never issued.
+ * rolled back with them.
+ *
+ *   D1  nothing of epoch N is on the backup's disk before N is committed, and all of it once that
+ *       is applied; a torn epoch leaves no trace. Epoch 0 is the first copy: all that was there
+ *   D2  a write that had completed for the guest by the barrier of N is in N, one that was begun
+ *       after it is not; one under way is in N or N + 1, and the guest issues it again
+ *   D3  writes to one place stay in order, within an epoch and across
+ *   D4  a roll back leaves what was committed and nothing else, whatever comes later
+ *   D5  what was settled is durable on the backup
+ *   D6  flush, FUA and the end of a session are to the guest what they are without one
+ *   D7  an error of the guest's own disk is the guest's, and no later epoch counts; one of the
+ *       backup's is told to the session once, and never to the guest
+ *   D8  the end of a process, of the link or of the backup's host fails no request of the guest's
  */
 import type { BarrierHandle, GuestSpec } from '../hypervisor/port.ts';
 
