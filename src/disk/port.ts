@@ -54,6 +54,17 @@ export interface BackupDisk {
   rollBack(): Promise<void>;
 }
 
+/** Why one of a guest's disks is not replicated. */
+export interface DiskRefusal {
+  readonly disk: string;
+  /** A clause that follows the disk's name. */
+  readonly text: string;
+  /** A line to type on this host; null: nothing helps but another disk. */
+  readonly advice: string | null;
+  /** A later version takes it. */
+  readonly isToCome: boolean;
+}
+
 /** A way to replicate disks. */
 export interface DiskDriver {
   /**
@@ -61,8 +72,11 @@ export interface DiskDriver {
    * session before anything is copied. Null: disks are left alone, whatever the other host has.
    */
   readonly name: string | null;
-  /** Why the guest's writable disks cannot be replicated so, a reason each; empty: they can. */
-  refusals(spec: GuestSpec): readonly string[];
+  /**
+   * Why the guest's writable disks, on its own host, cannot be replicated so; empty: they can.
+   * Rejects when this host does not say.
+   */
+  refusals(spec: GuestSpec): Promise<readonly DiskRefusal[]>;
   /** The guest's writable disks, ready for a session; all or none. */
   openPrimary(spec: GuestSpec, session: string): Promise<readonly PrimaryDisk[]>;
   openBackup(spec: GuestSpec, session: string): Promise<readonly BackupDisk[]>;
@@ -71,7 +85,11 @@ export interface DiskDriver {
 /** For guests whose disks are left alone (-d), or that have none. */
 export const noDisks: DiskDriver = {
   name: null,
-  refusals: ({ writableDisks }) => writableDisks.map((disk) => `${disk} is writable`),
+  refusals: async ({ writableDisks }) =>
+    writableDisks.map(({ name, target }) => {
+      const text = `${target} is writable, and no driver takes it`;
+      return { disk: name, text, advice: null, isToCome: true };
+    }),
   openPrimary: async () => [],
   openBackup: async () => [],
 };
