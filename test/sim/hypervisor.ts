@@ -34,7 +34,7 @@ export function simSpec(name: string, uuid = guestUuids[name] ?? ''): GuestSpec 
     roomBytes: guestMemoryBytes,
     disks: ['xvda'],
     interfaces: [{ index: 0, mac: null, ips: [] }],
-    writableDisks: ['xvda'],
+    writableDisks: [{ name: 'xvda', target: '/dev/xvda', format: 'raw', script: null }],
     refusals: [],
     onEnd: {
       poweroff: 'destroy',

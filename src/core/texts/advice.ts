@@ -36,6 +36,10 @@ interface OfFile {
   readonly path: string;
 }
 
+interface OfResource {
+  readonly resource: string;
+}
+
 interface OfDevices {
   readonly names: readonly string[];
 }
@@ -154,6 +158,15 @@ interface Abouts {
   'allow-line': { readonly line: string; readonly path: string };
   'allow-example': OfFile;
   'close-directory': OfFile;
+
+  /** Of a DRBD resource, which both hosts call the same. */
+  'drbd-adjust': OfResource & { readonly what: string };
+  'drbd-connect': OfResource;
+  'drbd-up': OfResource;
+  'drbd-primary': OfResource;
+  'drbd-secondary': OfResource;
+  'drbd-watch': object;
+  'load-drbd': object;
 
   'see-modules': object;
   'see-tc-version': object;
@@ -373,6 +386,16 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     command: `chown root: ${quoteWord(path)} && chmod 700 ${quoteWord(path)}`,
     why: null,
   }),
+
+  'drbd-adjust': ({ resource, what }) =>
+    line(['drbdadm', 'adjust', resource], `on both hosts, with ${what} in its configuration`),
+  'drbd-connect': ({ resource }) => line(['drbdadm', 'connect', resource], 'on both hosts'),
+  'drbd-up': ({ resource }) => line(['drbdadm', 'up', resource], 'on both hosts'),
+  'drbd-primary': ({ resource }) => line(['drbdadm', 'primary', resource]),
+  'drbd-secondary': ({ resource }) =>
+    line(['drbdadm', 'secondary', resource], 'on the backup host, once nobody uses it there'),
+  'drbd-watch': () => line(['cat', '/proc/drbd'], 'Connected, UpToDate/UpToDate: then again'),
+  'load-drbd': () => line(['modprobe', 'drbd'], 'its kernel module is not loaded'),
 
   'see-modules': () =>
     line(['sysctl', 'kernel.modules_disabled'], '1, or a line in /etc/modprobe.d: none is loaded'),

@@ -107,6 +107,13 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'allow-line': { line: 'nics.script /etc/xen/x', path: '/etc/tsremus/allow' },
     'allow-example': { path: '/etc/tsremus/allow' },
     'close-directory': { path: '/run/tsremus' },
+    'drbd-adjust': { resource: 'web1', what: 'protocol D' },
+    'drbd-connect': { resource: 'web1' },
+    'drbd-up': { resource: 'web1' },
+    'drbd-primary': { resource: 'web1' },
+    'drbd-secondary': { resource: 'web1' },
+    'drbd-watch': {},
+    'load-drbd': {},
     'see-modules': {},
     'see-tc-version': {},
     'see-interfaces': {},
@@ -211,6 +218,13 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'allow-example':
     'less /etc/tsremus/allow  # a line is a key and a value: nics.script /etc/xen/scripts/vif-own',
   'close-directory': 'chown root: /run/tsremus && chmod 700 /run/tsremus',
+  'drbd-adjust': 'drbdadm adjust web1  # on both hosts, with protocol D in its configuration',
+  'drbd-connect': 'drbdadm connect web1  # on both hosts',
+  'drbd-up': 'drbdadm up web1  # on both hosts',
+  'drbd-primary': 'drbdadm primary web1',
+  'drbd-secondary': 'drbdadm secondary web1  # on the backup host, once nobody uses it there',
+  'drbd-watch': 'cat /proc/drbd  # Connected, UpToDate/UpToDate: then again',
+  'load-drbd': 'modprobe drbd  # its kernel module is not loaded',
   'see-modules':
     'sysctl kernel.modules_disabled  # 1, or a line in /etc/modprobe.d: none is loaded',
   'see-tc-version': 'tc -V  # iproute2 5.0 or newer is needed',
@@ -279,6 +293,7 @@ const tools = [
     'ssh-copy-id',
   ],
   ...['true', 'tty', 'node', 'ls', 'less', 'sysctl', 'tc', 'ip', 'nft', 'chmod'],
+  ...['drbdadm', 'cat', 'modprobe'],
 ];
 /** More than one command, or one with a redirection: that a shell can read it has to do. */
 const compound: readonly AdviceKind[] = [
