@@ -268,6 +268,9 @@ SX_API int libxl_get_free_memory(libxl_ctx *ctx, uint64_t *memkb)
 
     if (sx_fault_rc(ctx, "libxl_get_free_memory", 0, &rc))
         return rc;
+    *memkb = (uint64_t)sx_host_value(ctx->host, "free_kb", -1);
+    if (*memkb != UINT64_MAX)
+        return 0;
     *memkb = (uint64_t)sysconf(_SC_AVPHYS_PAGES) *
         (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
     return 0;

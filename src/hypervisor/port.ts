@@ -78,6 +78,8 @@ export interface GuestSpec {
   /** Its disks, as words that differ where they do. */
   readonly disks: readonly string[];
   readonly interfaces: readonly GuestInterface[];
+  /** Its virtual processors, at most; null: the configuration does not say. */
+  readonly vcpus: number | null;
   readonly writableDisks: readonly GuestDisk[];
   /** Why it cannot be protected; empty: it can. */
   readonly refusals: readonly Refusal[];
@@ -96,6 +98,12 @@ export interface Lack {
 export interface HostInfo {
   readonly version: string;
   readonly freeMemoryBytes: number | null;
+  /** Processors that guests can have; null: it does not say. */
+  readonly cpus: number | null;
+  /** Words of their features, 32 bits each, in the hypervisor's order; empty: it does not say. */
+  readonly features: readonly number[];
+  /** What only the adapter understands. */
+  readonly own: Readonly<Record<string, unknown>>;
 }
 
 export type SaveEvent =

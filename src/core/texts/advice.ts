@@ -168,6 +168,14 @@ interface Abouts {
   'drbd-watch': object;
   'load-drbd': object;
 
+  /** Of `tsremus check`. */
+  'see-clock': object;
+  'see-links': object;
+  'no-autostart': OfFile;
+  'set-autoballoon': OfFile;
+  'see-toolstack-lock': OfProcess;
+  'see-suspend': { readonly id: number };
+
   'see-modules': object;
   'see-tc-version': object;
   'see-interfaces': object;
@@ -396,6 +404,20 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     line(['drbdadm', 'secondary', resource], 'on the backup host, once nobody uses it there'),
   'drbd-watch': () => line(['cat', '/proc/drbd'], 'Connected, UpToDate/UpToDate: then again'),
   'load-drbd': () => line(['modprobe', 'drbd'], 'its kernel module is not loaded'),
+
+  'see-clock': () => line(['timedatectl'], 'keep both hosts in time, by chrony say'),
+  'see-links': () => line(['ip', '-s', 'link'], 'what it is, and whether packets are lost'),
+  'no-autostart': ({ path }) =>
+    line(['mv', path, '/etc/xen/'], 'else this host boots it after a power cut, beside the copy'),
+  'set-autoballoon': ({ path }) =>
+    line(['less', path], 'autoballoon="off", and dom0_mem= on the command line of the hypervisor'),
+  'see-toolstack-lock': ({ pid }) =>
+    line(['ps', '-o', 'pid,etime,cmd', '-p', String(pid)], 'xl waits for it'),
+  'see-suspend': ({ id }) =>
+    line(
+      ['xenstore-ls', `/local/domain/${id}/control`],
+      'feature-suspend 1 is there where the guest has drivers that can',
+    ),
 
   'see-modules': () =>
     line(['sysctl', 'kernel.modules_disabled'], '1, or a line in /etc/modprobe.d: none is loaded'),

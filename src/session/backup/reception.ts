@@ -123,7 +123,11 @@ interface Receiving {
 }
 
 /** Chooses the codec, and counts the memory that it and an epoch need here. */
-function agreeStream({ settings }: ReceptionPorts, hello: Hello, options: ReceiveOptions) {
+export function agreeStream(
+  { settings }: Pick<ReceptionPorts, 'settings'>,
+  hello: Hello,
+  options: Pick<ReceiveOptions, 'maxMemoryBytes'>,
+) {
   const maxBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
   const stream = chooseStream(hello, cacheBytesWithin(maxBytes, hello.memoryBytes));
   checkOwnMemory(settings, hello, stream.cacheBytes);

@@ -114,6 +114,12 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'drbd-secondary': { resource: 'web1' },
     'drbd-watch': {},
     'load-drbd': {},
+    'see-clock': {},
+    'see-links': {},
+    'no-autostart': { path: '/etc/xen/auto/web1.cfg' },
+    'set-autoballoon': { path: '/etc/xen/xl.conf' },
+    'see-toolstack-lock': { pid: 42 },
+    'see-suspend': { id: 3 },
     'see-modules': {},
     'see-tc-version': {},
     'see-interfaces': {},
@@ -225,6 +231,18 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'drbd-secondary': 'drbdadm secondary web1  # on the backup host, once nobody uses it there',
   'drbd-watch': 'cat /proc/drbd  # Connected, UpToDate/UpToDate: then again',
   'load-drbd': 'modprobe drbd  # its kernel module is not loaded',
+  'see-clock': 'timedatectl  # keep both hosts in time, by chrony say',
+  'see-links': 'ip -s link  # what it is, and whether packets are lost',
+  'no-autostart':
+    'mv /etc/xen/auto/web1.cfg /etc/xen/' +
+    '  # else this host boots it after a power cut, beside the copy',
+  'set-autoballoon':
+    'less /etc/xen/xl.conf' +
+    '  # autoballoon="off", and dom0_mem= on the command line of the hypervisor',
+  'see-toolstack-lock': 'ps -o pid,etime,cmd -p 42  # xl waits for it',
+  'see-suspend':
+    'xenstore-ls /local/domain/3/control' +
+    '  # feature-suspend 1 is there where the guest has drivers that can',
   'see-modules':
     'sysctl kernel.modules_disabled  # 1, or a line in /etc/modprobe.d: none is loaded',
   'see-tc-version': 'tc -V  # iproute2 5.0 or newer is needed',
@@ -292,6 +310,8 @@ const tools = [
     'ssh-keygen',
     'ssh-copy-id',
   ],
+  ...['timedatectl', 'mv', 'xenstore-ls'],
+  ...['xl', 'ps', 'kill', 'df', 'npm', 'apt-get', 'getent', 'ping', 'ssh-keygen', 'ssh-copy-id'],
   ...['true', 'tty', 'node', 'ls', 'less', 'sysctl', 'tc', 'ip', 'nft', 'chmod'],
   ...['drbdadm', 'cat', 'modprobe'],
 ];
