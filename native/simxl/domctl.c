@@ -294,6 +294,11 @@ SX_API int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *c,
         rc = sx_boot_lacks(ctx->host, config) ||
              sx_devices_lack(ctx->host, config)
                  ? ERROR_FAIL : sx_create(ctx->host, config, domid);
+        if (!rc && sx_devices_add(ctx->host, config, *domid)) {
+            sx_domain_destroy(ctx->host, *domid);
+            *domid = UINT32_MAX;
+            rc = ERROR_FAIL;
+        }
     }
     if (rc)
         sx_log(ctx, XTL_ERROR, "simxl: the domain could not be created: %d",

@@ -10,7 +10,6 @@ import { heartbeatTimeoutMsMin, holdMsMin } from '../core/limits.ts';
 import { agreementDefault } from '../core/permission/tie.ts';
 import { adviceLine } from '../core/texts/advice.ts';
 import { isHostName } from '../core/texts/quote.ts';
-import { noDisks } from '../disk/port.ts';
 import { within } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
 import { hostLooks, suspendLook } from '../hypervisor/xen/looks.ts';
@@ -25,6 +24,7 @@ import type { AnswerCheckPorts } from '../session/check/answer.ts';
 import type { CheckPorts, Way } from '../session/check/ports.ts';
 import { codecsOf } from '../stream/agreement.ts';
 import { cacheBytesWithin, defaultMaxMemory } from '../stream/budget.ts';
+import { diskRefusals } from './disks.ts';
 import { type ThisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { bufferStatePath } from './output.ts';
 
@@ -68,7 +68,7 @@ export function checkPorts(host: ThisHost): CheckPorts {
     processor: processorName(places.procDir),
     maxMemoryBytes: maxMemory(undefined, env),
     registry: thisRegistry(host),
-    disks: noDisks,
+    disks: diskRefusals(host),
     openHypervisor: () => thisHypervisor(host),
     hypervisorLines: (info, spec) => hostLooks(info, spec, places),
     suspendLine: ({ ref, spec }) => suspendLook(ref, spec, places),

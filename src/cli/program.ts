@@ -3,11 +3,12 @@
  * dynamic import, inside the action that needs it.
  */
 import { Command } from 'commander';
+import { checkVariableNames } from '../config/variables.ts';
 import { version } from '../config/version.ts';
 import { addCheck } from './commands/check.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addFailover } from './commands/failover.ts';
-import { addGuard } from './commands/guard.ts';
+import { addGuard, guardName } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
 import { addReceive } from './commands/receive.ts';
 import { addResync } from './commands/resync.ts';
@@ -52,7 +53,11 @@ export function buildProgram(context: Context): Command {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
-    .addHelpText('after', examples);
+    .addHelpText('after', examples)
+    // Before anything is done; a guard only goes on with what its session was allowed to begin.
+    .hook('preAction', (_program, command) => {
+      if (command.name() !== guardName) checkVariableNames(io.env);
+    });
   addCheck(program, context);
   addProtect(program, context);
   addStop(program, context);

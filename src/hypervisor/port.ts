@@ -50,6 +50,18 @@ export interface Refusal {
   readonly givesUp: string | null;
 }
 
+/** A disk that a guest can write to. */
+export interface GuestDisk {
+  /** As the guest calls it. */
+  readonly name: string;
+  /** Where it is on a host, as the configuration says: a path, or what its script understands. */
+  readonly target: string;
+  /** `raw`: what the guest writes is what the target holds; `qcow2`, `vhd`, ... */
+  readonly format: string;
+  /** What makes the target a block device; null: it is one, or a file. */
+  readonly script: string | null;
+}
+
 /**
  * What a guest is made of: enough to boot it, or to build a copy of it, on a host of the same
  * hypervisor. `config` is the adapter's own; everything else is read from it by the adapter.
@@ -68,8 +80,7 @@ export interface GuestSpec {
   readonly interfaces: readonly GuestInterface[];
   /** Its virtual processors, at most; null: the configuration does not say. */
   readonly vcpus: number | null;
-  /** Disks that it can write to, as it calls them. */
-  readonly writableDisks: readonly string[];
+  readonly writableDisks: readonly GuestDisk[];
   /** Why it cannot be protected; empty: it can. */
   readonly refusals: readonly Refusal[];
   readonly onEnd: Readonly<Record<LifeEvent, EndAction>>;
@@ -165,7 +176,7 @@ export type RestoreEvent =
   /** The first `bytes` of the stream are with the builder. */
   | { readonly kind: 'fed'; readonly bytes: number }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
-  /** After `finish`: the copy is built, paused, under its waiting name. */
+  /** After `finish`: the copy is built, paused, under the name that it had then. */
   | { readonly kind: 'built'; readonly copy: GuestRef }
   /** After `discard`: no trace of the copy is left. */
   | { readonly kind: 'discarded' }
@@ -224,8 +235,11 @@ export interface Hypervisor {
    */
   readSpec(config: Buffer): GuestSpec;
   host(): Promise<HostInfo>;
-  /** What this host has not that the guest would need here, beside memory. Never rejects. */
-  lacks(spec: GuestSpec): Promise<readonly Lack[]>;
+  /**
+   * What this host has not that the guest would need here, beside memory: all of it before a copy
+   * is begun, what the build itself takes before that. Never rejects.
+   */
+  lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]>;
   /** At once, in microseconds. Not idempotent: pauses are counted. */
   pause(guest: GuestRef): void;
   unpause(guest: GuestRef): Promise<void>;
@@ -236,7 +250,7 @@ export interface Hypervisor {
   /** Boots it anew, left paused. */
   boot(spec: GuestSpec): Promise<GuestRef>;
   startSave(guest: GuestRef, options: SaveOptions): SaveOperation;
-  /** The copy is called `waitingName(spec.name)` until it is renamed. */
+  /** The copy is called `waitingName(spec.name)` until it is renamed, before or after `finish`. */
   startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation;
   /**
    * Who else carries out what the guest's configuration says of its end, in words; null: nobody

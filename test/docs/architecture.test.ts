@@ -164,6 +164,7 @@ describe('what is said not to exist yet', () => {
 
   it('is a disk driver', () => {
     expect(text).toContain('no driver yet');
-    expect(readdirSync(join(repository, 'src/disk'))).toEqual(['port.ts']);
+    const opening = sources.filter((path) => /\bopenBackup\b.*=>/.test(read(path)));
+    expect(opening).toEqual(['src/disk/port.ts']);
   });
 });

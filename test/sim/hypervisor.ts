@@ -34,8 +34,8 @@ export function simSpec(name: string, uuid = guestUuids[name] ?? ''): GuestSpec 
     roomBytes: guestMemoryBytes,
     disks: ['xvda'],
     interfaces: [{ index: 0, mac: null, ips: [] }],
+    writableDisks: [{ name: 'xvda', target: '/dev/xvda', format: 'raw', script: null }],
     vcpus: null,
-    writableDisks: ['xvda'],
     refusals: [],
     onEnd: {
       poweroff: 'destroy',

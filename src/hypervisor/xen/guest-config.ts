@@ -3,7 +3,7 @@
  * Pure. libxl leaves out members that have their default value, so absence is normal.
  */
 import { errorText, OperationError } from '../../host/errors.ts';
-import type { GuestInterface, GuestSpec, Refusal } from '../port.ts';
+import type { GuestDisk, GuestInterface, GuestSpec, Refusal } from '../port.ts';
 import { refusalsOf } from './admission.ts';
 import { type EndWords, endAction } from './end-words.ts';
 
@@ -163,8 +163,13 @@ function disks(config: DomainConfig): string[] {
 }
 
 /** libxl prints `readwrite` only where it is set. */
-function writableDisks(config: DomainConfig): string[] {
+function writableDisks(config: DomainConfig): GuestDisk[] {
   return list(config['disks'])
     .filter((disk) => Boolean(disk['readwrite']) && !disk['is_cdrom'])
-    .map((disk) => text(disk['vdev']));
+    .map((disk) => ({
+      name: text(disk['vdev']),
+      target: text(disk['pdev_path']),
+      format: text(disk['format']) || 'raw',
+      script: text(disk['script']) || null,
+    }));
 }

@@ -30,7 +30,7 @@ import {
 import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { checkVariables, isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
-import { lacksOf } from './lacks.ts';
+import { lacksOf, poolLacks } from './lacks.ts';
 import { otherSaver } from './other-saver.ts';
 import { otherWatcher } from './other-watcher.ts';
 import {
@@ -209,8 +209,12 @@ class Xen implements Hypervisor {
     });
   }
 
-  lacks(spec: GuestSpec): Promise<readonly Lack[]> {
-    return lacksOf(configOf(spec), this.#root);
+  async lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]> {
+    const config = configOf(spec);
+    const devices = await lacksOf(config, this.#root, before);
+    // A copy that was begun is in its pool, whatever that is called now.
+    if (before === 'build') return devices;
+    return [...(await poolLacks(config, (pool) => this.#native.poolInfo(pool))), ...devices];
   }
 
   async host(): Promise<HostInfo> {

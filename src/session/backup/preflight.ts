@@ -11,6 +11,7 @@ import {
   type GuestRef,
   type GuestSpec,
   type Hypervisor,
+  type Lack,
   waitingName,
 } from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
@@ -53,7 +54,7 @@ export async function checkNeeds(
   spec: GuestSpec,
   hostName: string,
 ): Promise<void> {
-  const [first, ...others] = await hypervisor.lacks(spec);
+  const [first, ...others] = await hypervisor.lacks(spec, 'copy');
   if (first !== undefined) {
     const more = others.length === 0 ? '' : `; ${others.map(({ what }) => what).join('; ')}`;
     throw new OperationError(
@@ -134,6 +135,21 @@ type Named = Pick<Hello, 'domain' | 'uuid'>;
 type NamePorts = Pick<HostPorts, 'processes' | 'store' | 'settings' | 'clock'> & {
   readonly hypervisor: Hypervisor;
 };
+
+/**
+ * What is lacking just before a copy is built: its own name too, should another domain have taken
+ * it since. The hypervisor gives a name to one alone.
+ */
+export async function lacksBeforeBuild(
+  hypervisor: Pick<Hypervisor, 'find' | 'lacks'>,
+  spec: GuestSpec,
+): Promise<readonly Lack[]> {
+  const lacks = await hypervisor.lacks(spec, 'build');
+  const { name } = spec;
+  if ((await hypervisor.find(name)) === null) return lacks;
+  const advice = adviceLine({ kind: 'see-namesake', domain: name });
+  return [{ what: `another domain is called ${name} here`, advice }, ...lacks];
+}
 
 /**
  * A domain of that name on this host is another guest, or the same one: neither may be touched, nor

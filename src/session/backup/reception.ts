@@ -51,6 +51,7 @@ import {
   checkOtherHost,
   checkOwnMemory,
   checkRoom,
+  lacksBeforeBuild,
 } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
@@ -375,7 +376,7 @@ export class Reception {
       config: { ...hello.timing, parts: ['memory', ...disks.map(({ name }) => name)] },
       copy,
       disks,
-      lacks: () => hypervisor.lacks(spec),
+      lacks: () => lacksBeforeBuild(hypervisor, spec),
       record: this.#sessionRecord(),
       send: (out) => {
         if (out.kind === 'ack') this.#ackWall = clock.wall();
@@ -435,6 +436,7 @@ export class Reception {
       async read() {
         return toOwner((await record.read())?.permission ?? 'standby');
       },
+      noteBuilt: () => record.noteBuilt(),
       noteRunning: () => record.noteRunning({}),
     };
   }

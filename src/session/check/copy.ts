@@ -29,7 +29,7 @@ export async function needsLines(
   hypervisor: Hypervisor,
   spec: GuestSpec,
 ): Promise<readonly CheckLine[]> {
-  const lacks = await hypervisor.lacks(spec);
+  const lacks = await hypervisor.lacks(spec, 'copy');
   if (lacks.length === 0) return [okLine('needs', 'bridges, scripts, disks and kernels are there')];
   return lacks.map(({ what, advice }) => failLine('needs', what, advice));
 }

@@ -38,12 +38,12 @@ function devices(guest: Guest, allow: readonly string[]): string {
   return 'all of it is in a copy';
 }
 
-function disks(guest: Guest, { disk }: CheckUnsafe, ports: CheckPorts): string {
-  const { writableDisks } = guest.spec;
-  if (writableDisks.length === 0) return 'none that the guest writes to';
-  if (!disk) return `${writableDisks.join(', ')} left alone (-d)`;
-  refuseDisks(guest.name, ports.disks, guest.spec);
-  return writableDisks.join(', ');
+async function disks(guest: Guest, { disk }: CheckUnsafe, ports: CheckPorts): Promise<string> {
+  const names = guest.spec.writableDisks.map(({ name }) => name).join(', ');
+  if (names === '') return 'none that the guest writes to';
+  if (!disk) return `${names} left alone (-d)`;
+  await refuseDisks(guest.name, ports.disks, guest.spec);
+  return names;
 }
 
 function saver(hypervisor: Hypervisor, { ref, name }: Guest): CheckLine {

@@ -19,7 +19,7 @@ export interface CheckPorts extends HostPorts {
   /** What a session may use of this host's memory by its environment, bytes; null: a share. */
   readonly maxMemoryBytes: number | null;
   readonly registry: Registry;
-  readonly disks: DiskDriver;
+  readonly disks: Pick<DiskDriver, 'refusals'>;
   openHypervisor(): Promise<Hypervisor>;
   /** What only the adapter knows that it needs, of a guest or (null) of any. Never rejects. */
   hypervisorLines(info: HostInfo, spec: GuestSpec | null): readonly CheckLine[];

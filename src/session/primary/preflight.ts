@@ -35,11 +35,11 @@ export async function inspectGuest(
   hypervisor: Hypervisor,
   wanted: string,
   unsafe: Unsafe,
-  disks: DiskDriver,
+  disks: Pick<DiskDriver, 'refusals'>,
 ): Promise<Guest> {
   const guest = await findRunning(hypervisor, wanted);
   refuseUnknown(guest.spec, unsafe.allow ?? []);
-  if (unsafe.disk) refuseDisks(guest.name, disks, guest.spec);
+  if (unsafe.disk) await refuseDisks(guest.name, disks, guest.spec);
   return guest;
 }
 
@@ -108,16 +108,22 @@ export function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly str
   throw unsupported(name, why, adviceLine(page));
 }
 
-/** Disks that it can write to and that are not replicated. */
-export function refuseDisks(name: string, driver: DiskDriver, spec: GuestSpec): void {
-  const refusals = driver.refusals(spec);
+/** All or none: of a guest with a disk that is left out, the copy would be of two moments. */
+export async function refuseDisks(
+  name: string,
+  driver: Pick<DiskDriver, 'refusals'>,
+  spec: GuestSpec,
+): Promise<void> {
+  const refusals = await driver.refusals(spec);
   if (refusals.length === 0) return;
-  const detail = { op: 'inspect-guest', subject: name, hint: readWithoutDisks };
-  const text =
-    driver.name === null
-      ? `domain ${name} has writable disks, and replication of disks is not built yet`
-      : `the disks of domain ${name} cannot be replicated: ${refusals.join('; ')}`;
-  throw new OperationError(driver.name === null ? 'not-built' : 'unsupported-guest', text, detail);
+  const toCome = refusals.every(({ isToCome }) => isToCome);
+  const hint = refusals.find(({ advice }) => advice !== null)?.advice ?? readWithoutDisks;
+  const why = refusals.map(({ disk, text }) => `${disk} on ${text}`).join('; ');
+  throw new OperationError(
+    toCome ? 'not-built' : 'unsupported-guest',
+    `domain ${name} has disks that cannot be replicated: ${why}`,
+    { op: 'inspect-guest', subject: name, hint },
+  );
 }
 
 /** What a crashed session left may be a suspended or paused guest, or a copy that lives. */

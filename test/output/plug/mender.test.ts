@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { adoptBuffer } from '../../../src/output/plug/adopt.ts';
 import { decodeLoss } from '../../../src/output/plug/driver.ts';
-import { mayHaveEscaped } from '../../../src/output/plug/mender.ts';
+import { Mender, mayHaveEscaped } from '../../../src/output/plug/mender.ts';
 import { type BufferTools, setUpBuffer } from '../../../src/output/plug/set-up.ts';
 import type { OutputLoss } from '../../../src/output/port.ts';
+import { time } from '../../fixtures/here.ts';
 import { fakeBench } from './fake-kernel.ts';
 
 async function holding(hasHolds: boolean, change = (tools: BufferTools) => tools) {
@@ -144,6 +145,28 @@ describe('an output buffer that somebody takes apart', () => {
     await buffer.open();
     await bench.close();
   });
+});
+
+// Proves: it is said once that an interface is held again, whoever sees it first: the mender that
+// made it anew, or the plug that looked meanwhile.
+it.each([true, false])('says that all holds again (the plug saw it first: %s)', async (isFirst) => {
+  const news: string[] = [];
+  let isMade = (_left: readonly []) => {};
+  const made = new Promise<readonly []>((resolve) => {
+    isMade = resolve;
+  });
+  const mender = new Mender({
+    ...{ ...time, domain: 'web1', nameOf: () => 'vif3.0', note: async () => {} },
+    ...{ remake: () => made, onNews: (text: string) => news.push(text) },
+  });
+  const loss = { port: 0, isDown: false, isHeldTwice: true, openUs: 0 };
+  mender.onLoss({ ...loss, found: ['unredirected'], left: ['unredirected'] });
+  if (isFirst) mender.onLoss({ ...loss, found: [], left: [] });
+  isMade([]);
+  await until(() => news.length).toBe(2);
+  await mender.stop();
+  expect(news[1]).toBe('vif3.0 is held again');
+  expect(news).toHaveLength(2);
 });
 
 // Proves: TSR_EV_LOST as native/plug/check.c writes it; and what of it let something out.

@@ -1,0 +1,60 @@
+/** What is below a disk. Proves: each sort of block device is told from the others by sysfs. */
+import { describe, expect, it } from 'vitest';
+import { backingOf, type DeviceFiles } from '../../src/disk/backing.ts';
+
+/** A host with one block device of that number, and what sysfs says of it. */
+function host(rdev: number, link: string, texts: Readonly<Record<string, string>>): DeviceFiles {
+  const missing = () => Object.assign(new Error('not there'), { code: 'ENOENT' });
+  return {
+    stat: async () => ({ kind: 'block', rdev }),
+    async readText(path) {
+      const [, name = ''] = /^\/sys\/dev\/block\/\d+:\d+\/(.+)$/.exec(path) ?? [];
+      const text = texts[name];
+      if (text === undefined) throw missing();
+      return text;
+    },
+    async readLink(path) {
+      if (link === '') throw missing();
+      expect(path).toMatch(/^\/sys\/dev\/block\/\d+:\d+$/);
+      return link;
+    },
+  };
+}
+
+describe('a block device', () => {
+  it.each([
+    ['drbd', (147 << 8) | 5, '../../devices/virtual/block/drbd5', {}],
+    ['device-mapper', (253 << 8) | 7, '../../devices/virtual/block/dm-7', { 'dm/name': 'vg-a\n' }],
+    ['partition', (8 << 8) | 3, '../../devices/pci/block/sda/sda3', { partition: '3\n' }],
+    ['device', (8 << 8) | 16, '../../devices/pci/block/sdb', {}],
+  ] as const)('is known as %s', async (sort, rdev, link, texts) => {
+    const sizes = { size: '2048\n', 'queue/logical_block_size': '4096\n' };
+    const files = host(rdev, link, { ...sizes, ...texts });
+    expect(await backingOf(files, '/dev/x')).toMatchObject({
+      ...{ kind: 'block', sort, name: link.slice(link.lastIndexOf('/') + 1) },
+      ...{ minor: rdev & 0xff, sizeBytes: 1 << 20 },
+    });
+  });
+
+  it('has the sectors of its disk where it is a partition', async () => {
+    const texts = { partition: '1\n', '../queue/logical_block_size': '4096\n', size: '8\n' };
+    expect(await backingOf(host((8 << 8) | 1, 'x/sda/sda1', texts), '/dev/sda1')).toMatchObject({
+      ...{ sort: 'partition', sectorBytes: 4096, sizeBytes: 4096 },
+    });
+  });
+
+  it('has minors past 255 (glibc, gnu_dev_minor)', async () => {
+    const files = host((147 << 8) | 0x01 | (0x12 << 20), 'x/drbd4609', { size: '8\n' });
+    expect(await backingOf(files, '/dev/drbd4609')).toMatchObject({ sort: 'drbd', minor: 0x1201 });
+  });
+
+  it('is absent where only its node is left', async () => {
+    expect(await backingOf(host((8 << 8) | 1, '', {}), '/dev/sda1')).toEqual({ kind: 'absent' });
+  });
+
+  it('is an error where the kernel does not say', async () => {
+    const denied = Object.assign(new Error('denied'), { code: 'EACCES' });
+    const files = { ...host(0, '', {}), stat: async () => Promise.reject(denied) };
+    await expect(backingOf(files, '/dev/x')).rejects.toBe(denied);
+  });
+});
