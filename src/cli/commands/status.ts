@@ -23,6 +23,7 @@ import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.
 interface Flags extends OutputOptions {
   readonly check?: boolean;
   readonly metrics?: string;
+  readonly showConfig?: boolean;
 }
 
 /** Everything that `status` found. */
@@ -82,6 +83,19 @@ async function writeMetrics(
   replaceFile(target, text);
 }
 
+/** What holds for the next session here, and who says so. */
+async function showConfig(io: Io, { json = false }: Flags): Promise<ExitCode> {
+  const { fileValues } = await import('../../app/settings-files.ts');
+  const { shownSettings } = await import('../../config/settings-file.ts');
+  const settings = shownSettings(await fileValues(io.env), io.env);
+  if (json) writeJson(io.out, { settings });
+  else {
+    const { configText } = await import('../output/config.ts');
+    io.out.write(configText(settings));
+  }
+  return exit.ok;
+}
+
 const formats = ['json', 'check', 'metrics'] as const;
 
 function checkFormats(flags: Flags): void {
@@ -92,6 +106,12 @@ function checkFormats(flags: Flags): void {
 
 async function status(io: Io, domain: string | undefined, flags: Flags): Promise<ExitCode> {
   checkFormats(flags);
+  if (flags.showConfig) {
+    if (flags.check || flags.metrics !== undefined || domain !== undefined) {
+      throw new UsageError('--show-config is of no session: it goes with --json alone');
+    }
+    return showConfig(io, flags);
+  }
   let findings: Findings;
   try {
     findings = await find(io, domain);
@@ -132,6 +152,12 @@ export function addStatus(program: Command, context: Context): void {
     .addOption(new Option('--check', 'print one line for a monitoring plug-in'))
     .addOption(
       new Option('--metrics <file>', "write metrics for Prometheus to FILE as a whole; '-': print"),
+    )
+    .addOption(
+      new Option(
+        '--show-config',
+        'show the settings of the next session, and where they come from',
+      ),
     )
     .addOption(colorOption())
     .action(
