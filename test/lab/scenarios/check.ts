@@ -67,9 +67,9 @@ async function checkThenProtect(trial: Trial): Promise<void> {
 export const checkTest: Scenario = {
   name: 'check',
   proves: 'check finds nothing amiss where protection works, and one thing where one is',
-  tier: 'soak',
+  tier: 'turn',
   shows: ['nothing-silent'],
-  trials: { ci: 0, soak: 1 },
+  trials: { ci: 1, soak: 1 },
   seconds: 90,
   run: checkThenProtect,
 };
