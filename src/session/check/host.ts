@@ -103,7 +103,7 @@ export function memoryLine({ settings, maxMemoryBytes }: CheckPorts): CheckLine 
 }
 
 function root({ isRoot }: CheckPorts, argv: readonly string[] | null): CheckLine {
-  if (isRoot) return okLine('root', 'is');
+  if (isRoot) return okLine('root', 'tsremus runs as root');
   const next = argv === null ? null : adviceLine({ kind: 'as-root', argv });
   return failLine('root', 'only root can talk to Xen and hold packets', next);
 }
