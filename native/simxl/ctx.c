@@ -83,6 +83,10 @@ SX_API int libxl_ctx_alloc(libxl_ctx **pctx, int version, unsigned flags,
     pthread_mutex_init(&ctx->lock, &attr);
     pthread_mutexattr_destroy(&attr);
     fill_version(&ctx->version);
+    ctx->version.xen_version_minor = (int)sx_host_value(host, "minor", 17);
+    ctx->commandline = sx_host_text(host, "commandline");
+    if (ctx->commandline)
+        ctx->version.commandline = ctx->commandline;
     *pctx = ctx;
     return 0;
 }
@@ -103,6 +107,7 @@ SX_API int libxl_ctx_free(libxl_ctx *ctx)
                 " is left from an aborted save\n");
         abort();
     }
+    free(ctx->commandline);
     close(ctx->wakeup[0]);
     close(ctx->wakeup[1]);
     pthread_mutex_destroy(&ctx->lock);

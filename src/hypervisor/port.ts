@@ -78,6 +78,8 @@ export interface GuestSpec {
   /** Its disks, as words that differ where they do. */
   readonly disks: readonly string[];
   readonly interfaces: readonly GuestInterface[];
+  /** Its virtual processors, at most; null: the configuration does not say. */
+  readonly vcpus: number | null;
   readonly writableDisks: readonly GuestDisk[];
   /** Why it cannot be protected; empty: it can. */
   readonly refusals: readonly Refusal[];
@@ -96,6 +98,12 @@ export interface Lack {
 export interface HostInfo {
   readonly version: string;
   readonly freeMemoryBytes: number | null;
+  /** Processors that guests can have; null: it does not say. */
+  readonly cpus: number | null;
+  /** Words of their features, 32 bits each, in the hypervisor's order; empty: it does not say. */
+  readonly features: readonly number[];
+  /** What only the adapter understands. */
+  readonly own: Readonly<Record<string, unknown>>;
 }
 
 export type SaveEvent =
@@ -168,7 +176,7 @@ export type RestoreEvent =
   /** The first `bytes` of the stream are with the builder. */
   | { readonly kind: 'fed'; readonly bytes: number }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
-  /** After `finish`: the copy is built, paused, under its waiting name. */
+  /** After `finish`: the copy is built, paused, under the name that it had then. */
   | { readonly kind: 'built'; readonly copy: GuestRef }
   /** After `discard`: no trace of the copy is left. */
   | { readonly kind: 'discarded' }
@@ -227,8 +235,11 @@ export interface Hypervisor {
    */
   readSpec(config: Buffer): GuestSpec;
   host(): Promise<HostInfo>;
-  /** What this host has not that the guest would need here, beside memory. Never rejects. */
-  lacks(spec: GuestSpec): Promise<readonly Lack[]>;
+  /**
+   * What this host has not that the guest would need here, beside memory: all of it before a copy
+   * is begun, what the build itself takes before that. Never rejects.
+   */
+  lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]>;
   /** At once, in microseconds. Not idempotent: pauses are counted. */
   pause(guest: GuestRef): void;
   unpause(guest: GuestRef): Promise<void>;
@@ -239,7 +250,7 @@ export interface Hypervisor {
   /** Boots it anew, left paused. */
   boot(spec: GuestSpec): Promise<GuestRef>;
   startSave(guest: GuestRef, options: SaveOptions): SaveOperation;
-  /** The copy is called `waitingName(spec.name)` until it is renamed. */
+  /** The copy is called `waitingName(spec.name)` until it is renamed, before or after `finish`. */
   startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation;
   /**
    * Who else carries out what the guest's configuration says of its end, in words; null: nobody

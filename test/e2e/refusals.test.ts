@@ -355,3 +355,14 @@ describe('a command line', () => {
     expect(ran.code).toBe(code);
   });
 });
+
+// Proves: what the other host's environment says wrong is said here in its words, and the line that
+// is to be typed there goes there.
+it('a variable that there is not, on the other host', async () => {
+  const path = join(pair.dir, 'receive-typo');
+  const script = `#!/bin/sh\nTSREMUS_STATEDIR=/x exec ${pair.receive(pair.b)}\n`;
+  writeFileSync(path, script, { mode: 0o755 });
+  const ran = await tsremus(['protect', '-F', '-n', '-d', '-e', '-s', '', 'g1', path]);
+  expect(seen(ran)).toMatchSnapshot();
+  await expectAsBefore();
+});

@@ -31,6 +31,7 @@ export function specOf(config: DomainConfig, words: EndWords): GuestSpec {
     roomBytes: roomKb(config) * 1024,
     disks: disks(config),
     interfaces: interfaces(config),
+    vcpus: kbOf(object(config['b_info']), 'max_vcpus') || null,
     writableDisks: writableDisks(config),
     refusals: refusals(config),
     onEnd: {

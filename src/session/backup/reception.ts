@@ -52,6 +52,7 @@ import {
   checkOtherHost,
   checkOwnMemory,
   checkRoom,
+  lacksBeforeBuild,
 } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
 
@@ -125,7 +126,11 @@ interface Receiving {
 }
 
 /** Chooses the codec, and counts the memory that it and an epoch need here. */
-function agreeStream({ settings }: ReceptionPorts, hello: Hello, options: ReceiveOptions) {
+export function agreeStream(
+  { settings }: Pick<ReceptionPorts, 'settings'>,
+  hello: Hello,
+  options: Pick<ReceiveOptions, 'maxMemoryBytes'>,
+) {
   const maxBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
   const stream = chooseStream(hello, cacheBytesWithin(maxBytes, hello.memoryBytes));
   checkOwnMemory(settings, hello, stream.cacheBytes);
@@ -382,7 +387,7 @@ export class Reception {
       config: { ...hello.timing, parts: ['memory', ...disks.map(({ name }) => name)] },
       copy,
       disks,
-      lacks: () => hypervisor.lacks(spec),
+      lacks: () => lacksBeforeBuild(hypervisor, spec),
       record: this.#sessionRecord(),
       send: (out) => {
         if (out.kind === 'ack') this.#ackWall = clock.wall();
@@ -442,6 +447,7 @@ export class Reception {
       async read() {
         return toOwner((await record.read())?.permission ?? 'standby');
       },
+      noteBuilt: () => record.noteBuilt(),
       noteRunning: () => record.noteRunning({}),
     };
   }

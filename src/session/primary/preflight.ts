@@ -37,6 +37,14 @@ export async function inspectGuest(
   unsafe: Unsafe,
   disks: Pick<DiskDriver, 'refusals'>,
 ): Promise<Guest> {
+  const guest = await findRunning(hypervisor, wanted);
+  refuseUnknown(guest.spec, unsafe.allow ?? []);
+  if (unsafe.disk) await refuseDisks(guest.name, disks, guest.spec);
+  return guest;
+}
+
+/** Finds the guest, which runs and has a name that can be used; throws as `inspectGuest` does. */
+export async function findRunning(hypervisor: Hypervisor, wanted: string): Promise<Guest> {
   const ref = await findGuest(hypervisor, wanted);
   // xl knows no UUIDs.
   const called = formOf(wanted) === 'uuid' ? String(ref.id) : wanted;
@@ -64,8 +72,6 @@ export async function inspectGuest(
     const shown = JSON.stringify(name === '' ? null : name);
     throw unsupported(wanted, `its name ${shown} cannot be used: it ${domainNameRule}`);
   }
-  refuseUnknown(spec, unsafe.allow ?? []);
-  if (unsafe.disk) await refuseDisks(name, disks, spec);
   return { ref, name, spec, memoryBytes: Math.max(spec.memoryBytes, info.memoryBytes) };
 }
 
@@ -90,7 +96,7 @@ const readWithoutDisks = adviceLine({
 });
 
 /** What is not known to be in a copy, unless the administrator allowed it and it can be. */
-function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]): void {
+export function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]): void {
   const left = refusals.filter(({ key, givesUp }) => givesUp === null || !allow.includes(key));
   if (left.length === 0) return;
   const why = left.map(({ text }) => text).join('; ');
@@ -103,7 +109,7 @@ function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]):
 }
 
 /** All or none: of a guest with a disk that is left out, the copy would be of two moments. */
-async function refuseDisks(
+export async function refuseDisks(
   name: string,
   driver: Pick<DiskDriver, 'refusals'>,
   spec: GuestSpec,
