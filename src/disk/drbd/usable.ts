@@ -1,10 +1,10 @@
 /**
  * What keeps a DRBD device from taking a checkpoint, and what to type against it. Pure.
  *
- * Protocol D is in DRBD 8.3.11 as patched for Remus (remus-drbd), and nowhere else. Its device takes
- * checkpoints when it is Primary here, both disks are up to date, the hosts are connected, and the
- * other host may become Primary, too: only a Primary defers what it receives (drbd_receiver.c,
- * receive_Data).
+ * Protocol D is in DRBD 8.3.11 as patched for Remus (remus-drbd), and nowhere else. Its device
+ * takes checkpoints when it is Primary here, both disks are up to date, the hosts are connected,
+ * and the other host may become Primary, too: only a Primary defers what it receives
+ * (drbd_receiver.c, receive_Data).
  *
  * That is not enough for epochs that can be trusted, so no driver takes such a device yet. The
  * backup submits what it deferred newest first (receive_Data puts each write at the head of
@@ -80,7 +80,7 @@ function connectionProblem({ resource, device }: DrbdFound): Unusable | null {
 }
 
 /** What keeps the guest's own host from taking checkpoints of the device; null: nothing. */
-export function primaryProblem(found: DrbdFound): Unusable | null {
+export function checkpointProblem(found: DrbdFound): Unusable | null {
   const problem = versionProblem(found.version) ?? configuredProblem(found);
   if (problem !== null) return problem;
   const { resource, device } = found;
