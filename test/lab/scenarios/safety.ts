@@ -158,6 +158,6 @@ export const hostsParted: Scenario = {
   tier: 'core',
   shows: ['never-the-last', 'nothing-silent', 'backup-lost', 'long-cut'],
   trials: { ci: 1, soak: 5 },
-  seconds: 180,
+  seconds: 150,
   run: hostsPart,
 };
