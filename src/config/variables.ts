@@ -8,26 +8,26 @@ import { UsageError } from './usage-error.ts';
 
 const prefix = 'TSREMUS_';
 
-export const variables = [
-  'ALLOW',
-  'BUFFER_LIMIT',
-  'DEBUG',
-  'HEARTBEAT_TIMEOUT',
-  'HOLD',
-  'INTERVAL',
-  'LIBXL',
-  'LIBXL_LOG',
-  'LOG_DIR',
-  'LOG_LEVEL',
-  'MAX_MEMORY',
-  'MAX_OVERHEAD',
-  'MAX_PENDING',
-  'NATIVE',
-  'RUN_DIR',
-  'SSH_COMMAND',
-  'STATE_DIR',
-  'WITHOUT_WITNESS',
-].map((name) => `${prefix}${name}`);
+export const variables: readonly string[] = [
+  'TSREMUS_ALLOW',
+  'TSREMUS_BUFFER_LIMIT',
+  'TSREMUS_DEBUG',
+  'TSREMUS_HEARTBEAT_TIMEOUT',
+  'TSREMUS_HOLD',
+  'TSREMUS_INTERVAL',
+  'TSREMUS_LIBXL',
+  'TSREMUS_LIBXL_LOG',
+  'TSREMUS_LOG_DIR',
+  'TSREMUS_LOG_LEVEL',
+  'TSREMUS_MAX_MEMORY',
+  'TSREMUS_MAX_OVERHEAD',
+  'TSREMUS_MAX_PENDING',
+  'TSREMUS_NATIVE',
+  'TSREMUS_RUN_DIR',
+  'TSREMUS_SSH_COMMAND',
+  'TSREMUS_STATE_DIR',
+  'TSREMUS_WITHOUT_WITNESS',
+];
 
 /** What the tests of the sources read; no business of the program's. */
 const others = /^TSREMUS_(LAB|TEST)_/;
