@@ -42,8 +42,8 @@ function rawPeer(role: 'primary' | 'backup', options = {}) {
   };
 }
 
-// Proves: what comes while nobody listens waits, and so does the end behind it, although Node resumes
-// the output of a process that has exited.
+// Proves: what comes while nobody listens waits, and so does the end behind it, although Node
+// resumes the output of a process that has exited.
 it.each([1, 3])('a link that nobody listens to keeps %d chunks and the end', async (chunks) => {
   const { link, input } = rawPeer('primary');
   const parts: readonly Message[] = [acceptedMessage, { kind: 'ack', epoch: 0 }];
