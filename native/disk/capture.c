@@ -237,7 +237,7 @@ static int serve(struct tsr_capture *capture, const struct tsr_nbd_request *requ
 
 /* ---- the server's thread ------------------------------------------------------------- */
 
-int tsr_capture_swap(struct tsr_capture *capture)
+int tsr_capture_swap(struct tsr_capture *capture, bool urgent)
 {
     const struct timespec again = { .tv_nsec = SWAP_AGAIN_MS * 1000000 };
     unsigned tries;
@@ -247,7 +247,7 @@ int tsr_capture_swap(struct tsr_capture *capture)
     for (tries = 0; tries < SWAP_AGAIN_MAX; tries++) {
         if (tries)
             nanosleep(&again, NULL);
-        rc = tsr_mirror_swap(&capture->dm, &capture->mirror, capture->settings.lock, NULL);
+        rc = tsr_mirror_swap(&capture->dm, &capture->mirror, urgent, NULL);
         if (rc != -EBUSY)
             break;
     }
@@ -301,7 +301,7 @@ static void end_leg(struct tsr_capture *capture, int why)
         tsr_error_text(-1, text, sizeof(text));
         tsr_events_send(capture->events, TSR_EV_FAILED, &event, text);
         /* The guard does it, too, if it lives; whoever is first. */
-        event.a = tsr_capture_swap(capture);
+        event.a = tsr_capture_swap(capture, true);
         text[0] = 0;
         if (event.a < 0)
             tsr_error_text(-1, text, sizeof(text));

@@ -56,7 +56,8 @@ struct tsr_capture {
 int tsr_capture_start(struct tsr_capture *capture);
 /* Ends them, and waits for that. */
 void tsr_capture_stop(struct tsr_capture *capture);
-/* Takes the mirror away, trying again while somebody else changes the table. */
-int tsr_capture_swap(struct tsr_capture *capture);
+/* Takes the mirror away, trying again while somebody else changes the table. URGENT: see
+ * tsr_mirror_swap. */
+int tsr_capture_swap(struct tsr_capture *capture, bool urgent);
 
 #endif

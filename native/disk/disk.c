@@ -11,10 +11,11 @@
 #include <unistd.h>
 
 _Static_assert(sizeof(struct tsr_disk_record) == TSR_DISK_RECORD_SIZE, "shared with JS");
-_Static_assert(sizeof(struct tsr_capture_settings) == 808, "shared with JS");
+_Static_assert(sizeof(struct tsr_capture_settings) == 1064, "shared with JS");
 _Static_assert(sizeof(struct tsr_capture_piece) == 16, "shared with JS");
 _Static_assert(sizeof(struct tsr_capture_stats) == 128, "shared with JS");
 _Static_assert(TSR_CAPTURE_NAME_MAX == TSR_DM_NAME_MAX, "as the device mapper has it");
+_Static_assert(TSR_CAPTURE_PATH_MAX == TSR_MIRROR_PATH_MAX, "copied");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are little-endian");
 
 #define NOT_SEALED UINT64_MAX
@@ -113,7 +114,8 @@ static int check_settings(const struct tsr_capture_settings *settings)
     if (!is_text(settings->name, sizeof(settings->name)) ||
         !is_text(settings->under, sizeof(settings->under)) ||
         !is_text(settings->plain, sizeof(settings->plain)) ||
-        !is_text(settings->lock, sizeof(settings->lock)))
+        !is_text(settings->lock, sizeof(settings->lock)) ||
+        strnlen(settings->vg_lock, sizeof(settings->vg_lock)) == sizeof(settings->vg_lock))
         return tsr_fail(-EINVAL, "the capture of a disk needs the names of its devices");
     if (!settings->size || settings->size % TSR_NBD_SECTOR)
         return tsr_fail(-EINVAL, "a disk of %llu bytes", (unsigned long long)settings->size);
@@ -165,6 +167,8 @@ static int open_disk(struct tsr_capture *capture)
 
     memcpy(mirror->name, settings->name, sizeof(mirror->name));
     memcpy(mirror->under, settings->under, sizeof(mirror->under));
+    memcpy(mirror->lock, settings->lock, sizeof(mirror->lock));
+    memcpy(mirror->vg_lock, settings->vg_lock, sizeof(mirror->vg_lock));
     mirror->leg_major = settings->leg_major;
     mirror->leg_minor = settings->leg_minor;
     rc = tsr_dm_open(&capture->dm);
@@ -263,7 +267,7 @@ int tsr_capture_insert(int handle)
     if (!capture)
         return -EBADF;
     pthread_mutex_lock(&capture->swap_lock);
-    rc = tsr_mirror_insert(&capture->dm, &capture->mirror, capture->settings.lock);
+    rc = tsr_mirror_insert(&capture->dm, &capture->mirror);
     pthread_mutex_unlock(&capture->swap_lock);
     tsr_handle_put(capture);
     return rc;
@@ -404,7 +408,7 @@ int tsr_capture_close(int handle)
     capture->closing = true;
     pthread_cond_broadcast(&capture->room);
     pthread_mutex_unlock(&capture->lock);
-    rc = tsr_capture_swap(capture);
+    rc = tsr_capture_swap(capture, false);
     tsr_capture_stop(capture);
     tsr_handle_put(capture);
     if (!tsr_handle_remove(handle))

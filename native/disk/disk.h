@@ -39,7 +39,7 @@ enum tsr_disk_flag {
 #define TSR_CAPTURE_NAME_MAX 128
 #define TSR_CAPTURE_PATH_MAX 256
 
-struct tsr_capture_settings {   /* 808 bytes; texts end with a NUL */
+struct tsr_capture_settings {   /* 1064 bytes; texts end with a NUL */
     uint64_t size;              /* of the disk, bytes */
     uint64_t room;              /* for what is not handed out yet, bytes: the ceiling */
     uint64_t ask;               /* so many waiting bytes ask for a checkpoint */
@@ -50,6 +50,8 @@ struct tsr_capture_settings {   /* 808 bytes; texts end with a NUL */
     char under[TSR_CAPTURE_NAME_MAX];   /* the device over its plain table */
     char plain[TSR_CAPTURE_PATH_MAX];   /* the path of `under`, for reads */
     char lock[TSR_CAPTURE_PATH_MAX];    /* the lock file, which the guard has, too */
+    char vg_lock[TSR_CAPTURE_PATH_MAX]; /* LVM's of the volume group: V_NAME in its
+                                         * locking_dir; "": the volume is not LVM's */
 };
 
 /* A piece of a sealed epoch. */

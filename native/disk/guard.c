@@ -4,7 +4,8 @@
  * fails, or when the session is gone: until then the kernel holds the guest's writes.
  *
  *   tsremus-disk-guard --device NAME --under NAME --nbd PATH --size BYTES --leg FD
- *                      --session FD --log FD --lock PATH [--stall MS] [--timeout SECONDS]
+ *                      --session FD --log FD --lock PATH [--vg-lock PATH]
+ *                      [--stall MS] [--timeout SECONDS]
  *
  * --leg      the kernel's end of the capture's socket (tsr_capture_open)
  * --session  a socket or pipe of the session's: one byte tells the guard to end, its end
@@ -61,7 +62,7 @@
 enum { EXIT_USAGE = 64, EXIT_START = 1, EXIT_LEFT = 2 };
 
 static struct {
-    const char *nbd, *lock;
+    const char *nbd;
     uint64_t size;
     int leg, session, log;
     unsigned stall_ms, timeout_s;
@@ -304,6 +305,8 @@ static void wait_for_news(void)
 /* 0: it is over, there is no mirror any more; 1: it must be tried again. */
 static int swap(const struct tsr_guard_view *view, const char *reason)
 {
+    /* Told to end, nothing waits for this; in all else the guest's writes may. */
+    bool urgent = !guard.told || view->leg_over;
     uint64_t began = tsr_now_ns(), one = 1;
     int rc;
 
@@ -314,7 +317,7 @@ static int swap(const struct tsr_guard_view *view, const char *reason)
     atomic_store(&guard.swapping, true);
     if (write(guard.breaking, &one, sizeof(one)) < 0)
         break_leg();
-    rc = tsr_mirror_swap(&guard.dm, &guard.mirror, guard.lock, &guard.progress);
+    rc = tsr_mirror_swap(&guard.dm, &guard.mirror, urgent, &guard.progress);
     atomic_store(&guard.swapping, false);
     if (rc >= 0) {
         say("swapped", "reason=%s here=%d ms=%" PRIu64, reason, rc,
@@ -393,13 +396,22 @@ static void take_name(char *out, const char *name)
     strcpy(out, name);
 }
 
+static void take_path(char *out, const char *path)
+{
+    if (strlen(path) >= TSR_MIRROR_PATH_MAX) {
+        fprintf(stderr, "tsremus-disk-guard: the path %s is too long\n", path);
+        exit(EXIT_USAGE);
+    }
+    strcpy(out, path);
+}
+
 static void parse(int argc, char **argv)
 {
     static const struct option options[] = {
         { "device", 1, NULL, 'd' }, { "under", 1, NULL, 'u' }, { "nbd", 1, NULL, 'n' },
         { "size", 1, NULL, 'z' },   { "leg", 1, NULL, 'l' },   { "session", 1, NULL, 's' },
-        { "log", 1, NULL, 'g' },    { "lock", 1, NULL, 'k' },  { "stall", 1, NULL, 'a' },
-        { "timeout", 1, NULL, 't' }, { 0 },
+        { "log", 1, NULL, 'g' },    { "lock", 1, NULL, 'k' },  { "vg-lock", 1, NULL, 'v' },
+        { "stall", 1, NULL, 'a' },  { "timeout", 1, NULL, 't' }, { 0 },
     };
     int option;
 
@@ -408,7 +420,8 @@ static void parse(int argc, char **argv)
         case 'd': take_name(guard.mirror.name, optarg); break;
         case 'u': take_name(guard.mirror.under, optarg); break;
         case 'n': guard.nbd = optarg; break;
-        case 'k': guard.lock = optarg; break;
+        case 'k': take_path(guard.mirror.lock, optarg); break;
+        case 'v': take_path(guard.mirror.vg_lock, optarg); break;
         case 'z': guard.size = number(optarg, INT64_MAX); break;
         case 'l': guard.leg = (int)number(optarg, INT32_MAX); break;
         case 's': guard.session = (int)number(optarg, INT32_MAX); break;
@@ -418,7 +431,7 @@ static void parse(int argc, char **argv)
         default: exit(EXIT_USAGE);
         }
     }
-    if (!guard.mirror.name[0] || !guard.mirror.under[0] || !guard.nbd || !guard.lock ||
+    if (!guard.mirror.name[0] || !guard.mirror.under[0] || !guard.nbd || !guard.mirror.lock[0] ||
         !guard.size || guard.size % TSR_NBD_SECTOR || guard.leg < 0 || guard.session < 0 ||
         guard.log < 0 || !guard.stall_ms || !guard.timeout_s || optind != argc) {
         fprintf(stderr, "tsremus-disk-guard: started by tsremus, with all of its options\n");

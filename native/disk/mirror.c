@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -188,33 +189,72 @@ int tsr_mirror_look(struct tsr_dm *dm, const struct tsr_mirror *mirror,
 
 /* ---- changing ------------------------------------------------------------------------ */
 
-/* A descriptor that holds the lock while it is open; -ETIMEDOUT: somebody else does. */
-static int take_lock(const char *path)
+/* Both locks; -1: not held. */
+struct locks {
+    int ours, vg;
+};
+
+static bool is_same_file(int fd, const char *path)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    const struct timespec step = { .tv_nsec = LOCK_STEP_MS * 1000000 };
-    unsigned waited;
+    struct stat open_one, named;
 
-    if (fd < 0)
-        return tsr_fail(-errno, "cannot open the lock %s: %s", path, strerror(errno));
-    for (waited = 0; flock(fd, LOCK_EX | LOCK_NB); waited += LOCK_STEP_MS) {
-        if (errno == EINTR)
-            continue;
-        if (errno != EWOULDBLOCK || waited >= TSR_MIRROR_LOCK_MS) {
-            int rc = errno == EWOULDBLOCK ? -ETIMEDOUT : -errno;
-
-            close(fd);
-            return tsr_fail(rc, "cannot take the lock %s: %s", path, strerror(-rc));
-        }
-        nanosleep(&step, NULL);
-    }
-    return fd;
+    return !fstat(fd, &open_one) && !stat(path, &named) && open_one.st_dev == named.st_dev &&
+           open_one.st_ino == named.st_ino;
 }
 
-static void drop_lock(int fd)
+/* A descriptor that holds the lock while it is open; -EBUSY: somebody else does. */
+static int take_lock(const char *path)
 {
-    if (fd >= 0)
+    const struct timespec step = { .tv_nsec = LOCK_STEP_MS * 1000000 };
+    unsigned waited = 0;
+    int fd, rc;
+
+    for (;;) {
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+            return tsr_fail(-errno, "cannot open the lock %s: %s", path, strerror(errno));
+        while (flock(fd, LOCK_EX | LOCK_NB)) {
+            rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
+            if (rc == -EINTR)
+                continue;
+            if (rc != -EBUSY || waited >= TSR_MIRROR_LOCK_MS) {
+                close(fd);
+                return tsr_fail(rc, "cannot take the lock %s within %d ms: %s", path,
+                                TSR_MIRROR_LOCK_MS, strerror(-rc));
+            }
+            nanosleep(&step, NULL);
+            waited += LOCK_STEP_MS;
+        }
+        /* LVM removes a file of its locks when it gives the lock back. */
+        if (is_same_file(fd, path))
+            return fd;
         close(fd);
+    }
+}
+
+static void drop_locks(const struct tsr_mirror *mirror, struct locks *locks)
+{
+    if (locks->vg >= 0) {
+        /* As LVM does it (_undo_flock, lib/misc/lvm-flock.c). */
+        if (is_same_file(locks->vg, mirror->vg_lock))
+            unlink(mirror->vg_lock);
+        close(locks->vg);
+    }
+    if (locks->ours >= 0)
+        close(locks->ours);
+}
+
+static int take_locks(const struct tsr_mirror *mirror, struct locks *locks)
+{
+    int rc = locks->ours = take_lock(mirror->lock);
+
+    locks->vg = -1;
+    if (mirror->vg_lock[0]) {
+        locks->vg = take_lock(mirror->vg_lock);
+        if (locks->vg < 0)
+            rc = locks->vg;
+    }
+    return rc < 0 ? rc : 0;
 }
 
 static int refuse(const struct tsr_mirror *mirror, const struct tsr_mirror_found *found)
@@ -263,14 +303,14 @@ static int insert(struct tsr_dm *dm, const struct tsr_mirror *mirror)
     return rc;
 }
 
-int tsr_mirror_insert(struct tsr_dm *dm, const struct tsr_mirror *mirror, const char *lock)
+int tsr_mirror_insert(struct tsr_dm *dm, const struct tsr_mirror *mirror)
 {
-    int fd = take_lock(lock), rc;
+    struct locks locks;
+    int rc = take_locks(mirror, &locks);
 
-    if (fd < 0)
-        return fd;
-    rc = insert(dm, mirror);
-    drop_lock(fd);
+    if (!rc)
+        rc = insert(dm, mirror);
+    drop_locks(mirror, &locks);
     return rc;
 }
 
@@ -328,11 +368,14 @@ static int swap(struct tsr_dm *dm, const struct tsr_mirror *mirror,
     return refuse(mirror, &found);
 }
 
-int tsr_mirror_swap(struct tsr_dm *dm, const struct tsr_mirror *mirror, const char *lock,
+int tsr_mirror_swap(struct tsr_dm *dm, const struct tsr_mirror *mirror, bool urgent,
                     struct tsr_mirror_progress *progress)
 {
-    int fd = take_lock(lock), rc = swap(dm, mirror, progress);
+    struct locks locks;
+    int rc = take_locks(mirror, &locks);
 
-    drop_lock(fd);
+    if (!rc || urgent)
+        rc = swap(dm, mirror, progress);
+    drop_locks(mirror, &locks);
     return rc;
 }

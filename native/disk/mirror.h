@@ -16,9 +16,11 @@
  * M1. Nothing is loaded over a table that is not exactly ours or exactly the plain one,
  *     and nothing while another inactive table is loaded: an lvextend or a pvmove is
  *     never undone. There is one inactive slot: whoever loads after us takes our table
- *     out of it, and then our resume makes his table live, not ours. What is left is his
- *     load in the microseconds between our look and our load, which takes his table out
- *     of the slot: the kernel knows no "load if nothing is loaded".
+ *     out of it, and then our resume makes his table live, not ours. His load between our
+ *     look and our load would be lost, because the kernel knows no "load if nothing is
+ *     loaded": so LVM's own lock on the volume group is taken for that time. Where LVM
+ *     does not give it back and the guest's writes wait, it is done without, and those
+ *     microseconds are what is left.
  * M2. A table is changed by one ioctl, which suspends and resumes in itself: whoever is
  *     killed or stopped between two steps leaves no suspended device, only an inactive
  *     table, and that anybody may go on with.
@@ -30,13 +32,17 @@
 
 #include <stdatomic.h>
 
-/* Bytes of the guest's writes that the mirror's log counts as one region. */
+#define TSR_MIRROR_PATH_MAX 256
+
+/* What the mirror's log counts as one region. */
 #define TSR_MIRROR_REGION_SECTORS 2048
 
 struct tsr_mirror {
     char name[TSR_DM_NAME_MAX];
     char under[TSR_DM_NAME_MAX];
     uint32_t leg_major, leg_minor;
+    char lock[TSR_MIRROR_PATH_MAX];     /* the file of the lock of session and guard */
+    char vg_lock[TSR_MIRROR_PATH_MAX];  /* of LVM's on the volume group; "": no such volume */
     /* By tsr_mirror_plan. */
     struct tsr_dm_table plain, mirrored;
 };
@@ -95,19 +101,19 @@ int tsr_mirror_look(struct tsr_dm *dm, const struct tsr_mirror *mirror,
                     struct tsr_mirror_found *out);
 
 /*
- * Puts the mirror in. LOCK: the path of the lock file, which the guard has too. -EBUSY:
- * somebody else is changing the volume; -ESTALE: it does not have the plain table.
+ * Puts the mirror in. -EBUSY: somebody else is changing the volume, or his lock was not
+ * given back in TSR_MIRROR_LOCK_MS; -ESTALE: it does not have the plain table.
  */
-int tsr_mirror_insert(struct tsr_dm *dm, const struct tsr_mirror *mirror, const char *lock);
+int tsr_mirror_insert(struct tsr_dm *dm, const struct tsr_mirror *mirror);
 
 /*
  * Takes the mirror away. 1: it did; 0: the plain table was live already. -EBUSY: somebody
  * else is changing the volume, and it must be tried again; -ESTALE: somebody else's table
- * is live, for good: nothing was done. A lock that nobody gives back in time is waited for
- * TSR_MIRROR_LOCK_MS and then done without: M1 and M2 hold without it. PROGRESS: NULL,
- * or where another thread sees what this one does.
+ * is live, for good: nothing was done. URGENT: the guest's writes wait, and a lock that is
+ * not given back is done without. PROGRESS: NULL, or where another thread sees what this
+ * one does.
  */
-int tsr_mirror_swap(struct tsr_dm *dm, const struct tsr_mirror *mirror, const char *lock,
+int tsr_mirror_swap(struct tsr_dm *dm, const struct tsr_mirror *mirror, bool urgent,
                     struct tsr_mirror_progress *progress);
 #define TSR_MIRROR_LOCK_MS 500
 

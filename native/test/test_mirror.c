@@ -24,12 +24,11 @@
 
 static struct tsr_dm dm;
 static struct tsr_mirror mirror;
-static char lock_path[64];
 
 static void begin(void)
 {
     dm_model_start(true);
-    snprintf(lock_path, sizeof(lock_path), "/tmp/tsr-test-lock-%d", getpid());
+    snprintf(mirror.lock, sizeof(mirror.lock), "/tmp/tsr-test-lock-%d", getpid());
     strcpy(mirror.name, "vol");
     strcpy(mirror.under, "under");
     mirror.leg_major = 43;
@@ -41,13 +40,13 @@ static void begin(void)
 static void begin_mirrored(void)
 {
     begin();
-    CHECK(!tsr_mirror_insert(&dm, &mirror, lock_path));
+    CHECK(!tsr_mirror_insert(&dm, &mirror));
     CHECK(!strcmp(dm_model_table("vol", false), OURS));
 }
 
 static void finish(void)
 {
-    unlink(lock_path);
+    unlink(mirror.lock);
 }
 
 static bool is_live(const char *table)
@@ -68,10 +67,10 @@ TEST(mirror_comes_and_goes)
     begin_mirrored();
     CHECK(!tsr_mirror_look(&dm, &mirror, &found));
     CHECK(found.state == TSR_MIRROR_LIVE && found.disk == 'A' && found.leg == 'A');
-    CHECK(tsr_mirror_insert(&dm, &mirror, lock_path) == -EBUSY);
-    CHECK(tsr_mirror_swap(&dm, &mirror, lock_path, NULL) == 1);
+    CHECK(tsr_mirror_insert(&dm, &mirror) == -EBUSY);
+    CHECK(tsr_mirror_swap(&dm, &mirror, true, NULL) == 1);
     CHECK(is_live(PLAIN) && is_loaded(""));
-    CHECK(tsr_mirror_swap(&dm, &mirror, lock_path, NULL) == 0);
+    CHECK(tsr_mirror_swap(&dm, &mirror, true, NULL) == 0);
     finish();
 }
 
@@ -179,12 +178,12 @@ static void at_all_moments(void (*prepare)(void), int (*act)(void), const char *
 
 static int do_swap(void)
 {
-    return tsr_mirror_swap(&dm, &mirror, lock_path, NULL);
+    return tsr_mirror_swap(&dm, &mirror, true, NULL);
 }
 
 static int do_insert(void)
 {
-    return tsr_mirror_insert(&dm, &mirror, lock_path);
+    return tsr_mirror_insert(&dm, &mirror);
 }
 
 static void theirs_stays(int rc, bool is_done)
@@ -288,11 +287,35 @@ TEST(mirror_lock_of_a_stopped_process)
     int fd;
 
     begin_mirrored();
-    fd = open(lock_path, O_RDWR);
+    fd = open(mirror.lock, O_RDWR);
     CHECK(fd >= 0 && !flock(fd, LOCK_EX));
     CHECK(do_swap() == 1 && is_live(PLAIN));
-    CHECK(do_insert() == -ETIMEDOUT && is_live(PLAIN) && is_loaded(""));
+    CHECK(do_insert() == -EBUSY && is_live(PLAIN) && is_loaded(""));
     close(fd);
+    finish();
+}
+
+/* Proves: LVM's lock on the volume group keeps us out while it changes a volume, but for ever
+ * only where nothing waits; and it is given back as LVM gives it back. */
+TEST(mirror_takes_the_lock_of_the_volume_group)
+{
+    int fd;
+
+    begin();
+    snprintf(mirror.vg_lock, sizeof(mirror.vg_lock), "/tmp/tsr-test-V-%d", getpid());
+    fd = open(mirror.vg_lock, O_RDWR | O_CREAT, 0600);
+    CHECK(fd >= 0 && !flock(fd, LOCK_SH));
+    CHECK(do_insert() == -EBUSY && is_live(PLAIN) && is_loaded(""));
+    close(fd);
+    CHECK(!do_insert() && is_live(OURS));
+    CHECK(access(mirror.vg_lock, F_OK));
+    fd = open(mirror.vg_lock, O_RDWR | O_CREAT, 0600);
+    CHECK(fd >= 0 && !flock(fd, LOCK_EX));
+    CHECK(tsr_mirror_swap(&dm, &mirror, false, NULL) == -EBUSY && is_live(OURS));
+    CHECK(tsr_mirror_swap(&dm, &mirror, true, NULL) == 1 && is_live(PLAIN));
+    CHECK(!access(mirror.vg_lock, F_OK));
+    close(fd);
+    unlink(mirror.vg_lock);
     finish();
 }
 
