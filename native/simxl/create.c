@@ -63,6 +63,8 @@ int sx_create(const char *host, struct json *config, uint32_t *domid_out)
 
     *domid_out = UINT32_MAX;
     rc = sx_config_spec(config, &spec);
+    if (!rc && sx_pool_lacks(host, config))
+        rc = ERROR_INVAL;
     if (rc)
         return rc;
     text = json_print(config);

@@ -268,6 +268,9 @@ SX_API int libxl_get_free_memory(libxl_ctx *ctx, uint64_t *memkb)
 
     if (sx_fault_rc(ctx, "libxl_get_free_memory", 0, &rc))
         return rc;
+    *memkb = (uint64_t)sx_host_value(ctx->host, "free_kb", -1);
+    if (*memkb != UINT64_MAX)
+        return 0;
     *memkb = (uint64_t)sysconf(_SC_AVPHYS_PAGES) *
         (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
     return 0;
@@ -291,6 +294,11 @@ SX_API int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *c,
         rc = sx_boot_lacks(ctx->host, config) ||
              sx_devices_lack(ctx->host, config)
                  ? ERROR_FAIL : sx_create(ctx->host, config, domid);
+        if (!rc && sx_devices_add(ctx->host, config, *domid)) {
+            sx_domain_destroy(ctx->host, *domid);
+            *domid = UINT32_MAX;
+            rc = ERROR_FAIL;
+        }
     }
     if (rc)
         sx_log(ctx, XTL_ERROR, "simxl: the domain could not be created: %d",

@@ -1,6 +1,7 @@
 /*
  * The runner of a domain: started as a process of nobody's, so that it
- * outlives whoever created the domain and disturbs nobody's SIGCHLD.
+ * outlives whoever created the domain and disturbs nobody's SIGCHLD. And the
+ * scripts of its devices.
  */
 #define _GNU_SOURCE
 #include "sx.h"
@@ -48,21 +49,16 @@ static int tool_path(char *out)
     return access(out, X_OK) ? -errno : 0;
 }
 
-/*
- * Only posix_spawn in the caller's process, which may be large and have many
- * threads; the second fork happens in the small program ("simxl launch"),
- * which ends at once.
- */
-static int spawn_launcher(const char *tool, const char *host, uint32_t domid)
+/* Runs a program to its end; 0 when it ends with 0. Its output is an error's,
+ * as with libxl's scripts: the caller's own may be somebody's stream. */
+static int spawn(char *const argv[], char *const envp[])
 {
-    char number[16];
-    char *argv[] = { (char *)tool, "launch", (char *)host, number, NULL };
+    posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
     sigset_t none, all;
     int status = 0, r;
     pid_t pid;
 
-    snprintf(number, sizeof(number), "%u", domid);
     sigemptyset(&none);
     sigfillset(&all);
     posix_spawnattr_init(&attr);
@@ -70,7 +66,11 @@ static int spawn_launcher(const char *tool, const char *host, uint32_t domid)
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
                              POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    r = posix_spawn(&pid, tool, NULL, &attr, argv, environ);
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&files, 2, 1);
+    r = posix_spawn(&pid, argv[0], &files, &attr, argv, envp);
+    posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attr);
     if (r)
         return -r;
@@ -81,6 +81,53 @@ static int spawn_launcher(const char *tool, const char *host, uint32_t domid)
     if (r == pid && (!WIFEXITED(status) || WEXITSTATUS(status)))
         return -EIO;
     return 0;
+}
+
+/*
+ * Only posix_spawn in the caller's process, which may be large and have many
+ * threads; the second fork happens in the small program ("simxl launch"),
+ * which ends at once.
+ */
+static int spawn_launcher(const char *tool, const char *host, uint32_t domid)
+{
+    char number[16];
+    char *argv[] = { (char *)tool, "launch", (char *)host, number, NULL };
+
+    snprintf(number, sizeof(number), "%u", domid);
+    return spawn(argv, environ);
+}
+
+int sx_run_script(const char *path, const char *const words[],
+                  const char *const variables[])
+{
+    /* As execvp does, which libxl calls: a file without #! is the shell's. */
+    char *argv[8] = { "/bin/sh", "-c", "\"$0\" \"$@\"", (char *)path };
+    char tool[PATH_MAX], tool_is[PATH_MAX + 16];
+    size_t argc = 4, n = 0, own = 0;
+    char **envp;
+    int rc;
+
+    rc = tool_path(tool);
+    if (rc)
+        return rc;
+    while (environ[n])
+        n++;
+    while (variables[own])
+        own++;
+    envp = calloc(own + n + 2, sizeof(*envp));
+    if (!envp)
+        return -ENOMEM;
+    /* The first of a name is the one that counts. */
+    for (size_t i = 0; i < own; i++)
+        envp[i] = (char *)variables[i];
+    snprintf(tool_is, sizeof(tool_is), "SIMXL_TOOL=%s", tool);
+    envp[own] = tool_is;
+    memcpy(envp + own + 1, environ, n * sizeof(*envp));
+    for (size_t i = 0; words[i] && argc < SX_ARRAY(argv) - 1; i++)
+        argv[argc++] = (char *)words[i];
+    rc = spawn(argv, envp);
+    free(envp);
+    return rc;
 }
 
 int sx_launch(struct sx_domain *d)

@@ -28,7 +28,7 @@ static int restore_fds(struct sx_op *op, struct pollfd *out, int max)
 static int build(struct sx_restore *s)
 {
     struct sx_fault f;
-    const char *lacks = sx_devices_lack(s->d.host, s->config);
+    const char *lacks = sx_devices_add(s->d.host, s->config, s->d.domid);
 
     if (lacks) {
         sx_log(s->op.ctx, XTL_ERROR, "Domain %u:unable to add a device: %s",
@@ -109,6 +109,7 @@ static int restore_new(libxl_ctx *ctx, libxl_domain_config *config,
 {
     struct json *root = sx_config(config);
     struct sx_restore *s;
+    const char *lacks;
     struct sx_spec spec;
     char *text;
     int rc;
@@ -118,6 +119,11 @@ static int restore_new(libxl_ctx *ctx, libxl_domain_config *config,
         sx_log(ctx, XTL_ERROR, "simxl: the configuration needs c_info.type,"
                " c_info.name and b_info.max_memkb");
         return rc;
+    }
+    lacks = sx_pool_lacks(ctx->host, root);
+    if (lacks) {
+        sx_log(ctx, XTL_ERROR, "Illegal pool specified: %s", lacks);
+        return ERROR_INVAL;
     }
     s = calloc(1, sizeof(*s));
     if (!s || sx_helper_init(&s->helper)) {

@@ -172,6 +172,11 @@ int sx_domain_resume(struct sx_state *st);     /* 0, -EINVAL: not suspended */
 
 /* Starts `simxl run` for a domain, in a session of its own. 0, -errno. */
 int sx_launch(struct sx_domain *d);
+
+/* Runs a script of a device on its host: WORDS after its name, VARIABLES before
+ * the environment's own; both end with NULL. 0: it ended with 0. */
+int sx_run_script(const char *path, const char *const words[],
+                  const char *const variables[]);
 int sx_run(const char *host, uint32_t domid);  /* the runner's main() */
 
 /* ---- fault.c ----------------------------------------------------------- */

@@ -14,7 +14,7 @@
 #include <sys/random.h>
 
 struct wish {
-    const char *name, *type, *uuid, *content, *backend;
+    const char *name, *type, *uuid, *content, *backend, *pool;
     long memory, rate, burst, fill, working_set, beacon, tick, vcpus;
     int nics, disks, ro_disks;
     bool pci, vnuma, p9, usb, paused, print;
@@ -151,6 +151,8 @@ static struct json *configuration(const struct wish *w)
         json_add_text(c, "hap", "True");
     json_add_text(c, "name", w->name);
     json_add_text(c, "uuid", w->uuid);
+    if (w->pool)
+        json_add_text(c, "pool_name", w->pool);
     json_add_text(c, "run_hotplug_scripts", "True");
     b = json_add(root, "b_info", build_info(w));
     disks = json_add(root, "disks", json_new(JSON_ARRAY));
@@ -170,7 +172,7 @@ static struct json *configuration(const struct wish *w)
 
 enum { O_TYPE = 256, O_MEMORY, O_RATE, O_BURST, O_FILL, O_SET, O_BEACON, O_TICK,
        O_CONTENT, O_VCPUS, O_UUID, O_NIC, O_DISK, O_RODISK, O_PCI, O_VNUMA,
-       O_P9, O_USB, O_BACKEND, O_PAUSED, O_PRINT, O_POWEROFF, O_REBOOT,
+       O_P9, O_USB, O_BACKEND, O_POOL, O_PAUSED, O_PRINT, O_POWEROFF, O_REBOOT,
        O_WATCHDOG, O_CRASH, O_SOFT_RESET };
 
 static const struct option options[] = {
@@ -184,6 +186,7 @@ static const struct option options[] = {
     { "ro-disk", 0, 0, O_RODISK }, { "pci", 0, 0, O_PCI },
     { "vnuma", 0, 0, O_VNUMA }, { "9pfs", 0, 0, O_P9 },
     { "usb", 0, 0, O_USB }, { "backend", 1, 0, O_BACKEND },
+    { "pool", 1, 0, O_POOL },
     { "paused", 0, 0, O_PAUSED }, { "print", 0, 0, O_PRINT },
     { "on-poweroff", 1, 0, O_POWEROFF }, { "on-reboot", 1, 0, O_REBOOT },
     { "on-watchdog", 1, 0, O_WATCHDOG }, { "on-crash", 1, 0, O_CRASH },
@@ -214,6 +217,7 @@ static bool take_option(struct wish *w, int o, char *arg)
     case O_P9: w->p9 = true; break;
     case O_USB: w->usb = true; break;
     case O_BACKEND: w->backend = arg; break;
+    case O_POOL: w->pool = arg; break;
     case O_PAUSED: w->paused = true; break;
     case O_PRINT: w->print = true; break;
     case O_POWEROFF: w->on_poweroff = arg; break;

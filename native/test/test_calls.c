@@ -100,6 +100,12 @@ TEST(short_calls)
     CHECK(tsr_host_info(json, sizeof(json)) > 0);
     CHECK(!strcmp(json, "{\"xen_version_major\":4,\"free_memory_kb\":1234}"));
     CHECK(tsr_host_info(json, 5) == -ERANGE);
+    CHECK(tsr_pool_info("web", json, sizeof(json)) > 0);
+    CHECK(!strcmp(json, "{\"poolid\":1,\"pool_name\":\"web\"}"));
+    CHECK(tsr_pool_info("web", json, 5) == -ERANGE);
+    CHECK(tsr_pool_info("lost", json, sizeof(json)) == TSR_XL(-23));
+    CHECK(tsr_pool_info("7", json, sizeof(json)) == TSR_XL(-23));
+    CHECK(tsr_pool_info("", json, sizeof(json)) == -EINVAL);
     /* The fake leaves nothing out: it has no defaults. */
     CHECK(tsr_end_words(json, sizeof(json)) > 0);
     CHECK(!strcmp(json, "{\"actions\":[\"destroy\",\"restart\"],\"reasons\":"

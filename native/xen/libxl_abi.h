@@ -157,11 +157,23 @@ _Static_assert(sizeof(libxl_event_hooks) == 24, "stable since Xen 4.2");
     X(int, libxl_domain_rename, \
       (libxl_ctx *ctx, uint32_t domid, const char *from, const char *to))
 
-/* The same for functions that tsr_host_info uses where they exist. */
+/* The same for functions that tsr_host_info and tsr_pool_info use where they exist. */
 #define TSR_XL_OPTIONAL(X) \
     X(const void *, libxl_get_version_info, (libxl_ctx *ctx)) \
     X(char *, libxl_version_info_to_json, (libxl_ctx *ctx, const void *info)) \
-    X(int, libxl_get_free_memory, (libxl_ctx *ctx, uint64_t *memkb))
+    X(int, libxl_get_free_memory, (libxl_ctx *ctx, uint64_t *memkb)) \
+    X(int, libxl_cpupool_qualifier_to_cpupoolid, \
+      (libxl_ctx *ctx, const char *qualifier, uint32_t *id_out, \
+       int *was_name_out)) \
+    X(int, libxl_cpupoolid_is_valid, (libxl_ctx *ctx, uint32_t id)) \
+    X(int, libxl_cpupool_info, (libxl_ctx *ctx, void *info, uint32_t id)) \
+    X(void, libxl_cpupoolinfo_init, (void *info)) \
+    X(void, libxl_cpupoolinfo_dispose, (void *info)) \
+    X(char *, libxl_cpupoolinfo_to_json, (libxl_ctx *ctx, void *info)) \
+    X(void, libxl_physinfo_init, (void *info)) \
+    X(void, libxl_physinfo_dispose, (void *info)) \
+    X(char *, libxl_physinfo_to_json, (libxl_ctx *ctx, void *info)) \
+    X(int, libxl_get_physinfo, (libxl_ctx *ctx, void *info))
 
 #define TSR_XL_FIELD(type, name, args) type (*name) args;
 struct tsr_xl {

@@ -42,8 +42,14 @@ TSR_API int tsr_open(const char *path);
  * write JSON return its length; -ERANGE if SIZE is too small.
  */
 
-/* The members of libxl_version_info, and free_memory_kb. */
+/* The members of libxl_version_info, free_memory_kb, and libxl_physinfo as physinfo. */
 TSR_API int tsr_host_info(char *out, size_t size);
+/*
+ * libxl_cpupoolinfo of the pool that a configuration means by QUALIFIER, its name or number
+ * (libxl_utils.c, libxl_cpupool_qualifier_to_cpupoolid). TSR_XL(-23): there is none; -ENOSYS:
+ * this libxl cannot say.
+ */
+TSR_API int tsr_pool_info(const char *qualifier, char *out, size_t size);
 /* Number of the domain called NAME; TSR_XL(-6 or -21) where there is none. */
 TSR_API int tsr_domain_id(const char *name);
 /*

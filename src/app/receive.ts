@@ -1,6 +1,7 @@
 /**
  * `tsremus receive`: the backup's end of a link on stdin and stdout. What the first frame asks for
- * decides what it is: a session that holds a copy, or a fresh run that answers one question.
+ * decides what it is: a session that holds a copy, or a fresh run that answers a question, about
+ * permission or about this host (`tsremus check`).
  *
  * It survives the ssh session that started it: SIGHUP makes it open its log again, which is a file.
  */
@@ -131,6 +132,12 @@ export async function runReceive(
     // Where it cannot be loaded, it is tried again when it is needed.
     loadAnnouncement(host).catch(() => {});
     return { outcome: await new Reception(ports, prepared, link).run() };
+  }
+  if (hello.purpose === 'check') {
+    const { answerCheck } = await import('../session/check/answer.ts');
+    const { answerCheckPorts } = await import('./check-host.ts');
+    await answerCheck(link, hello, answerCheckPorts(host));
+    return { outcome: answered };
   }
   await answerQuestion(
     link,

@@ -3,6 +3,7 @@
  * and every outcome has its place, or this file does not compile; tests hold it to the man page.
  */
 import type { BackupOutcome } from '../core/backup/types.ts';
+import type { CheckLevel } from '../core/check/line.ts';
 import type { ProtectOutcome, StopOutcome } from '../core/texts/outcomes.ts';
 import type { OperationCode } from '../host/errors.ts';
 
@@ -145,4 +146,9 @@ export function exitOfStop(outcome: StopOutcome): ExitCode {
     case 'held':
       return exit.held;
   }
+}
+
+/** Exit code of `tsremus check`: a warning is no reason against protection. */
+export function exitOfCheck(worst: CheckLevel): ExitCode {
+  return worst === 'fail' ? exit.failed : exit.ok;
 }

@@ -3,9 +3,11 @@
  * dynamic import, inside the action that needs it.
  */
 import { Command } from 'commander';
+import { checkVariableNames } from '../config/variables.ts';
 import { version } from '../config/version.ts';
+import { addCheck } from './commands/check.ts';
 import { addFailover } from './commands/failover.ts';
-import { addGuard } from './commands/guard.ts';
+import { addGuard, guardName } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
 import { addReceive } from './commands/receive.ts';
 import { addResync } from './commands/resync.ts';
@@ -17,6 +19,7 @@ import type { Context } from './context.ts';
 
 const examples = `
 Examples:
+  tsremus check web1 hostb              whether it can be protected there
   tsremus protect web1 hostb            keep a copy of web1 on hostb; Ctrl-C ends it
   tsremus status                        what is protected here, and how well
   tsremus stop web1                     end protection; web1 runs on here
@@ -49,7 +52,12 @@ export function buildProgram(context: Context): Command {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
-    .addHelpText('after', examples);
+    .addHelpText('after', examples)
+    // Before anything is done; a guard only goes on with what its session was allowed to begin.
+    .hook('preAction', (_program, command) => {
+      if (command.name() !== guardName) checkVariableNames(io.env);
+    });
+  addCheck(program, context);
   addProtect(program, context);
   addStop(program, context);
   addSet(program, context);

@@ -11,6 +11,8 @@ export interface Correction {
   readonly joint: ' ' | '=';
   /** Null: it is to be left out. */
   readonly value: string | null;
+  /** Of a variable that is to be left out: what was meant, with its value. */
+  readonly instead?: string;
 }
 
 export class UsageError extends Error {

@@ -50,6 +50,18 @@ export interface Refusal {
   readonly givesUp: string | null;
 }
 
+/** A disk that a guest can write to. */
+export interface GuestDisk {
+  /** As the guest calls it. */
+  readonly name: string;
+  /** Where it is on a host, as the configuration says: a path, or what its script understands. */
+  readonly target: string;
+  /** `raw`: what the guest writes is what the target holds; `qcow2`, `vhd`, ... */
+  readonly format: string;
+  /** What makes the target a block device; null: it is one, or a file. */
+  readonly script: string | null;
+}
+
 /**
  * What a guest is made of: enough to boot it, or to build a copy of it, on a host of the same
  * hypervisor. `config` is the adapter's own; everything else is read from it by the adapter.
@@ -66,8 +78,9 @@ export interface GuestSpec {
   /** Its disks, as words that differ where they do. */
   readonly disks: readonly string[];
   readonly interfaces: readonly GuestInterface[];
-  /** Disks that it can write to, as it calls them. */
-  readonly writableDisks: readonly string[];
+  /** Its virtual processors, at most; null: the configuration does not say. */
+  readonly vcpus: number | null;
+  readonly writableDisks: readonly GuestDisk[];
   /** Why it cannot be protected; empty: it can. */
   readonly refusals: readonly Refusal[];
   readonly onEnd: Readonly<Record<LifeEvent, EndAction>>;
@@ -85,6 +98,12 @@ export interface Lack {
 export interface HostInfo {
   readonly version: string;
   readonly freeMemoryBytes: number | null;
+  /** Processors that guests can have; null: it does not say. */
+  readonly cpus: number | null;
+  /** Words of their features, 32 bits each, in the hypervisor's order; empty: it does not say. */
+  readonly features: readonly number[];
+  /** What only the adapter understands. */
+  readonly own: Readonly<Record<string, unknown>>;
 }
 
 export type SaveEvent =
@@ -157,7 +176,7 @@ export type RestoreEvent =
   /** The first `bytes` of the stream are with the builder. */
   | { readonly kind: 'fed'; readonly bytes: number }
   | { readonly kind: 'log'; readonly level: number; readonly text: string }
-  /** After `finish`: the copy is built, paused, under its waiting name. */
+  /** After `finish`: the copy is built, paused, under the name that it had then. */
   | { readonly kind: 'built'; readonly copy: GuestRef }
   /** After `discard`: no trace of the copy is left. */
   | { readonly kind: 'discarded' }
@@ -216,8 +235,11 @@ export interface Hypervisor {
    */
   readSpec(config: Buffer): GuestSpec;
   host(): Promise<HostInfo>;
-  /** What this host has not that the guest would need here, beside memory. Never rejects. */
-  lacks(spec: GuestSpec): Promise<readonly Lack[]>;
+  /**
+   * What this host has not that the guest would need here, beside memory: all of it before a copy
+   * is begun, what the build itself takes before that. Never rejects.
+   */
+  lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]>;
   /** At once, in microseconds. Not idempotent: pauses are counted. */
   pause(guest: GuestRef): void;
   unpause(guest: GuestRef): Promise<void>;
@@ -228,7 +250,7 @@ export interface Hypervisor {
   /** Boots it anew, left paused. */
   boot(spec: GuestSpec): Promise<GuestRef>;
   startSave(guest: GuestRef, options: SaveOptions): SaveOperation;
-  /** The copy is called `waitingName(spec.name)` until it is renamed. */
+  /** The copy is called `waitingName(spec.name)` until it is renamed, before or after `finish`. */
   startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation;
   /**
    * Who else carries out what the guest's configuration says of its end, in words; null: nobody

@@ -4,7 +4,7 @@
  */
 import { type NativeEvent, readEvents } from './events.ts';
 import { type CType, cString } from './ffi.ts';
-import { NativeRoom } from './loader.ts';
+import { NativeError, NativeRoom } from './loader.ts';
 
 /** A configuration of a big guest is some 10 KiB; the header allows a megabyte. */
 const jsonBytesMax = 1 << 20;
@@ -13,7 +13,16 @@ const jsonBytesMax = 1 << 20;
 const domainsMax = 1 << 15;
 
 /** libxl's ERROR_* numbers that mean something to us (libxl.h). */
-export const xlError = { fail: -3, inval: -6, domainNotFound: -21, aborted: -22 } as const;
+export const xlError = {
+  fail: -3,
+  inval: -6,
+  domainNotFound: -21,
+  aborted: -22,
+  notFound: -23,
+} as const;
+
+/** ENOSYS. */
+const notThere = 38;
 
 const signatures = {
   tsr_open: ['pointer'],
@@ -22,6 +31,7 @@ const signatures = {
   tsr_domain_info: ['uint32', 'pointer', 'size_t'],
   tsr_domain_config: ['uint32', 'pointer', 'size_t'],
   tsr_host_info: ['pointer', 'size_t'],
+  tsr_pool_info: ['pointer', 'pointer', 'size_t'],
   tsr_end_words: ['pointer', 'size_t'],
   tsr_domain_pause: ['uint32'],
   tsr_domain_unpause: ['uint32'],
@@ -94,6 +104,24 @@ export class XenLibrary {
     const out = Buffer.alloc(1 << 16);
     const length = await this.#room.fn('tsr_host_info').callAsync(out, out.length);
     return out.toString('utf8', 0, this.#room.checked('host info', length));
+  }
+
+  /**
+   * libxl_cpupoolinfo as JSON text, of the pool that a configuration means by its name or number;
+   * `none`: there is no such pool; `unknown`: this libxl does not say.
+   */
+  async poolInfo(pool: string): Promise<{ readonly json: string } | 'none' | 'unknown'> {
+    const out = Buffer.alloc(1 << 16);
+    const fn = this.#room.fn('tsr_pool_info');
+    const length = await fn.callAsync(cString(pool), out, out.length);
+    try {
+      return { json: out.toString('utf8', 0, this.#room.checked('pool info', length)) };
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      if (error.xlCode === xlError.notFound) return 'none';
+      if (error.errno === notThere) return 'unknown';
+      throw error;
+    }
   }
 
   /** libxl's words for a guest's end, as JSON (native/xen/xen.h). Asks no hypervisor: quick. */

@@ -8,7 +8,7 @@ import type { ProcessId } from '../host/process-id.ts';
 export type RecordFacts = Readonly<Record<string, string | number | boolean | null>>;
 
 export interface RecordNote {
-  readonly says: Permission | 'running' | 'ended';
+  readonly says: Permission | 'built' | 'running' | 'ended';
   /** Time of day, RFC 3339. */
   readonly at: string;
   /** The process that wrote it. */
@@ -19,7 +19,16 @@ export interface RecordNote {
 }
 
 const sayings: readonly RecordNote['says'][] = [
-  ...(['standby', 'activating', 'active', 'promised', 'running', 'ended', 'lost'] as const),
+  ...([
+    'standby',
+    'activating',
+    'active',
+    'promised',
+    'built',
+    'running',
+    'ended',
+    'lost',
+  ] as const),
 ];
 
 /** Schema 1 knew no agreement: the backup went on by itself. */

@@ -15,8 +15,8 @@ import {
   openRecord,
   type PermissionRecord,
   type RecordPorts,
+  readyWords,
   recordPath,
-  stepWords,
 } from './record.ts';
 
 export interface RecordName {
@@ -36,8 +36,8 @@ const ageMsDefault = 30 * dayMs;
 const keepMinDefault = 64;
 /** The standby file goes first: what is left after a crash in between is no record (R3). */
 const parts = [
-  ...(['standby', 'decision', 'outcome', 'running', 'ended', 'lost', 'trial'] as const),
-  ...stepWords.map((word) => `ready-${word}`),
+  ...(['standby', 'decision', 'outcome', 'built', 'running', 'ended', 'lost', 'trial'] as const),
+  ...readyWords.map((word) => `ready-${word}`),
 ];
 
 const namePattern = /^([0-9a-f-]{36})\.([0-9a-f]{32})\.([a-z-]+)$/;

@@ -12,11 +12,13 @@
  *     UUID.SESSION.standby     the session began; without this file there is no record
  *     UUID.SESSION.decision    out of standby: activating or promised
  *     UUID.SESSION.outcome     out of activating: active or promised
+ *     UUID.SESSION.built       news of this boot: the hypervisor has built the copy, whole
  *     UUID.SESSION.running     news: the copy was seen to run
  *     UUID.SESSION.ended       news: it ended by itself, and is not to be booted again
  *     UUID.SESSION.lost        out of active: a person's word that the guest is lost
- *     UUID.SESSION.ready-WORD  a decision or outcome as it may be needed, made before the session
- *                              began: it becomes one by a second name where the disk is full
+ *     UUID.SESSION.ready-WORD  a decision, an outcome or `built` as it may be needed, made before
+ *                              the session began: by a second name it becomes one, also on a full
+ *                              disk
  *
  *   R1  a step is taken at most once, by one process (exclusive creation)
  *   R2  what was reported survives a crash of the host (synced before reporting, and on reading)
@@ -46,6 +48,8 @@ export type { RecordFacts, RecordNote } from './note.ts';
 /** What the record says, and who said it. */
 export interface RecordState {
   readonly permission: Permission;
+  /** Only with `activating`: the copy that was built in this boot of the host stands whole. */
+  readonly built: boolean;
   /** Only with `active`: the copy was seen to run. */
   readonly running: boolean;
   /** Only with `active`: it ended by itself. */
@@ -68,7 +72,9 @@ export type Step = 'decision' | 'outcome';
 
 /** What a step can lead to. */
 export const stepWords = ['activating', 'active', 'promised'] as const;
-type StepWord = (typeof stepWords)[number];
+/** What is made ready when a session begins. */
+export const readyWords = [...stepWords, 'built'] as const;
+type ReadyWord = (typeof readyWords)[number];
 
 /** What a record is made of: files, the time of day, and who acts through it. */
 export interface RecordPorts {
@@ -121,9 +127,9 @@ export class PermissionRecord {
   async prepare(): Promise<void> {
     const { store } = this.#ports;
     await store.ensureDir(this.dir);
-    const make = (says: StepWord) =>
+    const make = (says: ReadyWord) =>
       store.createExclusively(this.#path(`ready-${says}`), this.#text(says, { ready: true }));
-    const made = await Promise.allSettled(stepWords.map(make));
+    const made = await Promise.allSettled(readyWords.map(make));
     for (const one of made) if (one.status === 'rejected') throw one.reason;
   }
 
@@ -142,7 +148,8 @@ export class PermissionRecord {
       permission === 'active' && (await this.#note(news)) !== null;
     const [running, ended] = [await has('running'), await has('ended')];
     const withoutWitness = standby.withoutWitness ?? agreementDefault;
-    return { permission, running, ended, withoutWitness, standby, decision, outcome };
+    const built = permission === 'activating' && (await this.#isBuilt());
+    return { permission, built, running, ended, withoutWitness, standby, decision, outcome };
   }
 
   /**
@@ -164,6 +171,14 @@ export class PermissionRecord {
     if (to === 'activating') this.#checkAgreement(before, said);
     await this.#createStep(step, to, facts);
     return this.#moved(await this.#mustRead(), step, to);
+  }
+
+  /**
+   * Notes that the copy is built, for whoever finds its owner dead. Only the process that has built
+   * it says so, and only of a record that was prepared. Throws `disk-full` or `storage`.
+   */
+  async noteBuilt(): Promise<void> {
+    await this.#ports.store.linkExclusively(this.#path('ready-built'), this.#path('built'));
   }
 
   /** Notes that the active copy was seen to run. Only news: decides nothing. */
@@ -198,6 +213,12 @@ export class PermissionRecord {
       });
     }
     await this.#create('lost', 'lost', facts);
+  }
+
+  /** A domain does not outlive the boot of its host, whatever has its name now. */
+  async #isBuilt(): Promise<boolean> {
+    const note = await this.#note('built');
+    return note?.by.bootId === this.#ports.processes.self.bootId;
   }
 
   async #mustRead(): Promise<RecordState> {

@@ -117,3 +117,34 @@ it('prints help for the word, too', async () => {
   expect(ran.out).not.toMatch(/protect -\S*[Fnd]/);
   expect((await runLine(['help', 'stop'])).out).toContain('Usage: tsremus stop');
 });
+
+// Proves: a mistyped variable is refused by every command before it does anything, with the line as
+// it was meant; help and version are had all the same, and a guard that a session has started runs.
+describe('a variable that there is not', () => {
+  const typo = { TSREMUS_RUNDIR: '/run/my dir' };
+
+  it.each([
+    [['stop', 'web1'], 78],
+    [['protect', 'web1', 'hostb'], 78],
+    [['receive'], 78],
+    [['status', '--check'], 3],
+  ] as const)('%j', async (argv, code) => {
+    const ran = await runLine(argv, fakeIo(typo));
+    expect(ran.code).toBe(code);
+    expect(ran.err).toBe(
+      'tsremus: TSREMUS_RUNDIR is no variable of tsremus (is TSREMUS_RUN_DIR meant?)\n' +
+        `Try: env -u TSREMUS_RUNDIR 'TSREMUS_RUN_DIR=/run/my dir' tsremus ${argv.join(' ')}\n`,
+    );
+  });
+
+  it.each([['--help'], ['stop', '--help'], ['help', 'stop'], ['--version']])(
+    '%s',
+    async (...argv) => {
+      expect((await runLine(argv, fakeIo(typo))).code).toBe(0);
+    },
+  );
+
+  it('does not end a guard', async () => {
+    expect((await runLine(['guard'], fakeIo(typo))).err).not.toContain('is no variable');
+  });
+});

@@ -2,7 +2,7 @@
  * What the backup's host has not is found before it is needed; what goes after that is waited for,
  * and the copy is kept until it is there again.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { it } from './fixture.ts';
@@ -16,10 +16,10 @@ const script = '/etc/xen/scripts/vif-bridge';
 const bridge = '/sys/class/net/xenbr0';
 
 /** A file of the simulated host. */
-function make(host: Host, path: string): void {
+function make(host: Host, path: string, text = ''): void {
   const at = join(host.sim.dir, path);
   mkdirSync(dirname(at), { recursive: true });
-  writeFileSync(at, '', { mode: 0o755 });
+  writeFileSync(at, text, { mode: 0o755 });
 }
 
 const remove = (host: Host, path: string) => rmSync(join(host.sim.dir, path));
@@ -66,4 +66,73 @@ it.concurrent('a bridge that has gone since is waited for', async ({ pair }) => 
   make(pair.b, bridge);
   await until('the copy runs', () => pair.b.state('g1') === 'running');
   expect(pair.b.sim.wrong('g1')).toBeNull();
+});
+
+/** A script of its own for an interface: notes how its guest is called when it looks that up. */
+const asking = `#!/bin/sh
+domid=\${XENBUS_PATH#backend/vif/}
+"$SIMXL_TOOL" info "\${domid%/*}" >> "$SIMXL_HOST/called"
+echo "$1 $2 $vif" >> "$SIMXL_HOST/words"
+`;
+
+const read = (host: Host, path: string) => readFileSync(join(host.sim.dir, path), 'utf8');
+
+// Proves: the script of an interface runs while the copy is built, and finds the guest by its own
+// name there and then. (xl names a copy only afterwards, and its script would find g1--incoming.)
+it.concurrent('the script of an interface finds the guest by its name', async ({ pair }) => {
+  pair.a.sim.create('g1', withInterface);
+  make(pair.b, bridge);
+  make(pair.b, script, asking);
+  const protect = await pair.protected({ args: noticing });
+  expect(pair.b.sim.list().map(({ name }) => name)).toEqual(['g1--incoming']);
+  await pair.wire.cut();
+  kill(pair, protect.pid);
+  await until('the copy runs', () => pair.b.state('g1') === 'running');
+  const [{ name } = { name: '' }, ...more] = JSON.parse(`[${read(pair.b, 'called')}]`);
+  expect([name, more]).toEqual(['g1', []]);
+  expect(read(pair.b, 'words')).toMatch(/^online type_if=vif vif\d+\.0\n$/);
+  expect(pair.b.sim.wrong('g1')).toBeNull();
+});
+
+// Proves: a guest that somebody has started under the copy's name meanwhile costs nothing either:
+// the copy is kept, and runs once it can have its name.
+it.concurrent('a name that another guest has taken since is waited for', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
+  const protect = await pair.protected({ args: noticing });
+  pair.b.sim.create('g1', { memoryMib: 8 });
+  await pair.wire.cut();
+  kill(pair, protect.pid);
+  const waiting = await until('it waits', () => {
+    const found = pair.b.session('g1');
+    return /kept until it can be built/.test(found?.reason ?? '') ? found : null;
+  });
+  expect(waiting.reason).toContain('another domain is called g1 here');
+  expect(waiting.next).toEqual([expect.stringMatching(/^xl list -v g1 .*xl rename/)]);
+  expect(
+    pair.b.sim
+      .list()
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(['g1', 'g1--incoming']);
+  pair.b.sim.run('destroy', 'g1');
+  await until('the copy runs', () => pair.b.state('g1') === 'running');
+  expect(pair.b.sim.wrong('g1')).toBeNull();
+});
+
+// Proves: a CPU pool that the backup does not have, or that has no processor there, is named before
+// there is a copy, with what to type there; with it the guest is protected.
+it.concurrent('a CPU pool that is not there is refused at the start', async ({ pair }) => {
+  const pools = (host: Host, text: string) => writeFileSync(join(host.sim.dir, 'pools'), text);
+  pools(pair.a, 'Pool-0 0\nfast 1\n');
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--pool', 'fast'] });
+  const none = await pair.protect().ended;
+  expect(none.code).toBe(10);
+  expect(none.err).toMatch(/g1 could not run on .*: the CPU pool fast is not there/);
+  expect(none.err).toContain('xl cpupool-create ');
+  pools(pair.b, 'Pool-0 0-1\nfast\n');
+  expect((await pair.protect().ended).err).toContain('the CPU pool fast has no processor');
+  expect(pair.a.state('g1')).toBe('running');
+  pools(pair.b, 'Pool-0 0\nfast 1\n');
+  await pair.protected();
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
 });

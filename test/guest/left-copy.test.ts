@@ -111,11 +111,13 @@ function ports(): RunCopyPorts & AnswerPorts {
 }
 
 /** Where the process that held the copy died, and what stands here. */
-async function left(at: 'standby' | 'activating' | 'active', agreed = 'backup' as const) {
+async function left(at: 'standby' | 'activating' | 'built' | 'active', agreed = 'backup' as const) {
+  await record(dead).prepare();
   await record(dead).create({ domain, peer: 'hosta' }, agreed);
   if (at === 'standby') return;
   const facts = { epoch: 41, why: 'silence' };
   await record(dead).move('standby', 'activating', facts, 'word');
+  if (at === 'built') await record(dead).noteBuilt();
   if (at === 'active') await record(dead).move('activating', 'active', facts);
 }
 
@@ -141,7 +143,7 @@ async function failover(person: Said = 'order'): Promise<string> {
 describe('failover of a copy whose process is dead', () => {
   // Proves: by the steps that its owner would have taken, in that order, and then it is watched.
   it('records, lets it run, notes and shows that, and has it watched', async () => {
-    await left('activating');
+    await left('built');
     said();
     domains.set(domain, paused);
     expect(await failover()).toBe('web1 runs here');
@@ -174,6 +176,7 @@ describe('failover of a copy whose process is dead', () => {
   it.each([
     ['standby', incoming],
     ['activating', incoming],
+    ['activating', domain],
   ] as const)('refuses one that was not built: %s', async (at, name) => {
     await left(at);
     said();
@@ -186,8 +189,10 @@ describe('failover of a copy whose process is dead', () => {
   });
 
   it('needs a person’s word where the primary goes on by itself', async () => {
+    await record(dead).prepare();
     await record(dead).create({ domain, peer: 'hosta' }, 'primary');
     await record(dead).move('standby', 'activating', { epoch: 41 }, 'word');
+    await record(dead).noteBuilt();
     domains.set(domain, paused);
     expect((await operationError(() => failover())).message).toMatch(/takes your word/);
     expect(await says()).toBe('activating');
@@ -195,7 +200,7 @@ describe('failover of a copy whose process is dead', () => {
   });
 
   it('is refused once it was promised away while the person thought', async () => {
-    await left('activating');
+    await left('built');
     domains.set(domain, paused);
     const copy = await findLeftCopy(domain, ports());
     await record().move('activating', 'promised', {});
@@ -207,7 +212,7 @@ describe('failover of a copy whose process is dead', () => {
 
   // Proves: what is just being promised to a primary, or begun anew with it, is not run beside it.
   it('waits for whoever acts for the owner already', async () => {
-    await left('activating');
+    await left('built');
     domains.set(domain, paused);
     const claim = await registry().claimSession({ uuid, domain, role: 'backup' });
     const copy = await findLeftCopy(domain, ports());
@@ -231,7 +236,7 @@ describe('a primary that asks', () => {
 
   // Proves: W-rules stay: a promise to a living primary lets the copy go, and that is to be seen.
   it('gets its promise all the same', async () => {
-    await left('activating');
+    await left('built');
     said({ copy_built: true });
     domains.set(domain, paused);
     expect(await ask()).toBe('promised');
@@ -241,7 +246,7 @@ describe('a primary that asks', () => {
 
   // Proves: what a person is just letting run is not destroyed under him.
   it('is told that nothing is decided while somebody else acts for the owner', async () => {
-    await left('activating');
+    await left('built');
     domains.set(domain, paused);
     const claim = await registry().claimSession({ uuid, domain, role: 'backup' });
     const asked = { ...ports(), registry: ofAnother() };
@@ -270,7 +275,7 @@ describe('stop of a copy whose process is dead', () => {
   }
 
   // Proves: K3.
-  it.each(['activating', 'active'] as const)('keeps one that is whole: %s', async (at) => {
+  it.each(['built', 'active'] as const)('keeps one that is whole: %s', async (at) => {
     await left(at);
     domains.set(domain, paused);
     const { outcome, next } = await stop(false);
@@ -280,12 +285,12 @@ describe('stop of a copy whose process is dead', () => {
       'tsremus stop --destroy web1  # here: give it up, if hosta goes on',
     ]);
     expect(done).toEqual([]);
-    expect(await says()).toBe(at);
+    expect(await says()).toBe(at === 'built' ? 'activating' : at);
     expect(shown()?.state).toBe('activating');
   });
 
   it.each([
-    ['activating', 'promised'],
+    ['built', 'promised'],
     ['active', 'lost'],
   ] as const)('gives up one that is %s on a word: %s', async (at, then) => {
     await left(at);
@@ -298,7 +303,7 @@ describe('stop of a copy whose process is dead', () => {
   });
 
   it('clears what was not built', async () => {
-    await left('activating');
+    await left('built');
     domains.set(incoming, paused);
     expect((await stop(false)).outcome.kind).toBe('promised');
     expect(done).toEqual([`destroy ${incoming}`]);
@@ -316,7 +321,7 @@ describe('a new session', () => {
       hello,
     );
 
-  it.each(['activating', 'active'] as const)('does not destroy a whole copy: %s', async (at) => {
+  it.each(['built', 'active'] as const)('does not destroy a whole copy: %s', async (at) => {
     await left(at);
     domains.set(domain, paused);
     const error = await operationError(names);

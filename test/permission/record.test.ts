@@ -162,6 +162,22 @@ describe('a permission record', () => {
     });
   });
 
+  // Proves: that a copy was built is known while nobody has let it run, in the boot that it was
+  // built in and no other, and not once that is decided.
+  it('notes that the copy is built, for this boot', async () => {
+    const dir = freshDir();
+    await record(dir, 1, dead).prepare();
+    await record(dir, 1, dead).create({});
+    await record(dir, 1, dead).move('standby', 'activating', {});
+    expect((await record(dir).read())?.built).toBe(false);
+    await record(dir, 1, dead).noteBuilt();
+    expect((await record(dir).read())?.built).toBe(true);
+    const booted = { ...self, bootId: '0'.repeat(36) };
+    expect((await record(dir, 1, booted).read())?.built).toBe(false);
+    await record(dir).move('activating', 'promised', {});
+    expect((await record(dir).read())?.built).toBe(false);
+  });
+
   it('notes that the copy runs, only when it is active', async () => {
     const one = record(freshDir());
     await one.create({});

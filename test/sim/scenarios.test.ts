@@ -122,8 +122,9 @@ const rebootedOnceActive: Scenario = (ms) => [
   },
 ];
 
-/** Among the files of a record: three are ready, then standby, decision, outcome. */
-const outcomeFile = 6;
+/** Among the files of a record: four are ready, then standby, decision, built, outcome. */
+const builtFile = 7;
+const outcomeFile = 8;
 
 /** Host A is off, receive is killed before a call, and a person types `failover` a while later. */
 const killedAndOrdered =
@@ -175,6 +176,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'the same, and the record said active': killedAndOrdered('unpause'),
   'host a crashes, receive is killed before the copy is built, a person orders failover':
     killedAndOrdered('rename'),
+  'the same, and the copy had its name': killedAndOrdered('finish'),
+  'the same, and that it was built was not noted': killedAndOrdered('link', builtFile),
   'receive killed with the copy built, link cut for 2 timeouts': (ms) => [
     ...cut(both, 2)(ms),
     { before: 'link', count: outcomeFile, fault: { kind: 'kill-receive' } },

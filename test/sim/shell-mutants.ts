@@ -87,11 +87,11 @@ const killProtect: FaultKind = { kind: 'kill-protect' };
 const killReceive: FaultKind = { kind: 'kill-receive' };
 const cleansUp = { cleansUp: true };
 
-/** The decision's among the files of a record, as they are made: three are ready, one standby. */
-const decisionFile = 5;
+/** The decision's among the files of a record, as they are made: four are ready, one standby. */
+const decisionFile = 6;
 
 /** The outcome's: when it is made the copy stands built. */
-const outcomeFile = 6;
+const outcomeFile = 8;
 
 /** Who writes the record dies before it comes to sync it; then the power fails. */
 const unsyncedDecision = struck([
@@ -269,8 +269,8 @@ const record: readonly ShellMutant[] = [
   {
     name: 'what makes a record one is removed last',
     file: 'permission/prune.ts',
-    from: "['standby', 'decision', 'outcome', 'running', 'ended', 'lost', 'trial']",
-    to: "['trial', 'lost', 'ended', 'running', 'outcome', 'decision', 'standby']",
+    from: "['standby', 'decision', 'outcome', 'built', 'running', 'ended', 'lost', 'trial']",
+    to: "['trial', 'lost', 'ended', 'running', 'built', 'outcome', 'decision', 'standby']",
     by: 'test/permission/prune.test.ts',
   },
 ];
@@ -494,15 +494,21 @@ const answers: readonly ShellMutant[] = [
   },
 ];
 
-/** Host A is off, receive dies with the copy built, and a person orders failover. */
-const builtAndOrdered = (plan: Plan): Plan => {
-  const { config } = plan;
-  return struck([
-    [at(0), { kind: 'crash', host: 'a', rebootMs: null }],
-    [on('b', 'link', outcomeFile), killReceive],
-    [at(6), { kind: 'failover' }],
-  ])({ ...plan, config: { ...config, buffered: true, withoutWitness: 'backup' } });
-};
+/** Host A is off, receive dies, and a person orders failover. */
+function ordered(killedOn: When): (plan: Plan) => Plan {
+  return (plan) =>
+    struck([
+      [at(0), { kind: 'crash', host: 'a', rebootMs: null }],
+      [killedOn, killReceive],
+      [at(6), { kind: 'failover' }],
+    ])({ ...plan, config: { ...plan.config, buffered: true, withoutWitness: 'backup' } });
+}
+
+/** It dies with the copy built. */
+const builtAndOrdered = ordered(on('b', 'link', outcomeFile));
+
+/** The same where it has its name, and is not built. */
+const namedAndOrdered = ordered(on('b', 'finish'));
 
 /** A copy that a dead process left, and orders that come too late. */
 const left: readonly ShellMutant[] = [
@@ -519,6 +525,36 @@ const left: readonly ShellMutant[] = [
     from: "      return { kind: 'not-built' };\n    case 'active': {",
     to: "      return { kind: 'whole', isActive: false };\n    case 'active': {",
     by: 'test/core/permission/left-copy.test.ts',
+  },
+  {
+    name: 'one that has its name counts as built',
+    file: 'core/permission/left-copy.ts',
+    from: "      if (!record.built) return { kind: 'not-built' };\n",
+    to: '',
+    by: sim(1, namedAndOrdered),
+  },
+  {
+    name: 'that it was built is not noted',
+    file: 'session/backup/session.ts',
+    from: '      await record.noteBuilt();\n',
+    to: '',
+    by: sim(1, builtAndOrdered),
+  },
+  {
+    name: 'what was built before the host was booted counts',
+    file: 'permission/record.ts',
+    from: 'return note?.by.bootId === this.#ports.processes.self.bootId;',
+    to: 'return note !== null;',
+    by: 'test/permission/record.test.ts',
+  },
+  {
+    name: 'a copy is built before it has its name',
+    file: 'session/backup/copy.ts',
+    from: `      await this.#giveName();
+      this.#restore.finish();`,
+    to: `      this.#restore.finish();
+      await this.#giveName();`,
+    by: 'test/session/backup/copy.test.ts',
   },
   {
     name: 'a whole copy may go unasked',

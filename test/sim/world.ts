@@ -564,8 +564,8 @@ export class World implements Timeline {
     if (host === this.a && guest !== null && guest !== this.guest && domain.pauses === 0) {
       this.checker.bootedAnew();
     }
-    if (host === this.a || guest === null || domain.pauses > 0 || this.checker.isCopyRunning)
-      return;
+    if (host === this.a || domain.pauses > 0 || this.checker.isCopyRunning) return;
+    if (guest === null) return this.checker.fail('whole-epochs', 'what was not built is let run');
     const { epoch, memory, isTorn } = this.#built ?? { epoch: -1, memory: -1, isTorn: true };
     const { disk, epoch: diskEpoch } = this.diskOfB;
     guest.disk = disk;

@@ -3,9 +3,11 @@ import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import type { ExitCode } from '../exit-codes.ts';
 
+export const guardName = 'guard';
+
 export function addGuard(program: Command, context: Context): void {
   program
-    .command('guard', { hidden: true })
+    .command(guardName, { hidden: true })
     .description('Resumes a guest that a killed protect left suspended.')
     .argument('[arguments...]')
     .allowUnknownOption()

@@ -58,7 +58,10 @@ export interface Typed {
 function usageHint({ hint, origin }: UsageError, { command, argv, options }: Typed): string {
   if (typeof hint === 'string') return hint;
   if (hint !== undefined && origin === 'environment') {
-    const environment = [`${hint.name}=${hint.value ?? ''}`];
+    const environment =
+      hint.value === null
+        ? ['-u', hint.name, ...(hint.instead === undefined ? [] : [hint.instead])]
+        : [`${hint.name}=${hint.value}`];
     return adviceLine({ kind: 'corrected', argv, environment });
   }
   const corrected = hint === undefined ? null : correctedArgv(argv, hint, options);

@@ -2,9 +2,9 @@
  * What became of a copy whose process died on the backup's host: whether it may go on there, and
  * whether it may go. Pure; src/guest/left-copy.ts looks, and carries it out.
  *
- *   K1  a copy is whole only where its build is known to have ended: it stands under the guest's
- *       own name, and the record says activating or active. What waits for more of its stream, or
- *       was cut off in the middle of its build, is never run
+ *   K1  a copy is whole only where its build is known to have ended: the record says active, or
+ *       activating and that it was built, and it stands under the guest's own name. What waits for
+ *       more of its stream, or was cut off in the middle of its build, is never run
  *   K2  it goes on by a person's order alone, and by his word where the agreement asks for that; by
  *       the steps of the record that its owner would have taken
  *   K3  as long as it is whole it goes only by a promise to a primary that asks, or by a person's
@@ -36,7 +36,8 @@ export function leftCopyOf(record: RecordView | null, found: FoundGuest): LeftCo
     case 'standby':
       return { kind: 'not-built' }; // it is built only once the record says activating
     case 'activating':
-      // Its name is given to it when it is built, and not before; whoever unpaused it was no owner.
+      // Its name it has had since its build began; whoever unpaused it was no owner.
+      if (!record.built) return { kind: 'not-built' };
       if (found === 'paused' || found === 'running') return { kind: 'whole', isActive: false };
       return { kind: 'not-built' };
     case 'active': {

@@ -13,6 +13,8 @@ import type { Answer, Permission } from '../vocabulary.ts';
 /** What a record says. */
 export interface RecordView {
   readonly permission: Permission;
+  /** The copy was built, in this boot of its host. Only ever true with `activating`. News. */
+  readonly built: boolean;
   /** The copy was seen to run. Only ever true with `active`. News, no decision. */
   readonly running: boolean;
   /** It ended by itself. As `running`. */

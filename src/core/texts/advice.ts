@@ -36,6 +36,10 @@ interface OfFile {
   readonly path: string;
 }
 
+interface OfResource {
+  readonly resource: string;
+}
+
 interface OfDevices {
   readonly names: readonly string[];
 }
@@ -140,6 +144,12 @@ interface Abouts {
   'see-namesake': OfGuest;
   'free-memory': { readonly mib: number };
   'make-bridge': { readonly name: string };
+  /** A bridge of Open vSwitch. */
+  'make-switch': { readonly name: string };
+  'see-interface': { readonly name: string };
+  /** A CPU pool. */
+  'make-pool': { readonly name: string };
+  'fill-pool': { readonly name: string };
   'see-missing': OfFile;
   'make-executable': OfFile;
   'grow-own-memory': { readonly mib: number };
@@ -148,6 +158,23 @@ interface Abouts {
   'allow-line': { readonly line: string; readonly path: string };
   'allow-example': OfFile;
   'close-directory': OfFile;
+
+  /** Of a DRBD resource, which both hosts call the same. */
+  'drbd-adjust': OfResource & { readonly what: string };
+  'drbd-connect': OfResource;
+  'drbd-up': OfResource;
+  'drbd-primary': OfResource;
+  'drbd-secondary': OfResource;
+  'drbd-watch': object;
+  'load-drbd': object;
+
+  /** Of `tsremus check`. */
+  'see-clock': object;
+  'see-links': object;
+  'no-autostart': OfFile;
+  'set-autoballoon': OfFile;
+  'see-toolstack-lock': OfProcess;
+  'see-suspend': { readonly id: number };
 
   'see-modules': object;
   'see-tc-version': object;
@@ -345,6 +372,13 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
       ['ip', 'link', 'add', 'name', name, 'type', 'bridge'],
       'then up, with a network card in it',
     ),
+  'make-switch': ({ name }) => line(['ovs-vsctl', 'add-br', name]),
+  'see-interface': ({ name }) =>
+    line(['ip', '-d', 'link', 'show', name], 'whose is it? The guest needs that name'),
+  'make-pool': ({ name }) =>
+    line(['xl', 'cpupool-create', `name="${name}"`], 'then give it processors'),
+  'fill-pool': ({ name }) =>
+    line(['xl', 'cpupool-cpu-add', name, '1'], 'a free one: first xl cpupool-cpu-remove Pool-0 1'),
   'see-missing': ({ path }) => line(['ls', '-l', path], 'to be there, as on the host of the guest'),
   'make-executable': ({ path }) => line(['chmod', '+x', path]),
   'grow-own-memory': ({ mib }) => line(['xl', 'mem-set', 'Domain-0', `${mib}m`]),
@@ -360,6 +394,30 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     command: `chown root: ${quoteWord(path)} && chmod 700 ${quoteWord(path)}`,
     why: null,
   }),
+
+  'drbd-adjust': ({ resource, what }) =>
+    line(['drbdadm', 'adjust', resource], `on both hosts, with ${what} in its configuration`),
+  'drbd-connect': ({ resource }) => line(['drbdadm', 'connect', resource], 'on both hosts'),
+  'drbd-up': ({ resource }) => line(['drbdadm', 'up', resource], 'on both hosts'),
+  'drbd-primary': ({ resource }) => line(['drbdadm', 'primary', resource]),
+  'drbd-secondary': ({ resource }) =>
+    line(['drbdadm', 'secondary', resource], 'on the backup host, once nobody uses it there'),
+  'drbd-watch': () => line(['cat', '/proc/drbd'], 'Connected, UpToDate/UpToDate: then again'),
+  'load-drbd': () => line(['modprobe', 'drbd'], 'its kernel module is not loaded'),
+
+  'see-clock': () => line(['timedatectl'], 'keep both hosts in time, by chrony say'),
+  'see-links': () => line(['ip', '-s', 'link'], 'what it is, and whether packets are lost'),
+  'no-autostart': ({ path }) =>
+    line(['mv', path, '/etc/xen/'], 'else this host boots it after a power cut, beside the copy'),
+  'set-autoballoon': ({ path }) =>
+    line(['less', path], 'autoballoon="off", and dom0_mem= on the command line of the hypervisor'),
+  'see-toolstack-lock': ({ pid }) =>
+    line(['ps', '-o', 'pid,etime,cmd', '-p', String(pid)], 'xl waits for it'),
+  'see-suspend': ({ id }) =>
+    line(
+      ['xenstore-ls', `/local/domain/${id}/control`],
+      'feature-suspend 1 is there where the guest has drivers that can',
+    ),
 
   'see-modules': () =>
     line(['sysctl', 'kernel.modules_disabled'], '1, or a line in /etc/modprobe.d: none is loaded'),

@@ -7,19 +7,21 @@
  * domcreate_rebuild_done, libxl__add_disks, domcreate_launch_dm, domcreate_attach_devices, and
  * domcreate_complete with its retain_domain). So a bridge that is not there would be met at the
  * failover, and would cost the copy. A kernel is not read for a restore (initiate_domain_create:
- * "restoring, not running bootloader"), but for the guest's next boot, on that host.
+ * "restoring, not running bootloader"), but for the guest's next boot, on that host: it is asked
+ * for before a copy is begun, and no failover waits for it. So is the CPU pool, which the domain is
+ * put into when it is made (libxl__domain_config_setdefault, libxl__domain_make).
  */
 import { stat } from 'node:fs/promises';
-import { adviceLine } from '../../core/texts/advice.ts';
+import { type Advice, adviceLine } from '../../core/texts/advice.ts';
 import type { Lack } from '../port.ts';
 import type { DomainConfig } from './guest-config.ts';
 
-/** A file, a device or an interface that has to be there. */
+/** A file, a device or an interface that has to be there; `free-name`: that must not be. */
 interface Need {
   /** What it is to the guest. */
   readonly what: string;
   readonly path: string;
-  readonly kind: 'bridge' | 'script' | 'file';
+  readonly kind: 'bridge' | 'switch' | 'script' | 'file' | 'free-name';
   /** What does as well. */
   readonly instead?: string;
 }
@@ -40,7 +42,8 @@ function scriptPath(name: string): string {
   return name.startsWith('/') ? name : `${scriptFolder}/${name}`;
 }
 
-const interfacePath = (name: string) => `/sys/class/net/${name}`;
+const interfaces = '/sys/class/net/';
+const interfacePath = (name: string) => `${interfaces}${name}`;
 
 /** An interface of this host that a guest's interface is put to, as its script does. */
 function ofInterface(nic: Json, at: number): Need[] {
@@ -61,6 +64,16 @@ function ofInterface(nic: Json, at: number): Need[] {
       ...instead,
     });
   }
+  // Of "ovsbr0.20:trunk" the script takes the first part (Linux/vif-openvswitch).
+  const [ovs = ''] = bridge.split(/[.:]/);
+  if (name === 'vif-openvswitch' && ovs !== '') {
+    needs.push({ what: `the bridge ${of}`, path: interfacePath(ovs), kind: 'switch' });
+  }
+  // The scripts end with an error where the name is taken (Linux/vif-common.sh, rename_vif).
+  const own = text(nic['ifname']);
+  if (own !== '') {
+    needs.push({ what: `the name ${of}`, path: interfacePath(own), kind: 'free-name' });
+  }
   const gateway = text(nic['gatewaydev']);
   if ((name === 'vif-route' || name === 'vif-nat') && gateway !== '') {
     needs.push({ what: `the gateway ${of}`, path: interfacePath(gateway), kind: 'file' });
@@ -79,31 +92,41 @@ function ofDisk(disk: Json): Need[] {
   return path.startsWith('/') ? [{ what: of, path, kind: 'file' }] : [];
 }
 
-/** Where the paths of files that are read at a boot stand; by their own names. */
-function ofBoot(config: DomainConfig): Need[] {
-  const build = object(config['b_info']);
-  const ofType = (kind: string) => object(object(build['type'])[kind]);
-  const named: readonly (readonly [string, unknown])[] = [
-    ['the kernel', build['kernel']],
-    ['the ramdisk', build['ramdisk']],
-    ['the kernel', ofType('pv')['kernel']],
-    ['the ramdisk', ofType('pv')['ramdisk']],
-    ['the shim', ofType('pvh')['pvshim_path']],
-    ['the firmware', ofType('hvm')['system_firmware']],
-  ];
+/** Files of the configuration, by their own names; null or a name alone: none to be looked for. */
+function files(named: readonly (readonly [string, unknown])[]): Need[] {
   return named.flatMap(([what, value]) => {
     const path = text(value);
     return path.startsWith('/') ? [{ what, path, kind: 'file' as const }] : [];
   });
 }
 
+/** libxl_dm.c, libxl__domain_device_model: one of the guest's own; else where libxl has it. */
+function ofModel(config: DomainConfig): Need[] {
+  return files([['the device model', object(config['b_info'])['device_model']]]);
+}
+
+/** What is read at a boot alone. */
+function ofBoot(config: DomainConfig): Need[] {
+  const build = object(config['b_info']);
+  const ofType = (kind: string) => object(object(build['type'])[kind]);
+  return files([
+    ['the kernel', build['kernel']],
+    ['the ramdisk', build['ramdisk']],
+    ['the kernel', ofType('pv')['kernel']],
+    ['the ramdisk', ofType('pv')['ramdisk']],
+    ['the shim', ofType('pvh')['pvshim_path']],
+    ['the firmware', ofType('hvm')['system_firmware']],
+  ]);
+}
+
 /** Devices and files that are looked for, at most; a hostile configuration has thousands. */
 const needsMax = 256;
 
-/** Everything, in the order of the configuration. Pure. */
-export function needsOf(config: DomainConfig): readonly Need[] {
+/** Everything, in the order of the configuration; before a build: what that takes. Pure. */
+export function needsOf(config: DomainConfig, before: 'copy' | 'build'): readonly Need[] {
   return [
-    ...ofBoot(config),
+    ...(before === 'copy' ? ofBoot(config) : []),
+    ...ofModel(config),
     ...list(config['disks']).flatMap(ofDisk),
     ...list(config['nics']).flatMap(ofInterface),
   ].slice(0, needsMax);
@@ -118,18 +141,26 @@ async function modeOf(path: string): Promise<number | null> {
   }
 }
 
+const adviceOf: { readonly [Kind in Need['kind']]: (path: string, name: string) => Advice } = {
+  bridge: (_path, name) => ({ kind: 'make-bridge', name }),
+  switch: (_path, name) => ({ kind: 'make-switch', name }),
+  script: (path) => ({ kind: 'see-missing', path }),
+  file: (path) => ({ kind: 'see-missing', path }),
+  'free-name': (_path, name) => ({ kind: 'see-interface', name }),
+};
+
 async function lackOf(need: Need, root: string): Promise<Lack | null> {
   const { what, path, kind, instead } = need;
   const mode = await modeOf(root + path);
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  const advice = adviceLine(adviceOf[kind](path, name));
+  const shown = path.startsWith(interfaces) && kind !== 'file' ? name : path;
+  if (kind === 'free-name') {
+    return mode === null ? null : { what: `${what} (${shown}) is taken`, advice };
+  }
   if (mode === null && instead !== undefined && (await modeOf(root + instead)) !== null)
     return null;
-  if (mode === null) {
-    const name = path.slice(path.lastIndexOf('/') + 1);
-    const advice = adviceLine(
-      kind === 'bridge' ? { kind: 'make-bridge', name } : { kind: 'see-missing', path },
-    );
-    return { what: `${what} (${kind === 'bridge' ? name : path}) is not there`, advice };
-  }
+  if (mode === null) return { what: `${what} (${shown}) is not there`, advice };
   if (kind !== 'script' || (mode & 0o111) !== 0) return null;
   return {
     what: `${what} (${path}) cannot be executed`,
@@ -138,7 +169,36 @@ async function lackOf(need: Need, root: string): Promise<Lack | null> {
 }
 
 /** What the host whose files are below `root` has not of what the guest needs. */
-export async function lacksOf(config: DomainConfig, root: string): Promise<readonly Lack[]> {
-  const found = await Promise.all(needsOf(config).map((need) => lackOf(need, root)));
+export async function lacksOf(
+  config: DomainConfig,
+  root: string,
+  before: 'copy' | 'build',
+): Promise<readonly Lack[]> {
+  const found = await Promise.all(needsOf(config, before).map((need) => lackOf(need, root)));
   return found.filter((lack) => lack !== null);
+}
+
+/**
+ * The CPU pool of the configuration (pool=), which must be there and have a processor: Xen takes no
+ * domain into one without (cpupool_add_domain). `infoOf` says what libxl has of it.
+ */
+export async function poolLacks(
+  config: DomainConfig,
+  infoOf: (pool: string) => Promise<{ readonly json: string } | 'none' | 'unknown'>,
+): Promise<readonly Lack[]> {
+  const info = object(config['c_info']);
+  const id = typeof info['poolid'] === 'number' ? info['poolid'] : 0;
+  // The name counts where there is one (libxl__domain_config_setdefault).
+  const pool = text(info['pool_name']) || String(id);
+  if (pool === '0') return [];
+  const found = await infoOf(pool).catch(() => 'unknown' as const);
+  if (found === 'unknown') return [];
+  if (found === 'none') {
+    const advice = adviceLine({ kind: 'make-pool', name: pool });
+    return [{ what: `the CPU pool ${pool} is not there`, advice }];
+  }
+  const cpus = object(JSON.parse(found.json) as unknown)['cpumap'];
+  if (Array.isArray(cpus) && cpus.length > 0) return [];
+  const advice = adviceLine({ kind: 'fill-pool', name: pool });
+  return [{ what: `the CPU pool ${pool} has no processor`, advice }];
 }

@@ -30,7 +30,7 @@ import {
 import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { checkVariables, isXen, libxenlightCandidates } from './find-library.ts';
 import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
-import { lacksOf } from './lacks.ts';
+import { lacksOf, poolLacks } from './lacks.ts';
 import { otherSaver } from './other-saver.ts';
 import { otherWatcher } from './other-watcher.ts';
 import {
@@ -40,6 +40,8 @@ import {
   checkPolicy,
   parseAllowed,
 } from './policy.ts';
+
+type Json = Readonly<Record<string, unknown>>;
 
 /** struct tsr_stream_stats. */
 const streamStatsBytes = 64;
@@ -207,17 +209,25 @@ class Xen implements Hypervisor {
     });
   }
 
-  lacks(spec: GuestSpec): Promise<readonly Lack[]> {
-    return lacksOf(configOf(spec), this.#root);
+  async lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]> {
+    const config = configOf(spec);
+    const devices = await lacksOf(config, this.#root, before);
+    // A copy that was begun is in its pool, whatever that is called now.
+    if (before === 'build') return devices;
+    return [...(await poolLacks(config, (pool) => this.#native.poolInfo(pool))), ...devices];
   }
 
   async host(): Promise<HostInfo> {
-    const raw = JSON.parse(await this.#native.hostInfo()) as Record<string, unknown>;
+    const raw = JSON.parse(await this.#native.hostInfo()) as Json;
     const part = (name: string) => String(raw[`xen_version_${name}`] ?? '');
     const free = raw['free_memory_kb'];
+    const { nr_cpus: cpus, hw_cap: features } = (raw['physinfo'] ?? {}) as Json;
     return {
       version: `${part('major')}.${part('minor')}${part('extra')}`,
       freeMemoryBytes: typeof free === 'number' ? free * 1024 : null,
+      cpus: typeof cpus === 'number' ? cpus : null,
+      features: Array.isArray(features) ? features.map((word) => Number(word) >>> 0) : [],
+      own: raw,
     };
   }
 

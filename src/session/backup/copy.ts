@@ -1,7 +1,7 @@
 /**
  * The copy on the backup: hands the stream to the hypervisor in order, says where its epochs end
- * and which of them count, and ends the copy in one of two ways: built (renamed, paused) or
- * discarded without a trace.
+ * and which of them count, and ends the copy in one of two ways: built (under the guest's own name,
+ * paused) or discarded without a trace.
  *
  * The stream is checked once, where it is queued for the hypervisor; an epoch is acknowledged, and
  * goes on to the hypervisor, after that. What is queued lies in memory of the native library,
@@ -202,11 +202,31 @@ export class Copy {
     return this.#ended as unknown as Ended;
   }
 
-  /** Activation: end-of-file after all that was applied; the copy stands paused, renamed. */
-  async build(): Promise<void> {
+  /**
+   * The guest's own name, which it has from now on: the scripts of its interfaces and disks run
+   * when the stream has ended, and may look it up by its name.
+   */
+  async #giveName(): Promise<void> {
     const { hypervisor, spec } = this.#options;
+    const waiting = waitingName(spec.name);
+    const copy = await hypervisor.find(waiting);
+    if (copy === null || copy.uuid !== spec.uuid) {
+      throw new OperationError('hypervisor', `there is no ${waiting} any more`, {
+        op: 'build-copy',
+        subject: spec.name,
+      });
+    }
+    await hypervisor.rename(copy, waiting, spec.name);
+  }
+
+  /** Activation: renamed, then end-of-file after all that was applied; the copy stands paused. */
+  async build(): Promise<void> {
+    const { spec } = this.#options;
     this.#expected = true;
-    if (this.#ended === null) this.#restore.finish();
+    if (this.#ended === null) {
+      await this.#giveName();
+      this.#restore.finish();
+    }
     const ended = await this.#waitEnded();
     if (ended.kind !== 'built') {
       throw new OperationError('hypervisor', `the copy cannot be built: ${this.#failure}`, {
@@ -215,7 +235,6 @@ export class Copy {
       });
     }
     this.#copy = ended.copy;
-    await hypervisor.rename(ended.copy, waitingName(spec.name), spec.name);
   }
 
   /** Lets the built copy run, and looks whether it does. */

@@ -50,6 +50,7 @@ export interface SessionRecord {
     said: Said,
   ): Promise<OwnPermission>;
   read(): Promise<OwnPermission>;
+  noteBuilt(): Promise<void>;
   noteRunning(): Promise<void>;
 }
 
@@ -306,11 +307,17 @@ export class BackupSession {
 
   /** From the last committed epoch, in every part. */
   async #build(): Promise<void> {
-    const { copy, disks } = this.#parts;
+    const { copy, disks, record, log } = this.#parts;
     for (const disk of disks) await disk.rollBack();
     for (const disk of disks) await disk.settle();
     await this.#needs.untilThere();
     await copy.build();
+    try {
+      await record.noteBuilt();
+    } catch (error) {
+      // It goes on all the same: only whoever finds this process dead would not know.
+      log.warning(`that the copy is built could not be noted: ${errorText(error)}`);
+    }
   }
 
   async #discard(): Promise<void> {

@@ -12,15 +12,16 @@ import type { Permission } from '../../../src/core/vocabulary.ts';
 
 const founds: readonly FoundGuest[] = ['paused', 'running', 'ended', 'gone'];
 
-type Row = readonly [Permission | 'running' | 'ended' | null, Record<FoundGuest, string>];
+type Row = readonly [Permission | 'built' | 'running' | 'ended' | null, Record<FoundGuest, string>];
 
 const all = (kind: string) => ({ paused: kind, running: kind, ended: kind, gone: kind });
 
-/** By what the record says (`running`, `ended`: active, and that was noted). */
+/** By what the record says (`built`: activating, `running`, `ended`: active; that was noted). */
 const table: readonly Row[] = [
   [null, all('unknown')],
   ['standby', all('not-built')],
-  ['activating', { ...all('not-built'), paused: 'whole', running: 'whole' }],
+  ['activating', all('not-built')],
+  ['built', { ...all('not-built'), paused: 'whole', running: 'whole' }],
   ['active', { paused: 'whole, active', running: 'runs', ended: 'ended', gone: 'absent' }],
   ['running', { paused: 'running', running: 'running', ended: 'ended', gone: 'absent' }],
   ['ended', { paused: 'running', running: 'running', ended: 'ended', gone: 'ended' }],
@@ -31,8 +32,9 @@ const table: readonly Row[] = [
 function left(says: Row[0], found: FoundGuest) {
   if (says === null) return leftCopyOf(null, found);
   const isNews = says === 'running' || says === 'ended';
-  const permission: Permission = isNews ? 'active' : says;
-  return leftCopyOf({ permission, running: isNews, ended: says === 'ended' }, found);
+  const built = says === 'built';
+  const permission: Permission = isNews ? 'active' : built ? 'activating' : says;
+  return leftCopyOf({ permission, built, running: isNews, ended: says === 'ended' }, found);
 }
 
 function word(copy: ReturnType<typeof left>): string {
@@ -54,7 +56,7 @@ describe('a copy whose process is dead', () => {
     ['manual', 'order'],
   ] as const)('takes with %s a person’s %s', (agreed, needed) => {
     expect(neededToRunLeft(agreed)).toBe(needed);
-    for (const found of ['activating', 'active'] as const) {
+    for (const found of ['built', 'active'] as const) {
       const whole = left(found, 'paused');
       expect(leftCopyRefusal(whole, agreed, 'nothing')).not.toBeNull();
       expect(leftCopyRefusal(whole, agreed, 'order') === null).toBe(needed === 'order');

@@ -14,7 +14,7 @@ import type { Permission } from '../../../src/core/vocabulary.ts';
 const all: readonly Permission[] = ['standby', 'activating', 'active', 'promised', 'lost'];
 
 const view = (permission: Permission, running = false, ended = false) => {
-  return { permission, running, ended };
+  return { permission, built: false, running, ended };
 };
 
 const allowed = new Set([

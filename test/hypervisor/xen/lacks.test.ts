@@ -6,10 +6,10 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { lacksOf } from '../../../src/hypervisor/xen/lacks.ts';
+import { lacksOf, poolLacks } from '../../../src/hypervisor/xen/lacks.ts';
 
 const guest = {
-  b_info: { kernel: '/boot/vmlinuz', type: { pvh: {} } },
+  b_info: { kernel: '/boot/vmlinuz', device_model: '/usr/lib/xen/bin/own-qemu', type: { pvh: {} } },
   disks: [
     { vdev: 'xvda', pdev_path: '/dev/vg0/web1', readwrite: 1 },
     { vdev: 'hdc', is_cdrom: 1 },
@@ -18,6 +18,7 @@ const guest = {
   nics: [
     { devid: 0, bridge: 'xenbr1' },
     { devid: 1, script: 'vif-route', gatewaydev: 'eth0' },
+    { devid: 2, script: 'vif-openvswitch', bridge: 'ovsbr0.20:30', ifname: 'web1-lan' },
   ],
 };
 
@@ -29,6 +30,9 @@ const there = {
   '/etc/xen/scripts/vif-route': 0o755,
   '/sys/class/net/xenbr1': 0o644,
   '/sys/class/net/eth0': 0o644,
+  '/usr/lib/xen/bin/own-qemu': 0o755,
+  '/etc/xen/scripts/vif-openvswitch': 0o755,
+  '/sys/class/net/ovsbr0': 0o644,
 };
 
 /** A host that has these files, with their modes. */
@@ -47,8 +51,8 @@ function without(path: keyof typeof there): Readonly<Record<string, number>> {
 }
 
 it('finds nothing where all is there', async () => {
-  expect(await lacksOf(guest, hostWith(there))).toEqual([]);
-  expect(await lacksOf({}, hostWith({}))).toEqual([]);
+  expect(await lacksOf(guest, hostWith(there), 'copy')).toEqual([]);
+  expect(await lacksOf({}, hostWith({}), 'copy')).toEqual([]);
 });
 
 describe('a host without', () => {
@@ -59,9 +63,11 @@ describe('a host without', () => {
     ['/etc/xen/scripts/vif-bridge', 'the script of interface 0', 'ls -l '],
     ['/etc/xen/scripts/vif-route', 'the script of interface 1', 'ls -l '],
     ['/sys/class/net/xenbr1', 'the bridge of interface 0 (xenbr1)', 'ip link add name xenbr1 '],
+    ['/usr/lib/xen/bin/own-qemu', 'the device model', 'ls -l /usr/lib/xen/bin/own-qemu'],
+    ['/sys/class/net/ovsbr0', 'the bridge of interface 2 (ovsbr0)', 'ovs-vsctl add-br ovsbr0'],
     ['/sys/class/net/eth0', 'the gateway of interface 1', 'ls -l /sys/class/net/eth0'],
   ] as const)('%s', async (path, what, advice) => {
-    const lacks = await lacksOf(guest, hostWith(without(path)));
+    const lacks = await lacksOf(guest, hostWith(without(path)), 'copy');
     expect(lacks).toHaveLength(1);
     expect(lacks[0]?.what).toContain(what);
     expect(lacks[0]?.what).toContain(' is not there');
@@ -71,12 +77,61 @@ describe('a host without', () => {
 
 it('finds a script that cannot be executed', async () => {
   const host = hostWith({ ...there, '/etc/xen/scripts/vif-bridge': 0o644 });
-  const [lack] = await lacksOf(guest, host);
+  const [lack] = await lacksOf(guest, host, 'copy');
   expect(lack?.what).toMatch(/of interface 0 .* cannot be executed$/);
   expect(lack?.advice).toBe('chmod +x /etc/xen/scripts/vif-bridge');
 });
 
 it('takes eth1 for xenbr1 where that is a bridge, as the script does', async () => {
   const files = { ...without('/sys/class/net/xenbr1'), '/sys/class/net/eth1/bridge': 0o644 };
-  expect(await lacksOf(guest, hostWith(files))).toEqual([]);
+  expect(await lacksOf(guest, hostWith(files), 'copy')).toEqual([]);
+});
+
+// Proves: a name that the scripts would give to the interface, and that another one has here, is
+// found; they end with an error there, which costs the copy.
+it('finds the name of an interface taken', async () => {
+  const host = hostWith({ ...there, '/sys/class/net/web1-lan': 0o644 });
+  const [lack, ...more] = await lacksOf(guest, host, 'build');
+  expect(lack?.what).toBe('the name of interface 2 (web1-lan) is taken');
+  expect(lack?.advice).toMatch(/^ip -d link show web1-lan /);
+  expect(more).toEqual([]);
+});
+
+// Proves: no failover waits for what the build does not take.
+it('asks for no kernel before a build', async () => {
+  expect(await lacksOf(guest, hostWith(without('/boot/vmlinuz')), 'build')).toEqual([]);
+});
+
+describe('a CPU pool', () => {
+  const pools: Record<string, object> = {
+    web: { poolid: 1, pool_name: 'web', cpumap: [2, 3] },
+    empty: { poolid: 2, pool_name: 'empty' },
+    '1': { poolid: 1, pool_name: 'web', cpumap: [2, 3] },
+  };
+  const infoOf = async (pool: string) =>
+    pool in pools ? { json: JSON.stringify(pools[pool]) } : ('none' as const);
+
+  it.each([
+    [{}, null, null],
+    [{ pool_name: 'web' }, null, null],
+    [{ pool_name: '1' }, null, null],
+    [{ poolid: 1 }, null, null],
+    [{ poolid: 7 }, 'the CPU pool 7 is not there', 'xl cpupool-create '],
+    [
+      { pool_name: 'fast', poolid: 1 },
+      'the CPU pool fast is not there',
+      "xl cpupool-create 'name=",
+    ],
+    [{ pool_name: 'empty' }, 'the CPU pool empty has no processor', 'xl cpupool-cpu-add empty 1'],
+  ] as const)('%j: %s', async (info, what, advice) => {
+    const [lack] = await poolLacks({ c_info: info }, infoOf);
+    expect(lack?.what ?? null).toBe(what);
+    expect(lack?.advice ?? '').toContain(advice ?? '');
+  });
+
+  it('is not asked for where this libxl does not say, or fails', async () => {
+    const config = { c_info: { pool_name: 'fast' } };
+    expect(await poolLacks(config, async () => 'unknown')).toEqual([]);
+    expect(await poolLacks(config, () => Promise.reject(new Error('no')))).toEqual([]);
+  });
 });

@@ -33,6 +33,7 @@ function session() {
         disk.says = to;
         throw new Error('EIO: i/o error, fsync');
       },
+      noteBuilt: async () => {},
       read: async () => {
         disk.reads += 1;
         if (!disk.isReadable) throw new Error('EIO: i/o error, read');
