@@ -102,9 +102,10 @@ SX_API int libxl_ctx_free(libxl_ctx *ctx)
         abort();
     }
     if (ctx->waits_left) {
-        /* domain_save_done leaves the watch and the timeout registered. */
-        fprintf(stderr, "simxl: libxl_ctx_free, and a wait for a guest to suspend"
-                " is left from an aborted save\n");
+        /* domain_save_done leaves the watch and the timeout registered, and
+         * libxl__remus_teardown the timeout of the next checkpoint. */
+        fprintf(stderr, "simxl: libxl_ctx_free, and a wait of a save for its guest"
+                " or for its next checkpoint is left\n");
         abort();
     }
     free(ctx->commandline);

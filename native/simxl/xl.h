@@ -153,7 +153,7 @@ struct libxl__ctx {
     libxl_childproc_hooks child_hooks;
     libxl_version_info version;
     char *commandline;       /* of VERSION, where HOST/xen has one */
-    bool waits_left;         /* a save was aborted while it waited for its guest */
+    bool waits_left;         /* a save ended while it waited: ctx_free asserts */
 };
 
 void sx_lock(libxl_ctx *ctx);

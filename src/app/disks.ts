@@ -8,11 +8,12 @@ export function diskRefusals({ env }: ThisHost): Pick<DiskDriver, 'refusals'> {
     async refusals({ writableDisks }) {
       if (writableDisks.length === 0) return [];
       const { deviceFiles } = await import('../disk/backing.ts');
-      const { drbdRefusals } = await import('../disk/drbd/refusals.ts');
+      const { diskRefusals: refusalsOf } = await import('../disk/look.ts');
+      const { lookAtDrbd } = await import('../disk/drbd/look.ts');
       const { drbdTools } = await import('../disk/drbd/tools.ts');
       // simxl has a host's files below its own folder.
       const files = deviceFiles(env['SIMXL_HOST'] ?? '');
-      return drbdRefusals({ files, tools: drbdTools(files) }, writableDisks);
+      return refusalsOf(files, [lookAtDrbd(drbdTools(files))], writableDisks);
     },
   };
 }

@@ -8,13 +8,8 @@ import { errnoCode } from '../host/errors.ts';
 /** A block device. */
 export interface BlockDevice {
   readonly kind: 'block';
-  /** The kernel's own name: `drbd1`, `dm-0`, `sda1`. */
-  readonly name: string;
   readonly minor: number;
   readonly sort: 'drbd' | 'device-mapper' | 'partition' | 'device';
-  readonly sizeBytes: number;
-  /** The smallest write that it takes. */
-  readonly sectorBytes: number;
 }
 
 export type Backing =
@@ -69,23 +64,10 @@ export async function backingOf(files: DeviceFiles, path: string): Promise<Backi
   if (found.kind !== 'block') return { kind: found.kind };
   const { major, minor } = deviceNumber(found.rdev);
   const dir = `/sys/dev/block/${major}:${minor}`;
-  const link = await orNull(files.readLink(dir));
-  if (link === null) return { kind: 'absent' }; // a node without a device behind it
-  const number = async (name: string) => {
-    const text = await orNull(files.readText(`${dir}/${name}`));
-    return text === null || !/^\d+\s*$/.test(text) ? null : Number(text);
-  };
-  const isPartition = (await number('partition')) !== null;
-  const isMapped = (await orNull(files.readText(`${dir}/dm/name`))) !== null;
-  const queue = isPartition ? '../queue' : 'queue';
-  const sort = isMapped ? 'device-mapper' : isPartition ? 'partition' : 'device';
-  return {
-    kind: 'block',
-    name: link.slice(link.lastIndexOf('/') + 1),
-    minor,
-    sort: major === drbdMajor ? 'drbd' : sort,
-    // sysfs counts in 512 bytes whatever the sector (block/genhd.c).
-    sizeBytes: ((await number('size')) ?? 0) * 512,
-    sectorBytes: (await number(`${queue}/logical_block_size`)) ?? 512,
-  };
+  // A node may be left without a device behind it.
+  if ((await orNull(files.readLink(dir))) === null) return { kind: 'absent' };
+  const has = async (name: string) => (await orNull(files.readText(`${dir}/${name}`))) !== null;
+  if (major === drbdMajor) return { kind: 'block', minor, sort: 'drbd' };
+  if (await has('dm/name')) return { kind: 'block', minor, sort: 'device-mapper' };
+  return { kind: 'block', minor, sort: (await has('partition')) ? 'partition' : 'device' };
 }

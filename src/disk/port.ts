@@ -17,7 +17,11 @@
  *       backup's is told to the session once, and never to the guest
  *   D8  the end of a process, of the link or of the backup's host fails no request of the guest's
  */
-import type { BarrierHandle, GuestSpec } from '../hypervisor/port.ts';
+import type { BarrierHandle, GuestDisk, GuestSpec } from '../hypervisor/port.ts';
+
+/** A status file takes lists of sixteen lines. */
+const shownMax = 15;
+const shownCharsMax = 120;
 
 /** A disk on the primary. */
 export interface PrimaryDisk {
@@ -80,6 +84,15 @@ export interface DiskDriver {
   /** The guest's writable disks, ready for a session; all or none. */
   openPrimary(spec: GuestSpec, session: string): Promise<readonly PrimaryDisk[]>;
   openBackup(spec: GuestSpec, session: string): Promise<readonly BackupDisk[]>;
+}
+
+/** As a person knows disks; bounded, for a configuration may come from another host. */
+export function diskNames(disks: readonly GuestDisk[]): readonly string[] {
+  const names = disks.slice(0, shownMax).map(({ name, target }) => {
+    return (target === '' ? name : `${name} (${target})`).slice(0, shownCharsMax);
+  });
+  const more = disks.length - names.length;
+  return more === 0 ? names : [...names, `${more} more`];
 }
 
 /** For guests whose disks are left alone (-d), or that have none. */

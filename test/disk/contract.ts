@@ -489,4 +489,56 @@ const dying = (Object.keys(deaths) as Death[]).map((what): Clause => {
   };
 });
 
-export const clauses: readonly Clause[] = [...basics, ...ends, ...errors, ...dying];
+/** Numbers below `limit` that a seed gives, the same for ever (xorshift32). */
+function numbersOf(seed: number): (limit: number) => number {
+  let state = Math.imul(seed + 1, 0x9e3779b1) | 1;
+  return (limit) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % limit;
+  };
+}
+
+/** One request of any kind and place. What is discarded is written, so that it is known. */
+async function anyRequest(guest: Guest, below: (limit: number) => number): Promise<void> {
+  const { sizeBytes, sectorBytes } = guest.bench;
+  const count = 1 + below(9);
+  const sector = below(sizeBytes / sectorBytes - count + 1);
+  const kind = below(10);
+  if (kind === 0) return guest.flush();
+  if (kind === 1) return guest.clear('zeroes', sector, count);
+  if (kind === 2) await guest.clear('discard', sector, count);
+  return guest.write(sector, count, kind === 3);
+}
+
+const sessionsMax = 24;
+const stepsMax = 48;
+
+const random: Clause = {
+  name: `agrees in ${sessionsMax} random sessions with what the guest wrote (D1 to D5)`,
+  async run(open, sectorBytes) {
+    for (let seed = 0; seed < sessionsMax; seed += 1) {
+      const bench = await open(sectorBytes);
+      const below = numbersOf(seed);
+      const guest = new Guest(bench, await bench.readHere());
+      await guest.commit();
+      let committed = 0;
+      for (let step = 0; step < stepsMax; step += 1) {
+        const what = below(12);
+        if (what === 0) guest.barrier();
+        else if (what === 1) await bench.quiet();
+        else if (what > 2) await anyRequest(guest, below);
+        else if (bench.whole.includes(committed + 1)) bench.backup.commit(++committed);
+      }
+      if (below(2) === 0) bench.cutLink();
+      await activate(bench);
+      if (below(2) === 0) await bench.powerCut('there');
+      await thereIs(guest, committed);
+      same(bench, await bench.readHere(), guest.image, `seed ${seed}: the guest's own disk`);
+      await bench.close();
+    }
+  },
+};
+
+export const clauses: readonly Clause[] = [...basics, ...ends, ...errors, ...dying, random];

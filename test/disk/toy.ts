@@ -10,6 +10,7 @@ import type { Bench, DiskRequest, SectorBytes } from './contract.ts';
 export type Mistake =
   | 'applies on arrival'
   | 'applies when whole'
+  // As DRBD's protocol D does (drbd_receiver.c, drbd_remus_schedule_deferred_ee).
   | 'applies newest first'
   | 'applies the newest epoch first'
   | 'counts a torn epoch'

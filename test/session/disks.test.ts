@@ -1,6 +1,6 @@
 /** A driver of disks is found, or the session refused, before anything is copied. */
 import { describe, expect, it } from 'vitest';
-import { type DiskDriver, noDisks } from '../../src/disk/port.ts';
+import { type DiskDriver, diskNames, noDisks } from '../../src/disk/port.ts';
 import type { GuestRef, Hypervisor } from '../../src/hypervisor/port.ts';
 import type { Hello } from '../../src/link/hello-message.ts';
 import { checkDisks } from '../../src/session/backup/preflight.ts';
@@ -62,6 +62,21 @@ describe('protect', () => {
       message: expect.stringMatching(message),
       detail: { hint: expect.stringMatching(new RegExp(`^${hint}$`)) },
     });
+  });
+});
+
+describe('names of disks', () => {
+  const disk = (name: string, target = '') => ({ name, target, format: 'raw', script: null });
+
+  it('are what a person knows, and bounded', () => {
+    expect(diskNames([disk('xvda', '/dev/vg0/web1'), disk('xvdb')])).toEqual([
+      'xvda (/dev/vg0/web1)',
+      'xvdb',
+    ]);
+    const many = diskNames(Array.from({ length: 40 }, (_, at) => disk(`xvd${at}`)));
+    expect(many).toHaveLength(16);
+    expect(many.at(-1)).toBe('25 more');
+    expect(diskNames([disk('xvda', 'x'.repeat(1000))])[0]).toHaveLength(120);
   });
 });
 

@@ -22,12 +22,8 @@ export interface DrbdDevice {
   readonly disks: readonly [string, string];
   /** A to D. */
   readonly protocol: string;
-  /** Writes that the backup has and defers; null: this DRBD knows no protocol D. */
-  readonly deferred: number | null;
-  /** The number of the next checkpoint; counts on with each; 1 after every connect. */
-  readonly checkpoint: number | null;
-  /** What the disks differ in, KiB. */
-  readonly outOfSyncKb: number;
+  /** It is a DRBD that was built with protocol D: the line of counters has `def` and `chkpt`. */
+  readonly countsCheckpoints: boolean;
 }
 
 export interface DrbdStatus {
@@ -42,12 +38,6 @@ function versionIn(text: string): DrbdVersion | null {
   const [, whole, major, minor] = /^version: ((\d+)\.(\d+)[\w.-]*)/m.exec(text) ?? [];
   if (whole === undefined) return null;
   return { text: whole, major: Number(major), minor: Number(minor) };
-}
-
-/** The counter `name:N` of a device; null: it is not among them. */
-function counter(text: string, name: string): number | null {
-  const [, value] = new RegExp(`\\b${name}:(\\d+)`).exec(text) ?? [];
-  return value === undefined ? null : Number(value);
 }
 
 const pair = (text: string | undefined): readonly [string, string] => {
@@ -65,9 +55,7 @@ function deviceIn(minor: number, text: string): DrbdDevice {
     roles: pair(word('ro')),
     disks: pair(word('ds')),
     protocol,
-    deferred: counter(text, 'def'),
-    checkpoint: counter(text, 'chkpt'),
-    outOfSyncKb: counter(text, 'oos') ?? 0,
+    countsCheckpoints: /\bdef:\d+ chkpt:\d+\b/.test(text),
   };
 }
 
@@ -90,14 +78,7 @@ export interface DrbdOptions {
   readonly allowsTwoPrimaries: boolean;
   /** `block` where this DRBD has no such option, or it was not set. */
   readonly onCongestion: string;
-  /** Pages of 4 KiB that the receiver holds at most. */
-  readonly maxBuffers: number;
-  readonly pingTimeoutMs: number;
 }
-
-/** user/drbdsetup.c and drbd_limits.h: the defaults of 8.3.11. */
-const maxBuffersDefault = 2048;
-const pingTimeoutDefault = 5;
 
 /** Comments (`# 1/10 seconds`) and the mark of a default are left out. */
 export function parseShow(text: string): DrbdOptions {
@@ -111,16 +92,10 @@ export function parseShow(text: string): DrbdOptions {
         .trim() ?? null
     );
   };
-  const count = (name: string, instead: number) => {
-    const text = value(name);
-    return text !== null && /^\d+$/.test(text) ? Number(text) : instead;
-  };
   return {
     protocol: value('protocol') ?? '',
     hasNet: lines.some((line) => /^net\b/.test(line)),
     allowsTwoPrimaries: value('allow-two-primaries') !== null,
     onCongestion: value('on-congestion') ?? 'block',
-    maxBuffers: count('max-buffers', maxBuffersDefault),
-    pingTimeoutMs: count('ping-timeout', pingTimeoutDefault) * 100,
   };
 }

@@ -1,9 +1,16 @@
 /**
- * Whether a DRBD device can be a part of every epoch, and if not, why not and what to type. Pure.
+ * What keeps a DRBD device from taking a checkpoint, and what to type against it. Pure.
  *
- * Protocol D is in DRBD 8.3.11 as patched for Remus, and nowhere else. A device is usable when it
- * is Primary here, both disks are up to date, the hosts are connected, and the other host may
- * become Primary, too: only a Primary defers what it receives (drbd_receiver.c, receive_Data).
+ * Protocol D is in DRBD 8.3.11 as patched for Remus (remus-drbd), and nowhere else. Its device
+ * takes checkpoints when it is Primary here, both disks are up to date, the hosts are connected,
+ * and the other host may become Primary, too: only a Primary defers what it receives
+ * (drbd_receiver.c, receive_Data).
+ *
+ * That is not enough for epochs that can be trusted, so no driver takes such a device yet. The
+ * backup submits what it deferred newest first (receive_Data puts each write at the head of
+ * defer_ee, drbd_remus_schedule_deferred_ee begins there): of two writes to one place the older may
+ * stay (D3). And the end of the connection sets its count of checkpoints to 0
+ * (drbd_remus_drain_ee), just when one has to know whether the last epoch was applied (D1).
  */
 import { adviceLine } from '../../core/texts/advice.ts';
 import type { DrbdDevice, DrbdOptions, DrbdVersion } from './status.ts';
@@ -44,7 +51,7 @@ function protocolProblem({ resource, device, options }: DrbdFound): Unusable | n
     const text = `DRBD replicates it by protocol ${now}, and epochs need protocol D`;
     return { text, advice: advice('protocol D') };
   }
-  if (device.checkpoint === null || device.deferred === null) {
+  if (!device.countsCheckpoints) {
     return { text: 'this DRBD counts no checkpoints', advice: needsKernel };
   }
   if (options.onCongestion !== 'block') {
@@ -73,7 +80,7 @@ function connectionProblem({ resource, device }: DrbdFound): Unusable | null {
 }
 
 /** What keeps the guest's own host from taking checkpoints of the device; null: nothing. */
-export function primaryProblem(found: DrbdFound): Unusable | null {
+export function checkpointProblem(found: DrbdFound): Unusable | null {
   const problem = versionProblem(found.version) ?? configuredProblem(found);
   if (problem !== null) return problem;
   const { resource, device } = found;
@@ -95,19 +102,4 @@ function configuredProblem(found: DrbdFound): Unusable | null {
     return { text, advice: adviceLine({ kind: 'drbd-up', resource }) };
   }
   return protocolProblem(found) ?? connectionProblem(found);
-}
-
-/** What keeps the backup's host from following the device; null: nothing. */
-export function backupProblem(found: DrbdFound): Unusable | null {
-  const problem = versionProblem(found.version) ?? configuredProblem(found);
-  if (problem !== null) return problem;
-  const { resource, device } = found;
-  const [here, there] = device.roles;
-  if (here !== 'Secondary') {
-    const text = `DRBD is ${here} on this host and not Secondary: it may be in use here`;
-    return { text, advice: adviceLine({ kind: 'drbd-secondary', resource }) };
-  }
-  if (there === 'Primary') return null;
-  const text = `DRBD is ${there} on the guest's host and not Primary`;
-  return { text, advice: adviceLine({ kind: 'drbd-watch' }) };
 }

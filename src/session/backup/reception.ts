@@ -8,9 +8,10 @@
 import type { BackupOutcome, OwnPermission } from '../../core/backup/types.ts';
 import { askWaitsMs } from '../../core/limits.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
+import { disksLeftText } from '../../core/texts/disks-left.ts';
 import { loggedOutcome } from '../../core/texts/outcomes.ts';
 import type { Answer, Permission } from '../../core/vocabulary.ts';
-import type { BackupDisk, DiskDriver } from '../../disk/port.ts';
+import { type BackupDisk, type DiskDriver, diskNames } from '../../disk/port.ts';
 import { watchCopy } from '../../guest/watch.ts';
 import { every, within } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
@@ -118,6 +119,8 @@ interface Receiving {
   readonly spec: GuestSpec;
   readonly copy: Copy;
   readonly session: BackupSession;
+  /** Disks that are left alone, as a person knows them. */
+  readonly disksLeft: readonly string[];
   readonly intake: StreamIntake;
   readonly assembler: EpochAssembler;
 }
@@ -338,10 +341,18 @@ export class Reception {
     const disks = await this.#ports.disks.openBackup(spec, hello.session);
     const copy = this.#newCopy(spec);
     const session = this.#newSession(spec, copy, disks);
-    const receiving = { spec, copy, session, ...this.#openIntake(copy, session) };
+    const disksLeft = disks.length === 0 ? diskNames(spec.writableDisks) : [];
+    this.#tellDisksLeft(disksLeft);
+    const receiving = { spec, copy, session, disksLeft, ...this.#openIntake(copy, session) };
     this.#set.heartbeats.take = (seq, heldMs) => session.onHeartbeat(seq, heldMs);
     void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
     return receiving;
+  }
+
+  #tellDisksLeft(left: readonly string[]): void {
+    const { hello, log } = this.#set;
+    const subject = { role: 'backup', domain: hello.domain, peer: hello.host } as const;
+    if (left.length > 0) log.warning(disksLeftText(left, subject));
   }
 
   #specIn(message: GuestConfig): GuestSpec {
@@ -502,6 +513,7 @@ export class Reception {
       guestEnd: this.#guestEnd,
       watch: this.#set.watch,
       ackWall: this.#ackWall,
+      disksLeft: this.#receiving?.disksLeft ?? [],
       bytes: this.#link.counters.dataBytesReceived,
       rawBytes: this.#receiving?.intake.rawBytes ?? 0,
       copy,

@@ -79,9 +79,7 @@ export class DrbdStandIn {
     for (const dir of [this.bin, join(this.root, 'proc'), join(this.root, 'sys/dev/block')]) {
       mkdirSync(dir, { recursive: true });
     }
-    mkdirSync(join(sys, 'queue'), { recursive: true });
-    writeFileSync(join(sys, 'size'), '2097152\n');
-    writeFileSync(join(sys, 'queue/logical_block_size'), '512\n');
+    mkdirSync(sys, { recursive: true });
     symlinkSync(
       `../../devices/virtual/block/drbd${minor}`,
       join(this.root, `sys/dev/block/147:${minor}`),

@@ -6,9 +6,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { drbdRefusals } from '../../../src/disk/drbd/refusals.ts';
+import { lookAtDrbd } from '../../../src/disk/drbd/look.ts';
 import { parseProc, parseShow } from '../../../src/disk/drbd/status.ts';
 import { drbdTools } from '../../../src/disk/drbd/tools.ts';
+import { diskRefusals } from '../../../src/disk/look.ts';
 import type { GuestDisk } from '../../../src/hypervisor/port.ts';
 import { DrbdStandIn, type DrbdText, device, usable } from './stand-in.ts';
 
@@ -26,14 +27,14 @@ afterEach(() => {
 
 const disk: GuestDisk = { name: 'xvda', target: device, format: 'raw', script: null };
 
-function refusals(disks: readonly GuestDisk[] = [disk], files = drbd.files()) {
-  return drbdRefusals({ files, tools: drbdTools(drbd.files()) }, disks);
+function refusals() {
+  return diskRefusals(drbd.files(), [lookAtDrbd(drbdTools(drbd.files()))], [disk]);
 }
 
 const notAt = (change: string) => new RegExp(`^(?!.*${change})`);
 
 describe('a disk on DRBD', () => {
-  it('is refused as not built where DRBD is ready for epochs', async () => {
+  it('is refused as not built where DRBD is ready for checkpoints', async () => {
     expect(await refusals()).toEqual([
       {
         disk: 'xvda',
@@ -119,33 +120,6 @@ describe('a disk on DRBD', () => {
   });
 });
 
-describe('another disk', () => {
-  const other = (change: Partial<GuestDisk>): GuestDisk => ({ ...disk, target: '/x', ...change });
-
-  it('is refused by what it is', async () => {
-    writeFileSync(join(drbd.root, 'x'), '');
-    const disks = [
-      other({}),
-      other({ name: 'xvdb', format: 'qcow2' }),
-      other({ name: 'xvdc', target: '/gone' }),
-      other({ name: 'xvdd', target: '/proc' }),
-      other({ name: 'xvde', target: 'web1', script: 'block-drbd' }),
-      other({ name: 'xvdf', target: 'nbd:host:10809' }),
-    ];
-    expect(
-      (await refusals(disks)).map(({ disk: name, text, isToCome }) => [name, text, isToCome]),
-    ).toEqual([
-      ['xvda', '/x is a file, which no driver takes yet', true],
-      ['xvdb', '/x is a qcow2 image, which no driver takes yet', true],
-      ['xvdc', '/gone is not there', false],
-      ['xvdd', '/proc is no block device, which no driver takes yet', true],
-      ['xvde', 'web1 is what block-drbd makes of it, which no driver takes yet', true],
-      ['xvdf', 'nbd:host:10809 is what a back end makes of it, which no driver takes yet', true],
-    ]);
-    expect(drbd.calls()).toEqual([]);
-  });
-});
-
 describe('what DRBD prints', () => {
   it('is read with every device of it', () => {
     const text =
@@ -159,12 +133,12 @@ describe('what DRBD prints', () => {
     expect(status?.version).toEqual({ text: '8.3.11rc1', major: 8, minor: 3 });
     expect(status?.devices).toEqual([
       {
-        ...{ minor: 0, connection: 'Connected', protocol: 'C', deferred: null, checkpoint: null },
-        ...{ roles: ['Primary', 'Secondary'], disks: ['UpToDate', 'UpToDate'], outOfSyncKb: 4 },
+        ...{ minor: 0, connection: 'Connected', protocol: 'C', countsCheckpoints: false },
+        ...{ roles: ['Primary', 'Secondary'], disks: ['UpToDate', 'UpToDate'] },
       },
       {
-        ...{ minor: 12, connection: 'SyncSource', protocol: 'D', deferred: 17, checkpoint: 4711 },
-        ...{ roles: ['Primary', 'Primary'], disks: ['UpToDate', 'Inconsistent'], outOfSyncKb: 100 },
+        ...{ minor: 12, connection: 'SyncSource', protocol: 'D', countsCheckpoints: true },
+        ...{ roles: ['Primary', 'Primary'], disks: ['UpToDate', 'Inconsistent'] },
       },
     ]);
   });
@@ -176,7 +150,6 @@ describe('what DRBD prints', () => {
   it('has the defaults of 8.3 where it does not say', () => {
     expect(parseShow('net {\n}\nprotocol D;')).toEqual({
       ...{ protocol: 'D', hasNet: true, allowsTwoPrimaries: false, onCongestion: 'block' },
-      ...{ maxBuffers: 2048, pingTimeoutMs: 500 },
     });
     expect(parseShow('').protocol).toBe('');
   });
