@@ -149,8 +149,8 @@ describe('a peer', () => {
     await expectAsBefore();
   });
 
-  // Proves: neither more than a pipe holds nor less than a frame, of a command that ends at once, is
-  // anything but what it is.
+  // Proves: neither more than a pipe holds nor less than a frame, of a command that ends at once,
+  // is anything but what it is.
   it.each([
     ['much', 'yes "Welcome to hostb" | head -c 200000'],
     ['little', "echo 'HTTP/1.1 400 Bad'"],
