@@ -197,4 +197,34 @@ describe('a run that asks', () => {
     await primary.close('asked');
     await over;
   });
+
+  // Proves: who has hung up asks no more: the owner that was too slow for it is not ended.
+  it('that hangs up while a deaf owner is asked has nobody ended', async () => {
+    const { primary, backup } = greetedPair();
+    await nextMessage(backup, 'the primary', { timers });
+    const deeds: string[] = [];
+    const ports = {
+      timers,
+      processes: {
+        self: by,
+        state: () => (deeds.includes('kill') ? 'dead' : 'alive'),
+        signal: () => deeds.push('kill'),
+      },
+      record: () => ({
+        read: async () => ({ permission: 'activating', standby: { by } }),
+        move: async () => deeds.push('promised'),
+      }),
+      registry: {
+        socketOf: () => '/run/x.sock',
+        async request() {
+          await primary.close('hung up');
+          throw new OperationError('no-answer', 'silent', { op: 'await-answer' });
+        },
+      },
+    } as unknown as AnswerPorts;
+    const over = answerQuestion(backup, helloMessage, ports);
+    primary.send({ kind: 'ask', id: 5 });
+    await over;
+    expect(deeds).toEqual([]);
+  });
 });
