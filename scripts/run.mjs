@@ -162,6 +162,7 @@ const commands = {
     await build();
     await tsx('test/lab/run-tests.ts', ['--soak', ...args]);
   },
+  'test:disk': () => tsx('test/disk/kernel/main.ts', args),
 };
 
 const chosen = commands[command];

@@ -238,6 +238,12 @@ int tsr_plug_unhold(int handle, const char *name)
     return rc;
 }
 
+/* Without one of its queues a pair would turn into a single one. */
+static bool has_queues(const struct tsr_plug_port *given, unsigned count)
+{
+    return given->queues[0] && (count < 2 || given->queues[1]);
+}
+
 int tsr_plug_mend(int handle, int number, const struct tsr_plug_port *given)
 {
     struct tsr_plug *plug;
@@ -251,7 +257,9 @@ int tsr_plug_mend(int handle, int number, const struct tsr_plug_port *given)
     if (!plug)
         return -EBADF;
     port = locked_port(plug, number);
-    if (port) {
+    if (port && !has_queues(given, queues_of(port))) {
+        tsr_fail(-EINVAL, "a queue of the output buffer without a device");
+    } else if (port) {
         for (i = 0; i < queues_of(port); i++) {
             if (given->queues[i] != port->given.queues[i])
                 port->handles[i] = 0;

@@ -291,8 +291,8 @@ static int pass(struct tsr_plug *plug, uint32_t queue, bool is_lost)
     int rc = plug->kernel->change(plug->state, queue,
                                   TCQ_PLUG_RELEASE_INDEFINITE);
 
-    /* A queue that somebody took away holds nothing. */
-    if (is_lost && rc < 0)
+    /* A queue that somebody took away, noticed or not, holds nothing. */
+    if (rc == -ENODEV || (is_lost && rc < 0))
         return 0;
     if (!rc)
         rc = not_out(plug, queue, &frames);

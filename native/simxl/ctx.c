@@ -83,6 +83,10 @@ SX_API int libxl_ctx_alloc(libxl_ctx **pctx, int version, unsigned flags,
     pthread_mutex_init(&ctx->lock, &attr);
     pthread_mutexattr_destroy(&attr);
     fill_version(&ctx->version);
+    ctx->version.xen_version_minor = (int)sx_host_value(host, "minor", 17);
+    ctx->commandline = sx_host_text(host, "commandline");
+    if (ctx->commandline)
+        ctx->version.commandline = ctx->commandline;
     *pctx = ctx;
     return 0;
 }
@@ -98,11 +102,13 @@ SX_API int libxl_ctx_free(libxl_ctx *ctx)
         abort();
     }
     if (ctx->waits_left) {
-        /* domain_save_done leaves the watch and the timeout registered. */
-        fprintf(stderr, "simxl: libxl_ctx_free, and a wait for a guest to suspend"
-                " is left from an aborted save\n");
+        /* domain_save_done leaves the watch and the timeout registered, and
+         * libxl__remus_teardown the timeout of the next checkpoint. */
+        fprintf(stderr, "simxl: libxl_ctx_free, and a wait of a save for its guest"
+                " or for its next checkpoint is left\n");
         abort();
     }
+    free(ctx->commandline);
     close(ctx->wakeup[0]);
     close(ctx->wakeup[1]);
     pthread_mutex_destroy(&ctx->lock);

@@ -266,17 +266,11 @@ SX_API int libxl_get_free_memory(libxl_ctx *ctx, uint64_t *memkb)
 {
     int rc;
 
-    char path[PATH_MAX + 8], *text;
-
     if (sx_fault_rc(ctx, "libxl_get_free_memory", 0, &rc))
         return rc;
-    snprintf(path, sizeof(path), "%s/free", ctx->host);
-    text = sx_read_file(path);
-    if (text) {
-        *memkb = strtoull(text, NULL, 10) * 1024;
-        free(text);
+    *memkb = (uint64_t)sx_host_value(ctx->host, "free_kb", -1);
+    if (*memkb != UINT64_MAX)
         return 0;
-    }
     *memkb = (uint64_t)sysconf(_SC_AVPHYS_PAGES) *
         (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
     return 0;

@@ -42,7 +42,7 @@ static void finish(struct sx_save *s)
     sx_helper_stop(&s->helper);
     sx_helper_join(&s->helper);
     s->started = false;
-    s->op.ctx->waits_left |= s->waits;
+    s->op.ctx->waits_left |= s->waits || s->op.timer;
     s->out.used = s->out_done = 0;
     sx_log(s->op.ctx, XTL_WARN, "Domain %u:Remus: Domain suspend terminated"
            " with rc %d, teardown Remus devices...", s->op.domid,
@@ -141,6 +141,18 @@ static void begin_thread(struct sx_save *s)
     s->started = true;
 }
 
+/* The epoch is committed: the helper is answered when the interval is over, or dies. */
+static void wait_for_next(struct sx_save *s)
+{
+    struct sx_fault f;
+
+    sx_op_timer(&s->op, s->interval_ms);
+    if (sx_fault(s->d.host, "save.wait", s->name, s->epoch, &f) && f.fail) {
+        s->rc = f.rc;
+        sx_helper_stop(&s->helper);
+    }
+}
+
 /*
  * The descriptor may be a blocking one. As much as a pipe that is ready to
  * be written surely takes at once, then look again.
@@ -172,7 +184,7 @@ static void write_some(struct sx_save *s)
     if (!s->started)
         begin_thread(s);
     else
-        sx_op_timer(&s->op, s->interval_ms); /* "committed" */
+        wait_for_next(s);
 }
 
 static void save_ready(struct sx_op *op, int fd, short revents)

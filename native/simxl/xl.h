@@ -99,6 +99,15 @@ typedef struct {
     struct { uint32_t size; uint8_t *map; } cpumap;
 } libxl_cpupoolinfo;
 
+typedef struct {
+    uint32_t threads_per_core, cores_per_socket, max_cpu_id, nr_cpus, cpu_khz;
+    uint64_t total_pages, free_pages, scrub_pages, outstanding_pages;
+    uint64_t sharing_freed_pages, sharing_used_frames, max_possible_mfn;
+    uint32_t nr_nodes;
+    uint32_t hw_cap[4];
+    bool cap_hvm, cap_pv, cap_hvm_directio, cap_hap, cap_shadow;
+} libxl_physinfo;
+
 /* Ours: a tree behind a pointer. */
 #define SX_CONFIG_MAGIC 0x676f63786d697378ull
 typedef struct {
@@ -143,7 +152,8 @@ struct libxl__ctx {
     struct sx_op *ops;
     libxl_childproc_hooks child_hooks;
     libxl_version_info version;
-    bool waits_left;         /* a save was aborted while it waited for its guest */
+    char *commandline;       /* of VERSION, where HOST/xen has one */
+    bool waits_left;         /* a save ended while it waited: ctx_free asserts */
 };
 
 void sx_lock(libxl_ctx *ctx);
@@ -171,6 +181,10 @@ struct json *sx_config_clean(const struct json *root, char *why, size_t size);
 
 /* pools.c */
 const char *sx_pool_lacks(const char *host, const struct json *config);
+
+/* physinfo.c: HOST/xen says what kind of host it is, a `key=value` a line. */
+long long sx_host_value(const char *host, const char *key, long long otherwise);
+char *sx_host_text(const char *host, const char *key); /* NULL, or malloc'ed */
 
 /* types.c */
 const char *sx_type_name(uint32_t type);

@@ -31,6 +31,7 @@ struct fake_world {
     int start_rc;                       /* of remus_start, create_restore */
     int pause_rc;
     int die_at_epoch;                   /* the helper dies before CHECKPOINT */
+    int die_waiting_at_epoch;           /* it dies while libxl waits for the next one */
     int poweroff_at_epoch;              /* instead of suspending */
     int break_at_epoch;                 /* writes a record that is wrong */
     int suspend_ms;                     /* time that a guest needs */

@@ -23,6 +23,7 @@ static struct fake_world world = {
     .epoch_pages = 16,
     .emulator_bytes = 64,
     .die_at_epoch = -1,
+    .die_waiting_at_epoch = -1,
     .poweroff_at_epoch = -1,
     .break_at_epoch = -1,
     .late_suspend_ms = -1,

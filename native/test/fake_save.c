@@ -184,6 +184,8 @@ static void write_libxl(fake_ctx *ctx, struct fake_watch *watch)
     }
     save->held = true;
     fake_timer_on(ctx, 1, next_checkpoint, save);
+    if (save->epoch == fake_world()->die_waiting_at_epoch)
+        save->stop = true;
     /* Time for the timer to be due. */
     usleep((unsigned)fake_world()->slow_ms * 1000);
 }
@@ -229,7 +231,9 @@ static void finish(fake_ctx *ctx, struct fake_op *op)
     fake_watch_off(ctx, save->ask[0]);
     fake_watch_off(ctx, save->fd);
     fake_timer_off(ctx, guest_suspends);
-    fake_timer_off(ctx, next_checkpoint);
+    /* Only an abort takes this one back (libxl__remus_teardown does not). */
+    if (save->rc)
+        fake_timer_off(ctx, next_checkpoint);
     if (save->helper_runs)
         pthread_join(save->helper, NULL);
     close(save->ask[0]);

@@ -587,6 +587,21 @@ TEST(plug_passes_everything_in_order_and_for_good)
     tsr_plug_close(handle);
 }
 
+/* A device that somebody removed holds nothing, also before that was noticed. */
+TEST(plug_passes_what_is_not_there_any_more)
+{
+    for (int paired = 0; paired < 2; paired++) {
+        int handle = begin_plug(paired);
+
+        barrier(handle);
+        guest_sends();
+        net.queues[paired ? 2 : 1].absent = true;
+        net.open = true;
+        CHECK(tsr_plug_pass(handle) == 0);
+        tsr_plug_close(handle);
+    }
+}
+
 /* What a refusal leaves: nothing is let go, and the next barrier still seals. */
 TEST(plug_holds_when_the_kernel_refuses)
 {
@@ -1029,6 +1044,22 @@ TEST(plug_watch_closes_at_the_end_of_the_seed_all_the_same)
     CHECK(tsr_plug_mend(handle, 0, &given) == 0);
     guest_sends();
     CHECK(net.out == 0);
+    end_watched(handle, fd);
+}
+
+/* A pair stays one where one of its devices went again while it was mended. */
+TEST(plug_watch_takes_no_pair_of_one)
+{
+    int32_t fd;
+    int handle = begin_watched(&fd, true, true);
+    struct tsr_plug_port given = { .queues = { 1, 0 } };
+
+    CHECK(tsr_plug_mend(handle, 0, &given) == -EINVAL);
+    guest_sends();
+    CHECK(barrier(handle) == 0);
+    guest_sends();
+    ack(handle, 1);
+    CHECK(net.out == 1 && !net.early);
     end_watched(handle, fd);
 }
 

@@ -99,6 +99,25 @@ TEST(save_resumes_the_guest_when_the_helper_dies)
     CHECK(world->resumes_called == 1 && world->aborts == 0);
 }
 
+/*
+ * Between two checkpoints: libxl leaves its timer registered, and a context with one
+ * must not be freed (the fake aborts then, as libxl's assertion does).
+ */
+TEST(save_survives_a_helper_that_dies_between_two_checkpoints)
+{
+    struct session s;
+    struct event event;
+
+    world = open_fake();
+    world->die_waiting_at_epoch = 1;
+    begin(&s, LIMIT);
+    run_epoch(&s, 0);
+    checkpoint(&s);
+    finish(&s, &event);
+    CHECK(event.e.a == -3 && event.e.b == 0 && event.e.c == 0);
+    CHECK(world->resumes_called == 0 && world->aborts == 0);
+}
+
 TEST(save_reports_a_poweroff)
 {
     struct session s;

@@ -1,5 +1,5 @@
 /*
- * The host: its version and memory, its CPU pools.
+ * The host: what is asked of it before there is a session.
  */
 #include "internal.h"
 
@@ -45,6 +45,28 @@ static void add_version(struct text *text, libxl_ctx *xl)
     free(json);
 }
 
+/* libxl_physinfo as it is: what the processors can do, and how many there are. */
+static void add_physinfo(struct text *text, libxl_ctx *xl)
+{
+    char *json = NULL;
+    void *info;
+
+    if (!tsr_xl.libxl_physinfo_init || !tsr_xl.libxl_physinfo_dispose ||
+        !tsr_xl.libxl_physinfo_to_json || !tsr_xl.libxl_get_physinfo)
+        return;
+    info = calloc(1, TSR_XL_STRUCT_SIZE);
+    if (!info)
+        return;
+    tsr_xl.libxl_physinfo_init(info);
+    if (!tsr_xl.libxl_get_physinfo(xl, info))
+        json = tsr_xl.libxl_physinfo_to_json(xl, info);
+    if (json && json[0] == '{')
+        add(text, "%s\"physinfo\":%s", text->len > 1 ? "," : "", json);
+    free(json);
+    tsr_xl.libxl_physinfo_dispose(info);
+    free(info);
+}
+
 int tsr_host_info(char *out, size_t size)
 {
     struct text text = { .out = out, .size = size };
@@ -63,6 +85,7 @@ int tsr_host_info(char *out, size_t size)
         !tsr_xl.libxl_get_free_memory(ctx->xl, &free_kb))
         add(&text, "%s\"free_memory_kb\":%llu", text.len > 1 ? "," : "",
             (unsigned long long)free_kb);
+    add_physinfo(&text, ctx->xl);
     add(&text, "}");
     tsr_ctx_put(ctx);
     if (text.len >= size)

@@ -35,8 +35,25 @@ static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tsr_ctx *pool, *abandoned;
 static unsigned pool_size;
 
+/*
+ * Instead of fork(2), for the save and restore helpers and the devices' scripts. A signal
+ * for this process's group, as Ctrl-C in its terminal and timeout(1) send it, asks for
+ * an end in order: it must not end the helper beforehand.
+ */
+static pid_t fork_child(void *user)
+{
+    pid_t pid = fork();
+
+    (void)user;
+    /* In both: whichever of them runs first. */
+    if (pid >= 0)
+        setpgid(pid, pid);
+    return pid;
+}
+
 static const libxl_childproc_hooks child_hooks = {
     .chldowner = XL_SIGCHLD_OWNER_MAINLOOP,
+    .fork_replacement = fork_child,
 };
 
 static void on_disaster(void *user, int type, const char *msg, int errnoval)

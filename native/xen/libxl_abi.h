@@ -169,7 +169,11 @@ _Static_assert(sizeof(libxl_event_hooks) == 24, "stable since Xen 4.2");
     X(int, libxl_cpupool_info, (libxl_ctx *ctx, void *info, uint32_t id)) \
     X(void, libxl_cpupoolinfo_init, (void *info)) \
     X(void, libxl_cpupoolinfo_dispose, (void *info)) \
-    X(char *, libxl_cpupoolinfo_to_json, (libxl_ctx *ctx, void *info))
+    X(char *, libxl_cpupoolinfo_to_json, (libxl_ctx *ctx, void *info)) \
+    X(void, libxl_physinfo_init, (void *info)) \
+    X(void, libxl_physinfo_dispose, (void *info)) \
+    X(char *, libxl_physinfo_to_json, (libxl_ctx *ctx, void *info)) \
+    X(int, libxl_get_physinfo, (libxl_ctx *ctx, void *info))
 
 #define TSR_XL_FIELD(type, name, args) type (*name) args;
 struct tsr_xl {

@@ -366,11 +366,13 @@ static void end(struct tsr_save *save)
         if (save->ctx) {
             tsr_loop_dispose(&save->loop);
             /*
-             * A helper that dies while libxl waits for the guest leaves that wait
-             * registered (domain_save_done ends only the event channel's), and
-             * libxl_ctx_free asserts that there is none.
+             * A helper that dies while libxl waits for the guest, or for the next
+             * checkpoint, leaves that wait registered (domain_save_done ends only
+             * the event channel's, libxl__remus_teardown none), and libxl_ctx_free
+             * asserts that there is none. Only an abort between two checkpoints
+             * takes all of them back.
              */
-            if (quiet)
+            if (quiet && (!save->started || save->ao.rc == XL_ABORTED))
                 tsr_ctx_close(save->ctx);
             else
                 tsr_ctx_abandon(save->ctx);

@@ -42,7 +42,7 @@ TSR_API int tsr_open(const char *path);
  * write JSON return its length; -ERANGE if SIZE is too small.
  */
 
-/* The members of libxl_version_info, and free_memory_kb. */
+/* The members of libxl_version_info, free_memory_kb, and libxl_physinfo as physinfo. */
 TSR_API int tsr_host_info(char *out, size_t size);
 /*
  * libxl_cpupoolinfo of the pool that a configuration means by QUALIFIER, its name or number

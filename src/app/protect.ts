@@ -24,6 +24,7 @@ import type { StreamAgreement } from '../stream/agreement.ts';
 import { openStreamEncoder } from '../stream/codec/encoder.ts';
 import { backupBy } from './backup.ts';
 import { blackholeCommand } from './blackhole.ts';
+import { diskRefusals } from './disks.ts';
 import { startGuard } from './guard.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { openOutput } from './output.ts';
@@ -61,7 +62,7 @@ async function protectWith(
 ): Promise<ProtectResult> {
   const registry = thisRegistry(host);
   const hypervisor = await thisHypervisor(host);
-  const guest = await inspectGuest(hypervisor, options.domain, options, noDisks);
+  const guest = await inspectGuest(hypervisor, options.domain, options, diskRefusals(host));
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   try {

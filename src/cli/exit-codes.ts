@@ -3,6 +3,8 @@
  * and every outcome has its place, or this file does not compile; tests hold it to the man page.
  */
 import type { BackupOutcome } from '../core/backup/types.ts';
+import type { CheckLevel } from '../core/check/line.ts';
+import type { Level } from '../core/health/health.ts';
 import type { ProtectOutcome, StopOutcome } from '../core/texts/outcomes.ts';
 import type { OperationCode } from '../host/errors.ts';
 
@@ -85,6 +87,18 @@ const ofOperation: Readonly<Record<OperationCode, ExitCode>> = {
   aborted: exit.failed,
 };
 
+const ofLevel: Readonly<Record<Level, ExitCode>> = {
+  ok: exit.ok,
+  warning: exit.statusWarning,
+  critical: exit.statusCritical,
+  unknown: exit.statusUnknown,
+};
+
+/** Exit code of `tsremus status` by how bad it found things to be. */
+export function exitOfLevel(level: Level): ExitCode {
+  return ofLevel[level];
+}
+
 /** Exit code of an error that the world gave. */
 export function exitOfOperation(code: OperationCode): ExitCode {
   return ofOperation[code];
@@ -145,4 +159,9 @@ export function exitOfStop(outcome: StopOutcome): ExitCode {
     case 'held':
       return exit.held;
   }
+}
+
+/** Exit code of `tsremus check`: a warning is no reason against protection. */
+export function exitOfCheck(worst: CheckLevel): ExitCode {
+  return worst === 'fail' ? exit.failed : exit.ok;
 }

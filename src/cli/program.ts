@@ -5,6 +5,8 @@
 import { Command } from 'commander';
 import { checkVariableNames } from '../config/variables.ts';
 import { version } from '../config/version.ts';
+import { addCheck } from './commands/check.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addFailover } from './commands/failover.ts';
 import { addGuard, guardName } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
@@ -18,6 +20,7 @@ import type { Context } from './context.ts';
 
 const examples = `
 Examples:
+  tsremus check web1 hostb              whether it can be protected there
   tsremus protect web1 hostb            keep a copy of web1 on hostb; Ctrl-C ends it
   tsremus status                        what is protected here, and how well
   tsremus stop web1                     end protection; web1 runs on here
@@ -55,6 +58,7 @@ export function buildProgram(context: Context): Command {
     .hook('preAction', (_program, command) => {
       if (command.name() !== guardName) checkVariableNames(io.env);
     });
+  addCheck(program, context);
   addProtect(program, context);
   addStop(program, context);
   addSet(program, context);
@@ -62,6 +66,7 @@ export function buildProgram(context: Context): Command {
   addStatus(program, context);
   addResync(program, context);
   addReceive(program, context);
+  addCompletion(program, context);
   addGuard(program, context);
   addSession(program, context);
   return program;

@@ -3,10 +3,25 @@
  *
  * On the primary a barrier marks where an epoch's writes end, in the moment at which the guest is
  * suspended. On the backup an epoch of the disk becomes whole, is committed with all other parts or
- * rolled back with them. What the disk may hold after an activation: every write that had completed
- * for the guest as its restored memory knows it, and nothing that was never issued.
+ * rolled back with them.
+ *
+ *   D1  nothing of epoch N is on the backup's disk before N is committed, and all of it once that
+ *       is applied; a torn epoch leaves no trace. Epoch 0 is the first copy: all that was there
+ *   D2  a write that had completed for the guest by the barrier of N is in N, one that was begun
+ *       after it is not; one under way is in N or N + 1, and the guest issues it again
+ *   D3  writes to one place stay in order, within an epoch and across
+ *   D4  a roll back leaves what was committed and nothing else, whatever comes later
+ *   D5  what was settled is durable on the backup
+ *   D6  flush, FUA and the end of a session are to the guest what they are without one
+ *   D7  an error of the guest's own disk is the guest's, and no later epoch counts; one of the
+ *       backup's is told to the session once, and never to the guest
+ *   D8  the end of a process, of the link or of the backup's host fails no request of the guest's
  */
-import type { BarrierHandle, GuestSpec } from '../hypervisor/port.ts';
+import type { BarrierHandle, GuestDisk, GuestSpec } from '../hypervisor/port.ts';
+
+/** A status file takes lists of sixteen lines. */
+const shownMax = 15;
+const shownCharsMax = 120;
 
 /** A disk on the primary. */
 export interface PrimaryDisk {
@@ -43,6 +58,17 @@ export interface BackupDisk {
   rollBack(): Promise<void>;
 }
 
+/** Why one of a guest's disks is not replicated. */
+export interface DiskRefusal {
+  readonly disk: string;
+  /** A clause that follows the disk's name. */
+  readonly text: string;
+  /** A line to type on this host; null: nothing helps but another disk. */
+  readonly advice: string | null;
+  /** A later version takes it. */
+  readonly isToCome: boolean;
+}
+
 /** A way to replicate disks. */
 export interface DiskDriver {
   /**
@@ -50,17 +76,33 @@ export interface DiskDriver {
    * session before anything is copied. Null: disks are left alone, whatever the other host has.
    */
   readonly name: string | null;
-  /** Why the guest's writable disks cannot be replicated so, a reason each; empty: they can. */
-  refusals(spec: GuestSpec): readonly string[];
+  /**
+   * Why the guest's writable disks, on its own host, cannot be replicated so; empty: they can.
+   * Rejects when this host does not say.
+   */
+  refusals(spec: GuestSpec): Promise<readonly DiskRefusal[]>;
   /** The guest's writable disks, ready for a session; all or none. */
   openPrimary(spec: GuestSpec, session: string): Promise<readonly PrimaryDisk[]>;
   openBackup(spec: GuestSpec, session: string): Promise<readonly BackupDisk[]>;
 }
 
+/** As a person knows disks; bounded, for a configuration may come from another host. */
+export function diskNames(disks: readonly GuestDisk[]): readonly string[] {
+  const names = disks.slice(0, shownMax).map(({ name, target }) => {
+    return (target === '' ? name : `${name} (${target})`).slice(0, shownCharsMax);
+  });
+  const more = disks.length - names.length;
+  return more === 0 ? names : [...names, `${more} more`];
+}
+
 /** For guests whose disks are left alone (-d), or that have none. */
 export const noDisks: DiskDriver = {
   name: null,
-  refusals: ({ writableDisks }) => writableDisks.map((disk) => `${disk} is writable`),
+  refusals: async ({ writableDisks }) =>
+    writableDisks.map(({ name, target }) => {
+      const text = `${target} is writable, and no driver takes it`;
+      return { disk: name, text, advice: null, isToCome: true };
+    }),
   openPrimary: async () => [],
   openBackup: async () => [],
 };

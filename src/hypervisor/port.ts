@@ -50,6 +50,18 @@ export interface Refusal {
   readonly givesUp: string | null;
 }
 
+/** A disk that a guest can write to. */
+export interface GuestDisk {
+  /** As the guest calls it. */
+  readonly name: string;
+  /** Where it is on a host, as the configuration says: a path, or what its script understands. */
+  readonly target: string;
+  /** `raw`: what the guest writes is what the target holds; `qcow2`, `vhd`, ... */
+  readonly format: string;
+  /** What makes the target a block device; null: it is one, or a file. */
+  readonly script: string | null;
+}
+
 /**
  * What a guest is made of: enough to boot it, or to build a copy of it, on a host of the same
  * hypervisor. `config` is the adapter's own; everything else is read from it by the adapter.
@@ -66,8 +78,9 @@ export interface GuestSpec {
   /** Its disks, as words that differ where they do. */
   readonly disks: readonly string[];
   readonly interfaces: readonly GuestInterface[];
-  /** Disks that it can write to, as it calls them. */
-  readonly writableDisks: readonly string[];
+  /** Its virtual processors, at most; null: the configuration does not say. */
+  readonly vcpus: number | null;
+  readonly writableDisks: readonly GuestDisk[];
   /** Why it cannot be protected; empty: it can. */
   readonly refusals: readonly Refusal[];
   readonly onEnd: Readonly<Record<LifeEvent, EndAction>>;
@@ -85,6 +98,12 @@ export interface Lack {
 export interface HostInfo {
   readonly version: string;
   readonly freeMemoryBytes: number | null;
+  /** Processors that guests can have; null: it does not say. */
+  readonly cpus: number | null;
+  /** Words of their features, 32 bits each, in the hypervisor's order; empty: it does not say. */
+  readonly features: readonly number[];
+  /** What only the adapter understands. */
+  readonly own: Readonly<Record<string, unknown>>;
 }
 
 export type SaveEvent =

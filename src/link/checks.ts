@@ -96,6 +96,26 @@ export class Fields {
     return found;
   }
 
+  /** A list of at most `countMax` objects. */
+  objects(key: string, countMax: number): readonly Fields[] {
+    const value = this.#get(key);
+    if (!Array.isArray(value) || value.length > countMax) {
+      throw this.#wrong(key, `must be a list of at most ${countMax} objects`);
+    }
+    return value.map((one, at) => new Fields(this.#what, one, `${this.#path}${key}.${at}.`));
+  }
+
+  /** A list of at most `countMax` whole numbers from 0 to `max`. */
+  integers(key: string, countMax: number, max: number): readonly number[] {
+    const value = this.#get(key);
+    const isOne = (entry: unknown) =>
+      typeof entry === 'number' && Number.isSafeInteger(entry) && entry >= 0 && entry <= max;
+    if (!Array.isArray(value) || value.length > countMax || !value.every(isOne)) {
+      throw this.#wrong(key, `must be a list of at most ${countMax} numbers up to ${max}`);
+    }
+    return value as number[];
+  }
+
   /** A list of at most `countMax` short lower-case words. */
   words(key: string, countMax: number): readonly string[] {
     const value = this.#get(key);

@@ -26,6 +26,8 @@ export const dataChunkBytesMax = 256 * 1024;
 export const helloBytesMax = 64 * 1024;
 export const configBytesMax = 1024 * 1024;
 export const textBytesMax = 1024;
+/** Lines of 64 requirements, each with what to type. */
+export const checkedBytesMax = 256 * 1024;
 export const errorBytesMax = 8 * 1024;
 
 /** What is known of a type of frame: its number and how long its body may be. */
@@ -52,7 +54,8 @@ export type FrameKind =
   | 'goodbye'
   | 'error'
   | 'leaving'
-  | 'degraded';
+  | 'degraded'
+  | 'checked';
 
 /** Length of DATA's prefix: the epoch. */
 export const dataPrefixBytes = 4;
@@ -79,6 +82,7 @@ export const frameTypes: readonly FrameType[] = [
   { type: 14, kind: 'error', bodyMin: 2, bodyMax: errorBytesMax },
   { type: 15, kind: 'leaving', bodyMin: 0, bodyMax: textBytesMax },
   { type: 16, kind: 'degraded', bodyMin: 0, bodyMax: textBytesMax },
+  { type: 17, kind: 'checked', bodyMin: 2, bodyMax: checkedBytesMax },
 ];
 
 const byType = new Map(frameTypes.map((entry) => [entry.type, entry]));

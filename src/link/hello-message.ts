@@ -22,8 +22,8 @@ import {
   uuidRule,
 } from './identity.ts';
 
-/** What a connection is for: replication, or an answer about permission. */
-export const purposes = ['session', 'promise'] as const;
+/** What a connection is for: replication, an answer about permission, a look at the host. */
+export const purposes = ['session', 'promise', 'check'] as const;
 export type Purpose = (typeof purposes)[number];
 
 /** What a side can do. `codecs`: the best first; always holds `none`, where it is allowed to. */

@@ -79,7 +79,7 @@ const fromPrimary: ReadonlySet<MessageKind> = new Set([
 ]);
 const fromBackup: ReadonlySet<MessageKind> = new Set([
   ...(['hello-accepted', 'hello-refused', 'ack', 'echo', 'credit', 'answer'] as const),
-  ...(['copy-lost', 'activated', 'goodbye', 'error', 'leaving', 'degraded'] as const),
+  ...(['copy-lost', 'activated', 'goodbye', 'error', 'leaving', 'degraded', 'checked'] as const),
 ]);
 const greetings: ReadonlySet<MessageKind> = new Set(['hello', 'hello-accepted', 'hello-refused']);
 

@@ -13,6 +13,7 @@
  *        | ASK id ------------> <-- ANSWER id    |      "may I open the buffer?"
  *        | <---- COPY_LOST, ACTIVATED, ERROR     |
  *        | <------------------ LEAVING, DEGRADED |
+ *        | CONFIG ------> <------------ CHECKED |      or, of purpose `check`: a look
  *        | GOODBYE ----------------------------> |      an orderly end
  *
  * Numbers are little-endian; u64 values above 2^53 - 1 are refused.
@@ -22,6 +23,7 @@ import { lineThere } from '../core/texts/advice.ts';
 import type { Answer } from '../core/vocabulary.ts';
 import { isOperationCode, OperationError } from '../host/errors.ts';
 import { cleanText } from '../host/text.ts';
+import { type Checked, encodeChecked, parseChecked } from './checked-message.ts';
 import { Fields, parseJson } from './checks.ts';
 import { encodeConfig, type GuestConfig, parseConfig } from './config-message.ts';
 import { dataPrefixBytes, type Frame, type FrameKind, textBytesMax } from './frame.ts';
@@ -48,6 +50,7 @@ export type Message =
   | { readonly kind: 'leaving'; readonly reason: string }
   /** Why the backup could not record a takeover now; empty: it could again. */
   | { readonly kind: 'degraded'; readonly reason: string }
+  | Checked
   /** Why the sender ends the session. */
   | {
       readonly kind: 'error';
@@ -139,6 +142,8 @@ export function encodeBody(message: Message): Buffer {
     case 'leaving':
     case 'degraded':
       return Buffer.from(cleanText(message.reason, textBytesMax));
+    case 'checked':
+      return encodeChecked(message);
     case 'error':
       return encodeError(message.code, message.text, message.hint);
   }
@@ -188,6 +193,8 @@ export function decodeMessage(frame: Frame): Message {
     case 'leaving':
     case 'degraded':
       return { kind: frame.kind, reason: parseText(frame) };
+    case 'checked':
+      return parseChecked(body);
     case 'error':
       return parseError(body);
   }

@@ -145,6 +145,11 @@ function onWay(command: TransportCommand, advice: (way: Way) => Advice): Advice 
   return advice({ host, remote: remoteShell, trial: remoteTrial });
 }
 
+/** For a login that prints something although nothing went wrong. */
+export function greetingAdvice(command: TransportCommand): Advice {
+  return onWay(command, ({ trial: remote }) => ({ kind: 'try-greeting', remote }));
+}
+
 function programAdvice(command: TransportCommand, exit: TransportExit | null): Advice {
   return onWay(command, ({ trial }) => {
     if (!command.isSsh || exit?.code !== 255) return { kind: 'try-program', remote: trial };

@@ -90,6 +90,7 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   buffered: isFlag,
   heartbeat_timeout_ms: isCount,
   without_witness: (value) => value === undefined || agreements.some((one) => one === value),
+  disks_left: (value) => value === undefined || isListOf(isText, linesMax)(value),
   seed_percent: orNull(isCount),
   epochs: isListOf(
     hasKeys({

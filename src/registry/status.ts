@@ -86,6 +86,8 @@ export interface SessionStatus extends SessionFacts {
   /** Wall time of the newest acknowledgement (RFC 3339), null before the first. */
   readonly ack_time: string | null;
   readonly heartbeat_timeout_ms: number;
+  /** Disks that the guest can write and that are not copied (-d). Older, or none: absent. */
+  readonly disks_left?: readonly string[];
   /** Progress of the seed, 0..100; null when not seeding. */
   readonly seed_percent: number | null;
   /** The last few epochs, oldest first, at most 16. */

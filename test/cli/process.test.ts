@@ -72,7 +72,15 @@ describe('what is loaded', () => {
       inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
     const names = ['control', 'line-reader', 'port', 'report', 'run-directory', 'status-parser'];
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
-    const words = ['advice', 'outcomes', 'quote', 'states', 'window', 'without-witness'];
+    const words = [
+      'advice',
+      'disks-left',
+      'outcomes',
+      'quote',
+      'states',
+      'window',
+      'without-witness',
+    ];
     const texts = words.map((name) => `texts/${name}`);
     const permission = ['permission/evidence', 'permission/tie'];
     const health = ['health/death', 'health/health'];

@@ -164,6 +164,8 @@ describe('what is said not to exist yet', () => {
 
   it('is a disk driver', () => {
     expect(text).toContain('no driver yet');
-    expect(readdirSync(join(repository, 'src/disk'))).toEqual(['port.ts']);
+    const inRoom = sources.filter((path) => path.startsWith('src/disk/'));
+    const opening = inRoom.filter((path) => read(path).includes('openBackup'));
+    expect(opening).toEqual(['src/disk/port.ts']);
   });
 });

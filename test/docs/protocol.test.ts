@@ -7,7 +7,9 @@
 import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { CheckLine } from '../../src/core/check/line.ts';
 import { OperationError } from '../../src/host/errors.ts';
+import { encodeChecked, parseChecked } from '../../src/link/checked-message.ts';
 import { encodeConfig, parseConfig } from '../../src/link/config-message.ts';
 import {
   encodeFrame,
@@ -34,6 +36,7 @@ import {
   Heard,
   helloMessage,
   ManualTime,
+  sampleChecked,
   sampleConfig,
   speakerB,
 } from '../link/support.ts';
@@ -70,6 +73,7 @@ const samples: Readonly<Record<FrameKind, Message>> = {
   error: { kind: 'error', code: 'protocol', text: 'text', hint: null },
   leaving: { kind: 'leaving', reason: 'reason' },
   degraded: { kind: 'degraded', reason: 'reason' },
+  checked: sampleChecked,
 };
 
 /** The field at `at`, read as the document says. */
@@ -257,10 +261,19 @@ function accepts({ body, parse }: JsonShape, path: string, value: unknown): bool
 /** Values that the document's words for a value allow, and values that they do not. */
 function examplesOf(value: string): { readonly good: unknown[]; readonly bad: unknown[] } {
   const bad: unknown[] = [undefined, {}, []];
-  const integer = /^integer (.+) to (.+)$/.exec(value);
+  const integer = /^integer (.+) to ([^,]+(?:,\d+)*)(, or null)?$/.exec(value);
   if (integer !== null) {
     const [min, max] = [numberOf(integer[1] ?? ''), numberOf(integer[2] ?? '')];
-    return { good: [min, max], bad: [...bad, null, min - 1, max + 1, min + 0.5, String(min)] };
+    const wrong = [min - 1, max + 1, min + 0.5, String(min)];
+    if (integer[3] === undefined) return { good: [min, max], bad: [...bad, null, ...wrong] };
+    return { good: [min, max, null, undefined], bad: [{}, [], ...wrong] };
+  }
+  const numbers = /^up to (\d+) numbers$/.exec(value);
+  if (numbers !== null) {
+    const list = (count: number) => Array.from({ length: count }, (_, at) => at);
+    const max = Number(numbers[1]);
+    const wrong = [list(max + 1), [-1], [0.5], [2 ** 32], ['1'], 1];
+    return { good: [list(max), [], [2 ** 32 - 1]], bad: [undefined, null, {}, ...wrong] };
   }
   const length = /^text up to ([\d,]+)(, or null)?$/.exec(value);
   if (length !== null) {
@@ -288,7 +301,7 @@ function examplesOf(value: string): { readonly good: unknown[]; readonly bad: un
 
 /** The pattern in a cell that is one. */
 function patternIn(value: string): RegExp | null {
-  const source = /^`(.+)`$/.exec(value)?.[1];
+  const source = /^`(.+)`(?:, or null)?$/.exec(value)?.[1];
   return source === undefined ? null : new RegExp(`^${source}$`);
 }
 
@@ -329,8 +342,10 @@ function holdField(shape: JsonShape, path: string, value: string): void {
     }
     return;
   }
-  for (const one of [undefined, null, 1, {}]) expect(accepts(shape, path, one)).toBe(false);
-  const bounds = atTheBounds(value.slice(1, -1)).map((one) => fc.stringMatching(one));
+  const mayLack = value.endsWith(', or null');
+  for (const one of [undefined, null]) expect(accepts(shape, path, one)).toBe(mayLack);
+  for (const one of [1, {}]) expect(accepts(shape, path, one)).toBe(false);
+  const bounds = atTheBounds(pattern.source.slice(1, -1)).map((one) => fc.stringMatching(one));
   fc.assert(
     fc.property(fc.oneof(fc.stringMatching(pattern), nearly(pattern), ...bounds), (one) => {
       expect(accepts(shape, path, one)).toBe(pattern.test(one));
@@ -433,6 +448,42 @@ describe('CONFIG', () => {
     const head = (bytes: number) => Buffer.from(JSON.stringify(shape.body).padEnd(bytes));
     expect(parseConfig(inFrame(head(max))).config.toString()).toBe('the adapter');
     expect(() => parseConfig(inFrame(head(max + 1)))).toThrow(/field head/);
+  });
+});
+
+describe('CHECKED', () => {
+  const shape: JsonShape = {
+    body: jsonOf(encodeChecked(sampleChecked)),
+    parse: (body) => parseChecked(bytesOf(body)),
+  };
+  const cases = tableOf(text, 'CHECKED', 'field', 'value').rows.map(([field = '', value = '']) => {
+    return { field, value };
+  });
+  const line = sampleChecked.lines[0] as CheckLine;
+  const lineShape: JsonShape = {
+    body: { lines: { 0: { ...line } } },
+    parse: (body) => {
+      const [first] = Object.values(body['lines'] as Json);
+      return parseChecked(bytesOf({ ...shape.body, lines: [first] }));
+    },
+  };
+
+  it('has these fields and no others', () => {
+    const all = [...leavesOf(shape.body), ...Object.keys(line).map((key) => `lines.${key}`)];
+    const fields = all.filter((field) => field !== 'lines');
+    expect(cases.map(({ field }) => field).sort()).toEqual(fields.sort());
+  });
+
+  it.each(cases)('$field is $value', ({ field, value }) => {
+    const ofLine = field.startsWith('lines.');
+    holdField(ofLine ? lineShape : shape, field.replace('lines.', 'lines.0.'), value);
+  });
+
+  it('has at most so many lines', () => {
+    const max = numberOf(/at most (\d+) lines/.exec(text)?.[1] ?? '');
+    const many = (count: number) => ({ ...shape.body, lines: new Array(count).fill({ ...line }) });
+    expect(shape.parse(many(max))).toMatchObject({ kind: 'checked' });
+    expect(() => shape.parse(many(max + 1))).toThrow(/field lines/);
   });
 });
 

@@ -43,6 +43,16 @@ it.concurrent('a suspend that takes long', async ({ pair }) => {
   await expectRunsOn(pair, protect, 0);
 });
 
+// Proves: a helper of libxl that dies between two checkpoints (killed, or ended with the group of a
+// terminal) leaves the guest running and a session that ends in order: libxl keeps a timer then,
+// and asserts that there is none where its context is freed.
+it.concurrent('a helper that dies between two checkpoints', async ({ pair }) => {
+  pair.a.sim.create('g1', guest);
+  pair.a.sim.fault('save.wait epoch=3 fail');
+  const protect = pair.protect();
+  expect(await expectRunsOn(pair, protect, 16)).toMatch(/checkpoints ended/);
+});
+
 // Proves: an acknowledged epoch that cannot be applied makes the copy worthless: the primary is
 // told, never an older epoch activated.
 it.concurrent('an epoch that libxl cannot apply', async ({ pair }) => {

@@ -56,7 +56,8 @@ describe('a configuration changed while protected is noticed', () => {
 });
 
 describe('room is counted by what the guest can have', () => {
-  const free = (pair: Pair, mib: number) => writeFileSync(join(pair.b.sim.dir, 'free'), `${mib}\n`);
+  const free = (pair: Pair, mib: number) =>
+    writeFileSync(join(pair.b.sim.dir, 'xen'), `free_kb=${mib * 1024}\n`);
 
   // Proves: a guest whose maximum the backup could not hold is taken where its target fits.
   it.concurrent('its target, not its maximum', async ({ pair }) => {

@@ -52,6 +52,13 @@ function receiveWith(name: string, stateDir: string): string {
   return path;
 }
 
+/** The file that is the first disk of a guest of simxl's. */
+function putDisk(name: string): void {
+  const images = join(pair.a.sim.dir, 'var/lib/xen/images');
+  mkdirSync(images, { recursive: true });
+  writeFileSync(join(images, `${name}-0.img`), '');
+}
+
 async function expectAsBefore(): Promise<void> {
   // The guard of a session that did not begin goes a moment after protect.
   await until('nothing is left here', () => pair.a.leftovers().join() === 'g1 running');
@@ -299,11 +306,13 @@ describe('a guest', () => {
     // The host is called at the same time: this one does not refuse before dom0 was looked at.
     ['an interface that dom0 does not have', 10, ['--nic'], ['-F', '-d', '-s', 'sleep 600 #']],
     ['a writable disk, without -d', 69, ['--disk'], ['-F', '-n']],
-    ['an interface and a disk, without a word', 69, ['--nic', '--disk'], []],
+    ['a disk and an interface, without a word', 69, ['--disk', '--nic'], []],
+    ['a disk that is gone, without -d', 10, ['--nic', '--disk'], ['-F', '-n']],
     ['a pause of its own', 10, ['--paused'], ['-F', '-n', '-d']],
   ] as const)('with %s exits %i', async ([what, code, more, flags], { expect }) => {
     const name = what.replace(/\W/g, '-');
     pair.a.sim.create(name, { memoryMib: 4, more });
+    if (more[0] === '--disk') putDisk(name);
     const before = pair.a.state(name);
     const ran = await tsremus(['protect', ...flags, name, 'hostb']);
     expect(pair.a.state(name)).toBe(before);

@@ -136,7 +136,7 @@ async function bootstrap(target: string, wanted: readonly string[]): Promise<voi
 }
 
 /** The machine's configured sources; others than Debian's (node's, for one) only cost time. */
-function debianSources(): string[] {
+export function debianSources(): string[] {
   const dir = '/etc/apt/sources.list.d';
   const listed = existsSync(dir) ? readdirSync(dir).map((name) => join(dir, name)) : [];
   const all = ['/etc/apt/sources.list', ...listed].filter(

@@ -36,6 +36,7 @@ describe('the table of frame types', () => {
       '14 error 2..8192',
       '15 leaving 0..1024',
       '16 degraded 0..1024',
+      '17 checked 2..262144',
     ]);
   });
 });

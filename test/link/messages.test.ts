@@ -10,7 +10,13 @@ import {
   type Message,
   peerError,
 } from '../../src/link/messages.ts';
-import { acceptedMessage, helloMessage, operationError, speakerB } from './support.ts';
+import {
+  acceptedMessage,
+  helloMessage,
+  operationError,
+  sampleChecked,
+  speakerB,
+} from './support.ts';
 
 /** Through the wire and back. */
 function roundTrip(message: Message): Message {
@@ -76,6 +82,7 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ kind: fc.constant('answer' as const), id: u32, answer: anyAnswer }),
   fc.record({ kind: fc.constantFrom('copy-lost' as const, 'goodbye' as const), reason: line }),
   fc.record({ kind: fc.constantFrom('leaving' as const, 'degraded' as const), reason: line }),
+  fc.constant<Message>(sampleChecked),
   fc.record({
     kind: fc.constant('error' as const),
     code: fc.constantFrom('protocol', 'disk-full', 'something-new'),

@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream';
 import type { Cancel, Clock, Timers } from '../../src/host/clock.ts';
 import { systemClock, systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
+import type { Checked } from '../../src/link/checked-message.ts';
 import type { GuestConfig } from '../../src/link/config-message.ts';
 import type { HelloContent } from '../../src/link/connect.ts';
 import { protocolVersion } from '../../src/link/frame.ts';
@@ -79,6 +80,22 @@ export const sampleConfig: GuestConfig = {
   uuid: sampleHello.uuid,
   memoryBytes: sampleHello.memoryBytes,
   config: Buffer.from('{}'),
+};
+
+export const sampleChecked: Checked = {
+  kind: 'checked',
+  lines: [{ name: 'xen', level: 'warn', text: 'a clause', next: 'xl info' }],
+  facts: {
+    host: 'host-b',
+    tsremus: '0.1.0',
+    hypervisor: '4.17.5',
+    cpus: 4,
+    processor: 'a processor',
+    features: [1, 2 ** 32 - 1],
+    mtuBytes: 1500,
+  },
+  clock: { heardMs: 2 ** 40, saidMs: 2 ** 40 + 1 },
+  address: '10.0.0.2',
 };
 
 export const helloMessage: Hello = { kind: 'hello', protocol: protocolVersion, ...sampleHello };

@@ -1,23 +1,31 @@
 /** A driver of disks is found, or the session refused, before anything is copied. */
 import { describe, expect, it } from 'vitest';
-import { type DiskDriver, noDisks } from '../../src/disk/port.ts';
+import { type DiskDriver, diskNames, noDisks } from '../../src/disk/port.ts';
 import type { GuestRef, Hypervisor } from '../../src/hypervisor/port.ts';
 import type { Hello } from '../../src/link/hello-message.ts';
 import { checkDisks } from '../../src/session/backup/preflight.ts';
 import { inspectGuest } from '../../src/session/primary/preflight.ts';
 import { sampleHello } from '../link/support.ts';
 
-/** Takes disks whose name ends with an even digit. */
+/** Takes disks whose name ends with an even digit; of 3 it says what helps. */
 const driver: DiskDriver = {
   ...noDisks,
   name: 'toy',
-  refusals: ({ writableDisks }) =>
-    writableDisks.filter((disk) => /[13579]$/.test(disk)).map((disk) => `${disk} is odd`),
+  refusals: async ({ writableDisks }) =>
+    writableDisks
+      .filter(({ name }) => /[13579]$/.test(name))
+      .map(({ name, target }) => ({
+        ...{ disk: name, text: `${target} is odd`, isToCome: name.endsWith('9') },
+        advice: name.endsWith('3') ? 'make it even' : null,
+      })),
 };
 
 const ref: GuestRef = { uuid: '00000000-0000-4000-8000-000000000001', id: 7 };
 
-function hypervisorWith(writableDisks: readonly string[]): Hypervisor {
+function hypervisorWith(names: readonly string[]): Hypervisor {
+  const writableDisks = names.map((name) => {
+    return { name, target: `/dev/${name}`, format: 'raw', script: null };
+  });
   const spec = { name: 'g1', refusals: [], writableDisks, memoryBytes: 1 << 20 };
   return {
     find: async () => ref,
@@ -31,16 +39,44 @@ const inspect = (disks: readonly string[], isWanted: boolean, by: DiskDriver) =>
 
 describe('protect', () => {
   it.each([
-    [[], true, noDisks, null],
-    [['xvda1'], false, noDisks, null],
-    [['xvda1'], true, noDisks, /has writable disks, and replication of disks is not built/],
-    [['xvda1'], false, driver, null],
-    [['xvda2'], true, driver, null],
-    [['xvda2', 'xvda3'], true, driver, /g1 cannot be replicated: xvda3 is odd$/],
-  ] as const)('with the disks %j, wanted: %j', async (disks, isWanted, by, refusal) => {
-    const guest = inspect(disks, isWanted, by);
-    if (refusal === null) expect((await guest).name).toBe('g1');
-    else await expect(guest).rejects.toThrow(refusal);
+    [[], true, noDisks],
+    [['xvda1'], false, noDisks],
+    [['xvda1'], false, driver],
+    [['xvda2'], true, driver],
+  ] as const)('takes the disks %j, wanted: %j', async (disks, isWanted, by) => {
+    expect((await inspect(disks, isWanted, by)).name).toBe('g1');
+  });
+
+  const pages = 'man tsremus-protect  # GUARANTEES: what is given up by -F -d, which leaves .*';
+
+  it.each([
+    [['xvda1'], noDisks, 'not-built', /xvda1 on \/dev\/xvda1 is writable, and no driver/, pages],
+    [['xvda2', 'xvda1'], driver, 'unsupported-guest', /replicated: xvda1 on \S+ is odd$/, pages],
+    [['xvda1', 'xvda3'], driver, 'unsupported-guest', /is odd; xvda3 on \S+ is odd$/, 'make it.*'],
+    [['xvda9'], driver, 'not-built', /xvda9 on \S+ is odd$/, pages],
+    [['xvda9', 'xvda1'], driver, 'unsupported-guest', /xvda9 on/, pages],
+  ] as const)('refuses %j by the reason of each', async (disks, by, code, message, hint) => {
+    const refused = inspect(disks, true, by);
+    await expect(refused).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+      detail: { hint: expect.stringMatching(new RegExp(`^${hint}$`)) },
+    });
+  });
+});
+
+describe('names of disks', () => {
+  const disk = (name: string, target = '') => ({ name, target, format: 'raw', script: null });
+
+  it('are what a person knows, and bounded', () => {
+    expect(diskNames([disk('xvda', '/dev/vg0/web1'), disk('xvdb')])).toEqual([
+      'xvda (/dev/vg0/web1)',
+      'xvdb',
+    ]);
+    const many = diskNames(Array.from({ length: 40 }, (_, at) => disk(`xvd${at}`)));
+    expect(many).toHaveLength(16);
+    expect(many.at(-1)).toBe('25 more');
+    expect(diskNames([disk('xvda', 'x'.repeat(1000))])[0]).toHaveLength(120);
   });
 });
 

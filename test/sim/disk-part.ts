@@ -169,7 +169,7 @@ export function simDisks(process: SimProcess): DiskDriver {
   const { world } = process;
   return {
     name: 'sim',
-    refusals: () => [],
+    refusals: async () => [],
     openPrimary: async () => {
       const disk = new SimPrimaryDisk(process);
       world.openDiskOfA(disk);

@@ -34,7 +34,8 @@ export function simSpec(name: string, uuid = guestUuids[name] ?? ''): GuestSpec 
     roomBytes: guestMemoryBytes,
     disks: ['xvda'],
     interfaces: [{ index: 0, mac: null, ips: [] }],
-    writableDisks: ['xvda'],
+    writableDisks: [{ name: 'xvda', target: '/dev/xvda', format: 'raw', script: null }],
+    vcpus: null,
     refusals: [],
     onEnd: {
       poweroff: 'destroy',
@@ -182,7 +183,13 @@ export class SimHypervisor {
         process.perform('spec', quickMs, () => simSpec(this.#must(ref, 'look at').name, ref.uuid)),
       readSpec: (config) => simSpec(config.toString()),
       host: () =>
-        process.perform('host', quickMs, () => ({ version: 'sim', freeMemoryBytes: 1024 ** 4 })),
+        process.perform('host', quickMs, () => ({
+          version: 'sim',
+          freeMemoryBytes: 1024 ** 4,
+          cpus: null,
+          features: [],
+          own: {},
+        })),
       pause: (ref) =>
         process.call('pause', () => {
           const domain = this.#must(ref, 'pause');

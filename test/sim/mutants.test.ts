@@ -6,7 +6,10 @@ import { mutants } from './mutants.ts';
 import { planOf } from './plan.ts';
 import { runPlan } from './world.ts';
 
-describe('the checker', () => {
+/** Some hundred thousand plans: on a machine with other work to do they take ten times as long. */
+const timeout = 3_000_000;
+
+describe('the checker', { timeout }, () => {
   it('breaks no rule in the plans that are made for rare mutants', async () => {
     const all = mutants.flatMap(({ tweak }) => (tweak === undefined ? [] : [tweak]));
     const tweaks = new Set(all);

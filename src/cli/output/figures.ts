@@ -1,4 +1,5 @@
 /** What a session does and how fast, below its line in `tsremus status DOMAIN`. Pure. */
+import { disksLeftText } from '../../core/texts/disks-left.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
 import type { Histograms, SessionStatus } from '../../registry/status.ts';
@@ -85,6 +86,13 @@ function witnessWords(status: SessionStatus): string[] {
     : [withoutWitnessText(agreed, status)];
 }
 
+/** As long as a copy is there, or runs on what they hold. */
+function diskWords(status: SessionStatus): string[] {
+  const { disks_left: left = [], outcome } = status;
+  const hasCopy = outcome === null || outcome === 'activated';
+  return left.length === 0 || !hasCopy ? [] : [printable(disksLeftText(left, status))];
+}
+
 /** A quiet note: the session is as well as it is without. */
 function refusalWords({ host_refusals: refusals = [], pid, outcome }: SessionStatus): string[] {
   if (outcome !== null) return [];
@@ -100,6 +108,7 @@ export function figuresText(status: SessionStatus): string {
     ...pageWords(status),
     ...memoryWords(status),
     ...witnessWords(status),
+    ...diskWords(status),
     ...refusalWords(status),
   ].filter((line) => line !== '');
   const head = `\n${printable(`${domain} (${role})`)}\n`;

@@ -36,6 +36,10 @@ interface OfFile {
   readonly path: string;
 }
 
+interface OfResource {
+  readonly resource: string;
+}
+
 interface OfDevices {
   readonly names: readonly string[];
 }
@@ -154,6 +158,23 @@ interface Abouts {
   'allow-line': { readonly line: string; readonly path: string };
   'allow-example': OfFile;
   'close-directory': OfFile;
+
+  /** Of a DRBD resource, which both hosts call the same. */
+  'drbd-adjust': OfResource & { readonly what: string };
+  'drbd-connect': OfResource;
+  'drbd-up': OfResource;
+  'drbd-primary': OfResource;
+  'drbd-secondary': OfResource;
+  'drbd-watch': object;
+  'load-drbd': object;
+
+  /** Of `tsremus check`. */
+  'see-clock': object;
+  'see-links': object;
+  'no-autostart': OfFile;
+  'set-autoballoon': OfFile;
+  'see-toolstack-lock': OfProcess;
+  'see-suspend': { readonly id: number };
 
   'see-modules': object;
   'see-tc-version': object;
@@ -374,6 +395,30 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     why: null,
   }),
 
+  'drbd-adjust': ({ resource, what }) =>
+    line(['drbdadm', 'adjust', resource], `on both hosts, with ${what} in its configuration`),
+  'drbd-connect': ({ resource }) => line(['drbdadm', 'connect', resource], 'on both hosts'),
+  'drbd-up': ({ resource }) => line(['drbdadm', 'up', resource], 'on both hosts'),
+  'drbd-primary': ({ resource }) => line(['drbdadm', 'primary', resource]),
+  'drbd-secondary': ({ resource }) =>
+    line(['drbdadm', 'secondary', resource], 'on the backup host, once nobody uses it there'),
+  'drbd-watch': () => line(['cat', '/proc/drbd'], 'Connected, UpToDate/UpToDate: then again'),
+  'load-drbd': () => line(['modprobe', 'drbd'], 'its kernel module is not loaded'),
+
+  'see-clock': () => line(['timedatectl'], 'keep both hosts in time, by chrony say'),
+  'see-links': () => line(['ip', '-s', 'link'], 'what it is, and whether packets are lost'),
+  'no-autostart': ({ path }) =>
+    line(['mv', path, '/etc/xen/'], 'else this host boots it after a power cut, beside the copy'),
+  'set-autoballoon': ({ path }) =>
+    line(['less', path], 'autoballoon="off", and dom0_mem= on the command line of the hypervisor'),
+  'see-toolstack-lock': ({ pid }) =>
+    line(['ps', '-o', 'pid,etime,cmd', '-p', String(pid)], 'xl waits for it'),
+  'see-suspend': ({ id }) =>
+    line(
+      ['xenstore-ls', `/local/domain/${id}/control`],
+      'feature-suspend 1 is there where the guest has drivers that can',
+    ),
+
   'see-modules': () =>
     line(['sysctl', 'kernel.modules_disabled'], '1, or a line in /etc/modprobe.d: none is loaded'),
   'see-tc-version': () => line(['tc', '-V'], 'iproute2 5.0 or newer is needed'),
@@ -425,6 +470,13 @@ export const notTyped = adviceLine({
   kind: 'read-page',
   page: 'tsremus-receive',
   why: 'tsremus protect on the other host starts it',
+});
+
+/** For whoever has written what cannot be into a file of settings. */
+export const readSettings = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus.toml',
+  why: 'what may stand there',
 });
 
 /** The line without its comment, for a sentence that says the rest. */

@@ -3,7 +3,7 @@
  * Pure. libxl leaves out members that have their default value, so absence is normal.
  */
 import { errorText, OperationError } from '../../host/errors.ts';
-import type { GuestInterface, GuestSpec, Refusal } from '../port.ts';
+import type { GuestDisk, GuestInterface, GuestSpec, Refusal } from '../port.ts';
 import { refusalsOf } from './admission.ts';
 import { type EndWords, endAction } from './end-words.ts';
 
@@ -31,6 +31,7 @@ export function specOf(config: DomainConfig, words: EndWords): GuestSpec {
     roomBytes: roomKb(config) * 1024,
     disks: disks(config),
     interfaces: interfaces(config),
+    vcpus: kbOf(object(config['b_info']), 'max_vcpus') || null,
     writableDisks: writableDisks(config),
     refusals: refusals(config),
     onEnd: {
@@ -162,8 +163,13 @@ function disks(config: DomainConfig): string[] {
 }
 
 /** libxl prints `readwrite` only where it is set. */
-function writableDisks(config: DomainConfig): string[] {
+function writableDisks(config: DomainConfig): GuestDisk[] {
   return list(config['disks'])
     .filter((disk) => Boolean(disk['readwrite']) && !disk['is_cdrom'])
-    .map((disk) => text(disk['vdev']));
+    .map((disk) => ({
+      name: text(disk['vdev']),
+      target: text(disk['pdev_path']),
+      format: text(disk['format']) || 'raw',
+      script: text(disk['script']) || null,
+    }));
 }

@@ -41,6 +41,8 @@ import {
   parseAllowed,
 } from './policy.ts';
 
+type Json = Readonly<Record<string, unknown>>;
+
 /** struct tsr_stream_stats. */
 const streamStatsBytes = 64;
 /** Greater numbers are no domain's (DOMID_FIRST_RESERVED, xen/include/public/xen.h). */
@@ -216,12 +218,16 @@ class Xen implements Hypervisor {
   }
 
   async host(): Promise<HostInfo> {
-    const raw = JSON.parse(await this.#native.hostInfo()) as Record<string, unknown>;
+    const raw = JSON.parse(await this.#native.hostInfo()) as Json;
     const part = (name: string) => String(raw[`xen_version_${name}`] ?? '');
     const free = raw['free_memory_kb'];
+    const { nr_cpus: cpus, hw_cap: features } = (raw['physinfo'] ?? {}) as Json;
     return {
       version: `${part('major')}.${part('minor')}${part('extra')}`,
       freeMemoryBytes: typeof free === 'number' ? free * 1024 : null,
+      cpus: typeof cpus === 'number' ? cpus : null,
+      features: Array.isArray(features) ? features.map((word) => Number(word) >>> 0) : [],
+      own: raw,
     };
   }
 

@@ -117,6 +117,8 @@ export class Mender implements PlugWatch {
   #mended(port: number): void {
     const lost = this.#lost.get(port);
     this.#lost.delete(port);
+    // Whoever saw it first: we who made it anew, or the plug that looked.
+    if (lost !== undefined) this.#parts.onNews(`${this.#parts.nameOf(port)} is held again`);
     if (lost?.isDown) this.#note(port, false);
     this.#listener({ kind: 'mended', name: this.#parts.nameOf(port) });
   }
@@ -127,10 +129,7 @@ export class Mender implements PlugWatch {
       if (lost === undefined || this.#isOver) return;
       const problem = await this.#tryOnce(port, lost);
       if (!this.#lost.has(port) || this.#isOver) return;
-      if (problem === null) {
-        this.#parts.onNews(`${this.#parts.nameOf(port)} is held again`);
-        return this.#mended(port);
-      }
+      if (problem === null) return this.#mended(port);
       lost.problem = problem;
       if (tries === 0) this.#parts.onNews(problem);
       await this.#wait(againMs[Math.min(tries, againMs.length - 1)] ?? 0);

@@ -80,13 +80,29 @@ const interfacesMax = 0x2000_0000;
 
 const noMatchall = 'this kernel has no cls_matchall: u32 takes every frame instead';
 
+/** What of a request says whose interfaces are meant. */
+export type InterfaceRequest = Pick<
+  BufferRequest,
+  'domain' | 'domid' | 'interfaceCount' | 'statePath'
+>;
+
+/** The guest's interfaces; throws where one is missing, or something is left of a session. */
+export async function findInterfaces(
+  request: InterfaceRequest,
+  { devices, store }: Pick<BufferTools, 'devices' | 'store'>,
+): Promise<GuestInterface[]> {
+  const { domain, domid, statePath } = request;
+  const isLeft = devices.names().some((name) => ownerOfQueue(name)?.domid === domid);
+  if (isLeft || (await readState(store, statePath)) !== null) throw leftError(domain);
+  const guests = devices.ofGuest(domid);
+  checkFound(request, guests);
+  return guests;
+}
+
 /** Sets a buffer up that lets everything through until the first barrier. */
 export async function setUpBuffer(request: BufferRequest, tools: BufferTools): Promise<PlugBuffer> {
   const { domid, domain, uuid, session, statePath, script } = request;
-  const isLeft = tools.devices.names().some((name) => ownerOfQueue(name)?.domid === domid);
-  if (isLeft || (await readState(tools.store, statePath)) !== null) throw leftError(domain);
-  const guests = tools.devices.ofGuest(domid);
-  checkFound(request, guests);
+  const guests = await findInterfaces(request, tools);
   const classifier = script === null ? await loadModules(tools.run) : 'matchall';
   if (classifier === 'u32') request.onNews(noMatchall);
   const plans = script === null ? await planned(guests, domid, tools.run) : [];
@@ -119,7 +135,7 @@ function leftError(domain: string): OperationError {
   });
 }
 
-function checkFound({ domain, interfaceCount }: BufferRequest, guests: GuestInterface[]) {
+function checkFound({ domain, interfaceCount }: InterfaceRequest, guests: GuestInterface[]) {
   const real = guests.filter(({ emulated }) => !emulated).length;
   if (real >= interfaceCount) return;
   const many =
@@ -133,7 +149,7 @@ function checkFound({ domain, interfaceCount }: BufferRequest, guests: GuestInte
 }
 
 /** What is to be made, after a look that nothing of it is there, nor anybody's filters. */
-async function planned(
+export async function planned(
   guests: readonly GuestInterface[],
   domid: number,
   runs: Run,

@@ -152,15 +152,26 @@ const modules: readonly Module[] = [
   { name: 'act_gact' },
 ];
 
+/** `look`: as `load`, but nothing is loaded: it is only said whether that could be done. */
+export type LoadHow = 'load' | 'look';
+
+/** With `--dry-run --verbose`: an administrator has something else done in its place. */
+const forbidden = /^install \S*\/(?:false|true)\b/m;
+
 /**
  * Loads a module; what is built in counts as loaded. null: done; `absent`: this kernel has none of
  * that name; else why the kernel does not take it, in modprobe's words.
  */
-async function load(runs: Run, { name, parameters = [] }: Module): Promise<string | null> {
+async function load(
+  runs: Run,
+  { name, parameters = [] }: Module,
+  how: LoadHow,
+): Promise<string | null> {
   try {
     // Quiet about a module that is not there, and about nothing else (modprobe(8)).
-    await runs(['modprobe', '--quiet', name, ...parameters]);
-    return null;
+    const words = how === 'look' ? ['--dry-run', '--verbose'] : [];
+    const { stdout } = await runs(['modprobe', '--quiet', ...words, name, ...parameters]);
+    return how === 'look' && forbidden.test(stdout) ? stdout.trim() : null;
   } catch (error) {
     const isRefusal = error instanceof OperationError && error.code === 'command-failed';
     if (!isRefusal) throw explain(error, 'cannot load the modules of the output buffer');
@@ -170,20 +181,25 @@ async function load(runs: Run, { name, parameters = [] }: Module): Promise<strin
 
 const absent = 'absent';
 
+/** Everything that is loaded, for a file that does it at every boot. */
+export function moduleNames(classifier: Classifier): readonly string[] {
+  return [...modules.map(({ name }) => name), `cls_${classifier}`];
+}
+
 /**
  * Loads the kernel's modules; what every frame can be picked with. Throws `no-buffer` that names
  * what the kernel does not have or does not take.
  */
-export async function loadModules(runs: Run): Promise<Classifier> {
+export async function loadModules(runs: Run, how: LoadHow = 'load'): Promise<Classifier> {
   const refused: [name: string, why: string][] = [];
   for (const module of modules) {
-    const why = await load(runs, module);
+    const why = await load(runs, module, how);
     if (why !== null) refused.push([module.name, why]);
   }
   let classifier: Classifier = 'matchall';
-  if ((await load(runs, { name: 'cls_matchall' })) !== null) {
+  if ((await load(runs, { name: 'cls_matchall' }, how)) !== null) {
     classifier = 'u32';
-    const why = await load(runs, { name: 'cls_u32' });
+    const why = await load(runs, { name: 'cls_u32' }, how);
     if (why !== null) refused.push(['cls_matchall (or cls_u32)', why]);
   }
   if (refused.length > 0) throw modulesError(refused);

@@ -33,6 +33,8 @@ export interface BackupView {
   /** False with -e: nobody sees to the guest's own end. */
   readonly watch: boolean;
   readonly ackWall: Date | null;
+  /** Disks that are left alone, as a person knows them. */
+  readonly disksLeft: readonly string[];
   readonly bytes: number;
   readonly rawBytes: number;
   readonly copy: Copy | null;
@@ -133,6 +135,7 @@ export function backupFacts(view: BackupView): StatusFacts {
     ack_age_ms: ackWall === null ? null : Math.max(0, wall.getTime() - ackWall.getTime()),
     heartbeat_timeout_ms: hello.timing.heartbeatTimeoutMs,
     without_witness: hello.timing.withoutWitness,
+    ...(view.disksLeft.length === 0 ? {} : { disks_left: view.disksLeft }),
     seed_percent: null,
     ...streamFacts(view),
     next: nextOf(view, facts.state),

@@ -7,7 +7,13 @@ import { destroyCopy } from '../../guest/destroy-copy.ts';
 import { leftCopies } from '../../guest/left-copy.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { HostPorts } from '../../host/ports.ts';
-import { type GuestSpec, type Hypervisor, type Lack, waitingName } from '../../hypervisor/port.ts';
+import {
+  type GuestRef,
+  type GuestSpec,
+  type Hypervisor,
+  type Lack,
+  waitingName,
+} from '../../hypervisor/port.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import { openRecord } from '../../permission/record.ts';
 import type { Registry } from '../../registry/port.ts';
@@ -123,6 +129,8 @@ export function checkOtherHost(registry: Pick<Registry, 'sessions'>, hello: Hell
   );
 }
 
+type Named = Pick<Hello, 'domain' | 'uuid'>;
+
 /** What is asked of this host about a copy that may be left here of an earlier session. */
 type NamePorts = Pick<HostPorts, 'processes' | 'store' | 'settings' | 'clock'> & {
   readonly hypervisor: Hypervisor;
@@ -149,6 +157,14 @@ export async function lacksBeforeBuild(
  * left of the guest.
  */
 export async function checkNames(ports: NamePorts, hello: Hello): Promise<void> {
+  const { domain: name, uuid } = hello;
+  if ((await findNamesake(ports, hello)) === null) return;
+  // Our claim is the only one, so nobody holds this copy any more: a crashed session left it.
+  return destroyCopy(ports.hypervisor, { name, uuid }, 'waiting');
+}
+
+/** What is left of a copy and may go, or null; throws where a domain of that name may not. */
+export async function findNamesake(ports: NamePorts, hello: Named): Promise<GuestRef | null> {
   const { hypervisor, settings } = ports;
   const { domain, uuid } = hello;
   const refusal = (name: string) =>
@@ -162,14 +178,12 @@ export async function checkNames(ports: NamePorts, hello: Hello): Promise<void> 
   const left = await hypervisor.find(waiting);
   if (own?.uuid === uuid || left?.uuid === uuid) await keepWholeCopy(ports, hello);
   if (own !== null) throw refusal(domain);
-  if (left === null) return;
-  // Our claim is the only one, so nobody holds this copy any more: a crashed session left it.
-  if (left.uuid === uuid) return destroyCopy(hypervisor, { name: domain, uuid }, 'waiting');
+  if (left === null || left.uuid === uuid) return left;
   throw refusal(waiting);
 }
 
 /** Throws OperationError('locked') when a copy of the guest stands here that may not go unasked. */
-async function keepWholeCopy(ports: NamePorts, { uuid, domain }: Hello): Promise<void> {
+async function keepWholeCopy(ports: NamePorts, { uuid, domain }: Named): Promise<void> {
   const { hypervisor, processes, store, settings } = ports;
   const copies = await leftCopies(uuid, {
     ...{ processes, store, stateDirectory: settings.stateDirectory },

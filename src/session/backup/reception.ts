@@ -8,9 +8,10 @@
 import type { BackupOutcome, OwnPermission } from '../../core/backup/types.ts';
 import { askWaitsMs } from '../../core/limits.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
+import { disksLeftText } from '../../core/texts/disks-left.ts';
 import { loggedOutcome } from '../../core/texts/outcomes.ts';
 import type { Answer, Permission } from '../../core/vocabulary.ts';
-import type { BackupDisk, DiskDriver } from '../../disk/port.ts';
+import { type BackupDisk, type DiskDriver, diskNames } from '../../disk/port.ts';
 import { watchCopy } from '../../guest/watch.ts';
 import { every, within } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
@@ -118,12 +119,18 @@ interface Receiving {
   readonly spec: GuestSpec;
   readonly copy: Copy;
   readonly session: BackupSession;
+  /** Disks that are left alone, as a person knows them. */
+  readonly disksLeft: readonly string[];
   readonly intake: StreamIntake;
   readonly assembler: EpochAssembler;
 }
 
 /** Chooses the codec, and counts the memory that it and an epoch need here. */
-function agreeStream({ settings }: ReceptionPorts, hello: Hello, options: ReceiveOptions) {
+export function agreeStream(
+  { settings }: Pick<ReceptionPorts, 'settings'>,
+  hello: Hello,
+  options: Pick<ReceiveOptions, 'maxMemoryBytes'>,
+) {
   const maxBytes = options.maxMemoryBytes ?? defaultMaxMemory(settings.memoryBytes);
   const stream = chooseStream(hello, cacheBytesWithin(maxBytes, hello.memoryBytes));
   checkOwnMemory(settings, hello, stream.cacheBytes);
@@ -334,10 +341,18 @@ export class Reception {
     const disks = await this.#ports.disks.openBackup(spec, hello.session);
     const copy = this.#newCopy(spec);
     const session = this.#newSession(spec, copy, disks);
-    const receiving = { spec, copy, session, ...this.#openIntake(copy, session) };
+    const disksLeft = disks.length === 0 ? diskNames(spec.writableDisks) : [];
+    this.#tellDisksLeft(disksLeft);
+    const receiving = { spec, copy, session, disksLeft, ...this.#openIntake(copy, session) };
     this.#set.heartbeats.take = (seq, heldMs) => session.onHeartbeat(seq, heldMs);
     void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
     return receiving;
+  }
+
+  #tellDisksLeft(left: readonly string[]): void {
+    const { hello, log } = this.#set;
+    const subject = { role: 'backup', domain: hello.domain, peer: hello.host } as const;
+    if (left.length > 0) log.warning(disksLeftText(left, subject));
   }
 
   #specIn(message: GuestConfig): GuestSpec {
@@ -498,6 +513,7 @@ export class Reception {
       guestEnd: this.#guestEnd,
       watch: this.#set.watch,
       ackWall: this.#ackWall,
+      disksLeft: this.#receiving?.disksLeft ?? [],
       bytes: this.#link.counters.dataBytesReceived,
       rawBytes: this.#receiving?.intake.rawBytes ?? 0,
       copy,

@@ -31,6 +31,8 @@ export interface PrimaryView {
   readonly options: ProtectOptions;
   readonly session: string;
   readonly interfaces: readonly HeldInterface[];
+  /** Disks that are left alone, as a person knows them. */
+  readonly disksLeft: readonly string[];
   readonly running: PrimarySession | null;
   readonly outcome: PrimaryOutcome | HeldOutcome | null;
   /** Null before they are agreed with the backup. */
@@ -164,6 +166,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     ack_time: running?.ackWall?.toISOString() ?? null,
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
     without_witness: options.withoutWitness,
+    ...(view.disksLeft.length === 0 ? {} : { disks_left: view.disksLeft }),
     seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
     ...stream,
     degraded: degradedOf(view) ?? muted ?? standstill ?? stream.degraded,

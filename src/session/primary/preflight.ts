@@ -35,8 +35,16 @@ export async function inspectGuest(
   hypervisor: Hypervisor,
   wanted: string,
   unsafe: Unsafe,
-  disks: DiskDriver,
+  disks: Pick<DiskDriver, 'refusals'>,
 ): Promise<Guest> {
+  const guest = await findRunning(hypervisor, wanted);
+  refuseUnknown(guest.spec, unsafe.allow ?? []);
+  if (unsafe.disk) await refuseDisks(guest.name, disks, guest.spec);
+  return guest;
+}
+
+/** Finds the guest, which runs and has a name that can be used; throws as `inspectGuest` does. */
+export async function findRunning(hypervisor: Hypervisor, wanted: string): Promise<Guest> {
   const ref = await findGuest(hypervisor, wanted);
   // xl knows no UUIDs.
   const called = formOf(wanted) === 'uuid' ? String(ref.id) : wanted;
@@ -64,8 +72,6 @@ export async function inspectGuest(
     const shown = JSON.stringify(name === '' ? null : name);
     throw unsupported(wanted, `its name ${shown} cannot be used: it ${domainNameRule}`);
   }
-  refuseUnknown(spec, unsafe.allow ?? []);
-  if (unsafe.disk) refuseDisks(name, disks, spec);
   return { ref, name, spec, memoryBytes: Math.max(spec.memoryBytes, info.memoryBytes) };
 }
 
@@ -90,7 +96,7 @@ const readWithoutDisks = adviceLine({
 });
 
 /** What is not known to be in a copy, unless the administrator allowed it and it can be. */
-function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]): void {
+export function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]): void {
   const left = refusals.filter(({ key, givesUp }) => givesUp === null || !allow.includes(key));
   if (left.length === 0) return;
   const why = left.map(({ text }) => text).join('; ');
@@ -102,15 +108,22 @@ function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly string[]):
   throw unsupported(name, why, adviceLine(page));
 }
 
-function refuseDisks(name: string, driver: DiskDriver, spec: GuestSpec): void {
-  const refusals = driver.refusals(spec);
+/** All or none: of a guest with a disk that is left out, the copy would be of two moments. */
+export async function refuseDisks(
+  name: string,
+  driver: Pick<DiskDriver, 'refusals'>,
+  spec: GuestSpec,
+): Promise<void> {
+  const refusals = await driver.refusals(spec);
   if (refusals.length === 0) return;
-  const detail = { op: 'inspect-guest', subject: name, hint: readWithoutDisks };
-  const text =
-    driver.name === null
-      ? `domain ${name} has writable disks, and replication of disks is not built yet`
-      : `the disks of domain ${name} cannot be replicated: ${refusals.join('; ')}`;
-  throw new OperationError(driver.name === null ? 'not-built' : 'unsupported-guest', text, detail);
+  const toCome = refusals.every(({ isToCome }) => isToCome);
+  const hint = refusals.find(({ advice }) => advice !== null)?.advice ?? readWithoutDisks;
+  const why = refusals.map(({ disk, text }) => `${disk} on ${text}`).join('; ');
+  throw new OperationError(
+    toCome ? 'not-built' : 'unsupported-guest',
+    `domain ${name} has disks that cannot be replicated: ${why}`,
+    { op: 'inspect-guest', subject: name, hint },
+  );
 }
 
 /** What a crashed session left may be a suspended or paused guest, or a copy that lives. */

@@ -12,10 +12,11 @@ import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
 import { adviceLine, vouchClause } from '../../core/texts/advice.ts';
+import { disksLeftText } from '../../core/texts/disks-left.ts';
 import { measuredText } from '../../core/texts/outcomes.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
-import type { DiskDriver, PrimaryDisk } from '../../disk/port.ts';
+import { type DiskDriver, diskNames, type PrimaryDisk } from '../../disk/port.ts';
 import type { StartGuard } from '../../guest/guard.ts';
 import type { GuestEnd } from '../../guest/life.ts';
 import { SessionWatch } from '../../guest/session-watch.ts';
@@ -216,6 +217,13 @@ export class Protection {
     return name !== null && options.disk && guest.spec.writableDisks.length > 0 ? [name] : [];
   }
 
+  /** Disks that no driver carries; with -b there is no copy that could miss them. */
+  #disksLeft(): readonly string[] {
+    const { options, guest } = this.#set;
+    const isCarried = this.#disks().length > 0 || options.blackhole !== undefined;
+    return isCarried ? [] : diskNames(guest.spec.writableDisks);
+  }
+
   get #running(): PrimarySession | null {
     const { stage } = this.#staged();
     return stage.kind === 'running' ? stage.session : null;
@@ -355,6 +363,8 @@ export class Protection {
     if (options.blackhole !== undefined) return;
     const subject = { role: 'primary', domain: guest.name, peer: options.host } as const;
     this.#news.tell('without-witness', withoutWitnessText(options.withoutWitness, subject));
+    const left = this.#disksLeft();
+    if (left.length > 0) this.#news.tell('disks-left', disksLeftText(left, subject));
   }
 
   #newSession(ready: Ready): PrimarySession {
@@ -395,6 +405,7 @@ export class Protection {
       options,
       session: this.#session,
       interfaces: ready?.output.interfaces ?? [],
+      disksLeft: this.#disksLeft(),
       running: stage.kind === 'running' ? stage.session : null,
       outcome: over?.outcome ?? null,
       guestEnd: over?.guestEnd ?? null,

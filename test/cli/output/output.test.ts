@@ -153,6 +153,20 @@ it.each([
   expect(figuresText(over)).not.toContain('without a witness');
 });
 
+// Proves: which disks the copy has not is said as long as there is a copy, or it runs.
+it.each([
+  ['primary', null, 'hold on hostb: xvda (/dev/vg0/web1), xvdb'],
+  ['backup', null, 'hold on this host: xvda (/dev/vg0/web1), xvdb'],
+  ['backup', 'activated', 'hold on this host: xvda (/dev/vg0/web1), xvdb'],
+  ['primary', 'stopped', null],
+] as const)('says on the %s, ended: %j, which disks are left alone', (role, outcome, words) => {
+  const left = ['xvda (/dev/vg0/web1)', 'xvdb'];
+  const figures = figuresText(sampleStatus({ role, outcome, disks_left: left }));
+  if (words === null) expect(figures).not.toContain('disks are left alone');
+  else expect(figures).toContain(`its copy finds what they ${words}\n`);
+  expect(figuresText(sampleStatus({ role, outcome }))).not.toContain('disks are');
+});
+
 // Proves: what the host refused is a note among the details, and makes no session worse.
 it('notes what the host refused to the process of a session', () => {
   const text = 'may be killed when memory is short: EACCES: permission denied';

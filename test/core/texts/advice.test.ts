@@ -107,6 +107,19 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'allow-line': { line: 'nics.script /etc/xen/x', path: '/etc/tsremus/allow' },
     'allow-example': { path: '/etc/tsremus/allow' },
     'close-directory': { path: '/run/tsremus' },
+    'drbd-adjust': { resource: 'web1', what: 'protocol D' },
+    'drbd-connect': { resource: 'web1' },
+    'drbd-up': { resource: 'web1' },
+    'drbd-primary': { resource: 'web1' },
+    'drbd-secondary': { resource: 'web1' },
+    'drbd-watch': {},
+    'load-drbd': {},
+    'see-clock': {},
+    'see-links': {},
+    'no-autostart': { path: '/etc/xen/auto/web1.cfg' },
+    'set-autoballoon': { path: '/etc/xen/xl.conf' },
+    'see-toolstack-lock': { pid: 42 },
+    'see-suspend': { id: 3 },
     'see-modules': {},
     'see-tc-version': {},
     'see-interfaces': {},
@@ -211,6 +224,25 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'allow-example':
     'less /etc/tsremus/allow  # a line is a key and a value: nics.script /etc/xen/scripts/vif-own',
   'close-directory': 'chown root: /run/tsremus && chmod 700 /run/tsremus',
+  'drbd-adjust': 'drbdadm adjust web1  # on both hosts, with protocol D in its configuration',
+  'drbd-connect': 'drbdadm connect web1  # on both hosts',
+  'drbd-up': 'drbdadm up web1  # on both hosts',
+  'drbd-primary': 'drbdadm primary web1',
+  'drbd-secondary': 'drbdadm secondary web1  # on the backup host, once nobody uses it there',
+  'drbd-watch': 'cat /proc/drbd  # Connected, UpToDate/UpToDate: then again',
+  'load-drbd': 'modprobe drbd  # its kernel module is not loaded',
+  'see-clock': 'timedatectl  # keep both hosts in time, by chrony say',
+  'see-links': 'ip -s link  # what it is, and whether packets are lost',
+  'no-autostart':
+    'mv /etc/xen/auto/web1.cfg /etc/xen/' +
+    '  # else this host boots it after a power cut, beside the copy',
+  'set-autoballoon':
+    'less /etc/xen/xl.conf' +
+    '  # autoballoon="off", and dom0_mem= on the command line of the hypervisor',
+  'see-toolstack-lock': 'ps -o pid,etime,cmd -p 42  # xl waits for it',
+  'see-suspend':
+    'xenstore-ls /local/domain/3/control' +
+    '  # feature-suspend 1 is there where the guest has drivers that can',
   'see-modules':
     'sysctl kernel.modules_disabled  # 1, or a line in /etc/modprobe.d: none is loaded',
   'see-tc-version': 'tc -V  # iproute2 5.0 or newer is needed',
@@ -278,7 +310,10 @@ const tools = [
     'ssh-keygen',
     'ssh-copy-id',
   ],
+  ...['timedatectl', 'mv', 'xenstore-ls'],
+  ...['xl', 'ps', 'kill', 'df', 'npm', 'apt-get', 'getent', 'ping', 'ssh-keygen', 'ssh-copy-id'],
   ...['true', 'tty', 'node', 'ls', 'less', 'sysctl', 'tc', 'ip', 'nft', 'chmod'],
+  ...['drbdadm', 'cat', 'modprobe'],
 ];
 /** More than one command, or one with a redirection: that a shell can read it has to do. */
 const compound: readonly AdviceKind[] = [

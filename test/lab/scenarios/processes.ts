@@ -150,7 +150,12 @@ async function failoverByHand(trial: Trial, index: number): Promise<void> {
 /** Ends of protection that were ordered, one after the other on the same guest. */
 const orders: readonly { name: string; code: number; command: (pid: number) => string }[] = [
   { name: 'stop', code: 0, command: () => 'tsremus stop' },
-  { name: 'SIGINT', code: 130, command: (pid) => `kill -INT ${pid} #` },
+  // As a terminal sends it: to its whole group, and what libxl has started must not end by it.
+  {
+    name: 'SIGINT',
+    code: 130,
+    command: (pid) => `kill -INT -- -$(ps -o pgid= -p ${pid} | tr -d ' ') #`,
+  },
   { name: 'SIGTERM', code: 143, command: (pid) => `kill -TERM ${pid} #` },
 ];
 

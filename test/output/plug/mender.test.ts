@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { adoptBuffer } from '../../../src/output/plug/adopt.ts';
 import { decodeLoss } from '../../../src/output/plug/driver.ts';
-import { mayHaveEscaped } from '../../../src/output/plug/mender.ts';
-import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
+import { Mender, mayHaveEscaped } from '../../../src/output/plug/mender.ts';
+import { type BufferTools, setUpBuffer } from '../../../src/output/plug/set-up.ts';
 import type { OutputLoss } from '../../../src/output/port.ts';
+import { time } from '../../fixtures/here.ts';
 import { fakeBench } from './fake-kernel.ts';
 
-async function holding(hasHolds: boolean) {
+async function holding(hasHolds: boolean, change = (tools: BufferTools) => tools) {
   const bench = await fakeBench({ interfaceCount: 1 });
   bench.kernel.hasHolds = hasHolds;
   const { domid, statePath, kernel } = bench;
@@ -18,7 +19,7 @@ async function holding(hasHolds: boolean) {
       ...{ domain: 'web1', domid, uuid: '6a7b', session: 'abc', interfaceCount: 1, script: null },
       ...{ limitBytes: 1 << 22, statePath, onNews: (text: string) => news.push(text) },
     },
-    bench.tools,
+    change(bench.tools),
   );
   bench.barrier(0);
   const losses: OutputLoss[] = [];
@@ -93,6 +94,37 @@ describe('an output buffer that somebody takes apart', () => {
     await bench.close();
   });
 
+  // Proves: a device that goes again between being made and being looked up is made once more; the
+  // plug is not given a pair without it.
+  it('is made anew where a device goes twice', async () => {
+    const given: (readonly number[])[] = [];
+    let isGone = (_name: string) => false;
+    const { bench, buffer, losses, name } = await holding(true, (tools) => ({
+      ...tools,
+      devices: {
+        ...tools.devices,
+        index: (device) => (isGone(device) ? null : tools.devices.index(device)),
+      },
+      openPlug: (onNews) => {
+        const driver = tools.openPlug(onNews);
+        const mend = driver.mend.bind(driver);
+        driver.mend = (port, queues) => {
+          given.push(queues);
+          return mend(port, queues);
+        };
+        return driver;
+      },
+    }));
+    let looks = 0;
+    isGone = (device) => device.endsWith('b') && ++looks === 2;
+    await bench.sabotage('both-devices', name);
+    await until(() => losses.at(-1)?.kind).toBe('mended');
+    expect(looks).toBeGreaterThan(2);
+    expect(given.flat()).not.toContain(0);
+    await buffer.open();
+    await bench.close();
+  });
+
   // Proves: two losses at the same time are mended one after the other, and both are.
   it('is made anew on every interface', async () => {
     const bench = await fakeBench({ interfaceCount: 2 });
@@ -113,6 +145,28 @@ describe('an output buffer that somebody takes apart', () => {
     await buffer.open();
     await bench.close();
   });
+});
+
+// Proves: it is said once that an interface is held again, whoever sees it first: the mender that
+// made it anew, or the plug that looked meanwhile.
+it.each([true, false])('says that all holds again (the plug saw it first: %s)', async (isFirst) => {
+  const news: string[] = [];
+  let isMade = (_left: readonly []) => {};
+  const made = new Promise<readonly []>((resolve) => {
+    isMade = resolve;
+  });
+  const mender = new Mender({
+    ...{ ...time, domain: 'web1', nameOf: () => 'vif3.0', note: async () => {} },
+    ...{ remake: () => made, onNews: (text: string) => news.push(text) },
+  });
+  const loss = { port: 0, isDown: false, isHeldTwice: true, openUs: 0 };
+  mender.onLoss({ ...loss, found: ['unredirected'], left: ['unredirected'] });
+  if (isFirst) mender.onLoss({ ...loss, found: [], left: [] });
+  isMade([]);
+  await until(() => news.length).toBe(2);
+  await mender.stop();
+  expect(news[1]).toBe('vif3.0 is held again');
+  expect(news).toHaveLength(2);
 });
 
 // Proves: TSR_EV_LOST as native/plug/check.c writes it; and what of it let something out.

@@ -55,7 +55,10 @@ class Capture {
   #isClosed = false;
 
   constructor(name: string) {
-    const argv = ['-i', name, '-w', '-', '-U', '--immediate-mode', '-Q', 'in', '-Z', 'root'];
+    // Room for a whole release at once: as long as a frame may be, few fit into tcpdump's buffer.
+    const room = ['-s', '256', '-B', '16384'];
+    const how = ['-U', '--immediate-mode', ...room, '-Q', 'in', '-Z', 'root'];
+    const argv = ['-i', name, '-w', '-', ...how];
     this.#child = spawn('tcpdump', argv, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child.stdout.on('data', (chunk: Buffer) => this.#take(chunk));
     // Read to the end: it says its line in pieces, and a closed pipe would end it between two.

@@ -1,0 +1,417 @@
+/*
+ * What a capture is asked: the exported functions of disk.h.
+ */
+#include "capture.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(struct tsr_disk_record) == TSR_DISK_RECORD_SIZE, "shared with JS");
+_Static_assert(sizeof(struct tsr_capture_settings) == 1064, "shared with JS");
+_Static_assert(sizeof(struct tsr_capture_piece) == 16, "shared with JS");
+_Static_assert(sizeof(struct tsr_capture_stats) == 128, "shared with JS");
+_Static_assert(TSR_CAPTURE_NAME_MAX == TSR_DM_NAME_MAX, "as the device mapper has it");
+_Static_assert(TSR_CAPTURE_PATH_MAX == TSR_MIRROR_PATH_MAX, "copied");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are little-endian");
+
+#define NOT_SEALED UINT64_MAX
+/* Wanted size of the kernel's buffers: a few requests of 1 MiB. */
+#define SOCKET_BUFFER (4 << 20)
+/* Of room: one request of the longest, and its header, must always fit, twice. */
+#define ROOM_LEAST (2 * (uint64_t)(TSR_NBD_LENGTH_MAX + TSR_DISK_RECORD_SIZE))
+#define ROOM_MOST ((uint64_t)16 << 30)
+
+static void destroy(struct tsr_object *object)
+{
+    struct tsr_capture *capture = (struct tsr_capture *)object;
+
+    tsr_capture_stop(capture);
+    if (capture->sock >= 0)
+        close(capture->sock);
+    if (capture->plain >= 0)
+        close(capture->plain);
+    tsr_dm_close(&capture->dm);
+    tsr_dm_close(&capture->reader_dm);
+    tsr_events_free(capture->events);
+    if (capture->ring.bytes)
+        tsr_unmap(capture->ring.bytes, capture->ring.size);
+    free(capture->read_buffer);
+    pthread_cond_destroy(&capture->room);
+    pthread_cond_destroy(&capture->reads_come);
+    pthread_mutex_destroy(&capture->lock);
+    pthread_mutex_destroy(&capture->send_lock);
+    pthread_mutex_destroy(&capture->swap_lock);
+    free(capture);
+}
+
+/* ---- the barrier --------------------------------------------------------------------- */
+
+static int seal(struct tsr_capture *capture, uint64_t epoch)
+{
+    struct tsr_capture_seal *seal;
+
+    if (capture->over)
+        return tsr_object_fail(capture, -EIO, "the leg of %s is lost: what the guest wrote "
+                               "in epoch %llu was not all captured", capture->settings.name,
+                               (unsigned long long)epoch);
+    if (capture->sealed_last != NOT_SEALED && epoch <= capture->sealed_last)
+        return tsr_object_fail(capture, -EINVAL, "epoch %llu of %s is sealed already",
+                               (unsigned long long)epoch, capture->settings.name);
+    if (capture->seal_count == TSR_CAPTURE_SEALS_MAX)
+        return tsr_object_fail(capture, -ENOBUFS, "%d epochs of %s are sealed and not read",
+                               TSR_CAPTURE_SEALS_MAX, capture->settings.name);
+    seal = &capture->seals[(capture->first_seal + capture->seal_count++) %
+                           TSR_CAPTURE_SEALS_MAX];
+    *seal = (struct tsr_capture_seal){ .epoch = epoch, .end = capture->ring.head };
+    capture->sealed_last = epoch;
+    capture->told_filling = capture->told_full = false;
+    return 0;
+}
+
+static int set_barrier(void *object, uint64_t epoch, uint32_t *merged_out)
+{
+    struct tsr_capture *capture = object;
+    int rc;
+
+    *merged_out = 0;
+    pthread_mutex_lock(&capture->lock);
+    rc = seal(capture, epoch);
+    pthread_mutex_unlock(&capture->lock);
+    return rc;
+}
+
+/* A write is no reason for an early checkpoint; a buffer that fills is told by an event. */
+static int sent_fd(void *object)
+{
+    (void)object;
+    return -1;
+}
+
+static const struct tsr_barrier_ops barrier_ops = {
+    .set = set_barrier,
+    .sent_fd = sent_fd,
+};
+
+static const struct tsr_kind capture_kind = {
+    .name = "the capture of a disk",
+    .destroy = destroy,
+    .barrier = &barrier_ops,
+};
+
+/* ---- opening ------------------------------------------------------------------------- */
+
+static bool is_text(const char *text, size_t size)
+{
+    return text[0] && strnlen(text, size) < size;
+}
+
+static int check_settings(const struct tsr_capture_settings *settings)
+{
+    if (!is_text(settings->name, sizeof(settings->name)) ||
+        !is_text(settings->under, sizeof(settings->under)) ||
+        !is_text(settings->plain, sizeof(settings->plain)) ||
+        !is_text(settings->lock, sizeof(settings->lock)) ||
+        strnlen(settings->vg_lock, sizeof(settings->vg_lock)) == sizeof(settings->vg_lock))
+        return tsr_fail(-EINVAL, "the capture of a disk needs the names of its devices");
+    if (!settings->size || settings->size % TSR_NBD_SECTOR)
+        return tsr_fail(-EINVAL, "a disk of %llu bytes", (unsigned long long)settings->size);
+    if (settings->room < ROOM_LEAST || settings->room > ROOM_MOST)
+        return tsr_fail(-EINVAL, "room of %llu bytes for a disk: %llu to %llu",
+                        (unsigned long long)settings->room, (unsigned long long)ROOM_LEAST,
+                        (unsigned long long)ROOM_MOST);
+    return 0;
+}
+
+static int open_sockets(struct tsr_capture *capture, int32_t *leg_out)
+{
+    static const int size = SOCKET_BUFFER;
+    int fds[2], i;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+        return tsr_fail(-errno, "no sockets for a disk: %s", strerror(errno));
+    for (i = 0; i < 2; i++)
+        if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+            setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    capture->sock = fds[0];
+    *leg_out = fds[1];
+    return 0;
+}
+
+static int open_memory(struct tsr_capture *capture)
+{
+    /* Records stay whole headers across the end of the ring. */
+    uint64_t size = capture->settings.room & ~(uint64_t)(TSR_DISK_RECORD_SIZE - 1);
+    void *buffer = NULL;
+
+    capture->ring.bytes = tsr_map(size);
+    if (!capture->ring.bytes || posix_memalign(&buffer, 4096, TSR_NBD_LENGTH_MAX))
+        return tsr_fail(-ENOMEM, "no memory for %llu bytes of a disk's writes",
+                        (unsigned long long)size);
+    capture->ring.size = size;
+    capture->read_buffer = buffer;
+    /* Where the limit of locked memory does not allow it, a write may wait for memory. */
+    capture->stats.locked = !mlock(capture->ring.bytes, size);
+    return 0;
+}
+
+static int open_disk(struct tsr_capture *capture)
+{
+    const struct tsr_capture_settings *settings = &capture->settings;
+    struct tsr_mirror *mirror = &capture->mirror;
+    uint64_t bytes;
+    int rc;
+
+    memcpy(mirror->name, settings->name, sizeof(mirror->name));
+    memcpy(mirror->under, settings->under, sizeof(mirror->under));
+    memcpy(mirror->lock, settings->lock, sizeof(mirror->lock));
+    memcpy(mirror->vg_lock, settings->vg_lock, sizeof(mirror->vg_lock));
+    mirror->leg_major = settings->leg_major;
+    mirror->leg_minor = settings->leg_minor;
+    rc = tsr_dm_open(&capture->dm);
+    if (!rc)
+        rc = tsr_dm_open(&capture->reader_dm);
+    if (!rc)
+        rc = tsr_mirror_plan(&capture->dm, mirror);
+    if (rc < 0)
+        return rc;
+    bytes = tsr_dm_sectors(&mirror->plain) * TSR_NBD_SECTOR;
+    if (bytes != settings->size)
+        return tsr_fail(-EINVAL, "the device %s has %llu bytes, not %llu", mirror->under,
+                        (unsigned long long)bytes, (unsigned long long)settings->size);
+    capture->plain = open(settings->plain, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    if (capture->plain < 0)
+        return tsr_fail(-errno, "cannot open %s: %s", settings->plain, strerror(errno));
+    return 0;
+}
+
+static struct tsr_capture *new_capture(const struct tsr_capture_settings *settings)
+{
+    struct tsr_capture *capture = calloc(1, sizeof(*capture));
+    pthread_condattr_t clock;
+
+    if (!capture)
+        return NULL;
+    tsr_object_init(&capture->object, &capture_kind);
+    capture->settings = *settings;
+    capture->sock = capture->plain = capture->dm.fd = capture->reader_dm.fd = -1;
+    capture->sealed_last = NOT_SEALED;
+    pthread_mutex_init(&capture->lock, NULL);
+    pthread_mutex_init(&capture->send_lock, NULL);
+    pthread_mutex_init(&capture->swap_lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&capture->room, &clock);
+    pthread_cond_init(&capture->reads_come, NULL);
+    pthread_condattr_destroy(&clock);
+    return capture;
+}
+
+int tsr_capture_open(const struct tsr_capture_settings *settings, int32_t *leg_out,
+                     int32_t *event_out)
+{
+    struct tsr_capture *capture;
+    int32_t leg = -1, event = -1;
+    int rc;
+
+    if (!settings || !leg_out || !event_out)
+        return tsr_fail(-EINVAL, "the capture of a disk without settings");
+    rc = check_settings(settings);
+    if (rc < 0)
+        return rc;
+    capture = new_capture(settings);
+    if (!capture)
+        return tsr_fail(-ENOMEM, "out of memory");
+    rc = open_disk(capture);
+    if (!rc)
+        rc = open_memory(capture);
+    if (!rc)
+        rc = open_sockets(capture, &leg);
+    if (!rc) {
+        capture->events = tsr_events_open(&event);
+        if (!capture->events)
+            rc = tsr_fail(-errno, "no pipe for a disk: %s", strerror(errno));
+    }
+    if (!rc)
+        rc = tsr_capture_start(capture);
+    if (!rc)
+        rc = tsr_handle_new(&capture->object);
+    if (rc < 0) {
+        tsr_handle_put(capture);
+        if (leg >= 0)
+            close(leg);
+        if (event >= 0)
+            close(event);
+        return rc;
+    }
+    *leg_out = leg;
+    *event_out = event;
+    return rc;
+}
+
+/* ---- asking -------------------------------------------------------------------------- */
+
+static struct tsr_capture *get(int handle)
+{
+    return tsr_handle_get(handle, &capture_kind);
+}
+
+int tsr_capture_insert(int handle)
+{
+    struct tsr_capture *capture = get(handle);
+    int rc;
+
+    if (!capture)
+        return -EBADF;
+    pthread_mutex_lock(&capture->swap_lock);
+    rc = tsr_mirror_insert(&capture->dm, &capture->mirror);
+    pthread_mutex_unlock(&capture->swap_lock);
+    tsr_handle_put(capture);
+    return rc;
+}
+
+int tsr_capture_seal(int handle, uint64_t epoch)
+{
+    struct tsr_capture *capture = get(handle);
+    uint32_t merged;
+    int rc;
+
+    if (!capture)
+        return -EBADF;
+    rc = set_barrier(capture, epoch, &merged);
+    tsr_handle_put(capture);
+    return rc;
+}
+
+static int read_piece(struct tsr_capture *capture, uint8_t *out, size_t size,
+                      struct tsr_capture_piece *piece)
+{
+    struct tsr_capture_seal *seal;
+    uint64_t n;
+
+    pthread_mutex_lock(&capture->lock);
+    if (capture->is_reading || !capture->seal_count) {
+        bool is_reading = capture->is_reading;
+
+        pthread_mutex_unlock(&capture->lock);
+        return is_reading ? tsr_fail(-EBUSY, "a disk's writes are read twice at a time")
+                          : -EAGAIN;
+    }
+    seal = &capture->seals[capture->first_seal];
+    n = seal->end - capture->ring.tail;
+    if (n > size)
+        n = size;
+    if (n > INT32_MAX)
+        n = INT32_MAX;
+    capture->is_reading = true;
+    pthread_mutex_unlock(&capture->lock);
+    /* Nobody else moves the tail, and what is sealed does not change any more. */
+    tsr_ring_get(&capture->ring, out, n);
+    pthread_mutex_lock(&capture->lock);
+    capture->ring.tail += n;
+    *piece = (struct tsr_capture_piece){
+        .epoch = seal->epoch,
+        .left = seal->end - capture->ring.tail,
+    };
+    if (!piece->left) {
+        capture->first_seal = (capture->first_seal + 1) % TSR_CAPTURE_SEALS_MAX;
+        capture->seal_count--;
+    }
+    capture->is_reading = false;
+    pthread_cond_signal(&capture->room);
+    pthread_mutex_unlock(&capture->lock);
+    return (int)n;
+}
+
+int tsr_capture_read(int handle, uint8_t *out, size_t size, struct tsr_capture_piece *piece)
+{
+    struct tsr_capture *capture;
+    int rc;
+
+    if (!out || !size || !piece)
+        return tsr_fail(-EINVAL, "no room for a disk's writes");
+    capture = get(handle);
+    if (!capture)
+        return -EBADF;
+    rc = read_piece(capture, out, size, piece);
+    tsr_handle_put(capture);
+    return rc;
+}
+
+static int check(struct tsr_capture *capture)
+{
+    const char *name = capture->settings.name;
+    struct tsr_mirror_found found;
+    int rc = tsr_mirror_look(&capture->dm, &capture->mirror, &found);
+
+    if (rc < 0)
+        return rc;
+    if (found.state == TSR_MIRROR_PLAIN || found.state == TSR_MIRROR_FOREIGN ||
+        found.state == TSR_MIRROR_COMING)
+        return tsr_object_fail(capture, -ESTALE, "the mirror of %s is gone: its table is %s",
+                               name, tsr_mirror_state_name(found.state));
+    if (found.state != TSR_MIRROR_LIVE || found.suspended || !found.disk)
+        return tsr_object_fail(capture, -EBUSY, "the table of %s is being changed", name);
+    if (found.disk != 'A' || found.leg != 'A')
+        return tsr_object_fail(capture, -EIO, "the mirror of %s has failed: disk %c, leg %c",
+                               name, found.disk, found.leg);
+    return 0;
+}
+
+int tsr_capture_check(int handle)
+{
+    struct tsr_capture *capture = get(handle);
+    int rc;
+
+    if (!capture)
+        return -EBADF;
+    pthread_mutex_lock(&capture->swap_lock);
+    rc = check(capture);
+    pthread_mutex_unlock(&capture->swap_lock);
+    tsr_handle_put(capture);
+    return rc;
+}
+
+int tsr_capture_look(int handle, struct tsr_capture_stats *out)
+{
+    struct tsr_capture *capture;
+    unsigned last;
+
+    if (!out)
+        return tsr_fail(-EINVAL, "no room for the figures");
+    capture = get(handle);
+    if (!capture)
+        return -EBADF;
+    pthread_mutex_lock(&capture->lock);
+    *out = capture->stats;
+    last = (capture->first_seal + capture->seal_count - 1) % TSR_CAPTURE_SEALS_MAX;
+    out->sealed = capture->seal_count ? capture->seals[last].end - capture->ring.tail : 0;
+    out->open = tsr_ring_used(&capture->ring) - out->sealed;
+    pthread_mutex_unlock(&capture->lock);
+    tsr_handle_put(capture);
+    return 0;
+}
+
+int tsr_capture_close(int handle)
+{
+    struct tsr_capture *capture = get(handle);
+    int rc;
+
+    if (!capture)
+        return -EBADF;
+    /* No write waits for room any more, and one that does ends the leg; the rest is
+     * answered until the mirror is gone. */
+    pthread_mutex_lock(&capture->lock);
+    capture->closing = true;
+    pthread_cond_broadcast(&capture->room);
+    pthread_mutex_unlock(&capture->lock);
+    rc = tsr_capture_swap(capture, false);
+    tsr_capture_stop(capture);
+    tsr_handle_put(capture);
+    if (!tsr_handle_remove(handle))
+        return -EBADF;
+    return rc;
+}

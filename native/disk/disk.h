@@ -1,0 +1,124 @@
+/*
+ * A guest's disk as a part of every epoch, on the primary: the capture of what the guest
+ * writes. See common/tsremus.h for the rules of this interface, mirror.h for what is put
+ * under the guest's volume, capture.c for what is captured when.
+ *
+ * The volume gets a mirror whose second leg is an NBD device; this is that device's
+ * server. A write is in the open epoch's buffer before it is answered, so what has
+ * completed for the guest is captured. Beside it runs the disk guard (guard.c), a program
+ * of its own which holds the device and takes the mirror away when anything of it fails;
+ * if the guard fails, the capture does.
+ *
+ * A capture is a barrier: give its handle to tsr_save_start.
+ */
+#ifndef TSR_DISK_H
+#define TSR_DISK_H
+
+#include "../common/tsremus.h"
+
+/*
+ * What an epoch of a disk consists of: the guest's writes in the order in which they came,
+ * each a header and, for a plain write, LENGTH bytes of data; nothing between them.
+ * Little-endian. Writes that were under way at the same time have no order of their own.
+ */
+struct tsr_disk_record {        /* 16 bytes */
+    uint64_t offset;            /* bytes from the start of the disk; whole sectors of 512 */
+    uint32_t length;            /* bytes; whole sectors */
+    uint32_t flags;             /* enum tsr_disk_flag */
+};
+#define TSR_DISK_RECORD_SIZE 16
+
+enum tsr_disk_flag {
+    TSR_DISK_FUA = 1,           /* of a write: durable before it was to be answered */
+    /* Records without data: */
+    TSR_DISK_FLUSH = 2,         /* what was answered before is to be durable; no range */
+    TSR_DISK_TRIM = 4,          /* what the range holds is of no interest any more */
+    TSR_DISK_ZEROES = 8,        /* the range reads as zeroes */
+};
+
+#define TSR_CAPTURE_NAME_MAX 128
+#define TSR_CAPTURE_PATH_MAX 256
+
+struct tsr_capture_settings {   /* 1064 bytes; texts end with a NUL */
+    uint64_t size;              /* of the disk, bytes */
+    uint64_t room;              /* for what is not handed out yet, bytes: the ceiling */
+    uint64_t ask;               /* so many waiting bytes ask for a checkpoint */
+    uint32_t wait_ms;           /* a write waits so long for room; then the leg is given up */
+    uint32_t leg_major, leg_minor;      /* the NBD device */
+    uint32_t reserved;
+    char name[TSR_CAPTURE_NAME_MAX];    /* the volume, as the device mapper calls it */
+    char under[TSR_CAPTURE_NAME_MAX];   /* the device over its plain table */
+    char plain[TSR_CAPTURE_PATH_MAX];   /* the path of `under`, for reads */
+    char lock[TSR_CAPTURE_PATH_MAX];    /* the lock file, which the guard has, too */
+    char vg_lock[TSR_CAPTURE_PATH_MAX]; /* LVM's of the volume group: V_NAME in its
+                                         * locking_dir; "": the volume is not LVM's */
+};
+
+/* A piece of a sealed epoch. */
+struct tsr_capture_piece {      /* 16 bytes */
+    uint64_t epoch;
+    uint64_t left;              /* bytes of it that are still to come; 0: it is whole */
+};
+
+struct tsr_capture_stats {      /* 128 bytes; counts since the capture was opened */
+    uint64_t writes, written;   /* requests with data, and their bytes */
+    uint64_t fuas, flushes, trims, zeroes;
+    uint64_t reads, reads_held; /* answered from the disk; failed there, and held */
+    uint64_t probes;            /* reads that no mirror sent: scanners, see capture.c */
+    uint64_t open, sealed;      /* bytes that wait now */
+    uint64_t most;              /* .. and the most that ever waited */
+    uint64_t paced, paced_ns;   /* writes that waited for room, and how long in all */
+    int64_t lost;               /* 0, or -errno: the leg is given up */
+    uint64_t locked;            /* 1: the room is locked in memory */
+};
+
+enum tsr_disk_event_kind {
+    /* More than `ask` bytes wait; once for each epoch. b = bytes. */
+    TSR_EV_DISK_FILLING = 20,
+    /* There is no room, and the guest's writes wait; once for each epoch. b = bytes. */
+    TSR_EV_DISK_FULL = 21,
+    /* TSR_EV_FAILED: the leg is given up, and no later epoch can be sealed. TSR_EV_ENDED:
+     * a = what taking the mirror away came to, as tsr_mirror_swap has it: 1 done here, 0
+     * it was done, or -errno with a text: it has to be tried again. */
+};
+
+/*
+ * Opens a capture. *LEG_OUT: the kernel's end, for the guard; the caller's, who closes
+ * it when the guard has it. *EVENT_OUT: the pipe of events, the caller's. The device
+ * `under` must be there, and the mirror not yet.
+ */
+TSR_API int tsr_capture_open(const struct tsr_capture_settings *settings, int32_t *leg_out,
+                             int32_t *event_out);
+
+/*
+ * Puts the mirror under the volume, now that the guard has connected its NBD device.
+ * BLOCKING: for writes under way. -EBUSY, -ESTALE: see tsr_mirror_insert.
+ */
+TSR_API int tsr_capture_insert(int handle);
+
+/* Ends EPOCH here: what the guest wrote since the last one belongs to it. -EIO: the leg
+ * is lost; -ENOBUFS: too many epochs are sealed and not read. */
+TSR_API int tsr_capture_seal(int handle, uint64_t epoch);
+
+/*
+ * Copies the next bytes of the oldest sealed epoch, at most SIZE; they are forgotten here.
+ * Returns how many; 0 with left = 0: an epoch without writes. -EAGAIN: none is sealed.
+ * Any thread, one at a time (-EBUSY).
+ */
+TSR_API int tsr_capture_read(int handle, uint8_t *out, size_t size,
+                             struct tsr_capture_piece *piece);
+
+/*
+ * Whether the mirror is live exactly as it was put in, with both legs whole: to be asked
+ * after a seal, before its epoch may count as whole. -ESTALE: somebody took it away;
+ * -EIO: a leg has failed; -EBUSY: its table is being changed, ask again.
+ */
+TSR_API int tsr_capture_check(int handle);
+
+TSR_API int tsr_capture_look(int handle, struct tsr_capture_stats *out);
+
+/* BLOCKING. Takes the mirror away and ends the server; what is sealed is forgotten. The
+ * result of tsr_mirror_swap; the capture is closed in any case. */
+TSR_API int tsr_capture_close(int handle);
+
+#endif

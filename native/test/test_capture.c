@@ -1,0 +1,483 @@
+/*
+ * The capture's server, with the test in the kernel's place at the other end of its socket.
+ */
+#include "dm_model.h"
+#include "session.h"
+
+#include "../common/common.h"
+#include "../disk/disk.h"
+#include "../disk/nbd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Of the model's volume. */
+#define DISK_BYTES (65536ull * 512)
+#define MIB (1u << 20)
+#define ROOM (9 * MIB)
+
+static struct {
+    int handle, leg, events;
+    uint64_t requests;
+    char disk[64], lock[64];
+} t;
+
+static void clean(void)
+{
+    unlink(t.disk);
+    unlink(t.lock);
+}
+
+static struct tsr_capture_settings settings_of(uint32_t wait_ms)
+{
+    struct tsr_capture_settings settings = {
+        .size = DISK_BYTES,
+        .room = ROOM,
+        .ask = ROOM / 2,
+        .wait_ms = wait_ms,
+        .leg_major = 43,
+        .name = "vol",
+        .under = "under",
+    };
+
+    /* O_DIRECT: in this folder, not in one of memory. */
+    snprintf(t.disk, sizeof(t.disk), "tsr-disk-%d", getpid());
+    snprintf(t.lock, sizeof(t.lock), "tsr-lock-%d", getpid());
+    strcpy(settings.plain, t.disk);
+    strcpy(settings.lock, t.lock);
+    return settings;
+}
+
+/* The file behind `under`: its first MiB; what is behind that cannot be read. */
+static void make_disk(void)
+{
+    int fd = open(t.disk, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    uint8_t *bytes = malloc(MIB);
+
+    memset(bytes, 0xd1, MIB);
+    CHECK(fd >= 0 && write(fd, bytes, MIB) == MIB);
+    close(fd);
+    free(bytes);
+}
+
+static void open_capture(uint32_t wait_ms)
+{
+    struct tsr_capture_settings settings = settings_of(wait_ms);
+    int32_t leg, events;
+
+    test_cleanup = clean;
+    make_disk();
+    dm_model_start(true);
+    t.handle = tsr_capture_open(&settings, &leg, &events);
+    CHECK(t.handle >= 0);
+    t.leg = leg;
+    t.events = events;
+}
+
+static void close_capture(void)
+{
+    int rc = tsr_capture_close(t.handle);
+
+    CHECK(rc >= 0 || rc == -ESTALE);
+    close(t.leg);
+    close(t.events);
+    clean();
+}
+
+static void all(int fd, void *data, size_t size, bool sends)
+{
+    uint8_t *at = data;
+
+    while (size) {
+        ssize_t n = sends ? send(fd, at, size, MSG_NOSIGNAL) : recv(fd, at, size, 0);
+
+        CHECK(n > 0);
+        at += n;
+        size -= (size_t)n;
+    }
+}
+
+static void put64(uint8_t *at, uint64_t value)
+{
+    tsr_nbd_put32(at, (uint32_t)(value >> 32));
+    tsr_nbd_put32(at + 4, (uint32_t)value);
+}
+
+/* A request; its handle is its number. */
+static uint64_t ask(uint32_t type, uint64_t offset, uint32_t length)
+{
+    uint8_t bytes[TSR_NBD_REQUEST_SIZE];
+
+    tsr_nbd_put32(bytes, TSR_NBD_REQUEST_MAGIC);
+    tsr_nbd_put32(bytes + 4, type);
+    put64(bytes + 8, ++t.requests);
+    put64(bytes + 16, offset);
+    tsr_nbd_put32(bytes + 24, length);
+    all(t.leg, bytes, sizeof(bytes), true);
+    return t.requests;
+}
+
+static bool is_answered(int ms)
+{
+    struct pollfd pfd = { .fd = t.leg, .events = POLLIN };
+
+    return poll(&pfd, 1, ms) > 0;
+}
+
+/* The error of the next answer, which must be that of REQUEST. */
+static uint32_t answer_to(uint64_t request)
+{
+    uint8_t bytes[TSR_NBD_REPLY_SIZE];
+
+    all(t.leg, bytes, sizeof(bytes), false);
+    CHECK(tsr_nbd_number(bytes, 4) == TSR_NBD_REPLY_MAGIC);
+    CHECK(tsr_nbd_number(bytes + 8, 8) == request);
+    return (uint32_t)tsr_nbd_number(bytes + 4, 4);
+}
+
+static void fill(uint8_t *data, uint32_t length, uint64_t seed)
+{
+    for (uint32_t i = 0; i < length; i++)
+        data[i] = (uint8_t)(seed * 31 + i * 7 + i / 251);
+}
+
+static uint64_t send_write(uint32_t flags, uint64_t offset, uint32_t length, uint64_t seed)
+{
+    uint64_t request = ask(flags << 16 | TSR_NBD_WRITE, offset, length);
+    uint8_t *data = malloc(length);
+
+    fill(data, length, seed);
+    all(t.leg, data, length, true);
+    free(data);
+    return request;
+}
+
+static void write_at(uint64_t offset, uint32_t length, uint64_t seed)
+{
+    CHECK(answer_to(send_write(0, offset, length, seed)) == 0);
+}
+
+/* All of the oldest epoch, in pieces of STEP. */
+static struct bytes read_epoch(uint64_t epoch, size_t step)
+{
+    struct tsr_capture_piece piece = { .left = 1 };
+    struct bytes got = { 0 };
+    uint8_t *buffer = malloc(step);
+
+    while (piece.left) {
+        int n = tsr_capture_read(t.handle, buffer, step, &piece);
+
+        CHECK(n >= 0 && piece.epoch == epoch);
+        if (n)
+            bytes_add(&got, buffer, (size_t)n);
+    }
+    free(buffer);
+    return got;
+}
+
+/* The next record of an epoch is this one; of a plain write, its data are those of SEED. */
+static void expect(struct bytes *epoch, size_t *at, uint64_t offset, uint32_t length,
+                   uint32_t flags, uint64_t seed)
+{
+    struct tsr_disk_record record;
+
+    CHECK(epoch->size - *at >= sizeof(record));
+    memcpy(&record, epoch->data + *at, sizeof(record));
+    *at += sizeof(record);
+    CHECK(record.offset == offset && record.length == length && record.flags == flags);
+    if (!(flags & ~(uint32_t)TSR_DISK_FUA)) {
+        uint8_t *wanted = malloc(length);
+
+        fill(wanted, length, seed);
+        CHECK(epoch->size - *at >= length && !memcmp(epoch->data + *at, wanted, length));
+        *at += length;
+        free(wanted);
+    }
+}
+
+/* Proves: the documented format, and that an epoch holds exactly what came before its seal, in
+ * its order, whatever the pieces in which it is read. */
+TEST(capture_keeps_the_order)
+{
+    struct tsr_capture_piece piece;
+    struct bytes epoch;
+    uint8_t byte[16];
+    size_t at;
+
+    open_capture(HANG_MS);
+    CHECK(tsr_capture_read(t.handle, byte, sizeof(byte), &piece) == -EAGAIN);
+    write_at(4096, 512, 1);
+    CHECK(answer_to(send_write(1, 512, 1536, 2)) == 0);
+    CHECK(answer_to(ask(TSR_NBD_FLUSH, 0, 0)) == 0);
+    CHECK(tsr_capture_seal(t.handle, 1) == 0);
+    CHECK(answer_to(ask(TSR_NBD_TRIM, 8192, 4096)) == 0);
+    CHECK(answer_to(ask(TSR_NBD_WRITE_ZEROES, 0, MIB)) == 0);
+    write_at(DISK_BYTES - 512, 512, 3);
+    CHECK(tsr_capture_seal(t.handle, 2) == 0);
+    CHECK(tsr_capture_seal(t.handle, 5) == 0);
+
+    epoch = read_epoch(1, 7);
+    at = 0;
+    expect(&epoch, &at, 4096, 512, 0, 1);
+    expect(&epoch, &at, 512, 1536, TSR_DISK_FUA, 2);
+    expect(&epoch, &at, 0, 0, TSR_DISK_FLUSH, 0);
+    CHECK(at == epoch.size);
+    bytes_free(&epoch);
+    epoch = read_epoch(2, 1000);
+    at = 0;
+    expect(&epoch, &at, 8192, 4096, TSR_DISK_TRIM, 0);
+    expect(&epoch, &at, 0, MIB, TSR_DISK_ZEROES, 0);
+    expect(&epoch, &at, DISK_BYTES - 512, 512, 0, 3);
+    CHECK(at == epoch.size);
+    bytes_free(&epoch);
+    epoch = read_epoch(5, 1000);
+    CHECK(epoch.size == 0);
+    bytes_free(&epoch);
+    CHECK(tsr_capture_read(t.handle, byte, sizeof(byte), &piece) == -EAGAIN);
+    close_capture();
+}
+
+/* Proves: a write that is not all here at a seal belongs to the next epoch, whole. */
+TEST(capture_seals_between_writes)
+{
+    struct bytes epoch;
+    uint8_t data[4096];
+    uint64_t request;
+    size_t at = 0;
+
+    open_capture(HANG_MS);
+    fill(data, sizeof(data), 9);
+    request = ask(TSR_NBD_WRITE, 0, sizeof(data));
+    all(t.leg, data, 1000, true);
+    CHECK(tsr_capture_seal(t.handle, 1) == 0);
+    CHECK(!is_answered(0));
+    all(t.leg, data + 1000, sizeof(data) - 1000, true);
+    CHECK(answer_to(request) == 0);
+    CHECK(tsr_capture_seal(t.handle, 2) == 0);
+    epoch = read_epoch(1, 100);
+    CHECK(epoch.size == 0);
+    bytes_free(&epoch);
+    epoch = read_epoch(2, 100);
+    expect(&epoch, &at, 0, sizeof(data), 0, 9);
+    CHECK(at == epoch.size);
+    bytes_free(&epoch);
+    close_capture();
+}
+
+/* Proves: epochs of all sizes go round the ring, whole. */
+TEST(capture_goes_round)
+{
+    uint64_t seed = 0, checked = 0;
+
+    open_capture(HANG_MS);
+    for (uint64_t n = 1; n <= 60; n++) {
+        uint64_t from = seed;
+        struct bytes epoch;
+        size_t at = 0;
+
+        while (seed - from < n % 5) {
+            uint32_t length = 512 * (1 + (uint32_t)(seed * 397) % 2048);
+
+            write_at(512 * (seed % 1000), length, seed);
+            seed++;
+        }
+        CHECK(tsr_capture_seal(t.handle, n) == 0);
+        epoch = read_epoch(n, 300001);
+        for (; from < seed; from++, checked++)
+            expect(&epoch, &at, 512 * (from % 1000), 512 * (1 + (uint32_t)(from * 397) % 2048), 0,
+                   from);
+        CHECK(at == epoch.size);
+        bytes_free(&epoch);
+    }
+    CHECK(checked == 120);
+    close_capture();
+}
+
+/* Proves: a full buffer makes the guest wait and tells it; room lets it go on; nothing is lost. */
+TEST(capture_paces_at_its_ceiling)
+{
+    struct tsr_capture_stats stats;
+    struct bytes epoch;
+    struct event event;
+    uint64_t request;
+    size_t at = 0;
+
+    open_capture(HANG_MS);
+    for (unsigned i = 0; i < 8; i++)
+        write_at(i * MIB, MIB, i);
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_FILLING);
+    CHECK(event.e.b > ROOM / 2);
+    CHECK(tsr_capture_seal(t.handle, 1) == 0);
+    request = send_write(0, 8 * MIB, MIB, 8);
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_FULL);
+    CHECK(!is_answered(50));
+    epoch = read_epoch(1, MIB);
+    for (unsigned i = 0; i < 8; i++)
+        expect(&epoch, &at, i * MIB, MIB, 0, i);
+    bytes_free(&epoch);
+    CHECK(answer_to(request) == 0);
+    CHECK(!tsr_capture_look(t.handle, &stats));
+    CHECK(stats.writes == 9 && stats.written == 9 * MIB && stats.paced == 1 && stats.paced_ns);
+    CHECK(stats.open == MIB + 16 && stats.sealed == 0);
+    CHECK(stats.most >= 8 * (MIB + 16) && stats.most <= ROOM);
+    close_capture();
+}
+
+static void expect_loss(int64_t code, const char *word)
+{
+    struct event event;
+
+    wait_event(t.events, TSR_EV_FAILED, &event);
+    CHECK(event.e.a == code && strstr(event.text, word));
+    wait_event(t.events, TSR_EV_ENDED, &event);
+    CHECK(event.e.a == 1);
+    CHECK(!strcmp(dm_model_table("vol", false), "linear 8:0 0"));
+    CHECK(tsr_capture_seal(t.handle, 99) == -EIO);
+}
+
+/* Proves: where nobody makes room in time, the leg is given up and the mirror taken away. */
+TEST(capture_gives_up_without_room)
+{
+    struct tsr_capture_stats stats;
+
+    open_capture(30);
+    CHECK(!tsr_capture_insert(t.handle));
+    for (unsigned i = 0; i < 8; i++)
+        write_at(i * MIB, MIB, i);
+    send_write(0, 8 * MIB, 4096, 8);
+    send_write(0, 9 * MIB, MIB - 512, 8);
+    expect_loss(-ENOBUFS, "room");
+    CHECK(!tsr_capture_look(t.handle, &stats) && stats.lost == -ENOBUFS);
+    close_capture();
+}
+
+/* Proves: when the guard dies and the kernel ends the leg, the capture takes the mirror away. */
+TEST(capture_swaps_when_its_leg_ends)
+{
+    open_capture(HANG_MS);
+    CHECK(!tsr_capture_insert(t.handle));
+    CHECK(!tsr_capture_check(t.handle));
+    write_at(0, 512, 1);
+    shutdown(t.leg, SHUT_RDWR);
+    expect_loss(-EPIPE, "closed the leg");
+    close_capture();
+}
+
+/* Proves: what no kernel sends ends the leg with a sentence, and is never captured. */
+TEST(capture_refuses_what_is_no_request)
+{
+    static const struct {
+        uint32_t type;
+        uint64_t offset;
+        uint32_t length;
+        const char *word;
+    } wrong[] = {
+        { 9, 0, 512, "unknown" },
+        { TSR_NBD_WRITE, 0, 5 * MIB, "longer" },
+        { TSR_NBD_WRITE, DISK_BYTES, 512, "end of the disk" },
+        { TSR_NBD_TRIM, UINT64_MAX - 511, 512, "end of the disk" },
+        { TSR_NBD_WRITE, 100, 512, "whole sectors" },
+        { TSR_NBD_READ, 0, 0, "whole sectors" },
+    };
+
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        struct event event;
+
+        open_capture(HANG_MS);
+        ask(wrong[i].type, wrong[i].offset, wrong[i].length);
+        wait_event(t.events, TSR_EV_FAILED, &event);
+        CHECK(event.e.a == -EPROTO && strstr(event.text, wrong[i].word));
+        close_capture();
+    }
+}
+
+/* Proves: C3 and C4: the guest's data are seen by the mirror's own reads only, which are those
+ * after its disk has failed; and a read that fails there is not answered. */
+TEST(capture_reads_for_the_mirror_only)
+{
+    struct tsr_capture_stats stats;
+    uint8_t data[4096];
+    uint64_t request;
+
+    open_capture(HANG_MS);
+    CHECK(answer_to(ask(TSR_NBD_READ, 0, sizeof(data))) == 0);
+    all(t.leg, data, sizeof(data), false);
+    CHECK(data[0] == 0 && !memcmp(data, data + 1, sizeof(data) - 1));
+    CHECK(!tsr_capture_insert(t.handle));
+    CHECK(answer_to(ask(TSR_NBD_READ, 0, sizeof(data))) == EIO);
+    strcpy(dm_model_health, "RA");
+    CHECK(tsr_capture_check(t.handle) == -EIO);
+    CHECK(answer_to(ask(TSR_NBD_READ, 4096, sizeof(data))) == 0);
+    all(t.leg, data, sizeof(data), false);
+    CHECK(data[0] == 0xd1 && !memcmp(data, data + 1, sizeof(data) - 1));
+    /* So it is while somebody changes the table: reads wait for that, too. */
+    dm_model_load("linear", "8:16 0");
+    ask(TSR_NBD_READ, 2 * MIB, sizeof(data));
+    request = ask(TSR_NBD_READ, 0, 512);
+    CHECK(answer_to(request) == 0);
+    all(t.leg, data, 512, false);
+    CHECK(!is_answered(50));
+    CHECK(!tsr_capture_look(t.handle, &stats));
+    CHECK(stats.reads == 2 && stats.reads_held == 1 && stats.probes == 2);
+    dm_model_resume();
+    close_capture();
+}
+
+/* Proves: it is noticed that somebody took the mirror away, or is about to. */
+TEST(capture_checks_its_mirror)
+{
+    open_capture(HANG_MS);
+    CHECK(tsr_capture_check(t.handle) == -ESTALE);
+    CHECK(!tsr_capture_insert(t.handle) && !tsr_capture_check(t.handle));
+    dm_model_load("linear", "8:0 0");
+    CHECK(tsr_capture_check(t.handle) == -EBUSY);
+    dm_model_resume();
+    CHECK(tsr_capture_check(t.handle) == -ESTALE);
+    close_capture();
+}
+
+TEST(capture_refuses_settings)
+{
+    struct tsr_capture_settings settings = settings_of(0);
+    int32_t leg, events;
+    int fds = count_fds();
+
+    test_cleanup = clean;
+    make_disk();
+    dm_model_start(true);
+    settings.room = MIB;
+    CHECK(tsr_capture_open(&settings, &leg, &events) == -EINVAL);
+    settings = settings_of(0);
+    settings.size -= 512;
+    CHECK(tsr_capture_open(&settings, &leg, &events) == -EINVAL);
+    settings = settings_of(0);
+    memset(settings.name, 'x', sizeof(settings.name));
+    CHECK(tsr_capture_open(&settings, &leg, &events) == -EINVAL);
+    settings = settings_of(0);
+    strcpy(settings.under, "other");
+    CHECK(tsr_capture_open(&settings, &leg, &events) == -ENXIO);
+    settings = settings_of(0);
+    strcpy(settings.plain, "no-such-file");
+    CHECK(tsr_capture_open(&settings, &leg, &events) == -ENOENT);
+    CHECK(count_fds() == fds);
+    CHECK(tsr_capture_seal(7, 1) == -EBADF && tsr_capture_close(7) == -EBADF);
+    clean();
+}
+
+TEST(capture_seals_in_order_and_within_bounds)
+{
+    open_capture(HANG_MS);
+    CHECK(!tsr_capture_seal(t.handle, 3));
+    CHECK(tsr_capture_seal(t.handle, 3) == -EINVAL);
+    CHECK(tsr_capture_seal(t.handle, 2) == -EINVAL);
+    for (uint64_t n = 4; n < 3 + 64; n++)
+        CHECK(!tsr_capture_seal(t.handle, n));
+    CHECK(tsr_capture_seal(t.handle, 100) == -ENOBUFS);
+    close_capture();
+}

@@ -1,0 +1,80 @@
+/** `tsremus check`: the requirements of protection, looked at on both hosts; changes nothing. */
+import { type Command, Option } from 'commander';
+import { sshCommand } from '../../config/settings.ts';
+import { UsageError } from '../../config/usage-error.ts';
+import { action, type Context } from '../context.ts';
+import { type ExitCode, exitOfCheck } from '../exit-codes.ts';
+import type { Io } from '../io.ts';
+import { painter } from '../output/color.ts';
+import { writeJson } from '../output/json.ts';
+import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
+
+interface Flags extends OutputOptions {
+  readonly sshCommand?: string;
+  readonly allow?: readonly string[];
+  readonly network: boolean;
+  readonly disk: boolean;
+  readonly fix?: boolean;
+}
+
+async function check(
+  io: Io,
+  domain: string | undefined,
+  host: string | undefined,
+  flags: Flags,
+): Promise<ExitCode> {
+  if (domain === '') throw new UsageError('the domain is empty');
+  const { sessionEnvironment } = await import('../../app/settings-files.ts');
+  const { runCheck } = await import('../../app/check.ts');
+  const env = await sessionEnvironment(io.env);
+  const { network, disk, allow = [], fix = false } = flags;
+  const result = await runCheck(
+    {
+      ...{ domain, host, fix, argv: io.argv },
+      sshCommand: sshCommand(flags.sshCommand, env),
+      unsafe: { network, disk, allow },
+    },
+    env,
+  );
+  const { checkDocument, checkText, worstOf } = await import('../output/check-lines.ts');
+  const code = exitOfCheck(worstOf(result.lines));
+  if (flags.json) writeJson(io.out, checkDocument(result, code));
+  else io.out.write(checkText(result, painter(flags.color, io.env, io.out)));
+  return code;
+}
+
+export function addCheck(program: Command, context: Context): void {
+  const command = program
+    .command('check')
+    .summary('look whether a domain can be protected on HOST')
+    .description(
+      'Looks at everything that protection needs: of this host, of DOMAIN, and of HOST for it. ' +
+        'Changes nothing, and says what to type where something is missing.',
+    )
+    .argument('[domain]', 'name, UUID or number of the domain')
+    .argument('[host]', 'the backup host, as ssh knows it')
+    .option('-s, --ssh-command <cmd>', "carry the question with CMD; '' runs HOST as a command")
+    .option('-n, --no-network', 'as protect -n would do')
+    .option('-d, --no-disk', 'as protect -d would do')
+    .addOption(
+      new Option('--allow <key>', 'as protect --allow would do').argParser(
+        (key: string, keys: string[] = []) => [...keys, key],
+      ),
+    )
+    .option('--fix', 'load the modules that are needed here, now and at every boot')
+    .addOption(jsonOption('print one JSON document'))
+    .addOption(colorOption())
+    .action(
+      action(context, (domain: string | undefined, host: string | undefined, flags: Flags) =>
+        check(context.io, domain, host, flags),
+      ),
+    );
+  addHelp(
+    command,
+    'Example:',
+    '  tsremus check web1 hostb',
+    '',
+    'Exit codes: 0 nothing stands in the way, 10 something does, 12 no such domain.',
+    'See tsremus-check(8).',
+  );
+}

@@ -1,0 +1,61 @@
+/**
+ * Looks at each of a guest's disks: what it is, and which driver takes it. A disk that none takes
+ * is refused by what it is, and by its driver's own reason where it is of a driver's kind.
+ */
+import type { GuestDisk } from '../hypervisor/port.ts';
+import { type Backing, type BlockDevice, backingOf, type DeviceFiles } from './backing.ts';
+import type { DiskRefusal } from './port.ts';
+
+/** A driver's look at a block device: why it is not taken; null: it is not of its kind. */
+export type LookAt = (device: BlockDevice) => Promise<Omit<DiskRefusal, 'disk'> | null>;
+
+const words: Readonly<Record<Exclude<Backing['kind'], 'block'> | BlockDevice['sort'], string>> = {
+  absent: 'not there',
+  file: 'a file',
+  other: 'no block device',
+  drbd: 'a DRBD device',
+  'device-mapper': 'a device-mapper volume',
+  partition: 'a partition',
+  device: 'a block device',
+};
+
+/** What nobody takes who is there, said of what the disk is. */
+function byItself(what: string): Omit<DiskRefusal, 'disk'> {
+  return { text: `is ${what}, which no driver takes yet`, advice: null, isToCome: true };
+}
+
+async function lookAt(
+  files: DeviceFiles,
+  drivers: readonly LookAt[],
+  { target, format, script }: GuestDisk,
+): Promise<Omit<DiskRefusal, 'disk'>> {
+  if (script !== null || !target.startsWith('/')) {
+    return byItself(`what ${script ?? 'a back end'} makes of it`);
+  }
+  const backing = await backingOf(files, target);
+  if (backing.kind === 'absent') {
+    return { text: `is ${words.absent}`, advice: null, isToCome: false };
+  }
+  if (format !== 'raw') return byItself(`a ${format} image`);
+  if (backing.kind !== 'block') return byItself(words[backing.kind]);
+  for (const driver of drivers) {
+    const refusal = await driver(backing);
+    if (refusal !== null) return refusal;
+  }
+  return byItself(words[backing.sort]);
+}
+
+/** A reason for each disk, in their order. Rejects when this host does not say. */
+export async function diskRefusals(
+  files: DeviceFiles,
+  drivers: readonly LookAt[],
+  disks: readonly GuestDisk[],
+): Promise<readonly DiskRefusal[]> {
+  const found: DiskRefusal[] = [];
+  // One after the other: a driver's commands may take a lock of their own.
+  for (const disk of disks) {
+    const { text, ...rest } = await lookAt(files, drivers, disk);
+    found.push({ ...rest, disk: disk.name, text: `${disk.target} ${text}` });
+  }
+  return found;
+}

@@ -1,0 +1,74 @@
+/**
+ * Which disk is what. Proves: a disk that no driver takes is refused by what it is, one of a
+ * driver's kind by that driver, and nobody is asked of what cannot be his.
+ */
+import { describe, expect, it } from 'vitest';
+import type { DeviceFiles } from '../../src/disk/backing.ts';
+import { diskRefusals, type LookAt } from '../../src/disk/look.ts';
+import type { GuestDisk } from '../../src/hypervisor/port.ts';
+
+/** A host: a file, a folder, and block devices by their minors, of which one is a volume. */
+const files: DeviceFiles = {
+  async stat(path) {
+    const [, number] = /^\/dev\/x(\d)$/.exec(path) ?? [];
+    if (number !== undefined) return { kind: 'block', rdev: (253 << 8) | Number(number) };
+    if (path === '/file' || path === '/dir') {
+      return { kind: path === '/file' ? 'file' : 'other', rdev: 0 };
+    }
+    throw Object.assign(new Error(path), { code: 'ENOENT' });
+  },
+  async readText(path) {
+    if (path.endsWith(':1/dm/name')) return 'vg-guest\n';
+    if (path.endsWith(':2/partition')) return '3\n';
+    throw Object.assign(new Error(path), { code: 'ENOENT' });
+  },
+  readLink: async () => '../../devices/virtual/block/x',
+};
+
+const disk = (target: string, more: Partial<GuestDisk> = {}): GuestDisk => {
+  return { name: 'xvda', target, format: 'raw', script: null, ...more };
+};
+
+const reason = { text: 'is too new', advice: 'wait', isToCome: false };
+
+/** Takes devices of odd minors for its own. */
+function odd(asked: number[]): LookAt {
+  return async ({ minor }) => {
+    asked.push(minor);
+    return minor % 2 === 1 ? reason : null;
+  };
+}
+
+describe('a disk', () => {
+  it.each([
+    [disk('/file'), '/file is a file, which no driver takes yet', true],
+    [disk('/file', { format: 'qcow2' }), '/file is a qcow2 image, which no driver takes', true],
+    [disk('/dev/x1', { format: 'vhd' }), '/dev/x1 is a vhd image, which no driver takes', true],
+    [disk('/dir'), '/dir is no block device, which no driver takes yet', true],
+    [disk('/gone'), '/gone is not there', false],
+    [disk('/gone', { format: 'qcow2' }), '/gone is not there', false],
+    [disk('web1', { script: 'block-drbd' }), 'web1 is what block-drbd makes of it, which', true],
+    [disk('nbd:b:10809'), 'nbd:b:10809 is what a back end makes of it, which', true],
+  ])('that no driver could take is refused by what it is: %j', async (one, text, isToCome) => {
+    const asked: number[] = [];
+    const [refusal] = await diskRefusals(files, [odd(asked)], [one]);
+    expect(refusal).toMatchObject({ disk: 'xvda', advice: null, isToCome });
+    expect(refusal?.text.startsWith(text)).toBe(true);
+    expect(asked).toEqual([]);
+  });
+
+  it('is refused by the driver whose kind it is, or by what it is', async () => {
+    const asked: number[] = [];
+    const none: LookAt = async () => null;
+    const disks = [disk('/dev/x2'), disk('/dev/x1', { name: 'xvdb' }), disk('/dev/x4')];
+    const refusals = await diskRefusals(files, [none, odd(asked)], disks);
+    expect(refusals.map(({ disk: name, text, advice }) => [name, text, advice])).toEqual([
+      ['xvda', '/dev/x2 is a partition, which no driver takes yet', null],
+      ['xvdb', '/dev/x1 is too new', 'wait'],
+      ['xvda', '/dev/x4 is a block device, which no driver takes yet', null],
+    ]);
+    expect(asked).toEqual([2, 1, 4]);
+    const [volume] = await diskRefusals(files, [none], [disk('/dev/x1')]);
+    expect(volume?.text).toBe('/dev/x1 is a device-mapper volume, which no driver takes yet');
+  });
+});
