@@ -15,6 +15,7 @@
 import {
   chmodSync,
   closeSync,
+  constants,
   existsSync,
   fstatSync,
   mkdirSync,
@@ -90,9 +91,12 @@ function ensureDirectory(dir: string): void {
   });
 }
 
+/** Whatever else has the name is not waited for: a pipe would keep whoever opens it. */
+const openFlags = constants.O_RDONLY | constants.O_NONBLOCK;
+
 /** A file's whole text; throws when it is longer than a status can be. */
 function readBounded(path: string): string {
-  const fd = openSync(path, 'r');
+  const fd = openSync(path, openFlags);
   try {
     if (!fstatSync(fd).isFile()) throw new Error('it is not a file');
     const buffer = Buffer.alloc(statusBytesMax + 1);

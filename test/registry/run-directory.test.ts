@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -176,12 +176,14 @@ describe('a listing', () => {
     put('d.primary.json.77.new', 'half');
     put('README', 'not ours');
     mkdirSync(join(dir, 'e.primary.json'));
+    execFileSync('mkfifo', [join(dir, 'f.primary.json')]);
     const { sessions, broken } = registry.sessions();
     expect(sessions).toHaveLength(1);
     expect(broken.map((entry) => entry.reason)).toEqual([
       'it is not JSON',
       'its key state is missing or cannot be',
       'it is longer than 262144 bytes',
+      'it is not a file',
       'it is not a file',
     ]);
   });

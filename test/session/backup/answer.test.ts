@@ -21,11 +21,21 @@ interface Case {
   readonly asksAgain?: boolean;
   /** Somebody else acts for the owner; the run directory has no room. */
   readonly claim?: 'taken' | 'full';
+  /** The guest stands here, paused, and can be let run. */
+  readonly here?: boolean;
 }
 
 /** The answer, or `no answer`; and what was done on the way. */
 async function asked(one: Case) {
-  const { record, process = ['alive'], owner = 'silent', asksAgain = true, claim } = one;
+  const {
+    record,
+    process = ['alive'],
+    owner = 'silent',
+    asksAgain = true,
+    claim,
+    here = false,
+  } = one;
+  let paused = true;
   const deeds: string[] = [];
   const says = [...record];
   const looks = [...process];
@@ -60,7 +70,12 @@ async function asked(one: Case) {
     hypervisor: async () => ({
       async find(name: string) {
         deeds.push(`find ${name}`);
-        return null;
+        return here ? { id: 7, uuid: question.uuid } : null;
+      },
+      info: async () => ({ state: 'here', paused }),
+      async unpause() {
+        deeds.push('unpause');
+        paused = false;
       },
     }),
     record: () => ({
@@ -72,7 +87,9 @@ async function asked(one: Case) {
         deeds.push(`record ${to}`);
         return { permission: to, mine: true };
       },
-      async noteRunning() {},
+      async noteRunning() {
+        deeds.push('note running');
+      },
     }),
   } as unknown as AnswerPorts;
   const again = async () => {
@@ -148,6 +165,11 @@ describe('a fresh question', () => {
       { record: ['activating', 'active'], process: ['alive', 'alive', 'dead'] },
       'absent: read, look, ask, look, again, kill, look, read, find web1',
     ],
+    [
+      'lets run what is active and was left paused, and notes that',
+      { record: ['active'], process: ['dead'], here: true },
+      'running: read, look, read, find web1, unpause, find web1, note running',
+    ],
     ['needs nobody where the promise was given', { record: ['promised'] }, 'promised: read'],
   ])('%s', async (_what, one, result) => {
     expect(await asked(one)).toBe(result);
@@ -174,5 +196,35 @@ describe('a run that asks', () => {
     expect(answers()).toEqual([5, 6]);
     await primary.close('asked');
     await over;
+  });
+
+  // Proves: who has hung up asks no more: the owner that was too slow for it is not ended.
+  it('that hangs up while a deaf owner is asked has nobody ended', async () => {
+    const { primary, backup } = greetedPair();
+    await nextMessage(backup, 'the primary', { timers });
+    const deeds: string[] = [];
+    const ports = {
+      timers,
+      processes: {
+        self: by,
+        state: () => (deeds.includes('kill') ? 'dead' : 'alive'),
+        signal: () => deeds.push('kill'),
+      },
+      record: () => ({
+        read: async () => ({ permission: 'activating', standby: { by } }),
+        move: async () => deeds.push('promised'),
+      }),
+      registry: {
+        socketOf: () => '/run/x.sock',
+        async request() {
+          await primary.close('hung up');
+          throw new OperationError('no-answer', 'silent', { op: 'await-answer' });
+        },
+      },
+    } as unknown as AnswerPorts;
+    const over = answerQuestion(backup, helloMessage, ports);
+    primary.send({ kind: 'ask', id: 5 });
+    await over;
+    expect(deeds).toEqual([]);
   });
 });

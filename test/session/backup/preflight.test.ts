@@ -1,12 +1,13 @@
 /** What a backup refuses before it accepts, with numbers and what to type. */
 import { describe, expect, it } from 'vitest';
 import { OperationError } from '../../../src/host/errors.ts';
-import type { GuestRef, Hypervisor } from '../../../src/hypervisor/port.ts';
+import type { GuestRef, GuestSpec, Hypervisor } from '../../../src/hypervisor/port.ts';
 import type { Hello } from '../../../src/link/hello-message.ts';
 import {
   checkNames,
   checkOtherHost,
   checkOwnMemory,
+  lacksBeforeBuild,
 } from '../../../src/session/backup/preflight.ts';
 import { epochLimits } from '../../../src/stream/assembler.ts';
 import { backupNeedBytes } from '../../../src/stream/budget.ts';
@@ -97,4 +98,28 @@ describe('a guest of the same name on the backup', () => {
       expect(error.hint).not.toContain('destroy');
     },
   );
+});
+
+describe('what is lacking before a build', () => {
+  const bridge = { what: 'the bridge xenbr1 is not there', advice: 'ip link add' };
+  const asked: string[] = [];
+  const host = (names: readonly string[], lacks: readonly (typeof bridge)[]) => ({
+    find: async (name: string) => (names.includes(name) ? { id: 7, uuid: 'other' } : null),
+    async lacks(_spec: GuestSpec, before: 'copy' | 'build') {
+      asked.push(before);
+      return lacks;
+    },
+  });
+  const spec = { name: 'web1' } as GuestSpec;
+
+  // Proves: a name that another domain took keeps the copy, as a bridge does, and says so first.
+  it('is its own name, where another domain has it', async () => {
+    expect(await lacksBeforeBuild(host([], [bridge]), spec)).toEqual([bridge]);
+    const [name, ...more] = await lacksBeforeBuild(host(['web1'], [bridge]), spec);
+    expect(name?.what).toBe('another domain is called web1 here');
+    expect(name?.advice).toMatch(/^xl list -v web1 /);
+    expect(more).toEqual([bridge]);
+    expect(await lacksBeforeBuild(host(['web1--incoming'], []), spec)).toEqual([]);
+    expect(new Set(asked)).toEqual(new Set(['build']));
+  });
 });
