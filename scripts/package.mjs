@@ -141,6 +141,20 @@ function putDocuments(tree, version, time) {
   for (const name of ['README.md', 'LICENSE']) rmSync(join(home, name));
 }
 
+/** Where each shell looks for what packages complete. */
+const completions = {
+  bash: 'usr/share/bash-completion/completions/tsremus',
+  zsh: 'usr/share/zsh/vendor-completions/_tsremus',
+  fish: 'usr/share/fish/vendor_completions.d/tsremus.fish',
+};
+
+function putCompletions(tree) {
+  const main = join(tree, 'usr/lib/tsremus/dist/main.js');
+  for (const [shell, path] of Object.entries(completions)) {
+    put(join(tree, path), execFileSync(process.execPath, [main, 'completion', shell]));
+  }
+}
+
 function deb(work) {
   const tree = join(work, 'tree');
   const { version } = manifest;
@@ -148,6 +162,7 @@ function deb(work) {
   const home = join(tree, 'usr/lib/tsremus');
   stage(home);
   putPages(tree);
+  putCompletions(tree);
   putDocuments(tree, version, time);
   modes(tree);
   mkdirSync(join(tree, 'usr/sbin'));

@@ -266,7 +266,10 @@ int sx_config_spec(const struct json *root, struct sx_spec *out)
     const struct json *c_info = json_get(root, "c_info");
     const struct json *b_info = json_get(root, "b_info");
     const char *type = json_text(c_info, "type", "");
-    int64_t kb = json_int(b_info, "max_memkb", 0);
+    int64_t max_kb = json_int(b_info, "max_memkb", 0);
+    int64_t target_kb = json_int(b_info, "target_memkb", 0);
+    /* What a domain is built with (libxl_dom.c, libxl__build_pre). */
+    int64_t kb = target_kb > 0 && target_kb < max_kb ? target_kb : max_kb;
     int64_t vcpus = json_int(b_info, "max_vcpus", 1);
 
     memset(out, 0, sizeof(*out));

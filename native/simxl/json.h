@@ -38,5 +38,6 @@ struct json *json_add_text(struct json *to, const char *key, const char *text);
 struct json *json_add_int(struct json *to, const char *key, int64_t value);
 struct json *json_add_bool(struct json *to, const char *key, bool value);
 void json_remove(struct json *from, const char *key);
+void json_remove_last(struct json *from);
 
 #endif

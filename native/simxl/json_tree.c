@@ -165,6 +165,18 @@ void json_remove(struct json *from, const char *key)
         }
 }
 
+void json_remove_last(struct json *from)
+{
+    struct json **at = &from->child;
+
+    if (!*at)
+        return;
+    while ((*at)->next)
+        at = &(*at)->next;
+    json_free(*at);
+    *at = NULL;
+}
+
 struct json *json_add(struct json *to, const char *key, struct json *v)
 {
     struct json **at = &to->child;

@@ -9,6 +9,8 @@
 #define _GNU_SOURCE
 #include "tool.h"
 
+#include "xl.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -31,6 +33,7 @@ static const char usage_text[] =
     "  list [--json] | info NAME | config NAME | verify NAME\n"
     "  rate NAME PAGES/S | burst NAME PAGES | poweroff|reboot|crash|suspend|resume NAME\n"
     "  end NAME CODE\n"
+    "  attach NAME LIST DEVICE | detach NAME LIST | mem-set NAME MiB\n"
     "  pause|unpause|destroy NAME | destroy-all | crash-host\n"
     "  freeze-host | thaw-host\n"
     "  fault RULE ... | fault --clear\n";
@@ -97,6 +100,49 @@ static int print_config(const char *host, struct sx_domain *d)
     return 0;
 }
 
+/*
+ * The configuration as it is once a device was attached (xl block-attach,
+ * network-attach, pci-attach) or taken away, or the target moved (xl mem-set):
+ * libxl keeps both up to date. LIST is a list of libxl_domain_config, DEVICE a
+ * member of it as JSON; without one the last goes.
+ */
+static int change(const char *host, struct sx_domain *d, const char *what,
+                  int argc, char **argv)
+{
+    char path[PATH_MAX], why[128], *text;
+    struct json *root, *list, *device, *clean;
+    int rc;
+
+    sx_path(path, host, d->domid, "config.json");
+    text = sx_read_file(path);
+    root = text ? json_parse(text) : NULL;
+    free(text);
+    if (!root)
+        return 1;
+    if (!strcmp(what, "mem-set") && argc == 2) {
+        json_add_int(json_get(root, "b_info"), "target_memkb",
+                     strtol(argv[1], NULL, 10) * 1024);
+    } else if (argc == 3 || argc == 2) {
+        list = json_get(root, argv[1]);
+        if (!list)
+            list = json_add(root, argv[1], json_new(JSON_ARRAY));
+        device = argc == 3 ? json_parse(argv[2]) : NULL;
+        if (device)
+            json_add(list, NULL, device);
+        else if (argc == 2 && json_length(list))
+            json_remove_last(list);
+        else
+            argc = 0;
+    }
+    clean = argc ? sx_config_clean(root, why, sizeof(why)) : NULL;
+    json_free(root);
+    text = clean ? json_print(clean) : NULL;
+    json_free(clean);
+    rc = text ? sx_write_file(path, text) != 0 : usage();
+    free(text);
+    return rc;
+}
+
 static int on_domain(const char *host, const char *what, int argc,
                      char **argv)
 {
@@ -112,6 +158,9 @@ static int on_domain(const char *host, const char *what, int argc,
         rc = tool_verify(&d);
     else if (!strcmp(what, "config"))
         rc = print_config(host, &d);
+    else if (!strcmp(what, "attach") || !strcmp(what, "detach") ||
+             !strcmp(what, "mem-set"))
+        rc = change(host, &d, what, argc, argv);
     else if (!strcmp(what, "rate"))
         rc = argc == 2 ? give_order(&d, &d.st->rate_order, argv[1]) : usage();
     else if (!strcmp(what, "burst"))

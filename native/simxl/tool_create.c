@@ -15,7 +15,7 @@
 
 struct wish {
     const char *name, *type, *uuid, *content, *backend, *pool;
-    long memory, rate, burst, fill, working_set, beacon, tick, vcpus;
+    long memory, maxmem, rate, burst, fill, working_set, beacon, tick, vcpus;
     int nics, disks, ro_disks;
     bool pci, vnuma, p9, usb, paused, print;
     const char *on_poweroff, *on_reboot, *on_watchdog, *on_crash;
@@ -126,7 +126,8 @@ static struct json *build_info(const struct wish *w)
     cpus = json_add(b, "avail_vcpus", json_new(JSON_ARRAY));
     for (long i = 0; i < w->vcpus; i++)
         json_add_int(cpus, NULL, i);
-    json_add_int(b, "max_memkb", w->memory * 1024);
+    json_add_int(b, "max_memkb",
+                 (w->maxmem > w->memory ? w->maxmem : w->memory) * 1024);
     json_add_int(b, "target_memkb", w->memory * 1024);
     json_add_int(b, "video_memkb", 0);
     json_add_int(b, "shadow_memkb", 1024 + w->memory * 8);
@@ -172,7 +173,7 @@ static struct json *configuration(const struct wish *w)
 
 enum { O_TYPE = 256, O_MEMORY, O_RATE, O_BURST, O_FILL, O_SET, O_BEACON, O_TICK,
        O_CONTENT, O_VCPUS, O_UUID, O_NIC, O_DISK, O_RODISK, O_PCI, O_VNUMA,
-       O_P9, O_USB, O_BACKEND, O_POOL, O_PAUSED, O_PRINT, O_POWEROFF, O_REBOOT,
+       O_P9, O_USB, O_BACKEND, O_POOL, O_MAXMEM, O_PAUSED, O_PRINT, O_POWEROFF, O_REBOOT,
        O_WATCHDOG, O_CRASH, O_SOFT_RESET };
 
 static const struct option options[] = {
@@ -186,7 +187,7 @@ static const struct option options[] = {
     { "ro-disk", 0, 0, O_RODISK }, { "pci", 0, 0, O_PCI },
     { "vnuma", 0, 0, O_VNUMA }, { "9pfs", 0, 0, O_P9 },
     { "usb", 0, 0, O_USB }, { "backend", 1, 0, O_BACKEND },
-    { "pool", 1, 0, O_POOL },
+    { "pool", 1, 0, O_POOL }, { "maxmem", 1, 0, O_MAXMEM },
     { "paused", 0, 0, O_PAUSED }, { "print", 0, 0, O_PRINT },
     { "on-poweroff", 1, 0, O_POWEROFF }, { "on-reboot", 1, 0, O_REBOOT },
     { "on-watchdog", 1, 0, O_WATCHDOG }, { "on-crash", 1, 0, O_CRASH },
@@ -217,6 +218,7 @@ static bool take_option(struct wish *w, int o, char *arg)
     case O_P9: w->p9 = true; break;
     case O_USB: w->usb = true; break;
     case O_BACKEND: w->backend = arg; break;
+    case O_MAXMEM: w->maxmem = n; break;
     case O_POOL: w->pool = arg; break;
     case O_PAUSED: w->paused = true; break;
     case O_PRINT: w->print = true; break;

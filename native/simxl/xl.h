@@ -104,7 +104,7 @@ typedef struct {
     uint64_t total_pages, free_pages, scrub_pages, outstanding_pages;
     uint64_t sharing_freed_pages, sharing_used_frames, max_possible_mfn;
     uint32_t nr_nodes;
-    uint32_t hw_cap[8];
+    uint32_t hw_cap[4];
     bool cap_hvm, cap_pv, cap_hvm_directio, cap_hap, cap_shadow;
 } libxl_physinfo;
 

@@ -5,10 +5,11 @@
  *
  * It survives the ssh session that started it: SIGHUP makes it open its log again, which is a file.
  */
-import type { Environment } from '../config/settings.ts';
+import { type Environment, maxMemory } from '../config/settings.ts';
+import { UsageError } from '../config/usage-error.ts';
 import { version } from '../config/version.ts';
 import type { BackupOutcome } from '../core/backup/types.ts';
-import { notTyped } from '../core/texts/advice.ts';
+import { notTyped, readSettings } from '../core/texts/advice.ts';
 import { noDisks } from '../disk/port.ts';
 import { OperationError } from '../host/errors.ts';
 import { openAhead } from '../host/open-ahead.ts';
@@ -34,6 +35,7 @@ import { codecsOf } from '../stream/agreement.ts';
 import { openStreamDecoder } from '../stream/codec/decoder.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { announceGuest, loadAnnouncement } from './output.ts';
+import { sessionEnvironment } from './settings-files.ts';
 
 function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts {
   const { chance, env, nativePath } = host;
@@ -79,6 +81,21 @@ export function checkAskedFor(env: Environment): void {
 }
 
 /**
+ * What a session may use here, by the files of settings, too. A question does without them: it has
+ * to be answered whatever stands there.
+ */
+async function ofSession(options: ReceiveOptions, env: Environment): Promise<ReceiveOptions> {
+  if (options.maxMemoryBytes !== null) return options;
+  try {
+    return { ...options, maxMemoryBytes: maxMemory(undefined, await sessionEnvironment(env)) };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    // The primary is told, and what to read.
+    throw new OperationError('storage', error.message, { op: 'read-settings', hint: readSettings });
+  }
+}
+
+/**
  * Serves one link. The outcome of a question is that it was answered: `promised` or not. `tell`:
  * what whoever started this by hand should know while nobody speaks.
  */
@@ -106,7 +123,7 @@ export async function runReceive(
     if (hello.purpose !== 'session') return { accept: true, pulse: null, stream: null };
     try {
       const ports = receptionPorts(host, await ahead.get());
-      const prepared = await prepareReception(ports, hello, options);
+      const prepared = await prepareReception(ports, hello, await ofSession(options, env));
       session = { ports, prepared };
       return { accept: true, pulse: prepared.pulseOffer, stream: prepared.stream };
     } catch (error) {
@@ -136,7 +153,8 @@ export async function runReceive(
   if (hello.purpose === 'check') {
     const { answerCheck } = await import('../session/check/answer.ts');
     const { answerCheckPorts } = await import('./check-host.ts');
-    await answerCheck(link, hello, answerCheckPorts(host));
+    const here = thisHost(await sessionEnvironment(env));
+    await answerCheck(link, hello, answerCheckPorts(here));
     return { outcome: answered };
   }
   await answerQuestion(

@@ -4,6 +4,7 @@
  */
 import type { BackupOutcome } from '../core/backup/types.ts';
 import type { CheckLevel } from '../core/check/line.ts';
+import type { Level } from '../core/health/health.ts';
 import type { ProtectOutcome, StopOutcome } from '../core/texts/outcomes.ts';
 import type { OperationCode } from '../host/errors.ts';
 
@@ -85,6 +86,18 @@ const ofOperation: Readonly<Record<OperationCode, ExitCode>> = {
   'no-answer': exit.held,
   aborted: exit.failed,
 };
+
+const ofLevel: Readonly<Record<Level, ExitCode>> = {
+  ok: exit.ok,
+  warning: exit.statusWarning,
+  critical: exit.statusCritical,
+  unknown: exit.statusUnknown,
+};
+
+/** Exit code of `tsremus status` by how bad it found things to be. */
+export function exitOfLevel(level: Level): ExitCode {
+  return ofLevel[level];
+}
 
 /** Exit code of an error that the world gave. */
 export function exitOfOperation(code: OperationCode): ExitCode {

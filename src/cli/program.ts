@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { checkVariableNames } from '../config/variables.ts';
 import { version } from '../config/version.ts';
 import { addCheck } from './commands/check.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addFailover } from './commands/failover.ts';
 import { addGuard, guardName } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
@@ -65,6 +66,7 @@ export function buildProgram(context: Context): Command {
   addStatus(program, context);
   addResync(program, context);
   addReceive(program, context);
+  addCompletion(program, context);
   addGuard(program, context);
   addSession(program, context);
   return program;

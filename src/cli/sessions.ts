@@ -4,7 +4,13 @@ import { adviceLine } from '../core/texts/advice.ts';
 import { ambiguousText, describeGuest, guestsOf, type Named, whoIsMeant } from '../core/who.ts';
 import { errnoCode, OperationError } from '../host/errors.ts';
 import type { ControlRequest, RequestOptions } from '../registry/control.ts';
-import { isSettled, namedBy, type Registry, type SessionEntry } from '../registry/port.ts';
+import {
+  isSettled,
+  namedBy,
+  type Registry,
+  type SessionEntry,
+  sessionsSinceBoot,
+} from '../registry/port.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import { exit } from './exit-codes.ts';
 import type { Io } from './io.ts';
@@ -64,9 +70,8 @@ function ofOneGuest(io: Io, domain: string, found: readonly SessionEntry[]): Ses
 /** The sessions of this host; none where none has run since it was booted. */
 function listed(io: Io): readonly SessionEntry[] {
   try {
-    return registryOf(io).sessions().sessions;
+    return sessionsSinceBoot(registryOf(io));
   } catch (error) {
-    if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') return [];
     throw readable(error, io);
   }
 }

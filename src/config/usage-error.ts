@@ -1,6 +1,6 @@
 /**
- * What was typed, or what the environment says, cannot be used. Thrown before anything is done.
- * `message` is a sentence without final stop.
+ * What was typed, or what the environment or a file of settings says, cannot be used. Thrown before
+ * anything is done. `message` is a sentence without final stop.
  */
 
 /** One thing in what was typed that is to be otherwise; whoever knows all of it makes the line. */
@@ -17,7 +17,8 @@ export interface Correction {
 
 export class UsageError extends Error {
   override readonly name = 'UsageError';
-  readonly origin: 'arguments' | 'environment';
+  /** Where it was said; `file`: the message names it, with its line. */
+  readonly origin: 'arguments' | 'environment' | 'file';
   /** A line of core/texts/advice.ts, or what to put right; undefined: the help says it. */
   readonly hint: string | Correction | undefined;
 

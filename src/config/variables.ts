@@ -11,6 +11,7 @@ const prefix = 'TSREMUS_';
 export const variables: readonly string[] = [
   'TSREMUS_ALLOW',
   'TSREMUS_BUFFER_LIMIT',
+  'TSREMUS_CONFIG_DIR',
   'TSREMUS_DEBUG',
   'TSREMUS_HEARTBEAT_TIMEOUT',
   'TSREMUS_HOLD',
@@ -52,9 +53,9 @@ function mistakes(one: string, other: string): number {
   return row[other.length] ?? 0;
 }
 
-/** The variable that was meant; null: none is near. */
-function nearest(name: string): string | null {
-  const counted = variables.map((known) => ({ known, count: mistakes(name.toUpperCase(), known) }));
+/** The one of `names` that was meant; null: none is near. */
+export function nearest(name: string, names: readonly string[]): string | null {
+  const counted = names.map((known) => ({ known, count: mistakes(name, known) }));
   const [best] = counted.sort((a, b) => a.count - b.count);
   return best !== undefined && best.count <= mistakesMax ? best.known : null;
 }
@@ -71,7 +72,7 @@ export function checkVariableNames(env: Environment): void {
   const [name] = unknown;
   if (name === undefined) return;
   const shown = name.slice(0, nameLengthMax);
-  const meant = nearest(shown);
+  const meant = nearest(shown.toUpperCase(), variables);
   const value = env[name] ?? '';
   const isShort = value.length <= valueLengthMax;
   const told = meant === null ? 'the page tsremus(8) has them all' : `is ${meant} meant?`;

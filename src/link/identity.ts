@@ -10,8 +10,8 @@ import type { Chance } from '../host/clock.ts';
 const never = String.raw`\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff/`;
 export const domainNamePattern = new RegExp(`^[^${never} .-](?:[^${never}]{0,126}[^${never} ])?$`);
 export const domainNameRule =
-  'must be 1 to 128 characters, none of them a slash or a control character, and may not begin ' +
-  'with a dash, a dot or a blank, nor end with a blank';
+  'must be 1 to 128 characters up to U+FFFF (no emoji), none of them a slash or a control ' +
+  'character, not begin with a dash, a dot or a blank, nor end with a blank';
 
 export const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 export const uuidRule = 'must be a UUID in lower case';

@@ -232,6 +232,12 @@ export class Link {
   }
 
   #onData(chunk: Buffer): void {
+    // Node resumes the output of a process that has exited, whoever has paused it.
+    if (this.#close === null && this.#handlers === null) {
+      this.#input.pause();
+      this.#input.unshift(chunk);
+      return;
+    }
     this.#bytesReceived += chunk.length;
     if (this.#close !== null) return;
     this.#handlers?.bytes?.(chunk.length);

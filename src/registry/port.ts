@@ -4,7 +4,7 @@
  */
 import type { Liveness } from '../core/health/facts.ts';
 import type { Named } from '../core/who.ts';
-import type { OperationError } from '../host/errors.ts';
+import { errnoCode, OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ProcessId } from '../host/process-id.ts';
 import type { ControlHandler, ControlRequest, ControlServer, RequestOptions } from './control.ts';
@@ -109,4 +109,14 @@ export function isSettled(status: SessionStatus): boolean {
   // A copy that took over stays so, whatever becomes of the process that watches it.
   if (status.state === 'active') return true;
   return status.outcome !== null && status.outcome !== 'held';
+}
+
+/** The sessions of this host; none where nothing of ours has run since it was booted. */
+export function sessionsSinceBoot(registry: Pick<Registry, 'sessions'>): readonly SessionEntry[] {
+  try {
+    return registry.sessions().sessions;
+  } catch (error) {
+    if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') return [];
+    throw error;
+  }
 }

@@ -6,11 +6,13 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { parse } from 'smol-toml';
 import { describe, expect, it } from 'vitest';
 import { newContext } from '../../src/cli/context.ts';
 import { exit } from '../../src/cli/exit-codes.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { numberSettings } from '../../src/config/settings.ts';
+import { fileKeys, valuesOf } from '../../src/config/settings-file.ts';
 import { variables } from '../../src/config/variables.ts';
 import { checkNames } from '../../src/core/check/line.ts';
 import { fakeIo } from './fake-io.ts';
@@ -60,7 +62,8 @@ function flagsIn(page: string): string[] {
 it('has a page per command, and lists them all in the package', () => {
   expect([...pages].sort()).toEqual(commands.map(({ page }) => page).sort());
   const manifest = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
-  expect([...manifest.man].sort()).toEqual(pages.map((page) => `man/${page}`).sort());
+  const all = readdirSync(join(repository, 'man')).map((page) => `man/${page}`);
+  expect([...manifest.man].sort()).toEqual(all.sort());
 });
 
 describe.each(commands)('$page', ({ page, command }) => {
@@ -99,7 +102,8 @@ describe.each(commands)('$page', ({ page, command }) => {
   it('refers to pages that exist', () => {
     const references = lines(page).filter((line) => line.startsWith('.Xr tsremus'));
     for (const reference of references) {
-      expect(pages).toContain(`${reference.split(' ')[1]}.8`);
+      const [, name = '', section = ''] = reference.split(' ');
+      expect(readdirSync(join(repository, 'man'))).toContain(`${name}.${section}`);
     }
   });
 
@@ -136,6 +140,29 @@ it('tsremus.8 has every variable of the environment', () => {
   );
   expect([...said].sort()).toEqual([...new Set(used)].sort());
   expect([...variables].sort()).toEqual([...said].sort());
+});
+
+describe('tsremus.toml.5', () => {
+  const page = 'tsremus.toml.5';
+
+  it('has every key, and no other', () => {
+    const items = section(page, 'DESCRIPTION').filter((line) => line.startsWith('.It Cm '));
+    expect(items.map((line) => line.slice('.It Cm '.length))).toEqual(
+      fileKeys.map(({ key }) => key),
+    );
+  });
+
+  it('has an example that holds', () => {
+    const example = section(page, 'EXAMPLES').filter((line) => !line.startsWith('.'));
+    const text = example.join('\n');
+    expect(valuesOf([{ path: 'x', text, table: parse(text) }])).toHaveLength(4);
+  });
+
+  it('renders without a warning', (context) => {
+    const done = spawnSync('groff', ['-mandoc', '-Tutf8', '-ww', join(repository, 'man', page)]);
+    if (done.error) context.skip('groff is not installed');
+    expect(String(done.stderr)).toBe('');
+  });
 });
 
 it('tsremus-check.8 has every requirement', () => {

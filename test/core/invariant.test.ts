@@ -115,6 +115,9 @@ const primaryStrokes: fc.Arbitrary<PrimaryStroke> = fc.oneof(
   }),
 );
 
+/** E1: an answer to a question that is older destroys nothing. */
+const evidenceMsMax = Math.max(primaryConfig.heartbeatTimeoutMs, 5_000);
+
 /** Plays an engine around the primary; returns everything that it was told to do. */
 function playPrimary(
   strokes: readonly (readonly [number, PrimaryStroke])[],
@@ -171,7 +174,7 @@ function playPrimary(
         const { answer, ageMs } = stroke;
         const id = state.ask?.id ?? 0;
         // The ledger: an answer that is too old, or asked for by nobody, destroys nothing.
-        const isEvidence = state.ask !== null && ageMs < primaryConfig.heartbeatTimeoutMs;
+        const isEvidence = state.ask !== null && ageMs < evidenceMsMax;
         const before = told.length;
         feed({ kind: 'answer', id, answer, askedAtMs: nowMs - ageMs, nowMs });
         const isDestroyed = told.slice(before).some(({ kind }) => kind === 'destroy-guest');

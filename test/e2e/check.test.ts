@@ -159,14 +159,13 @@ globalThis.Date = class extends D {
 };`;
 const ahead = `data:text/javascript;base64,${Buffer.from(dateAhead).toString('base64')}`;
 
-/** The program of another version. */
-function otherVersion(bench: Bench): void {
+/** Another program there: `sed` makes it of this one. */
+function otherProgram(bench: Bench, sed: string): void {
   const dir = join(bench.pair.dir, 'other');
   cpSync(dirname(main), join(dir, 'dist'), { recursive: true });
   symlinkSync(join(repository, 'node_modules'), join(dir, 'node_modules'));
   cpSync(join(repository, 'package.json'), join(dir, 'package.json'));
-  const sed = `sed -i 's/"0\\.1\\.0"/"0.0.9"/g' ${dir}/dist/*.js`;
-  bench.beforeB = sed;
+  bench.beforeB = `sed -i '${sed}' ${dir}/dist/*.js`;
   bench.programB = join(dir, 'dist/main.js');
   bench.envB['TSREMUS_NATIVE'] = nativeFile('libtsremus.so');
 }
@@ -402,8 +401,14 @@ const cases: readonly Case[] = [
   },
   {
     what: 'another version of tsremus there',
-    breaks: otherVersion,
+    breaks: (bench) => otherProgram(bench, 's/"0\\.1\\.0"/"0.0.9"/g'),
     amiss: ['between versions warn'],
+    cure: 'tsremus --version  # install the same version on both hosts',
+  },
+  {
+    what: 'a tsremus there that knows no check',
+    breaks: (bench) => otherProgram(bench, 's/"promise", *"check"/"promise"/'),
+    amiss: ['between connection fail'],
     cure: 'tsremus --version  # install the same version on both hosts',
   },
   {

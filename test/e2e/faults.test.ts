@@ -44,8 +44,8 @@ it.concurrent('a suspend that takes long', async ({ pair }) => {
 });
 
 // Proves: a helper of libxl that dies between two checkpoints (killed, or ended with the group of a
-// terminal) leaves the guest running and a session that ends in order: libxl keeps a timer then, and
-// asserts that there is none where its context is freed.
+// terminal) leaves the guest running and a session that ends in order: libxl keeps a timer then,
+// and asserts that there is none where its context is freed.
 it.concurrent('a helper that dies between two checkpoints', async ({ pair }) => {
   pair.a.sim.create('g1', guest);
   pair.a.sim.fault('save.wait epoch=3 fail');

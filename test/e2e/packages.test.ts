@@ -146,6 +146,10 @@ describe('the Debian package', () => {
       expect.arrayContaining([
         'etc/logrotate.d/tsremus',
         'usr/lib/tmpfiles.d/tsremus.conf',
+        'usr/share/bash-completion/completions/tsremus',
+        'usr/share/fish/vendor_completions.d/tsremus.fish',
+        'usr/share/zsh/vendor-completions/_tsremus',
+        'usr/share/man/man8/tsremus-check.8.gz',
         'usr/lib/tsremus/native/build/libtsremus.so',
         'usr/share/doc/tsremus/copyright',
         'usr/share/man/man8/tsremus-protect.8.gz',

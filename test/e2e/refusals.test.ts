@@ -156,6 +156,19 @@ describe('a peer', () => {
     await expectAsBefore();
   });
 
+  // Proves: neither more than a pipe holds nor less than a frame, of a command that ends at once,
+  // is anything but what it is.
+  it.each([
+    ['much', 'yes "Welcome to hostb" | head -c 200000'],
+    ['little', "echo 'HTTP/1.1 400 Bad'"],
+  ])('that says %s and ends', async (name, command) => {
+    const path = join(pair.dir, `says-${name}`);
+    writeFileSync(path, `#!/bin/sh\n${command}\n`, { mode: 0o755 });
+    const ran = await tsremus(['protect', '-F', '-n', '-d', '-e', '-s', '', 'g1', path]);
+    expect(seen(ran)).toMatchSnapshot();
+    await expectAsBefore();
+  });
+
   it('that has a domain of this name', async () => {
     pair.b.sim.create('g1', { memoryMib: 4 });
     const ran = await tsremus(toB());

@@ -16,8 +16,7 @@ export class Terminal {
   /** Everything that it showed, what was typed included. */
   out = '';
 
-  constructor(env: NodeJS.ProcessEnv) {
-    const shell = 'exec bash --norc --noprofile -i';
+  constructor(env: NodeJS.ProcessEnv, shell = 'exec bash --norc --noprofile -i') {
     this.#script = spawn('script', ['-qfc', shell, '/dev/null'], {
       env: { ...env, TERM: 'dumb', PS1: '$ ' },
       cwd: '/',

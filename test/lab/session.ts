@@ -38,6 +38,7 @@ export interface StatusEntry {
   readonly next: readonly string[];
   readonly seed_percent: number | null;
   readonly pid: number;
+  readonly session: string;
   readonly guest_paused: boolean;
   readonly outcome: string | null;
   readonly copy_built?: boolean;
@@ -87,8 +88,16 @@ export async function protect(
     `rm -f ${codeFile(guest)}; ` +
     `(setsid bash -c ${quote(`${line} >${out} 2>&1; echo $? >${codeFile(guest)}`)} ` +
     '</dev/null >/dev/null 2>&1 &)';
+  const former = await peek(lab, id, guest, 'primary');
   const result = await lab.ssh(id, script);
   if (result.code !== 0) throw new LabError(`cannot start protect: ${result.stderr}`);
+  if (former === undefined) return;
+  // How the one before it ended stands there until this one has begun.
+  await waitFor(`a new session of ${guest}`, hangMs, async () => {
+    const { stdout } = await lab.ssh(id, `cat ${codeFile(guest)} 2>/dev/null; true`);
+    if (stdout.trim() !== '') return true;
+    return (await peek(lab, id, guest, 'primary'))?.session !== former.session ? true : undefined;
+  });
 }
 
 /** What `protect` printed so far. */

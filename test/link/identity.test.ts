@@ -1,6 +1,11 @@
 import { expect, it } from 'vitest';
 import { systemChance } from '../../src/host/clock.ts';
-import { isDomainName, newSessionId, sessionPattern } from '../../src/link/identity.ts';
+import {
+  domainNameRule,
+  isDomainName,
+  newSessionId,
+  sessionPattern,
+} from '../../src/link/identity.ts';
 
 const plain = ['web1', 'Domain-0', '_x', '7', 'a.b:c+d_e', 'g1--incoming', 'x'.repeat(128)];
 
@@ -14,6 +19,12 @@ const wrong = ['', '.hid', '-o', 'a/b', 'a\n', 'a\u001b[2J', ' a', 'a ', 'a\u202
 it.each([...wrong, 'x'.repeat(129)])('%j is no name', (name) =>
   expect(isDomainName(name)).toBe(false),
 );
+
+// Proves: what is refused is said in the rule that a person reads.
+it('is no name beyond U+FFFF, and the rule says so', () => {
+  expect(isDomainName('web😀')).toBe(false);
+  expect(domainNameRule).toContain('up to U+FFFF (no emoji)');
+});
 
 it('session ids fit their pattern and differ', () => {
   expect(newSessionId(systemChance)).toMatch(sessionPattern);

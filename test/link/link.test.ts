@@ -42,6 +42,27 @@ function rawPeer(role: 'primary' | 'backup', options = {}) {
   };
 }
 
+// Proves: what comes while nobody listens waits, and so does the end behind it, although Node
+// resumes the output of a process that has exited.
+it.each([1, 3])('a link that nobody listens to keeps %d chunks and the end', async (chunks) => {
+  const { link, input } = rawPeer('primary');
+  const parts: readonly Message[] = [acceptedMessage, { kind: 'ack', epoch: 0 }];
+  const frames = parts.map((message, sequence) =>
+    encodeFrame(frameKindOf(message), sequence, encodeBody(message)),
+  );
+  const all = Buffer.concat(frames);
+  const size = Math.ceil(all.length / chunks);
+  for (let at = 0; at < all.length; at += size) input.write(all.subarray(at, at + size));
+  input.end();
+  input.resume();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(link.closed).toBeNull();
+  const heard = new Heard(link);
+  await heard.untilClosed();
+  expect(heard.kinds).toEqual(['hello-accepted', 'ack']);
+  expect(heard.closes[0]?.reason).toBe('the other side ended the link');
+});
+
 describe('a link', () => {
   it('carries messages in order, both ways', async () => {
     const { primary, backup } = greetedPair();

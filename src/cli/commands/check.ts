@@ -24,15 +24,17 @@ async function check(
   flags: Flags,
 ): Promise<ExitCode> {
   if (domain === '') throw new UsageError('the domain is empty');
+  const { sessionEnvironment } = await import('../../app/settings-files.ts');
   const { runCheck } = await import('../../app/check.ts');
+  const env = await sessionEnvironment(io.env);
   const { network, disk, allow = [], fix = false } = flags;
   const result = await runCheck(
     {
       ...{ domain, host, fix, argv: io.argv },
-      sshCommand: sshCommand(flags.sshCommand, io.env),
+      sshCommand: sshCommand(flags.sshCommand, env),
       unsafe: { network, disk, allow },
     },
-    io.env,
+    env,
   );
   const { checkDocument, checkText, worstOf } = await import('../output/check-lines.ts');
   const code = exitOfCheck(worstOf(result.lines));

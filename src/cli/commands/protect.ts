@@ -34,7 +34,8 @@ async function protect(
   flags: Flags,
 ): Promise<ExitCode> {
   // What is wrong with the arguments is said before anything is started.
-  const options = protectOptions(domain, host, flags, io.env);
+  const { sessionEnvironment } = await import('../../app/settings-files.ts');
+  const options = protectOptions(domain, host, flags, await sessionEnvironment(io.env));
   if (flags.foreground) return protectHere(io, options, flags);
   return protectInWindow(io, options, flags);
 }

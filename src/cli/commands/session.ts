@@ -22,7 +22,8 @@ async function session(
   const teller = openTeller();
   try {
     const { runProtect } = await import('../../app/protect.ts');
-    const wanted = protectOptions(domain, host, flags, io.env);
+    const { sessionEnvironment } = await import('../../app/settings-files.ts');
+    const wanted = protectOptions(domain, host, flags, await sessionEnvironment(io.env));
     const result = await runProtect(wanted, teller.reporter, io.env);
     await teller.end({ kind: 'ended', result });
     return exitOfProtect(result.outcome);

@@ -5,11 +5,12 @@
  */
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
+import { version } from '../../config/version.ts';
 import type { Level } from '../../core/health/health.ts';
 import type { BrokenEntry } from '../../registry/port.ts';
 import { judgeAll, type SessionReport, worst } from '../../registry/report.ts';
 import { action, type Context } from '../context.ts';
-import { type ExitCode, exit } from '../exit-codes.ts';
+import { type ExitCode, exit, exitOfLevel } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { checkLine } from '../output/check.ts';
 import { painter } from '../output/color.ts';
@@ -21,6 +22,8 @@ import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.
 
 interface Flags extends OutputOptions {
   readonly check?: boolean;
+  readonly metrics?: string;
+  readonly showConfig?: boolean;
 }
 
 /** Everything that `status` found. */
@@ -35,13 +38,6 @@ export interface Findings {
   /** What to say when there is no session. */
   readonly empty: string;
 }
-
-const exitOfLevel: Readonly<Record<Level, ExitCode>> = {
-  ok: exit.ok,
-  warning: exit.statusWarning,
-  critical: exit.statusCritical,
-  unknown: exit.statusUnknown,
-};
 
 async function find(io: Io, domain: string | undefined): Promise<Findings> {
   const { listEverything, fullDisks } = await import('../../app/listing.ts');
@@ -73,17 +69,65 @@ function checkFailure(io: Io, error: unknown): ExitCode {
   return exit.statusUnknown;
 }
 
+/** Written even where nothing could be found out: a monitor shall see that. */
+async function writeMetrics(
+  io: Io,
+  target: string,
+  { reports, broken, level }: Pick<Findings, 'reports' | 'broken' | 'level'>,
+): Promise<void> {
+  const { metricsText } = await import('../output/metrics.ts');
+  const exitCode = exitOfLevel(level);
+  const text = metricsText({ reports, exitCode, unreadable: broken.length, version });
+  if (target === '-') return io.out.write(text);
+  const { replaceFile } = await import('../../app/metrics-file.ts');
+  replaceFile(target, text);
+}
+
+/** What holds for the next session here, and who says so. */
+async function showConfig(io: Io, { json = false }: Flags): Promise<ExitCode> {
+  const { fileValues } = await import('../../app/settings-files.ts');
+  const { shownSettings } = await import('../../config/settings-file.ts');
+  const settings = shownSettings(await fileValues(io.env), io.env);
+  if (json) writeJson(io.out, { settings });
+  else {
+    const { configText } = await import('../output/config.ts');
+    io.out.write(configText(settings));
+  }
+  return exit.ok;
+}
+
+const formats = ['json', 'check', 'metrics'] as const;
+
+function checkFormats(flags: Flags): void {
+  const given = formats.filter((name) => flags[name] !== undefined).map((name) => `--${name}`);
+  if (given.length > 1) throw new UsageError(`${given.join(' and ')} are two formats`);
+  if (flags.metrics === '') throw new UsageError('--metrics: the name of the file is empty');
+}
+
 async function status(io: Io, domain: string | undefined, flags: Flags): Promise<ExitCode> {
-  if (flags.json && flags.check) throw new UsageError('--json and --check are two formats');
+  checkFormats(flags);
+  if (flags.showConfig) {
+    if (flags.check || flags.metrics !== undefined || domain !== undefined) {
+      throw new UsageError('--show-config is of no session: it goes with --json alone');
+    }
+    return showConfig(io, flags);
+  }
   let findings: Findings;
   try {
     findings = await find(io, domain);
   } catch (thrown) {
     const error = readable(thrown, io);
     if (flags.check) return checkFailure(io, error);
+    const nothing = { reports: [], broken: [], level: 'unknown' } as const;
+    if (flags.metrics !== undefined) await writeMetrics(io, flags.metrics, nothing);
     throw error;
   }
-  const code = exitOfLevel[findings.level];
+  if (flags.metrics !== undefined) {
+    await writeMetrics(io, flags.metrics, findings);
+    // How the sessions are is in the metrics; a timer that writes them has not failed.
+    return exit.ok;
+  }
+  const code = exitOfLevel(findings.level);
   if (flags.json) writeJson(io.out, statusDocument(findings, code));
   else if (flags.check) {
     const unreadable = findings.broken.map(({ statusPath, reason }) => `${statusPath}: ${reason}`);
@@ -106,6 +150,15 @@ export function addStatus(program: Command, context: Context): void {
     .argument('[domain]', 'name, UUID or number of the domain')
     .addOption(jsonOption('print one JSON document'))
     .addOption(new Option('--check', 'print one line for a monitoring plug-in'))
+    .addOption(
+      new Option('--metrics <file>', "write metrics for Prometheus to FILE as a whole; '-': print"),
+    )
+    .addOption(
+      new Option(
+        '--show-config',
+        'show the settings of the next session, and where they come from',
+      ),
+    )
     .addOption(colorOption())
     .action(
       action(context, (domain: string | undefined, flags: Flags) =>

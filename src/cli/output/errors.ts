@@ -5,7 +5,7 @@
 import type { ChalkInstance } from 'chalk';
 import { CommanderError } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
-import { adviceLine } from '../../core/texts/advice.ts';
+import { adviceLine, readSettings } from '../../core/texts/advice.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import { correctedArgv, type Spelling } from '../correction.ts';
 import { type ExitCode, exit, exitOfOperation } from '../exit-codes.ts';
@@ -57,6 +57,7 @@ export interface Typed {
 
 function usageHint({ hint, origin }: UsageError, { command, argv, options }: Typed): string {
   if (typeof hint === 'string') return hint;
+  if (origin === 'file') return readSettings;
   if (hint !== undefined && origin === 'environment') {
     const environment =
       hint.value === null
@@ -79,7 +80,7 @@ export function describeFailure(error: unknown, typed: Typed): Failure {
   if (error instanceof CommandFailure) return error.failure;
   if (error instanceof CommanderError) return fromCommander(error, typed.command);
   if (error instanceof UsageError) {
-    const inEnvironment = error.origin === 'environment';
+    const inEnvironment = error.origin !== 'arguments';
     return {
       code: inEnvironment ? 'config' : 'usage',
       message: error.message,

@@ -472,6 +472,13 @@ export const notTyped = adviceLine({
   why: 'tsremus protect on the other host starts it',
 });
 
+/** For whoever has written what cannot be into a file of settings. */
+export const readSettings = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus.toml',
+  why: 'what may stand there',
+});
+
 /** The line without its comment, for a sentence that says the rest. */
 export function adviceCommand(advice: Advice): string {
   return lineOf(advice).command;

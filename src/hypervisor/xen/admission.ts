@@ -143,7 +143,7 @@ const table: Readonly<Record<string, Rule | 'copied'>> = {
     givesUp: 'devices that it finds by that map are not in the copy',
     fine: off,
   },
-  'b_info.type.pvh': 'copied',
+  ...each('pvshim pvshim_path pvshim_cmdline pvshim_extra', 'copied', 'b_info.type.pvh.'),
   ...each(
     'firmware bios pae apic acpi acpi_s3 acpi_s4 acpi_laptop_slate nx viridian viridian_enable ' +
       'viridian_disable timeoffset hpet vpt_align mmio_hole_memkb timer_mode system_firmware ' +

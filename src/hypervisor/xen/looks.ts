@@ -41,12 +41,17 @@ function logDirty(info: HostInfo, spec: GuestSpec | null): CheckLine {
   const page = adviceLine({ kind: 'read-page', page: 'tsremus-check', why });
   const noPv = 'this Xen has no shadow paging, and sees no change of a PV guest (XSA-495)';
   if (spec === null) {
-    if (!hap && !shadow) return failLine('log-dirty', 'of no kind of guest', page);
-    return okLine('log-dirty', shadow ? 'of guests of every kind' : `PVH and HVM; ${noPv}`);
+    if (!hap && !shadow) return failLine('log-dirty', 'changes are seen of no kind of guest', page);
+    const text = 'changes are seen of';
+    return okLine(
+      'log-dirty',
+      shadow ? `${text} every kind of guest` : `${text} PVH, HVM; ${noPv}`,
+    );
   }
   const kind = kindOf(spec);
-  if (kind === 'pv') return shadow ? okLine('log-dirty', 'PV') : failLine('log-dirty', noPv, page);
-  if (hap || shadow) return okLine('log-dirty', kindWords[kind]);
+  const seen = okLine('log-dirty', `changes of a ${kindWords[kind]} guest are seen`);
+  if (kind === 'pv') return shadow ? seen : failLine('log-dirty', noPv, page);
+  if (hap || shadow) return seen;
   const text = `no change of a ${kindWords[kind]} guest is seen: neither hap nor shadow paging`;
   return failLine('log-dirty', text, adviceLine({ kind: 'see-host' }));
 }

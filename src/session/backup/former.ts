@@ -9,7 +9,7 @@ import { errorText } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { PromiseResult } from '../../registry/control.ts';
-import type { Registry, SessionEntry } from '../../registry/port.ts';
+import { type Registry, type SessionEntry, sessionsSinceBoot } from '../../registry/port.ts';
 
 /** For its answer, and then for the end of its process, which destroys the copy, ms. */
 const answerMsMax = 5_000;
@@ -21,7 +21,7 @@ type Anew = Pick<Hello, 'uuid' | 'session' | 'host'>;
 
 /** What a former session left held that waits for a person; null: nothing. */
 function formerOf({ uuid, session, host }: Anew, registry: Registry): SessionEntry | null {
-  const found = registry.sessions().sessions.find(({ status, liveness }) => {
+  const found = sessionsSinceBoot(registry).find(({ status, liveness }) => {
     if (status.role !== 'backup' || status.uuid !== uuid || status.session === session)
       return false;
     // The copy came from there; of another host's guest nothing follows for it.

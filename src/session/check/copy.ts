@@ -4,9 +4,10 @@ import { formatBytes } from '../../core/units.ts';
 import type { GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
 import { checkConfig, type GuestConfig } from '../../link/config-message.ts';
 import type { Hello } from '../../link/hello-message.ts';
+import { sessionsSinceBoot } from '../../registry/port.ts';
 import { checkRoom, findNamesake } from '../backup/preflight.ts';
 import { agreeStream } from '../backup/reception.ts';
-import { failedLine, lineOf, type Opened, sessionsOf } from './host.ts';
+import { failedLine, lineOf, type Opened } from './host.ts';
 import type { CheckPorts } from './ports.ts';
 
 /** The guest as this host reads it; the line says whether it may be so here. */
@@ -50,7 +51,7 @@ async function room({ hypervisor, info }: Opened, hello: Hello, spec: GuestSpec 
 
 /** A session of the guest holds its copy here: its name and its memory are taken by that. */
 function isHeld(ports: CheckPorts, { uuid }: Hello): boolean {
-  return sessionsOf(ports).some(({ status, liveness }) => {
+  return sessionsSinceBoot(ports.registry).some(({ status, liveness }) => {
     return status.uuid === uuid && status.role === 'backup' && liveness === 'alive';
   });
 }

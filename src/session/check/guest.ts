@@ -3,9 +3,9 @@ import { type CheckLine, okLine, warnLine } from '../../core/check/line.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { formatBytes } from '../../core/units.ts';
 import type { Hypervisor } from '../../hypervisor/port.ts';
-import { isSettled } from '../../registry/port.ts';
+import { isSettled, sessionsSinceBoot } from '../../registry/port.ts';
 import { type Guest, refuseDisks, refuseUnknown } from '../primary/preflight.ts';
-import { lineOf, sessionsOf } from './host.ts';
+import { lineOf } from './host.ts';
 import type { CheckPorts } from './ports.ts';
 
 /** What would be given up: -n, -d and --allow of `tsremus protect`. */
@@ -17,7 +17,7 @@ export interface CheckUnsafe {
 
 /** Whether a session of the guest lives, or is to be cleared up first; null: neither. */
 export function sessionLine(ports: CheckPorts, { ref, name }: Guest): CheckLine | null {
-  const entry = sessionsOf(ports).find(
+  const entry = sessionsSinceBoot(ports.registry).find(
     ({ status }) => status.uuid === ref.uuid && !isSettled(status),
   );
   if (entry === undefined) return null;

@@ -12,9 +12,8 @@ import {
 } from '../../core/check/line.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { formatBytes } from '../../core/units.ts';
-import { errnoCode, errorText, OperationError } from '../../host/errors.ts';
+import { errorText, OperationError } from '../../host/errors.ts';
 import type { GuestSpec, HostInfo, Hypervisor } from '../../hypervisor/port.ts';
-import type { SessionEntry } from '../../registry/port.ts';
 import { defaultMaxMemory } from '../../stream/budget.ts';
 import type { CheckPorts } from './ports.ts';
 
@@ -33,17 +32,6 @@ export async function lineOf(
     return okLine(name, await look());
   } catch (error) {
     return failedLine(name, error);
-  }
-}
-
-/** The sessions of this host: none where none has run since its boot. */
-export function sessionsOf({ registry }: CheckPorts): readonly SessionEntry[] {
-  try {
-    return registry.sessions().sessions;
-  } catch (error) {
-    const isNone = error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT';
-    if (isNone) return [];
-    throw error;
   }
 }
 
@@ -103,7 +91,7 @@ export function memoryLine({ settings, maxMemoryBytes }: CheckPorts): CheckLine 
 }
 
 function root({ isRoot }: CheckPorts, argv: readonly string[] | null): CheckLine {
-  if (isRoot) return okLine('root', 'is');
+  if (isRoot) return okLine('root', 'tsremus runs as root');
   const next = argv === null ? null : adviceLine({ kind: 'as-root', argv });
   return failLine('root', 'only root can talk to Xen and hold packets', next);
 }

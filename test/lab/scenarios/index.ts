@@ -2,6 +2,7 @@
 
 import { backupLacksTest } from './backup-lacks.ts';
 import { bufferLost } from './buffer-lost.ts';
+import { checkTest } from './check.ts';
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
 import { flood, floodWithout } from './flood.ts';
@@ -52,6 +53,7 @@ export const scenarios: readonly Scenario[] = [
   oppositeDirections,
   messagesTest,
   backupLacksTest,
+  checkTest,
   stop,
   guestEnds,
   guestReboots,

@@ -7,6 +7,7 @@ const then = {
   disks: ['xvda (/dev/vg0/web1)'],
   interfaces: [{ index: 0, mac: '00:16:3e:00:00:01', ips: [] }],
   memoryBytes: 512 * mib,
+  refusals: [{ key: 'b_info.vpmu', text: 'it counts', givesUp: 'profiling' }],
 };
 
 it('is none where nothing has changed, or memory was given back', () => {
@@ -23,12 +24,23 @@ describe('a guest that', () => {
     ['got an interface', { interfaces: [...then.interfaces, second] }, 'it has interface 1 now'],
     ['lost an interface', { interfaces: [] }, 'it has interface 0 (00:16:3e:00:00:01) no longer'],
     [
+      'got what cannot be copied',
+      { refusals: [...then.refusals, { key: 'pcidevs', text: 'it has a card', givesUp: null }] },
+      'it has a card, which is not copied',
+    ],
+    [
       'may take more memory',
       { memoryBytes: 1024 * mib },
       'it may take 1024 MiB of memory now, its copy 512',
     ],
   ])('%s', (_what, change, said) => {
     expect(changeOf(then, { ...then, ...change }, true)).toBe(said);
+  });
+
+  // Proves: what a person allowed when protection began ends it no more than before.
+  it('has what was allowed is no other one', () => {
+    expect(changeOf(then, { ...then, refusals: [] }, true)).toBeNull();
+    expect(changeOf(then, { ...then }, true)).toBeNull();
   });
 });
 
