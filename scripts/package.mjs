@@ -169,6 +169,8 @@ function deb(work) {
   symlinkSync('../lib/tsremus/dist/main.js', join(tree, 'usr/sbin/tsremus'));
   put(join(tree, 'etc/logrotate.d/tsremus'), readFileSync(join(root, 'share/logrotate')));
   put(join(tree, 'usr/lib/tmpfiles.d/tsremus.conf'), readFileSync(join(root, 'share/tmpfiles')));
+  const unit = 'tsremus@.service';
+  put(join(tree, 'usr/lib/systemd/system', unit), readFileSync(join(root, 'share/systemd', unit)));
   const overrides = readFileSync(join(root, 'share/debian/lintian-overrides'));
   put(join(tree, 'usr/share/lintian/overrides/tsremus'), overrides);
   const files = filesIn(tree).sort();

@@ -234,7 +234,9 @@ describe('imports', () => {
     'src/disk/drbd/',
     ...['run-directory', 'control'].map((name) => `src/registry/${name}.ts`),
     ...['encoder', 'decoder', 'native-codec'].map((name) => `src/stream/codec/${name}.ts`),
-    ...['runner', 'log', 'session-log', 'process-settings'].map((name) => `src/host/${name}.ts`),
+    ...['runner', 'log', 'session-log', 'process-settings', 'scope'].map(
+      (name) => `src/host/${name}.ts`,
+    ),
   ];
   const isAdapter = (path: string) => adapters.some((one) => path.startsWith(one));
 

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TSR_ABI_VERSION 7
+#define TSR_ABI_VERSION 8
 #define TSR_API __attribute__((visibility("default")))
 #define TSR_XL_BASE 10000
 
@@ -41,6 +41,12 @@ TSR_API int tsr_abi_version(void);
  * -EAGAIN, -ENOBUFS and -ESHUTDOWN are answers, not failures: they may have none.
  */
 TSR_API int tsr_error_text(int handle, char *out, size_t size);
+
+/*
+ * Sends TEXT, lines of sd_notify(3), to ADDRESS, which is what NOTIFY_SOCKET says: a path,
+ * or "@" and an abstract name. Waits for nothing: -EAGAIN when the reader is behind.
+ */
+TSR_API int tsr_notify(const char *address, const char *text);
 
 /* ---- events ----------------------------------------------------------- */
 

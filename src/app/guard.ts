@@ -14,12 +14,12 @@ import type { Watched } from '../guest/keep-watch.ts';
 import { noteCopyEnded } from '../guest/left-copy.ts';
 import { watchProtect } from '../guest/stopped-protect.ts';
 import { within } from '../host/clock.ts';
-import type { HostPorts } from '../host/ports.ts';
 import { lowerOomScore, onReopenSignal } from '../host/process-settings.ts';
 import { openRecord } from '../permission/record.ts';
-import { thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { loadLeftOutput } from './output.ts';
 import { ownCommand } from './own-command.ts';
+import { unitForGuard } from './own-unit.ts';
 import { leftoversOf } from './stop.ts';
 
 /** The guard has its library open: it claims the watch in far less. */
@@ -81,7 +81,8 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
 }
 
 /** Starts guards in sessions of their own, so that what kills protect does not reach them. */
-export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
+export function startGuard(host: Pick<ThisHost, 'timers' | 'refusals'>): StartGuard {
+  const { timers } = host;
   return ({ ref, name, session, wait }) => {
     const words = ['guard', String(ref.id), ref.uuid, '--', name, session];
     const argv = ownCommand([...words, wait ? 'wait' : 'leave']);
@@ -90,6 +91,7 @@ export function startGuard({ timers }: Pick<HostPorts, 'timers'>): StartGuard {
       cwd: '/',
       stdio: ['pipe', 'pipe', 'ignore'],
     });
+    if (child.pid !== undefined) void unitForGuard(host, child.pid, ref.uuid, name);
     const said = new Promise<void>((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code) => reject(new Error(`the guard ended at once with code ${code}`)));

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { systemClock } from '../host/clock.ts';
 import { errnoCode, errorText } from '../host/errors.ts';
+import { isJournal } from '../host/log.ts';
 
 /** Bytes that wait for a reader before a stream is behind. */
 const waitingBytesMax = 64 * 1024;
@@ -35,6 +36,10 @@ class ProcessStream {
 
   get isTty(): boolean {
     return this.#stream.isTTY === true;
+  }
+
+  get isJournal(): boolean {
+    return isJournal((this.#stream as NodeJS.WriteStream & { fd: number }).fd, process.env);
   }
 
   get isBehind(): boolean {

@@ -18,7 +18,7 @@ import {
   type ProtectResult,
   transportOf,
 } from '../session/options.ts';
-import { inspectGuest, refuseUnsettled } from '../session/primary/preflight.ts';
+import { awaitRunning, inspectGuest, refuseUnsettled } from '../session/primary/preflight.ts';
 import { Protection } from '../session/primary/protection.ts';
 import type { StreamAgreement } from '../stream/agreement.ts';
 import { openStreamEncoder } from '../stream/codec/encoder.ts';
@@ -28,6 +28,7 @@ import { diskRefusals } from './disks.ts';
 import { startGuard } from './guard.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { openOutput } from './output.ts';
+import { openService, reportingTo } from './service.ts';
 
 /**
  * Runs a session to its end. Throws an OperationError when it could not begin: the guest is then
@@ -44,13 +45,32 @@ export async function runProtect(
   const command = transportCommand(peer, by ?? undefined);
   const host = thisHost(env);
   onReopenSignal(host.reopenLogs);
-  const early = startEarly(command, host);
+  const say = (text: string) => reporter.event('service', text);
+  const service = await openService(env, host.nativePath, say);
+  const told = reportingTo(service, reporter);
   try {
-    return await protectWith(host, early, command, options, reporter);
+    await awaitGuest(host, options, told);
+    const early = startEarly(command, host);
+    try {
+      return await protectWith(host, early, command, options, told);
+    } finally {
+      early.ending.abort();
+      await early.started.transport.exited;
+    }
   } finally {
-    early.ending.abort();
-    await early.started.transport.exited;
+    service.stopping();
   }
+}
+
+/** Before the transport is started: the other host need not wait for it, too. */
+async function awaitGuest(
+  host: ThisHost,
+  { domain, awaitGuestMs }: ProtectOptions,
+  reporter: ProtectReporter,
+): Promise<void> {
+  if (awaitGuestMs === undefined) return;
+  const tell = (text: string) => reporter.event('awaiting', text);
+  await awaitRunning(await thisHypervisor(host), domain, awaitGuestMs, host, tell);
 }
 
 async function protectWith(

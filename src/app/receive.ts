@@ -35,6 +35,7 @@ import { codecsOf } from '../stream/agreement.ts';
 import { openStreamDecoder } from '../stream/codec/decoder.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { announceGuest, loadAnnouncement } from './output.ts';
+import { leaveSignal, unitForCopy } from './own-unit.ts';
 import { sessionEnvironment } from './settings-files.ts';
 
 function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts {
@@ -49,7 +50,7 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
     announce: (copy, spec, log) => announceGuest(host, copy, spec, log),
     disks: noDisks,
     onLeaveRequest(hear) {
-      process.on('SIGTERM', hear);
+      for (const signal of ['SIGTERM', leaveSignal] as const) process.on(signal, hear);
     },
   };
 }
@@ -146,6 +147,8 @@ export async function runReceive(
       prepared.log.warning(text);
       host.refusals.push(text);
     });
+    // Not waited for: without a unit of its own it goes on as well.
+    void unitForCopy(host, hello.uuid, hello.domain);
     // Where it cannot be loaded, it is tried again when it is needed.
     loadAnnouncement(host).catch(() => {});
     return { outcome: await new Reception(ports, prepared, link).run() };

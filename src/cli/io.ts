@@ -11,6 +11,8 @@ export interface Stream {
   /** So much is kept that whoever has more to say had better leave it out. */
   readonly isBehind: boolean;
   readonly isTty: boolean;
+  /** systemd's journal reads it, and wants to know how serious each line is. */
+  readonly isJournal: boolean;
   /** Width of the terminal; 80 when it has none to tell. */
   readonly columns: number;
   /** Resolves when everything that was written is out, or known to have failed. */

@@ -5,6 +5,7 @@
 
 import { bufferLimit, netbufScript } from '../config/buffer-limit.ts';
 import {
+  awaitGuestSetting,
   blackholeDefault,
   type Environment,
   heartbeatTimeoutSetting,
@@ -31,6 +32,7 @@ export interface ProtectFlags {
   readonly maxMemory?: string;
   readonly heartbeatTimeout?: string;
   readonly hold?: string;
+  readonly awaitGuest?: string;
   readonly withoutWitness?: string;
   readonly compression: boolean;
   readonly sshCommand?: string;
@@ -152,6 +154,7 @@ export function protectOptions(
   // As commander says it, who cannot know of -b.
   if (host === undefined && !isMeasured) throw new UsageError("missing required argument 'host'");
   const interval = intervalOf(flags.interval, env);
+  const awaitGuestMs = 1_000 * numberOf(awaitGuestSetting, flags.awaitGuest, env);
   const options: ProtectOptions = {
     domain,
     host: isMeasured ? nowhere : (host ?? ''),
@@ -171,6 +174,7 @@ export function protectOptions(
     bufferLimitBytes: bufferLimit(flags.bufferLimit, env),
     disk: flags.disk && !isMeasured,
     forceUnsafe: flags.forceUnsafe ?? false,
+    ...(awaitGuestMs === 0 ? {} : { awaitGuestMs }),
     ...(flags.allow === undefined ? {} : { allow: flags.allow }),
     ...(isMeasured ? { blackhole: blackholeDefault } : {}),
   };

@@ -4,6 +4,7 @@
  */
 import { protectText } from '../core/texts/outcomes.ts';
 import { unreadText } from '../core/texts/window.ts';
+import { journalMark, type LogLevel } from '../host/priority.ts';
 import type { ProtectReporter, ProtectResult } from '../session/options.ts';
 import { failureStyle, type OutputOptions } from './commands/options.ts';
 import { type ExitCode, exit, exitOfProtect } from './exit-codes.ts';
@@ -49,17 +50,23 @@ function jsonReporter(io: Io, domain: string, wall: () => Date): ClosingReporter
   };
 }
 
+/** Events that somebody has to see to. */
+const warnings: ReadonlySet<string> = new Set([
+  ...['held', 'disks-left', 'force-refused', 'service', 'unwatched'],
+]);
+
 /** Lines on stderr: stdout has the result alone. */
 function textReporter(io: Io, domain: string): ClosingReporter {
   const progress = new ProgressLine(io.err, printable(domain), () => io.clock.nowMs());
-  const say = (text: string) => {
+  const say = (level: LogLevel, text: string) => {
     progress.clear();
-    io.err.write(`${printable(domain)}: ${printable(text)}\n`);
+    const mark = io.err.isJournal ? journalMark(level) : '';
+    io.err.write(`${mark}${printable(domain)}: ${printable(text)}\n`);
   };
   return {
     seedProgress: (seed) => progress.update(seed),
-    event: (_kind, text) => say(text),
-    unread: (events) => say(unreadText(events)),
+    event: (kind, text) => say(warnings.has(kind) ? 'warning' : 'info', text),
+    unread: (events) => say('info', unreadText(events)),
     close: () => progress.clear(),
   };
 }

@@ -3,6 +3,7 @@
  * default. Pure: the environment is handed in, and nothing is read or printed here.
  */
 import {
+  awaitGuestSecondsMax,
   heartbeatTimeoutMsMax,
   heartbeatTimeoutMsMin,
   holdMsMax,
@@ -26,7 +27,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface NumberSetting {
   readonly flag: string;
   readonly variable: string;
-  readonly unit: 'milliseconds' | 'percent' | 'epochs';
+  readonly unit: 'milliseconds' | 'seconds' | 'percent' | 'epochs';
   /** What holds when nothing is said; a word where that is no number. */
   readonly fallback: number | 'auto';
   /** For hints. */
@@ -97,6 +98,17 @@ export const numberSettings: readonly NumberSetting[] = [
   heartbeatTimeoutSetting,
   holdSetting,
 ];
+
+/** How long `protect` waits for a guest that does not run yet: at boot, say. */
+export const awaitGuestSetting = {
+  flag: '--await-guest',
+  variable: 'TSREMUS_AWAIT_GUEST',
+  unit: 'seconds',
+  fallback: 0,
+  example: 300,
+  min: 0,
+  max: awaitGuestSecondsMax,
+} as const satisfies NumberSetting;
 
 /** Who goes on when the other host cannot be asked. */
 export const withoutWitnessFlag = '--without-witness';

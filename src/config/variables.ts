@@ -10,6 +10,7 @@ const prefix = 'TSREMUS_';
 
 export const variables: readonly string[] = [
   'TSREMUS_ALLOW',
+  'TSREMUS_AWAIT_GUEST',
   'TSREMUS_BUFFER_LIMIT',
   'TSREMUS_CONFIG_DIR',
   'TSREMUS_DEBUG',

@@ -60,6 +60,12 @@ export const reasonCharsMax = 400;
 export const heartbeatTimeoutMsMin = 200;
 export const heartbeatTimeoutMsMax = 60_000;
 
+/**
+ * How long the service manager waits for a session that it ends, ms: the other host falls silent
+ * first, or is asked by a fresh connection, and the hypervisor's operation ends.
+ */
+export const unitStopMs = heartbeatTimeoutMsMax + freshAskMs + saveEndMs;
+
 /** Hold after the end of the link, ms. In less no primary has asked for its promise. */
 export const holdMsMin = 100;
 export const holdMsMax = 600_000;
@@ -119,6 +125,9 @@ export const maxMemoryBytesMax = 16 * 1024 ** 4;
 /** What dom0 may hold back for one interface, bytes; sch_plug counts in 32 bits. */
 export const bufferLimitBytesMin = 1024 ** 2;
 export const bufferLimitBytesMax = 2 * 1024 ** 3;
+
+/** How long `protect` waits for its guest to run, s: a day is beyond any boot. */
+export const awaitGuestSecondsMax = 86_400;
 
 /** Pause between two asks, ms. */
 export const askEveryMsMin = 10;

@@ -10,9 +10,8 @@
 import { close, closeSync, fstatSync, open, openSync, write, writeSync } from 'node:fs';
 import type { Clock } from './clock.ts';
 import { storageError } from './errors.ts';
+import { journalMark, type LogLevel } from './priority.ts';
 import { cleanText } from './text.ts';
-
-export type LogLevel = 'debug' | 'info' | 'warning' | 'error';
 
 export interface Log {
   debug(text: string): void;
@@ -49,8 +48,6 @@ export interface LogOptions {
 }
 
 const levels: readonly LogLevel[] = ['debug', 'info', 'warning', 'error'];
-/** sd-daemon(3): SD_DEBUG, SD_INFO, SD_WARNING, SD_ERR. */
-const priorities: Readonly<Record<LogLevel, number>> = { debug: 7, info: 6, warning: 4, error: 3 };
 export const logLineBytesMax = 2048;
 const queueMaxDefault = 1000;
 /** Of the file of a log. */
@@ -73,7 +70,7 @@ export function isJournal(fd: number, env: NodeJS.ProcessEnv): boolean {
 
 /** One line of the log, with its end of line. */
 export function formatLine(level: LogLevel, text: string, wall: Date, journal: boolean): string {
-  const head = journal ? `<${priorities[level]}>` : `${level.toUpperCase()} ${wall.toISOString()} `;
+  const head = journal ? journalMark(level) : `${level.toUpperCase()} ${wall.toISOString()} `;
   return `${head}${cleanText(text, logLineBytesMax)}\n`;
 }
 

@@ -41,6 +41,8 @@ export interface ProtectOptions {
   readonly bufferLimitBytes: number;
   /** False with -d. */
   readonly disk: boolean;
+  /** How long a guest that does not run is waited for, ms; absent: not at all. */
+  readonly awaitGuestMs?: number;
   /** -F: the options that give up a guarantee are allowed. */
   readonly forceUnsafe: boolean;
   /** --allow: keys of the guest's configuration; absent: none. */

@@ -11,6 +11,7 @@ import type { SessionStatus } from '../../src/registry/status.ts';
 export class FakeStream implements Stream {
   text = '';
   isTty = false;
+  isJournal = false;
   isBehind = false;
   columns = 80;
   failure: string | null = null;

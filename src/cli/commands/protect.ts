@@ -69,6 +69,7 @@ export function addProtectArguments(command: Command): Command {
     .option('--buffer-limit <size>', 'output held per interface, of memory here (default: 64M)')
     .option('--heartbeat-timeout <ms>', 'silence after which HOST takes over, ms (default: 1000)')
     .option('--hold <ms>', 'time from the end of the link to the takeover, ms (default: 3000)')
+    .option('--await-guest <s>', 'time for which a guest that does not run is waited for, s')
     .option('--without-witness <who>', 'backup, primary or manual: who goes on (default: backup)')
     .addOption(
       new Option(

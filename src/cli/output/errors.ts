@@ -7,6 +7,7 @@ import { CommanderError } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
 import { adviceLine, readSettings } from '../../core/texts/advice.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
+import { journalMark } from '../../host/priority.ts';
 import { correctedArgv, type Spelling } from '../correction.ts';
 import { type ExitCode, exit, exitOfOperation } from '../exit-codes.ts';
 import type { Stream } from '../io.ts';
@@ -116,7 +117,8 @@ export function printFailure(
     stream.write(`${JSON.stringify({ schema: 1, error })}\n`);
     return;
   }
+  const mark = stream.isJournal ? journalMark('error') : '';
   const head = how.paint?.red('tsremus:') ?? 'tsremus:';
-  const hints = failure.hints.map((hint) => `Try: ${printable(hint)}\n`);
-  stream.write(`${head} ${printable(failure.message)}\n${hints.join('')}`);
+  const hints = failure.hints.map((hint) => `${mark}Try: ${printable(hint)}\n`);
+  stream.write(`${mark}${head} ${printable(failure.message)}\n${hints.join('')}`);
 }

@@ -3,9 +3,11 @@
  * Everything is refused here, with a reason, rather than half-way.
  */
 import { adviceLine } from '../../core/texts/advice.ts';
+import { awaitingText } from '../../core/texts/service.ts';
 import { formOf } from '../../core/who.ts';
 import type { DiskDriver } from '../../disk/port.ts';
 import { findGuest, noSuchDomain } from '../../guest/find.ts';
+import { sleep, type Time } from '../../host/clock.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
 import { domainNameRule, isDomainName } from '../../link/identity.ts';
@@ -18,6 +20,36 @@ export interface Guest {
   readonly spec: GuestSpec;
   /** Largest size of its memory, bytes. */
   readonly memoryBytes: number;
+}
+
+/** Between two looks for a guest that does not run yet, ms. */
+const awaitEveryMs = 1_000;
+
+/**
+ * Waits until the guest that is `wanted` runs here, for `limitMs` at most; `tell` hears once that
+ * it does not run yet. Then throws what `findRunning` throws.
+ */
+export async function awaitRunning(
+  hypervisor: Hypervisor,
+  wanted: string,
+  limitMs: number,
+  { clock, timers }: Time,
+  tell: (text: string) => void,
+): Promise<void> {
+  const endMs = clock.nowMs() + limitMs;
+  for (let isTold = false; ; isTold = true) {
+    try {
+      await findRunning(hypervisor, wanted);
+      return;
+    } catch (error) {
+      const isNotYet =
+        error instanceof OperationError &&
+        ['no-such-domain', 'unsupported-guest'].includes(error.code);
+      if (!isNotYet || clock.nowMs() >= endMs) throw error;
+      if (!isTold) tell(awaitingText(wanted, limitMs / 1_000, error.message));
+    }
+    await sleep(timers, awaitEveryMs);
+  }
 }
 
 /** What the administrator gives up (-d), as far as the guest's devices are concerned. */

@@ -1,0 +1,221 @@
+/**
+ * `tsremus@.service` under a real systemd (host.ts), with simulated guests: what systemd does to a
+ * session, its guard and the owner of its copy. By hand, as root; a minute:
+ *
+ *     node --import tsx test/systemd/service.ts
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { main, nativeFile, repository } from '../e2e/built.ts';
+import { cleanUp, Pair, prepare } from '../e2e/pair.ts';
+import { isRunning, until } from '../e2e/process.ts';
+import type { SimDomain } from '../simxl/sim-host.ts';
+import { noSystemdHere, SystemdHost } from './host.ts';
+
+const guest = 'g1';
+const service = `tsremus@${guest}.service`;
+
+/** The unit that is shipped, with the paths of this checkout; nothing else of it is changed. */
+function shippedUnit(dir: string): string {
+  const text = readFileSync(join(repository, 'share/systemd/tsremus@.service'), 'utf8');
+  const words = `StandardError=append:${join(dir, 'words')}`;
+  return text
+    .replaceAll('/usr/sbin/tsremus', main)
+    .replaceAll('/etc/tsremus', dir)
+    .replace('[Service]', `[Service]\n${words}`);
+}
+
+class Bench {
+  readonly pair = new Pair();
+  readonly host = new SystemdHost();
+
+  async begin(): Promise<void> {
+    const { pair, host } = this;
+    const env = Object.entries(pair.a.env).map(([name, value]) => `${name}=${value}`);
+    // The other host's end, as if its sshd had started it in a login.
+    const login = 'exec systemd-run --quiet --scope --unit=login-b-$$';
+    const command = join(pair.dir, 'login');
+    writeFileSync(command, `${login} ${pair.wire.command(pair.receive(pair.b)).slice(5)}\n`);
+    const options = "OPTIONS=-F -n -d -i 50 -s ''";
+    const lines = [...env, options, `HOST=sh ${command}`];
+    writeFileSync(join(host.dir, `${guest}.env`), `${lines.join('\n')}\n`);
+    host.unit('tsremus@.service', shippedUnit(host.dir));
+    await host.start();
+    await this.sim('create', guest, '--type', 'pvh', '--memory', '16', '--rate', '1000');
+  }
+
+  async close(): Promise<void> {
+    await this.host.close();
+    this.pair.close();
+  }
+
+  /** simxl in there: it knows a guest by its process. */
+  async sim(...words: string[]): Promise<string> {
+    const { code, out, err } = await this.host.run(
+      ...[nativeFile('simxl'), '--host', this.pair.a.sim.dir, ...words],
+    );
+    if (code !== 0) throw new Error(`simxl ${words.join(' ')}: ${err}`);
+    return out;
+  }
+
+  /** How the guest is on the primary. */
+  async state(): Promise<string | undefined> {
+    const all = JSON.parse(await this.sim('list', '--json')) as SimDomain[];
+    return all.find(({ name, state }) => name === guest && state !== 'dead')?.state;
+  }
+
+  /** A command of the program on the primary. */
+  tsremus(...words: string[]) {
+    const env = Object.entries(this.pair.a.env).map(([name, value]) => `${name}=${value}`);
+    return this.host.run('env', ...env, main, ...words);
+  }
+
+  said(): string {
+    const path = join(this.host.dir, 'words');
+    return existsSync(path) ? readFileSync(path, 'utf8') : '';
+  }
+}
+
+function check(what: string, holds: boolean, found: unknown): void {
+  if (!holds) throw new Error(`${what}: found ${JSON.stringify(found)}`);
+  console.log(`ok    ${what}`);
+}
+
+const stories: Record<string, (bench: Bench) => Promise<void>> = {
+  // Proves: ready is protected; the guard and the copy's owner get units of their own; SIGHUP is
+  // for the log; the stop is an order, carried out.
+  async 'start, reload, stop'(bench) {
+    const { pair, host } = bench;
+    const begun = performance.now();
+    const started = await host.run('systemctl', 'start', service);
+    check('systemctl start ends well', started.code === 0, started);
+    console.log(`      after ${Math.round(performance.now() - begun)} ms`);
+    check('ready is protected', / ack 0$/m.test(pair.a.log(guest)), pair.a.log(guest));
+    const shown = await host.show(service, 'StatusText', 'ActiveState', 'WatchdogUSec');
+    check('it says how it is', /protected by/.test(shown['StatusText'] ?? ''), shown);
+    const scopes = await until('both scopes are there', async () => {
+      const names = await host.scopes('tsremus-');
+      return names.length === 2 ? names : null;
+    });
+    check('the guard and the copy are in scopes', scopes.length === 2, scopes);
+    const refusals = [pair.a, pair.b].flatMap((one) => one.session(guest)?.host_refusals ?? []);
+    const ofUnits = refusals.filter((text) => text.includes('unit'));
+    check('no unit was refused', ofUnits.length === 0, refusals);
+    const reloaded = await host.run('systemctl', 'reload', service);
+    check('reload ends nothing', reloaded.code === 0, reloaded);
+    await pair.moreEpochs(pair.a, guest, 3);
+    const stopped = await host.run('systemctl', 'stop', service);
+    check('systemctl stop ends well', stopped.code === 0, stopped);
+    const after = await host.show(service, 'ActiveState', 'Result', 'ExecMainStatus');
+    check('the unit has not failed', after['ActiveState'] === 'inactive', after);
+    check('the guest runs on', (await bench.state()) === 'running', await bench.state());
+    check('by the promise', pair.b.record('').includes('promised'), pair.b.record(''));
+    await until('nothing of it is left', async () => (await host.scopes('tsremus-')).length === 0);
+  },
+
+  // Proves: the guard outlives a session that is killed, and the restart begins no old session.
+  async 'a killed session'(bench) {
+    const { pair, host } = bench;
+    await host.run('systemctl', 'start', service);
+    const guard = (): number => {
+      const pid = pair.guards()[0];
+      if (pid === undefined) throw new Error('no guard');
+      return pid;
+    };
+    const its = guard();
+    await host.run('systemctl', 'kill', '--kill-whom=main', '--signal=KILL', service);
+    await until('systemd sees it', async () => {
+      return (await host.show(service, 'Result'))['Result'] !== 'success';
+    });
+    check('its guard lives', isRunning(its), its);
+    const failed = await until('its one restart is refused', async () => {
+      const shown = await host.show(service, 'ActiveState', 'ExecMainStatus', 'NRestarts');
+      return shown['ActiveState'] === 'failed' ? shown : null;
+    });
+    check('because an old session is there', failed['ExecMainStatus'] === '11', failed);
+    check('the guard lives yet', isRunning(its), its);
+    check('the guest runs', (await bench.state()) === 'running', await bench.state());
+    const stopped = await bench.tsremus('stop', guest);
+    check('tsremus stop settles it', stopped.code === 0, stopped);
+  },
+
+  // Proves: a session that hangs is ended, and its guest does not stay suspended.
+  async 'a session that hangs'(bench) {
+    const { host } = bench;
+    await host.run('systemctl', 'start', service);
+    await host.run('systemctl', 'kill', '--kill-whom=main', '--signal=STOP', service);
+    const begun = performance.now();
+    await until('the watchdog ends it', async () => {
+      const shown = await host.show(service, 'Result', 'ActiveState', 'NRestarts');
+      return shown['Result'] === 'watchdog' || shown['NRestarts'] !== '0';
+    });
+    console.log(`      after ${Math.round((performance.now() - begun) / 1000)} s`);
+    await until('the guest runs', async () => (await bench.state()) === 'running');
+    check('the guest runs', true, null);
+  },
+
+  // Proves: at a shutdown of the backup's host the owner of the copy is ended before the login is,
+  // and has promised by then; the restore is not ended under it.
+  async 'a shutdown of the backup'(bench) {
+    const { pair, host } = bench;
+    await host.run('systemctl', 'start', service);
+    const scope = await until('the copy has its scope', async () => {
+      return (await host.scopes('tsremus-receive-'))[0];
+    });
+    const login = (await host.scopes('login-b-'))[0] ?? '';
+    const shown = await host.show(scope, 'After', 'KillSignal', 'TimeoutStopUSec');
+    check(
+      'it is stopped before the login',
+      (shown['After'] ?? '').split(' ').includes(login),
+      shown,
+    );
+    // Two jobs, one after the other: a shutdown is one transaction.
+    const stopped = await host.run('systemctl', 'stop', login, scope);
+    check('both end', stopped.code === 0, stopped);
+    check('the record is promised', pair.b.record('').includes('promised'), pair.b.record(''));
+    const log = pair.b.log(guest);
+    check('it was asked over the link', /answer #\d+ \(link\): promised/.test(log), log);
+    const primary = pair.a.log(guest);
+    check('the guest goes on, unprotected', /"kind":"unprotected"/.test(primary), primary);
+    await until('it is protected again', () => {
+      return (pair.a.log(guest).match(/ protected by /g) ?? []).length === 2;
+    });
+    check('the guest runs on', (await bench.state()) === 'running', await bench.state());
+  },
+};
+
+async function tell(name: string): Promise<boolean> {
+  const bench = new Bench();
+  console.log(`== ${name}`);
+  try {
+    await bench.begin();
+    await stories[name]?.(bench);
+    return true;
+  } catch (error) {
+    console.log(`FAILED ${error instanceof Error ? error.stack : error}`);
+    console.log(bench.said());
+    console.log(bench.pair.a.log(), bench.pair.b.log());
+    return false;
+  } finally {
+    await bench.close();
+  }
+}
+
+async function all(): Promise<void> {
+  const lacking = noSystemdHere();
+  if (lacking !== null) {
+    console.log(`not here: ${lacking}`);
+    process.exitCode = 1;
+    return;
+  }
+  await prepare();
+  const wanted = process.argv[2] ?? '';
+  let failed = 0;
+  for (const name of Object.keys(stories)) {
+    if (name.includes(wanted) && !(await tell(name))) failed += 1;
+  }
+  cleanUp();
+  process.exitCode = failed === 0 ? 0 : 1;
+}
+
+void all();
