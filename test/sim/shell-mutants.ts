@@ -538,7 +538,8 @@ const left: readonly ShellMutant[] = [
     file: 'session/backup/session.ts',
     from: '      await record.noteBuilt();\n',
     to: '',
-    by: sim(1, builtAndOrdered),
+    // The plan strikes at a count of files, which is another one without the note.
+    by: 'test/session/backup/build.test.ts',
   },
   {
     name: 'what was built before the host was booted counts',
