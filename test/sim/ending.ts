@@ -29,7 +29,7 @@ export function endingOf(world: World, before: Progress): string | null {
  * person types what status says.
  */
 function standsStill(world: World, before: Progress): boolean {
-  const { checker, copy, faults, guest, network, outcome, plan, protectProcess } = world;
+  const { b, checker, copy, faults, guest, network, outcome, plan, protectProcess } = world;
   if (copy?.isRunning === true || faults.isGuestEnded || outcome === 'held') return false;
   if (!guest.isAlive) return !isStruck(world, ['crash a', 'crash b']);
   if (guest.isRunning || guest.memory > before.count) return false;
@@ -41,7 +41,8 @@ function standsStill(world: World, before: Progress): boolean {
   if (isLeftPaused && !plan.config.buffered && !plan.cleansUp) return false;
   // It went on there and is there no more: a person has to say what is to become of it.
   if (checker.permission === 'active' && world.isGoneFromB) return !isStruck(world, ['crash b']);
-  return plan.config.buffered || (checker.permission === 'promised' && network.isWhole);
+  // Of a host that is down for good nobody hears what it promised.
+  return plan.config.buffered || (checker.permission === 'promised' && network.isWhole && b.isUp);
 }
 
 /** The guard of a protect that does not move can ask, and will be promised that no copy runs. */
