@@ -1,13 +1,14 @@
 /**
  * CI: the README's own commands (`npm test`, `npm run demo`), then the lab tests: the core and
  * those whose turn it is. Nothing private.
- * Prints `N passed, N failed` last. A lab test that is skipped counts as failed here, and so does
+ * Prints what failed, by name and with the head of its reason, and `N passed, N failed` last: of a
+ * long log the end is what is kept. A lab test that is skipped counts as failed here, and so does
  * a command that ends badly without a failed test of its own.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -15,6 +16,8 @@ const reports = mkdtempSync(join(tmpdir(), 'tsremus-ci-'));
 const begunMs = Date.now();
 let passed = 0;
 let failed = 0;
+/** What failed, in words, to be said again at the end. */
+const failures = [];
 
 /** Runs an npm script; returns whether it ended well. */
 function npm(script, args, env) {
@@ -44,11 +47,28 @@ const unitOk = npm('test', [], { TSREMUS_TEST_REPORT: unitReport });
 const unit = readReport(unitReport);
 passed += unit?.numPassedTests ?? 0;
 failed += unit?.numFailedTests ?? 0;
-if (!unitOk && (unit?.numFailedTests ?? 0) === 0) failed += 1;
+for (const file of unit?.testResults ?? []) {
+  for (const test of file.assertionResults ?? []) {
+    if (test.status !== 'failed') continue;
+    const why = String(test.failureMessages?.[0] ?? '')
+      .split('\n')
+      .slice(0, 12);
+    failures.push(
+      [`${relative(root, file.name)}: ${test.fullName}`, ...why.map((l) => `    ${l}`)].join('\n'),
+    );
+  }
+}
+if (!unitOk && (unit?.numFailedTests ?? 0) === 0) {
+  failed += 1;
+  failures.push('npm test ended badly, and none of its tests says why: see above');
+}
 
 const demoOk = npm('run demo', [], {});
 if (demoOk) passed += 1;
-else failed += 1;
+else {
+  failed += 1;
+  failures.push('npm run demo');
+}
 
 /** Whatever the day is like: all of CI takes so long, and a trial that hangs a little longer. */
 const minutesMax = 66;
@@ -60,8 +80,10 @@ const labOk = npm('run test:lab', ['--', '--ci', '--minutes', String(minutesLeft
 const lab = readReport(labReport);
 passed += lab?.passed ?? 0;
 failed += (lab?.failed ?? 0) + (lab?.skipped ?? 0);
+if (!labOk) failures.push('npm run test:lab: see its table above');
 if (!labOk && (lab?.failed ?? 0) + (lab?.skipped ?? 0) === 0) failed += 1;
 
 rmSync(reports, { recursive: true, force: true });
+for (const failure of failures) console.log(`\nfailed: ${failure}`);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
