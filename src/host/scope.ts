@@ -59,16 +59,16 @@ export function scopeCall(pid: number, scope: Scope): string[] {
   ];
 }
 
-/** The unit in /proc/PID/cgroup's text; null where systemd made none (cgroups(7)). */
+/**
+ * The unit in /proc/PID/cgroup's text; null where systemd made none (cgroups(7)). It has its units
+ * in a tree of its own, or in the unified one; in a container the former may be another host's.
+ */
 export function unitIn(cgroups: string): string | null {
   const lines = cgroups.split('\n');
-  const line = lines.find((one) => /^\d+:name=systemd:/.test(one)) ?? lines.find(isUnified);
-  const name = line?.split('/').at(-1) ?? '';
-  return /\.(service|scope)$/.test(name) ? name : null;
-}
-
-function isUnified(line: string): boolean {
-  return line.startsWith('0::');
+  const own = lines.filter((line) => /^\d+:name=systemd:/.test(line));
+  const unified = lines.filter((line) => line.startsWith('0::'));
+  const names = [...own, ...unified].map((line) => line.split('/').at(-1) ?? '');
+  return names.find((name) => /\.(service|scope)$/.test(name)) ?? null;
 }
 
 /** The unit of a process of this host; null: none, or it has gone. */

@@ -33,7 +33,11 @@ Requires=dbus.socket
 After=dbus.socket
 `;
 
-/** No controllers: only systemd's own tree of names is its. */
+/**
+ * The unified tree of control groups, with whatever controllers there are: on the old one systemd
+ * does not wait for the end of a unit's processes where it takes itself to be in a container
+ * (src/core/unit.c, unit_kill_context), and then its order at a stop says nothing.
+ */
 const boot = `
 set -e
 mount --make-rprivate /
@@ -41,12 +45,12 @@ mount -t proc proc /proc
 mount -t tmpfs tmpfs /run
 mkdir -p /run/lock /run/dbus
 umount -R /sys/fs/cgroup
-mount -t tmpfs tmpfs /sys/fs/cgroup
-mkdir /sys/fs/cgroup/systemd
-mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount --bind "$CONF" /etc/systemd/system.conf
-exec ${program} --system --log-target=console --log-level=info --show-status=0 \\
-  systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1
+touch "$LOG"
+mount --bind "$LOG" /dev/kmsg
+exec ${program} --system --log-target=kmsg --log-level=info --show-status=0 \\
+  systemd.unified_cgroup_hierarchy=1
 `;
 
 const conf = `[Manager]
@@ -71,40 +75,27 @@ function groupsIn(folder: string): string[] {
   return [...inner.flatMap((one) => groupsIn(join(folder, one.name))), folder];
 }
 
-/** What systemd made beside us in the trees of controllers, empty by now. */
-function leftInControllers(): string[] {
-  return readFileSync('/proc/self/cgroup', 'utf8')
-    .trim()
-    .split('\n')
-    .flatMap((line) => {
-      const [, controller = '', path = ''] = line.split(':');
-      if (controller === '' || controller.startsWith('name=')) return [];
-      const own = join('/sys/fs/cgroup', controller, path);
-      return ['init.scope', 'system.slice'].flatMap((name) => groupsIn(join(own, name)));
-    })
-    .filter(isEmptyGroup);
-}
-
-/** True where no process is in it, or below. */
-function isEmptyGroup(folder: string): boolean {
-  return groupsIn(folder).every((one) => readFileSync(join(one, 'cgroup.procs'), 'utf8') === '');
-}
-
 export class SystemdHost {
   readonly dir: string;
   readonly #tree: string;
   readonly #group: string;
+  readonly #log: string;
   #first: ChildProcess | null = null;
-  log = '';
 
   constructor() {
     this.dir = mkdtempSync('/dev/shm/tsremus-systemd-');
     this.#tree = mkdtempSync('/dev/shm/tsremus-tree-');
     this.#group = join(this.#tree, `tsremus-test-${process.pid}`);
+    this.#log = join(this.dir, 'systemd.log');
     mkdirSync(join(this.dir, 'units'));
   }
 
-  /** Gives it a unit; before `start`. */
+  /** What systemd said of its units. */
+  get log(): string {
+    return existsSync(this.#log) ? readFileSync(this.#log, 'utf8') : '';
+  }
+
+  /** Gives it a unit; before `start`, or it has to be told (daemon-reload). */
   unit(name: string, text: string): void {
     writeFileSync(join(this.dir, 'units', name), text);
   }
@@ -119,34 +110,24 @@ export class SystemdHost {
     this.unit('default.target', target);
     writeFileSync(join(this.dir, 'conf'), conf);
     // A group of its own below whatever is there: it takes all that is in its root for its own.
-    const mounted = spawnSync('mount', [
-      '-t',
-      'cgroup',
-      '-o',
-      'none,name=systemd',
-      'cgroup',
-      this.#tree,
-    ]);
+    const mounted = spawnSync('mount', ['-t', 'cgroup2', 'cgroup2', this.#tree]);
     if (mounted.status !== 0) throw new Error(`no tree of control groups: ${mounted.stderr}`);
     mkdirSync(this.#group);
     const spaces = ['--mount', '--pid', '--fork', '--kill-child', '--cgroup', '--ipc', '--uts'];
     const unshare = `exec unshare ${spaces.join(' ')} sh -c "$BOOT"`;
     const line = `echo 0 > ${this.#group}/cgroup.procs; ${unshare}`;
     this.#first = spawn('sh', ['-c', line], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: 'ignore',
       env: {
         PATH: process.env['PATH'],
         BOOT: boot,
         CONF: join(this.dir, 'conf'),
-        SYSTEMD_UNIT_PATH: join(this.dir, 'units'),
+        LOG: this.#log,
+        // As ever: without the first it forgets at a reload what it was told of scopes.
+        SYSTEMD_UNIT_PATH: `/run/systemd/transient:${join(this.dir, 'units')}`,
         container: 'tsremus',
       },
     });
-    for (const stream of [this.#first.stdout, this.#first.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        this.log += text;
-      });
-    }
     await until('systemd runs', async () => {
       const asked = await this.run('systemctl', 'is-system-running');
       return /^(running|degraded)/.test(asked.out);
@@ -194,7 +175,7 @@ export class SystemdHost {
     // What it ran ends with it, but not at once.
     await until('its control groups are empty', () => {
       try {
-        for (const folder of [...groupsIn(this.#group), ...leftInControllers()]) rmdirSync(folder);
+        for (const folder of groupsIn(this.#group)) rmdirSync(folder);
         return true;
       } catch {
         return false;

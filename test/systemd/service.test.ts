@@ -1,16 +1,18 @@
 /**
  * `tsremus@.service` under a real systemd (host.ts), with simulated guests: what systemd does to a
- * session, its guard and the owner of its copy. By hand, as root; a minute:
- *
- *     node --import tsx test/systemd/service.ts
+ * session, its guard and the owner of its copy.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { main, nativeFile, repository } from '../e2e/built.ts';
-import { cleanUp, Pair, prepare } from '../e2e/pair.ts';
+import { cleanUp, noticing, Pair, prepare } from '../e2e/pair.ts';
 import { isRunning, until } from '../e2e/process.ts';
 import type { SimDomain } from '../simxl/sim-host.ts';
 import { noSystemdHere, SystemdHost } from './host.ts';
+
+beforeAll(prepare);
+afterAll(cleanUp);
 
 const guest = 'g1';
 const service = `tsremus@${guest}.service`;
@@ -36,7 +38,7 @@ class Bench {
     const login = 'exec systemd-run --quiet --scope --unit=login-b-$$';
     const command = join(pair.dir, 'login');
     writeFileSync(command, `${login} ${pair.wire.command(pair.receive(pair.b)).slice(5)}\n`);
-    const options = "OPTIONS=-F -n -d -i 50 -s ''";
+    const options = `OPTIONS=-F -n -d -i 50 ${noticing.join(' ')} -s ''`;
     const lines = [...env, options, `HOST=sh ${command}`];
     writeFileSync(join(host.dir, `${guest}.env`), `${lines.join('\n')}\n`);
     host.unit('tsremus@.service', shippedUnit(host.dir));
@@ -77,8 +79,7 @@ class Bench {
 }
 
 function check(what: string, holds: boolean, found: unknown): void {
-  if (!holds) throw new Error(`${what}: found ${JSON.stringify(found)}`);
-  console.log(`ok    ${what}`);
+  expect(holds, `${what}: found ${JSON.stringify(found)}`).toBe(true);
 }
 
 const stories: Record<string, (bench: Bench) => Promise<void>> = {
@@ -86,11 +87,10 @@ const stories: Record<string, (bench: Bench) => Promise<void>> = {
   // for the log; the stop is an order, carried out.
   async 'start, reload, stop'(bench) {
     const { pair, host } = bench;
-    const begun = performance.now();
     const started = await host.run('systemctl', 'start', service);
     check('systemctl start ends well', started.code === 0, started);
-    console.log(`      after ${Math.round(performance.now() - begun)} ms`);
-    check('ready is protected', / ack 0$/m.test(pair.a.log(guest)), pair.a.log(guest));
+    // Its log may lag behind what it says.
+    await until('ready is protected', () => / ack 0$/m.test(pair.a.log(guest)));
     const shown = await host.show(service, 'StatusText', 'ActiveState', 'WatchdogUSec');
     check('it says how it is', /protected by/.test(shown['StatusText'] ?? ''), shown);
     const scopes = await until('both scopes are there', async () => {
@@ -110,6 +110,12 @@ const stories: Record<string, (bench: Bench) => Promise<void>> = {
     check('the unit has not failed', after['ActiveState'] === 'inactive', after);
     check('the guest runs on', (await bench.state()) === 'running', await bench.state());
     check('by the promise', pair.b.record('').includes('promised'), pair.b.record(''));
+    // The guest's own end is the guard's to see to, now that no session does.
+    await until('its guard is all that is left', async () => {
+      const left = await host.scopes('tsremus-');
+      return left.length === 1 && left[0]?.startsWith('tsremus-guard-');
+    });
+    await bench.sim('destroy', guest);
     await until('nothing of it is left', async () => (await host.scopes('tsremus-')).length === 0);
   },
 
@@ -144,12 +150,10 @@ const stories: Record<string, (bench: Bench) => Promise<void>> = {
     const { host } = bench;
     await host.run('systemctl', 'start', service);
     await host.run('systemctl', 'kill', '--kill-whom=main', '--signal=STOP', service);
-    const begun = performance.now();
     await until('the watchdog ends it', async () => {
       const shown = await host.show(service, 'Result', 'ActiveState', 'NRestarts');
       return shown['Result'] === 'watchdog' || shown['NRestarts'] !== '0';
     });
-    console.log(`      after ${Math.round((performance.now() - begun) / 1000)} s`);
     await until('the guest runs', async () => (await bench.state()) === 'running');
     check('the guest runs', true, null);
   },
@@ -169,14 +173,26 @@ const stories: Record<string, (bench: Bench) => Promise<void>> = {
       (shown['After'] ?? '').split(' ').includes(login),
       shown,
     );
-    // Two jobs, one after the other: a shutdown is one transaction.
-    const stopped = await host.run('systemctl', 'stop', login, scope);
-    check('both end', stopped.code === 0, stopped);
+    // As an installation of any package does meanwhile.
+    await host.run('systemctl', 'daemon-reload');
+    // One transaction, as a shutdown is; `systemctl stop A B` is two, and the first begins at once.
+    host.unit('down.target', `[Unit]\nConflicts=${login} ${scope}\n`);
+    const down = await host.run('systemctl', 'start', 'down.target');
+    check('both are told to end', down.code === 0, down);
+    await until('both have ended', async () => {
+      const left = await host.scopes('');
+      return !left.includes(login) && !left.includes(scope);
+    });
+    const order = host.log.indexOf(`Stopped ${scope}`);
+    const then = host.log.indexOf(`Stopping ${login}`);
+    check('the copy was stopped before the login', order >= 0 && order < then, host.log);
     check('the record is promised', pair.b.record('').includes('promised'), pair.b.record(''));
-    const log = pair.b.log(guest);
-    check('it was asked over the link', /answer #\d+ \(link\): promised/.test(log), log);
-    const primary = pair.a.log(guest);
-    check('the guest goes on, unprotected', /"kind":"unprotected"/.test(primary), primary);
+    await until('it was asked over the link', () => {
+      return /answer #\d+ \(link\): promised/.test(pair.b.log(guest));
+    });
+    await until('the guest goes on, unprotected', () => {
+      return /"kind":"unprotected"/.test(pair.a.log(guest));
+    });
     await until('it is protected again', () => {
       return (pair.a.log(guest).match(/ protected by /g) ?? []).length === 2;
     });
@@ -184,38 +200,18 @@ const stories: Record<string, (bench: Bench) => Promise<void>> = {
   },
 };
 
-async function tell(name: string): Promise<boolean> {
+it.for(Object.keys(stories))('%s', async (name, { skip }) => {
+  const lacking = noSystemdHere();
+  skip(lacking !== null, lacking ?? '');
   const bench = new Bench();
-  console.log(`== ${name}`);
   try {
     await bench.begin();
     await stories[name]?.(bench);
-    return true;
   } catch (error) {
-    console.log(`FAILED ${error instanceof Error ? error.stack : error}`);
-    console.log(bench.said());
-    console.log(bench.pair.a.log(), bench.pair.b.log());
-    return false;
+    const { pair, host } = bench;
+    console.log(bench.said(), host.log, pair.a.log(), pair.b.log());
+    throw error;
   } finally {
     await bench.close();
   }
-}
-
-async function all(): Promise<void> {
-  const lacking = noSystemdHere();
-  if (lacking !== null) {
-    console.log(`not here: ${lacking}`);
-    process.exitCode = 1;
-    return;
-  }
-  await prepare();
-  const wanted = process.argv[2] ?? '';
-  let failed = 0;
-  for (const name of Object.keys(stories)) {
-    if (name.includes(wanted) && !(await tell(name))) failed += 1;
-  }
-  cleanUp();
-  process.exitCode = failed === 0 ? 0 : 1;
-}
-
-void all();
+});
