@@ -76,7 +76,7 @@ function ackAge(facts: SessionFacts, liveness: Liveness, reportAgeMs: number): n
 function silentVerdict(facts: SessionFacts, reportAgeMs: number): Verdict {
   const { pid } = facts;
   const age = formatMs(reportAgeMs);
-  const silent = `its process ${pid} has not reported for ${age}: stopped, or stuck`;
+  const silent = `its process ${pid} has not reported for ${age}: stopped or stuck, or without room for its status`;
   const look = adviceLine({ kind: 'see-process', pid });
   const ackAgeMs = ackAge(facts, 'alive', reportAgeMs);
   const level = levelOf(facts);
