@@ -20,6 +20,8 @@ export interface GuestOptions {
   readonly memoryMb?: number;
   /** Network interfaces. Default 1. */
   readonly interfaces?: number;
+  /** A block device of the host that is the guest's disk, written to by `setGuestDisk`. */
+  readonly disk?: string;
   /** Lines added to the guest's configuration as they are. */
   readonly extraConfig?: string;
   /** Whether to wait until the guest answers. Default true. */
@@ -114,6 +116,7 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     'console=hvc0 quiet mitigations=off panic=1',
     `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 4096}`,
     `lab.rate=${options.rate ?? 0} lab.vifs=${interfaces}`,
+    ...(options.disk === undefined ? [] : ['lab.disk=1']),
   ].join(' ');
   return [
     `name = "${name}"`,
@@ -124,6 +127,7 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     `memory = ${options.memoryMb ?? 128}`,
     'vcpus = 1',
     `vif = [${vifs.join(', ')}]`,
+    ...(options.disk === undefined ? [] : [`disk = ["phy:${options.disk},xvda,w"]`]),
     // RDTSCP fails in an emulated SVM guest otherwise.
     ...(kind === 'pvh' ? ['tsc_mode = "native"'] : []),
     ...(options.extraConfig ? [options.extraConfig] : []),
@@ -218,6 +222,36 @@ export async function setGuestRate(name: string, pagesPerSecond: number): Promis
 /** Sets how many of a page's 64 runs of 64 bytes each rewrite changes. */
 export async function setGuestRuns(name: string, runs: number): Promise<GuestState> {
   return (await askGuest(name, `runs ${runs}`)) as GuestState;
+}
+
+/** What the guest found on its disk, by the books in its memory; see guest/disk.c. */
+export interface DiskVerification {
+  readonly ok: boolean;
+  readonly sectors: number;
+  readonly lost: number;
+  readonly early: number;
+  readonly torn: number;
+  /** An errno; 0: no request failed. */
+  readonly error: number;
+  readonly requests: number;
+  /** Of its journal, durable. */
+  readonly entries: number;
+  readonly firstBad: { readonly sector: number; readonly has: number; readonly due: number };
+}
+
+/** Sets how many requests a second the guest makes of its disk. */
+export async function setGuestDisk(name: string, perSecond: number): Promise<GuestState> {
+  return (await askGuest(name, `disk ${perSecond}`)) as GuestState;
+}
+
+/** Looks at every sector of the guest's disk, with nothing under way. */
+export async function verifyGuestDisk(name: string): Promise<DiskVerification> {
+  return (await askGuest(name, 'disk-verify')) as DiskVerification;
+}
+
+/** Has the guest write the next entry of its journal; which, told once it is durable. */
+export async function appendInGuest(name: string, timeoutMs?: number): Promise<number> {
+  return ((await askGuest(name, 'append', timeoutMs)) as { entry: number }).entry;
 }
 
 /** Sets the beacon's interval; 0 silences it. */

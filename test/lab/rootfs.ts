@@ -64,6 +64,7 @@ const packages = [
   'netcat-openbsd',
   'strace',
   'dmsetup',
+  'lvm2',
   'psmisc',
   'debianutils',
   'ncurses-base',

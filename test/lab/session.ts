@@ -23,6 +23,8 @@ export interface ProtectOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Output waits for its acknowledgement; without it, -n. */
   readonly buffered?: boolean;
+  /** The guest's disks are parts of every epoch; without it, -d. */
+  readonly disks?: boolean;
   /** As two processes; else what is done to `protect` is done to the session. */
   readonly inWindow?: boolean;
 }
@@ -69,7 +71,8 @@ export async function protect(
   guest: string,
   options: ProtectOptions = {},
 ): Promise<void> {
-  const unsafe = options.buffered ? ['-F', '-d'] : ['-F', '-n', '-d'];
+  const given = [...(options.buffered ? [] : ['-n']), ...(options.disks ? [] : ['-d'])];
+  const unsafe = given.length === 0 ? [] : ['-F', ...given];
   const patience =
     heartbeatTimeoutMs() === defaultTimeoutMs
       ? []

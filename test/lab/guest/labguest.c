@@ -15,6 +15,7 @@
  *   labguest flood INTERFACE GUEST_MAC GUEST_IP GUEST_IP6 PER_SECOND
  *   labguest frames INTERFACE FILE                records the guests' frames
  *   labguest serve NAME IP                        the guest's main loop as a plain process
+ *   labguest journal DEVICE BOOT_ID               durable entries on a guest's disk
  *   labguest selftest                             whether the checks find what they must
  *   labguest spawn COUNT PROGRAM [ARGUMENT...]    what fork and exec cost here
  */
@@ -122,10 +123,13 @@ int main(int argc, char **argv)
         return frames(argv[2], argv[3]);
     if (!strcmp(mode, "serve") && argc == 4 && !pattern_init(64))
         serve(argv[2], argv[3]);
+    if (!strcmp(mode, "journal") && argc == 4)
+        return disk_journal(argv[2], argv[3]);
     if (!strcmp(mode, "selftest"))
         return selftest();
     if (!strcmp(mode, "spawn") && argc > 3 && atoi(argv[2]) > 0)
         return spawn_many(atoi(argv[2]), argv + 3);
-    fprintf(stderr, "usage: labguest ask|ping|capture|talk|pull|sink|flood|frames|serve|selftest|spawn ...\n");
+    fprintf(stderr, "usage: labguest ask|ping|capture|talk|pull|sink|flood|frames|serve|journal|selftest|"
+                    "spawn ...\n");
     return 64;
 }

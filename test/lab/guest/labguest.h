@@ -73,6 +73,43 @@ int load_set(const char *name);
 /* One page's worth of the chosen load; of the pattern at first. */
 void load_step(void);
 
+/* disk.c: a disk whose every sector can be told to be current, lost, early or torn */
+
+#define DISK_SECTOR 512u
+/* What a sector has to hold by the books, where it is not what a write of some number left. */
+#define DISK_CLEARED 0xfffffffeu
+#define DISK_ANYTHING 0xffffffffu
+
+struct disk_report {
+    uint32_t sectors;   /* looked at */
+    uint32_t lost;      /* whole, but older than the books say */
+    uint32_t early;     /* whole, but newer: of a moment that this memory has not seen */
+    uint32_t torn;      /* nothing that was ever written there */
+    uint32_t first_bad, first_has, first_due;
+    bool first_bad_known;
+};
+
+/* Opens the disk and starts its writers, at rest; 0, or -1 when there is no such disk. */
+int disk_start(const char *device, uint64_t boot);
+bool disk_is_there(void);
+/* How many requests a second; 0: none any more. */
+void disk_set_rate(uint32_t per_second);
+/* Nothing is under way. */
+bool disk_is_quiet(void);
+/* Begins the next entry of the journal, and says which; 0: one is under way. */
+uint32_t disk_append(void);
+/* The last entry that is durable. */
+uint32_t disk_appended(void);
+/* Looks at the next sectors, with the disk quiet; 1 when that was all. */
+int disk_verify(uint32_t *next, struct disk_report *report);
+/* What a write of this number leaves in a sector, and a look at what is there; for the self-test. */
+void disk_fill(uint8_t *out, uint32_t sector, uint32_t number);
+void disk_look_at(const uint8_t *at, uint32_t sector, uint32_t due, struct disk_report *report);
+/* Writes a JSON object into OUT. */
+int disk_describe(char *out, size_t size, const struct disk_report *report);
+/* journal DEVICE BOOT_ID: prints how many entries are there, read by another host. */
+int disk_journal(const char *device, const char *boot_id);
+
 /* selftest.c: 0 when every kind of lost page is found out */
 int selftest(void);
 

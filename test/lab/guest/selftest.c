@@ -136,6 +136,36 @@ static void check_flows(void)
     expect(!frame_classify(frame, 160, 0, &record), "a frame that is no guest's");
 }
 
+static struct disk_report look_at(const uint8_t *sector, uint32_t due)
+{
+    struct disk_report report = { 0 };
+
+    disk_look_at(sector, 9, due, &report);
+    return report;
+}
+
+/* A disk that is not of the moment that the memory is of is found out, and how it differs. */
+static void check_disk(void)
+{
+    uint8_t sector[DISK_SECTOR], other[DISK_SECTOR], zeroes[DISK_SECTOR] = { 0 };
+    struct disk_report report;
+
+    disk_fill(other, 9, 8);
+    disk_fill(sector, 9, 7);
+    report = look_at(sector, 7);
+    expect(report.sectors == 1 && !report.lost && !report.early && !report.torn, "a sector as due");
+    expect(look_at(sector, 8).lost == 1, "a write that was lost");
+    expect(look_at(sector, 6).early == 1, "a write that came early");
+    expect(look_at(zeroes, 7).torn == 1, "a sector that nobody wrote");
+    expect(look_at(sector, DISK_CLEARED).lost == 1, "zeroes that were lost");
+    report = look_at(zeroes, DISK_CLEARED);
+    expect(!report.lost && !report.early && !report.torn, "zeroes as due");
+    memcpy(sector + DISK_SECTOR / 2, other + DISK_SECTOR / 2, DISK_SECTOR / 2);
+    expect(look_at(sector, 8).torn == 1, "half a write");
+    disk_fill(sector, 10, 8);
+    expect(look_at(sector, 8).torn == 1, "a write to another place");
+}
+
 int selftest(void)
 {
     struct pattern_report report;
@@ -167,6 +197,7 @@ int selftest(void)
     rewrite_all(2);
     report = verify_all();
     expect(report.stale + report.torn == 0 && report.sum_ok, "wholly rewritten pages");
+    check_disk();
     check_requests();
     check_flows();
     return failures > 0;

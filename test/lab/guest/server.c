@@ -35,6 +35,8 @@ struct client {
     int fd; /* -1: free */
     bool echo;
     bool verifying; /* waits for the end of the running verification */
+    uint32_t entry; /* of the disk's journal, whose durability it waits for; 0: none */
+    bool disk_verifying;
     size_t used;
     char line[LINE_MAX_BYTES];
 };
@@ -49,6 +51,9 @@ static struct {
     bool verifying;
     uint32_t verify_next;
     struct pattern_report report;
+    bool disk_verifying;
+    uint32_t disk_next, disk_rate;
+    struct disk_report disk_report;
     int sockets[FIXED_SOCKETS];
     struct client clients[CLIENTS_MAX];
 } s;
@@ -199,6 +204,46 @@ static void begin_verification(struct client *client)
     memset(&s.report, 0, sizeof(s.report));
 }
 
+static void begin_disk_verification(struct client *client)
+{
+    client->disk_verifying = true;
+    if (s.disk_verifying)
+        return;
+    s.disk_verifying = true;
+    s.disk_next = 0;
+    memset(&s.disk_report, 0, sizeof(s.disk_report));
+    disk_set_rate(0);
+}
+
+/* What waits for the disk: a verification that needs it quiet, and entries of the journal. */
+static void continue_disk(void)
+{
+    char text[512];
+
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        struct client *client = &s.clients[i];
+
+        if (client->fd < 0 || !client->entry || client->entry > disk_appended())
+            continue;
+        snprintf(text, sizeof(text), "{\"entry\":%u}", client->entry);
+        client->entry = 0;
+        answer(client, text);
+    }
+    if (!s.disk_verifying || !disk_is_quiet() || !disk_verify(&s.disk_next, &s.disk_report))
+        return;
+    s.disk_verifying = false;
+    disk_set_rate(s.disk_rate);
+    disk_describe(text, sizeof(text), &s.disk_report);
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        struct client *client = &s.clients[i];
+
+        if (client->fd < 0 || !client->disk_verifying)
+            continue;
+        client->disk_verifying = false;
+        answer(client, text);
+    }
+}
+
 static void obey(struct client *client, char *line)
 {
     char *argument = strchr(line, ' ');
@@ -224,6 +269,16 @@ static void obey(struct client *client, char *line)
         answer_state(client);
     } else if (!strcmp(line, "flow") && argument && flows_set(argument)) {
         answer_state(client);
+    } else if (!strcmp(line, "disk") && argument && value >= 0 && disk_is_there()) {
+        s.disk_rate = (uint32_t)value;
+        disk_set_rate(s.disk_rate);
+        answer_state(client);
+    } else if (!strcmp(line, "disk-verify") && disk_is_there()) {
+        begin_disk_verification(client);
+    } else if (!strcmp(line, "append") && disk_is_there()) {
+        client->entry = disk_append();
+        if (!client->entry)
+            answer(client, "{\"error\":\"one at a time\"}");
     } else if (!strcmp(line, "history")) {
         answer_history(client);
     } else if (!strcmp(line, "reset")) {
@@ -346,6 +401,8 @@ void serve(const char *name, const char *ip)
     pauses_start();
     boot = strtoull(strndupa(s.boot_id, 16), NULL, 16);
     traffic_start(boot, ip);
+    if (boot_parameter("lab.disk") && disk_start("/dev/xvda", boot))
+        printf("LAB failed: no disk\n");
     s.last_ms = monotonic_ms();
     for (;;) {
         bool at_once = s.verifying || flows_are_hungry();
@@ -354,5 +411,6 @@ void serve(const char *name, const char *ip)
         advance();
         if (s.verifying)
             continue_verification();
+        continue_disk();
     }
 }

@@ -5,6 +5,7 @@ import { bufferLost } from './buffer-lost.ts';
 import { checkTest } from './check.ts';
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
+import { diskCommit } from './disk-commit.ts';
 import { flood, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { keptCopy } from './kept-copy.ts';
@@ -25,6 +26,7 @@ import { windowLost } from './window-lost.ts';
 
 export const scenarios: readonly Scenario[] = [
   kill,
+  diskCommit,
   plugContract,
   plugContractFallback,
   bufferLost,

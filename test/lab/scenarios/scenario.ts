@@ -1,13 +1,11 @@
 /** What a lab test is: a name, a sentence on what it proves, and a trial that can be repeated. */
 import type { Trial } from './trial.ts';
 
-/**
- * What must always hold and can be shown here (disks cannot yet, so that memory and disks commit
- * together is not among it), and the leading kinds of what befalls a guest under protection.
- */
+/** What must always hold, and the leading kinds of what befalls a guest under protection. */
 export const rules = {
   'output-commit': 'no packet leaves before its epoch is acknowledged',
   'whole-epochs': 'a copy goes on from a whole epoch that was acknowledged, or not at all',
+  'one-commit': 'memory and disk that a copy goes on with are of one moment',
   'one-active': 'never do both hosts speak for one guest',
   'nothing-silent': 'status, log and exit code say what was lost, and what to type',
   'outlives-tsremus': 'the guest outlives each of our processes',

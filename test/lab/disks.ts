@@ -1,0 +1,69 @@
+/**
+ * Disks of guests: logical volumes of the same name on both hosts, of a volume group on the empty
+ * disk that each host has.
+ *
+ * udev runs while they are there, as it does on a server: it and LVM look at what tsremus makes.
+ */
+import { hosts, type Lab, LabError } from './lab.ts';
+import { type HostId, hostIds } from './settings.ts';
+
+const group = 'vg0';
+
+/** The path of a volume; the same on both hosts. */
+export function volumePath(name: string): string {
+  return `/dev/${group}/${name}`;
+}
+
+/** Each line as a shell would take it, up to the first that fails. */
+async function each(lab: Lab, id: HostId, lines: readonly string[]): Promise<string> {
+  const result = await lab.ssh(id, lines.join(' && '));
+  if (result.code === 0) return result.stdout;
+  throw new LabError(`disks of ${hosts[id].name}: ${result.stderr.trim()}`);
+}
+
+/** What a host needs after its boot. */
+async function prepare(lab: Lab, id: HostId): Promise<void> {
+  await each(lab, id, [
+    '{ pidof systemd-udevd >/dev/null || /lib/systemd/systemd-udevd --daemon; }',
+    'modprobe -a dm_mod dm_mirror dm_log nbd xen_blkback',
+    'udevadm settle',
+  ]);
+}
+
+/** Makes a volume of `mib` on both hosts, blank, in place of what was there. */
+export async function makeVolume(lab: Lab, name: string, mib: number): Promise<string> {
+  await Promise.all(
+    hostIds.map(async (id) => {
+      await prepare(lab, id);
+      await each(lab, id, [
+        `{ vgs ${group} >/dev/null 2>&1 || { pvcreate -q -ff -y /dev/vdc && vgcreate -q ${group} /dev/vdc; }; }`,
+        `{ ! lvs ${group}/${name} >/dev/null 2>&1 || lvremove -q -y ${group}/${name}; }`,
+        `lvcreate -q -y -Zn -Wn -L ${mib}M -n ${name} ${group}`,
+        `dd if=/dev/zero of=${volumePath(name)} bs=1M count=${mib} oflag=direct status=none`,
+      ]);
+    }),
+  );
+  return volumePath(name);
+}
+
+/** Makes the volumes of a host that was booted again usable. */
+export async function activateVolumes(lab: Lab, id: HostId): Promise<void> {
+  await prepare(lab, id);
+  await each(lab, id, [`vgchange -q --activate y ${group}`]);
+}
+
+/** A digest of all that a volume holds now. */
+export async function digestVolume(lab: Lab, id: HostId, name: string): Promise<string> {
+  const read = `dd if=${volumePath(name)} bs=1M iflag=direct status=none | sha256sum`;
+  return (await each(lab, id, [read])).split(' ')[0] as string;
+}
+
+/** How many entries of a guest's journal its volume holds, by the bytes that are there. */
+export async function journalOn(
+  lab: Lab,
+  id: HostId,
+  name: string,
+  bootId: string,
+): Promise<number> {
+  return Number(await each(lab, id, [`labguest journal ${volumePath(name)} ${bootId}`]));
+}

@@ -1,0 +1,90 @@
+/**
+ * A guest with a disk at the death of its host: what it goes on with is memory and disk of one
+ * moment, and what a client was told is durable is on the disk.
+ */
+import { journalOn, makeVolume } from '../disks.ts';
+import { appendInGuest, guestState, setGuestDisk, sleep, verifyGuestDisk } from '../lab.ts';
+import { acknowledgedEpoch, checkActivatedFrom, firstAnswer, measureSteps } from './death.ts';
+import type { Scenario } from './scenario.ts';
+import type { Trial } from './trial.ts';
+
+const volumeMib = 24;
+/** Of the guest; under emulation a write over NBD takes milliseconds. */
+const requestsPerSecond = 100;
+
+/** A client that has the guest write its journal, entry by entry, until the guest is gone. */
+class JournalClient {
+  readonly #guest: string;
+  #told = 0;
+  #over = false;
+  readonly #running: Promise<void>;
+
+  constructor(guest: string) {
+    this.#guest = guest;
+    this.#running = this.#run();
+  }
+
+  /** The last entry of which it was told that it is durable. */
+  get told(): number {
+    return this.#told;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#over) {
+      try {
+        this.#told = Math.max(this.#told, await appendInGuest(this.#guest, 2000));
+      } catch {
+        // Held, or its host is dead.
+      }
+      await sleep(20);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#over = true;
+    await this.#running;
+  }
+}
+
+async function commitDisk(trial: Trial, index: number): Promise<void> {
+  const kind = index % 2 === 0 ? 'pvh' : 'pv';
+  const name = kind === 'pv' ? 'g1' : 'h1';
+  const disk = await makeVolume(trial.lab, name, volumeMib);
+  const guest = await trial.createGuest('a', kind, 200, name, { disk });
+  const before = await guestState(guest);
+  await setGuestDisk(guest, requestsPerSecond);
+  await trial.protect('a', guest, 3, { buffered: true, disks: true });
+  const client = new JournalClient(guest);
+  trial.atEnd(() => client.close());
+  const waitMs = trial.random.between(2000, 6000);
+  trial.say(`${guest}: ${kind}, killed after ${Math.round(waitMs)} ms`);
+  await sleep(waitMs);
+  const least = await acknowledgedEpoch(trial, guest);
+  const killedMs = await trial.kill('a');
+  // What it was told, it was told by then: what comes later comes from the survivor.
+  const told = client.told;
+  await client.close();
+  const { state } = await firstAnswer(trial, guest, killedMs);
+  await trial.checkContinues(guest, before, state);
+  await checkActivatedFrom(trial, guest, least);
+  await measureSteps(trial, guest, killedMs);
+  const disked = await verifyGuestDisk(guest);
+  trial.check(`${guest}: a disk of the moment that its memory is of`, disked.ok, disked);
+  trial.measure('sectors_checked', disked.sectors);
+  trial.measure('requests', disked.requests);
+  const entries = await journalOn(trial.lab, 'b', name, before.boot);
+  trial.check(`${told} entries or more, which a client was told of`, entries >= told, entries);
+  trial.check('that a client was told of an entry', told > 0, told);
+  trial.measure('journal_told', told);
+  trial.reviveInBackground('a');
+}
+
+export const diskCommit: Scenario = {
+  name: 'disk-commit',
+  proves: 'after the death of its host a guest goes on with memory and disk of one moment',
+  tier: 'turn',
+  shows: ['one-commit', 'host-dies'],
+  trials: { ci: 2, soak: 20 },
+  seconds: 110,
+  run: commitDisk,
+};
