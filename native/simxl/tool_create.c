@@ -55,6 +55,9 @@ static void add_disk(struct json *disks, const struct wish *w, int n, bool rw)
     json_add_text(d, "format", "raw");
     if (rw)
         json_add_int(d, "readwrite", 1);
+    /* As libxl's defaults say of each (libxl__device_disk_setdefault). */
+    json_add_text(d, "discard_enable", rw ? "True" : "False");
+    json_add_text(d, "colo_restore_enable", "False");
 }
 
 static void add_nic(struct json *nics, const struct wish *w, int n)

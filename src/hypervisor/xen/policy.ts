@@ -158,6 +158,8 @@ const harmless: Table = {
   ...each('disks', isNumber, 'removable readwrite is_cdrom'),
   ...each('disks', isFlag, 'direct_io_safe discard_enable trusted'),
   ...each('disks', isWord, 'vdev format'),
+  // libxl says of every disk that it is none of COLO's (libxl__device_disk_setdefault).
+  ...each('disks', onlyOff, 'colo_enable colo_restore_enable'),
   'disks.backend': oneOf('phy', 'qdisk', 'tap'),
   'disks.specification': oneOf('xen'),
   'disks.script': scripts('block'),

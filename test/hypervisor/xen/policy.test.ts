@@ -41,7 +41,14 @@ const pv = {
     arch_x86: { msr_relaxed: 'False' },
   },
   disks: [
-    { pdev_path: '/dev/drbd3', vdev: 'xvda', backend: 'phy', format: 'raw', readwrite: 1 },
+    {
+      pdev_path: '/dev/drbd3',
+      vdev: 'xvda',
+      backend: 'phy',
+      format: 'raw',
+      readwrite: 1,
+      colo_restore_enable: 'False',
+    },
     { pdev_path: '/var/lib/xen/images/cd.iso', vdev: 'xvdb', backend: 'qdisk', format: 'raw' },
   ],
   nics: [
@@ -173,6 +180,7 @@ const hostile: readonly (readonly [string, unknown])[] = [
   ['disks/1/pdev_path', '/var/lib/xen/images/../../../../etc/shadow'],
   ['disks/0/backend', 'standalone'],
   ['disks/0/colo_host', '10.0.0.9'],
+  ['disks/0/colo_restore_enable', 'True'],
   ['disks/0/active_disk', '/dev/sda'],
   // Hardware and memory of this host.
   ['pcidevs', [{ bus: 3, dev: 1 }]],
