@@ -45,6 +45,17 @@ export interface PrimaryDiskEvents {
   readonly lost: (reason: string) => void;
 }
 
+/** What the other host checks its own disk against, before anything is written there. */
+export interface DiskFacts {
+  /** As the guest calls it, and as it is called in every epoch. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Of the smallest write that it takes. */
+  readonly sectorBytes: number;
+  /** Of what it holds: data goes from the newer generation to the older one, never back. */
+  readonly generation: number;
+}
+
 /** How far the first copy has come. */
 export interface FirstCopy {
   readonly doneBytes: number;
@@ -55,6 +66,7 @@ export interface FirstCopy {
 export interface PrimaryDisk {
   /** As the guest calls it, and as it is called in every epoch. */
   readonly name: string;
+  readonly facts: DiskFacts;
   /** Set by the save at every checkpoint, beside the output buffer's; null: it sets none. */
   readonly barrier: BarrierHandle | null;
   /** From now on `events` are told, and the first copy runs. Called once. */
@@ -137,7 +149,16 @@ export interface DiskDriver {
   refusals(spec: GuestSpec): Promise<readonly DiskRefusal[]>;
   /** The guest's writable disks, ready for a session; all or none. */
   openPrimary(spec: GuestSpec, session: string): Promise<readonly PrimaryDisk[]>;
-  openBackup(spec: GuestSpec, session: string): Promise<readonly BackupDisk[]>;
+  /**
+   * Those of the copy, in the order of `facts`, which is what the primary said of its own. Throws
+   * OperationError('unsupported-guest') when one cannot take the place of the guest's: nothing of
+   * it was changed then.
+   */
+  openBackup(
+    spec: GuestSpec,
+    session: string,
+    facts: readonly DiskFacts[],
+  ): Promise<readonly BackupDisk[]>;
 }
 
 /** As a person knows disks; bounded, for a configuration may come from another host. */
