@@ -160,8 +160,8 @@ describe('imports', () => {
     registry: ['registry', ...base, ...pure],
     // A disk belongs to a guest, and marks where its epochs end.
     disk: ['disk', 'hypervisor', ...base, ...pure],
-    // Epochs come from a hypervisor and go over a link.
-    stream: ['stream', 'link', 'hypervisor', ...base, ...pure],
+    // Epochs come from a hypervisor and from disks, and go over a link.
+    stream: ['stream', 'link', 'hypervisor', 'disk', ...base, ...pure],
     host: ['host', 'native', ...pure],
     native: ['native', ...pure],
     core: ['core'],

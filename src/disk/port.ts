@@ -17,7 +17,10 @@
  *       backup's is told to the session once, and never to the guest
  *   D8  the end of a process, of the link or of the backup's host fails no request of the guest's
  */
+import type { DiskFacts } from '../core/vocabulary.ts';
 import type { BarrierHandle, GuestDisk, GuestSpec } from '../hypervisor/port.ts';
+
+export type { DiskFacts } from '../core/vocabulary.ts';
 
 /** A status file takes lists of sixteen lines. */
 const shownMax = 15;
@@ -43,17 +46,6 @@ export interface PrimaryDiskEvents {
   readonly filling: () => void;
   /** The disk cannot follow any more: no later epoch will be complete. Called once. */
   readonly lost: (reason: string) => void;
-}
-
-/** What the other host checks its own disk against, before anything is written there. */
-export interface DiskFacts {
-  /** As the guest calls it, and as it is called in every epoch. */
-  readonly name: string;
-  readonly sizeBytes: number;
-  /** Of the smallest write that it takes. */
-  readonly sectorBytes: number;
-  /** Of what it holds: data goes from the newer generation to the older one, never back. */
-  readonly generation: number;
 }
 
 /** How far the first copy has come. */
@@ -106,11 +98,15 @@ export interface BackupDisk {
   /** From now on `events` are told. Called once. */
   listen(events: DiskEvents): void;
   /**
-   * Takes a copy of bytes of the epoch, in order; resolves when more may be given. Throws
-   * OperationError('protocol') for what its end on the primary cannot have sent, or ('limit').
+   * Takes a copy of bytes of the epoch, in order, before it returns; resolves when more may be
+   * given. Rejects with OperationError('protocol') for what its end on the primary cannot have
+   * sent, or ('limit'). One that failed or was rolled back takes them and forgets them.
    */
   take(epoch: number, bytes: Buffer): Promise<void>;
-  /** All of the epoch was given: `whole` follows, when it was taken. */
+  /**
+   * All of the epoch was given: `whole` follows, when it was taken. Throws
+   * OperationError('protocol') when it is torn.
+   */
   end(epoch: number): void;
   /**
    * The epoch counts in all parts: it may be applied, at the disk's own pace, in order. Epoch 0,
