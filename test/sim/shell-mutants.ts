@@ -929,8 +929,8 @@ const primary: readonly ShellMutant[] = [
   {
     name: 'what got out waits for the schedule',
     file: 'core/primary/state.ts',
-    from: 'const isUrgent = unheld !== null && state.requested < unheld.epoch;',
-    to: 'const isUrgent = diskFilling; // P12',
+    from: 'const isUrgent = diskFilling || (unheld !== null && state.requested < unheld.epoch);',
+    to: 'const isUrgent = diskFilling;',
     by: 'test/core/primary-pace.test.ts',
   },
   {
