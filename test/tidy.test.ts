@@ -231,7 +231,7 @@ describe('imports', () => {
     ...['transport', 'connect', 'early-transport', 'stdio', 'pulse'].map(
       (name) => `src/link/${name}.ts`,
     ),
-    'src/disk/drbd/',
+    ...['src/disk/drbd/', 'src/disk/mirror/backup.ts'],
     ...['run-directory', 'control'].map((name) => `src/registry/${name}.ts`),
     ...['encoder', 'decoder', 'native-codec'].map((name) => `src/stream/codec/${name}.ts`),
     ...['runner', 'log', 'session-log', 'process-settings', 'scope'].map(

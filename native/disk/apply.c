@@ -21,10 +21,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(struct tsr_apply_settings) == 296, "shared with JS");
-_Static_assert(sizeof(struct tsr_apply_found) == 16, "shared with JS");
+_Static_assert(sizeof(struct tsr_apply_found) == 24, "shared with JS");
 _Static_assert(sizeof(struct tsr_apply_stats) == 64, "shared with JS");
 
 #define BLOCK (256u << 10)
@@ -548,9 +549,9 @@ static int measure(struct apply *apply, struct tsr_apply_found *found)
     struct stat st;
     int sector = 0;
 
+    if (fstat(apply->fd, &st))
+        return tsr_fail(-errno, "fstat: %s", strerror(errno));
     if (!apply->is_device) {
-        if (fstat(apply->fd, &st))
-            return tsr_fail(-errno, "fstat: %s", strerror(errno));
         found->size = (uint64_t)st.st_size;
         found->sector = apply->settings.sector;
         return 0;
@@ -559,6 +560,8 @@ static int measure(struct apply *apply, struct tsr_apply_found *found)
         return tsr_fail(-errno, "%s cannot be measured: %s", apply->settings.path,
                         strerror(errno));
     found->sector = (uint32_t)sector;
+    found->major = major(st.st_rdev);
+    found->minor = minor(st.st_rdev);
     return 0;
 }
 

@@ -31,10 +31,11 @@ struct tsr_apply_settings {     /* 296 bytes */
 };
 
 /* The disk as it was found. */
-struct tsr_apply_found {        /* 16 bytes */
+struct tsr_apply_found {        /* 24 bytes */
     uint64_t size;
     uint32_t sector;
     uint32_t blank;             /* 1: its first and its last MiB are zeroes */
+    uint32_t major, minor;      /* 0, 0: no block device */
 };
 
 struct tsr_apply_stats {        /* 64 bytes */

@@ -18,6 +18,8 @@ const kindNames = {
   8: 'stalled',
   9: 'output',
   10: 'lost',
+  30: 'disk-room',
+  31: 'disk-settled',
 } as const;
 
 export type NativeEventKind = (typeof kindNames)[keyof typeof kindNames];
@@ -26,7 +28,7 @@ export interface NativeEvent {
   readonly kind: NativeEventKind;
   /** CLOCK_MONOTONIC when it happened, ms. */
   readonly timeMs: number;
-  /** Meaning by kind: native/xen/events.h, native/plug/plug.h. */
+  /** Meaning by kind: native/xen/events.h, native/plug/plug.h, native/disk/apply.h. */
   readonly a: number;
   readonly b: number;
   readonly c: number;
