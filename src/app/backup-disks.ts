@@ -1,4 +1,4 @@
-/** The disks of copies on this host: the mirror driver's end here, with what it needs of the host. */
+/** The disks of copies on this host: the mirror driver there, with what it needs of the host. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DeviceNumber, MirrorBackupPorts } from '../disk/mirror/backup.ts';
