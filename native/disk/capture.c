@@ -6,8 +6,8 @@
  *     is captured. A write that is under way at a seal may come into this epoch or the
  *     next one; the guest as its memory of that moment knows it has it under way, too,
  *     and issues it again.
- * C2. What is appended is appended whole, under one lock, and a seal is a mark at what it has appended: no order of the
- *     server's is ever torn. A write that is half received belongs to the next epoch.
+ * C2. What is appended is appended whole, under one lock, and a seal is a mark at what was
+ *     appended: nothing is ever torn. A write that is half received belongs to the next epoch.
  * C3. A read is answered from the disk only if the kernel says that the mirror's own disk
  *     has failed: then good blocks stay readable. An error is not answered at all: it
  *     would make the mirror give up this leg too, and then every read fails. The guard
