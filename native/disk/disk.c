@@ -282,7 +282,15 @@ int tsr_capture_insert(int handle)
     if (!capture)
         return -EBADF;
     pthread_mutex_lock(&capture->swap_lock);
-    rc = tsr_mirror_insert(&capture->dm, &capture->mirror);
+    pthread_mutex_lock(&capture->lock);
+    rc = capture->closing || capture->over
+             ? tsr_object_fail(capture, -ESHUTDOWN, "the leg of %s is over",
+                               capture->settings.name)
+             : 0;
+    pthread_mutex_unlock(&capture->lock);
+    /* Whoever ends the leg takes the mirror away afterwards, under swap_lock. */
+    if (!rc)
+        rc = tsr_mirror_insert(&capture->dm, &capture->mirror);
     pthread_mutex_unlock(&capture->swap_lock);
     tsr_handle_put(capture);
     return rc;

@@ -100,7 +100,8 @@ TSR_API int tsr_capture_open(const struct tsr_capture_settings *settings, int32_
 
 /*
  * Puts the mirror under the volume, now that the guard has connected its NBD device.
- * BLOCKING: for writes under way. -EBUSY, -ESTALE: see tsr_mirror_insert.
+ * BLOCKING: for writes under way. -EBUSY, -ESTALE: see tsr_mirror_insert; -ESHUTDOWN: the
+ * leg is over.
  */
 TSR_API int tsr_capture_insert(int handle);
 

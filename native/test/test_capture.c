@@ -183,6 +183,8 @@ TEST(capture_swaps_when_its_leg_ends)
     write_at(0, 512, 1);
     shutdown(t.leg, SHUT_RDWR);
     expect_loss(-EPIPE, "closed the leg");
+    /* Nobody would take it away any more. */
+    CHECK(tsr_capture_insert(t.handle) == -ESHUTDOWN);
     close_capture();
 }
 

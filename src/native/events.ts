@@ -18,6 +18,10 @@ const kindNames = {
   8: 'stalled',
   9: 'output',
   10: 'lost',
+  20: 'disk-filling',
+  21: 'disk-full',
+  22: 'disk-more',
+  23: 'disk-copied',
 } as const;
 
 export type NativeEventKind = (typeof kindNames)[keyof typeof kindNames];
@@ -26,7 +30,7 @@ export interface NativeEvent {
   readonly kind: NativeEventKind;
   /** CLOCK_MONOTONIC when it happened, ms. */
   readonly timeMs: number;
-  /** Meaning by kind: native/xen/events.h, native/plug/plug.h. */
+  /** Meaning by kind: native/xen/events.h, native/plug/plug.h, native/disk/disk.h. */
   readonly a: number;
   readonly b: number;
   readonly c: number;
