@@ -47,7 +47,9 @@ async function lookAt(
   return byItself(words[backing.sort]);
 }
 
-/** A reason for each disk that no driver takes, in their order. Rejects when this host does not say. */
+/**
+ * A reason for each disk that no driver takes, in their order. Rejects when this host does not say.
+ */
 export async function diskRefusals(
   files: DeviceFiles,
   drivers: readonly LookAt[],

@@ -135,7 +135,7 @@ export interface OpenCapture {
   stopEvents(): void;
 }
 
-const { EAGAIN, ENXIO } = constants.errno;
+const { EAGAIN, EBUSY, ENXIO } = constants.errno;
 
 export class CaptureLibrary {
   readonly #room: NativeRoom<keyof typeof signatures>;
@@ -196,9 +196,11 @@ export class CaptureLibrary {
     return { handle, leg: leg.readInt32LE(0), stopEvents: close };
   }
 
-  async insertMirror(handle: number): Promise<void> {
+  /** False: somebody else is changing the volume's table, and it has to be tried again. */
+  async insertMirror(handle: number): Promise<boolean> {
     const code = await this.#room.fn('tsr_capture_insert').callAsync(handle);
-    this.#room.checked('put a mirror in', code);
+    if (code !== -EBUSY) this.#room.checked('put a mirror in', code);
+    return code >= 0;
   }
 
   startCopy(handle: number): void {
@@ -220,9 +222,11 @@ export class CaptureLibrary {
     return { epoch, bytes, isEnd: this.#piece.readBigUInt64LE(8) === 0n };
   }
 
-  async checkCapture(handle: number): Promise<void> {
+  /** Throws where the mirror is not as it was put in; false: as `insertMirror`. */
+  async checkCapture(handle: number): Promise<boolean> {
     const code = await this.#room.fn('tsr_capture_check').callAsync(handle);
-    this.#room.checked('look at a mirror', code);
+    if (code !== -EBUSY) this.#room.checked('look at a mirror', code);
+    return code >= 0;
   }
 
   lookAtCapture(handle: number): CaptureFigures {

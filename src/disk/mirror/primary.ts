@@ -9,13 +9,11 @@
  *       ever, however long the other host takes to answer.
  *   N3  No epoch counts before the mirror was seen to be as it was put in, after its barrier.
  */
-import { constants } from 'node:os';
 import { sleep } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { BarrierHandle, GuestSpec } from '../../hypervisor/port.ts';
 import type { OpenCapture } from '../../native/capture.ts';
 import type { NativeEvent } from '../../native/events.ts';
-import { NativeError } from '../../native/loader.ts';
 import type { DiskPiece, FirstCopy, PrimaryDisk, PrimaryDiskEvents } from '../port.ts';
 import { DiskGuard, guardArguments, LegBusy, stallMs } from './guard.ts';
 import type { Captures, MirrorPorts } from './host.ts';
@@ -34,19 +32,18 @@ const legsTriedMax = 8;
 const busyMsMax = 30_000;
 const busyPollMs = 50;
 
-const isBusy = (error: unknown) =>
-  error instanceof NativeError && error.errno === constants.errno.EBUSY;
-
-/** Repeats `work` while somebody else is changing the volume. */
-async function whenFree(ports: MirrorPorts, work: () => Promise<void>): Promise<void> {
-  const endMs = ports.clock.nowMs() + busyMsMax;
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!isBusy(error) || ports.clock.nowMs() >= endMs) throw error;
+/** Repeats `work` while somebody else is changing the volume, which is when it gives false. */
+async function whenFree(
+  { clock, timers }: MirrorPorts,
+  { name }: Volume,
+  work: () => Promise<boolean>,
+): Promise<void> {
+  const endMs = clock.nowMs() + busyMsMax;
+  while (!(await work())) {
+    if (clock.nowMs() >= endMs) {
+      throw new Error(`somebody has been changing ${name} for ${busyMsMax / 1_000} s`);
     }
-    await sleep(ports.timers, busyPollMs);
+    await sleep(timers, busyPollMs);
   }
 }
 
@@ -131,8 +128,8 @@ class MirrorDisk implements PrimaryDisk {
   async #begin(): Promise<void> {
     const { captures, capture, volume } = this.#parts;
     try {
-      await whenFree(this.#ports, async () => {
-        if (!this.#isClosing) await captures.insertMirror(capture.handle);
+      await whenFree(this.#ports, volume, async () => {
+        return this.#isClosing || captures.insertMirror(capture.handle);
       });
       if (this.#isClosing) return;
       this.#ports.say(`the mirror of ${volume.name} is in; its first copy begins`);
@@ -167,9 +164,9 @@ class MirrorDisk implements PrimaryDisk {
 
   /** N3 */
   async check(_epoch: number): Promise<void> {
-    const { captures, capture } = this.#parts;
+    const { captures, capture, volume } = this.#parts;
     try {
-      await whenFree(this.#ports, () => captures.checkCapture(capture.handle));
+      await whenFree(this.#ports, volume, () => captures.checkCapture(capture.handle));
     } catch (error) {
       throw this.#failure(errorText(error), error);
     }
