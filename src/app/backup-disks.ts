@@ -1,8 +1,9 @@
 /** The disks of copies on this host: the mirror driver there, with what it needs of the host. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DeviceNumber, MirrorBackupPorts } from '../disk/mirror/backup.ts';
+import type { MirrorBackupPorts } from '../disk/mirror/backup.ts';
 import { type DiskDriver, noDisks } from '../disk/port.ts';
+import type { DeviceNumber } from '../native/capture.ts';
 import type { ThisHost } from './host.ts';
 
 /** Where the kernel lists what its block backend has open for guests. */

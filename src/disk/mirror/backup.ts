@@ -15,6 +15,7 @@ import type { DiskFacts } from '../../core/vocabulary.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { GuestDisk, GuestSpec } from '../../hypervisor/port.ts';
 import type { ApplyLibrary } from '../../native/apply.ts';
+import type { DeviceNumber } from '../../native/capture.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import { NativeError } from '../../native/loader.ts';
 import type { BackupDisk, DiskEvents } from '../port.ts';
@@ -45,12 +46,6 @@ export type Apply = Pick<
   | 'applyLook'
   | 'applyClose'
 >;
-
-/** A block device by its number. */
-export interface DeviceNumber {
-  readonly major: number;
-  readonly minor: number;
-}
 
 export interface MirrorBackupPorts extends MarkPlace {
   readonly apply: Apply;

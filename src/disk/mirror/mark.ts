@@ -28,6 +28,9 @@ export interface DiskMark {
   readonly parent: number;
 }
 
+/** A disk of a guest, and where it is here. */
+export type MarkedDisk = Pick<DiskMark, 'uuid' | 'disk' | 'path'>;
+
 const version = 1;
 const bytesMax = 4096;
 
@@ -75,10 +78,7 @@ export async function writeMark(
  * Marks the disk of a guest that runs here as the one that is copied from; its generation. A guest
  * that runs on what was a torn copy does so by somebody's will: what it holds is a new generation.
  */
-export async function markSource(
-  place: MarkPlace,
-  disk: Pick<DiskMark, 'uuid' | 'disk' | 'path'>,
-): Promise<number> {
+export async function markSource(place: MarkPlace, disk: MarkedDisk): Promise<number> {
   const found = await readMark(place, disk.uuid, disk.disk);
   const isTorn = found?.state === 'copying';
   const generation = (found?.generation ?? 1) + (isTorn ? 1 : 0);
