@@ -84,10 +84,11 @@ export const disksMax = 32;
 export const diskBytesMax = 2 ** 49;
 
 /**
- * What one disk may have in one epoch, bytes, its records with it; the backup has to keep all of it
- * until the epoch counts. Of epoch 0, the first copy, nothing is kept: it has no such bound.
+ * What one disk may have in one epoch, bytes, its records with it: the primary captures no more
+ * before it is sent, and the backup has to keep all of it until the epoch counts. Of epoch 0, the
+ * first copy, nothing is kept: it has no such bound.
  */
-export const diskEpochBytesMax = 256 * 1024 * 1024;
+export const diskEpochBytesMax = 64 * 1024 * 1024;
 
 /** Epochs in flight without other orders: one is sent while the next one runs. */
 export const pendingDefault = 2;

@@ -366,6 +366,8 @@ export class Reception {
     const { hello } = this.#set;
     checkConfigDisks(message, hello, spec.writableDisks);
     if (message.disks.length === 0) return [];
+    const { cacheBytes } = this.#set.stream;
+    checkOwnMemory(this.#ports.settings, hello, cacheBytes, message.disks.length);
     return this.#ports.disks.openBackup(spec, hello.session, message.disks);
   }
 

@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { diskEpochBytesMax } from '../../../src/core/limits.ts';
 import {
   type Apply,
   diskRoomBytes,
@@ -13,6 +14,7 @@ import {
   openMirrorCopies,
 } from '../../../src/disk/mirror/backup.ts';
 import { type DiskMark, markPath, readMark, writeMark } from '../../../src/disk/mirror/mark.ts';
+import { roomBytes } from '../../../src/disk/mirror/primary.ts';
 import type { BackupDisk, DiskFacts } from '../../../src/disk/port.ts';
 import type { GuestDisk } from '../../../src/hypervisor/port.ts';
 import { ApplyLibrary } from '../../../src/native/apply.ts';
@@ -24,7 +26,8 @@ import { ToyBackEnd, ToyHosts, ToyPrimary } from '../toy.ts';
 
 const uuid = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
 // Not below /tmp, which may be memory: that takes no O_DIRECT.
-const root = mkdtempSync(join(import.meta.dirname, '.files-'));
+const modules = join(import.meta.dirname, '../../../node_modules');
+const root = mkdtempSync(join(modules, '.tsremus-disks-'));
 
 /** So that a write beyond the limit of a file fails, and does not end this process. */
 const ignore = () => {};
@@ -204,6 +207,11 @@ async function opening(
 
 const blank = Buffer.alloc(sizeBytes);
 const used = Buffer.from(blank).fill('x', sizeBytes - 1);
+
+// Proves: no honest primary is ever refused for what it could keep until its epoch was sent.
+it('takes as much of an epoch as the primary can capture', () => {
+  expect(roomBytes).toBeLessThanOrEqual(diskEpochBytesMax);
+});
 
 describe('a disk on the backup', () => {
   it('is taken when it is blank, and marked before the first byte', async () => {
