@@ -28,11 +28,14 @@ export interface DiskIntakeOptions {
 export class DiskIntake {
   readonly #intake: StreamIntake;
   readonly #decoder: StreamDecoder;
+  readonly #disk: BackupDisk;
+  #isBehind = false;
   /** Where the session's assembler hands over what is this disk's. */
   readonly assembly: DiskAssembly;
 
   constructor({ disk, buffers, ...options }: DiskIntakeOptions) {
     this.#decoder = options.decoder;
+    this.#disk = disk;
     let taken: Promise<void> = Promise.resolve();
     const sink = {
       feed(raw: Buffer, epoch: number) {
@@ -40,7 +43,12 @@ export class DiskIntake {
         // Met where it is awaited.
         taken.catch(() => {});
       },
-      room: () => taken,
+      room: () => {
+        this.#isBehind = true;
+        return taken.finally(() => {
+          this.#isBehind = false;
+        });
+      },
       whole(epoch: number) {
         disk.end(epoch);
         return true;
@@ -61,6 +69,16 @@ export class DiskIntake {
   #end({ epoch, bytes, digest }: DiskEnd): void {
     const whole = { ...digest, cacheState: 0n };
     this.#intake.end({ kind: 'epoch-end', epoch, bytes, pages: 0, digest: whole });
+  }
+
+  /** The disk that the primary waits for, by its name; null: it keeps up. */
+  get behind(): string | null {
+    return this.#isBehind ? this.#disk.name : null;
+  }
+
+  /** Decoded bytes since the session began. */
+  get rawBytes(): number {
+    return this.#intake.rawBytes;
   }
 
   /** Nothing more is taken. Idempotent. */

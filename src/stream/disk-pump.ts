@@ -9,7 +9,8 @@
  *   K4  of each disk there is one piece being read or encoded and one being sent
  */
 
-import type { PrimaryDisk } from '../disk/port.ts';
+import type { DiskPiece, PrimaryDisk } from '../disk/port.ts';
+import { errorText } from '../host/errors.ts';
 import type { DiskEnd } from '../link/messages.ts';
 import { batchBytesMax, type StreamEncoder } from './codec/codec.ts';
 
@@ -135,7 +136,7 @@ export class DiskPump {
   /** Moves one piece on; false: there is none now. */
   async #move(lane: Lane): Promise<boolean> {
     const { disk, encoder, buffer, number } = lane;
-    const piece = disk.read(buffer);
+    const piece = this.#read(lane);
     if (piece === null) return false;
     const { epoch, bytes, isEnd } = piece;
     if (epoch !== lane.epoch) throw new Error(`${disk.name}: epoch ${epoch}, not ${lane.epoch}`);
@@ -151,6 +152,16 @@ export class DiskPump {
     return true;
   }
 
+  /** A disk that was lost may say so here first. */
+  #read(lane: Lane): DiskPiece | null {
+    try {
+      return lane.disk.read(lane.buffer);
+    } catch (error) {
+      this.#lost(lane, errorText(error));
+      return null;
+    }
+  }
+
   async #end(lane: Lane): Promise<void> {
     const { disk, encoder, number, epoch } = lane;
     const { rawBytes, checksum } = await encoder.endEpoch();
@@ -158,7 +169,7 @@ export class DiskPump {
       () => null,
       (error: unknown) => error,
     );
-    if (why !== null) this.#lost(lane, why instanceof Error ? why.message : String(why));
+    if (why !== null) this.#lost(lane, errorText(why));
     if (this.#stopped) return;
     const digest = { rawBytes, checksum };
     // Behind the last piece: the link keeps their order.

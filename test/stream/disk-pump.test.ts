@@ -191,6 +191,19 @@ describe('the pump of the disks', () => {
     expect(stage.lost).toHaveLength(1);
   });
 
+  it('hears of a lost disk from a read, too', async () => {
+    const stage = new Stage();
+    const told = leftOf(stage, 0);
+    stage.one.read = () => {
+      throw new Error('input/output error');
+    };
+    stage.one.events.more();
+    await settled();
+    expect(stage.lost).toEqual(['disk xvda: input/output error']);
+    expect(stage.errors).toEqual([]);
+    expect(told.left).toBe(false);
+  });
+
   it('hands nothing to the link once a disk is lost', async () => {
     const stage = new Stage();
     const told = leftOf(stage, 0);
@@ -260,6 +273,7 @@ describe('the intake of a disk', () => {
     const errors: OperationError[] = [];
     const consumed = { bytes: 0 };
     const disk = {
+      name: 'xvda',
       take: take ?? (async (_epoch, bytes) => void taken.push(Buffer.from(bytes))),
       end: (epoch: number) => void ended.push(epoch),
     } as BackupDisk;
@@ -326,8 +340,12 @@ describe('the intake of a disk', () => {
     intake.assembly.onChunk(0, wire);
     await settled();
     expect(consumed.bytes).toBe(diskWireBytesMax);
+    // Status says whom the primary waits for.
+    await until(() => intake.behind === 'xvda');
     go();
     await until(() => consumed.bytes === wire.length);
+    expect(intake.behind).toBe(null);
+    expect(intake.rawBytes).toBe(1 << 20);
   });
 
   it('tells what the disk says is wrong, once', async () => {

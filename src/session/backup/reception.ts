@@ -548,6 +548,14 @@ export class Reception {
     else void this.#link.close(reason);
   }
 
+  /** What came, decoded, and which disk is behind with it. */
+  #taken(): Pick<BackupView, 'rawBytes' | 'diskBehind'> {
+    const { intake, diskIntakes = [] } = this.#receiving ?? {};
+    const ofDisks = diskIntakes.reduce((sum, { rawBytes }) => sum + rawBytes, 0);
+    const diskBehind = diskIntakes.map(({ behind }) => behind).find((name) => name !== null);
+    return { rawBytes: (intake?.rawBytes ?? 0) + ofDisks, diskBehind: diskBehind ?? null };
+  }
+
   #view(): BackupView {
     const { hello, stream, budget } = this.#set;
     const { clock, settings } = this.#ports;
@@ -566,7 +574,7 @@ export class Reception {
       ackWall: this.#ackWall,
       disksLeft: this.#receiving?.disksLeft ?? [],
       bytes: this.#link.counters.dataBytesReceived,
-      rawBytes: this.#receiving?.intake.rawBytes ?? 0,
+      ...this.#taken(),
       copy,
       stream,
       budget,

@@ -107,8 +107,8 @@ function streamFacts(view: PrimaryView) {
   const state = running?.state;
   return {
     epochs: figures === undefined ? [] : [...figures.epochs],
-    bytes_sent: running?.moved.wireBytes ?? 0,
-    bytes_raw: running?.moved.rawBytes ?? 0,
+    bytes_sent: (running?.moved.wireBytes ?? 0) + (running?.disksMoved.wireBytes ?? 0),
+    bytes_raw: (running?.moved.rawBytes ?? 0) + (running?.disksMoved.rawBytes ?? 0),
     codec: view.codec,
     pages: figures?.pages ?? null,
     histograms: figures?.histograms() ?? null,
