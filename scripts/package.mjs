@@ -52,7 +52,7 @@ function timeOfCommit() {
 function stage(target) {
   const missing = stageInstallation(target);
   if (missing.length > 0) throw new Error(`not built yet: ${missing.join(', ')}`);
-  const binaries = filesIn(target).filter((name) => /\.(so|node)$/.test(name));
+  const binaries = filesIn(target).filter((name) => isBinary(join(target, name)));
   run('strip', ['--strip-unneeded', ...binaries.map((name) => join(target, name))]);
 }
 
@@ -80,8 +80,12 @@ function put(path, text, mode = 0o644) {
 
 const gzip = (text) => gzipSync(text, { level: 9 });
 
+const begins = (path, bytes) => readFileSync(path).subarray(0, bytes.length).equals(bytes);
+const isBinary = (path) => begins(path, Buffer.from('\x7fELF'));
+
+/** A library is loaded, not run. */
 function isProgram(path) {
-  return readFileSync(path).subarray(0, 2).toString() === '#!';
+  return begins(path, Buffer.from('#!')) || (isBinary(path) && !/\.(so|node)$/.test(path));
 }
 
 /** As Debian has it: no folder or file that its group may write. */

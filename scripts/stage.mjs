@@ -11,7 +11,10 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Parts of the checkout, beside package.json. */
-export const installedParts = ['dist', 'native/build/libtsremus.so', 'man', 'README.md', 'LICENSE'];
+export const installedParts = [
+  ...['dist', 'native/build/libtsremus.so', 'native/build/tsremus-disk-guard'],
+  ...['man', 'README.md', 'LICENSE'],
+];
 
 /** What node_modules has of a package, by its name; null where it is not installed. */
 function manifestOf(name) {

@@ -6,8 +6,8 @@
  *     is captured. A write that is under way at a seal may come into this epoch or the
  *     next one; the guest as its memory of that moment knows it has it under way, too,
  *     and issues it again.
- * C2. One thread appends, and a seal is a mark at what it has appended: no order of the
- *     server's is ever torn. A write that is half received belongs to the next epoch.
+ * C2. What is appended is appended whole, under one lock, and a seal is a mark at what was
+ *     appended: nothing is ever torn. A write that is half received belongs to the next epoch.
  * C3. A read is answered from the disk only if the kernel says that the mirror's own disk
  *     has failed: then good blocks stay readable. An error is not answered at all: it
  *     would make the mirror give up this leg too, and then every read fails. The guard
@@ -101,7 +101,14 @@ static void tell(struct tsr_capture *capture, uint32_t kind, uint64_t bytes)
     tsr_events_send(capture->events, kind, &event, NULL);
 }
 
-/* Waits until NEED bytes have room. -ENOBUFS: not within wait_ms. */
+/* Under lock. The copy's turn: F3 in copy.c. */
+static bool has_room(const struct tsr_capture *capture, uint64_t need)
+{
+    return tsr_ring_room(&capture->ring) - capture->reserved >= need &&
+           !tsr_copy_has_turn(&capture->copy);
+}
+
+/* Takes room for NEED bytes, waiting until it is there. -ENOBUFS: not within wait_ms. */
 static int await_room(struct tsr_capture *capture, uint64_t need)
 {
     uint64_t began = tsr_now_ns(), limit = began + capture->settings.wait_ms * 1000000ull;
@@ -112,7 +119,7 @@ static int await_room(struct tsr_capture *capture, uint64_t need)
     int rc = 0;
 
     pthread_mutex_lock(&capture->lock);
-    if (tsr_ring_room(&capture->ring) < need) {
+    if (!has_room(capture, need)) {
         bool tells = !capture->told_full;
 
         capture->told_full = true;
@@ -122,12 +129,13 @@ static int await_room(struct tsr_capture *capture, uint64_t need)
             tell(capture, TSR_EV_DISK_FULL, tsr_ring_used(&capture->ring));
             pthread_mutex_lock(&capture->lock);
         }
-        while (!rc && !capture->closing && tsr_ring_room(&capture->ring) < need)
+        while (!rc && !capture->closing && !has_room(capture, need))
             rc = -pthread_cond_timedwait(&capture->room, &capture->lock, &until);
         capture->stats.paced_ns += tsr_now_ns() - began;
     }
     if (capture->closing)
         rc = -ESHUTDOWN;
+    capture->reserved += rc ? 0 : need;
     pthread_mutex_unlock(&capture->lock);
     if (rc == -ETIMEDOUT)
         return tsr_object_fail(capture, -ENOBUFS, "nobody made room for the guest's writes "
@@ -153,38 +161,77 @@ static void count(struct tsr_capture *capture, const struct tsr_disk_record *rec
     }
 }
 
+bool tsr_capture_is_first(const struct tsr_capture *capture)
+{
+    return capture->copy.size && capture->sealed_last == TSR_CAPTURE_NOT_SEALED;
+}
+
+void tsr_capture_publish(struct tsr_capture *capture, uint64_t size, uint64_t reserved,
+                         const struct tsr_disk_record *record)
+{
+    bool tells_filling, tells_more;
+    uint64_t used;
+
+    pthread_mutex_lock(&capture->lock);
+    capture->ring.head += size;
+    capture->reserved -= reserved;
+    used = tsr_ring_used(&capture->ring);
+    if (used > capture->stats.most)
+        capture->stats.most = used;
+    if (record) {
+        count(capture, record);
+        capture->copy.captured_since += size;
+    }
+    /* No checkpoint helps as long as the first copy is under way. */
+    tells_filling = used > capture->settings.ask && !capture->told_filling &&
+                    !tsr_capture_is_first(capture);
+    capture->told_filling |= tells_filling;
+    tells_more = size && capture->wants_more && tsr_capture_is_first(capture);
+    capture->wants_more &= !tells_more;
+    pthread_cond_signal(&capture->copy.turn);
+    pthread_mutex_unlock(&capture->lock);
+    if (tells_filling)
+        tell(capture, TSR_EV_DISK_FILLING, used);
+    if (tells_more)
+        tell(capture, TSR_EV_DISK_MORE, used);
+}
+
+/* Puts RECORD and what belongs to it behind the head; under append_lock. */
+static int append(struct tsr_capture *capture, const struct tsr_disk_record *record, bool data,
+                  uint64_t reserved)
+{
+    uint64_t size = sizeof(*record) + (data ? record->length : 0), before;
+    struct iovec pieces[2];
+    int rc = tsr_copy_before(capture, record);
+
+    if (rc < 0)
+        return rc;
+    before = (uint64_t)rc;
+    tsr_ring_put(&capture->ring, before, record, sizeof(*record));
+    if (data) {
+        rc = receive(capture->sock, pieces, tsr_ring_ahead(&capture->ring,
+                     before + sizeof(*record), record->length, pieces));
+        if (rc < 0)
+            return rc;
+    }
+    tsr_capture_publish(capture, before + size, reserved, record);
+    return 0;
+}
+
 /* Takes RECORD and, with DATA, what follows it on the socket, into the open epoch. */
 static int capture_record(struct tsr_capture *capture, const struct tsr_disk_record *record,
                           bool data)
 {
-    uint64_t size = sizeof(*record) + (data ? record->length : 0), used;
-    struct iovec pieces[2];
-    bool tells;
-    int rc;
+    uint64_t need = sizeof(*record) + (data ? record->length : 0) +
+                    tsr_copy_before_max(&capture->copy);
+    int rc = await_room(capture, need);
 
-    rc = await_room(capture, size);
     if (rc < 0)
         return rc;
-    /* Only this thread moves the head, and what is behind it is nobody else's. */
-    tsr_ring_put(&capture->ring, 0, record, sizeof(*record));
-    if (data) {
-        rc = receive(capture->sock, pieces,
-                     tsr_ring_ahead(&capture->ring, sizeof(*record), record->length, pieces));
-        if (rc < 0)
-            return rc;
-    }
-    pthread_mutex_lock(&capture->lock);
-    capture->ring.head += size;
-    used = tsr_ring_used(&capture->ring);
-    if (used > capture->stats.most)
-        capture->stats.most = used;
-    count(capture, record);
-    tells = used > capture->settings.ask && !capture->told_filling;
-    capture->told_filling |= tells;
-    pthread_mutex_unlock(&capture->lock);
-    if (tells)
-        tell(capture, TSR_EV_DISK_FILLING, used);
-    return 0;
+    pthread_mutex_lock(&capture->append_lock);
+    rc = append(capture, record, data, need);
+    pthread_mutex_unlock(&capture->append_lock);
+    return rc;
 }
 
 static int queue_read(struct tsr_capture *capture, const struct tsr_nbd_request *request)
@@ -279,9 +326,17 @@ static int serve_all(struct tsr_capture *capture)
     }
 }
 
+/* Whoever waits looks whether it is over; under lock. */
+static void wake_all(struct tsr_capture *capture)
+{
+    pthread_cond_broadcast(&capture->room);
+    pthread_cond_broadcast(&capture->reads_come);
+    pthread_cond_broadcast(&capture->copy.turn);
+}
+
 static void end_leg(struct tsr_capture *capture, int why)
 {
-    struct tsr_event event = { .a = why };
+    struct tsr_event event = { 0 };
     char text[TSR_TEXT_MAX] = "";
     bool told;
 
@@ -289,10 +344,12 @@ static void end_leg(struct tsr_capture *capture, int why)
     shutdown(capture->sock, SHUT_RDWR);
     pthread_mutex_lock(&capture->lock);
     told = capture->closing;
+    if (capture->copy.failed)
+        why = tsr_object_fail(capture, capture->copy.failed, "%s", capture->copy.why);
     capture->over = true;
     capture->stats.lost = why;
-    pthread_cond_broadcast(&capture->room);
-    pthread_cond_broadcast(&capture->reads_come);
+    event.a = why;
+    wake_all(capture);
     pthread_mutex_unlock(&capture->lock);
     if (!told) {
         if (why == -EPIPE || why == -ECONNRESET)
@@ -385,7 +442,7 @@ static void *run_reader(void *argument)
 
 /* ---- start and end ------------------------------------------------------------------- */
 
-static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
+int tsr_capture_thread(pthread_t *thread, void *(*run)(void *), void *argument)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
@@ -404,11 +461,11 @@ static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
 
 int tsr_capture_start(struct tsr_capture *capture)
 {
-    int rc = start_thread(&capture->reader, run_reader, capture);
+    int rc = tsr_capture_thread(&capture->reader, run_reader, capture);
 
     capture->threads = !rc;
     if (!rc)
-        rc = start_thread(&capture->server, run_server, capture);
+        rc = tsr_capture_thread(&capture->server, run_server, capture);
     capture->threads += !rc;
     return rc;
 }
@@ -419,8 +476,7 @@ void tsr_capture_stop(struct tsr_capture *capture)
     capture->closing = true;
     if (capture->threads < 2)
         capture->over = true;
-    pthread_cond_broadcast(&capture->room);
-    pthread_cond_broadcast(&capture->reads_come);
+    wake_all(capture);
     pthread_mutex_unlock(&capture->lock);
     if (capture->sock >= 0)
         shutdown(capture->sock, SHUT_RDWR);
@@ -429,4 +485,5 @@ void tsr_capture_stop(struct tsr_capture *capture)
     if (capture->threads > 0)
         pthread_join(capture->reader, NULL);
     capture->threads = 0;
+    tsr_copy_join(&capture->copy);
 }

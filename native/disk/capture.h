@@ -5,6 +5,7 @@
 #define TSR_CAPTURE_H
 
 #include "../common/common.h"
+#include "copy.h"
 #include "disk.h"
 #include "mirror.h"
 #include "nbd.h"
@@ -14,6 +15,9 @@
 #define TSR_CAPTURE_SEALS_MAX 64
 /* Reads that wait; the kernel has at most 128 requests of a device under way. */
 #define TSR_CAPTURE_READS_MAX 256
+
+/* Of sealed_last: no epoch is. */
+#define TSR_CAPTURE_NOT_SEALED UINT64_MAX
 
 struct tsr_capture_seal {
     uint64_t epoch;
@@ -27,19 +31,24 @@ struct tsr_capture {
     int sock;                           /* the server's end */
     int plain;                          /* the disk, for reads; O_DIRECT */
 
+    /* Of what is behind the ring's head, which moves under both locks; taken before `lock`. */
+    pthread_mutex_t append_lock;
     pthread_mutex_t lock;               /* of all up to `stats` */
     pthread_cond_t room;                /* the ring was read, or it is over */
     pthread_cond_t reads_come;
     struct tsr_ring ring;
+    uint64_t reserved;                  /* of its room: for what is about to be appended */
     struct tsr_capture_seal seals[TSR_CAPTURE_SEALS_MAX];
     unsigned first_seal, seal_count;
     uint64_t sealed_last;               /* the newest sealed epoch; UINT64_MAX: none */
     bool is_reading;                    /* somebody is in tsr_capture_read */
     bool told_filling, told_full;       /* of the open epoch */
+    bool wants_more;                    /* nothing was there to be read of epoch 0 */
     bool closing, over;                 /* told to end; the server has ended */
     struct tsr_nbd_request reads[TSR_CAPTURE_READS_MAX];
     unsigned first_read, read_count;
     struct tsr_capture_stats stats;
+    struct tsr_copy copy;               /* for its locks see there */
 
     pthread_mutex_t send_lock;          /* both threads answer */
     uint8_t *read_buffer;               /* the reader's, TSR_NBD_LENGTH_MAX */
@@ -51,6 +60,17 @@ struct tsr_capture {
     struct tsr_mirror mirror;
     struct tsr_dm reader_dm;
 };
+
+/* Starts a thread that hears of no signal; -errno with a sentence. */
+int tsr_capture_thread(pthread_t *thread, void *(*run)(void *), void *argument);
+/*
+ * The SIZE bytes behind the ring's head are part of the open epoch now, and what else of the
+ * RESERVED ones is room again; under append_lock. RECORD: the guest's; NULL: of the first copy.
+ */
+void tsr_capture_publish(struct tsr_capture *capture, uint64_t size, uint64_t reserved,
+                         const struct tsr_disk_record *record);
+/* The first copy's epoch is open: it is handed out while it grows. Under lock. */
+bool tsr_capture_is_first(const struct tsr_capture *capture);
 
 /* Starts both threads; -errno with a sentence. */
 int tsr_capture_start(struct tsr_capture *capture);

@@ -13,12 +13,11 @@
 _Static_assert(sizeof(struct tsr_disk_record) == TSR_DISK_RECORD_SIZE, "shared with JS");
 _Static_assert(sizeof(struct tsr_capture_settings) == 1064, "shared with JS");
 _Static_assert(sizeof(struct tsr_capture_piece) == 16, "shared with JS");
-_Static_assert(sizeof(struct tsr_capture_stats) == 128, "shared with JS");
+_Static_assert(sizeof(struct tsr_capture_stats) == 160, "shared with JS");
 _Static_assert(TSR_CAPTURE_NAME_MAX == TSR_DM_NAME_MAX, "as the device mapper has it");
 _Static_assert(TSR_CAPTURE_PATH_MAX == TSR_MIRROR_PATH_MAX, "copied");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are little-endian");
 
-#define NOT_SEALED UINT64_MAX
 /* Wanted size of the kernel's buffers: a few requests of 1 MiB. */
 #define SOCKET_BUFFER (4 << 20)
 /* Of room: one request of the longest, and its header, must always fit, twice. */
@@ -40,8 +39,11 @@ static void destroy(struct tsr_object *object)
     if (capture->ring.bytes)
         tsr_unmap(capture->ring.bytes, capture->ring.size);
     free(capture->read_buffer);
+    tsr_copy_close(&capture->copy);
     pthread_cond_destroy(&capture->room);
     pthread_cond_destroy(&capture->reads_come);
+    pthread_cond_destroy(&capture->copy.turn);
+    pthread_mutex_destroy(&capture->append_lock);
     pthread_mutex_destroy(&capture->lock);
     pthread_mutex_destroy(&capture->send_lock);
     pthread_mutex_destroy(&capture->swap_lock);
@@ -58,9 +60,15 @@ static int seal(struct tsr_capture *capture, uint64_t epoch)
         return tsr_object_fail(capture, -EIO, "the leg of %s is lost: what the guest wrote "
                                "in epoch %llu was not all captured", capture->settings.name,
                                (unsigned long long)epoch);
-    if (capture->sealed_last != NOT_SEALED && epoch <= capture->sealed_last)
+    if (capture->sealed_last != TSR_CAPTURE_NOT_SEALED && epoch <= capture->sealed_last)
         return tsr_object_fail(capture, -EINVAL, "epoch %llu of %s is sealed already",
                                (unsigned long long)epoch, capture->settings.name);
+    if (tsr_capture_is_first(capture) && !capture->copy.ended)
+        return tsr_object_fail(capture, -EBUSY, "the first copy of %s has not ended",
+                               capture->settings.name);
+    if (tsr_capture_is_first(capture) && epoch)
+        return tsr_object_fail(capture, -EINVAL, "the first copy of %s is epoch 0, not %llu",
+                               capture->settings.name, (unsigned long long)epoch);
     if (capture->seal_count == TSR_CAPTURE_SEALS_MAX)
         return tsr_object_fail(capture, -ENOBUFS, "%d epochs of %s are sealed and not read",
                                TSR_CAPTURE_SEALS_MAX, capture->settings.name);
@@ -119,6 +127,8 @@ static int check_settings(const struct tsr_capture_settings *settings)
         return tsr_fail(-EINVAL, "the capture of a disk needs the names of its devices");
     if (!settings->size || settings->size % TSR_NBD_SECTOR)
         return tsr_fail(-EINVAL, "a disk of %llu bytes", (unsigned long long)settings->size);
+    if (settings->first_copy > 1)
+        return tsr_fail(-EINVAL, "a first copy, or none");
     if (settings->room < ROOM_LEAST || settings->room > ROOM_MOST)
         return tsr_fail(-EINVAL, "room of %llu bytes for a disk: %llu to %llu",
                         (unsigned long long)settings->room, (unsigned long long)ROOM_LEAST,
@@ -155,7 +165,9 @@ static int open_memory(struct tsr_capture *capture)
     capture->read_buffer = buffer;
     /* Where the limit of locked memory does not allow it, a write may wait for memory. */
     capture->stats.locked = !mlock(capture->ring.bytes, size);
-    return 0;
+    return capture->settings.first_copy
+               ? tsr_copy_open(&capture->copy, capture->settings.size)
+               : 0;
 }
 
 static int open_disk(struct tsr_capture *capture)
@@ -198,7 +210,9 @@ static struct tsr_capture *new_capture(const struct tsr_capture_settings *settin
     tsr_object_init(&capture->object, &capture_kind);
     capture->settings = *settings;
     capture->sock = capture->plain = capture->dm.fd = capture->reader_dm.fd = -1;
-    capture->sealed_last = NOT_SEALED;
+    capture->sealed_last = TSR_CAPTURE_NOT_SEALED;
+    capture->wants_more = true;
+    pthread_mutex_init(&capture->append_lock, NULL);
     pthread_mutex_init(&capture->lock, NULL);
     pthread_mutex_init(&capture->send_lock, NULL);
     pthread_mutex_init(&capture->swap_lock, NULL);
@@ -206,6 +220,7 @@ static struct tsr_capture *new_capture(const struct tsr_capture_settings *settin
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&capture->room, &clock);
     pthread_cond_init(&capture->reads_come, NULL);
+    pthread_cond_init(&capture->copy.turn, NULL);
     pthread_condattr_destroy(&clock);
     return capture;
 }
@@ -267,8 +282,28 @@ int tsr_capture_insert(int handle)
     if (!capture)
         return -EBADF;
     pthread_mutex_lock(&capture->swap_lock);
-    rc = tsr_mirror_insert(&capture->dm, &capture->mirror);
+    pthread_mutex_lock(&capture->lock);
+    rc = capture->closing || capture->over
+             ? tsr_object_fail(capture, -ESHUTDOWN, "the leg of %s is over",
+                               capture->settings.name)
+             : 0;
+    pthread_mutex_unlock(&capture->lock);
+    /* Whoever ends the leg takes the mirror away afterwards, under swap_lock. */
+    if (!rc)
+        rc = tsr_mirror_insert(&capture->dm, &capture->mirror);
     pthread_mutex_unlock(&capture->swap_lock);
+    tsr_handle_put(capture);
+    return rc;
+}
+
+int tsr_capture_copy(int handle)
+{
+    struct tsr_capture *capture = get(handle);
+    int rc;
+
+    if (!capture)
+        return -EBADF;
+    rc = tsr_copy_start(capture);
     tsr_handle_put(capture);
     return rc;
 }
@@ -286,35 +321,51 @@ int tsr_capture_seal(int handle, uint64_t epoch)
     return rc;
 }
 
+/* Where the bytes end that may be handed out, and whose they are; under lock. false: nowhere. */
+static bool find_readable(struct tsr_capture *capture, struct tsr_capture_seal *out)
+{
+    if (capture->seal_count) {
+        *out = capture->seals[capture->first_seal];
+        return true;
+    }
+    *out = (struct tsr_capture_seal){ .end = capture->ring.head };
+    if (tsr_capture_is_first(capture) && tsr_ring_used(&capture->ring))
+        return true;
+    capture->wants_more = true;
+    return false;
+}
+
 static int read_piece(struct tsr_capture *capture, uint8_t *out, size_t size,
                       struct tsr_capture_piece *piece)
 {
-    struct tsr_capture_seal *seal;
+    struct tsr_capture_seal seal;
+    bool is_open;
     uint64_t n;
 
     pthread_mutex_lock(&capture->lock);
-    if (capture->is_reading || !capture->seal_count) {
+    if (capture->is_reading || !find_readable(capture, &seal)) {
         bool is_reading = capture->is_reading;
 
         pthread_mutex_unlock(&capture->lock);
         return is_reading ? tsr_fail(-EBUSY, "a disk's writes are read twice at a time")
                           : -EAGAIN;
     }
-    seal = &capture->seals[capture->first_seal];
-    n = seal->end - capture->ring.tail;
+    /* It may be sealed meanwhile; then the next read tells its end. */
+    is_open = !capture->seal_count;
+    n = seal.end - capture->ring.tail;
     if (n > size)
         n = size;
     if (n > INT32_MAX)
         n = INT32_MAX;
     capture->is_reading = true;
     pthread_mutex_unlock(&capture->lock);
-    /* Nobody else moves the tail, and what is sealed does not change any more. */
+    /* Nobody else moves the tail, and what is before the head does not change any more. */
     tsr_ring_get(&capture->ring, out, n);
     pthread_mutex_lock(&capture->lock);
     capture->ring.tail += n;
     *piece = (struct tsr_capture_piece){
-        .epoch = seal->epoch,
-        .left = seal->end - capture->ring.tail,
+        .epoch = seal.epoch,
+        .left = is_open ? UINT64_MAX : seal.end - capture->ring.tail,
     };
     if (!piece->left) {
         capture->first_seal = (capture->first_seal + 1) % TSR_CAPTURE_SEALS_MAX;
@@ -322,6 +373,7 @@ static int read_piece(struct tsr_capture *capture, uint8_t *out, size_t size,
     }
     capture->is_reading = false;
     pthread_cond_signal(&capture->room);
+    pthread_cond_signal(&capture->copy.turn);
     pthread_mutex_unlock(&capture->lock);
     return (int)n;
 }
@@ -390,6 +442,12 @@ int tsr_capture_look(int handle, struct tsr_capture_stats *out)
     last = (capture->first_seal + capture->seal_count - 1) % TSR_CAPTURE_SEALS_MAX;
     out->sealed = capture->seal_count ? capture->seals[last].end - capture->ring.tail : 0;
     out->open = tsr_ring_used(&capture->ring) - out->sealed;
+    out->to_copy = capture->copy.size;
+    out->copied = capture->copy.at * capture->copy.grain;
+    if (out->copied > out->to_copy)
+        out->copied = out->to_copy;
+    out->copy_ended = capture->copy.ended;
+    out->edges = capture->copy.edges;
     pthread_mutex_unlock(&capture->lock);
     tsr_handle_put(capture);
     return 0;
@@ -407,6 +465,7 @@ int tsr_capture_close(int handle)
     pthread_mutex_lock(&capture->lock);
     capture->closing = true;
     pthread_cond_broadcast(&capture->room);
+    pthread_cond_broadcast(&capture->copy.turn);
     pthread_mutex_unlock(&capture->lock);
     rc = tsr_capture_swap(capture, false);
     tsr_capture_stop(capture);

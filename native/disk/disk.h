@@ -45,7 +45,7 @@ struct tsr_capture_settings {   /* 1064 bytes; texts end with a NUL */
     uint64_t ask;               /* so many waiting bytes ask for a checkpoint */
     uint32_t wait_ms;           /* a write waits so long for room; then the leg is given up */
     uint32_t leg_major, leg_minor;      /* the NBD device */
-    uint32_t reserved;
+    uint32_t first_copy;        /* 1: epoch 0 is all that the disk holds, see tsr_capture_copy */
     char name[TSR_CAPTURE_NAME_MAX];    /* the volume, as the device mapper calls it */
     char under[TSR_CAPTURE_NAME_MAX];   /* the device over its plain table */
     char plain[TSR_CAPTURE_PATH_MAX];   /* the path of `under`, for reads */
@@ -54,13 +54,14 @@ struct tsr_capture_settings {   /* 1064 bytes; texts end with a NUL */
                                          * locking_dir; "": the volume is not LVM's */
 };
 
-/* A piece of a sealed epoch. */
+/* A piece of an epoch. */
 struct tsr_capture_piece {      /* 16 bytes */
     uint64_t epoch;
-    uint64_t left;              /* bytes of it that are still to come; 0: it is whole */
+    uint64_t left;              /* bytes of it that are still to come; 0: it is whole;
+                                 * UINT64_MAX: it is open, and grows */
 };
 
-struct tsr_capture_stats {      /* 128 bytes; counts since the capture was opened */
+struct tsr_capture_stats {      /* 160 bytes; counts since the capture was opened */
     uint64_t writes, written;   /* requests with data, and their bytes */
     uint64_t fuas, flushes, trims, zeroes;
     uint64_t reads, reads_held; /* answered from the disk; failed there, and held */
@@ -70,6 +71,9 @@ struct tsr_capture_stats {      /* 128 bytes; counts since the capture was opene
     uint64_t paced, paced_ns;   /* writes that waited for room, and how long in all */
     int64_t lost;               /* 0, or -errno: the leg is given up */
     uint64_t locked;            /* 1: the room is locked in memory */
+    uint64_t to_copy, copied;   /* bytes of the first copy: in all, and done; 0: there is none */
+    uint64_t copy_ended;        /* 1: all of it is in epoch 0 */
+    uint64_t edges;             /* bytes put before writes of no whole blocks, see copy.c */
 };
 
 enum tsr_disk_event_kind {
@@ -77,6 +81,10 @@ enum tsr_disk_event_kind {
     TSR_EV_DISK_FILLING = 20,
     /* There is no room, and the guest's writes wait; once for each epoch. b = bytes. */
     TSR_EV_DISK_FULL = 21,
+    /* There is something to read of epoch 0, after a read that found nothing. */
+    TSR_EV_DISK_MORE = 22,
+    /* All of the first copy is in epoch 0, which can be sealed. b = bytes of the disk. */
+    TSR_EV_DISK_COPIED = 23,
     /* TSR_EV_FAILED: the leg is given up, and no later epoch can be sealed. TSR_EV_ENDED:
      * a = what taking the mirror away came to, as tsr_mirror_swap has it: 1 done here, 0
      * it was done, or -errno with a text: it has to be tried again. */
@@ -92,17 +100,28 @@ TSR_API int tsr_capture_open(const struct tsr_capture_settings *settings, int32_
 
 /*
  * Puts the mirror under the volume, now that the guard has connected its NBD device.
- * BLOCKING: for writes under way. -EBUSY, -ESTALE: see tsr_mirror_insert.
+ * BLOCKING: for writes under way. -EBUSY, -ESTALE: see tsr_mirror_insert; -ESHUTDOWN: the
+ * leg is over.
  */
 TSR_API int tsr_capture_insert(int handle);
 
+/*
+ * Begins the first copy, once, after the mirror was put in, where the settings ask for one: all
+ * that the disk holds comes into epoch 0, which can be read while it is open. A block of it
+ * enters only if nothing of it was captured before (copy.c). COPIED tells when it is all there;
+ * a block that cannot be read is a failure of the leg.
+ */
+TSR_API int tsr_capture_copy(int handle);
+
 /* Ends EPOCH here: what the guest wrote since the last one belongs to it. -EIO: the leg
- * is lost; -ENOBUFS: too many epochs are sealed and not read. */
+ * is lost; -ENOBUFS: too many epochs are sealed and not read; -EBUSY: the first copy has
+ * not ended. */
 TSR_API int tsr_capture_seal(int handle, uint64_t epoch);
 
 /*
  * Copies the next bytes of the oldest sealed epoch, at most SIZE; they are forgotten here.
- * Returns how many; 0 with left = 0: an epoch without writes. -EAGAIN: none is sealed.
+ * With a first copy epoch 0 is handed out before it is sealed, too. Returns how many; 0 with
+ * left = 0: nothing more is in the epoch. -EAGAIN: nothing is there.
  * Any thread, one at a time (-EBUSY).
  */
 TSR_API int tsr_capture_read(int handle, uint8_t *out, size_t size,

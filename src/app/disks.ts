@@ -1,19 +1,98 @@
 /** The disks of this host's guests, and what replicates them. */
+import { join } from 'node:path';
+import type { MirrorPorts } from '../disk/mirror/host.ts';
 import type { DiskDriver } from '../disk/port.ts';
+import { run } from '../host/runner.ts';
+import type { GuestSpec } from '../hypervisor/port.ts';
+import type { CaptureLibrary } from '../native/capture.ts';
 import type { ThisHost } from './host.ts';
+import { unitForDiskGuard } from './own-unit.ts';
 
-/** Looks at each disk; none is taken as long as no driver takes a session's epochs. */
-export function diskRefusals({ env }: ThisHost): Pick<DiskDriver, 'refusals'> {
+/** modprobe, and udev that may be busy, ms. */
+const commandMsMax = 30_000;
+
+const guardProgram = 'tsremus-disk-guard';
+
+/** What the mirror driver needs of this host. `say`: for the log. */
+export async function mirrorPorts(
+  host: ThisHost,
+  { uuid, name }: Pick<GuestSpec, 'uuid' | 'name'>,
+  say: (text: string) => void,
+): Promise<MirrorPorts> {
+  const { mirrorFiles, spawnGuard } = await import('../disk/mirror/host.ts');
+  const { besideNative } = await import('../native/loader.ts');
+  const { clock, timers, store, settings, env, nativePath } = host;
+  let library: CaptureLibrary | null = null;
   return {
-    async refusals({ writableDisks }) {
+    clock,
+    timers,
+    store,
+    say,
+    async markSource(disk) {
+      const { markSource } = await import('../disk/mirror/mark.ts');
+      const path = join(env['SIMXL_HOST'] ?? '', disk.path);
+      return markSource({ store, stateDirectory: settings.stateDirectory }, { ...disk, path });
+    },
+    // simxl has a host's files below its own folder.
+    files: mirrorFiles(env['SIMXL_HOST'] ?? ''),
+    folder: join(settings.runDirectory, 'disks'),
+    async captures() {
+      const { CaptureLibrary } = await import('../native/capture.ts');
+      library ??= new CaptureLibrary(nativePath);
+      return library;
+    },
+    async run(argv) {
+      await run(argv, { timeoutMs: commandMsMax });
+    },
+    startGuard(argv, leg, onLine) {
+      const guard = spawnGuard(besideNative(guardProgram, nativePath), argv, leg, onLine);
+      if (guard.pid !== null) void unitForDiskGuard(host, guard.pid, uuid, name);
+      return guard;
+    },
+  };
+}
+
+/** Looks at each disk: what no driver takes, and why. */
+export function diskRefusals(host: ThisHost): Pick<DiskDriver, 'refusals'> {
+  return {
+    async refusals(spec) {
+      const { writableDisks } = spec;
       if (writableDisks.length === 0) return [];
-      const { deviceFiles } = await import('../disk/backing.ts');
       const { diskRefusals: refusalsOf } = await import('../disk/look.ts');
       const { lookAtDrbd } = await import('../disk/drbd/look.ts');
       const { drbdTools } = await import('../disk/drbd/tools.ts');
-      // simxl has a host's files below its own folder.
-      const files = deviceFiles(env['SIMXL_HOST'] ?? '');
-      return refusalsOf(files, [lookAtDrbd(drbdTools(files))], writableDisks);
+      const { lookForMirror } = await import('../disk/mirror/volume.ts');
+      const ports = await mirrorPorts(host, spec, () => {});
+      const { files } = ports;
+      const drivers = [lookAtDrbd(drbdTools(files)), lookForMirror(ports)];
+      return refusalsOf(files, drivers, writableDisks);
     },
   };
+}
+
+/** The mirror driver's end on the primary, for guests whose disks are replicated. */
+export function primaryDisks(
+  host: ThisHost,
+  say: (text: string) => void,
+): Pick<DiskDriver, 'name' | 'openPrimary'> {
+  return {
+    name: 'mirror',
+    async openPrimary(spec, session) {
+      if (spec.writableDisks.length === 0) return [];
+      const { openMirrors } = await import('../disk/mirror/primary.ts');
+      return openMirrors(await mirrorPorts(host, spec, say), spec, session);
+    },
+  };
+}
+
+/**
+ * Takes away what dead sessions of the guest left of mirrors; sentences of what was done, and of
+ * what could not be. Never rejects.
+ */
+export async function repairDisks(
+  host: ThisHost,
+  guest: Pick<GuestSpec, 'uuid' | 'name'>,
+): Promise<readonly string[]> {
+  const { repairLeft } = await import('../disk/mirror/left.ts');
+  return repairLeft(await mirrorPorts(host, guest, () => {}), guest.uuid);
 }

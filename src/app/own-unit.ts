@@ -55,3 +55,27 @@ export function unitForGuard(host: Host, pid: number, uuid: string, domain: stri
   const say = (text: string) => host.refusals.push(text);
   return enterScope(pid, 'the guard', scope, host.timers, say);
 }
+
+/**
+ * The disk guard with this pid, started by us. Guests write until xendomains has shut them down,
+ * so it is stopped after that, and after us.
+ */
+export function unitForDiskGuard(
+  host: Host,
+  pid: number,
+  uuid: string,
+  domain: string,
+): Promise<void> {
+  const own = unitOf('self');
+  const guests = 'xendomains.service';
+  const scope = {
+    unit: `tsremus-disk-guard-${uuid}-${pid}.scope`,
+    description: `tsremus: the disk guard of ${domain}`,
+    after: ['local-fs.target'],
+    before: own === null || own === guests ? [guests] : [own, guests],
+    killSignal: 'SIGTERM',
+    stopMs: unitStopMs,
+  } as const;
+  const say = (text: string) => host.refusals.push(text);
+  return enterScope(pid, 'the disk guard', scope, host.timers, say);
+}

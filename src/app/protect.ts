@@ -24,7 +24,7 @@ import type { StreamAgreement } from '../stream/agreement.ts';
 import { openStreamEncoder } from '../stream/codec/encoder.ts';
 import { backupBy } from './backup.ts';
 import { blackholeCommand } from './blackhole.ts';
-import { diskRefusals } from './disks.ts';
+import { diskRefusals, primaryDisks } from './disks.ts';
 import { startGuard } from './guard.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { openOutput } from './output.ts';
@@ -93,6 +93,7 @@ async function protectWith(
       log.warning(text);
       host.refusals.push(text);
     });
+    const disks = { ...noDisks, ...primaryDisks(host, (text) => log.info(text)) };
     const ports = {
       ...host,
       registry,
@@ -106,7 +107,8 @@ async function protectWith(
         openOutput(host, options, guest, session, onNews),
       openEncoder: (agreed: StreamAgreement) =>
         openStreamEncoder({ ...agreed, nativePath: host.nativePath }),
-      disks: noDisks,
+      // With -b nobody would take what they write.
+      disks: options.disk && options.blackhole === undefined ? disks : noDisks,
       onEndSignals,
     };
     const set = { options, reporter, guest, claim, log, ending: early.ending };

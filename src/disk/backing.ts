@@ -8,6 +8,7 @@ import { errnoCode } from '../host/errors.ts';
 /** A block device. */
 export interface BlockDevice {
   readonly kind: 'block';
+  readonly major: number;
   readonly minor: number;
   readonly sort: 'drbd' | 'device-mapper' | 'partition' | 'device';
 }
@@ -67,7 +68,7 @@ export async function backingOf(files: DeviceFiles, path: string): Promise<Backi
   // A node may be left without a device behind it.
   if ((await orNull(files.readLink(dir))) === null) return { kind: 'absent' };
   const has = async (name: string) => (await orNull(files.readText(`${dir}/${name}`))) !== null;
-  if (major === drbdMajor) return { kind: 'block', minor, sort: 'drbd' };
-  if (await has('dm/name')) return { kind: 'block', minor, sort: 'device-mapper' };
-  return { kind: 'block', minor, sort: (await has('partition')) ? 'partition' : 'device' };
+  if (major === drbdMajor) return { kind: 'block', major, minor, sort: 'drbd' };
+  if (await has('dm/name')) return { kind: 'block', major, minor, sort: 'device-mapper' };
+  return { kind: 'block', major, minor, sort: (await has('partition')) ? 'partition' : 'device' };
 }

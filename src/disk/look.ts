@@ -6,8 +6,10 @@ import type { GuestDisk } from '../hypervisor/port.ts';
 import { type Backing, type BlockDevice, backingOf, type DeviceFiles } from './backing.ts';
 import type { DiskRefusal } from './port.ts';
 
+type Refused = Omit<DiskRefusal, 'disk'>;
+
 /** A driver's look at a block device: why it is not taken; null: it is not of its kind. */
-export type LookAt = (device: BlockDevice) => Promise<Omit<DiskRefusal, 'disk'> | null>;
+export type LookAt = (device: BlockDevice) => Promise<Refused | 'taken' | null>;
 
 const words: Readonly<Record<Exclude<Backing['kind'], 'block'> | BlockDevice['sort'], string>> = {
   absent: 'not there',
@@ -20,7 +22,7 @@ const words: Readonly<Record<Exclude<Backing['kind'], 'block'> | BlockDevice['so
 };
 
 /** What nobody takes who is there, said of what the disk is. */
-function byItself(what: string): Omit<DiskRefusal, 'disk'> {
+function byItself(what: string): Refused {
   return { text: `is ${what}, which no driver takes yet`, advice: null, isToCome: true };
 }
 
@@ -28,7 +30,7 @@ async function lookAt(
   files: DeviceFiles,
   drivers: readonly LookAt[],
   { target, format, script }: GuestDisk,
-): Promise<Omit<DiskRefusal, 'disk'>> {
+): Promise<Refused | 'taken'> {
   if (script !== null || !target.startsWith('/')) {
     return byItself(`what ${script ?? 'a back end'} makes of it`);
   }
@@ -39,13 +41,15 @@ async function lookAt(
   if (format !== 'raw') return byItself(`a ${format} image`);
   if (backing.kind !== 'block') return byItself(words[backing.kind]);
   for (const driver of drivers) {
-    const refusal = await driver(backing);
-    if (refusal !== null) return refusal;
+    const found = await driver(backing);
+    if (found !== null) return found;
   }
   return byItself(words[backing.sort]);
 }
 
-/** A reason for each disk, in their order. Rejects when this host does not say. */
+/**
+ * A reason for each disk that no driver takes, in their order. Rejects when this host does not say.
+ */
 export async function diskRefusals(
   files: DeviceFiles,
   drivers: readonly LookAt[],
@@ -54,7 +58,9 @@ export async function diskRefusals(
   const found: DiskRefusal[] = [];
   // One after the other: a driver's commands may take a lock of their own.
   for (const disk of disks) {
-    const { text, ...rest } = await lookAt(files, drivers, disk);
+    const seen = await lookAt(files, drivers, disk);
+    if (seen === 'taken') continue;
+    const { text, ...rest } = seen;
     found.push({ ...rest, disk: disk.name, text: `${disk.target} ${text}` });
   }
   return found;

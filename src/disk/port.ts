@@ -17,23 +17,74 @@
  *       backup's is told to the session once, and never to the guest
  *   D8  the end of a process, of the link or of the backup's host fails no request of the guest's
  */
+import type { DiskFacts } from '../core/vocabulary.ts';
 import type { BarrierHandle, GuestDisk, GuestSpec } from '../hypervisor/port.ts';
+
+export type { DiskFacts } from '../core/vocabulary.ts';
 
 /** A status file takes lists of sixteen lines. */
 const shownMax = 15;
 const shownCharsMax = 120;
 
+/**
+ * What of a disk goes to the other host: bytes of the driver's own, for its end there. Those of an
+ * epoch come in order, none of a later one before its end.
+ */
+export interface DiskPiece {
+  readonly epoch: number;
+  /** How many were put into the buffer; 0 only where they end the epoch. */
+  readonly bytes: number;
+  /** With them the epoch is complete. */
+  readonly isEnd: boolean;
+}
+
+/** What a disk on the primary tells its session. */
+export interface PrimaryDiskEvents {
+  /** There may be something to read. */
+  readonly more: () => void;
+  /** What waits comes near to what may wait: an early checkpoint would help. */
+  readonly filling: () => void;
+  /** The disk cannot follow any more: no later epoch will be complete. Called once. */
+  readonly lost: (reason: string) => void;
+}
+
+/** How far the first copy has come. */
+export interface FirstCopy {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
 /** A disk on the primary. */
 export interface PrimaryDisk {
   /** As the guest calls it, and as it is called in every epoch. */
   readonly name: string;
+  readonly facts: DiskFacts;
   /** Set by the save at every checkpoint, beside the output buffer's; null: it sets none. */
   readonly barrier: BarrierHandle | null;
+  /** From now on `events` are told, and the first copy runs. Called once. */
+  listen(events: PrimaryDiskEvents): void;
+  /**
+   * The next bytes for the other host, without waiting; null: there are none now. Of epoch 0 they
+   * come while it is open, the first copy and what the guest writes meanwhile; of a later epoch
+   * once its barrier is set. Throws when the disk was lost.
+   */
+  read(buffer: Buffer): DiskPiece | null;
+  readonly firstCopy: FirstCopy;
+  /**
+   * Resolves when so little of the first copy is left that the memory's may begin. Whatever of it
+   * is left at barrier 0 is in epoch 0 all the same. Never rejects: `lost` is told.
+   */
+  nearlyCopied(): Promise<void>;
+  /**
+   * Resolves when all that the guest wrote up to the barrier of `epoch` was captured for sure: to
+   * be asked once that is set, before the epoch's end leaves. Rejects when it was not.
+   */
+  check(epoch: number): Promise<void>;
   /** The session is over: the guest writes to its disk as before. Idempotent, never rejects. */
   close(): Promise<void>;
 }
 
-/** What a disk tells its session. */
+/** What a disk on the backup tells its session. */
 export interface DiskEvents {
   /** All of the epoch's writes are here and checked. In order, each once. */
   readonly whole: (epoch: number) => void;
@@ -46,6 +97,17 @@ export interface BackupDisk {
   readonly name: string;
   /** From now on `events` are told. Called once. */
   listen(events: DiskEvents): void;
+  /**
+   * Takes a copy of bytes of the epoch, in order, before it returns; resolves when more may be
+   * given. Rejects with OperationError('protocol') for what its end on the primary cannot have
+   * sent, or ('limit'). One that failed or was rolled back takes them and forgets them.
+   */
+  take(epoch: number, bytes: Buffer): Promise<void>;
+  /**
+   * All of the epoch was given: `whole` follows, when it was taken. Throws
+   * OperationError('protocol') when it is torn.
+   */
+  end(epoch: number): void;
   /**
    * The epoch counts in all parts: it may be applied, at the disk's own pace, in order. Epoch 0,
    * the first copy, is not told: there is nothing older to go back to, so it is applied as it
@@ -83,7 +145,16 @@ export interface DiskDriver {
   refusals(spec: GuestSpec): Promise<readonly DiskRefusal[]>;
   /** The guest's writable disks, ready for a session; all or none. */
   openPrimary(spec: GuestSpec, session: string): Promise<readonly PrimaryDisk[]>;
-  openBackup(spec: GuestSpec, session: string): Promise<readonly BackupDisk[]>;
+  /**
+   * Those of the copy, in the order of `facts`, which is what the primary said of its own. Throws
+   * OperationError('unsupported-guest') when one cannot take the place of the guest's: nothing of
+   * it was changed then.
+   */
+  openBackup(
+    spec: GuestSpec,
+    session: string,
+    facts: readonly DiskFacts[],
+  ): Promise<readonly BackupDisk[]>;
 }
 
 /** As a person knows disks; bounded, for a configuration may come from another host. */

@@ -18,6 +18,12 @@ const kindNames = {
   8: 'stalled',
   9: 'output',
   10: 'lost',
+  20: 'disk-filling',
+  21: 'disk-full',
+  22: 'disk-more',
+  23: 'disk-copied',
+  30: 'disk-room',
+  31: 'disk-settled',
 } as const;
 
 export type NativeEventKind = (typeof kindNames)[keyof typeof kindNames];
@@ -26,7 +32,7 @@ export interface NativeEvent {
   readonly kind: NativeEventKind;
   /** CLOCK_MONOTONIC when it happened, ms. */
   readonly timeMs: number;
-  /** Meaning by kind: native/xen/events.h, native/plug/plug.h. */
+  /** Meaning by kind: xen/events.h, plug/plug.h, disk/disk.h and disk/apply.h in native. */
   readonly a: number;
   readonly b: number;
   readonly c: number;

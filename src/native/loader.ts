@@ -42,6 +42,11 @@ function findNative(): string {
   throw new NativeError('open', -2, 'libtsremus.so is missing; build it with `npm run build`');
 }
 
+/** The path of `name` beside the library: a program of ours that is native, too. */
+export function besideNative(name: string, path?: string): string {
+  return join(dirname(path ?? findNative()), name);
+}
+
 /**
  * What was loaded, by the path that was asked for. A process that opens another room hours later
  * gets the library that it began with: an upgrade may have taken the file away since.

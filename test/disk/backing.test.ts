@@ -29,7 +29,8 @@ describe('a block device', () => {
     ['device', (8 << 8) | 16, '../../devices/pci/block/sdb', {}],
   ] as const)('is known as %s', async (sort, rdev, link, texts) => {
     const files = host(rdev, link, texts);
-    expect(await backingOf(files, '/dev/x')).toEqual({ kind: 'block', sort, minor: rdev & 0xff });
+    const number = { major: rdev >> 8, minor: rdev & 0xff };
+    expect(await backingOf(files, '/dev/x')).toEqual({ kind: 'block', sort, ...number });
   });
 
   it('has minors past 255 (glibc, gnu_dev_minor)', async () => {

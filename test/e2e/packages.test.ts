@@ -152,6 +152,7 @@ describe('the Debian package', () => {
         'usr/share/zsh/vendor-completions/_tsremus',
         'usr/share/man/man8/tsremus-check.8.gz',
         'usr/lib/tsremus/native/build/libtsremus.so',
+        'usr/lib/tsremus/native/build/tsremus-disk-guard',
         'usr/share/doc/tsremus/copyright',
         'usr/share/man/man8/tsremus-protect.8.gz',
       ]),
@@ -161,6 +162,8 @@ describe('the Debian package', () => {
       return !lstatSync(at).isSymbolicLink() && (statSync(at).mode & 0o022) !== 0;
     });
     expect(writable).toEqual([]);
+    const guard = join(root, 'usr/lib/tsremus/native/build/tsremus-disk-guard');
+    expect(statSync(guard).mode & 0o777).toBe(0o755);
   });
 
   // Proves: who removes it while a session runs is told so, and nothing is taken away.

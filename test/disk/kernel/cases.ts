@@ -15,5 +15,11 @@ export const cases: ReadonlyMap<string, string> = new Map([
   ['guest-pv', "a guest's own volume group is not seen by this host's udev and LVM"],
   ['read-error', 'a block cannot be read: the guest is told so, good blocks stay readable'],
   ['write-error', 'a block cannot be written: the same'],
+  ['driver', 'the driver as it ships: first copy and epochs under load, every one judged'],
+  ['driver-close', 'the driver is closed under load wherever it is, and begins again: no error'],
+  ['driver-kill', 'the session is killed wherever it is: no error, and the next one begins'],
+  ['driver-guard', 'the guard is killed: the session hears of it, no error'],
+  ['driver-kill-all', 'both are killed: the next session takes the mirror away, no error'],
+  ['driver-lost-write', 'a write that is lost on purpose is seen by whoever judges the copy'],
   ['random', 'one process killed or stopped at a random moment, four times: no error'],
 ]);

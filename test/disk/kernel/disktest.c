@@ -84,6 +84,12 @@ int main(int argc, char **argv)
         return repair_main(argc - 1, argv + 1);
     if (argc > 1 && !strcmp(argv[1], "blocks"))
         return blocks_main(argc - 1, argv + 1);
-    fprintf(stderr, "disktest load|session|repair|blocks ...\n");
+    if (argc > 1 && !strcmp(argv[1], "judge"))
+        return judge_main(argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "same"))
+        return same_main(argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "sink"))
+        return sink_main(argc - 1, argv + 1);
+    fprintf(stderr, "disktest load|session|repair|blocks|judge|same|sink ...\n");
     return 64;
 }

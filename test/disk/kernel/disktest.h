@@ -64,5 +64,8 @@ int load_main(int argc, char **argv);
 int session_main(int argc, char **argv);
 int repair_main(int argc, char **argv);
 int blocks_main(int argc, char **argv);
+int judge_main(int argc, char **argv);
+int same_main(int argc, char **argv);
+int sink_main(int argc, char **argv);
 
 #endif

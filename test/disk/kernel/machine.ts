@@ -15,6 +15,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { build } from 'esbuild';
+import { externalPackages, stageInstallation } from '../../../scripts/stage.mjs';
 import { ensureProgram } from '../../lab/build.ts';
 import { artifact, digest, openCache } from '../../lab/cache.ts';
 import { buildMs, execute, run } from '../../lab/command.ts';
@@ -75,6 +77,36 @@ async function makePrograms(into: string): Promise<void> {
   ]);
 }
 
+/** Libraries that Node needs and the machine has not, as the dynamic linker finds them here. */
+const nodeLibraries = ['libstdc++.so.6', 'libgcc_s.so.1'];
+
+/** Node as it runs here, the program's packages, and the driver's test as one bundle. */
+async function makeDriver(into: string): Promise<void> {
+  await run(['make', '-s', '-C', join(checkoutDir, 'native'), 'all'], { timeoutMs: buildMs });
+  stageInstallation(join(into, 'tsremus'));
+  await build({
+    absWorkingDir: checkoutDir,
+    entryPoints: [join(here, 'mirror.ts')],
+    outfile: join(into, 'tsremus/dist/mirror.js'),
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    external: externalPackages,
+    define: { __TSREMUS_VERSION__: '"0"' },
+    banner: {
+      js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);",
+    },
+    logLevel: 'warning',
+  });
+  const libraries = await run(['ldd', process.execPath]);
+  mkdirSync(join(into, 'node'));
+  copyFileSync(process.execPath, join(into, 'node/node'));
+  for (const name of nodeLibraries) {
+    const path = libraries.split(/\s+/).find((word) => word.endsWith(`/${name}`));
+    if (path !== undefined) copyFileSync(path, join(into, 'node', name));
+  }
+}
+
 /** What the machine's cases said, its kernel's console, and how long it took. */
 export interface MachineRun {
   readonly said: string;
@@ -93,6 +125,7 @@ export async function runMachine(
     const stage = join(dir, 'stage/lab');
     mkdirSync(stage, { recursive: true });
     await makePrograms(stage);
+    await makeDriver(stage);
     for (const name of ['start', 'cases']) {
       copyFileSync(join(here, name), join(stage, name));
       chmodSync(join(stage, name), 0o755);

@@ -1,0 +1,160 @@
+/**
+ * A guest's disk as the mirror driver sees it: a volume of the device mapper whose table is made of
+ * linear and striped targets only. Why another one is not taken, and what is put where.
+ */
+import { join } from 'node:path';
+import { sleep } from '../../host/clock.ts';
+import { errnoCode, OperationError } from '../../host/errors.ts';
+import type { DeviceNumber } from '../../native/capture.ts';
+import { type BlockDevice, backingOf } from '../backing.ts';
+import type { LookAt } from '../look.ts';
+import type { MirrorFiles, MirrorPorts } from './host.ts';
+
+/** A volume, and where what belongs to it is. */
+export interface Volume {
+  /** As the device mapper calls it. */
+  readonly name: string;
+  /** The device of ours over its plain table. */
+  readonly under: string;
+  /** Of sessions and guards; LVM's of the volume group, empty where it is none of LVM's. */
+  readonly lock: string;
+  readonly vgLock: string;
+  /** Of the smallest write that it takes. */
+  readonly sectorBytes: number;
+}
+
+/** What begins the name of every device of ours. */
+const prefix = 'tsremus-';
+/** DM_NAME_LEN, with its NUL. */
+const nameCharactersMax = 127;
+/** LVM's locking_dir (lvm.conf, global), as Debian and others have it. */
+const lvmLocks = '/run/lock/lvm';
+/** How long a guard may take for what a dead session left, ms; then it is not at that. */
+const guardMsMax = 10_000;
+const pollMs = 100;
+
+async function textOf(files: MirrorFiles, path: string): Promise<string | null> {
+  try {
+    return (await files.readText(path)).trim();
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'ENODEV'].includes(errnoCode(error) ?? '')) return null;
+    throw error;
+  }
+}
+
+const folderOf = ({ major, minor }: DeviceNumber) => `/sys/dev/block/${major}:${minor}`;
+
+/** The volume group of LVM's volume `name`: its own hyphens are doubled (dm_split_lvm_name). */
+export function volumeGroupIn(name: string): string | null {
+  const [, group] = /^((?:[^-]|--)+)-(?!-)/.exec(name) ?? [];
+  return group?.replaceAll('--', '-') ?? null;
+}
+
+function volumeOf(name: string, uuid: string, sectorBytes: number, folder: string): Volume {
+  const group = /^LVM-\w{64}$/.test(uuid) ? volumeGroupIn(name) : null;
+  return {
+    name,
+    under: prefix + name,
+    lock: join(folder, `${name.replaceAll(/[^\w.+-]/g, '_')}.lock`),
+    vgLock: group === null ? '' : join(lvmLocks, `V_${group}`),
+    sectorBytes,
+  };
+}
+
+/** Why a volume is not taken, a clause. */
+export interface NotTaken {
+  readonly why: string;
+  readonly isToCome: boolean;
+}
+
+/** Volumes whose tables keep state: a second instance of one would destroy it, or see nothing. */
+const otherTargets: Readonly<Record<string, string>> = {
+  crypt: 'encrypted on this host: let the guest encrypt its disk, or put it below a volume of LVM',
+  thin: 'a thin volume',
+  snapshot: 'a snapshot',
+  'snapshot-origin': 'the origin of a snapshot, which has to be removed first',
+  cache: 'cached',
+  raid: 'a RAID volume: put the RAID below the volume group',
+  era: 'under dm-era',
+};
+
+function notTaken(why: string, isToCome = false): NotTaken {
+  return { why, isToCome };
+}
+
+/** The volume that this device is, where it can be mirrored. Rejects when the host does not say. */
+export async function findVolume(
+  ports: Pick<MirrorPorts, 'files' | 'folder' | 'captures'>,
+  device: DeviceNumber,
+): Promise<Volume | NotTaken> {
+  const { files, folder, captures } = ports;
+  const dir = folderOf(device);
+  const name = (await textOf(files, `${dir}/dm/name`)) ?? '';
+  const uuid = (await textOf(files, `${dir}/dm/uuid`)) ?? '';
+  const sectorBytes = Number(await textOf(files, `${dir}/queue/logical_block_size`));
+  const volume = volumeOf(name, uuid, sectorBytes, folder);
+  if (name.startsWith(prefix)) return notTaken('is a device of tsremus itself');
+  if (name === '' || volume.under.length > nameCharactersMax) {
+    return notTaken(`has a name of more than ${nameCharactersMax - prefix.length} letters`);
+  }
+  if (sectorBytes !== 512) return notTaken(`has sectors of ${sectorBytes} bytes, not 512`, true);
+  if ((await textOf(files, `${dir}/ro`)) === '1') return notTaken('is read-only on this host');
+  const [holder] = await files.list(`${dir}/holders`);
+  if (holder !== undefined) return notTaken(`is in use on this host, by ${holder}`);
+  const found = await (await captures()).lookAtVolume(name, volume.under);
+  if (found === null) return notTaken('is not there any more');
+  if (found.state !== 'other') return volume;
+  const what = otherTargets[found.target] ?? `of the type ${found.target}`;
+  return notTaken(`is ${what}; only linear and striped volumes are taken`, found.target === 'thin');
+}
+
+/** The mirror driver's look at a block device: whether it is taken. */
+export function lookForMirror(ports: Pick<MirrorPorts, 'files' | 'folder' | 'captures'>): LookAt {
+  return async (device: BlockDevice) => {
+    if (device.sort !== 'device-mapper') return null;
+    const found = await findVolume(ports, device);
+    if ('name' in found) return 'taken';
+    return { text: found.why, advice: null, isToCome: found.isToCome };
+  };
+}
+
+/** The volume behind a guest's disk. Throws OperationError where it cannot be mirrored. */
+export async function volumeBehind(ports: MirrorPorts, target: string): Promise<Volume> {
+  const refuse = (why: string) =>
+    new OperationError('unsupported-guest', `${target} cannot be replicated: it ${why}`, {
+      op: 'find-volume',
+      subject: target,
+    });
+  const backing = await backingOf(ports.files, target);
+  if (backing.kind !== 'block' || backing.sort !== 'device-mapper') {
+    throw refuse('is no device-mapper volume');
+  }
+  const found = await findVolume(ports, backing);
+  if ('name' in found) return found;
+  throw refuse(found.why);
+}
+
+/** The process that holds an NBD device; null: it is free. */
+export async function holderOf(files: MirrorFiles, leg: DeviceNumber): Promise<string | null> {
+  return textOf(files, `${folderOf(leg)}/pid`);
+}
+
+/**
+ * Takes away what a session left of a mirror; whether one was there. A guard that lives is given
+ * time to do it itself; a mirror whose guard goes on is somebody's: `locked`.
+ */
+export async function repairVolume(ports: MirrorPorts, volume: Volume): Promise<boolean> {
+  const { files, timers } = ports;
+  const { name, under, lock, vgLock } = volume;
+  const captures = await ports.captures();
+  for (let waitedMs = 0; ; waitedMs += pollMs) {
+    const found = await captures.lookAtVolume(name, under);
+    const holder = found?.state === 'mirrored' ? await holderOf(files, found.leg) : null;
+    if (holder === null) return captures.repairVolume(name, under, lock, vgLock);
+    if (waitedMs >= guardMsMax) {
+      const text = `the volume ${name} is mirrored already, by process ${holder}`;
+      throw new OperationError('locked', text, { op: 'repair-volume', subject: name });
+    }
+    await sleep(timers, pollMs);
+  }
+}

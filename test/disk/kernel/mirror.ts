@@ -1,0 +1,214 @@
+/**
+ * The primary's end of the mirror driver as it ships, in the machine of machine.ts: a session's
+ * part, and the other host's disk, a file. `mirror.js DIR TARGET`: makes the mirror, takes the
+ * first copy, and then, until SIGTERM: notes what the load's ledger calls completed, sets a
+ * barrier, applies the epoch to the copy, and has the copy judged.
+ *
+ * DIR has the load's ledger, and gets pids, inserted, copied, ended, by which a case knows how far
+ * it is. With DROP=N in the environment the N-th write behind the first copy is lost on purpose.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, openSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { mirrorPorts } from '../../../src/app/disks.ts';
+import { thisHost } from '../../../src/app/host.ts';
+import { openMirrors } from '../../../src/disk/mirror/primary.ts';
+import type { PrimaryDisk } from '../../../src/disk/port.ts';
+import type { GuestSpec } from '../../../src/hypervisor/port.ts';
+import { CaptureLibrary } from '../../../src/native/capture.ts';
+
+const [dir = '', target = ''] = process.argv.slice(2);
+/** Of the ledger (disktest.h): where `completed` is, and its size. */
+const sectorsMax = 1 << 17;
+const completedBytes = 8 * sectorsMax;
+const completedAt = 96 + completedBytes;
+const epochEveryMs = 150;
+const pieceBytes = 256 * 1024;
+/** Of an epoch: far more than its room has. */
+const piecesMax = 100_000;
+
+const uuid = '11111111-2222-3333-4444-555555555555';
+const disks = [{ name: 'xvda', target, format: 'raw', script: null }];
+const guest = { name: 'guest', uuid, writableDisks: disks } as unknown as GuestSpec;
+
+const say = (text: string) => console.log(`session: ${text}`);
+
+function putFile(name: string, text: string): void {
+  writeFileSync(join(dir, `${name}.new`), text);
+  renameSync(join(dir, `${name}.new`), join(dir, name));
+}
+
+/** The other host's disk: `disktest sink`, which applies what it is given. */
+class Copy {
+  readonly #child = spawn('/lab/disktest', ['sink', join(dir, 'copy')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    // What ends this process ends it, and nothing before.
+    detached: true,
+  });
+  #said: (line: string) => void = () => {};
+
+  constructor() {
+    createInterface({ input: this.#child.stdout }).on('line', (line) => {
+      if (/dropped/.test(line)) say(line);
+      else this.#said(line);
+    });
+  }
+
+  /** From now on the `nth` write is lost. */
+  async dropLater(nth: number): Promise<void> {
+    const order = Buffer.alloc(8, 0xff);
+    order.writeUInt32LE(nth, 4);
+    await this.#put(order);
+  }
+
+  async take(bytes: Buffer): Promise<void> {
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(bytes.length);
+    await this.#put(Buffer.concat([length, bytes]));
+  }
+
+  /** Resolves when all of the epoch is applied. */
+  async end(): Promise<void> {
+    const said = new Promise<string>((resolve) => {
+      this.#said = resolve;
+    });
+    await this.#put(Buffer.alloc(4));
+    const line = await said;
+    if (line !== 'applied') throw new Error(line);
+  }
+
+  #put(bytes: Buffer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#child.stdin.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+}
+
+function noteCompleted(): void {
+  const fd = openSync(join(dir, 'ledger'), 'r');
+  const bytes = Buffer.alloc(completedBytes);
+  readSync(fd, bytes, 0, completedBytes, completedAt);
+  closeSync(fd);
+  writeFileSync(join(dir, 'before'), bytes);
+}
+
+function disktest(...words: string[]): boolean {
+  const { status, stdout } = spawnSync('/lab/disktest', words, { encoding: 'utf8' });
+  process.stdout.write(stdout);
+  return status === 0;
+}
+
+const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+let epochs = 0;
+let pieces = 0;
+let isTold = false;
+let isRight = true;
+let lost: string | null = null;
+const copy = new Copy();
+const buffer = Buffer.alloc(pieceBytes);
+const library = new CaptureLibrary();
+
+/** Has pieces of an epoch applied, `most` of them; whether it is complete. */
+async function drain(disk: PrimaryDisk, most: number): Promise<boolean> {
+  for (let n = 0; n < most; n++) {
+    const piece = disk.read(buffer);
+    if (piece === null) return false;
+    if (piece.epoch !== epochs) throw new Error(`epoch ${piece.epoch} where ${epochs} is due`);
+    pieces += 1;
+    if (piece.bytes > 0) await copy.take(buffer.subarray(0, piece.bytes));
+    if (!piece.isEnd) continue;
+    await copy.end();
+    return true;
+  }
+  return false;
+}
+
+async function checkpoint(disk: PrimaryDisk): Promise<void> {
+  noteCompleted();
+  library.sealCapture(disk.barrier ?? -1, epochs);
+  await disk.check(epochs);
+  if (!(await drain(disk, piecesMax))) throw new Error(`epoch ${epochs} has no end`);
+  epochs += 1;
+  isRight =
+    disktest('judge', join(dir, 'ledger'), join(dir, 'before'), join(dir, 'copy')) && isRight;
+}
+
+async function takeFirstCopy(disk: PrimaryDisk): Promise<void> {
+  const began = performance.now();
+  let hasCopied = false;
+  void disk.nearlyCopied().then(() => {
+    hasCopied = true;
+  });
+  while (!hasCopied && lost === null && !isTold) {
+    // The guest may write as fast as this reads.
+    await drain(disk, 16);
+    const { doneBytes, totalBytes } = disk.firstCopy;
+    if (doneBytes > 0) putFile('inserted', `${doneBytes}\n`);
+    if (doneBytes > totalBytes) throw new Error(`${doneBytes} of ${totalBytes} bytes are copied`);
+    await wait(2);
+  }
+  const { doneBytes } = disk.firstCopy;
+  const ms = Math.round(performance.now() - began);
+  console.log(`figure: the first copy: bytes=${doneBytes} ms=${ms} pieces=${pieces}`);
+}
+
+/** Of this process's control socket and of `pids`, for a case to kill. */
+function notePids(says: string): void {
+  const guardPid = /pid=(\d+)/.exec(says)?.[1];
+  if (guardPid !== undefined) putFile('pids', `session=${process.pid} guard=${guardPid}\n`);
+}
+
+async function main(): Promise<number> {
+  const host = thisHost({ ...process.env, TSREMUS_RUN_DIR: join(dir, 'run') });
+  const own = await mirrorPorts(host, guest, say);
+  const ports = {
+    ...own,
+    startGuard(...args: Parameters<typeof own.startGuard>) {
+      const started = own.startGuard(...args);
+      notePids(`pid=${started.pid}`);
+      return started;
+    },
+  };
+  const openedAt = Math.round(performance.now());
+  const [disk] = await openMirrors(ports, guest, 'a'.repeat(32));
+  if (disk === undefined) throw new Error('no disk was opened');
+  say(`up after ${openedAt} ms, its mirror ready after ${Math.round(performance.now())} ms`);
+  disk.listen({
+    more() {},
+    filling: () => say('filling'),
+    lost(reason) {
+      lost = reason;
+    },
+  });
+  let ended: unknown = null;
+  try {
+    await takeFirstCopy(disk);
+    const dropAt = process.env['DROP'];
+    if (dropAt !== undefined) await copy.dropLater(Number(dropAt));
+    while (!isTold && lost === null) {
+      await checkpoint(disk);
+      putFile('copied', `${epochs}\n`);
+      await wait(epochEveryMs);
+    }
+    if (lost === null && epochs > 0) await checkpoint(disk);
+  } catch (error) {
+    ended = error;
+  }
+  say(`over: epochs=${epochs} lost="${lost ?? ''}" ended="${ended ?? ''}"`);
+  await disk.close();
+  putFile('ended', '');
+  return isRight ? 0 : 1;
+}
+
+process.on('SIGTERM', () => {
+  isTold = true;
+});
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    console.log(`problem: ${error instanceof Error ? error.stack : error}`);
+    process.exit(1);
+  },
+);
