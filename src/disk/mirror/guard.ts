@@ -42,7 +42,7 @@ export class DiskGuard {
   readonly #ports: MirrorPorts;
   readonly #process: GuardProcess;
   readonly #said: string[] = [];
-  /** `connected`, `failed` or `gone`, whichever comes first. */
+  /** `connected`, `failed`, or how it ended, whichever comes first. */
   readonly #first: Promise<string>;
   #tellFirst: (event: string) => void = () => {};
   #isTold = false;
@@ -53,7 +53,7 @@ export class DiskGuard {
       this.#tellFirst = resolve;
     });
     this.#process = ports.startGuard(argv, leg, (line) => this.#onLine(line));
-    void this.#process.gone.then(() => this.#tellFirst('gone'));
+    void this.#process.gone.then((how) => this.#tellFirst(how));
   }
 
   get pid(): number | null {

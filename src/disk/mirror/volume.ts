@@ -37,7 +37,7 @@ async function textOf(files: MirrorFiles, path: string): Promise<string | null> 
   try {
     return (await files.readText(path)).trim();
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ENODEV'].includes(errnoCode(error) ?? '')) return null;
+    if (['ENOENT', 'ENOTDIR', 'ENODEV', 'ESRCH'].includes(errnoCode(error) ?? '')) return null;
     throw error;
   }
 }
@@ -134,9 +134,22 @@ export async function volumeBehind(ports: MirrorPorts, target: string): Promise<
   throw refuse(found.why);
 }
 
-/** The process that holds an NBD device; null: it is free. */
+/** Who set an NBD device up, alive or not; null: nobody has it. */
 export async function holderOf(files: MirrorFiles, leg: DeviceNumber): Promise<string | null> {
   return textOf(files, `${folderOf(leg)}/pid`);
+}
+
+/** As the kernel keeps the name of the guard's program, cut. */
+const guardComm = 'tsremus-disk-gu';
+
+/**
+ * The guard that holds an NBD device; null: it has died. The kernel notes it for as long as a
+ * mirror has the device open.
+ */
+async function guardOf(files: MirrorFiles, leg: DeviceNumber): Promise<string | null> {
+  const pid = await holderOf(files, leg);
+  if (pid === null) return null;
+  return (await textOf(files, `/proc/${pid}/comm`)) === guardComm ? pid : null;
 }
 
 /**
@@ -149,10 +162,10 @@ export async function repairVolume(ports: MirrorPorts, volume: Volume): Promise<
   const captures = await ports.captures();
   for (let waitedMs = 0; ; waitedMs += pollMs) {
     const found = await captures.lookAtVolume(name, under);
-    const holder = found?.state === 'mirrored' ? await holderOf(files, found.leg) : null;
-    if (holder === null) return captures.repairVolume(name, under, lock, vgLock);
+    const guard = found?.state === 'mirrored' ? await guardOf(files, found.leg) : null;
+    if (guard === null) return captures.repairVolume(name, under, lock, vgLock);
     if (waitedMs >= guardMsMax) {
-      const text = `the volume ${name} is mirrored already, by process ${holder}`;
+      const text = `the volume ${name} is mirrored already, by process ${guard}`;
       throw new OperationError('locked', text, { op: 'repair-volume', subject: name });
     }
     await sleep(timers, pollMs);
