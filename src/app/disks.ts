@@ -39,8 +39,8 @@ export async function mirrorPorts(
     async run(argv) {
       await run(argv, { timeoutMs: commandMsMax });
     },
-    startGuard(argv, leg, onLine) {
-      const guard = spawnGuard(besideNative(guardProgram, nativePath), argv, leg, onLine);
+    startGuard(argv, given, onLine) {
+      const guard = spawnGuard(besideNative(guardProgram, nativePath), argv, given, onLine);
       if (guard.pid !== null) void unitForDiskGuard(host, guard.pid, uuid, name);
       return guard;
     },

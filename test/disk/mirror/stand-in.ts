@@ -147,7 +147,8 @@ export class StandIn {
     openCapture: async ({ leg }, onEvent) => {
       this.#step(`open over nbd${leg.minor}`, 'open');
       this.#events.push(onEvent);
-      return { handle: 70 + this.#events.length, leg: -1, stopEvents() {} };
+      const guards = { leg: -1, pace: -1 };
+      return { handle: 70 + this.#events.length, guards, stopEvents() {} };
     },
     insertMirror: async () => {
       if (this.busy-- > 0) return false;
@@ -184,7 +185,7 @@ export class StandIn {
       this.#step(argv.join(' '), argv[0]);
       if (argv[0] === 'modprobe') this.addLegs(0, 1);
     },
-    startGuard: (argv, _leg, onLine) => {
+    startGuard: (argv, _given, onLine) => {
       this.did.push('guard');
       const guard = new FakeGuard(1000 + this.guards.length, argv, onLine, this.did);
       this.guards.push(guard);
