@@ -1,5 +1,4 @@
 /** The disks of this host's guests, and what replicates them. */
-import { join } from 'node:path';
 import type { MirrorPorts } from '../disk/mirror/host.ts';
 import type { DiskDriver } from '../disk/port.ts';
 import { run } from '../host/runner.ts';
@@ -20,6 +19,7 @@ export async function mirrorPorts(
   say: (text: string) => void,
 ): Promise<MirrorPorts> {
   const { mirrorFiles, spawnGuard } = await import('../disk/mirror/host.ts');
+  const { mirrorFolder } = await import('../disk/mirror/left.ts');
   const { besideNative } = await import('../native/loader.ts');
   const { clock, timers, store, settings, env, nativePath } = host;
   let library: CaptureLibrary | null = null;
@@ -30,7 +30,7 @@ export async function mirrorPorts(
     say,
     // simxl has a host's files below its own folder.
     files: mirrorFiles(env['SIMXL_HOST'] ?? ''),
-    folder: join(settings.runDirectory, 'disks'),
+    folder: mirrorFolder(settings.runDirectory),
     async captures() {
       const { CaptureLibrary } = await import('../native/capture.ts');
       library ??= new CaptureLibrary(nativePath);
@@ -86,8 +86,8 @@ export function primaryDisks(
  */
 export async function repairDisks(
   host: ThisHost,
-  guest: Pick<GuestSpec, 'uuid' | 'name'>,
+  { uuid, domain: name }: { readonly uuid: string; readonly domain: string },
 ): Promise<readonly string[]> {
   const { repairLeft } = await import('../disk/mirror/left.ts');
-  return repairLeft(await mirrorPorts(host, guest, () => {}), guest.uuid);
+  return repairLeft(await mirrorPorts(host, { uuid, name }, () => {}), uuid);
 }

@@ -1,4 +1,6 @@
-/** The disk guard as a process. Proves: its descriptors are where its arguments say, all of them. */
+/**
+ * The disk guard as a process. Proves: its descriptors are where its arguments say, all of them.
+ */
 import { closeSync, fstatSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,8 +19,8 @@ function start(script: string, onLine: (line: string) => void = () => {}) {
 
 it('has the leg, hears that it is to end, and is heard line by line', async () => {
   const lines: string[] = [];
-  const script = `printf 'event=' >&${log}; cat <&${leg} >&${log}; cat <&${pace} >&${log}; echo >&${log};
-    head -c1 <&${session} >&${log}; echo ' told' >&${log}; exit 3`;
+  const script = `printf 'event=' >&${log}; cat <&${leg} >&${log}; cat <&${pace} >&${log};
+    echo >&${log}; head -c1 <&${session} >&${log}; echo ' told' >&${log}; exit 3`;
   const { guard, given } = start(script, (line) => lines.push(line));
   for (const fd of [given.leg, given.pace]) expect(() => fstatSync(fd)).toThrow('EBADF');
   guard.tell();

@@ -29,12 +29,8 @@ const note = (of: string, ...names: readonly string[]) => {
 describe('what a dead session left', () => {
   it('is nothing where no session ever was', async () => {
     const { ports } = new StandIn();
-    const files = {
-      ...ports.files,
-      list: async () => Promise.reject(Object.assign(new Error('no'), { code: 'ENOENT' })),
-    };
-    expect(await listNotes({ ...ports, files })).toEqual([]);
-    expect(await repairLeft({ ...ports, files }, uuid)).toEqual([]);
+    expect(await listNotes(ports)).toEqual([]);
+    expect(await repairLeft(ports, uuid)).toEqual([]);
   });
 
   it('is taken away of this guest, and of no other', async () => {
@@ -78,9 +74,8 @@ describe('what a dead session left', () => {
 
   it('is said to be unknown where the notes cannot be read', async () => {
     const { ports } = new StandIn();
-    const files = { ...ports.files, list: async () => Promise.reject(new Error('denied')) };
-    expect(await repairLeft({ ...ports, files }, uuid)).toEqual([
-      'what a dead session left of disks could not be looked for: denied',
-    ]);
+    writeFileSync(join(ports.folder, '..', 'file'), '');
+    const [said] = await repairLeft({ ...ports, folder: join(ports.folder, '../file') }, uuid);
+    expect(said).toMatch(/^what a dead session left of disks could .*not a directory/);
   });
 });

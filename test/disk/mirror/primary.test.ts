@@ -74,7 +74,7 @@ describe('a mirror', () => {
     expect(host.did).toEqual([...opening, ...closing]);
   });
 
-  it('has the NBD device of its own, its lock and its volume in the words of its guard', async () => {
+  it('tells its guard which NBD device is its own, its volume and its lock', async () => {
     const host = hostWith('vol');
     host.texts.set('/sys/dev/block/43:0/pid', '77\n');
     host.texts.set('/sys/block/nbd1/holders/dm-3/dev', '253:3\n');
@@ -174,7 +174,7 @@ describe('a session', () => {
     await expect(disk.check(0)).rejects.toThrow('vol cannot be read');
   });
 
-  it('hears that the guard died, also before it listens, but not that it ended as told', async () => {
+  it('hears that the guard died, before it listens too, not that it ended as told', async () => {
     const host = hostWith('vol');
     const disk = await open(host, 'vol');
     host.guards[0]?.die('SIGKILL');

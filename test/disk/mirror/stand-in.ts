@@ -173,13 +173,7 @@ export class StandIn {
     ...time,
     store,
     folder: join(this.#folder, 'disks'),
-    files: {
-      ...this.#files,
-      // The driver's own folder is a real one.
-      list: async (path) => {
-        return path.startsWith(this.#folder) ? store.listDir(path) : this.#files.list(path);
-      },
-    },
+    files: this.#files,
     captures: async () => this.#captures,
     run: async (argv) => {
       this.#step(argv.join(' '), argv[0]);
