@@ -23,6 +23,8 @@ export interface Volume {
   readonly sectorBytes: number;
 }
 
+/** Of volumes that were tried (test/disk/kernel). */
+const sectorSizes: readonly number[] = [512, 4096];
 /** What begins the name of every device of ours. */
 const prefix = 'tsremus-';
 /** DM_NAME_LEN, with its NUL. */
@@ -97,7 +99,7 @@ export async function findVolume(
   if (name === '' || volume.under.length > nameCharactersMax) {
     return notTaken(`has a name of more than ${nameCharactersMax - prefix.length} letters`);
   }
-  if (sectorBytes !== 512) return notTaken(`has sectors of ${sectorBytes} bytes, not 512`, true);
+  if (!sectorSizes.includes(sectorBytes)) return notTaken(`has sectors of ${sectorBytes} bytes`);
   if ((await textOf(files, `${dir}/ro`)) === '1') return notTaken('is read-only on this host');
   const [holder] = await files.list(`${dir}/holders`);
   if (holder !== undefined) return notTaken(`is in use on this host, by ${holder}`);

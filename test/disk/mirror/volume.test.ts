@@ -27,13 +27,12 @@ describe('a volume', () => {
     const host = new StandIn();
     host.addVolume('my--vg-web', 1, {}, 4096);
     host.texts.set('/sys/dev/block/253:1/dm/uuid', `${volumeUuid}\n`);
-    host.texts.set('/sys/dev/block/253:1/queue/logical_block_size', '512\n');
     expect(await findVolume(host.ports, device(1))).toEqual({
       name: 'my--vg-web',
       under: 'tsremus-my--vg-web',
       lock: `${host.ports.folder}/my--vg-web.lock`,
       vgLock: '/run/lock/lvm/V_my-vg',
-      sectorBytes: 512,
+      sectorBytes: 4096,
     });
     host.texts.set('/sys/dev/block/253:1/dm/uuid', `${volumeUuid}-real\n`);
     expect(await findVolume(host.ports, device(1))).toMatchObject({ vgLock: '' });
@@ -74,7 +73,7 @@ describe('a volume', () => {
 
   it('is refused by its sectors, its holders, its rights and its name', async () => {
     const host = new StandIn();
-    host.addVolume('four', 1, {}, 4096);
+    host.addVolume('odd', 1, {}, 2048);
     host.addVolume('held', 2);
     host.texts.set('/sys/dev/block/253:2/holders/dm-7/dev', '253:7\n');
     host.addVolume('fixed', 3);
@@ -89,7 +88,7 @@ describe('a volume', () => {
       whys.push('why' in found ? found.why : 'taken');
     }
     expect(whys).toEqual([
-      'has sectors of 4096 bytes, not 512',
+      'has sectors of 2048 bytes',
       'is in use on this host, by dm-7',
       'is read-only on this host',
       'has a name of more than 119 letters',
