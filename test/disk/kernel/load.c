@@ -1,8 +1,8 @@
 /*
- * disktest load DEVICE LEDGER THREADS PAUSE: writes as a guest does, until the ledger says stop: with
- * O_DIRECT, sizes of 512 bytes to 1 MiB at odd places, some with FUA, some flushes, discards and
- * zeroes. Each thread has a part of the disk of its own and one write under way, and pauses so many
- * milliseconds after each. Prints what went wrong, and last a line of figures.
+ * disktest load DEVICE LEDGER THREADS PAUSE: writes as a guest does, until the ledger says stop:
+ * with O_DIRECT, sizes of 512 bytes to 1 MiB at odd places, some with FUA, some flushes, discards
+ * and zeroes. Each thread has a part of the disk of its own and one write under way, and pauses so
+ * many milliseconds after each. Prints what went wrong, and last a line of figures.
  *
  * disktest blocks DEVICE FROM COUNT MS: reads COUNT blocks of 4 KiB from block FROM on, again and
  * again for so long; prints errors and the longest wait.
