@@ -40,7 +40,7 @@ export interface DiskPiece {
 
 /** What a disk on the primary tells its session. */
 export interface PrimaryDiskEvents {
-  /** There may be something to read. */
+  /** There may be something to read, and no barrier was set that says so. */
   readonly more: () => void;
   /** What waits comes near to what may wait: an early checkpoint would help. */
   readonly filling: () => void;

@@ -88,6 +88,11 @@ export class DiskPump {
     for (const lane of this.#lanes) this.#wake(lane);
   }
 
+  /** A barrier is set: what the disks have up to it can be read, and its end. */
+  sealed(): void {
+    for (const lane of this.#lanes) this.#wake(lane);
+  }
+
   /** Resolves when every disk's part of the epoch has left; to false when that will never be. */
   async left(epoch: number): Promise<boolean> {
     while (!this.#stopped && this.#lanes.some((lane) => lane.epoch <= epoch)) {

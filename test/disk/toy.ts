@@ -270,7 +270,6 @@ export class ToyPrimary implements PrimaryDisk {
     this.#count = 0;
     this.#epoch = epoch + 1;
     this.#waiting.push({ epoch: epoch + 1, bytes: Buffer.alloc(0), isSealed: false });
-    this.#events.more();
   }
 
   async close(): Promise<void> {

@@ -43,8 +43,13 @@ class PlayedDisk implements PrimaryDisk {
   }
 
   put(epoch: number, text: string | Buffer, isEnd: boolean): void {
-    this.#waiting.push({ epoch, bytes: Buffer.from(text as string), isEnd });
+    this.seal(epoch, text, isEnd);
     this.events.more();
+  }
+
+  /** As a barrier does it: that it was set is word enough. */
+  seal(epoch: number, text: string | Buffer, isEnd = true): void {
+    this.#waiting.push({ epoch, bytes: Buffer.from(text as string), isEnd });
   }
 
   read(buffer: Buffer): DiskPiece | null {
@@ -155,6 +160,20 @@ describe('the pump of the disks', () => {
     expect(second.left).toBe(true);
     expect(stage.pump.moved).toEqual({ rawBytes: 5, wireBytes: 5 });
     expect(stage.errors).toEqual([]);
+  });
+
+  it('looks at each disk once a barrier is set, whatever the disk says', async () => {
+    const stage = new Stage();
+    await settled();
+    stage.one.seal(0, 'ab');
+    stage.other.seal(0, '');
+    const told = leftOf(stage, 0);
+    await settled();
+    expect(told.left).toBe(null);
+    stage.pump.sealed();
+    await settled();
+    expect(told.left).toBe(true);
+    expect(stage.did.sort()).toEqual(['0: ab in 0', '0: end 0 of 2', '1: end 0 of 0']);
   });
 
   it('lets no end leave before all of it was captured for sure', async () => {

@@ -447,6 +447,7 @@ export class PrimarySession {
       case 'output':
         return this.#parts.output.look();
       case 'checkpoint':
+        this.#diskPump.sealed();
         return this.#dispatch({ kind: 'checkpoint', epoch: event.epoch, nowMs });
       case 'epoch-end': {
         const { epoch, bytes, pages, pauseMs } = event;
