@@ -108,14 +108,41 @@ static bool has_room(const struct tsr_capture *capture, uint64_t need)
            !tsr_copy_has_turn(&capture->copy);
 }
 
-/* Takes room for NEED bytes, waiting until it is there. -ENOBUFS: not within wait_ms. */
+bool tsr_wait_goes_on(struct tsr_wait *wait, uint64_t tail, uint64_t now_ns, uint64_t idle_ns)
+{
+    if (!wait->began_ns || tail != wait->tail)
+        wait->moved_ns = now_ns;
+    if (!wait->began_ns)
+        wait->began_ns = now_ns;
+    wait->tail = tail;
+    return now_ns - wait->moved_ns < idle_ns &&
+           now_ns - wait->began_ns < TSR_WAIT_MOST_MS * 1000000ull;
+}
+
+/* Under lock. -ETIMEDOUT: see tsr_wait_goes_on. */
+static int wait_for_room(struct tsr_capture *capture, uint64_t need)
+{
+    uint64_t idle_ns = capture->settings.wait_ms * 1000000ull, now, step;
+    struct tsr_wait wait = { 0 };
+    struct timespec until;
+
+    while (!capture->closing && !has_room(capture, need)) {
+        now = tsr_now_ns();
+        if (!tsr_wait_goes_on(&wait, capture->ring.tail, now, idle_ns))
+            return -ETIMEDOUT;
+        atomic_store(&capture->pace->paced_ns, now);
+        step = now + TSR_PACE_STEP_MS * 1000000ull;
+        until.tv_sec = (time_t)(step / 1000000000u);
+        until.tv_nsec = (long)(step % 1000000000u);
+        pthread_cond_timedwait(&capture->room, &capture->lock, &until);
+    }
+    return capture->closing ? -ESHUTDOWN : 0;
+}
+
+/* Takes room for NEED bytes, waiting until it is there. -ENOBUFS: nobody made any. */
 static int await_room(struct tsr_capture *capture, uint64_t need)
 {
-    uint64_t began = tsr_now_ns(), limit = began + capture->settings.wait_ms * 1000000ull;
-    struct timespec until = {
-        .tv_sec = (time_t)(limit / 1000000000u),
-        .tv_nsec = (long)(limit % 1000000000u),
-    };
+    uint64_t began = tsr_now_ns();
     int rc = 0;
 
     pthread_mutex_lock(&capture->lock);
@@ -129,17 +156,17 @@ static int await_room(struct tsr_capture *capture, uint64_t need)
             tell(capture, TSR_EV_DISK_FULL, tsr_ring_used(&capture->ring));
             pthread_mutex_lock(&capture->lock);
         }
-        while (!rc && !capture->closing && !has_room(capture, need))
-            rc = -pthread_cond_timedwait(&capture->room, &capture->lock, &until);
+        rc = wait_for_room(capture, need);
         capture->stats.paced_ns += tsr_now_ns() - began;
     }
-    if (capture->closing)
+    if (!rc && capture->closing)
         rc = -ESHUTDOWN;
     capture->reserved += rc ? 0 : need;
     pthread_mutex_unlock(&capture->lock);
     if (rc == -ETIMEDOUT)
         return tsr_object_fail(capture, -ENOBUFS, "nobody made room for the guest's writes "
-                               "within %u ms: %llu bytes wait", capture->settings.wait_ms,
+                               "within %llu ms: %llu bytes wait",
+                               (unsigned long long)((tsr_now_ns() - began) / 1000000),
                                (unsigned long long)tsr_ring_used(&capture->ring));
     return rc;
 }

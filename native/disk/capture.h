@@ -9,6 +9,7 @@
 #include "disk.h"
 #include "mirror.h"
 #include "nbd.h"
+#include "pace.h"
 #include "ring.h"
 
 /* Epochs that are sealed and not read; far more than the scheduler lets be under way. */
@@ -30,6 +31,7 @@ struct tsr_capture {
     struct tsr_events *events;
     int sock;                           /* the server's end */
     int plain;                          /* the disk, for reads; O_DIRECT */
+    struct tsr_pace *pace;              /* what the guard sees */
 
     /* Of what is behind the ring's head, which moves under both locks; taken before `lock`. */
     pthread_mutex_t append_lock;
@@ -60,6 +62,16 @@ struct tsr_capture {
     struct tsr_mirror mirror;
     struct tsr_dm reader_dm;
 };
+
+/* A write of the guest's that waits for room. Zeroed: it has not begun. */
+struct tsr_wait {
+    uint64_t began_ns, moved_ns, tail;
+};
+/* It is answered before the kernel gives its leg up (guard.c, TIMEOUT_S). */
+#define TSR_WAIT_MOST_MS 20000u
+/* Whether it waits on: as long as somebody reads within IDLE_NS, and not too long in all. TAIL:
+ * of the ring, now. */
+bool tsr_wait_goes_on(struct tsr_wait *wait, uint64_t tail, uint64_t now_ns, uint64_t idle_ns);
 
 /* Starts a thread that hears of no signal; -errno with a sentence. */
 int tsr_capture_thread(pthread_t *thread, void *(*run)(void *), void *argument);

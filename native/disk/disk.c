@@ -40,6 +40,8 @@ static void destroy(struct tsr_object *object)
         tsr_unmap(capture->ring.bytes, capture->ring.size);
     free(capture->read_buffer);
     tsr_copy_close(&capture->copy);
+    if (capture->pace)
+        munmap(capture->pace, TSR_PACE_SIZE);
     pthread_cond_destroy(&capture->room);
     pthread_cond_destroy(&capture->reads_come);
     pthread_cond_destroy(&capture->copy.turn);
@@ -151,6 +153,26 @@ static int open_sockets(struct tsr_capture *capture, int32_t *leg_out)
     return 0;
 }
 
+static int open_pace(struct tsr_capture *capture, int32_t *pace_out)
+{
+    void *memory;
+    int fd = memfd_create("tsremus-pace", MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, TSR_PACE_SIZE)) {
+        int rc = tsr_fail(-errno, "no memory to share with a disk guard: %s", strerror(errno));
+
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    *pace_out = fd;
+    memory = mmap(NULL, TSR_PACE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return tsr_fail(-errno, "no memory to share with a disk guard: %s", strerror(errno));
+    capture->pace = memory;
+    return 0;
+}
+
 static int open_memory(struct tsr_capture *capture)
 {
     /* Records stay whole headers across the end of the ring. */
@@ -225,14 +247,20 @@ static struct tsr_capture *new_capture(const struct tsr_capture_settings *settin
     return capture;
 }
 
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 int tsr_capture_open(const struct tsr_capture_settings *settings, int32_t *leg_out,
-                     int32_t *event_out)
+                     int32_t *pace_out, int32_t *event_out)
 {
     struct tsr_capture *capture;
-    int32_t leg = -1, event = -1;
+    int32_t leg = -1, pace = -1, event = -1;
     int rc;
 
-    if (!settings || !leg_out || !event_out)
+    if (!settings || !leg_out || !pace_out || !event_out)
         return tsr_fail(-EINVAL, "the capture of a disk without settings");
     rc = check_settings(settings);
     if (rc < 0)
@@ -243,6 +271,8 @@ int tsr_capture_open(const struct tsr_capture_settings *settings, int32_t *leg_o
     rc = open_disk(capture);
     if (!rc)
         rc = open_memory(capture);
+    if (!rc)
+        rc = open_pace(capture, &pace);
     if (!rc)
         rc = open_sockets(capture, &leg);
     if (!rc) {
@@ -256,13 +286,13 @@ int tsr_capture_open(const struct tsr_capture_settings *settings, int32_t *leg_o
         rc = tsr_handle_new(&capture->object);
     if (rc < 0) {
         tsr_handle_put(capture);
-        if (leg >= 0)
-            close(leg);
-        if (event >= 0)
-            close(event);
+        close_if_open(leg);
+        close_if_open(pace);
+        close_if_open(event);
         return rc;
     }
     *leg_out = leg;
+    *pace_out = pace;
     *event_out = event;
     return rc;
 }

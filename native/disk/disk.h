@@ -43,7 +43,8 @@ struct tsr_capture_settings {   /* 1064 bytes; texts end with a NUL */
     uint64_t size;              /* of the disk, bytes */
     uint64_t room;              /* for what is not handed out yet, bytes: the ceiling */
     uint64_t ask;               /* so many waiting bytes ask for a checkpoint */
-    uint32_t wait_ms;           /* a write waits so long for room; then the leg is given up */
+    uint32_t wait_ms;           /* a write waits for room, and nobody reads for so long: then
+                                 * the leg is given up */
     uint32_t leg_major, leg_minor;      /* the NBD device */
     uint32_t first_copy;        /* 1: epoch 0 is all that the disk holds, see tsr_capture_copy */
     char name[TSR_CAPTURE_NAME_MAX];    /* the volume, as the device mapper calls it */
@@ -92,11 +93,12 @@ enum tsr_disk_event_kind {
 
 /*
  * Opens a capture. *LEG_OUT: the kernel's end, for the guard; the caller's, who closes
- * it when the guard has it. *EVENT_OUT: the pipe of events, the caller's. The device
- * `under` must be there, and the mirror not yet.
+ * it when the guard has it. *PACE_OUT: likewise, of what the guard sees of the capture (pace.h).
+ * *EVENT_OUT: the pipe of events, the caller's. The device `under` must be there, and the
+ * mirror not yet. BLOCKING: all of its room is locked in memory.
  */
 TSR_API int tsr_capture_open(const struct tsr_capture_settings *settings, int32_t *leg_out,
-                             int32_t *event_out);
+                             int32_t *pace_out, int32_t *event_out);
 
 /*
  * Puts the mirror under the volume, now that the guard has connected its NBD device.

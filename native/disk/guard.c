@@ -5,12 +5,13 @@
  *
  *   tsremus-disk-guard --device NAME --under NAME --nbd PATH --size BYTES --leg FD
  *                      --session FD --log FD --lock PATH [--vg-lock PATH]
- *                      [--stall MS] [--timeout SECONDS]
+ *                      [--pace FD] [--stall MS] [--timeout SECONDS]
  *
  * --leg      the kernel's end of the capture's socket (tsr_capture_open)
  * --session  a socket or pipe of the session's: one byte tells the guard to end, its end
  *            says that the session is gone
  * --log      gets a line for each event: event=WORD key=value ...; never waited for
+ * --pace     what the capture says of itself (pace.h): a write that waits for room is no stall
  * --stall    the leg has answered nothing for so long although it was asked: it is given up
  * --timeout  after which the kernel itself gives up a request; the backstop, were this
  *            program to hang
@@ -28,6 +29,7 @@
 
 #include "../common/common.h"
 #include "nbd.h"
+#include "pace.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -64,7 +66,8 @@ enum { EXIT_USAGE = 64, EXIT_START = 1, EXIT_LEFT = 2 };
 static struct {
     const char *nbd;
     uint64_t size;
-    int leg, session, log;
+    int leg, session, log, pace_fd;
+    const struct tsr_pace *pace;        /* NULL: it says nothing */
     unsigned stall_ms, timeout_s;
 
     struct tsr_dm dm;
@@ -82,7 +85,8 @@ static struct {
     bool connected, seen, told, session_gone;
     unsigned blocked;
     char line[1536];
-} guard = { .leg = -1, .session = -1, .log = -1, .stall_ms = STALL_MS, .timeout_s = TIMEOUT_S };
+} guard = { .leg = -1, .session = -1, .log = -1, .pace_fd = -1, .stall_ms = STALL_MS,
+            .timeout_s = TIMEOUT_S };
 
 /* ---- the log ------------------------------------------------------------------------- */
 
@@ -241,9 +245,14 @@ static int connect_device(void)
 
 /* ---- watching ------------------------------------------------------------------------ */
 
+static bool is_paced(uint64_t now_ns)
+{
+    return guard.pace && tsr_guard_is_paced(atomic_load(&guard.pace->paced_ns), now_ns);
+}
+
 static void look_at_leg(void)
 {
-    uint64_t answered, waiting;
+    uint64_t answered, waiting, now_ns = tsr_now_ns();
     char text[256];
     ssize_t n = pread(guard.stat, text, sizeof(text) - 1, 0);
 
@@ -251,7 +260,7 @@ static void look_at_leg(void)
         return;
     text[n] = 0;
     if (tsr_guard_stat(text, &answered, &waiting))
-        tsr_guard_stall_look(&guard.stall, answered, waiting, tsr_now_ns(),
+        tsr_guard_stall_look(&guard.stall, answered, is_paced(now_ns) ? 0 : waiting, now_ns,
                              2 * TICK_MS * 1000000ull);
     if (!guard.connected && !access(guard.pid_path, F_OK)) {
         guard.connected = true;
@@ -411,7 +420,8 @@ static void parse(int argc, char **argv)
         { "device", 1, NULL, 'd' }, { "under", 1, NULL, 'u' }, { "nbd", 1, NULL, 'n' },
         { "size", 1, NULL, 'z' },   { "leg", 1, NULL, 'l' },   { "session", 1, NULL, 's' },
         { "log", 1, NULL, 'g' },    { "lock", 1, NULL, 'k' },  { "vg-lock", 1, NULL, 'v' },
-        { "stall", 1, NULL, 'a' },  { "timeout", 1, NULL, 't' }, { 0 },
+        { "pace", 1, NULL, 'p' },   { "stall", 1, NULL, 'a' },  { "timeout", 1, NULL, 't' },
+        { 0 },
     };
     int option;
 
@@ -426,6 +436,7 @@ static void parse(int argc, char **argv)
         case 'l': guard.leg = (int)number(optarg, INT32_MAX); break;
         case 's': guard.session = (int)number(optarg, INT32_MAX); break;
         case 'g': guard.log = (int)number(optarg, INT32_MAX); break;
+        case 'p': guard.pace_fd = (int)number(optarg, INT32_MAX); break;
         case 'a': guard.stall_ms = (unsigned)number(optarg, 600000); break;
         case 't': guard.timeout_s = (unsigned)number(optarg, 3600); break;
         default: exit(EXIT_USAGE);
@@ -474,6 +485,19 @@ static void no_blocking(int fd)
         fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+static int map_pace(void)
+{
+    void *memory;
+
+    if (guard.pace_fd < 0)
+        return 0;
+    memory = mmap(NULL, TSR_PACE_SIZE, PROT_READ, MAP_SHARED, guard.pace_fd, 0);
+    if (memory == MAP_FAILED)
+        return fail_start("--pace");
+    guard.pace = memory;
+    return 0;
+}
+
 static int start(void)
 {
     sigset_t all, term;
@@ -491,7 +515,9 @@ static int start(void)
     guard.breaking = eventfd(0, EFD_CLOEXEC);
     if (guard.signals < 0 || guard.over < 0 || guard.breaking < 0)
         return fail_start("no descriptors");
-    code = connect_device();
+    code = map_pace();
+    if (!code)
+        code = connect_device();
     if (code)
         return code;
     if (tsr_dm_open(&guard.dm) < 0 || tsr_mirror_plan(&guard.dm, &guard.mirror) < 0) {

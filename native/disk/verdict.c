@@ -1,5 +1,7 @@
 #include "verdict.h"
 
+#include "pace.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -65,6 +67,12 @@ bool tsr_guard_stat(const char *text, uint64_t *answered_out, uint64_t *waiting_
     *answered_out = reads + writes + discards + flushes;
     *waiting_out = waiting;
     return true;
+}
+
+bool tsr_guard_is_paced(uint64_t paced_ns, uint64_t now_ns)
+{
+    /* Said since NOW_NS was looked at, it is newer than that. */
+    return paced_ns && (paced_ns > now_ns || now_ns - paced_ns <= TSR_PACE_FRESH_MS * 1000000ull);
 }
 
 void tsr_guard_stall_look(struct tsr_guard_stall *stall, uint64_t answered, uint64_t waiting,

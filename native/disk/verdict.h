@@ -41,6 +41,9 @@ struct tsr_guard_stall {
  */
 bool tsr_guard_stat(const char *text, uint64_t *answered_out, uint64_t *waiting_out);
 
+/* Whether a write that is not answered waits for room, as the capture said at PACED_NS (pace.h). */
+bool tsr_guard_is_paced(uint64_t paced_ns, uint64_t now_ns);
+
 /*
  * Takes in one look at NOW_NS. A look that comes late counts STEP_NS at most: then this
  * process or its machine stood still, and the leg had no time either.

@@ -50,13 +50,14 @@ void make_disk(size_t bytes)
 
 void open_with(const struct tsr_capture_settings *settings)
 {
-    int32_t leg, events;
+    int32_t leg, pace, events;
 
     test_cleanup = bench_clean;
     dm_model_start(true);
-    t.handle = tsr_capture_open(settings, &leg, &events);
+    t.handle = tsr_capture_open(settings, &leg, &pace, &events);
     CHECK(t.handle >= 0);
     t.leg = leg;
+    t.pace = pace;
     t.events = events;
 }
 
@@ -74,6 +75,7 @@ void close_capture(void)
 
     CHECK(rc >= 0 || rc == -ESTALE);
     close(t.leg);
+    close(t.pace);
     close(t.events);
     bench_clean();
 }

@@ -17,7 +17,7 @@
 #define ROOM (9 * MIB)
 
 extern struct capture_bench {
-    int handle, leg, events;
+    int handle, leg, pace, events;
     uint64_t requests;
     char disk[64], lock[64];
 } t;

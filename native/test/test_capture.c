@@ -3,9 +3,12 @@
  */
 #include "capture_bench.h"
 
+#include "../disk/capture.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -174,6 +177,41 @@ TEST(capture_gives_up_without_room)
     close_capture();
 }
 
+/* Proves: as long as somebody reads, however little, a write waits on, up to a bound. */
+TEST(capture_waits_while_it_is_read)
+{
+    struct tsr_wait wait = { 0 };
+    uint64_t ms = 1000000, now = 7 * ms;
+
+    CHECK(tsr_wait_goes_on(&wait, 10, now, 300 * ms));
+    CHECK(tsr_wait_goes_on(&wait, 10, now + 299 * ms, 300 * ms));
+    CHECK(!tsr_wait_goes_on(&wait, 10, now + 300 * ms, 300 * ms));
+    CHECK(tsr_wait_goes_on(&wait, 11, now += 400 * ms, 300 * ms));
+    for (uint64_t i = 0; i < 78; i++)
+        CHECK(tsr_wait_goes_on(&wait, 12 + i, now += 250 * ms, 300 * ms));
+    CHECK(!tsr_wait_goes_on(&wait, 100, now += 250 * ms, 300 * ms));
+}
+
+/* Proves: the guard sees that a write waits for room, again and again, and no other one. */
+TEST(capture_tells_that_it_paces)
+{
+    const struct tsr_pace *pace;
+    uint64_t first;
+
+    open_capture(HANG_MS);
+    pace = mmap(NULL, TSR_PACE_SIZE, PROT_READ, MAP_SHARED, t.pace, 0);
+    CHECK(pace != MAP_FAILED);
+    for (unsigned i = 0; i < 8; i++)
+        write_at(i * MIB, MIB, i);
+    CHECK(atomic_load(&pace->paced_ns) == 0);
+    ask(TSR_NBD_WRITE, 9 * MIB, MIB);
+    while (!(first = atomic_load(&pace->paced_ns)))
+        sleep_ms(1);
+    while (atomic_load(&pace->paced_ns) == first)
+        sleep_ms(1);
+    close_capture();
+}
+
 /* Proves: when the guard dies and the kernel ends the leg, the capture takes the mirror away. */
 TEST(capture_swaps_when_its_leg_ends)
 {
@@ -264,26 +302,26 @@ TEST(capture_checks_its_mirror)
 TEST(capture_refuses_settings)
 {
     struct tsr_capture_settings settings = settings_of(0);
-    int32_t leg, events;
+    int32_t leg, pace, events;
     int fds = count_fds();
 
     test_cleanup = bench_clean;
     make_disk(MIB);
     dm_model_start(true);
     settings.room = MIB;
-    CHECK(tsr_capture_open(&settings, &leg, &events) == -EINVAL);
+    CHECK(tsr_capture_open(&settings, &leg, &pace, &events) == -EINVAL);
     settings = settings_of(0);
     settings.size -= 512;
-    CHECK(tsr_capture_open(&settings, &leg, &events) == -EINVAL);
+    CHECK(tsr_capture_open(&settings, &leg, &pace, &events) == -EINVAL);
     settings = settings_of(0);
     memset(settings.name, 'x', sizeof(settings.name));
-    CHECK(tsr_capture_open(&settings, &leg, &events) == -EINVAL);
+    CHECK(tsr_capture_open(&settings, &leg, &pace, &events) == -EINVAL);
     settings = settings_of(0);
     strcpy(settings.under, "other");
-    CHECK(tsr_capture_open(&settings, &leg, &events) == -ENXIO);
+    CHECK(tsr_capture_open(&settings, &leg, &pace, &events) == -ENXIO);
     settings = settings_of(0);
     strcpy(settings.plain, "no-such-file");
-    CHECK(tsr_capture_open(&settings, &leg, &events) == -ENOENT);
+    CHECK(tsr_capture_open(&settings, &leg, &pace, &events) == -ENOENT);
     CHECK(count_fds() == fds);
     CHECK(tsr_capture_seal(7, 1) == -EBADF && tsr_capture_close(7) == -EBADF);
     bench_clean();

@@ -94,3 +94,13 @@ TEST(guard_counts_a_stall)
     tsr_guard_stall_look(&stall, 6, 1, now += 100 * ms, 200 * ms);
     CHECK(!stall.for_ns);
 }
+
+/* Proves: what the capture said a moment ago counts, and nothing older: it may be stopped. */
+TEST(guard_believes_fresh_words_of_waiting)
+{
+    uint64_t ms = 1000000, now = 9000 * ms;
+
+    CHECK(!tsr_guard_is_paced(0, 100 * ms));
+    CHECK(tsr_guard_is_paced(now, now) && tsr_guard_is_paced(now + ms, now));
+    CHECK(tsr_guard_is_paced(now - 500 * ms, now) && !tsr_guard_is_paced(now - 501 * ms, now));
+}

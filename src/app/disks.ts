@@ -20,6 +20,7 @@ export async function mirrorPorts(
   say: (text: string) => void,
 ): Promise<MirrorPorts> {
   const { mirrorFiles, spawnGuard } = await import('../disk/mirror/host.ts');
+  const { mirrorFolder } = await import('../disk/mirror/left.ts');
   const { besideNative } = await import('../native/loader.ts');
   const { clock, timers, store, settings, env, nativePath } = host;
   let library: CaptureLibrary | null = null;
@@ -35,7 +36,7 @@ export async function mirrorPorts(
     },
     // simxl has a host's files below its own folder.
     files: mirrorFiles(env['SIMXL_HOST'] ?? ''),
-    folder: join(settings.runDirectory, 'disks'),
+    folder: mirrorFolder(settings.runDirectory),
     async captures() {
       const { CaptureLibrary } = await import('../native/capture.ts');
       library ??= new CaptureLibrary(nativePath);
@@ -44,8 +45,8 @@ export async function mirrorPorts(
     async run(argv) {
       await run(argv, { timeoutMs: commandMsMax });
     },
-    startGuard(argv, leg, onLine) {
-      const guard = spawnGuard(besideNative(guardProgram, nativePath), argv, leg, onLine);
+    startGuard(argv, given, onLine) {
+      const guard = spawnGuard(besideNative(guardProgram, nativePath), argv, given, onLine);
       if (guard.pid !== null) void unitForDiskGuard(host, guard.pid, uuid, name);
       return guard;
     },
@@ -91,8 +92,8 @@ export function primaryDisks(
  */
 export async function repairDisks(
   host: ThisHost,
-  guest: Pick<GuestSpec, 'uuid' | 'name'>,
+  { uuid, domain: name }: { readonly uuid: string; readonly domain: string },
 ): Promise<readonly string[]> {
   const { repairLeft } = await import('../disk/mirror/left.ts');
-  return repairLeft(await mirrorPorts(host, guest, () => {}), guest.uuid);
+  return repairLeft(await mirrorPorts(host, { uuid, name }, () => {}), uuid);
 }

@@ -18,6 +18,7 @@ import { readState, writeState } from '../output/plug/state-file.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import { answerAsk, byPerson } from '../session/backup/answer.ts';
 import { askByCommand } from './backup.ts';
+import { repairDisks } from './disks.ts';
 import { startGuard } from './guard.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { leftBufferPorts } from './listing.ts';
@@ -88,7 +89,10 @@ export function leftoversOf(host: ThisHost, hypervisor: () => Promise<Hypervisor
   const recovery = recoveryOf(host, hypervisor);
   return {
     of: (guest) => leftOf(leftBufferPorts(host), guest),
-    settle: (status, order) => recovery.settle(status, order),
+    async settle(status, order) {
+      await repairDisks(host, status);
+      return recovery.settle(status, order);
+    },
     mayGoOn: (status) => recovery.mayGoOn(status),
   };
 }
@@ -104,12 +108,17 @@ function recoveryHere(env: Environment): Recovery {
 }
 
 /** Ends what is left of a dead session, as permitted, and leaves its guest watched. */
-export function stopLeftover(
+export async function stopLeftover(
   status: SessionStatus,
   order: RecoveryOrder,
   env: Environment,
 ): Promise<StopResult> {
-  return recoveryHere(env).stop(status, order);
+  // Its writes may wait for it, whoever may go on.
+  const said = await repairDisks(thisHost(env), status);
+  const result = await recoveryHere(env).stop(status, order);
+  if (said.length === 0) return result;
+  const detail = [result.detail, ...said].filter((one) => one !== undefined).join('; ');
+  return { ...result, detail };
 }
 
 /** What finds a guest that took over here, or a copy that a dead process left. */

@@ -11,7 +11,7 @@ const signatures = {
   tsr_volume_look: ['pointer', 'pointer', 'pointer'],
   tsr_volume_make_under: ['pointer', 'pointer', 'pointer'],
   tsr_volume_repair: ['pointer', 'pointer', 'pointer', 'pointer'],
-  tsr_capture_open: ['pointer', 'pointer', 'pointer'],
+  tsr_capture_open: ['pointer', 'pointer', 'pointer', 'pointer'],
   tsr_capture_insert: ['int'],
   tsr_capture_copy: ['int'],
   tsr_capture_seal: ['int', 'uint64'],
@@ -53,7 +53,7 @@ export interface CaptureSettings {
   readonly roomBytes: number;
   /** So many bytes that wait ask for a checkpoint. */
   readonly askBytes: number;
-  /** A write waits so long for room; then the leg is given up. */
+  /** A write waits for room, and nobody reads for so long: then the leg is given up. */
   readonly waitMs: number;
   readonly leg: DeviceNumber;
   readonly name: string;
@@ -128,10 +128,18 @@ export interface CapturePiece {
   readonly isEnd: boolean;
 }
 
+/** What the guard gets of a capture, descriptors that the caller closes. */
+export interface GuardDescriptors {
+  /** The kernel's end of the capture's socket. */
+  readonly leg: number;
+  /** What the capture says of itself. */
+  readonly pace: number;
+}
+
 export interface OpenCapture {
   /** A barrier of the save's, too. */
   readonly handle: number;
-  readonly leg: number;
+  readonly guards: GuardDescriptors;
   stopEvents(): void;
 }
 
@@ -181,19 +189,18 @@ export class CaptureLibrary {
     return this.#room.checked('take a mirror away', await repair.callAsync(...texts)) === 1;
   }
 
-  /** `leg`: the kernel's end of the capture's socket, a descriptor that the caller closes. */
   async openCapture(
     settings: CaptureSettings,
     onEvent: (event: NativeEvent) => void,
   ): Promise<OpenCapture> {
-    const leg = Buffer.alloc(4);
-    const events = Buffer.alloc(4);
+    const [leg, pace, events] = [Buffer.alloc(4), Buffer.alloc(4), Buffer.alloc(4)];
     const open = this.#room.fn('tsr_capture_open');
     // It locks all of its room in memory.
-    const code = await open.callAsync(encodeSettings(settings), leg, events);
+    const code = await open.callAsync(encodeSettings(settings), leg, pace, events);
     const handle = this.#room.checked('capture what a guest writes', code);
     const { close } = readEvents(events.readInt32LE(0), onEvent);
-    return { handle, leg: leg.readInt32LE(0), stopEvents: close };
+    const guards = { leg: leg.readInt32LE(0), pace: pace.readInt32LE(0) };
+    return { handle, guards, stopEvents: close };
   }
 
   /** False: somebody else is changing the volume's table, and it has to be tried again. */

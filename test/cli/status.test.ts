@@ -232,4 +232,19 @@ describe('what is wrong beside the sessions', () => {
     expect(check.code).toBe(1);
     expect(check.out).toMatch(/^TSREMUS WARNING - web1 .*; \/var\/log\/tsremus is full/);
   });
+
+  it('is what a dead session left of its disks, and nothing of one that lives', async () => {
+    const { session } = sampleStatus();
+    const note = { schema: 1, uuid: sampleStatus().uuid, domain: 'web1', volumes: [] as object[] };
+    const volume = { name: 'vg-web1', under: 'tsremus-vg-web1', lock: '', vgLock: '' };
+    mkdirSync(join(run.dir, 'disks'));
+    const path = join(run.dir, 'disks', `${note.uuid}.volumes.json`);
+    run.put(sampleStatus());
+    writeFileSync(path, JSON.stringify({ ...note, session, volumes: [volume] }));
+    expect((await status('--check')).code).toBe(0);
+    writeFileSync(path, JSON.stringify({ ...note, session: 'f'.repeat(32), volumes: [volume] }));
+    const check = await status('--check');
+    expect(check.code).toBe(1);
+    expect(check.out).toContain('web1 died and left devices under vg-web1');
+  });
 });

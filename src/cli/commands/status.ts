@@ -40,13 +40,14 @@ export interface Findings {
 }
 
 async function find(io: Io, domain: string | undefined): Promise<Findings> {
-  const { listEverything, fullDisks } = await import('../../app/listing.ts');
+  const { listEverything, fullDisks, leftMirrors } = await import('../../app/listing.ts');
   const { sessions, broken } = await listEverything(io.env);
   const all = judgeAll(sessions, io.clock.wall().getTime());
   const reports = domain === undefined ? all : meantBy(io, domain, all);
   const missing = domain !== undefined && reports.length === 0;
   const unknown: Level[] = missing || broken.length > 0 ? ['unknown'] : [];
-  const problems = reports.length === 0 ? [] : fullDisks(io.env);
+  const full = reports.length === 0 ? [] : fullDisks(io.env);
+  const problems = [...full, ...(await leftMirrors(io.env, sessions))];
   const warning: Level[] = problems.length > 0 ? ['warning'] : [];
   return {
     level: worst([...reports.map(({ level }) => level), ...unknown, ...warning]),

@@ -1,4 +1,4 @@
-/** What it means that disks are left alone (-d), in one sentence. Pure. */
+/** What it means that disks are left alone (-d), or that a session left something of them. Pure. */
 import { hostWord } from './quote.ts';
 
 interface Subject {
@@ -15,5 +15,13 @@ export function disksLeftText(disks: readonly string[], { role, domain, peer }: 
   return (
     `disks are left alone: what ${domain} writes is not copied, ` +
     `and its copy finds what they hold ${where}: ${disks.join(', ')}`
+  );
+}
+
+/** Of a session that died, and what it put under volumes of its guest: for whoever looks. */
+export function mirrorsLeftText(domain: string, volumes: readonly string[]): string {
+  return (
+    `a session of ${domain} died and left devices under ${volumes.join(', ')}: where its disk ` +
+    "guard died, too, the guest's writes wait; tsremus stop or the next protect takes them away"
   );
 }

@@ -1,12 +1,16 @@
 /** The disk guard (native/disk/guard.c) as the driver knows it: its arguments, and what it says. */
 import { within } from '../../host/clock.ts';
 import { cleanText } from '../../host/text.ts';
+import type { GuardDescriptors } from '../../native/capture.ts';
 import { type GuardProcess, guardDescriptors, type MirrorPorts } from './host.ts';
 import type { Leg } from './legs.ts';
 import type { Volume } from './volume.ts';
 
-/** The leg has answered nothing for so long although it was asked: it is given up, ms. */
-export const stallMs = 2_000;
+/**
+ * The leg has answered nothing for so long although it was asked, and no write waits for room: it
+ * is given up, ms.
+ */
+const stallMs = 2_000;
 /** After which the kernel itself gives up a request, were the guard to hang, s. */
 const kernelTimeoutS = 30;
 /** Until the device is there, ms; a busy dom0 takes seconds. */
@@ -28,7 +32,8 @@ export function guardArguments(volume: Volume, leg: Leg, sizeBytes: number): str
   return [
     ...['--device', name, '--under', under, '--nbd', leg.path, '--size', `${sizeBytes}`],
     ...['--leg', `${to.leg}`, '--session', `${to.session}`, '--log', `${to.log}`],
-    ...['--stall', `${stallMs}`, '--timeout', `${kernelTimeoutS}`, '--lock', lock],
+    ...['--pace', `${to.pace}`, '--stall', `${stallMs}`, '--timeout', `${kernelTimeoutS}`],
+    ...['--lock', lock],
     ...(vgLock === '' ? [] : ['--vg-lock', vgLock]),
   ];
 }
@@ -42,18 +47,18 @@ export class DiskGuard {
   readonly #ports: MirrorPorts;
   readonly #process: GuardProcess;
   readonly #said: string[] = [];
-  /** `connected`, `failed` or `gone`, whichever comes first. */
+  /** `connected`, `failed`, or how it ended, whichever comes first. */
   readonly #first: Promise<string>;
   #tellFirst: (event: string) => void = () => {};
   #isTold = false;
 
-  constructor(ports: MirrorPorts, argv: readonly string[], leg: number) {
+  constructor(ports: MirrorPorts, argv: readonly string[], given: GuardDescriptors) {
     this.#ports = ports;
     this.#first = new Promise((resolve) => {
       this.#tellFirst = resolve;
     });
-    this.#process = ports.startGuard(argv, leg, (line) => this.#onLine(line));
-    void this.#process.gone.then(() => this.#tellFirst('gone'));
+    this.#process = ports.startGuard(argv, given, (line) => this.#onLine(line));
+    void this.#process.gone.then((how) => this.#tellFirst(how));
   }
 
   get pid(): number | null {

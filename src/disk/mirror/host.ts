@@ -9,7 +9,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Time } from '../../host/clock.ts';
 import { errorText } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
-import type { CaptureLibrary } from '../../native/capture.ts';
+import type { CaptureLibrary, GuardDescriptors } from '../../native/capture.ts';
 import { type DeviceFiles, deviceFiles } from '../backing.ts';
 import type { MarkedDisk } from './mark.ts';
 
@@ -52,8 +52,12 @@ export interface MirrorPorts extends Time {
   readonly folder: string;
   /** Runs a command of this host's; rejects with an OperationError that names it. */
   run(argv: readonly string[]): Promise<void>;
-  /** Starts the guard with `argv` and the descriptor `leg`, which is closed here. */
-  startGuard(argv: readonly string[], leg: number, onLine: (line: string) => void): GuardProcess;
+  /** Starts the guard with `argv`; what it gets of the capture is closed here. */
+  startGuard(
+    argv: readonly string[],
+    given: GuardDescriptors,
+    onLine: (line: string) => void,
+  ): GuardProcess;
   /** Marks a disk as the one that is copied from (mark.ts); its generation. */
   markSource(disk: MarkedDisk): Promise<number>;
   /** For the log. */
@@ -66,7 +70,7 @@ export function mirrorFiles(root: string): MirrorFiles {
 }
 
 /** As the guard's arguments name them; 0 to 2 lead nowhere. */
-export const guardDescriptors = { leg: 3, session: 4, log: 5 } as const;
+export const guardDescriptors = { leg: 3, session: 4, log: 5, pace: 6 } as const;
 
 /** A line of the guard's is far shorter (guard.c). */
 const lineCharactersMax = 4_096;
@@ -85,7 +89,7 @@ function linesOf(stream: Readable, onLine: (line: string) => void): void {
 export function spawnGuard(
   program: string,
   argv: readonly string[],
-  leg: number,
+  { leg, pace }: GuardDescriptors,
   onLine: (line: string) => void,
 ): GuardProcess {
   let child: ChildProcess;
@@ -93,12 +97,13 @@ export function spawnGuard(
     child = spawn(program, argv, {
       detached: true,
       cwd: '/',
-      stdio: ['ignore', 'ignore', 'ignore', leg, 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', 'ignore', leg, 'pipe', 'pipe', pace],
     });
   } finally {
     closeSync(leg);
+    closeSync(pace);
   }
-  // Both are sockets: Node makes no other pipes.
+  // Node's pipes are sockets.
   const pipes: readonly (Writable | Readable | null | undefined)[] = child.stdio;
   const session = pipes[guardDescriptors.session] as Writable | null | undefined;
   const log = pipes[guardDescriptors.log] as Readable | null | undefined;

@@ -4,7 +4,7 @@
  * after a boot, as the devices are.
  */
 import { join } from 'node:path';
-import { errnoCode, errorText } from '../../host/errors.ts';
+import { errorText } from '../../host/errors.ts';
 import type { MirrorPorts } from './host.ts';
 import { repairVolume, type Volume } from './volume.ts';
 
@@ -17,10 +17,14 @@ export interface MirrorNote {
   readonly volumes: readonly Volume[];
 }
 
-type NotePorts = Pick<MirrorPorts, 'store' | 'files' | 'folder'>;
+/** Where notes are kept: src/disk/mirror/host.ts. */
+export type NotePorts = Pick<MirrorPorts, 'store' | 'folder'>;
 
 const bytesMax = 256 * 1024;
 const ending = '.volumes.json';
+
+/** Of a host's run directory: locks, and notes. */
+export const mirrorFolder = (runDirectory: string) => join(runDirectory, 'disks');
 
 const pathOf = (folder: string, uuid: string) => join(folder, `${uuid}${ending}`);
 
@@ -55,14 +59,8 @@ function noteIn(text: string | null): MirrorNote | null {
 }
 
 /** What sessions of this host put under volumes, as far as their notes can be read. */
-export async function listNotes({ store, files, folder }: NotePorts): Promise<MirrorNote[]> {
-  let names: readonly string[];
-  try {
-    names = await files.list(folder);
-  } catch (error) {
-    if (errnoCode(error) === 'ENOENT') return [];
-    throw error;
-  }
+export async function listNotes({ store, folder }: NotePorts): Promise<MirrorNote[]> {
+  const names = await store.listDir(folder);
   const found: MirrorNote[] = [];
   for (const name of names.filter((one) => one.endsWith(ending))) {
     const note = noteIn(await store.readText(join(folder, name), bytesMax));

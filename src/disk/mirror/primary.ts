@@ -15,7 +15,7 @@ import type { BarrierHandle, GuestSpec } from '../../hypervisor/port.ts';
 import type { OpenCapture } from '../../native/capture.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import type { DiskFacts, DiskPiece, FirstCopy, PrimaryDisk, PrimaryDiskEvents } from '../port.ts';
-import { DiskGuard, guardArguments, LegBusy, stallMs } from './guard.ts';
+import { DiskGuard, guardArguments, LegBusy } from './guard.ts';
 import type { Captures, MirrorPorts } from './host.ts';
 import { removeNote, repairLeft, writeNote } from './left.ts';
 import { chooseLeg, type Leg } from './legs.ts';
@@ -24,8 +24,8 @@ import { repairVolume, type Volume, volumeBehind } from './volume.ts';
 /** For what a guest wrote and nobody has read yet, of each of its disks. */
 export const roomBytes = 64 * 1024 * 1024;
 const askBytes = roomBytes / 2;
-/** A write waits so long for room, ms: less than the guard waits for any answer. */
-const waitMs = (3 * stallMs) / 4;
+/** A write of the guest's waits for room, and nobody reads for so long, ms: that is the end. */
+const waitMs = 10_000;
 /** Other sessions may be after the same NBD device, but not so often. */
 const legsTriedMax = 8;
 /** How long LVM, or whoever changes the volume's table, is waited for, ms. */
@@ -213,7 +213,7 @@ async function openCapture(
   const settings = { ...limits, sizeBytes, leg, name, under, plain, lock, vgLock };
   const capture = await captures.openCapture(settings, onEvent);
   try {
-    const guard = new DiskGuard(ports, guardArguments(volume, leg, sizeBytes), capture.leg);
+    const guard = new DiskGuard(ports, guardArguments(volume, leg, sizeBytes), capture.guards);
     await guard.connected();
     return { capture, guard };
   } catch (error) {

@@ -23,6 +23,8 @@ export interface Volume {
   readonly sectorBytes: number;
 }
 
+/** Of volumes that were tried (test/disk/kernel). */
+const sectorSizes: readonly number[] = [512, 4096];
 /** What begins the name of every device of ours. */
 const prefix = 'tsremus-';
 /** DM_NAME_LEN, with its NUL. */
@@ -37,7 +39,7 @@ async function textOf(files: MirrorFiles, path: string): Promise<string | null> 
   try {
     return (await files.readText(path)).trim();
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ENODEV'].includes(errnoCode(error) ?? '')) return null;
+    if (['ENOENT', 'ENOTDIR', 'ENODEV', 'ESRCH'].includes(errnoCode(error) ?? '')) return null;
     throw error;
   }
 }
@@ -97,7 +99,7 @@ export async function findVolume(
   if (name === '' || volume.under.length > nameCharactersMax) {
     return notTaken(`has a name of more than ${nameCharactersMax - prefix.length} letters`);
   }
-  if (sectorBytes !== 512) return notTaken(`has sectors of ${sectorBytes} bytes, not 512`, true);
+  if (!sectorSizes.includes(sectorBytes)) return notTaken(`has sectors of ${sectorBytes} bytes`);
   if ((await textOf(files, `${dir}/ro`)) === '1') return notTaken('is read-only on this host');
   const [holder] = await files.list(`${dir}/holders`);
   if (holder !== undefined) return notTaken(`is in use on this host, by ${holder}`);
@@ -134,9 +136,22 @@ export async function volumeBehind(ports: MirrorPorts, target: string): Promise<
   throw refuse(found.why);
 }
 
-/** The process that holds an NBD device; null: it is free. */
+/** Who set an NBD device up, alive or not; null: nobody has it. */
 export async function holderOf(files: MirrorFiles, leg: DeviceNumber): Promise<string | null> {
   return textOf(files, `${folderOf(leg)}/pid`);
+}
+
+/** As the kernel keeps the name of the guard's program, cut. */
+const guardComm = 'tsremus-disk-gu';
+
+/**
+ * The guard that holds an NBD device; null: it has died. The kernel notes it for as long as a
+ * mirror has the device open.
+ */
+async function guardOf(files: MirrorFiles, leg: DeviceNumber): Promise<string | null> {
+  const pid = await holderOf(files, leg);
+  if (pid === null) return null;
+  return (await textOf(files, `/proc/${pid}/comm`)) === guardComm ? pid : null;
 }
 
 /**
@@ -149,10 +164,10 @@ export async function repairVolume(ports: MirrorPorts, volume: Volume): Promise<
   const captures = await ports.captures();
   for (let waitedMs = 0; ; waitedMs += pollMs) {
     const found = await captures.lookAtVolume(name, under);
-    const holder = found?.state === 'mirrored' ? await holderOf(files, found.leg) : null;
-    if (holder === null) return captures.repairVolume(name, under, lock, vgLock);
+    const guard = found?.state === 'mirrored' ? await guardOf(files, found.leg) : null;
+    if (guard === null) return captures.repairVolume(name, under, lock, vgLock);
     if (waitedMs >= guardMsMax) {
-      const text = `the volume ${name} is mirrored already, by process ${holder}`;
+      const text = `the volume ${name} is mirrored already, by process ${guard}`;
       throw new OperationError('locked', text, { op: 'repair-volume', subject: name });
     }
     await sleep(timers, pollMs);

@@ -16,6 +16,7 @@ export const cases: ReadonlyMap<string, string> = new Map([
   ['read-error', 'a block cannot be read: the guest is told so, good blocks stay readable'],
   ['write-error', 'a block cannot be written: the same'],
   ['driver', 'the driver as it ships: first copy and epochs under load, every one judged'],
+  ['driver-sectors', 'the same on a disk of 4-KiB sectors'],
   ['driver-close', 'the driver is closed under load wherever it is, and begins again: no error'],
   ['driver-kill', 'the session is killed wherever it is: no error, and the next one begins'],
   ['driver-guard', 'the guard is killed: the session hears of it, no error'],

@@ -1,8 +1,8 @@
 /*
- * disktest load DEVICE LEDGER THREADS: writes as a guest does, until the ledger says stop: with
- * O_DIRECT, sizes of 512 bytes to 1 MiB at odd places, some with FUA, some flushes, discards and
- * zeroes. Each thread has a part of the disk of its own and one write under way. Prints what went
- * wrong, and last a line of figures.
+ * disktest load DEVICE LEDGER THREADS PAUSE: writes as a guest does, until the ledger says stop:
+ * with O_DIRECT, sizes of 512 bytes to 1 MiB at odd places, some with FUA, some flushes, discards
+ * and zeroes. Each thread has a part of the disk of its own and one write under way, and pauses so
+ * many milliseconds after each. Prints what went wrong, and last a line of figures.
  *
  * disktest blocks DEVICE FROM COUNT MS: reads COUNT blocks of 4 KiB from block FROM on, again and
  * again for so long; prints errors and the longest wait.
@@ -27,7 +27,7 @@ static struct {
     const char *device;
     struct ledger *ledger;
     uint64_t sectors;
-    unsigned threads;
+    unsigned threads, pause_ms;
 } load;
 
 static uint64_t next_random(uint64_t *state)
@@ -148,6 +148,8 @@ static void *run(void *argument)
             note(ledger->completed, &op);
         }
         atomic_fetch_add(&ledger->operations, 1);
+        if (load.pause_ms)
+            usleep(load.pause_ms * 1000);
     }
     close(fd);
     return NULL;
@@ -168,11 +170,12 @@ int load_main(int argc, char **argv)
     unsigned i;
     int fd;
 
-    if (argc != 4)
+    if (argc != 5)
         return 64;
     load.device = argv[1];
     load.ledger = ledger_map(argv[2], true);
     load.threads = (unsigned)atoi(argv[3]);
+    load.pause_ms = (unsigned)atoi(argv[4]);
     /* As an emulator or blkback has it open: nobody else may have it for himself. */
     fd = open(load.device, O_RDWR | O_CLOEXEC);
     if (fd < 0 || !load.threads || load.threads > THREADS_MAX)

@@ -37,7 +37,7 @@ static struct {
     const char *dir, *nbd, *guard;
     struct tsr_capture_settings settings;
     struct ledger *ledger;
-    int handle, leg, events, control;
+    int handle, leg, pace, events, control;
     pid_t guard_pid;
     uint64_t epoch;
     uint64_t armed[THREADS_MAX];        /* what is newer must be captured */
@@ -101,7 +101,7 @@ static void put_file(const char *name, const char *text)
 
 static void start_guard(void)
 {
-    char leg[12], session[12], log[12], size[24], log_path[256], pids[64];
+    char leg[12], pace[12], session[12], log[12], size[24], log_path[256], pids[64];
     int pair[2], log_fd;
 
     snprintf(log_path, sizeof(log_path), "%s/guard.log", run.dir);
@@ -110,7 +110,9 @@ static void start_guard(void)
         die(log_path);
     fcntl(pair[0], F_SETFD, FD_CLOEXEC);
     fcntl(run.leg, F_SETFD, 0);
+    fcntl(run.pace, F_SETFD, 0);
     snprintf(leg, sizeof(leg), "%d", run.leg);
+    snprintf(pace, sizeof(pace), "%d", run.pace);
     snprintf(session, sizeof(session), "%d", pair[1]);
     snprintf(log, sizeof(log), "%d", log_fd);
     snprintf(size, sizeof(size), "%llu", (unsigned long long)run.settings.size);
@@ -122,12 +124,14 @@ static void start_guard(void)
         execl(run.guard, "tsremus-disk-guard", "--device", run.settings.name, "--under",
               run.settings.under, "--nbd", run.nbd, "--size", size, "--leg", leg, "--session",
               session, "--log", log, "--lock", run.settings.lock, "--vg-lock",
-              run.settings.vg_lock, "--stall", "2000", "--timeout", "30", (char *)NULL);
+              run.settings.vg_lock, "--pace", pace, "--stall", "2000", "--timeout", "30",
+              (char *)NULL);
         die(run.guard);
     }
     close(pair[1]);
     close(log_fd);
     close(run.leg);
+    close(run.pace);
     run.control = pair[0];
     snprintf(pids, sizeof(pids), "session=%d guard=%d\n", getpid(), run.guard_pid);
     put_file("pids", pids);
@@ -179,7 +183,7 @@ static void open_all(const char *path)
         die(path);
     close(fd);
     run.settings.size = bytes;
-    run.handle = tsr_capture_open(&run.settings, &run.leg, &run.events);
+    run.handle = tsr_capture_open(&run.settings, &run.leg, &run.pace, &run.events);
     if (run.handle < 0)
         fail("capture");
 }
