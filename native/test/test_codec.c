@@ -499,3 +499,42 @@ TEST(codec_free_ends_calls_that_wait)
     CHECK(!pthread_join(thread, NULL));
     CHECK(tsr_codec_free(pair.decoder) == 0);
 }
+
+/* Proves: bytes that are no stream of a hypervisor's come back as they were, in batches of
+ * their own kinds, and none of a page is taken for them. */
+TEST(codec_takes_any_bytes)
+{
+    static const uint32_t sizes[] = { 1, 16, 4096, 100000, TSR_BATCH_RAW_MAX };
+    uint32_t flags = tsr_codec_has_zstd() ? TSR_CODEC_ZSTD : 0;
+    int encoder = tsr_codec_new(TSR_CODEC_BYTES, flags, 0, 1);
+    int decoder = tsr_codec_new(TSR_CODEC_BYTES, TSR_CODEC_DECODE, 0, 1);
+    uint8_t *raw = malloc(TSR_BATCH_RAW_MAX), *back = malloc(TSR_BATCH_RAW_MAX);
+    size_t room = TSR_BATCH_HEADER + TSR_BATCH_ENCODED_MAX(TSR_BATCH_RAW_MAX);
+    uint8_t *batch = malloc(room);
+    struct tsr_codec_digest here, there;
+    int n = 0;
+
+    CHECK(encoder >= 0 && decoder >= 0);
+    for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (uint32_t at = 0; at < sizes[i]; at++)
+            raw[at] = i % 2 ? 0 : (uint8_t)random_below(256);
+        n = tsr_codec_run(encoder, i, raw, sizes[i], batch, room);
+        CHECK(n > 0 && batch[5] != TSR_BATCH_PLAIN);
+        CHECK(tsr_codec_run(decoder, i, batch, (size_t)n, back, TSR_BATCH_RAW_MAX) ==
+              (int)sizes[i]);
+        CHECK(!memcmp(raw, back, sizes[i]));
+    }
+    CHECK(tsr_codec_end(encoder, &here) == 0 && tsr_codec_end(decoder, &there) == 0);
+    CHECK(here.checksum == there.checksum && here.raw_bytes == there.raw_bytes);
+    CHECK(!here.cache_state && !there.cache_state && !here.pages_copy);
+    /* An epoch in which nothing was written. */
+    CHECK(tsr_codec_end(encoder, &here) == 0 && tsr_codec_end(decoder, &there) == 0);
+    CHECK(!here.raw_bytes && here.checksum == there.checksum);
+    /* What comes out of its turn is refused. */
+    CHECK(tsr_codec_run(decoder, 5, batch, (size_t)n, back, TSR_BATCH_RAW_MAX) == -EPROTO);
+    tsr_codec_free(encoder);
+    tsr_codec_free(decoder);
+    free(raw);
+    free(back);
+    free(batch);
+}

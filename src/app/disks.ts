@@ -86,6 +86,16 @@ export function primaryDisks(
   };
 }
 
+/** What repairDisks needs, loaded while the program's files are there: an upgrade takes them. */
+export async function loadDiskRepair(): Promise<void> {
+  await Promise.all([
+    import('../disk/mirror/host.ts'),
+    import('../disk/mirror/left.ts'),
+    import('../native/loader.ts'),
+    import('../native/capture.ts'),
+  ]);
+}
+
 /**
  * Takes away what dead sessions of the guest left of mirrors; sentences of what was done, and of
  * what could not be. Never rejects.

@@ -16,6 +16,7 @@ import { watchProtect } from '../guest/stopped-protect.ts';
 import { within } from '../host/clock.ts';
 import { lowerOomScore, onReopenSignal } from '../host/process-settings.ts';
 import { openRecord } from '../permission/record.ts';
+import { loadDiskRepair } from './disks.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { loadLeftOutput } from './output.ts';
 import { ownCommand } from './own-command.ts';
@@ -56,6 +57,7 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   process.stdout.write('ready\n');
   // Where it cannot be loaded, it is tried again when it is needed.
   loadLeftOutput(host).catch(() => {});
+  loadDiskRepair().catch(() => {});
   const open = async () => hypervisor;
   const registry = thisRegistry(host);
   const leftovers = leftoversOf(host, open);

@@ -108,14 +108,33 @@ function oursAt(path: string, changes: Partial<DiskMark> = {}): DiskMark {
   };
 }
 
-async function openBench(sectorBytes: SectorBytes): Promise<Bench> {
+/** A block device over the file; null: this machine has none to give. */
+function loopOver(file: string, sectorBytes: number): string | null {
+  const argv = ['--find', '--show', '--direct-io=on', '--sector-size', String(sectorBytes), file];
+  const { status, stdout } = spawnSync('losetup', argv, { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : null;
+}
+
+function isLoopThere(): boolean {
+  const file = join(root, 'probe');
+  writeFileSync(file, Buffer.alloc(1 << 20));
+  const device = loopOver(file, 4096);
+  if (device !== null) spawnSync('losetup', ['--detach', device]);
+  return device !== null;
+}
+
+/** Over a plain file, or a block device whose content is that. */
+async function openBench(sectorBytes: SectorBytes, kind: 'file' | 'device'): Promise<Bench> {
   const sizeBytes = 64 * sectorBytes;
   const hosts = new ToyHosts(null, sectorBytes, sizeBytes);
   const primary = new ToyPrimary(hosts);
   const backEnd = new ToyBackEnd(hosts, primary);
-  const { dir, apply, ports } = place();
+  const { dir, apply, ports: ofFile } = place();
   await makeDisk(dir, 'xvda', Buffer.alloc(sizeBytes, 0xb2));
-  await writeMark(ports, oursAt(join(dir, 'xvda')));
+  const device = kind === 'file' ? null : loopOver(join(dir, 'xvda'), sectorBytes);
+  const path = device ?? join(dir, 'xvda');
+  const ports = { ...ofFile, pathOf: () => path, isAnyFile: device === null };
+  await writeMark(ports, oursAt(path));
   const [backup] = await openMirrorCopies(ports, specOf('xvda'), [primary.facts]);
   if (backup === undefined) throw new Error('no disk');
   const isAlive = (end: 'primary' | 'backup') =>
@@ -145,7 +164,7 @@ async function openBench(sectorBytes: SectorBytes): Promise<Bench> {
     async readThere() {
       await killing;
       await apply.written();
-      return readFileSync(join(dir, 'xvda'));
+      return readFileSync(path);
     },
     async quiet() {
       await killing;
@@ -175,6 +194,7 @@ async function openBench(sectorBytes: SectorBytes): Promise<Bench> {
       limitFiles('unlimited');
       await primary.close();
       await apply.closeAll();
+      if (device !== null) spawnSync('losetup', ['--detach', device]);
     },
   };
 }
@@ -183,9 +203,21 @@ afterEach(() => limitFiles('unlimited'));
 
 describe.each<SectorBytes>([512, 4096])('a file with sectors of %i bytes', (sectorBytes) => {
   it.each(clauses)('$name', async (clause) => {
-    await clause.run(openBench, sectorBytes);
+    await clause.run((size) => openBench(size, 'file'), sectorBytes);
   });
 });
+
+// As root on a machine with loop devices. That one cannot be made to fail: the file above can.
+const ofDevices = clauses.filter(({ name }) => !name.includes('an error there'));
+
+describe.skipIf(!isLoopThere()).each<SectorBytes>([512, 4096])(
+  'a block device with sectors of %i bytes',
+  (sectorBytes) => {
+    it.each(ofDevices)('$name', async (clause) => {
+      await clause.run((size) => openBench(size, 'device'), sectorBytes);
+    });
+  },
+);
 
 const sizeBytes = 4 << 20;
 const facts = (changes: Partial<DiskFacts> = {}): DiskFacts => {
@@ -301,6 +333,20 @@ describe('a disk on the backup', () => {
     };
     expect((await operationError(open)).message).toMatch(/a guest that runs here has/);
     expect(await markOf(ports)).toBe(null);
+  });
+
+  it.skipIf(!isLoopThere())('is refused when somebody else holds it', async () => {
+    const { dir, apply, ports } = await opening(blank);
+    const device = loopOver(join(dir, 'xvda'), 512) ?? '';
+    const held = { ...ports, pathOf: () => device, isAnyFile: false };
+    const open = () => openMirrorCopies(held, specOf('xvda'), [facts()]);
+    expect(await open()).toHaveLength(1);
+    const error = await operationError(open);
+    expect(error.code).toBe('unsupported-guest');
+    expect(error.message).toContain(`${device} is mounted, or in use by something else`);
+    expect(error.hint).toContain(`lsblk -b -o NAME,SIZE,LOG-SEC,TYPE,MOUNTPOINTS ${device}`);
+    await apply.closeAll();
+    spawnSync('losetup', ['--detach', device]);
   });
 
   it('is refused with a damaged mark', async () => {

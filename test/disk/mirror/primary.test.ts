@@ -49,6 +49,9 @@ describe('a mirror', () => {
     const disk = await open(host, 'vol');
     expect(host.did).toEqual(opening);
     expect(disk).toMatchObject({ name: 'xvda', barrier: 71 });
+    // What the other host is told, of the disk that is marked as the one that is copied from.
+    expect(host.marked).toEqual(['xvda']);
+    expect(disk.facts).toMatchObject({ name: 'xvda', generation: 7 });
     expect(await listNotes(host.ports)).toMatchObject([{ uuid, session }]);
     const heard = listen(disk);
     await turn();

@@ -169,6 +169,9 @@ export class StandIn {
     },
   };
 
+  /** Disks that were marked as the ones that are copied from. */
+  readonly marked: string[] = [];
+
   readonly ports: MirrorPorts = {
     ...time,
     store,
@@ -186,7 +189,10 @@ export class StandIn {
       this.onGuard(guard);
       return guard;
     },
-    markSource: async () => 1,
+    markSource: async ({ disk }) => {
+      this.marked.push(disk);
+      return 7;
+    },
     say: (text) => this.said.push(text),
   };
 }
