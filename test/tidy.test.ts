@@ -160,8 +160,8 @@ describe('imports', () => {
     registry: ['registry', ...base, ...pure],
     // A disk belongs to a guest, and marks where its epochs end.
     disk: ['disk', 'hypervisor', ...base, ...pure],
-    // Epochs come from a hypervisor and go over a link.
-    stream: ['stream', 'link', 'hypervisor', ...base, ...pure],
+    // Epochs come from a hypervisor and from disks, and go over a link.
+    stream: ['stream', 'link', 'hypervisor', 'disk', ...base, ...pure],
     host: ['host', 'native', ...pure],
     native: ['native', ...pure],
     core: ['core'],
@@ -231,7 +231,7 @@ describe('imports', () => {
     ...['transport', 'connect', 'early-transport', 'stdio', 'pulse'].map(
       (name) => `src/link/${name}.ts`,
     ),
-    'src/disk/drbd/',
+    ...['src/disk/drbd/', 'src/disk/mirror/backup.ts'],
     ...['run-directory', 'control'].map((name) => `src/registry/${name}.ts`),
     ...['encoder', 'decoder', 'native-codec'].map((name) => `src/stream/codec/${name}.ts`),
     ...['runner', 'log', 'session-log', 'process-settings', 'scope'].map(

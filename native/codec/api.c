@@ -95,6 +95,8 @@ int tsr_codec_new(int stream, uint32_t flags, uint64_t cache_bytes, int level)
 
     if (stream == -1)
         return open_codec(NULL, flags, cache_bytes, level);
+    if (stream == TSR_CODEC_BYTES)
+        return open_codec(&tsr_bytes_format, flags, 0, level);
     object = tsr_handle_format(stream);
     if (!object)
         return -EBADF;

@@ -72,10 +72,12 @@ TSR_API int tsr_codec_has_zstd(void);
 /*
  * A new encoder or decoder, for a session from the first byte of its stream on, over
  * the format of STREAM: the handle of any stream of that format (tsr_stream_new),
- * which may be freed at once; -1: none, all goes in batches of kind 0, no cache.
+ * which may be freed at once; -1: none, all goes in batches of kind 0, no cache;
+ * TSR_CODEC_BYTES: the same bytes, whatever they are, in batches of kind 1 and 2.
  * The cache takes at most CACHE_BYTES (0: none) of address space, and of memory what
  * pages fill; both sides need the same number. LEVEL is zstd's.
  */
+#define TSR_CODEC_BYTES (-2)
 TSR_API int tsr_codec_new(int stream, uint32_t flags, uint64_t cache_bytes, int level);
 
 /*

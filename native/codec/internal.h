@@ -6,6 +6,7 @@
  *   cache.c   the copies last sent, by page number
  *   delta.c   what differs between a page and its copy
  *   ops.c     writes and reads the two parts of an encoded batch
+ *   bytes.c   the format of what has no pages
  *   pages.c   what both sides know of the stream; encoding, decoding
  *   zstd.c    libzstd, opened at run time
  *   batch.c   the header of a batch
@@ -161,6 +162,10 @@ int tsr_pages_encode(struct tsr_pages *pages, const uint8_t *raw, size_t size,
  */
 const char *tsr_pages_decode(struct tsr_pages *pages, const uint8_t *encoded,
                              size_t size, uint8_t *raw, size_t raw_size);
+
+/* ---- bytes.c ------------------------------------------------------ */
+
+extern const struct tsr_format_ops tsr_bytes_format;
 
 /* ---- zstd.c ------------------------------------------------------- */
 

@@ -67,7 +67,7 @@ function placed(where: CheckPlace, lines: readonly CheckLine[]): PlacedLine[] {
 /** What this host would need of itself if the guest came back to it. */
 async function backLines(opened: Opened, guest: Guest, hello: HelloContent): Promise<CheckLine[]> {
   const { hypervisor } = opened;
-  const config = guestConfig(guest.spec, guest.memoryBytes);
+  const config = guestConfig(guest.spec, guest.memoryBytes, []);
   const { line } = confinementLine(hypervisor, config, hello);
   const lines = [line, ...(await needsLines(hypervisor, guest.spec))];
   return lines.map(forTheWayBack);

@@ -1,4 +1,5 @@
 /** The disks of this host's guests, and what replicates them. */
+import { join } from 'node:path';
 import type { MirrorPorts } from '../disk/mirror/host.ts';
 import type { DiskDriver } from '../disk/port.ts';
 import { run } from '../host/runner.ts';
@@ -28,6 +29,11 @@ export async function mirrorPorts(
     timers,
     store,
     say,
+    async markSource(disk) {
+      const { markSource } = await import('../disk/mirror/mark.ts');
+      const path = join(env['SIMXL_HOST'] ?? '', disk.path);
+      return markSource({ store, stateDirectory: settings.stateDirectory }, { ...disk, path });
+    },
     // simxl has a host's files below its own folder.
     files: mirrorFiles(env['SIMXL_HOST'] ?? ''),
     folder: mirrorFolder(settings.runDirectory),

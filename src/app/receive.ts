@@ -10,7 +10,6 @@ import { UsageError } from '../config/usage-error.ts';
 import { version } from '../config/version.ts';
 import type { BackupOutcome } from '../core/backup/types.ts';
 import { notTyped, readSettings } from '../core/texts/advice.ts';
-import { noDisks } from '../disk/port.ts';
 import { OperationError } from '../host/errors.ts';
 import { openAhead } from '../host/open-ahead.ts';
 import type { HostPorts } from '../host/ports.ts';
@@ -33,6 +32,7 @@ import {
 import type { ReceiveOptions, ReceiveResult } from '../session/options.ts';
 import { codecsOf } from '../stream/agreement.ts';
 import { openStreamDecoder } from '../stream/codec/decoder.ts';
+import { backupDisks, diskDrivers } from './backup-disks.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { announceGuest, loadAnnouncement } from './output.ts';
 import { leaveSignal, unitForCopy } from './own-unit.ts';
@@ -48,7 +48,7 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
       offerPulse(addressFromEnvironment(env), { session, log, onHeard, chance }),
     openDecoder: (agreed, allocate) => openStreamDecoder({ ...agreed, allocate, nativePath }),
     announce: (copy, spec, log) => announceGuest(host, copy, spec, log),
-    disks: noDisks,
+    disks: backupDisks(host),
     onLeaveRequest(hear) {
       for (const signal of ['SIGTERM', leaveSignal] as const) process.on(signal, hear);
     },
@@ -115,7 +115,7 @@ export async function runReceive(
     tsremus: version,
     xen: null,
     host: settings.hostName,
-    capabilities: { codecs: codecsOf(true), disks: noDisks.name === null ? [] : [noDisks.name] },
+    capabilities: { codecs: codecsOf(true), disks: diskDrivers },
   };
   const open = () => thisHypervisor(host);
   const ahead = openAhead(open, timers);

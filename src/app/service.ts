@@ -28,7 +28,8 @@ export async function openService(
 export function reportingTo(service: Service, reporter: ProtectReporter): ProtectReporter {
   return {
     seedProgress(progress) {
-      service.status(`the first copy: ${progress.percent} %`);
+      const what = progress.disksBytes === undefined ? 'the first copy' : 'copying disks';
+      service.status(`${what}: ${progress.percent} %`);
       reporter.seedProgress(progress);
     },
     event(kind, text, data) {

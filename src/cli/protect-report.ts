@@ -37,6 +37,7 @@ function jsonReporter(io: Io, domain: string, wall: () => Date): ClosingReporter
         bytes: progress.bytes,
         bytes_per_second: progress.bytesPerSecond,
         seconds_left: progress.secondsLeft,
+        ...(progress.disksBytes === undefined ? {} : { disks_bytes: progress.disksBytes }),
       });
     },
     event(kind, text, data) {

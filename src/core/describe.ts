@@ -17,6 +17,7 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
     case 'tick':
     case 'link-open':
     case 'progress':
+    case 'disk-filling':
     case 'save-ended':
     case 'activated':
     case 'destroyed':
@@ -36,6 +37,7 @@ export function describePrimaryEvent(event: PrimaryEvent): string {
     case 'copy-lost':
     case 'backup-leaving':
     case 'output-lost':
+    case 'disk-lost':
     case 'save-failed':
     case 'guest-ended':
     case 'destroy-failed':

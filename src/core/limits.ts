@@ -77,6 +77,19 @@ export const intervalMsMax = 60_000;
 /** Epochs in flight. More would only add memory: the link is full long before. */
 export const pendingMaxMax = 64;
 
+/** Disks of one guest that are replicated; each takes a few megabytes on either host. */
+export const disksMax = 32;
+
+/** A disk, bytes: 512 TiB. */
+export const diskBytesMax = 2 ** 49;
+
+/**
+ * What one disk may have in one epoch, bytes, its records with it: the primary captures no more
+ * before it is sent, and the backup has to keep all of it until the epoch counts. Of epoch 0, the
+ * first copy, nothing is kept: it has no such bound.
+ */
+export const diskEpochBytesMax = 64 * 1024 * 1024;
+
 /** Epochs in flight without other orders: one is sent while the next one runs. */
 export const pendingDefault = 2;
 

@@ -64,3 +64,14 @@ export function progressMs(timing: SessionTiming): number {
 export function leaseMs(timing: SessionTiming): number {
   return Math.floor(timing.heartbeatTimeoutMs * 0.6);
 }
+
+/** What the other host checks its own disk against, before anything is written there. */
+export interface DiskFacts {
+  /** As the guest calls it, and as it is called in every epoch. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Of the smallest write that it takes. */
+  readonly sectorBytes: number;
+  /** Of what it holds: data goes from the newer generation to the older one, never back. */
+  readonly generation: number;
+}

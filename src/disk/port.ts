@@ -17,7 +17,10 @@
  *       backup's is told to the session once, and never to the guest
  *   D8  the end of a process, of the link or of the backup's host fails no request of the guest's
  */
+import type { DiskFacts } from '../core/vocabulary.ts';
 import type { BarrierHandle, GuestDisk, GuestSpec } from '../hypervisor/port.ts';
+
+export type { DiskFacts } from '../core/vocabulary.ts';
 
 /** A status file takes lists of sixteen lines. */
 const shownMax = 15;
@@ -55,6 +58,7 @@ export interface FirstCopy {
 export interface PrimaryDisk {
   /** As the guest calls it, and as it is called in every epoch. */
   readonly name: string;
+  readonly facts: DiskFacts;
   /** Set by the save at every checkpoint, beside the output buffer's; null: it sets none. */
   readonly barrier: BarrierHandle | null;
   /** From now on `events` are told, and the first copy runs. Called once. */
@@ -94,11 +98,15 @@ export interface BackupDisk {
   /** From now on `events` are told. Called once. */
   listen(events: DiskEvents): void;
   /**
-   * Takes a copy of bytes of the epoch, in order; resolves when more may be given. Throws
-   * OperationError('protocol') for what its end on the primary cannot have sent, or ('limit').
+   * Takes a copy of bytes of the epoch, in order, before it returns; resolves when more may be
+   * given. Rejects with OperationError('protocol') for what its end on the primary cannot have
+   * sent, or ('limit'). One that failed or was rolled back takes them and forgets them.
    */
   take(epoch: number, bytes: Buffer): Promise<void>;
-  /** All of the epoch was given: `whole` follows, when it was taken. */
+  /**
+   * All of the epoch was given: `whole` follows, when it was taken. Throws
+   * OperationError('protocol') when it is torn.
+   */
   end(epoch: number): void;
   /**
    * The epoch counts in all parts: it may be applied, at the disk's own pace, in order. Epoch 0,
@@ -137,7 +145,16 @@ export interface DiskDriver {
   refusals(spec: GuestSpec): Promise<readonly DiskRefusal[]>;
   /** The guest's writable disks, ready for a session; all or none. */
   openPrimary(spec: GuestSpec, session: string): Promise<readonly PrimaryDisk[]>;
-  openBackup(spec: GuestSpec, session: string): Promise<readonly BackupDisk[]>;
+  /**
+   * Those of the copy, in the order of `facts`, which is what the primary said of its own. Throws
+   * OperationError('unsupported-guest') when one cannot take the place of the guest's: nothing of
+   * it was changed then.
+   */
+  openBackup(
+    spec: GuestSpec,
+    session: string,
+    facts: readonly DiskFacts[],
+  ): Promise<readonly BackupDisk[]>;
 }
 
 /** As a person knows disks; bounded, for a configuration may come from another host. */

@@ -89,7 +89,7 @@ export class Fields {
     return value;
   }
 
-  oneOf<T extends string>(key: string, allowed: readonly T[]): T {
+  oneOf<T extends string | number>(key: string, allowed: readonly T[]): T {
     const value = this.#get(key);
     const found = allowed.find((entry) => entry === value);
     if (found === undefined) throw this.#wrong(key, `must be one of ${allowed.join(', ')}`);

@@ -4,7 +4,8 @@
  *
  *     u32 length of the head, the head (JSON), the adapter's own bytes
  */
-import { guestBytesMax } from '../core/limits.ts';
+import { diskBytesMax, disksMax, guestBytesMax } from '../core/limits.ts';
+import type { DiskFacts } from '../core/vocabulary.ts';
 import { OperationError } from '../host/errors.ts';
 import { Fields, parseJson } from './checks.ts';
 import { domainNamePattern, domainNameRule, uuidPattern, uuidRule } from './identity.ts';
@@ -13,6 +14,9 @@ import { domainNamePattern, domainNameRule, uuidPattern, uuidRule } from './iden
 const configVersion = 1;
 const headBytesMax = 64 * 1024;
 const prefixBytes = 4;
+/** As a hypervisor calls one; it is a part's name, and goes into the name of a file. */
+const diskSectors = [512, 4096] as const;
+const diskNamePattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$/;
 
 export interface GuestConfig {
   readonly kind: 'config';
@@ -22,21 +26,27 @@ export interface GuestConfig {
   readonly uuid: string;
   /** Memory that the guest can come to occupy, bytes. */
   readonly memoryBytes: number;
+  /** The disks that are parts of every epoch, in the order in which frames count them. */
+  readonly disks: readonly DiskFacts[];
   readonly config: Buffer;
 }
 
 /** What a guest is made of, as far as CONFIG is concerned: a hypervisor's GuestSpec is one. */
-export type Described = Omit<GuestConfig, 'kind' | 'memoryBytes'>;
+export type Described = Omit<GuestConfig, 'kind' | 'memoryBytes' | 'disks'>;
 
 /** The message for a guest that can come to occupy `memoryBytes`. */
-export function guestConfig(spec: Described, memoryBytes: number): GuestConfig {
+export function guestConfig(
+  spec: Described,
+  memoryBytes: number,
+  disks: readonly DiskFacts[],
+): GuestConfig {
   const { hypervisor, name, uuid, config } = spec;
-  return { kind: 'config', hypervisor, name, uuid, memoryBytes, config };
+  return { kind: 'config', hypervisor, name, uuid, memoryBytes, disks, config };
 }
 
 export function encodeConfig(message: GuestConfig): Buffer {
-  const { hypervisor, name, uuid, memoryBytes, config } = message;
-  const facts = { name, uuid, memoryBytes };
+  const { hypervisor, name, uuid, memoryBytes, disks, config } = message;
+  const facts = { name, uuid, memoryBytes, disks };
   const head = Buffer.from(JSON.stringify({ version: configVersion, hypervisor, facts }));
   const prefix = Buffer.alloc(prefixBytes);
   prefix.writeUInt32LE(head.length);
@@ -57,8 +67,36 @@ export function parseConfig(body: Buffer): GuestConfig {
     name: facts.matching('name', domainNamePattern, domainNameRule),
     uuid: facts.matching('uuid', uuidPattern, uuidRule),
     memoryBytes: facts.integer('memoryBytes', 0, guestBytesMax),
+    disks: facts.objects('disks', disksMax).map(parseDisk),
     config: Buffer.from(body.subarray(end)),
   };
+}
+
+function parseDisk(fields: Fields): DiskFacts {
+  const sectorBytes = fields.oneOf('sectorBytes', diskSectors);
+  const sizeBytes = fields.integer('sizeBytes', 4096, diskBytesMax);
+  if (sizeBytes % sectorBytes !== 0) throw wrong('sizeBytes', sizeBytes, 'must be whole sectors');
+  return {
+    name: fields.matching('name', diskNamePattern, 'must name a disk'),
+    sizeBytes,
+    sectorBytes,
+    generation: fields.integer('generation', 0, Number.MAX_SAFE_INTEGER),
+  };
+}
+
+/**
+ * The disks of a session are those that the copy writes to, in the order of its configuration; none
+ * where HELLO named no driver. Throws an OperationError `protocol`.
+ */
+export function checkConfigDisks(
+  { disks }: GuestConfig,
+  hello: { readonly capabilities: { readonly disks: readonly string[] } },
+  writable: readonly { readonly name: string }[],
+): void {
+  const said = disks.map(({ name }) => name).join(' ');
+  const isCarried = hello.capabilities.disks.length > 0;
+  const expected = isCarried ? writable.map(({ name }) => name).join(' ') : '';
+  if (said !== expected) throw wrong('disks', said || 'none', `must be ${expected || 'none'}`);
 }
 
 /**

@@ -16,7 +16,7 @@
 import { crc32 } from './crc32.ts';
 
 /** The protocol this build speaks. Raised when an older peer could misunderstand. */
-export const protocolVersion = 4;
+export const protocolVersion = 5;
 
 export const frameMagic = Buffer.from('tsrm', 'latin1');
 export const frameHeaderBytes = 20;
@@ -55,10 +55,14 @@ export type FrameKind =
   | 'error'
   | 'leaving'
   | 'degraded'
-  | 'checked';
+  | 'checked'
+  | 'disk'
+  | 'disk-end';
 
 /** Length of DATA's prefix: the epoch. */
 export const dataPrefixBytes = 4;
+/** Length of DISK's: the epoch, and which of the disks in CONFIG. */
+export const diskPrefixBytes = 5;
 
 export const frameTypes: readonly FrameType[] = [
   { type: 1, kind: 'hello', bodyMin: 2, bodyMax: helloBytesMax },
@@ -83,6 +87,13 @@ export const frameTypes: readonly FrameType[] = [
   { type: 15, kind: 'leaving', bodyMin: 0, bodyMax: textBytesMax },
   { type: 16, kind: 'degraded', bodyMin: 0, bodyMax: textBytesMax },
   { type: 17, kind: 'checked', bodyMin: 2, bodyMax: checkedBytesMax },
+  {
+    type: 18,
+    kind: 'disk',
+    bodyMin: diskPrefixBytes + 1,
+    bodyMax: diskPrefixBytes + dataChunkBytesMax,
+  },
+  { type: 19, kind: 'disk-end', bodyMin: 29, bodyMax: 29 },
 ];
 
 const byType = new Map(frameTypes.map((entry) => [entry.type, entry]));

@@ -10,26 +10,47 @@ import type { Clock } from '../host/clock.ts';
 import type { GuestConfig } from './config-message.ts';
 import { CreditWindow, type CreditWindowOptions } from './credit-window.ts';
 import { encodeFrame, nextSequence } from './frame.ts';
-import { type EpochDigest, encodeBody, frameKindOf, type Message } from './messages.ts';
+import {
+  type DiskEnd,
+  type EpochDigest,
+  encodeBody,
+  frameKindOf,
+  type Message,
+} from './messages.ts';
 
 /** What does not wait behind data. */
-export type ControlMessage = Exclude<Message, { kind: 'data' | 'epoch-end' | 'config' }>;
+export type ControlMessage = Exclude<
+  Message,
+  { kind: 'data' | 'epoch-end' | 'disk' | 'disk-end' | 'config' }
+>;
 
 /** Only the newest of these says anything, so a queued one is replaced. */
 const cumulative: ReadonlySet<Message['kind']> = new Set(['heartbeat', 'echo', 'credit']);
 
 /** Control messages that may wait for a stream that takes nothing. */
 export const controlQueueMax = 1024;
-/** Calls of `sendData`, `endEpoch` and `sendConfig` that may wait. */
+/** Calls of `sendData`, `sendDisk`, their ends and `sendConfig` that may wait. */
 export const dataQueueMax = 64;
 
 type Settle = (sent: boolean) => void;
 
+/** Bytes that go in chunks. */
+interface Pieces {
+  readonly kind: 'pieces';
+  readonly epoch: number;
+  /** Of a disk; null: of the checkpoint stream. */
+  readonly disk: number | null;
+  readonly bytes: Buffer;
+  readonly settle: Settle;
+}
+
 type DataItem =
+  | Pieces
   | {
-      readonly kind: 'data';
+      readonly kind: 'disk-end';
       readonly epoch: number;
-      readonly bytes: Buffer;
+      readonly disk: number;
+      readonly digest: DiskEnd['digest'];
       readonly settle: Settle;
     }
   | {
@@ -47,10 +68,11 @@ export interface LinkOutputOptions {
   readonly window: CreditWindowOptions;
 }
 
-/** The epoch that is being sent; its total goes into EPOCH_END. */
+/** The epoch that is being sent; its totals go into EPOCH_END and each DISK_END. */
 interface OpenEpoch {
   readonly epoch: number;
   bytes: number;
+  readonly diskBytes: Map<number, number>;
 }
 
 export class LinkOutput {
@@ -94,7 +116,16 @@ export class LinkOutput {
 
   sendData(epoch: number, bytes: Buffer): Promise<boolean> {
     if (bytes.length === 0) return Promise.resolve(!this.#closed);
-    return this.#queue((settle) => ({ kind: 'data', epoch, bytes, settle }));
+    return this.#queue((settle) => ({ kind: 'pieces', epoch, disk: null, bytes, settle }));
+  }
+
+  sendDisk(epoch: number, disk: number, bytes: Buffer): Promise<boolean> {
+    if (bytes.length === 0) return Promise.resolve(!this.#closed);
+    return this.#queue((settle) => ({ kind: 'pieces', epoch, disk, bytes, settle }));
+  }
+
+  endDisk(epoch: number, disk: number, digest: DiskEnd['digest']): Promise<boolean> {
+    return this.#queue((settle) => ({ kind: 'disk-end', epoch, disk, digest, settle }));
   }
 
   endEpoch(epoch: number, pages: number, digest: EpochDigest): Promise<boolean> {
@@ -173,13 +204,19 @@ export class LinkOutput {
   #writeData(): boolean {
     const item = this.#data[0];
     if (item === undefined) return false;
-    if (item.kind === 'data') return this.#writeChunk(item.epoch, item.bytes, item.settle);
+    if (item.kind === 'pieces') return this.#writeChunk(item);
     this.#data.shift();
     if (item.kind === 'config') {
       this.#write(this.#encode(item.message), undefined, item.settle);
       return true;
     }
-    const { bytes } = this.#openEpoch(item.epoch);
+    const { bytes, diskBytes } = this.#openEpoch(item.epoch);
+    if (item.kind === 'disk-end') {
+      const { epoch, disk, digest } = item;
+      const sent = { epoch, disk, bytes: diskBytes.get(disk) ?? 0, digest };
+      this.#write(this.#encode({ kind: 'disk-end', ...sent }), undefined, item.settle);
+      return true;
+    }
     this.#open = null;
     const { epoch, pages, digest } = item;
     const end = this.#encode({ kind: 'epoch-end', epoch, bytes, pages, digest });
@@ -187,11 +224,12 @@ export class LinkOutput {
     return true;
   }
 
-  #writeChunk(epoch: number, bytes: Buffer, settle: Settle): boolean {
+  #writeChunk({ epoch, disk, bytes, settle }: Pieces): boolean {
     const chunk = bytes.subarray(this.#dataAt, this.#dataAt + this.#chunkBytes);
     if (!this.window.canSend(chunk.length)) return false;
     const open = this.#openEpoch(epoch);
-    open.bytes += chunk.length;
+    if (disk === null) open.bytes += chunk.length;
+    else open.diskBytes.set(disk, (open.diskBytes.get(disk) ?? 0) + chunk.length);
     this.window.onSent(chunk.length, this.#clock.nowMs());
     this.#dataAt += chunk.length;
     const last = this.#dataAt === bytes.length;
@@ -199,13 +237,15 @@ export class LinkOutput {
       this.#data.shift();
       this.#dataAt = 0;
     }
-    const head = this.#encode({ kind: 'data', epoch, chunk }, chunk);
+    const message: Message =
+      disk === null ? { kind: 'data', epoch, chunk } : { kind: 'disk', epoch, disk, chunk };
+    const head = this.#encode(message, chunk);
     this.#write(head, chunk, last ? settle : undefined);
     return true;
   }
 
   #openEpoch(epoch: number): OpenEpoch {
-    this.#open ??= { epoch, bytes: 0 };
+    this.#open ??= { epoch, bytes: 0, diskBytes: new Map() };
     if (this.#open.epoch !== epoch) {
       throw new Error(`epoch ${epoch} is sent before the end of epoch ${this.#open.epoch}`);
     }

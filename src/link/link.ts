@@ -13,7 +13,13 @@ import type { GuestConfig } from './config-message.ts';
 import { type CreditWindowOptions, creditWindowDefaults } from './credit-window.ts';
 import { FrameDecoder, terminalError } from './frame-decoder.ts';
 import { type ControlMessage, controlQueueMax, LinkOutput } from './link-output.ts';
-import { decodeMessage, type EpochDigest, type Message, type MessageKind } from './messages.ts';
+import {
+  type DiskEnd,
+  decodeMessage,
+  type EpochDigest,
+  type Message,
+  type MessageKind,
+} from './messages.ts';
 
 export type { ControlMessage } from './link-output.ts';
 
@@ -48,7 +54,7 @@ export interface LinkOptions {
   /** Largest DATA chunk sent, bytes. */
   readonly chunkBytes?: number;
   readonly window?: CreditWindowOptions;
-  /** DATA received and not yet `consumed`, at most; more than any honest sender's window. */
+  /** DATA and DISK not yet `consumed`, at most; more than any honest sender's window. */
   readonly unconsumedBytesMax?: number;
   /** Time for the peer to end its half after ours ended, ms. */
   readonly endGraceMs?: number;
@@ -75,7 +81,8 @@ const endGraceMsDefault = 1000;
 const creditStepBytes = 128 * 1024;
 
 const fromPrimary: ReadonlySet<MessageKind> = new Set([
-  ...(['hello', 'config', 'data', 'epoch-end', 'heartbeat', 'ask', 'goodbye', 'error'] as const),
+  ...(['hello', 'config', 'data', 'epoch-end', 'disk', 'disk-end'] as const),
+  ...(['heartbeat', 'ask', 'goodbye', 'error'] as const),
 ]);
 const fromBackup: ReadonlySet<MessageKind> = new Set([
   ...(['hello-accepted', 'hello-refused', 'ack', 'echo', 'credit', 'answer'] as const),
@@ -184,15 +191,25 @@ export class Link {
     return this.#output.sendData(epoch, bytes);
   }
 
+  /** Sends bytes of what that disk has in the epoch, encoded. Resolves like `sendData`. */
+  sendDisk(epoch: number, disk: number, bytes: Buffer): Promise<boolean> {
+    return this.#output.sendDisk(epoch, disk, bytes);
+  }
+
+  /** Ends that disk's part of the epoch. Resolves like `sendData`. */
+  endDisk(epoch: number, disk: number, digest: DiskEnd['digest']): Promise<boolean> {
+    return this.#output.endDisk(epoch, disk, digest);
+  }
+
   /** Ends the epoch: how much was sent of it is known here. Resolves like `sendData`. */
   endEpoch(epoch: number, pages: number, digest: EpochDigest): Promise<boolean> {
     return this.#output.endEpoch(epoch, pages, digest);
   }
 
   /**
-   * Says that this many more bytes of DATA chunks are used up (written on, or stored within a bound
-   * of their own); the peer may send as much again. Never calling it stops the peer's data but not
-   * its heartbeats.
+   * Says that this many more bytes of DATA and DISK chunks are used up (written on, or stored
+   * within a bound of their own); the peer may send as much again. Never calling it stops the
+   * peer's data but not its heartbeats.
    */
   consumed(bytes: number): void {
     this.#consumedBytes += bytes;
@@ -273,7 +290,7 @@ export class Link {
       this.#handlers?.progress?.();
       return;
     }
-    if (message.kind === 'data') this.#countData(message.chunk.length);
+    if (message.kind === 'data' || message.kind === 'disk') this.#countData(message.chunk.length);
     this.#handlers?.message(message);
   }
 

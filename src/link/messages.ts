@@ -8,6 +8,7 @@
  *        | DATA 0 ..., EPOCH_END 0 ------------> |      the seed, streamed through
  *        | <----------------- CREDIT ... , ACK 0 |
  *        | DATA 1 ..., EPOCH_END 1 ------------> |      held until whole and checked
+ *        | DISK 1 ..., DISK_END 1 -------------> |      before EPOCH_END 1, for each disk
  *        | <------------------------------ ACK 1 |
  *        | HEARTBEAT n <-> ECHO n                |      both ways, between chunks of data
  *        | ASK id ------------> <-- ANSWER id    |      "may I open the buffer?"
@@ -26,7 +27,13 @@ import { cleanText } from '../host/text.ts';
 import { type Checked, encodeChecked, parseChecked } from './checked-message.ts';
 import { Fields, parseJson } from './checks.ts';
 import { encodeConfig, type GuestConfig, parseConfig } from './config-message.ts';
-import { dataPrefixBytes, type Frame, type FrameKind, textBytesMax } from './frame.ts';
+import {
+  dataPrefixBytes,
+  diskPrefixBytes,
+  type Frame,
+  type FrameKind,
+  textBytesMax,
+} from './frame.ts';
 import { encodeHello, type Hello, type HelloReply, parseHello } from './hello-message.ts';
 
 export type Message =
@@ -36,10 +43,18 @@ export type Message =
   /** A piece of the encoded checkpoint stream, cut anywhere. */
   | { readonly kind: 'data'; readonly epoch: number; readonly chunk: Buffer }
   | EpochEnd
+  /** A piece of what a disk has in the epoch, encoded, cut anywhere; `disk`: as CONFIG counts. */
+  | {
+      readonly kind: 'disk';
+      readonly epoch: number;
+      readonly disk: number;
+      readonly chunk: Buffer;
+    }
+  | DiskEnd
   | { readonly kind: 'ack'; readonly epoch: number }
   | { readonly kind: 'heartbeat'; readonly seq: number; readonly heldMs: number }
   | { readonly kind: 'echo'; readonly seq: number }
-  /** Bytes of DATA chunks that the receiver has used up since the session began. */
+  /** Bytes of DATA and DISK chunks that the receiver has used up since the session began. */
   | { readonly kind: 'credit'; readonly bytes: number }
   | { readonly kind: 'ask'; readonly id: number }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
@@ -80,6 +95,15 @@ export interface EpochEnd {
   readonly digest: EpochDigest;
 }
 
+/** All that the disk has in the epoch is sent: `bytes` in DISK, which may be none. */
+export interface DiskEnd {
+  readonly kind: 'disk-end';
+  readonly epoch: number;
+  readonly disk: number;
+  readonly bytes: number;
+  readonly digest: Omit<EpochDigest, 'cacheState'>;
+}
+
 export type MessageKind = Message['kind'];
 
 const answerKinds = [
@@ -102,7 +126,7 @@ export function frameKindOf(message: Message): FrameKind {
   }
 }
 
-/** The body of a message's frame. DATA gives its prefix only: the chunk itself is not copied. */
+/** The body of a frame. DATA and DISK give their prefix only: the chunk itself is not copied. */
 export function encodeBody(message: Message): Buffer {
   switch (message.kind) {
     case 'hello':
@@ -115,15 +139,12 @@ export function encodeBody(message: Message): Buffer {
     case 'ack':
     case 'activated':
       return u32(message.epoch);
+    case 'disk':
+      return Buffer.concat([u32(message.epoch), Buffer.from([message.disk])]);
+    case 'disk-end':
+      return encodeDiskEnd(message);
     case 'epoch-end':
-      return Buffer.concat([
-        u32(message.epoch),
-        u64(message.bytes),
-        u64(message.pages),
-        u64(message.digest.rawBytes),
-        hash(message.digest.checksum),
-        hash(message.digest.cacheState),
-      ]);
+      return encodeEpochEnd(message);
     case 'heartbeat':
       return Buffer.concat([u64(message.seq), u64(message.heldMs)]);
     case 'echo':
@@ -149,6 +170,18 @@ export function encodeBody(message: Message): Buffer {
   }
 }
 
+function encodeDiskEnd({ epoch, disk, bytes, digest }: DiskEnd): Buffer {
+  const { rawBytes, checksum } = digest;
+  const sizes = [u64(bytes), u64(rawBytes), hash(checksum)];
+  return Buffer.concat([u32(epoch), Buffer.from([disk]), ...sizes]);
+}
+
+function encodeEpochEnd({ epoch, bytes, pages, digest }: EpochEnd): Buffer {
+  const { rawBytes, checksum, cacheState } = digest;
+  const sizes = [u64(bytes), u64(pages), u64(rawBytes)];
+  return Buffer.concat([u32(epoch), ...sizes, hash(checksum), hash(cacheState)]);
+}
+
 /** The message of a whole frame; throws an OperationError `protocol` that names the wrong field. */
 export function decodeMessage(frame: Frame): Message {
   const body = frame.body;
@@ -159,18 +192,17 @@ export function decodeMessage(frame: Frame): Message {
       return parseConfig(body);
     case 'data':
       return { kind: 'data', epoch: body.readUInt32LE(0), chunk: body.subarray(dataPrefixBytes) };
-    case 'epoch-end':
+    case 'disk':
       return {
-        kind: 'epoch-end',
+        kind: 'disk',
         epoch: body.readUInt32LE(0),
-        bytes: readU64(frame, 4, 'bytes'),
-        pages: readU64(frame, 12, 'pages'),
-        digest: {
-          rawBytes: readU64(frame, 20, 'rawBytes'),
-          checksum: body.readBigUInt64LE(28),
-          cacheState: body.readBigUInt64LE(36),
-        },
+        disk: body.readUInt8(4),
+        chunk: body.subarray(diskPrefixBytes),
       };
+    case 'disk-end':
+      return parseDiskEnd(frame);
+    case 'epoch-end':
+      return parseEpochEnd(frame);
     case 'ack':
     case 'activated':
       return { kind: frame.kind, epoch: body.readUInt32LE(0) };
@@ -198,6 +230,32 @@ export function decodeMessage(frame: Frame): Message {
     case 'error':
       return parseError(body);
   }
+}
+
+function parseDiskEnd(frame: Frame): DiskEnd {
+  const { body } = frame;
+  return {
+    kind: 'disk-end',
+    epoch: body.readUInt32LE(0),
+    disk: body.readUInt8(4),
+    bytes: readU64(frame, 5, 'bytes'),
+    digest: { rawBytes: readU64(frame, 13, 'rawBytes'), checksum: body.readBigUInt64LE(21) },
+  };
+}
+
+function parseEpochEnd(frame: Frame): EpochEnd {
+  const { body } = frame;
+  return {
+    kind: 'epoch-end',
+    epoch: body.readUInt32LE(0),
+    bytes: readU64(frame, 4, 'bytes'),
+    pages: readU64(frame, 12, 'pages'),
+    digest: {
+      rawBytes: readU64(frame, 20, 'rawBytes'),
+      checksum: body.readBigUInt64LE(28),
+      cacheState: body.readBigUInt64LE(36),
+    },
+  };
 }
 
 function u32(value: number): Buffer {

@@ -15,6 +15,9 @@ const signatures = {
   tsr_batch_check: ['pointer', 'size_t'],
 } as const satisfies Record<string, readonly CType[]>;
 
+/** TSR_CODEC_BYTES */
+const anyBytes = -2;
+
 /** enum tsr_codec_flags */
 export const codecFlags = { decode: 1, zstd: 2 } as const;
 
@@ -33,11 +36,17 @@ export class CodecLibrary {
 
   /**
    * `stream`: a handle of any stream of the format (XenLibrary.streamNew), which may be freed at
-   * once; null: no pages are looked for. `flags` as in `codecFlags`.
+   * once; 'bytes': what has no pages; null: no pages are looked for. `flags` as in `codecFlags`.
    */
-  codecNew(stream: number | null, flags: number, cacheBytes: number, level: number): number {
+  codecNew(
+    stream: number | 'bytes' | null,
+    flags: number,
+    cacheBytes: number,
+    level: number,
+  ): number {
     const fn = this.#room.fn('tsr_codec_new');
-    return this.#room.checked('codec', fn.call(stream ?? -1, flags, cacheBytes, level));
+    const format = stream === 'bytes' ? anyBytes : (stream ?? -1);
+    return this.#room.checked('codec', fn.call(format, flags, cacheBytes, level));
   }
 
   /** Off this thread; how many bytes of `out` were written. See tsr_codec_run for `ticket`. */

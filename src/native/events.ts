@@ -22,6 +22,8 @@ const kindNames = {
   21: 'disk-full',
   22: 'disk-more',
   23: 'disk-copied',
+  30: 'disk-room',
+  31: 'disk-settled',
 } as const;
 
 export type NativeEventKind = (typeof kindNames)[keyof typeof kindNames];
@@ -30,7 +32,7 @@ export interface NativeEvent {
   readonly kind: NativeEventKind;
   /** CLOCK_MONOTONIC when it happened, ms. */
   readonly timeMs: number;
-  /** Meaning by kind: native/xen/events.h, native/plug/plug.h, native/disk/disk.h. */
+  /** Meaning by kind: xen/events.h, plug/plug.h, disk/disk.h and disk/apply.h in native. */
   readonly a: number;
   readonly b: number;
   readonly c: number;

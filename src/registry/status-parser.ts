@@ -91,6 +91,7 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   heartbeat_timeout_ms: isCount,
   without_witness: (value) => value === undefined || agreements.some((one) => one === value),
   disks_left: (value) => value === undefined || isListOf(isText, linesMax)(value),
+  disks_percent: (value) => value === undefined || isCount(value),
   seed_percent: orNull(isCount),
   epochs: isListOf(
     hasKeys({

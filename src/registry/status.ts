@@ -88,6 +88,8 @@ export interface SessionStatus extends SessionFacts {
   readonly heartbeat_timeout_ms: number;
   /** Disks that the guest can write and that are not copied (-d). Older, or none: absent. */
   readonly disks_left?: readonly string[];
+  /** Of the first copy of the disks, 0..100, while the seed waits for it; else absent. */
+  readonly disks_percent?: number;
   /** Progress of the seed, 0..100; null when not seeding. */
   readonly seed_percent: number | null;
   /** The last few epochs, oldest first, at most 16. */

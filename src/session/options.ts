@@ -64,6 +64,8 @@ export interface SeedProgress {
   readonly bytes: number;
   readonly bytesPerSecond: number;
   readonly secondsLeft: number | null;
+  /** Of the disks, which are copied first: how much they are in all. Absent: of the memory. */
+  readonly disksBytes?: number;
 }
 
 /** How the session speaks to whoever started it. Its methods never throw and never wait. */

@@ -13,6 +13,12 @@ export function codecsOf(compression: boolean): readonly CodecName[] {
 export interface StreamAgreement {
   readonly codec: CodecName;
   readonly cacheBytes: number;
+  readonly form?: 'bytes';
+}
+
+/** How what a disk has in an epoch is encoded: as the memory, without pages. */
+export function diskStream({ codec }: StreamAgreement): StreamAgreement {
+  return { codec, cacheBytes: 0, form: 'bytes' };
 }
 
 function known(names: readonly string[]): CodecName | undefined {

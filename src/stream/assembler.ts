@@ -1,7 +1,7 @@
 /**
- * The backup's side of DATA and EPOCH_END: pieces in, whole and checked epochs out.
+ * The backup's side of DATA, DISK and their ends: pieces in, whole and checked epochs out.
  *
- *   A1  epochs come in order, 0, 1, 2, ..., each with one end
+ *   A1  epochs come in order, 0, 1, 2, ..., each with one end, before it one of each disk
  *   A2  an epoch is handed over only when its length is what the primary sent; every piece was
  *       checked with its frame, and what the pieces decode to is checked behind this (intake.ts)
  *   A3  no epoch grows beyond its stated maximum
@@ -9,8 +9,9 @@
  * Pieces pass through as they come, so that they can be checked and stored while the rest is on its
  * way; an epoch's end says whether what passed was right, and until then nothing may be made of it.
  */
+import { diskEpochBytesMax } from '../core/limits.ts';
 import { OperationError } from '../host/errors.ts';
-import type { EpochEnd, Message } from '../link/messages.ts';
+import type { DiskEnd, EpochEnd, Message } from '../link/messages.ts';
 
 export interface EpochLimits {
   readonly seedBytesMax: number;
@@ -22,6 +23,13 @@ export interface EpochAssemblerOptions extends EpochLimits {
   readonly onChunk: (epoch: number, chunk: Buffer) => void;
   /** All pieces of an epoch are here, and were handed on before. */
   readonly onEpoch: (end: EpochEnd) => void;
+  readonly disks?: readonly DiskAssembly[];
+}
+
+/** The same for one disk. */
+export interface DiskAssembly extends EpochLimits {
+  readonly onChunk: (epoch: number, chunk: Buffer) => void;
+  readonly onEnd: (end: DiskEnd) => void;
 }
 
 const mib = 1024 * 1024;
@@ -42,15 +50,34 @@ export function wireLimits({ seedBytesMax, epochBytesMax }: EpochLimits): EpochL
   return { seedBytesMax: grown(seedBytesMax), epochBytesMax: grown(epochBytesMax) };
 }
 
+/**
+ * Of a disk. Its first copy has no bound: nothing of it is kept, and how long it takes is for the
+ * guest to say, which writes meanwhile.
+ */
+export const diskLimits: EpochLimits = {
+  seedBytesMax: Number.MAX_SAFE_INTEGER,
+  epochBytesMax: diskEpochBytesMax,
+};
+
 type DataMessage = Extract<Message, { kind: 'data' }>;
+type DiskMessage = Extract<Message, { kind: 'disk' }>;
+
+interface OpenDisk {
+  readonly disk: DiskAssembly;
+  /** Of the epoch that is awaited. */
+  bytes: number;
+  isEnded: boolean;
+}
 
 export class EpochAssembler {
   readonly #options: EpochAssemblerOptions;
+  readonly #disks: OpenDisk[];
   #epoch = 0;
   #bytes = 0;
 
   constructor(options: EpochAssemblerOptions) {
     this.#options = options;
+    this.#disks = (options.disks ?? []).map((disk) => ({ disk, bytes: 0, isEnded: false }));
   }
 
   /** The epoch whose pieces are awaited. */
@@ -67,13 +94,33 @@ export class EpochAssembler {
   onData({ epoch, chunk }: DataMessage): void {
     this.#checkEpoch('data', epoch);
     const bytes = this.#bytes + chunk.length;
-    const max = epoch === 0 ? this.#options.seedBytesMax : this.#options.epochBytesMax;
-    if (bytes > max) {
-      const message = `epoch ${epoch} is larger than ${max} bytes, the limit for this guest`;
-      throw new OperationError('limit', message, { op: 'assemble-epoch', subject: `${epoch}` });
-    }
+    checkSize('', epoch, bytes, this.#options);
     this.#bytes = bytes;
     this.#options.onChunk(epoch, chunk);
+  }
+
+  /** The same of a disk's. */
+  onDisk({ epoch, disk, chunk }: DiskMessage): void {
+    const open = this.#openDisk('disk', epoch, disk);
+    const bytes = open.bytes + chunk.length;
+    checkSize(`disk ${disk} in `, epoch, bytes, open.disk);
+    open.bytes = bytes;
+    open.disk.onChunk(epoch, chunk);
+  }
+
+  onDiskEnd(end: DiskEnd): void {
+    const open = this.#openDisk('disk-end', end.epoch, end.disk);
+    if (end.bytes !== open.bytes) throw wrong('disk-end', 'bytes', end.bytes, `${open.bytes} came`);
+    open.isEnded = true;
+    open.disk.onEnd(end);
+  }
+
+  #openDisk(kind: string, epoch: number, number: number): OpenDisk {
+    this.#checkEpoch(kind, epoch);
+    const open = this.#disks[number];
+    if (open === undefined) throw wrong(kind, 'disk', number, `there are ${this.#disks.length}`);
+    if (open.isEnded) throw wrong(kind, 'disk', number, `it has ended epoch ${epoch}`);
+    return open;
   }
 
   /** Checks the epoch and hands it over; throws an OperationError `protocol` (A1, A2). */
@@ -82,14 +129,24 @@ export class EpochAssembler {
     this.#checkEpoch('epoch-end', epoch);
     if (bytes === 0) throw wrong('epoch-end', 'bytes', bytes, 'an epoch is never empty');
     if (bytes !== this.#bytes) throw wrong('epoch-end', 'bytes', bytes, `${this.#bytes} came`);
+    const late = this.#disks.findIndex(({ isEnded }) => !isEnded);
+    if (late >= 0) throw wrong('epoch-end', 'epoch', epoch, `disk ${late} has not ended it`);
     this.#epoch += 1;
     this.#bytes = 0;
+    for (const open of this.#disks) Object.assign(open, { bytes: 0, isEnded: false });
     this.#options.onEpoch(end);
   }
 
   #checkEpoch(kind: string, epoch: number): void {
     if (epoch !== this.#epoch) throw wrong(kind, 'epoch', epoch, `must be ${this.#epoch}`);
   }
+}
+
+function checkSize(what: string, epoch: number, bytes: number, limits: EpochLimits): void {
+  const max = epoch === 0 ? limits.seedBytesMax : limits.epochBytesMax;
+  if (bytes <= max) return;
+  const message = `${what}epoch ${epoch} is larger than ${max} bytes, the limit for this guest`;
+  throw new OperationError('limit', message, { op: 'assemble-epoch', subject: `${epoch}` });
 }
 
 function wrong(kind: string, field: string, value: number, rule: string): OperationError {

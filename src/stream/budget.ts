@@ -13,7 +13,7 @@
  *             is whole
  */
 
-import { maxMemoryBytesMin } from '../core/limits.ts';
+import { diskEpochBytesMax, maxMemoryBytesMin } from '../core/limits.ts';
 
 const mib = 1024 * 1024;
 
@@ -43,11 +43,11 @@ export function cacheBytesWithin(maxBytes: number, guestBytes: number): number {
 
 /**
  * What a backup may need of its own system's memory at the worst, bytes: all of a guest's memory in
- * one epoch, which must be here whole before any of it counts. What waits beyond it keeps the
- * primary waiting, and needs nothing that could not be had.
+ * one epoch, which must be here whole before any of it counts, and the most of each of its disks.
+ * What waits beyond it keeps the primary waiting, and needs nothing that could not be had.
  */
-export function backupNeedBytes(epochBytesMax: number, cacheBytes: number): number {
-  return epochBytesMax + cacheBytes + pipelineBytes;
+export function backupNeedBytes(epochBytesMax: number, cacheBytes: number, disks = 0): number {
+  return epochBytesMax + cacheBytes + pipelineBytes + disks * diskEpochBytesMax;
 }
 
 /** The budget once the size of the cache is agreed. */

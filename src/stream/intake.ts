@@ -23,7 +23,7 @@ export interface IntakeSink {
    * Takes a copy of the bytes. Throws OperationError('protocol') when they do not continue the
    * stream.
    */
-  feed(raw: Buffer): void;
+  feed(raw: Buffer, epoch: number): void;
   /** Resolves when more may be taken. */
   room(): Promise<void>;
   /**
@@ -38,6 +38,8 @@ export interface IntakeOptions {
   readonly limits: EpochLimits;
   readonly decoder: StreamDecoder;
   readonly sink: IntakeSink;
+  /** Absent: as much as is good for the memory. */
+  readonly wireBytesMax?: number;
   /** So many bytes of pieces are used up. */
   readonly onConsumed: (bytes: number) => void;
   readonly onWhole: (epoch: number) => void;
@@ -107,7 +109,8 @@ export class StreamIntake {
   }
 
   #giveCredit(): void {
-    const due = Math.min(this.#cameBytes, this.#storedBytes + wireBytesMax) - this.#creditedBytes;
+    const ahead = this.#options.wireBytesMax ?? wireBytesMax;
+    const due = Math.min(this.#cameBytes, this.#storedBytes + ahead) - this.#creditedBytes;
     if (due <= 0) return;
     this.#creditedBytes += due;
     this.#options.onConsumed(due);
@@ -167,7 +170,7 @@ export class StreamIntake {
     if (this.#stopped) return;
     const { sink, timers } = this.#options;
     this.#count(epoch, raw.length);
-    sink.feed(raw);
+    sink.feed(raw, epoch);
     this.#buffers.release(raw);
     await sink.room();
     // Heartbeats are answered between two batches, however many a piece holds.

@@ -6,6 +6,7 @@
  *       and an encoded megabyte; whatever else waits, waits in the save operation within its limit
  *   U2  the end of an epoch follows its last byte, and `onSent` comes before it can leave
  *   U3  after `stop` nothing is handed to the link, so an unfinished epoch never becomes whole
+ *   U4  the end of an epoch follows those of its other parts, the disks
  *
  * While the link takes one batch, others are being encoded and the next one is read: the epoch that
  * the guest is in drains while the one before is encoded and sent. Only at an epoch's end does the
@@ -42,11 +43,20 @@ export interface PumpSink {
   endEpoch(epoch: number, pages: number, digest: EpochDigest): Promise<boolean>;
 }
 
+/** What else an epoch has, and sends over the same link: a DiskPump. */
+export interface OtherParts {
+  /** Resolves when all of the epoch has left; to false when that will never be. */
+  left(epoch: number): Promise<boolean>;
+  /** The end of the epoch before was handed to the link. */
+  begin(epoch: number): void;
+}
+
 export interface PumpOptions {
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly save: SaveOperation;
   readonly encoder: StreamEncoder;
   readonly sink: PumpSink;
+  readonly parts: OtherParts;
   /** The end of the epoch is about to leave. */
   readonly onSent: (epoch: number) => void;
   /** The end of the epoch left. */
@@ -239,15 +249,17 @@ export class EpochPump {
 
   async #sendEnd(job: Extract<Job, { kind: 'end' }>): Promise<boolean> {
     const { end, encodeMs } = job;
-    const { sink, onSent, onFigures } = this.#options;
+    const { sink, parts, onSent, onFigures } = this.#options;
     const { rawBytes, checksum, cacheState, pages, wireBytes } = await job.closed;
-    if (this.#stopped) return false;
+    if (!(await parts.left(end.epoch)) || this.#stopped) return false;
     // Before the end goes out: from then on the backup may have the epoch whole.
     onSent(end.epoch);
     // The machine may have ended the session upon that.
     if (this.#stopped) return false;
     const digest = { rawBytes, checksum, cacheState };
-    const open = await sink.endEpoch(end.epoch, end.pages, digest);
+    const left = sink.endEpoch(end.epoch, end.pages, digest);
+    parts.begin(end.epoch + 1);
+    const open = await left;
     const transferMs = this.#now() - (this.#sendFromMs ?? this.#now());
     this.#sendFromMs = null;
     this.#sendingEpoch = end.epoch + 1;

@@ -37,6 +37,8 @@ const primaryEvents: readonly (readonly [PrimaryEvent, string])[] = [
     'set-schedule auto, 20 to 1000 ms, overhead at most 20 %',
   ],
   [{ kind: 'output-lost', reason: 'vif1.0', nowMs }, 'output-lost (vif1.0)'],
+  [{ kind: 'disk-lost', reason: 'xvda', nowMs }, 'disk-lost (xvda)'],
+  [{ kind: 'disk-filling', nowMs }, 'disk-filling'],
   [{ kind: 'link-closed', reason, nowMs }, 'link-closed (end of stream)'],
   [{ kind: 'answer', id: 2, answer: promised, nowMs }, 'answer 2: promised'],
   [{ kind: 'ask-failed', id: 2, reason, nowMs }, 'ask-failed 2 (end of stream)'],

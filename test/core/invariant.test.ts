@@ -96,6 +96,8 @@ const primaryStrokes: fc.Arbitrary<PrimaryStroke> = fc.oneof(
   fc.record({ kind: fc.constant('copy-lost' as const), reason, nowMs: fc.constant(0) }),
   fc.record({ kind: fc.constant('backup-leaving' as const), reason, nowMs: fc.constant(0) }),
   fc.record({ kind: fc.constant('save-failed' as const), reason, nowMs: fc.constant(0) }),
+  fc.record({ kind: fc.constant('disk-lost' as const), reason, nowMs: fc.constant(0) }),
+  fc.record({ kind: fc.constant('disk-filling' as const), nowMs: fc.constant(0) }),
   fc.record({ kind: fc.constant('guest-ended' as const), reason, nowMs: fc.constant(0) }),
   {
     weight: 2,

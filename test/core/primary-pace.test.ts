@@ -35,6 +35,22 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .say('the administrator wants a fixed interval')
       .at(1_000, { kind: 'set-schedule', schedule: { kind: 'fixed', intervalMs: 50 } }),
 
+  'disk-filling': () =>
+    new PrimaryStory()
+      .seeded()
+      .say('a disk keeps much for the next epoch: it is not waited for the interval')
+      .at(100, { kind: 'disk-filling' })
+      .epoch(105, 1)
+      .say('nor once more for the same asking')
+      .at(130, { kind: 'ack', epoch: 1 })
+      .until(200)
+      .say('while an epoch is in flight the link is what is waited for')
+      .epoch(340, 2)
+      .at(350, { kind: 'disk-filling' })
+      .until(380)
+      .at(380, { kind: 'ack', epoch: 2 })
+      .until(400),
+
   'output-lost': () =>
     new PrimaryStory()
       .seeded()

@@ -261,6 +261,23 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .at(110, { kind: 'link-closed', reason: 'end of stream' })
       .at(120, { kind: 'save-ended' }),
 
+  'disk-lost': () =>
+    new PrimaryStory()
+      .say('nothing counts any more: the backup is asked over the link that is there')
+      .seeded()
+      .epoch(255, 1)
+      .at(260, { kind: 'disk-lost', reason: 'disk xvda: the mirror was taken away' })
+      .at(270, { kind: 'ack', epoch: 1 })
+      .at(280, { kind: 'answer', id: 1, answer: promised })
+      .at(300, { kind: 'save-ended' }),
+
+  'disk-lost-in-the-seed': () =>
+    new PrimaryStory()
+      .say('nothing was protected yet: the guest goes on, and the backup hears it')
+      .at(0, { kind: 'link-open' })
+      .at(50, { kind: 'disk-lost', reason: 'disk xvda: input/output error' })
+      .at(60, { kind: 'save-ended' }),
+
   'backup-leaves': () =>
     new PrimaryStory()
       .say('its host is shut down in order: it is asked over the link that still lives')

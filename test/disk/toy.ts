@@ -1,10 +1,22 @@
 /**
  * A disk driver in memory: what a real one has to do. The disks have a cache that a power cut
- * empties; between the ends is a queue of steps, of which one is done at each call, so that a
- * session is always in the middle of something. A field is a mistake that the contract must find.
+ * empties; what a driver does by itself is a queue of steps, of which one is done at each call, so
+ * that a session is always in the middle of something. A field is a mistake that the contract must
+ * find.
  */
-import type { BackupDisk, DiskEvents, PrimaryDisk } from '../../src/disk/port.ts';
+
+import type {
+  BackupDisk,
+  DiskEvents,
+  DiskFacts,
+  DiskPiece,
+  FirstCopy,
+  PrimaryDisk,
+  PrimaryDiskEvents,
+} from '../../src/disk/port.ts';
+import { OperationError } from '../../src/host/errors.ts';
 import type { Bench, DiskRequest, SectorBytes } from './contract.ts';
+import { decodeRecord, encodeRecord, PieceLink, recordFlags } from './pieces.ts';
 
 /** Mistakes; a driver that makes one passes the contract no more. */
 export type Mistake =
@@ -70,12 +82,13 @@ class Platter {
 interface Captured {
   readonly epoch: number;
   readonly at: number;
+  /** Of what is cleared: zeroes. */
   readonly data: Buffer;
-  readonly isDiscard: boolean;
+  readonly flags: number;
 }
 
 /** What both hosts are made of. */
-class Hosts {
+export class ToyHosts {
   readonly mistake: Mistake | null;
   readonly sectorBytes: SectorBytes;
   readonly here: Platter;
@@ -109,26 +122,52 @@ class Hosts {
 
 const readAheadSectors = 16;
 
-class ToyPrimary implements PrimaryDisk {
+/** What of one epoch waits to be read, and whether its barrier is set. */
+interface WaitingEpoch {
+  readonly epoch: number;
+  bytes: Buffer;
+  isSealed: boolean;
+}
+
+export class ToyPrimary implements PrimaryDisk {
   readonly name = 'xvda';
   readonly barrier = 1;
-  readonly #hosts: Hosts;
-  readonly #backup: ToyBackup;
+  readonly facts: DiskFacts;
+  readonly #hosts: ToyHosts;
+  #events: PrimaryDiskEvents = { more() {}, filling() {}, lost() {} };
   /** Sectors that are not copied yet, and that the guest did not write since. */
   readonly #uncopied = new Set<number>();
   #readAhead: { readonly sector: number; readonly data: Buffer }[] = [];
+  #waiting: WaitingEpoch[] = [{ epoch: 0, bytes: Buffer.alloc(0), isSealed: false }];
   #epoch = 0;
   #count = 0;
   #isClosed = false;
   #hasFailed = false;
   #deferred: Captured[] = [];
 
-  constructor(hosts: Hosts, backup: ToyBackup) {
+  constructor(hosts: ToyHosts) {
     this.#hosts = hosts;
-    this.#backup = backup;
-    const sectors = hosts.here.now.length / hosts.sectorBytes;
-    for (let sector = 0; sector < sectors; sector += 1) this.#uncopied.add(sector);
+    const { sectorBytes } = hosts;
+    const sizeBytes = hosts.here.now.length;
+    this.facts = { name: this.name, sizeBytes, sectorBytes, generation: 1 };
+    for (let sector = 0; sector < sizeBytes / sectorBytes; sector += 1) this.#uncopied.add(sector);
     this.#copyLater();
+  }
+
+  listen(events: PrimaryDiskEvents): void {
+    this.#events = events;
+  }
+
+  get firstCopy(): FirstCopy {
+    const { sectorBytes, here } = this.#hosts;
+    const totalBytes = here.now.length;
+    return { doneBytes: totalBytes - this.#uncopied.size * sectorBytes, totalBytes };
+  }
+
+  async nearlyCopied(): Promise<void> {}
+
+  async check(epoch: number): Promise<void> {
+    if (this.#hasFailed || epoch >= this.#epoch) throw new Error('not captured');
   }
 
   #copyLater(): void {
@@ -156,12 +195,12 @@ class ToyPrimary implements PrimaryDisk {
     this.#ship({ at: sector * sectorBytes, data });
   }
 
-  #ship({ at, data, isDiscard = false }: { at: number; data: Buffer; isDiscard?: boolean }): void {
+  #ship({ at, data, flags = 0 }: { at: number; data: Buffer; flags?: number }): void {
     const { mistake, sectorBytes } = this.#hosts;
     if (this.#isClosed && mistake !== 'captures on after its close') return;
-    const captured: Captured = { epoch: this.#epoch, at, data, isDiscard };
-    if (mistake === 'discards at the end' && isDiscard) {
-      this.#deferred.push({ ...captured, data: Buffer.alloc(data.length) });
+    const captured: Captured = { epoch: this.#epoch, at, data, flags };
+    if (mistake === 'discards at the end' && flags === recordFlags.trim) {
+      this.#deferred.push(captured);
       return;
     }
     const isLast = at + data.length === this.#hosts.here.now.length;
@@ -169,23 +208,34 @@ class ToyPrimary implements PrimaryDisk {
     this.#send(captured);
   }
 
-  #send(captured: Captured): void {
-    const hosts = this.#hosts;
+  #send({ epoch, at, data, flags }: Captured): void {
     this.#count += 1;
-    const isUp = hosts.isLinked && hosts.isPrimaryAlive;
-    hosts.later(() => {
-      if (isUp && hosts.isLinked && hosts.isPrimaryAlive) this.#backup.arrive(captured);
-    });
+    const open = this.#waiting.find((one) => one.epoch === epoch);
+    if (open === undefined) return;
+    const isPlain = (flags & ~recordFlags.fua) === 0;
+    const record = encodeRecord({ at, length: data.length, flags }, isPlain ? data : undefined);
+    open.bytes = Buffer.concat([open.bytes, record]);
+    if (epoch === 0) this.#events.more();
+  }
+
+  read(buffer: Buffer): DiskPiece | null {
+    const [next] = this.#waiting;
+    if (next === undefined || (next.epoch > 0 && !next.isSealed)) return null;
+    const bytes = next.bytes.copy(buffer);
+    next.bytes = next.bytes.subarray(bytes);
+    const isEnd = next.isSealed && next.bytes.length === 0;
+    if (isEnd) this.#waiting.shift();
+    return bytes > 0 || isEnd ? { epoch: next.epoch, bytes, isEnd } : null;
   }
 
   /** A write of the guest's, done here; what it captures comes with it. */
-  capture(at: number, data: Buffer, isDiscard = false): void {
+  capture(at: number, data: Buffer, flags = 0): void {
     const { mistake, sectorBytes, here } = this.#hosts;
     for (let end = at; end < at + data.length; end += sectorBytes) {
       this.#uncopied.delete(end / sectorBytes);
     }
     if (mistake !== 'copies whole pages' || data.length >= 8 * sectorBytes) {
-      return this.#ship({ at, data, isDiscard });
+      return this.#ship({ at, data, flags });
     }
     // The page as it was when the write began, as if nobody else wrote to it.
     const page = 8 * sectorBytes;
@@ -212,14 +262,15 @@ class ToyPrimary implements PrimaryDisk {
       while (this.#uncopied.size + this.#readAhead.length > 0) this.#copy();
     }
     for (const captured of this.#deferred.splice(0)) this.#send(captured);
-    const count = this.#count;
-    if (mistake !== 'tells of no empty epoch' || count > 0 || epoch === 0) {
-      hosts.later(() => {
-        if (hosts.isLinked && hosts.isPrimaryAlive) this.#backup.end(epoch, count);
-      });
+    const sealed = this.#waiting.find((one) => one.epoch === epoch);
+    if (sealed !== undefined) sealed.isSealed = true;
+    if (mistake === 'tells of no empty epoch' && this.#count === 0 && epoch > 0) {
+      this.#waiting = this.#waiting.filter((one) => one !== sealed);
     }
     this.#count = 0;
     this.#epoch = epoch + 1;
+    this.#waiting.push({ epoch: epoch + 1, bytes: Buffer.alloc(0), isSealed: false });
+    this.#events.more();
   }
 
   async close(): Promise<void> {
@@ -227,17 +278,18 @@ class ToyPrimary implements PrimaryDisk {
   }
 }
 
-class ToyBackup implements BackupDisk {
+export class ToyBackup implements BackupDisk {
   readonly name = 'xvda';
-  readonly #hosts: Hosts;
+  readonly #hosts: ToyHosts;
   #events: DiskEvents = { whole() {}, lost() {} };
   #captured: Captured[] = [];
+  #rest: Buffer = Buffer.alloc(0);
   readonly #wholeEpochs = new Set<number>();
   #committed: number[] = [];
   #isRolledBack = false;
   #error: Error | null = null;
 
-  constructor(hosts: Hosts) {
+  constructor(hosts: ToyHosts) {
     this.#hosts = hosts;
   }
 
@@ -245,23 +297,37 @@ class ToyBackup implements BackupDisk {
     this.#events = events;
   }
 
-  arrive(captured: Captured): void {
+  get #takesMore(): boolean {
     const { mistake, isBackupAlive } = this.#hosts;
-    const takesMore = !this.#isRolledBack || mistake === 'takes more after the roll back';
-    if (!isBackupAlive || !takesMore) return;
-    this.#captured.push(captured);
-    const isFirstCopy = captured.epoch === 0;
-    if (isFirstCopy || mistake === 'applies on arrival') this.#write(captured);
+    if (!isBackupAlive) return false;
+    return !this.#isRolledBack || mistake === 'takes more after the roll back';
   }
 
-  end(epoch: number, count: number): void {
-    const { mistake, isBackupAlive } = this.#hosts;
-    const takesMore = !this.#isRolledBack || mistake === 'takes more after the roll back';
-    if (!isBackupAlive || !takesMore) return;
-    const mine = this.#captured.filter((captured) => captured.epoch === epoch);
-    if (mine.length !== count) return;
+  async take(epoch: number, bytes: Buffer): Promise<void> {
+    if (!this.#takesMore) return;
+    this.#rest = Buffer.concat([this.#rest, bytes]);
+    for (let next = decodeRecord(this.#rest); next !== null; next = decodeRecord(this.#rest)) {
+      const { at, length, flags } = next.record;
+      const isClear = (flags & (recordFlags.trim | recordFlags.zeroes)) !== 0;
+      const data = isClear ? Buffer.alloc(length) : Buffer.from(next.data);
+      this.#rest = this.#rest.subarray(next.used);
+      this.#arrive({ epoch, at, data, flags });
+    }
+  }
+
+  #arrive(captured: Captured): void {
+    this.#captured.push(captured);
+    const isFirstCopy = captured.epoch === 0;
+    if (isFirstCopy || this.#hosts.mistake === 'applies on arrival') this.#write(captured);
+  }
+
+  end(epoch: number): void {
+    const { mistake } = this.#hosts;
+    if (!this.#takesMore) return;
+    if (this.#rest.length > 0) throw new OperationError('protocol', 'it is torn', { op: 'end' });
     if (this.#error !== null && mistake !== 'counts on after an error there') return;
     this.#wholeEpochs.add(epoch);
+    const mine = this.#captured.filter((captured) => captured.epoch === epoch);
     if (mistake === 'applies when whole') for (const captured of mine) this.#write(captured);
     this.#events.whole(epoch);
     if (mistake === 'tells an epoch twice' && epoch > 1) this.#events.whole(epoch);
@@ -319,18 +385,24 @@ class ToyBackup implements BackupDisk {
       for (const epoch of this.#wholeEpochs) if (epoch > 0) this.commit(epoch);
     }
     this.#isRolledBack = true;
+    this.#rest = Buffer.alloc(0);
     this.#captured = this.#captured.filter(({ epoch }) => this.#committed.includes(epoch));
   }
 }
 
+function flagsOf(request: Exclude<DiskRequest, { kind: 'flush' }>): number {
+  if (request.kind === 'write') return request.fua === true ? recordFlags.fua : 0;
+  return request.kind === 'discard' ? recordFlags.trim : recordFlags.zeroes;
+}
+
 /** The guest's back end: the disk of host A with the driver's leg in it. */
-class ToyBackEnd {
-  readonly #hosts: Hosts;
+export class ToyBackEnd {
+  readonly #hosts: ToyHosts;
   readonly #primary: ToyPrimary;
   #late: (() => void)[] = [];
   #isBroken = false;
 
-  constructor(hosts: Hosts, primary: ToyPrimary) {
+  constructor(hosts: ToyHosts, primary: ToyPrimary) {
     this.#hosts = hosts;
     this.#primary = primary;
   }
@@ -355,7 +427,7 @@ class ToyBackEnd {
     if (mistake === 'forgets zeroes' && request.kind === 'zeroes') return;
     const capture = () => {
       if (!this.#hosts.isPrimaryAlive) return;
-      this.#primary.capture(request.at, data, request.kind === 'discard');
+      this.#primary.capture(request.at, data, flagsOf(request));
     };
     if (mistake === 'seals early') this.#late.push(capture);
     else capture();
@@ -395,10 +467,13 @@ class ToyBackEnd {
 /** Two hosts with a session between them. */
 export function openToyBench(sectorBytes: SectorBytes, mistake: Mistake | null = null): Bench {
   const sizeBytes = 64 * sectorBytes;
-  const hosts = new Hosts(mistake, sectorBytes, sizeBytes);
+  const hosts = new ToyHosts(mistake, sectorBytes, sizeBytes);
   const backup = new ToyBackup(hosts);
-  const primary = new ToyPrimary(hosts, backup);
+  const primary = new ToyPrimary(hosts);
   const backEnd = new ToyBackEnd(hosts, primary);
+  const isAlive = (end: 'primary' | 'backup') =>
+    end === 'primary' ? hosts.isPrimaryAlive : hosts.isBackupAlive;
+  const link = new PieceLink({ primary, backup, pieceBytes: 3 * sectorBytes - 100, isAlive });
   const whole: number[] = [];
   const lost: string[] = [];
   let unsealed: number | null = null;
@@ -413,6 +488,7 @@ export function openToyBench(sectorBytes: SectorBytes, mistake: Mistake | null =
       await backEnd.request(request);
       seal();
       hosts.step();
+      await link.step();
     },
     barrier(epoch) {
       if (mistake === 'seals late') unsealed = epoch;
@@ -424,10 +500,12 @@ export function openToyBench(sectorBytes: SectorBytes, mistake: Mistake | null =
     readThere: async () => Buffer.from(hosts.there.now),
     async quiet() {
       seal();
-      hosts.drain();
+      do hosts.drain();
+      while (await link.step());
     },
     cutLink() {
       hosts.isLinked = false;
+      link.cut();
       if (mistake === 'counts a torn epoch') backup.torn();
     },
     kill(end) {

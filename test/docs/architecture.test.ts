@@ -161,11 +161,4 @@ describe('what is said not to exist yet', () => {
     const asking = sources.filter((path) => read(path).includes('witness/port.ts'));
     expect(asking).toEqual([]);
   });
-
-  it('is a disk driver', () => {
-    expect(text).toContain('no driver yet');
-    const inRoom = sources.filter((path) => path.startsWith('src/disk/'));
-    const opening = inRoom.filter((path) => read(path).includes('openBackup'));
-    expect(opening).toEqual(['src/disk/port.ts']);
-  });
 });

@@ -38,6 +38,7 @@ import {
   ManualTime,
   sampleChecked,
   sampleConfig,
+  sampleDisk,
   speakerB,
 } from '../link/support.ts';
 import { numberOf, read, tableOf } from './markdown.ts';
@@ -60,6 +61,14 @@ const samples: Readonly<Record<FrameKind, Message>> = {
     bytes: 2 ** 40 + 1,
     pages: 2 ** 40 + 2,
     digest: { rawBytes: 2 ** 40 + 3, checksum: 2n ** 63n + 4n, cacheState: 2n ** 63n + 5n },
+  },
+  disk: { kind: 'disk', epoch: 22, disk: 3, chunk: Buffer.from('sector') },
+  'disk-end': {
+    kind: 'disk-end',
+    epoch: 23,
+    disk: 4,
+    bytes: 2 ** 40 + 9,
+    digest: { rawBytes: 2 ** 40 + 10, checksum: 2n ** 63n + 11n },
   },
   ack: { kind: 'ack', epoch: 18 },
   heartbeat: { kind: 'heartbeat', seq: 2 ** 40 + 6, heldMs: 2 ** 40 + 14 },
@@ -156,6 +165,8 @@ function valuesOf(message: Message): Readonly<Record<string, unknown>> {
       const { epoch, bytes, pages, digest } = message;
       return { epoch, bytes, pages, ...digest };
     }
+    case 'disk-end':
+      return { ...message, ...message.digest };
     case 'answer':
       return { id: message.id, kind: 2, running: 1 };
     default:
@@ -192,7 +203,7 @@ async function takes(role: LinkRole, message: Message): Promise<boolean> {
   const heard = new Heard(link, false);
   let sequence = 0;
   const write = (one: Message) => {
-    const tail = one.kind === 'data' ? one.chunk : undefined;
+    const tail = one.kind === 'data' || one.kind === 'disk' ? one.chunk : undefined;
     input.write(encodeFrame(frameKindOf(one), sequence, encodeBody(one), tail));
     if (tail !== undefined) input.write(tail);
     sequence += 1;
@@ -422,7 +433,7 @@ describe('HELLO', () => {
 });
 
 describe('CONFIG', () => {
-  const encoded = encodeConfig(sampleConfig);
+  const encoded = encodeConfig({ ...sampleConfig, disks: [sampleDisk] });
   const headBytes = encoded.readUInt32LE(0);
   const inFrame = (head: Buffer) => {
     const prefix = Buffer.alloc(4);
@@ -437,11 +448,34 @@ describe('CONFIG', () => {
     return { field, value };
   });
 
+  const diskShape: JsonShape = {
+    body: { facts: { disks: { 0: { ...sampleDisk } } } },
+    parse: (body) => {
+      const { disks } = body['facts'] as { disks: Json };
+      return shape.parse(changed(shape.body, 'facts.disks', Object.values(disks)));
+    },
+  };
+
   it('has these fields and no others in its head', () => {
-    expect(cases.map(({ field }) => field)).toEqual(leavesOf(shape.body));
+    const ofDisk = Object.keys(sampleDisk).map((key) => `facts.disks.${key}`);
+    const leaves = leavesOf(shape.body).flatMap((leaf) => (leaf === 'facts.disks' ? ofDisk : leaf));
+    expect(cases.map(({ field }) => field)).toEqual(leaves);
   });
 
-  it.each(cases)('$field is $value', ({ field, value }) => holdField(shape, field, value));
+  it.each(cases)('$field is $value', ({ field, value }) => {
+    const isOfDisk = field.startsWith('facts.disks.');
+    holdField(isOfDisk ? diskShape : shape, field.replace('facts.disks.', 'facts.disks.0.'), value);
+  });
+
+  it('has at most so many disks, of whole sectors', () => {
+    const max = numberOf(/facts\.disks are at most (\d+)/.exec(text)?.[1] ?? '');
+    const parse = (disks: readonly object[]) =>
+      shape.parse(changed(shape.body, 'facts.disks', disks));
+    expect(() => parse(new Array(max).fill(sampleDisk))).not.toThrow();
+    expect(() => parse(new Array(max + 1).fill(sampleDisk))).toThrow(/facts\.disks/);
+    const odd = { ...sampleDisk, sectorBytes: 4096, sizeBytes: 2 ** 30 + 512 };
+    expect(() => parse([odd])).toThrow(/sizeBytes is 1073742336, must be whole sectors/);
+  });
 
   it('has a head of at most 64 KiB, then the adapter’s bytes', () => {
     const max = numberOf(/length of the head \(at most (.+?)\)/.exec(text)?.[1] ?? '');

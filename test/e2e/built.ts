@@ -10,7 +10,7 @@ import { join } from 'node:path';
 export const repository = join(import.meta.dirname, '../..');
 export const main = join(repository, 'dist/main.js');
 const lock = join(repository, 'node_modules/.tsremus-e2e');
-const nativeRooms = ['native/common', 'native/xen', 'native/plug', 'native/codec'];
+const nativeRooms = ['common', 'xen', 'plug', 'codec', 'disk'].map((room) => `native/${room}`);
 const products = [main, ...['libtsremus.so', 'libsimxl.so', 'simxl'].map(nativeFile)];
 
 export function nativeFile(name: string): string {

@@ -48,7 +48,7 @@ async function answerTo(pair: Pair, config: Json, facts: Partial<Json> = {}): Pr
   const heard: Message[] = [];
   link.listen({ message: (message) => heard.push(message), close: () => {} });
   const spec = { hypervisor: 'xen', name: 'g1', uuid, config: Buffer.from(JSON.stringify(config)) };
-  await link.sendConfig({ ...guestConfig(spec, memoryBytes), ...facts });
+  await link.sendConfig({ ...guestConfig(spec, memoryBytes, []), ...facts });
   // Echoed where the configuration was let in.
   link.send({ kind: 'heartbeat', seq: 1, heldMs: 0 });
   await until('it was answered', () => heard.length > 0);

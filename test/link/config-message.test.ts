@@ -2,8 +2,8 @@
  * CONFIG is held to the HELLO before it, and the adapter's reading to what CONFIG says of itself.
  */
 import { expect, it } from 'vitest';
-import { checkConfig, type GuestConfig } from '../../src/link/config-message.ts';
-import { sampleConfig, sampleHello } from './support.ts';
+import { checkConfig, checkConfigDisks, type GuestConfig } from '../../src/link/config-message.ts';
+import { sampleConfig, sampleDisk, sampleHello } from './support.ts';
 
 const spec = { ...sampleConfig };
 
@@ -25,4 +25,25 @@ it.each<[string, Partial<GuestConfig>, Partial<GuestConfig>, RegExp]>([
 ])('refuses %s', (_what, said, read, text) => {
   const check = () => checkConfig({ ...sampleConfig, ...said }, sampleHello, { ...spec, ...read });
   expect(check).toThrow(text);
+});
+
+// Proves: what is kept of the disks is what the copy will write to: none of them is forgotten,
+// and none is another's.
+it.each<[string, readonly string[], readonly string[], readonly string[], string | null]>([
+  ['all of them', ['mirror'], ['xvda', 'xvdb'], ['xvda', 'xvdb'], null],
+  ['none, left alone', [], [], ['xvda', 'xvdb'], null],
+  ['none, where there is none', ['mirror'], [], [], null],
+  ['one too few', ['mirror'], ['xvda'], ['xvda', 'xvdb'], 'disks is xvda, must be xvda xvdb'],
+  ['one too many', ['mirror'], ['xvda', 'xvdb'], ['xvda'], 'must be xvda$'],
+  ['another order', ['mirror'], ['xvdb', 'xvda'], ['xvda', 'xvdb'], 'must be xvda xvdb'],
+  ['another one', ['mirror'], ['xvdc'], ['xvda'], 'disks is xvdc'],
+  ['one that nobody announced', [], ['xvda'], ['xvda'], 'disks is xvda, must be none'],
+  ['none of one', ['mirror'], [], ['xvda'], 'disks is none, must be xvda'],
+])('takes of disks %s', (_what, drivers, said, writable, text) => {
+  const disks = said.map((name) => ({ ...sampleDisk, name }));
+  const hello = { capabilities: { ...sampleHello.capabilities, disks: drivers } };
+  const writes = writable.map((name) => ({ name }));
+  const check = () => checkConfigDisks({ ...sampleConfig, disks }, hello, writes);
+  if (text === null) expect(check).not.toThrow();
+  else expect(check).toThrow(new RegExp(text));
 });

@@ -37,6 +37,8 @@ describe('the table of frame types', () => {
       '15 leaving 0..1024',
       '16 degraded 0..1024',
       '17 checked 2..262144',
+      '18 disk 6..262149',
+      '19 disk-end 29..29',
     ]);
   });
 });
@@ -45,7 +47,7 @@ describe('encodeFrame', () => {
   it('lays out the header as the protocol says', () => {
     const frame = encodeFrame('ack', 7, Buffer.from([1, 2, 3, 4]));
     expect(frame.toString('hex')).toBe(
-      ['7473726d', '0400', '05', '00', '07000000', '04000000', 'eae6bdcf', '01020304'].join(''),
+      ['7473726d', '0500', '05', '00', '07000000', '04000000', '7b77d561', '01020304'].join(''),
     );
   });
 

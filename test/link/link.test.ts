@@ -34,7 +34,8 @@ function rawPeer(role: 'primary' | 'backup', options = {}) {
     input,
     output,
     say(message: Message): void {
-      const tail = message.kind === 'data' ? message.chunk : undefined;
+      const isData = message.kind === 'data' || message.kind === 'disk';
+      const tail = isData ? message.chunk : undefined;
       input.write(encodeFrame(frameKindOf(message), sequence, encodeBody(message), tail));
       if (tail !== undefined) input.write(tail);
       sequence += 1;
@@ -103,6 +104,48 @@ describe('a link', () => {
     });
     expect(backup.counters.framesReceived).toBe(1 + 4 + 1);
     primary.destroy('done');
+  });
+
+  it('counts the bytes of each disk of an epoch', async () => {
+    const { primary, backup } = greetedPair({ chunkBytes: 1000 });
+    const heard = new Heard(backup);
+    new Heard(primary);
+    const digest = { rawBytes: 8, checksum: 2n ** 63n };
+    const data = (bytes: number) => Buffer.alloc(bytes, 'x');
+    await Promise.all([
+      primary.sendDisk(3, 1, data(2500)),
+      primary.sendData(3, data(10)),
+      primary.sendDisk(3, 0, data(20)),
+      primary.sendDisk(3, 1, data(30)),
+      primary.endDisk(3, 1, digest),
+      primary.endDisk(3, 0, digest),
+      primary.endEpoch(3, 1, sampleDigest),
+      // The next epoch begins anew.
+      primary.endDisk(4, 1, digest),
+    ]);
+    await heard.until(({ kinds }) => kinds.length === 5);
+    expect(heard.messages.slice(1)).toEqual([
+      { kind: 'disk-end', epoch: 3, disk: 1, bytes: 2530, digest },
+      { kind: 'disk-end', epoch: 3, disk: 0, bytes: 20, digest },
+      { kind: 'epoch-end', epoch: 3, bytes: 10, pages: 1, digest: sampleDigest },
+      { kind: 'disk-end', epoch: 4, disk: 1, bytes: 0, digest },
+    ]);
+    primary.destroy('done');
+  });
+
+  it('sends no more of a disk than the window either', async () => {
+    const { primary, backup } = greetedPair();
+    new Heard(primary);
+    const heard = new Heard(backup, false);
+    const sent = primary.sendDisk(0, 0, Buffer.alloc(4 * 1024 * kib));
+    const more = primary.sendData(0, Buffer.alloc(4 * 1024 * kib));
+    await heard.until(({ dataBytes }) => dataBytes >= 1024 * kib);
+    primary.send({ kind: 'heartbeat', seq: 1, heldMs: 0 });
+    await heard.untilKind('heartbeat');
+    expect(heard.dataBytes).toBe(1024 * kib);
+    expect(backup.counters.dataBytesReceived).toBe(1024 * kib);
+    primary.destroy('enough');
+    expect([await sent, await more]).toEqual([false, false]);
   });
 
   it('lets a heartbeat overtake all data that is queued', async () => {
@@ -328,6 +371,12 @@ describe('what a peer must not do', () => {
       'send without credit',
       'backup',
       [helloMessage, { kind: 'data', epoch: 0, chunk: Buffer.alloc(65 * kib) }],
+      /66560 bytes of data without credit, limit 65536/,
+    ],
+    [
+      'send of a disk without credit',
+      'backup',
+      [helloMessage, { kind: 'disk', epoch: 0, disk: 0, chunk: Buffer.alloc(65 * kib) }],
       /66560 bytes of data without credit, limit 65536/,
     ],
   ];

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Answer } from '../../src/core/vocabulary.ts';
+import type { Answer, DiskFacts } from '../../src/core/vocabulary.ts';
 import { encodeFrame, type Frame, type FrameKind } from '../../src/link/frame.ts';
 import { FrameDecoder } from '../../src/link/frame-decoder.ts';
 import {
@@ -20,7 +20,7 @@ import {
 
 /** Through the wire and back. */
 function roundTrip(message: Message): Message {
-  const tail = message.kind === 'data' ? message.chunk : undefined;
+  const tail = message.kind === 'data' || message.kind === 'disk' ? message.chunk : undefined;
   const head = encodeFrame(frameKindOf(message), 0, encodeBody(message), tail);
   const decoder = new FrameDecoder();
   decoder.push(tail === undefined ? head : Buffer.concat([head, tail]));
@@ -47,6 +47,12 @@ const line = fc.string({ unit: fc.constantFrom(...'abc xyz:._-é€'), maxLength
 const anyAnswer: fc.Arbitrary<Answer> = fc
   .constantFrom(...(['promised', 'activating', 'running', 'ended', 'absent', 'unknown'] as const))
   .map((kind) => ({ kind }));
+const anyDisk: fc.Arbitrary<DiskFacts> = fc.record({
+  name: fc.constantFrom('xvda', 'sdb1', '51712'),
+  sizeBytes: fc.integer({ min: 1, max: 2 ** 30 }).map((sectors) => sectors * 4096),
+  sectorBytes: fc.constantFrom(512, 4096),
+  generation: u64,
+});
 const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.constant<Message>(helloMessage),
   fc.constant<Message>(acceptedMessage),
@@ -56,12 +62,26 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     name: fc.constant('web1'),
     uuid: fc.constant(helloMessage.uuid),
     memoryBytes: u64.map((value) => value % 2 ** 46),
+    disks: fc.array(anyDisk, { maxLength: 3 }),
     config: fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
   }),
   fc.record({
     kind: fc.constant('data' as const),
     epoch: u32,
     chunk: fc.uint8Array({ minLength: 1, maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+  }),
+  fc.record({
+    kind: fc.constant('disk' as const),
+    epoch: u32,
+    disk: fc.integer({ min: 0, max: 255 }),
+    chunk: fc.uint8Array({ minLength: 1, maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+  }),
+  fc.record({
+    kind: fc.constant('disk-end' as const),
+    epoch: u32,
+    disk: fc.integer({ min: 0, max: 255 }),
+    bytes: u64,
+    digest: fc.record({ rawBytes: u64, checksum: fc.bigInt(0n, 2n ** 64n - 1n) }),
   }),
   fc.record({
     kind: fc.constant('epoch-end' as const),

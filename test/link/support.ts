@@ -1,5 +1,6 @@
 /** What the tests of the link share: hand-driven time, HELLO samples, two links back to back. */
 import { PassThrough } from 'node:stream';
+import type { DiskFacts } from '../../src/core/vocabulary.ts';
 import type { Cancel, Clock, Timers } from '../../src/host/clock.ts';
 import { systemClock, systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
@@ -73,12 +74,20 @@ export const sampleHello: HelloContent = {
 /** What the end of some epoch may say. */
 export const sampleDigest = { rawBytes: 9, checksum: 2n ** 63n + 5n, cacheState: 0n };
 
+export const sampleDisk: DiskFacts = {
+  name: 'xvda',
+  sizeBytes: 2 ** 30,
+  sectorBytes: 512,
+  generation: 3,
+};
+
 export const sampleConfig: GuestConfig = {
   kind: 'config',
   hypervisor: 'xen',
   name: 'web1',
   uuid: sampleHello.uuid,
   memoryBytes: sampleHello.memoryBytes,
+  disks: [],
   config: Buffer.from('{}'),
 };
 
@@ -157,7 +166,7 @@ export class Heard {
   }
 
   #onMessage(message: Message): void {
-    if (message.kind === 'data') {
+    if (message.kind === 'data' || message.kind === 'disk') {
       this.dataBytes += message.chunk.length;
       if (this.#consume) this.#link.consumed(message.chunk.length);
     } else {

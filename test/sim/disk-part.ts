@@ -1,64 +1,133 @@
 /**
- * A simulated disk as a part of every epoch. Its writes travel beside the memory, on a connection
- * of their own: later, or not at all, and what came of an epoch that does not count is thrown away.
+ * A simulated disk as a part of every epoch. What it has rides the session's link: the first copy
+ * in pieces, then one record of each epoch, later than its barrier, with what the disk was then.
+ * What came of an epoch that does not count is thrown away.
  */
-import type { BackupDisk, DiskDriver, DiskEvents, PrimaryDisk } from '../../src/disk/port.ts';
-import type { Connection, Endpoint } from './link.ts';
+import type {
+  BackupDisk,
+  DiskDriver,
+  DiskEvents,
+  DiskFacts,
+  DiskPiece,
+  FirstCopy,
+  PrimaryDisk,
+  PrimaryDiskEvents,
+} from '../../src/disk/port.ts';
+import { OperationError } from '../../src/host/errors.ts';
 import type { SimProcess } from './process.ts';
+import { decodeRecord, encodeRecord, recordBytes } from './stream.ts';
 
 export const diskName = 'xvda';
 /** The barrier of the disk, as the save knows it. */
 export const diskBarrier = 2;
 
-export interface DiskEpoch {
-  readonly epoch: number;
-  readonly disk: number;
-}
+/** Records of the first copy; the last one comes with the barrier. */
+const firstCopyRecords = 4;
 
-export class SimPrimaryDisk implements PrimaryDisk, Endpoint<DiskEpoch> {
+export class SimPrimaryDisk implements PrimaryDisk {
   readonly name = diskName;
   readonly barrier = diskBarrier;
+  readonly facts: DiskFacts;
   readonly #process: SimProcess;
-  #connection: Connection<DiskEpoch> | null = null;
-  #waiting: DiskEpoch[] = [];
-  #isSending = false;
+  #events: PrimaryDiskEvents = { more() {}, filling() {}, lost() {} };
+  readonly #pieces: { readonly bytes: Buffer; readonly piece: DiskPiece }[] = [];
+  #copied = 0;
+  /** Epochs whose barrier is set and that cannot be read yet. */
+  readonly #sealed: DiskContent[] = [];
+  #onCopied: (() => void)[] = [];
+  #isClosed = false;
+  /** What the guest writes is captured; else somebody took the mirror away without a word. */
+  isCaptured = true;
+  /** What the disk was when that was so for the last time. */
+  #captured = 0;
+  #checked = -1;
 
   constructor(process: SimProcess) {
     this.#process = process;
-    process.onExit(() => this.#connection?.processDied('a'));
+    const sizeBytes = firstCopyRecords * 4096;
+    this.facts = { name: diskName, sizeBytes, sectorBytes: 512, generation: 1 };
   }
 
-  open(connection: Connection<DiskEpoch>): void {
-    this.#connection = connection;
-    this.#sendNext();
+  listen(events: PrimaryDiskEvents): void {
+    this.#events = events;
+    this.#copy();
+  }
+
+  /** One more record of the first copy. */
+  #copy(): void {
+    const { plan, random } = this.#process.world;
+    if (this.#copied === firstCopyRecords - 1) {
+      for (const resolve of this.#onCopied.splice(0)) resolve();
+      return;
+    }
+    this.#process.later((plan.diskLagMs * random.next()) / firstCopyRecords, () => {
+      if (this.#isClosed) return;
+      this.#push(0, this.#copied, firstCopyRecords, 0);
+      this.#copied += 1;
+      this.#copy();
+    });
+  }
+
+  #push(epoch: number, index: number, count: number, disk: number): void {
+    const bytes = encodeRecord({ epoch, index, count, memory: 0, disk });
+    const isEnd = index === count - 1;
+    this.#pieces.push({ bytes, piece: { epoch, bytes: bytes.length, isEnd } });
+    this.#events.more();
+  }
+
+  get firstCopy(): FirstCopy {
+    return { doneBytes: this.#copied * 4096, totalBytes: this.facts.sizeBytes };
+  }
+
+  nearlyCopied(): Promise<void> {
+    if (this.#copied === firstCopyRecords - 1) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onCopied.push(resolve);
+    });
   }
 
   /** The guest is suspended: its writes up to now are those of `epoch`. */
   mark(epoch: number, disk: number): void {
-    this.#waiting.push({ epoch, disk });
-    if (!this.#isSending) this.#sendNext();
+    if (this.isCaptured) this.#captured = disk;
+    if (this.isCaptured) this.#checked = epoch;
+    const { plan, random } = this.#process.world;
+    this.#sealed.push({ epoch, disk: this.#captured });
+    if (this.#sealed.length === 1) this.#pushSealed();
+    // Every so often what waits is near its limit.
+    if (random.chance(0.1)) this.#process.later(plan.packetMs, () => this.#events.filling());
   }
 
-  /** What was written before there was a connection waits for it. */
-  #sendNext(): void {
-    if (this.#connection === null) return;
-    const next = this.#waiting.shift();
-    this.#isSending = next !== undefined;
+  #pushSealed(): void {
+    const next = this.#sealed[0];
     if (next === undefined) return;
     const { plan, random } = this.#process.world;
     this.#process.later(plan.diskLagMs * random.next(), () => {
-      this.#process.call('send disk epoch', () => {
-        this.#connection?.send('a', next);
-        this.#sendNext();
-      });
+      const { epoch, disk } = next;
+      const [index, count] = epoch === 0 ? [this.#copied, firstCopyRecords] : [0, 1];
+      this.#sealed.shift();
+      this.#push(epoch, index, count, disk);
+      this.#pushSealed();
     });
   }
 
-  onMessage(): void {}
-  onClosed(): void {}
+  read(buffer: Buffer): DiskPiece | null {
+    const next = this.#pieces.shift();
+    if (next === undefined) return null;
+    next.bytes.copy(buffer);
+    return next.piece;
+  }
+
+  async check(epoch: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#process.later(this.#process.world.plan.delayMsMin, resolve);
+    });
+    if (epoch > this.#checked) throw new Error('the mirror is gone');
+  }
 
   async close(): Promise<void> {
-    this.#process.call('close disk', () => this.#connection?.close('a'));
+    this.#process.call('close disk', () => {
+      this.#isClosed = true;
+    });
   }
 }
 
@@ -68,12 +137,16 @@ export interface DiskContent {
   disk: number;
 }
 
-export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
+export class SimBackupDisk implements BackupDisk {
   readonly name = diskName;
   readonly #process: SimProcess;
   readonly #content: DiskContent;
   #events: DiskEvents = { whole() {}, lost() {} };
-  readonly #arrived = new Map<number, DiskEpoch>();
+  readonly #arrived = new Map<number, DiskContent>();
+  #rest: Buffer = Buffer.alloc(0);
+  /** What came last, of the epoch under way. */
+  #last: DiskContent = { epoch: -1, disk: -1 };
+  #waiting: (() => void)[] = [];
   #committed: number[] = [];
   #isApplying = false;
   #isRolledBack = false;
@@ -99,20 +172,42 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
     this.#events = events;
   }
 
-  onMessage(arrived: DiskEpoch): void {
-    this.#process.run(() => {
-      if (this.#isRolledBack) return;
-      // The first copy is not thrown away piece by piece: there is nothing to go back to.
-      const isApplied = arrived.epoch === 0 || this.#machines.diskAppliesAt === 'arrival';
-      if (isApplied) Object.assign(this.#content, arrived);
-      else this.#arrived.set(arrived.epoch, arrived);
-      this.#process.world.checker.diskArrived(arrived.epoch);
-      this.#events.whole(arrived.epoch);
-    });
+  async take(epoch: number, bytes: Buffer): Promise<void> {
+    if (this.#isRolledBack) return;
+    this.#rest = Buffer.concat([this.#rest, bytes]);
+    while (this.#rest.length >= recordBytes) {
+      const { epoch: said, disk } = decodeRecord(this.#rest);
+      this.#rest = this.#rest.subarray(recordBytes);
+      if (said !== epoch) throw new OperationError('protocol', `of epoch ${said}`, { op: 'take' });
+      this.#arrive({ epoch, disk });
+    }
+    // Epochs that count and are not applied yet: past two of them nothing more is taken.
+    while (this.#committed.length > 2 && !this.#hasFailed && !this.#isRolledBack) {
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+      });
+    }
   }
 
-  /** The end of the connection only means that nothing more comes. */
-  onClosed(): void {}
+  #arrive(arrived: DiskContent): void {
+    this.#last = arrived;
+    // The first copy is not thrown away piece by piece: there is nothing to go back to.
+    const isApplied = arrived.epoch === 0 || this.#machines.diskAppliesAt === 'arrival';
+    if (isApplied) Object.assign(this.#content, arrived);
+    else this.#arrived.set(arrived.epoch, arrived);
+  }
+
+  end(epoch: number): void {
+    if (this.#isRolledBack || this.#hasFailed) return;
+    const isTorn = this.#rest.length > 0 || this.#last.epoch !== epoch;
+    if (isTorn) throw new OperationError('protocol', `epoch ${epoch} is torn`, { op: 'end' });
+    this.#process.world.checker.diskArrived(epoch);
+    this.#events.whole(epoch);
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
 
   commit(epoch: number): void {
     this.#process.call('commit disk', () => {
@@ -123,6 +218,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
 
   #applyNext(): void {
     const epoch = this.#committed[0];
+    this.#wake();
     if (epoch === undefined) {
       for (const { resolve } of this.#settled.splice(0)) resolve();
       return;
@@ -135,6 +231,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
         this.failsLeft -= 1;
         this.#hasFailed = true;
         this.#events.lost('input/output error');
+        this.#wake();
         for (const { reject } of this.#settled.splice(0)) reject(new Error('the disk failed'));
         return;
       }
@@ -157,6 +254,7 @@ export class SimBackupDisk implements BackupDisk, Endpoint<DiskEpoch> {
   async rollBack(): Promise<void> {
     this.#process.call('roll back disk', () => {
       this.#isRolledBack = true;
+      this.#wake();
       for (const epoch of this.#arrived.keys()) {
         if (!this.#committed.includes(epoch)) this.#arrived.delete(epoch);
       }

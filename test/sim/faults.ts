@@ -288,8 +288,8 @@ export class FaultInjector {
         if (fault.forMs === null) this.#isHungForGood = true;
         else this.#heals(fault.forMs, () => linkB?.heal());
         return;
-      case 'disk-link-reset':
-        this.#world.diskConnection?.reset(['a', 'b'], 'connection reset');
+      case 'mirror-gone':
+        if (this.#world.diskA !== null) this.#world.diskA.isCaptured = false;
         return;
       default:
         this.#carryOutOnBackup(fault);

@@ -55,8 +55,8 @@ export type FaultKind =
   | { readonly kind: 'short-writes'; readonly times: number }
   /** A disk's epoch cannot be applied on host B. */
   | { readonly kind: 'disk-part-fails' }
-  /** The connection that carries the disks is reset. */
-  | { readonly kind: 'disk-link-reset' }
+  /** Somebody takes away without a word what captures the guest's writes on host A. */
+  | { readonly kind: 'mirror-gone' }
   /** Somebody sets the time of day. */
   | { readonly kind: 'wall-step'; readonly host: 'a' | 'b'; readonly byMs: number }
   /** The guard dies. */
@@ -333,7 +333,7 @@ function faultOf(random: Random, timeoutMs: number): FaultKind {
     [1, () => ({ kind: 'disk-read-only', forMs })],
     [1, () => ({ kind: 'short-writes', times })],
     [1, () => ({ kind: 'disk-part-fails' })],
-    [1, () => ({ kind: 'disk-link-reset' })],
+    [1, () => ({ kind: 'mirror-gone' })],
     [1, () => ({ kind: 'wall-step', host: side, byMs: random.pick([-7_200_000, 7_200_000]) })],
     [1, () => ({ kind: 'kill-guard' })],
     [3, () => ({ kind: 'stop' })],

@@ -50,7 +50,7 @@ function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
     typeof scenario === 'function' ? { faults: scenario, change: null } : scenario;
   const plan = planOf(seed);
   const { heartbeatTimeoutMs } = plan.config;
-  const seedMs = plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
+  const seedMs = 2 * plan.diskLagMs + plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
   const atMs = seedMs + ((seed * 7919) % 1000) * 0.001 * 2 * heartbeatTimeoutMs;
   const faults = make(heartbeatTimeoutMs).map((stroke): Fault => {
     if ('trigger' in stroke) return stroke;
@@ -234,7 +234,11 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     { kind: 'disk-part-fails' },
     { kind: 'crash', host: 'a', rebootMs: null },
   ],
-  'the connection of the disks is reset': () => [{ kind: 'disk-link-reset' }],
+  'the mirror is taken away': () => [{ kind: 'mirror-gone' }],
+  'the mirror is taken away, then host a crashes': () => [
+    { kind: 'mirror-gone' },
+    { kind: 'crash', host: 'a', rebootMs: null },
+  ],
   'protect and its guard killed, cleaned up': () => [
     { kind: 'kill-guard' },
     { kind: 'kill-protect' },

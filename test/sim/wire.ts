@@ -6,7 +6,7 @@
 import { OperationError } from '../../src/host/errors.ts';
 import type { GuestConfig } from '../../src/link/config-message.ts';
 import type { ControlMessage, LinkClose, LinkHandlers } from '../../src/link/link.ts';
-import type { EpochDigest, Message } from '../../src/link/messages.ts';
+import type { DiskEnd, EpochDigest, Message } from '../../src/link/messages.ts';
 import type { Connection, Endpoint, Side } from './link.ts';
 import type { SimProcess } from './process.ts';
 
@@ -31,6 +31,7 @@ export class SimLink implements Endpoint<Message> {
   #sentBytes = 0;
   #creditedBytes = 0;
   #epochBytes = 0;
+  readonly #diskBytes = new Map<number, number>();
   #consumedBytes = 0;
   #isCreditDue = false;
   #received = 0;
@@ -108,6 +109,31 @@ export class SimLink implements Endpoint<Message> {
   }
 
   sendData(epoch: number, bytes: Buffer): Promise<boolean> {
+    return this.#sendPieces(epoch, bytes, (chunk) => ({ kind: 'data', epoch, chunk }));
+  }
+
+  sendDisk(epoch: number, disk: number, bytes: Buffer): Promise<boolean> {
+    return this.#sendPieces(epoch, bytes, (chunk) => ({ kind: 'disk', epoch, disk, chunk }));
+  }
+
+  endDisk(epoch: number, disk: number, digest: DiskEnd['digest']): Promise<boolean> {
+    return this.#queue((settle) => [
+      {
+        kind: 'end',
+        make: () => {
+          const bytes = this.#diskBytes.get(disk) ?? 0;
+          return { kind: 'disk-end', epoch, disk, bytes, digest };
+        },
+        settle,
+      },
+    ]);
+  }
+
+  #sendPieces(
+    epoch: number,
+    bytes: Buffer,
+    messageOf: (chunk: Buffer) => Message,
+  ): Promise<boolean> {
     return this.#queue((settle) => {
       const items: Queued[] = [];
       for (let at = 0; at < bytes.length; at += chunkBytes) {
@@ -118,7 +144,7 @@ export class SimLink implements Endpoint<Message> {
         }
         this.damages = false;
         const isLast = at + chunkBytes >= bytes.length;
-        const message: Message = { kind: 'data', epoch, chunk };
+        const message = messageOf(chunk);
         items.push({ kind: 'message', message, settle: isLast ? settle : () => {} });
       }
       return items;
@@ -152,7 +178,14 @@ export class SimLink implements Endpoint<Message> {
       if (message.kind === 'data') {
         this.#sentBytes += message.chunk.length;
         this.#epochBytes += message.chunk.length;
-      } else if (message.kind === 'epoch-end') this.#epochBytes = 0;
+      } else if (message.kind === 'disk') {
+        const { disk, chunk } = message;
+        this.#sentBytes += chunk.length;
+        this.#diskBytes.set(disk, (this.#diskBytes.get(disk) ?? 0) + chunk.length);
+      } else if (message.kind === 'epoch-end') {
+        this.#epochBytes = 0;
+        this.#diskBytes.clear();
+      }
       this.#transmit(message);
       const { settle } = item;
       this.#process.later(this.#process.world.plan.chunkMs, settle);
@@ -193,8 +226,8 @@ export class SimLink implements Endpoint<Message> {
   }
 
   onMessage(message: Message): void {
-    const isStuck =
-      this.#hung === 'stream' || (this.#hung !== null && /^(data|epoch-end)$/.test(message.kind));
+    const isOfEpoch = /^(data|epoch-end|disk|disk-end)$/.test(message.kind);
+    const isStuck = this.#hung === 'stream' || (this.#hung !== null && isOfEpoch);
     if (isStuck) {
       this.#stuckIn.push(message);
       return;
@@ -233,7 +266,9 @@ export class SimLink implements Endpoint<Message> {
       handlers.progress?.();
       return;
     }
-    if (message.kind === 'data') this.#received += message.chunk.length;
+    if (message.kind === 'data' || message.kind === 'disk') {
+      this.#received += message.chunk.length;
+    }
     try {
       handlers.message(message);
     } catch (error) {

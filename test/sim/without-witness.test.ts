@@ -56,7 +56,7 @@ function planWith(
 ): Plan {
   const plan = planOf(seed);
   const { heartbeatTimeoutMs: timeoutMs } = plan.config;
-  const fromMs = plan.seedChunks * plan.chunkMs + 2 * timeoutMs;
+  const fromMs = 2 * plan.diskLagMs + plan.seedChunks * plan.chunkMs + 2 * timeoutMs;
   const faults = of(timeoutMs).map(([afterTimeouts, fault]) => ({
     trigger: { kind: 'time', atMs: fromMs + afterTimeouts * timeoutMs } as const,
     fault,

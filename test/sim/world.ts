@@ -13,7 +13,6 @@ import type { Protection } from '../../src/session/primary/protection.ts';
 import { Checker, type CopyContent, type Violation } from './checker.ts';
 import {
   type DiskContent,
-  type DiskEpoch,
   diskBarrier,
   type SimBackupDisk,
   type SimPrimaryDisk,
@@ -24,7 +23,7 @@ import { FaultInjector } from './faults.ts';
 import { Guest } from './guest.ts';
 import { SimHost } from './host.ts';
 import { type Domain, guestUuids } from './hypervisor.ts';
-import { Connection, Network, Paths, type Side, type Timeline } from './link.ts';
+import { type Connection, Network, Paths, type Side, type Timeline } from './link.ts';
 import type { Machines } from './machines.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 import { outputBarrier } from './output-port.ts';
@@ -115,14 +114,13 @@ export class World implements Timeline {
   linkA: SimLink | null = null;
   linkB: SimLink | null = null;
   connection: Connection<Message> | null = null;
-  diskConnection: Connection<DiskEpoch> | null = null;
   pulseOfB: SimPulse | null = null;
   /** How protect ended; null: it runs, or was killed. */
   outcome: string | null = null;
   outputEndsLeftToFail = 0;
   /** CONFIG describes another guest. */
   configLies = false;
-  #diskA: SimPrimaryDisk | null = null;
+  diskA: SimPrimaryDisk | null = null;
   diskB: SimBackupDisk | null = null;
   #built: Omit<CopyContent, 'disk' | 'diskEpoch'> | null = null;
   /** An epoch of which a piece was damaged on its way: nothing from it on becomes whole. */
@@ -383,7 +381,7 @@ export class World implements Timeline {
   /** The save sets a barrier: the guest is suspended. */
   barrier(handle: number, epoch: number, guest: Guest): void {
     if (handle === outputBarrier) this.buffer?.barrier(epoch);
-    if (handle === diskBarrier) this.#diskA?.mark(epoch, guest.disk);
+    if (handle === diskBarrier) this.diskA?.mark(epoch, guest.disk);
   }
 
   /**
@@ -423,6 +421,7 @@ export class World implements Timeline {
     const useless = [
       'hang',
       'save-failed',
+      'mirror-gone',
       'disk-full',
       'disk-read-only',
       'disk-lies',
@@ -512,23 +511,11 @@ export class World implements Timeline {
   }
 
   openDiskOfA(disk: SimPrimaryDisk): void {
-    this.#diskA = disk;
-    this.#openDisks();
+    this.diskA = disk;
   }
 
   openDiskOfB(disk: SimBackupDisk): void {
     this.diskB = disk;
-    this.#openDisks();
-  }
-
-  /** The connection of the disks is there when both ends are. */
-  #openDisks(): void {
-    if (this.#diskA === null || this.diskB === null) return;
-    const ends = { a: this.#diskA, b: this.diskB };
-    this.diskConnection = new Connection<DiskEpoch>(this.paths, ends, (side) =>
-      side === 'a' ? this.a.isUp : this.b.isUp,
-    );
-    this.#diskA.open(this.diskConnection);
   }
 
   /** Host B has no domain of this guest. */
@@ -611,7 +598,7 @@ export class World implements Timeline {
     const side = this.sideOf(host);
     if (side === 'a') this.buffer?.drop();
     else this.checker.copyEnded();
-    for (const connection of [this.connection, this.diskConnection]) connection?.crash(side);
+    this.connection?.crash(side);
   }
 
   /** What whoever asks on that host is told now. */

@@ -31,6 +31,10 @@ class Stage {
   isOpen = true;
   isSlow = false;
   fails = false;
+  /** What else an epoch has leaves once this is open; null: at once. */
+  partsGate: Promise<void> | null = null;
+  arePartsWell = true;
+  readonly begun: string[] = [];
 
   constructor() {
     const save: SaveOperation = {
@@ -53,6 +57,13 @@ class Stage {
           this.did.push(`end ${epoch} ${digest.rawBytes} ${pages}`);
           return this.isOpen;
         },
+      },
+      parts: {
+        left: async (epoch) => {
+          if (this.partsGate !== null) await this.partsGate;
+          return this.arePartsWell && epoch >= 0;
+        },
+        begin: (epoch) => this.begun.push(`${epoch} after ${this.did.at(-1)}`),
       },
       onSent: (epoch) => this.did.push(`sent ${epoch}`),
       onFigures: (sent) => this.figures.push(sent),
@@ -193,6 +204,27 @@ it('lets nothing become whole after it was stopped', async () => {
     const after = stage.did.slice(before);
     expect(after.filter((line) => !line.startsWith('data'))).toEqual([]);
     if (!stage.did.includes('sent 0')) expect(stage.did.join()).not.toContain('end 0');
+  }
+});
+
+// Proves: U4. A backup that had the memory's end alone would wait for the disks' of an older epoch.
+it('ends no epoch before its other parts have left, and none when they never do', async () => {
+  for (const arePartsWell of [true, false]) {
+    const stage = new Stage();
+    let open: () => void = () => {};
+    stage.partsGate = new Promise((resolve) => {
+      open = resolve;
+    });
+    stage.arePartsWell = arePartsWell;
+    stage.epoch(0, 5);
+    stage.epoch(1, 6);
+    await stage.settled();
+    expect(stage.did).toEqual(['data 0 5']);
+    open();
+    await stage.settled();
+    const rest = ['sent 0', 'end 0 5 0', 'data 1 6', 'sent 1', 'end 1 6 1'];
+    expect(stage.did.slice(1)).toEqual(arePartsWell ? rest : []);
+    expect(stage.begun).toEqual(arePartsWell ? ['1 after end 0 5 0', '2 after end 1 6 1'] : []);
   }
 });
 

@@ -9,14 +9,16 @@ import type { Stream } from '../io.ts';
 
 const redrawMsMin = 250;
 
+/** `seed 42 %, 310 MB`, or `copying disks: 31 % of 2.0 GiB` */
+function amountText({ percent: said, bytes, disksBytes }: SeedProgress): string {
+  const percent = String(Math.floor(Math.max(0, Math.min(100, said)))).padStart(2);
+  if (disksBytes === undefined) return `seed ${percent} %, ${formatBytes(bytes)}`;
+  return `copying disks: ${percent} % of ${formatBytes(disksBytes)}`;
+}
+
 /** `web1: seed 42 %, 310 MB, 18 MB/s, 23 s left` */
 export function progressText(domain: string, progress: SeedProgress): string {
-  const percent = Math.floor(Math.max(0, Math.min(100, progress.percent)));
-  const parts = [
-    `seed ${String(percent).padStart(2)} %`,
-    formatBytes(progress.bytes),
-    `${formatBytes(progress.bytesPerSecond)}/s`,
-  ];
+  const parts = [amountText(progress), `${formatBytes(progress.bytesPerSecond)}/s`];
   if (progress.secondsLeft !== null) parts.push(`${formatSeconds(progress.secondsLeft)} left`);
   return `${domain}: ${parts.join(', ')}`;
 }
@@ -29,6 +31,7 @@ export class ProgressLine {
   /** Length of what stands on the terminal's last line. */
   #drawn = 0;
   #tenth = -1;
+  #isOfDisks = false;
 
   constructor(stream: Stream, domain: string, nowMs: () => number) {
     this.#stream = stream;
@@ -59,6 +62,10 @@ export class ProgressLine {
   }
 
   #log(progress: SeedProgress): void {
+    const isOfDisks = progress.disksBytes !== undefined;
+    // The memory begins at zero again.
+    if (isOfDisks !== this.#isOfDisks) this.#tenth = -1;
+    this.#isOfDisks = isOfDisks;
     const tenth = Math.floor(progress.percent / 10);
     if (tenth <= this.#tenth) return;
     this.#tenth = tenth;

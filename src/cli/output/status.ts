@@ -31,6 +31,7 @@ function median(epochs: readonly EpochFigures[], of: (epoch: EpochFigures) => nu
 
 function stateWord({ state, status }: SessionReport): string {
   if (state !== 'seeding' || status.seed_percent === null) return state;
+  if (status.disks_percent !== undefined) return `copying disks ${status.disks_percent} %`;
   return `seeding ${Math.floor(status.seed_percent)} %`;
 }
 

@@ -106,6 +106,10 @@ function onEvent(state: PrimaryState, event: PrimaryEvent, effects: Effects): Pr
       return onStop(state, event, effects);
     case 'save-failed':
       return onSaveFailed(state, event.reason, effects);
+    case 'disk-lost':
+      return onDiskLost(state, event.reason, effects);
+    case 'disk-filling':
+      return { ...state, diskFilling: true };
     case 'guest-ended':
       return onGuestEnded(state, event.reason, effects);
     case 'save-ended':
@@ -261,6 +265,17 @@ function onBackupLeaving(state: PrimaryState, from: string, effects: Effects): P
   if (state.outcome !== null || state.activeSeen) return state;
   const reason = `the backup leaves: ${boundedReason(from)}`;
   if (!backupMayActivate(state)) return neverProtected(state, reason, effects);
+  return { ...state, lost: state.lost ?? reason, nextAskAtMs: state.nowMs };
+}
+
+/** Nothing counts any more, and the backup is asked over the link that is there. */
+function onDiskLost(state: PrimaryState, from: string, effects: Effects): PrimaryState {
+  if (state.outcome !== null || state.activeSeen) return state;
+  const reason = `a disk was lost: ${boundedReason(from)}`;
+  if (!backupMayActivate(state)) {
+    askOnLeaving(state, effects);
+    return neverProtected(state, reason, effects);
+  }
   return { ...state, lost: state.lost ?? reason, nextAskAtMs: state.nowMs };
 }
 

@@ -80,7 +80,7 @@ function pumpCheckpoint(state: PrimaryState, effects: Effects): PrimaryState {
   if (atMs === null || state.nowMs < atMs) return state;
   const epoch = state.requested + 1;
   effects.push({ kind: 'take-checkpoint', epoch });
-  return { ...state, requested: epoch };
+  return { ...state, requested: epoch, diskFilling: false };
 }
 
 function pumpAsk(state: PrimaryState, effects: Effects): PrimaryState {

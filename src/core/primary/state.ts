@@ -95,6 +95,8 @@ export interface PrimaryState {
   readonly schedule: Schedule;
   readonly pace: Pace;
   readonly output: OutputWaiting;
+  /** A disk asked for a checkpoint since the last one. */
+  readonly diskFilling: boolean;
   /**
    * Frames may have got out that should have waited: why, and the epoch that has to be acknowledged
    * before a copy knows of them; null: none.
@@ -173,6 +175,7 @@ export function initialPrimary(config: PrimaryConfig, nowMs = 0): PrimaryState {
     schedule: config.schedule,
     pace: noPace,
     output: noOutput,
+    diskFilling: false,
     unheld: null,
     progressAtMs: nowMs,
     beats: [],
@@ -331,8 +334,8 @@ export function primaryWakeAtMs(state: PrimaryState): number | null {
 
 /** When the next checkpoint begins; null: not by time alone. */
 export function checkpointAtMs(state: PrimaryState): number | null {
-  const { unheld, output, config } = state;
-  const isUrgent = unheld !== null && state.requested < unheld.epoch; // P12
+  const { unheld, output, config, diskFilling } = state;
+  const isUrgent = diskFilling || (unheld !== null && state.requested < unheld.epoch); // P12
   const facts = isUrgent ? { ...state, output: { ...output, nearLimit: true } } : state;
   return nextCheckpointAtMs(facts, config.pendingMax);
 }

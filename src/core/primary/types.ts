@@ -79,6 +79,10 @@ export type PrimaryEvent = { readonly nowMs: number } & (
   | { readonly kind: 'save-failed'; readonly reason: string }
   /** The guest ended by itself: power-off, reboot, crash, destroyed. */
   | { readonly kind: 'guest-ended'; readonly reason: string }
+  /** A disk here cannot follow any more: no later epoch becomes whole. */
+  | { readonly kind: 'disk-lost'; readonly reason: string }
+  /** What a disk keeps for the next epoch comes near to its limit. */
+  | { readonly kind: 'disk-filling' }
   /** Effect `abort-save` is complete: the operation is over, the guest is not suspended. */
   | { readonly kind: 'save-ended' }
   /** Result of `destroy-guest`. */

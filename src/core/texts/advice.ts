@@ -155,6 +155,11 @@ interface Abouts {
   'grow-own-memory': { readonly mib: number };
   'free-space': { readonly dir: string };
   'see-file': OfFile;
+  'see-disk': OfFile;
+  /** What is on a disk may go. */
+  'empty-disk': OfFile;
+  /** The same of one that is marked as the newer one. */
+  'forget-disk': OfFile & { readonly mark: string };
   'allow-line': { readonly line: string; readonly path: string };
   'allow-example': OfFile;
   'close-directory': OfFile;
@@ -384,6 +389,12 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   'grow-own-memory': ({ mib }) => line(['xl', 'mem-set', 'Domain-0', `${mib}m`]),
   'free-space': ({ dir }) => line(['df', '-h', dir], 'free some'),
   'see-file': ({ path }) => line(['ls', '-ld', path]),
+  'see-disk': ({ path }) =>
+    line(['lsblk', '-b', '-o', 'NAME,SIZE,LOG-SEC,TYPE,MOUNTPOINTS', path], 'as it is there'),
+  'empty-disk': ({ path }) =>
+    line(['blkdiscard', '-z', path], 'only if nobody needs what is on this disk: all of it goes'),
+  'forget-disk': ({ path, mark }) =>
+    line(['rm', mark], `only if what the guest wrote to ${path} there may be lost`),
   'allow-line': ({ line: allowed, path }) => ({
     command: `echo ${quoteWord(allowed)} >> ${quoteWord(path)}`,
     why: 'only if a guest from another host may have it',

@@ -11,6 +11,7 @@ import { errorText } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
 import type { CaptureLibrary, GuardDescriptors } from '../../native/capture.ts';
 import { type DeviceFiles, deviceFiles } from '../backing.ts';
+import type { MarkedDisk } from './mark.ts';
 
 /** What is asked of the native half. */
 export type Captures = Pick<
@@ -57,6 +58,8 @@ export interface MirrorPorts extends Time {
     given: GuardDescriptors,
     onLine: (line: string) => void,
   ): GuardProcess;
+  /** Marks a disk as the one that is copied from (mark.ts); its generation. */
+  markSource(disk: MarkedDisk): Promise<number>;
   /** For the log. */
   say(text: string): void;
 }

@@ -14,7 +14,7 @@ import { errorText, OperationError } from '../../host/errors.ts';
 import type { BarrierHandle, GuestSpec } from '../../hypervisor/port.ts';
 import type { OpenCapture } from '../../native/capture.ts';
 import type { NativeEvent } from '../../native/events.ts';
-import type { DiskPiece, FirstCopy, PrimaryDisk, PrimaryDiskEvents } from '../port.ts';
+import type { DiskFacts, DiskPiece, FirstCopy, PrimaryDisk, PrimaryDiskEvents } from '../port.ts';
 import { DiskGuard, guardArguments, LegBusy } from './guard.ts';
 import type { Captures, MirrorPorts } from './host.ts';
 import { removeNote, repairLeft, writeNote } from './left.ts';
@@ -47,19 +47,12 @@ async function whenFree(
   }
 }
 
-/** What the other host checks its own disk against. */
-interface DiskFacts {
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly sectorBytes: number;
-  readonly generation: number;
-}
-
 /** What one disk's mirror is made of. */
 interface Parts {
   readonly name: string;
   readonly volume: Volume;
   readonly sizeBytes: number;
+  readonly generation: number;
   readonly captures: Captures;
   readonly capture: OpenCapture;
   readonly guard: DiskGuard;
@@ -82,8 +75,8 @@ class MirrorDisk implements PrimaryDisk {
 
   constructor(ports: MirrorPorts, parts: Parts, onClosed: (isWhole: boolean) => Promise<void>) {
     this.name = parts.name;
-    const { sizeBytes, volume } = parts;
-    this.facts = { name: parts.name, sizeBytes, sectorBytes: volume.sectorBytes, generation: 0 };
+    const { name, sizeBytes, volume, generation } = parts;
+    this.facts = { name, sizeBytes, sectorBytes: volume.sectorBytes, generation };
     this.barrier = parts.capture.handle;
     this.#ports = ports;
     this.#parts = parts;
@@ -251,11 +244,17 @@ async function openOnAnyLeg(
   }
 }
 
+/** A disk that is to get a mirror. */
+interface Named {
+  readonly name: string;
+  readonly volume: Volume;
+  readonly generation: number;
+}
+
 /** `onClosed` hears of it once, here where it fails: whether nothing of it is left. */
 async function openMirror(
   ports: MirrorPorts,
-  name: string,
-  volume: Volume,
+  { name, volume, generation }: Named,
   onClosed: (isWhole: boolean) => Promise<void>,
 ): Promise<MirrorDisk> {
   try {
@@ -274,7 +273,8 @@ async function openMirror(
     await ports.run(['udevadm', 'settle', '--timeout=10']).catch((error: unknown) => {
       ports.say(`udev may still look at an NBD device: ${errorText(error)}`);
     });
-    const disk = new MirrorDisk(ports, { name, captures, ...about, ...opened }, onClosed);
+    const parts = { name, generation, captures, ...about, ...opened };
+    const disk = new MirrorDisk(ports, parts, onClosed);
     onEvent = (event) => disk.onEvent(event);
     for (const event of early) disk.onEvent(event);
     return disk;
@@ -304,7 +304,7 @@ export async function openMirrors(
   session: string,
 ): Promise<readonly PrimaryDisk[]> {
   for (const text of await repairLeft(ports, uuid)) ports.say(text);
-  const named: { readonly name: string; readonly volume: Volume }[] = [];
+  const named: Named[] = [];
   for (const { name, target } of writableDisks) {
     const volume = await volumeBehind(ports, target);
     const same = named.find((one) => one.volume.name === volume.name);
@@ -312,7 +312,8 @@ export async function openMirrors(
       const text = `${name} and ${same.name} are the same volume, ${volume.name}`;
       throw new OperationError('unsupported-guest', text, { op: 'open-mirror', subject: name });
     }
-    named.push({ name, volume });
+    const generation = await ports.markSource({ uuid, disk: name, path: target });
+    named.push({ name, volume, generation });
   }
   const volumes = named.map(({ volume }) => volume);
   await makeLockFolders(ports, volumes);
@@ -327,9 +328,7 @@ export async function openMirrors(
   };
   const opened: PrimaryDisk[] = [];
   try {
-    for (const { name, volume } of named) {
-      opened.push(await openMirror(ports, name, volume, onClosed));
-    }
+    for (const one of named) opened.push(await openMirror(ports, one, onClosed));
     return opened;
   } catch (error) {
     for (const disk of opened) await disk.close();

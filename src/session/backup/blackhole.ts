@@ -14,6 +14,7 @@ export function swallow(link: Pick<Link, 'listen' | 'send' | 'consumed' | 'close
           case 'heartbeat':
             return link.send({ kind: 'echo', seq: message.seq });
           case 'data':
+          case 'disk':
             return link.consumed(message.chunk.length);
           case 'epoch-end':
             return link.send({ kind: 'ack', epoch: message.epoch });

@@ -37,6 +37,8 @@ export interface BackupView {
   readonly disksLeft: readonly string[];
   readonly bytes: number;
   readonly rawBytes: number;
+  /** The disk that the primary waits for, by its name. */
+  readonly diskBehind: string | null;
   readonly copy: Copy | null;
   readonly stream: StreamAgreement;
   readonly budget: MemoryBudget;
@@ -89,6 +91,11 @@ function nextOf(view: BackupView, state: SessionState): string[] {
   ];
 }
 
+function diskBehindText({ diskBehind, outcome }: BackupView): string | null {
+  if (diskBehind === null || outcome !== null) return null;
+  return `behind: disk ${diskBehind} takes less than comes, and the primary waits`;
+}
+
 /** What the stream is and how it moves. */
 function streamFacts(view: BackupView) {
   const { bytes, rawBytes, copy, stream, budget, outcome, trialProblem } = view;
@@ -96,7 +103,7 @@ function streamFacts(view: BackupView) {
   const isBehind = outcome === null && copy?.isFull === true;
   const behind = isBehind
     ? `behind: ${formatBytes(waiting)} wait to be applied, and the primary waits`
-    : null;
+    : diskBehindText(view);
   return {
     epochs: [],
     bytes_sent: bytes,

@@ -1,5 +1,6 @@
 /** What must be so on the backup host before a session is accepted; each is a clear refusal. */
 import type { HostSettings } from '../../config/host-settings.ts';
+import { diskEpochBytesMax } from '../../core/limits.ts';
 import { mayGoUnasked } from '../../core/permission/left-copy.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import type { DiskDriver } from '../../disk/port.ts';
@@ -92,17 +93,19 @@ export function checkOwnMemory(
   { memoryBytes, availableBytes }: Pick<HostSettings, 'memoryBytes' | 'availableBytes'>,
   hello: Pick<Hello, 'domain' | 'memoryBytes'>,
   cacheBytes: number,
+  disks = 0,
 ): void {
   const { epochBytesMax } = epochLimits(hello.memoryBytes);
-  const need = backupNeedBytes(epochBytesMax, cacheBytes);
+  const need = backupNeedBytes(epochBytesMax, cacheBytes, disks);
   if (availableBytes >= need) return;
   const mib = (bytes: number) => Math.ceil(bytes / 1024 ** 2);
   const more = mib(memoryBytes + need - availableBytes);
+  const ofDisks = disks === 0 ? '' : `, its disks ${mib(disks * diskEpochBytesMax)}`;
   throw new OperationError(
     'limit',
     `not enough memory in the backup's own system for an epoch of ${hello.domain}: ` +
       `${mib(need)} MiB are needed (the epoch ${mib(epochBytesMax)}, page cache ` +
-      `${mib(cacheBytes)}), ${mib(availableBytes)} MiB of ${mib(memoryBytes)} are available`,
+      `${mib(cacheBytes)}${ofDisks}), ${mib(availableBytes)} MiB of ${mib(memoryBytes)} are available`,
     {
       op: 'check-memory',
       subject: hello.domain,

@@ -18,7 +18,7 @@ import { errorText, OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
 import type { HostPorts } from '../../host/ports.ts';
 import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
-import { checkConfig, type GuestConfig } from '../../link/config-message.ts';
+import { checkConfig, checkConfigDisks, type GuestConfig } from '../../link/config-message.ts';
 import type { Hello, PulseOffer } from '../../link/hello-message.ts';
 import type { ControlMessage, Link } from '../../link/link.ts';
 import type { Message } from '../../link/messages.ts';
@@ -31,7 +31,7 @@ import type { ControlHandler, ControlRequest } from '../../registry/control.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
 import { supersede } from '../../registry/supersede.ts';
-import { chooseStream, type StreamAgreement } from '../../stream/agreement.ts';
+import { chooseStream, diskStream, type StreamAgreement } from '../../stream/agreement.ts';
 import { EpochAssembler, epochLimits, wireLimits } from '../../stream/assembler.ts';
 import {
   cacheBytesWithin,
@@ -40,6 +40,7 @@ import {
   memoryBudget,
 } from '../../stream/budget.ts';
 import type { StreamDecoder } from '../../stream/codec/codec.ts';
+import { DiskIntake } from '../../stream/disk-intake.ts';
 import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
 import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
@@ -122,6 +123,7 @@ interface Receiving {
   /** Disks that are left alone, as a person knows them. */
   readonly disksLeft: readonly string[];
   readonly intake: StreamIntake;
+  readonly diskIntakes: readonly DiskIntake[];
   readonly assembler: EpochAssembler;
 }
 
@@ -192,7 +194,15 @@ function toOwner(permission: Permission): OwnPermission {
   });
 }
 
-type StreamMessage = Extract<Message, { readonly kind: 'data' | 'epoch-end' }>;
+type StreamMessage = Extract<
+  Message,
+  { readonly kind: 'data' | 'epoch-end' | 'disk' | 'disk-end' }
+>;
+
+function stopIntakes({ intake, diskIntakes }: Receiving): void {
+  intake.stop();
+  for (const disk of diskIntakes) disk.close();
+}
 
 export class Reception {
   readonly #ports: ReceptionPorts;
@@ -268,7 +278,7 @@ export class Reception {
 
   /** Nothing more is decoded; the page cache goes, however long the guest is watched. */
   #closeStream(): void {
-    this.#receiving?.intake.stop();
+    if (this.#receiving !== null) stopIntakes(this.#receiving);
     this.#set.decoder.close();
   }
 
@@ -338,15 +348,47 @@ export class Reception {
     const spec = this.#specIn(message);
     const { hypervisor, settings } = this.#ports;
     await checkNeeds(hypervisor, spec, settings.hostName);
-    const disks = await this.#ports.disks.openBackup(spec, hello.session);
+    const disks = await this.#openDisks(message, spec);
     const copy = this.#newCopy(spec);
     const session = this.#newSession(spec, copy, disks);
     const disksLeft = disks.length === 0 ? diskNames(spec.writableDisks) : [];
     this.#tellDisksLeft(disksLeft);
-    const receiving = { spec, copy, session, disksLeft, ...this.#openIntake(copy, session) };
+    const diskIntakes = await this.#openDiskIntakes(disks, session);
+    const { intake, assembler } = this.#openIntake(copy, session, diskIntakes);
+    const receiving = { spec, copy, session, disksLeft, intake, assembler, diskIntakes };
     this.#set.heartbeats.take = (seq, heldMs) => session.onHeartbeat(seq, heldMs);
     void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
     return receiving;
+  }
+
+  /** Those that the primary carries; none where they are left alone. */
+  async #openDisks(message: GuestConfig, spec: GuestSpec): Promise<readonly BackupDisk[]> {
+    const { hello } = this.#set;
+    checkConfigDisks(message, hello, spec.writableDisks);
+    if (message.disks.length === 0) return [];
+    const { cacheBytes } = this.#set.stream;
+    checkOwnMemory(this.#ports.settings, hello, cacheBytes, message.disks.length);
+    return this.#ports.disks.openBackup(spec, hello.session, message.disks);
+  }
+
+  async #openDiskIntakes(
+    disks: readonly BackupDisk[],
+    session: BackupSession,
+  ): Promise<readonly DiskIntake[]> {
+    const intakes: DiskIntake[] = [];
+    for (const disk of disks) {
+      const buffers = new RawBuffers();
+      const agreed = diskStream(this.#set.stream);
+      const decoder = await this.#ports.openDecoder(agreed, buffers.allocate);
+      const { timers } = this.#ports;
+      const intake = new DiskIntake({
+        ...{ timers, disk, decoder, buffers },
+        onConsumed: (bytes) => this.#link.consumed(bytes),
+        onError: (error) => this.#onBroken(error, session),
+      });
+      intakes.push(intake);
+    }
+    return intakes;
   }
 
   #tellDisksLeft(left: readonly string[]): void {
@@ -414,7 +456,11 @@ export class Reception {
     if (ways.datagram) this.#set.pulse?.pulse.send(echo.seq);
   }
 
-  #openIntake(copy: Copy, session: BackupSession): Pick<Receiving, 'intake' | 'assembler'> {
+  #openIntake(
+    copy: Copy,
+    session: BackupSession,
+    disks: readonly DiskIntake[],
+  ): Pick<Receiving, 'intake' | 'assembler'> {
     const { hello, decoder, buffers } = this.#set;
     const { timers } = this.#ports;
     const limits = epochLimits(hello.memoryBytes);
@@ -426,7 +472,7 @@ export class Reception {
         sink: copy,
         onConsumed: (bytes) => this.#link.consumed(bytes),
         onWhole: (epoch) => session.onEpochWhole('memory', epoch),
-        onError: (error) => this.#onBroken(error, session, intake),
+        onError: (error) => this.#onBroken(error, session),
       },
       buffers,
     );
@@ -434,6 +480,7 @@ export class Reception {
       ...wireLimits(limits),
       onChunk: (epoch, chunk) => intake.piece(epoch, chunk),
       onEpoch: (end) => intake.end(end),
+      disks: disks.map((disk) => disk.assembly),
     });
     return { intake, assembler };
   }
@@ -460,6 +507,8 @@ export class Reception {
         return session.onHeartbeat(message.seq, message.heldMs);
       case 'data':
       case 'epoch-end':
+      case 'disk':
+      case 'disk-end':
         return this.#onStream(message, receiving);
       case 'ask':
         return session.onAsk(message.id);
@@ -474,20 +523,22 @@ export class Reception {
     }
   }
 
-  #onStream(message: StreamMessage, { assembler, intake, session }: Receiving): void {
+  #onStream(message: StreamMessage, { assembler, session }: Receiving): void {
     try {
       if (message.kind === 'epoch-end') assembler.onEpochEnd(message);
+      else if (message.kind === 'disk') assembler.onDisk(message);
+      else if (message.kind === 'disk-end') assembler.onDiskEnd(message);
       else assembler.onData(message);
     } catch (error) {
       if (!(error instanceof OperationError)) throw error;
-      this.#onBroken(error, session, intake);
+      this.#onBroken(error, session);
     }
   }
 
   /** Nothing of the stream counts any more; what was whole before does. */
-  #onBroken(error: OperationError, session: BackupSession, intake: StreamIntake): void {
+  #onBroken(error: OperationError, session: BackupSession): void {
     this.#set.log.error(error.message);
-    intake.stop();
+    if (this.#receiving !== null) stopIntakes(this.#receiving);
     this.#broken = error;
     session.onCorrupt(error.message);
   }
@@ -495,6 +546,14 @@ export class Reception {
   #closeLink(reason: string): void {
     if (this.#broken !== null) this.#link.fail(this.#broken);
     else void this.#link.close(reason);
+  }
+
+  /** What came, decoded, and which disk is behind with it. */
+  #taken(): Pick<BackupView, 'rawBytes' | 'diskBehind'> {
+    const { intake, diskIntakes = [] } = this.#receiving ?? {};
+    const ofDisks = diskIntakes.reduce((sum, { rawBytes }) => sum + rawBytes, 0);
+    const diskBehind = diskIntakes.map(({ behind }) => behind).find((name) => name !== null);
+    return { rawBytes: (intake?.rawBytes ?? 0) + ofDisks, diskBehind: diskBehind ?? null };
   }
 
   #view(): BackupView {
@@ -515,7 +574,7 @@ export class Reception {
       ackWall: this.#ackWall,
       disksLeft: this.#receiving?.disksLeft ?? [],
       bytes: this.#link.counters.dataBytesReceived,
-      rawBytes: this.#receiving?.intake.rawBytes ?? 0,
+      ...this.#taken(),
       copy,
       stream,
       budget,

@@ -31,7 +31,7 @@ export async function askChecked(
   { clock, timers }: Time,
 ): Promise<Answered> {
   const askedMs = clock.wall().getTime();
-  await link.sendConfig(guestConfig(spec, hello.memoryBytes));
+  await link.sendConfig(guestConfig(spec, hello.memoryBytes, []));
   const message = await nextMessage(link, hello.host, { timers, timeoutMs: answerMsMax });
   const answeredMs = clock.wall().getTime();
   if (message.kind === 'checked') {

@@ -107,8 +107,8 @@ function streamFacts(view: PrimaryView) {
   const state = running?.state;
   return {
     epochs: figures === undefined ? [] : [...figures.epochs],
-    bytes_sent: running?.moved.wireBytes ?? 0,
-    bytes_raw: running?.moved.rawBytes ?? 0,
+    bytes_sent: (running?.moved.wireBytes ?? 0) + (running?.disksMoved.wireBytes ?? 0),
+    bytes_raw: (running?.moved.rawBytes ?? 0) + (running?.disksMoved.rawBytes ?? 0),
     codec: view.codec,
     pages: figures?.pages ?? null,
     histograms: figures?.histograms() ?? null,
@@ -147,6 +147,14 @@ function nextOf(view: PrimaryView, state: SessionState, muted: string | null): A
   return isAbsent ? adviceOnAnswer('absent', { domain, peer: view.options.host }) : [];
 }
 
+/** How far the first copy is: of the disks, and then of the memory. */
+function seedFacts(running: PrimarySession, memoryBytes: number) {
+  const disks = running.copyingDisks;
+  const seed_percent = seedPercent(running.moved.rawBytes, memoryBytes);
+  if (disks === null) return { seed_percent };
+  return { seed_percent, disks_percent: seedPercent(disks.doneBytes, disks.totalBytes) };
+}
+
 /** The facts for the status file. */
 export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
@@ -167,7 +175,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
     without_witness: options.withoutWitness,
     ...(view.disksLeft.length === 0 ? {} : { disks_left: view.disksLeft }),
-    seed_percent: seeding ? seedPercent(running.moved.rawBytes, guest.memoryBytes) : null,
+    ...(seeding ? seedFacts(running, guest.memoryBytes) : { seed_percent: null }),
     ...stream,
     degraded: degradedOf(view) ?? muted ?? standstill ?? stream.degraded,
     next: adviceLines(nextOf(view, facts.state, muted)),

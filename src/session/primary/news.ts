@@ -2,6 +2,7 @@
 import type { SessionState } from '../../core/health/facts.ts';
 import { type Agreement, mayOpenUnanswered } from '../../core/permission/tie.ts';
 import { askClause } from '../../core/texts/advice.ts';
+import type { FirstCopy } from '../../disk/port.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
 import type { ProtectReporter } from '../options.ts';
@@ -17,10 +18,20 @@ export interface ProtectNewsParts {
   readonly withoutWitness: Agreement;
 }
 
+function paceOf(bytes: number, totalBytes: number, forMs: number) {
+  const seconds = forMs / 1000;
+  const bytesPerSecond = seconds > 0 ? bytes / seconds : 0;
+  const left = totalBytes - bytes;
+  const secondsLeft = bytesPerSecond > 0 && left > 0 ? left / bytesPerSecond : null;
+  return { bytesPerSecond, secondsLeft };
+}
+
 export class ProtectNews {
   readonly #parts: ProtectNewsParts;
   #told: SessionState | null = null;
   #seedBegan = 0;
+  /** The memory's copy begins at once, or after those of the disks. */
+  #memoryFromMs: number | null = null;
 
   constructor(parts: ProtectNewsParts) {
     this.#parts = parts;
@@ -51,17 +62,22 @@ export class ProtectNews {
 
   seedBegins(): void {
     this.#seedBegan = this.#parts.clock.nowMs();
+    this.#memoryFromMs = null;
   }
 
   /** So many bytes of the seed were read so far. */
   seedMoved(bytes: number): void {
     const { clock, guest, reporter } = this.#parts;
-    const { memoryBytes } = guest;
-    const seconds = (clock.nowMs() - this.#seedBegan) / 1000;
-    const bytesPerSecond = seconds > 0 ? bytes / seconds : 0;
-    const left = memoryBytes - bytes;
-    const secondsLeft = bytesPerSecond > 0 && left > 0 ? left / bytesPerSecond : null;
-    const percent = seedPercent(bytes, memoryBytes);
-    reporter.seedProgress({ percent, bytes, bytesPerSecond, secondsLeft });
+    this.#memoryFromMs ??= clock.nowMs();
+    const paced = paceOf(bytes, guest.memoryBytes, clock.nowMs() - this.#memoryFromMs);
+    reporter.seedProgress({ percent: seedPercent(bytes, guest.memoryBytes), bytes, ...paced });
+  }
+
+  /** The disks come first; they are so far. */
+  disksMoved({ doneBytes: bytes, totalBytes }: FirstCopy): void {
+    const { clock, reporter } = this.#parts;
+    const paced = paceOf(bytes, totalBytes, clock.nowMs() - this.#seedBegan);
+    const percent = seedPercent(bytes, totalBytes);
+    reporter.seedProgress({ percent, bytes, ...paced, disksBytes: totalBytes });
   }
 }

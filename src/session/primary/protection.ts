@@ -37,7 +37,12 @@ import type { ControlHandler, ControlRequest, SetResult } from '../../registry/c
 import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
 import { supersede } from '../../registry/supersede.ts';
-import { agreedStream, codecsOf, type StreamAgreement } from '../../stream/agreement.ts';
+import {
+  agreedStream,
+  codecsOf,
+  diskStream,
+  type StreamAgreement,
+} from '../../stream/agreement.ts';
 import {
   cacheBytesWithin,
   defaultMaxMemory,
@@ -72,7 +77,15 @@ const leftText: Readonly<Record<GuestLeft, string | null>> = {
 /** The primary's end of a link. */
 export type ProtectionLink = Pick<
   Link,
-  'send' | 'sendConfig' | 'sendData' | 'endEpoch' | 'listen' | 'fail' | 'close'
+  | 'send'
+  | 'sendConfig'
+  | 'sendData'
+  | 'endEpoch'
+  | 'sendDisk'
+  | 'endDisk'
+  | 'listen'
+  | 'fail'
+  | 'close'
 >;
 
 /** An open connection to the backup. */
@@ -128,11 +141,15 @@ interface Ready {
   readonly connection: BackupConnection;
   readonly output: OutputBuffer;
   readonly disks: readonly PrimaryDisk[];
+  readonly diskEncoders: readonly StreamEncoder[];
   readonly pulse: Pulse | null;
   readonly encoder: StreamEncoder;
   readonly agreed: StreamAgreement;
   readonly budget: MemoryBudget;
 }
+
+/** What comes with the connection. */
+type Connected = Omit<Ready, 'output' | 'disks' | 'diskEncoders'>;
 
 /** How far the session is. */
 type Stage =
@@ -279,7 +296,7 @@ export class Protection {
   async #getReady(): Promise<Ready> {
     const { ending } = this.#set;
     let mine: Pick<Ready, 'output' | 'disks'> = { output: nullBuffer, disks: [] };
-    let rest: Omit<Ready, 'output' | 'disks'> | null = null;
+    let rest: Connected | null = null;
     await allOf(
       [
         this.#standBy().then((made) => {
@@ -293,7 +310,9 @@ export class Protection {
     );
     ending.signal.throwIfAborted();
     if (rest === null) throw new Error('connected to nothing');
-    const ready: Ready = { ...(rest as Omit<Ready, 'output' | 'disks'>), ...mine };
+    const connected = rest as Connected;
+    const diskEncoders = await this.#openDiskEncoders(mine.disks, connected.agreed);
+    const ready: Ready = { ...connected, ...mine, diskEncoders };
     this.#stage = { kind: 'ready', ready };
     return ready;
   }
@@ -305,12 +324,31 @@ export class Protection {
     const output = await this.#ports.openOutput(this.#session, this.#onNews);
     const leave = () => leaveOutput(output, this.#running !== null, this.#onNews);
     this.#teardown.took('the output buffer', leave);
-    const disks = await this.#ports.disks.openPrimary(this.#set.guest.spec, this.#session);
+    const disks = await this.#openDisks();
     for (const disk of disks) this.#teardown.took(`disk ${disk.name}`, () => disk.close());
     return { output, disks };
   }
 
-  async #connect(): Promise<Omit<Ready, 'output' | 'disks'>> {
+  /** None where they are left alone. */
+  async #openDisks(): Promise<readonly PrimaryDisk[]> {
+    if (this.#disks().length === 0) return [];
+    return this.#ports.disks.openPrimary(this.#set.guest.spec, this.#session);
+  }
+
+  async #openDiskEncoders(
+    disks: readonly PrimaryDisk[],
+    agreed: StreamAgreement,
+  ): Promise<readonly StreamEncoder[]> {
+    const encoders: StreamEncoder[] = [];
+    for (const { name } of disks) {
+      const encoder = await this.#ports.openEncoder(diskStream(agreed));
+      this.#teardown.took(`the encoder of disk ${name}`, () => encoder.close());
+      encoders.push(encoder);
+    }
+    return encoders;
+  }
+
+  async #connect(): Promise<Connected> {
     const { log, options, ending } = this.#set;
     const { backup } = this.#ports;
     const onLine = (line: string) => log.info(`transport: ${line}`);
@@ -338,7 +376,8 @@ export class Protection {
     const { registry, timers } = this.#ports;
     const { link } = ready.connection;
     // With it the backup begins to count heartbeats: only when all is ready here.
-    await link.sendConfig(guestConfig(guest.spec, guest.memoryBytes));
+    const facts = ready.disks.map((disk) => disk.facts);
+    await link.sendConfig(guestConfig(guest.spec, guest.memoryBytes, facts));
     this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
     this.#tellWhoGoesOn();
     const subject = { uuid: guest.ref.uuid, role: 'primary' } as const;
@@ -384,6 +423,7 @@ export class Protection {
       queueBytes: ready.budget.queueBytes,
       output: ready.output,
       disks: ready.disks,
+      diskEncoders: ready.diskEncoders,
       pulse: ready.pulse,
       askFresh: () => backup.ask({ ...this.#hello, purpose: 'promise' }),
       log,
@@ -424,7 +464,10 @@ export class Protection {
   }
 
   #showSeed(session: PrimarySession): void {
-    if (session.state.phase === 'seeding') this.#news.seedMoved(session.moved.rawBytes);
+    if (session.state.phase !== 'seeding') return;
+    const disks = session.copyingDisks;
+    if (disks === null) this.#news.seedMoved(session.moved.rawBytes);
+    else this.#news.disksMoved(disks);
   }
 
   async #control(request: ControlRequest, progress: Progress): Promise<StopResult | SetResult> {

@@ -16,7 +16,7 @@ import type {
 } from '../../core/primary/types.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
-import type { PrimaryDisk } from '../../disk/port.ts';
+import type { FirstCopy, PrimaryDisk } from '../../disk/port.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
@@ -37,6 +37,7 @@ import { needsStream } from '../../link/pulse-ways.ts';
 import { interfacesDown, openForGood } from '../../output/open.ts';
 import { nullBuffer, type OutputBuffer } from '../../output/port.ts';
 import type { StreamEncoder } from '../../stream/codec/codec.ts';
+import { DiskPump, type DiskSink } from '../../stream/disk-pump.ts';
 import { EpochPump, type PumpSink } from '../../stream/pump.ts';
 import { Machine, Row } from '../machine.ts';
 import { WakeTimer } from '../wake-timer.ts';
@@ -44,7 +45,7 @@ import { changeOf } from './change.ts';
 import { deferred, SessionFigures } from './figures.ts';
 
 /** What the session needs of the link; the primary's half of src/link. */
-export interface SessionLink extends PumpSink {
+export interface SessionLink extends PumpSink, DiskSink {
   send(message: ControlMessage): boolean;
   /** Ends the session because of an error; the peer is told. */
   fail(error: OperationError): void;
@@ -66,6 +67,8 @@ export interface PrimaryParts extends Time {
   readonly output: OutputBuffer;
   /** The guest's disks: parts of every epoch, as its memory is. */
   readonly disks: readonly PrimaryDisk[];
+  /** Of each disk. */
+  readonly diskEncoders: readonly StreamEncoder[];
   /** Sends a heartbeat on the datagram path too, where there is one. */
   readonly pulse: Pick<Pulse, 'send' | 'newest'> | null;
   /** Asks for the promise by a fresh run of the transport. */
@@ -98,7 +101,7 @@ const heartbeat = (seq: number, heldMs: number) => ({ kind: 'heartbeat', seq, he
 
 /** Not logged at all. */
 const routine: ReadonlySet<PrimaryEvent['kind']> = new Set([
-  ...(['tick', 'echo', 'progress', 'output'] as const),
+  ...(['tick', 'echo', 'progress', 'output', 'disk-filling'] as const),
 ]);
 /** Logged only at level debug: they pass in their thousands. */
 const ofEpochs: ReadonlySet<PrimaryEvent['kind']> = new Set([
@@ -118,6 +121,7 @@ export class PrimarySession {
   #standstill: string | null = null;
   #abortWanted = false;
   #pump: EpochPump | null = null;
+  readonly #diskPump: DiskPump;
   readonly #timer: WakeTimer;
   #stopLooking: Cancel | null = null;
   #looks = 0;
@@ -148,9 +152,20 @@ export class PrimarySession {
       onWake: () => this.#dispatch({ kind: 'tick', nowMs: this.#now() }),
     });
     this.#row = new Row((error) => parts.log.error(errorText(error)));
+    this.#diskPump = this.#newDiskPump();
     this.#done = new Promise((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
+    });
+  }
+
+  #newDiskPump(): DiskPump {
+    const { disks, diskEncoders: encoders, link: sink } = this.#parts;
+    return new DiskPump({
+      ...{ disks, encoders, sink },
+      onFilling: () => this.#dispatch({ kind: 'disk-filling', nowMs: this.#now() }),
+      onLost: (reason) => this.#dispatch({ kind: 'disk-lost', reason, nowMs: this.#now() }),
+      onError: (error) => this.#onPumpError(error),
     });
   }
 
@@ -209,10 +224,54 @@ export class PrimarySession {
     return { rawBytes: this.#pump?.rawBytes ?? 0, wireBytes: this.#pump?.wireBytes ?? 0 };
   }
 
+  /** The same of the disks. */
+  get disksMoved(): { readonly rawBytes: number; readonly wireBytes: number } {
+    return this.#diskPump.moved;
+  }
+
+  /** How far the first copies of the disks are, while the memory's waits for them; else null. */
+  get copyingDisks(): FirstCopy | null {
+    const { disks } = this.#parts;
+    if (disks.length === 0 || this.#save !== null || this.#over) return null;
+    const sum = (of: (copy: FirstCopy) => number) =>
+      disks.reduce((total, { firstCopy }) => total + of(firstCopy), 0);
+    return { doneBytes: sum((one) => one.doneBytes), totalBytes: sum((one) => one.totalBytes) };
+  }
+
   /** Runs from the open link to the outcome. Rejects only on a violated invariant. */
   run(): Promise<PrimaryOutcome> {
-    const { hypervisor, guest, link, encoder, queueBytes, output, disks, clock } = this.#parts;
+    const { output, disks } = this.#parts;
     this.#dispatch({ kind: 'link-open', nowMs: this.#now() });
+    this.#diskPump.start();
+    if (disks.length === 0) this.#startSave();
+    else void this.#copyDisks();
+    output.listen(({ packets, bytes, nearLimit }) =>
+      this.#dispatch({ kind: 'output', packets, bytes, nearLimit, nowMs: this.#now() }),
+    );
+    output.onLoss((loss) => {
+      if (loss.kind === 'mended' || !loss.escaped) return this.#parts.onChange();
+      const reason = `${loss.name}: ${loss.reason}`;
+      this.#dispatch({ kind: 'output-lost', reason, nowMs: this.#now() });
+    });
+    this.#lookLater();
+    return this.#done;
+  }
+
+  /**
+   * A disk takes its time, and a guest's memory changes faster than its disk: the memory is begun
+   * when little of the disks is left. The guest and the session go on meanwhile.
+   */
+  async #copyDisks(): Promise<void> {
+    const { disks, log } = this.#parts;
+    await Promise.all(disks.map((disk) => disk.nearlyCopied()));
+    if (this.#over || this.#abortWanted) return;
+    log.info('the first copy of the disks is nearly done; that of the memory begins');
+    this.#startSave();
+    this.#parts.onChange();
+  }
+
+  #startSave(): void {
+    const { hypervisor, guest, link, encoder, queueBytes, output, disks, clock } = this.#parts;
     this.#save = hypervisor.startSave(guest, {
       limitBytes: queueBytes,
       // Disks first: what the guest sends may tell of what it wrote.
@@ -224,6 +283,7 @@ export class PrimarySession {
       save: this.#save,
       encoder,
       sink: link,
+      parts: this.#diskPump,
       onSent: (epoch) => {
         this.figures.leaving(epoch, this.#now());
         this.#dispatch({ kind: 'sent', epoch, nowMs: this.#now() });
@@ -231,16 +291,6 @@ export class PrimarySession {
       onFigures: (sent) => this.figures.sent(sent),
       onError: (error) => this.#onPumpError(error),
     });
-    output.listen(({ packets, bytes, nearLimit }) =>
-      this.#dispatch({ kind: 'output', packets, bytes, nearLimit, nowMs: this.#now() }),
-    );
-    output.onLoss((loss) => {
-      if (loss.kind === 'mended' || !loss.escaped) return this.#parts.onChange();
-      const reason = `${loss.name}: ${loss.reason}`;
-      this.#dispatch({ kind: 'output-lost', reason, nowMs: this.#now() });
-    });
-    this.#lookLater();
-    return this.#done;
   }
 
   /**
@@ -426,7 +476,7 @@ export class PrimarySession {
 
   #onSaveEnded(event: Extract<SaveEvent, { kind: 'ended' }>, nowMs: number): void {
     this.#saveEnded = true;
-    this.#pump?.stop();
+    this.#stopPumps();
     const end = event.end;
     if (end.kind !== 'guest-ended') this.#left = end.left;
     if (end.kind === 'guest-ended') {
@@ -480,11 +530,12 @@ export class PrimarySession {
       case 'abort-save':
         this.#abortWanted = true;
         // Nothing more of an unfinished epoch may become whole on the backup.
-        this.#pump?.stop();
+        this.#stopPumps();
         // Of a guest that is gone the save may await a suspend for a minute: nothing depends on it.
-        if (this.#saveEnded || this.state.guest === 'ended') {
+        // Where the disks are still being copied there is none yet.
+        if (this.#saveEnded || this.#save === null || this.state.guest === 'ended') {
           this.#dispatch({ kind: 'save-ended', nowMs: this.#now() });
-        } else this.#save?.abort();
+        } else this.#save.abort();
         return;
       case 'destroy-guest':
         return this.#destroy(effect.askedAtMs);
@@ -580,11 +631,16 @@ export class PrimarySession {
     );
   }
 
+  #stopPumps(): void {
+    this.#pump?.stop();
+    this.#diskPump.stop();
+  }
+
   #stopTimers(): void {
     this.#over = true;
     this.#timer.stop();
     this.#stopLooking?.();
-    this.#pump?.stop();
+    this.#stopPumps();
   }
 
   #end(outcome: PrimaryOutcome): void {

@@ -91,6 +91,8 @@ export interface StreamCodecOptions {
   readonly codec: CodecName;
   /** Bytes of the page cache, the same on both sides; 0: none. Taken as pages fill it. */
   readonly cacheBytes: number;
+  /** What has no pages to be found, as the writes to a disk; absent: a checkpoint stream. */
+  readonly form?: 'bytes' | undefined;
   /** Which zstd: libzstd where it is, else zstd-codec's WebAssembly. They make the same format. */
   readonly zstd?: 'libzstd' | 'wasm' | undefined;
   /** Of libtsremus, where it is not beside us. */

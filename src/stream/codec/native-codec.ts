@@ -98,7 +98,8 @@ export class NativeCodec {
     const fallback = plain || byItself ? null : await openFallback();
     let flags = decode ? codecFlags.decode : 0;
     if (!plain && byItself && !decode) flags |= codecFlags.zstd;
-    const stream = plain ? null : xen.streamNew();
+    const pages = plain || options.form === 'bytes' ? null : xen.streamNew();
+    const stream = !plain && options.form === 'bytes' ? 'bytes' : pages;
     try {
       const handle = library.codecNew(stream, flags, cacheBytes, zstdLevel);
       return new NativeCodec(library, fallback, handle);
@@ -106,7 +107,7 @@ export class NativeCodec {
       fallback?.close();
       throw codecError(error, 'open-codec');
     } finally {
-      if (stream !== null) xen.streamFree(stream);
+      if (pages !== null) xen.streamFree(pages);
     }
   }
 

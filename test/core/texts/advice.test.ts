@@ -104,6 +104,9 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'grow-own-memory': { mib: 1024 },
     'free-space': { dir: '/var/log' },
     'see-file': { path: '/etc/tsremus/allow' },
+    'see-disk': { path: '/dev/vg0/web1' },
+    'empty-disk': { path: '/dev/vg0/web1' },
+    'forget-disk': { path: '/dev/vg0/web1', mark: '/var/lib/tsremus/disks/u.xvda' },
     'allow-line': { line: 'nics.script /etc/xen/x', path: '/etc/tsremus/allow' },
     'allow-example': { path: '/etc/tsremus/allow' },
     'close-directory': { path: '/run/tsremus' },
@@ -218,6 +221,12 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'grow-own-memory': 'xl mem-set Domain-0 1024m',
   'free-space': 'df -h /var/log  # free some',
   'see-file': 'ls -ld /etc/tsremus/allow',
+  'see-disk': 'lsblk -b -o NAME,SIZE,LOG-SEC,TYPE,MOUNTPOINTS /dev/vg0/web1  # as it is there',
+  'empty-disk':
+    'blkdiscard -z /dev/vg0/web1  # only if nobody needs what is on this disk: all of it goes',
+  'forget-disk':
+    'rm /var/lib/tsremus/disks/u.xvda  ' +
+    '# only if what the guest wrote to /dev/vg0/web1 there may be lost',
   'allow-line':
     "echo 'nics.script /etc/xen/x' >> /etc/tsremus/allow" +
     '  # only if a guest from another host may have it',
@@ -313,7 +322,7 @@ const tools = [
   ...['timedatectl', 'mv', 'xenstore-ls'],
   ...['xl', 'ps', 'kill', 'df', 'npm', 'apt-get', 'getent', 'ping', 'ssh-keygen', 'ssh-copy-id'],
   ...['true', 'tty', 'node', 'ls', 'less', 'sysctl', 'tc', 'ip', 'nft', 'chmod'],
-  ...['drbdadm', 'cat', 'modprobe'],
+  ...['drbdadm', 'cat', 'modprobe', 'lsblk', 'blkdiscard', 'rm'],
 ];
 /** More than one command, or one with a redirection: that a shell can read it has to do. */
 const compound: readonly AdviceKind[] = [

@@ -49,6 +49,8 @@ describe('a mirror', () => {
     const disk = await open(host, 'vol');
     expect(host.did).toEqual(opening);
     expect(disk).toMatchObject({ name: 'xvda', barrier: 71 });
+    expect(disk.facts).toMatchObject({ name: 'xvda', sizeBytes: 1 << 30, sectorBytes: 512 });
+    expect([host.marked, disk.facts.generation]).toEqual([['xvda'], 7]);
     expect(await listNotes(host.ports)).toMatchObject([{ uuid, session }]);
     const heard = listen(disk);
     await turn();

@@ -69,6 +69,8 @@ export class StandIn {
   readonly did: string[] = [];
   readonly said: string[] = [];
   readonly guards: FakeGuard[] = [];
+  /** Disks that are marked as the ones that are copied from. */
+  readonly marked: string[] = [];
   /** Of the device mapper, by name. */
   readonly volumes = new Map<string, FoundVolume>();
   /** What sysfs and /dev have; a folder is what is below it. */
@@ -185,6 +187,10 @@ export class StandIn {
       this.guards.push(guard);
       this.onGuard(guard);
       return guard;
+    },
+    markSource: async ({ disk }) => {
+      this.marked.push(disk);
+      return 7;
     },
     say: (text) => this.said.push(text),
   };

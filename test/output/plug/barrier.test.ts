@@ -48,6 +48,7 @@ async function trial(
     ...{ queueBytes: 1 << 20, log: silentLog, pulse: null },
     output,
     disks: [],
+    diskEncoders: [],
     spec: {} as PrimaryParts['spec'],
     hypervisor: hypervisor as unknown as Hypervisor,
     link: link as unknown as PrimaryParts['link'],

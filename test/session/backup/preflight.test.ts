@@ -17,9 +17,9 @@ import { sampleStatus } from '../../registry/sample-status.ts';
 const mib = 1024 ** 2;
 const hello = { domain: 'web1', memoryBytes: 1024 * mib };
 
-function refusal(availableBytes: number, cacheBytes = 64 * mib): OperationError | null {
+function refusal(availableBytes: number, cacheBytes = 64 * mib, disks = 0): OperationError | null {
   try {
-    checkOwnMemory({ memoryBytes: 2048 * mib, availableBytes }, hello, cacheBytes);
+    checkOwnMemory({ memoryBytes: 2048 * mib, availableBytes }, hello, cacheBytes, disks);
     return null;
   } catch (error) {
     if (error instanceof OperationError) return error;
@@ -34,6 +34,14 @@ describe('the memory of the backup’s own system', () => {
     expect(refusal(need)).toBeNull();
     expect(refusal(need - 1)).not.toBeNull();
     expect(refusal(need - 1, 63 * mib)).toBeNull();
+  });
+
+  it('holds what each disk may have in an epoch, too', () => {
+    const need = (1024 + 32 + 16 + 64 + 16 + 2 * 64) * mib;
+    expect(refusal(need, 64 * mib, 2)).toBeNull();
+    expect(refusal(need - 1, 64 * mib, 2)?.message).toContain(
+      '1280 MiB are needed (the epoch 1072, page cache 64, its disks 128)',
+    );
   });
 
   it('is refused with numbers, and with what to type', () => {

@@ -1,0 +1,58 @@
+/** The disks of copies on this host: the mirror driver there, with what it needs of the host. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { MirrorBackupPorts } from '../disk/mirror/backup.ts';
+import { type DiskDriver, noDisks } from '../disk/port.ts';
+import type { DeviceNumber } from '../native/capture.ts';
+import type { ThisHost } from './host.ts';
+
+/** Where the kernel lists what its block backend has open for guests. */
+const backendDevices = '/sys/bus/xen-backend/devices';
+
+/** `fd:3`, as the block backend says it. */
+const deviceNumber = /^([0-9a-f]{1,3}):([0-9a-f]{1,5})$/;
+
+/** Nobody holds a device that the block backend has opened: it is asked by name. */
+async function guestDevices(): Promise<readonly DeviceNumber[]> {
+  const names = await readdir(backendDevices).catch(() => []);
+  const found: DeviceNumber[] = [];
+  for (const name of names.filter((one) => one.startsWith('vbd-'))) {
+    const path = join(backendDevices, name, 'physical_device');
+    const [, major, minor] = deviceNumber.exec((await textOf(path)).trim()) ?? [];
+    if (major === undefined || minor === undefined) continue;
+    found.push({ major: Number.parseInt(major, 16), minor: Number.parseInt(minor, 16) });
+  }
+  return found;
+}
+
+/** A device may go while it is looked at. */
+async function textOf(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '');
+}
+
+async function portsOf({ env, store, settings, nativePath }: ThisHost): Promise<MirrorBackupPorts> {
+  const { ApplyLibrary } = await import('../native/apply.ts');
+  // simxl has a host's files below its own folder, and plain files for disks.
+  const simxl = env['SIMXL_HOST'] ?? '';
+  return {
+    ...{ store, stateDirectory: settings.stateDirectory, guestDevices },
+    apply: new ApplyLibrary(nativePath),
+    pathOf: (target) => join(simxl, target),
+    isAnyFile: simxl !== '',
+  };
+}
+
+/** As HELLO names them. */
+export const diskDrivers: readonly string[] = ['mirror'];
+
+/** What keeps the disks of guests from other hosts. */
+export function backupDisks(host: ThisHost): DiskDriver {
+  return {
+    ...noDisks,
+    name: 'mirror',
+    async openBackup(spec, _session, facts) {
+      const { openMirrorCopies } = await import('../disk/mirror/backup.ts');
+      return openMirrorCopies(await portsOf(host), spec, facts);
+    },
+  };
+}

@@ -1,0 +1,340 @@
+/**
+ * The mirror driver's end on the backup: takes what the primary captured, and writes it to the disk
+ * that stands on this host where the guest's own stands there.
+ *
+ * A disk is opened for us alone, looked at, and refused in words before anything of it is changed:
+ * another size or sector, in use by somebody, another's, or newer than the guest's (mark.ts).
+ * What waits for the disk alone makes the primary wait beyond `roomBytes`; an epoch that does not
+ * count yet is kept whatever its size, up to the limit that both hosts know.
+ */
+import { constants } from 'node:os';
+import { diskEpochBytesMax } from '../../core/limits.ts';
+import { type Advice, adviceLine } from '../../core/texts/advice.ts';
+import { formatBytes } from '../../core/units.ts';
+import type { DiskFacts } from '../../core/vocabulary.ts';
+import { errorText, OperationError } from '../../host/errors.ts';
+import type { GuestDisk, GuestSpec } from '../../hypervisor/port.ts';
+import type { ApplyLibrary } from '../../native/apply.ts';
+import type { DeviceNumber } from '../../native/capture.ts';
+import type { NativeEvent } from '../../native/events.ts';
+import { NativeError } from '../../native/loader.ts';
+import type { BackupDisk, DiskEvents } from '../port.ts';
+import { type DiskMark, type MarkPlace, markPath, readMark, writeMark } from './mark.ts';
+
+/**
+ * Acknowledged and not written yet, bytes, before the primary waits. A takeover waits for all of
+ * it: a disk that writes 100 MB/s is done in less than a second.
+ */
+export const diskRoomBytes = 64 * 1024 * 1024;
+
+/** What may be taken in one call. */
+const pieceBytesMax = 1024 * 1024;
+
+const { errno } = constants;
+/** ESHUTDOWN and ENOTBLK, which node:os does not name. */
+const eshutdown = 108;
+const enotblk = 15;
+
+export type Apply = Pick<
+  ApplyLibrary,
+  | 'applyOpen'
+  | 'applyFeed'
+  | 'applyEnd'
+  | 'applyCommit'
+  | 'applySettle'
+  | 'applyRollBack'
+  | 'applyLook'
+  | 'applyClose'
+>;
+
+export interface MirrorBackupPorts extends MarkPlace {
+  readonly apply: Apply;
+  /** Where a path of a guest's configuration is on this host. */
+  readonly pathOf: (target: string) => string;
+  /** Devices that running guests have on this host: who opens one for a guest holds it not. */
+  readonly guestDevices: () => Promise<readonly DeviceNumber[]>;
+  /** For tests: a plain file will do, too. */
+  readonly isAnyFile: boolean;
+}
+
+/** What a disk is opened with. */
+interface Opened {
+  readonly ports: MirrorBackupPorts;
+  readonly facts: DiskFacts;
+  readonly mark: DiskMark;
+  readonly handle: number;
+}
+
+type Heard = { take: (event: NativeEvent) => void };
+
+class MirrorBackupDisk implements BackupDisk {
+  readonly name: string;
+  readonly #opened: Opened;
+  #events: DiskEvents | null = null;
+  /** What was lost before somebody listened. */
+  #failure: string | null = null;
+  #isToldLost = false;
+  #isRolledBack = false;
+  /** The activation's mark was written: undone where the copy is given up after all. */
+  #isMarkedWhole = false;
+  #closing: Promise<void> | null = null;
+  #waiting: (() => void)[] = [];
+  #settling: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
+
+  constructor(opened: Opened, heard: Heard) {
+    this.#opened = opened;
+    this.name = opened.facts.name;
+    heard.take = (event) => this.#onEvent(event);
+  }
+
+  listen(events: DiskEvents): void {
+    this.#events = events;
+    this.#tellLost();
+  }
+
+  async take(_epoch: number, bytes: Buffer): Promise<void> {
+    const { ports, handle } = this.#opened;
+    let isFull = false;
+    for (let at = 0; at < bytes.length; at += pieceBytesMax) {
+      const piece = bytes.subarray(at, at + pieceBytesMax);
+      isFull = this.#orGone(() => ports.apply.applyFeed(handle, piece)) ?? false;
+    }
+    if (!isFull || this.#isDone) return;
+    await new Promise<void>((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  end(epoch: number): void {
+    const { ports, handle } = this.#opened;
+    const isTaken = this.#orGone(() => {
+      ports.apply.applyEnd(handle, epoch);
+      return true;
+    });
+    if (isTaken) this.#events?.whole(epoch);
+  }
+
+  commit(epoch: number): void {
+    const { ports, handle } = this.#opened;
+    this.#orGone(() => ports.apply.applyCommit(handle, epoch));
+  }
+
+  get #isDone(): boolean {
+    return this.#isRolledBack || this.#failure !== null || this.#closing !== null;
+  }
+
+  /** Null from a disk that failed, was rolled back or is closed: it takes and forgets. */
+  #orGone<T>(work: () => T): T | null {
+    if (this.#isDone) return null;
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof NativeError) || error.errno === eshutdown) return null;
+      const code = error.errno === errno.EPROTO ? 'protocol' : 'limit';
+      const text = `disk ${this.name}: ${error.message}`;
+      throw new OperationError(code, text, { op: 'take-disk', subject: this.name, cause: error });
+    }
+  }
+
+  #onEvent(event: NativeEvent): void {
+    if (event.kind === 'disk-settled') {
+      for (const { resolve } of this.#settling.splice(0)) resolve();
+    } else if (event.kind === 'failed' || event.kind === 'ended') {
+      const reason = event.kind === 'failed' ? event.text : 'it was closed';
+      for (const { reject } of this.#settling.splice(0)) reject(this.#failed(reason));
+      if (event.kind === 'failed') this.#failure ??= reason;
+      this.#tellLost();
+    }
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #tellLost(): void {
+    if (this.#events === null || this.#failure === null || this.#isToldLost) return;
+    this.#isToldLost = true;
+    this.#events.lost(`${this.#opened.mark.path} cannot be written: ${this.#failure}`);
+  }
+
+  #failed(reason: string): OperationError {
+    const text = `disk ${this.name} (${this.#opened.mark.path}): ${reason}`;
+    return new OperationError('storage', text, { op: 'settle-disk', subject: this.name });
+  }
+
+  /**
+   * Where nothing more is taken this is the activation: the disk is marked as a generation of its
+   * own (M2, M3) and closed, so that the guest finds it free.
+   */
+  async settle(): Promise<void> {
+    const { ports, handle, mark, facts } = this.#opened;
+    if (this.#closing !== null) return this.#closing;
+    if (this.#failure !== null) throw this.#failed(this.#failure);
+    await new Promise<void>((resolve, reject) => {
+      this.#settling.push({ resolve, reject });
+      try {
+        ports.apply.applySettle(handle);
+      } catch (error) {
+        this.#settling.pop();
+        reject(this.#failed(errorText(error)));
+      }
+    });
+    if (!this.#isRolledBack) return;
+    const { generation } = facts;
+    this.#isMarkedWhole = true;
+    await writeMark(ports, {
+      ...mark,
+      ...{ state: 'whole', generation: generation + 1, parent: generation },
+    });
+    await this.close();
+  }
+
+  async rollBack(): Promise<void> {
+    const { ports, handle, mark } = this.#opened;
+    this.#isRolledBack = true;
+    if (this.#closing === null) ports.apply.applyRollBack(handle);
+    this.#wake();
+    if (!this.#isMarkedWhole) return;
+    this.#isMarkedWhole = false;
+    await writeMark(ports, mark);
+  }
+
+  /** From now on it is this guest's, and torn (M1, M2). */
+  mark(): Promise<void> {
+    return writeMark(this.#opened.ports, this.#opened.mark);
+  }
+
+  /** The disk is somebody else's from now on. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#opened.ports.apply.applyClose(this.#opened.handle);
+    return this.#closing;
+  }
+}
+
+function refuse(disk: GuestDisk, text: string, advice: Advice): OperationError {
+  const what = `disk ${disk.name} of the guest cannot be kept here: ${text}`;
+  const about = { op: 'open-disk', subject: disk.name, hint: adviceLine(advice) };
+  return new OperationError('unsupported-guest', what, about);
+}
+
+/** What the native library says when it cannot open one. */
+function openError(error: unknown, disk: GuestDisk, path: string): unknown {
+  if (!(error instanceof NativeError) || error.errno === null) return error;
+  if (error.errno === errno.ENOENT) {
+    return refuse(disk, `there is no ${path}`, { kind: 'see-missing', path });
+  }
+  if (error.errno === errno.EBUSY || error.errno === enotblk) {
+    return refuse(disk, error.message, { kind: 'see-disk', path });
+  }
+  return error;
+}
+
+/** One that was copied from itself is older only where the guest has run elsewhere since. */
+function isOlder(mark: DiskMark, { generation }: DiskFacts): boolean {
+  return mark.role === 'copy' ? mark.generation <= generation : mark.generation < generation;
+}
+
+/** Whose it is (M3, M4); `found`: as the disk was opened. */
+function checkMark({ ports, facts, found, mark, uuid, disk }: Looked, path: string): void {
+  const isOurs = mark !== null && mark.path === path;
+  if (isOurs && !isOlder(mark, facts)) {
+    const both = `generation ${mark.generation}, the primary's is ${facts.generation}`;
+    const text = `the guest ran on ${path}, and it is not the older one (${both})`;
+    const marked = markPath(ports.stateDirectory, uuid, disk.name);
+    throw refuse(disk, text, { kind: 'forget-disk', path, mark: marked });
+  }
+  if (isOurs || found.isBlank) return;
+  const text = `${path} is not empty, and not marked as this guest's: it may be somebody else's`;
+  throw refuse(disk, text, { kind: 'empty-disk', path });
+}
+
+interface Looked {
+  readonly ports: MirrorBackupPorts;
+  readonly facts: DiskFacts;
+  readonly found: Awaited<ReturnType<Apply['applyOpen']>>['found'];
+  readonly mark: DiskMark | null;
+  readonly uuid: string;
+  readonly disk: GuestDisk;
+}
+
+/** Throws where it cannot take the place of the guest's; nothing of it was changed. */
+async function checkDisk(looked: Looked, path: string): Promise<void> {
+  const { ports, facts, found, disk } = looked;
+  const { sizeBytes, sectorBytes } = facts;
+  if (found.sizeBytes !== sizeBytes || found.sectorBytes !== sectorBytes) {
+    const said = (size: number, sector: number) =>
+      `${size} bytes (${formatBytes(size)}) in sectors of ${sector}`;
+    const there = said(sizeBytes, sectorBytes);
+    const text = `${path} has ${said(found.sizeBytes, found.sectorBytes)}, the guest's ${there}`;
+    throw refuse(disk, text, { kind: 'see-disk', path });
+  }
+  const { major, minor } = found;
+  const used = major === 0 ? [] : await ports.guestDevices();
+  if (used.some((one) => one.major === major && one.minor === minor)) {
+    throw refuse(disk, `a guest that runs here has ${path}`, { kind: 'see-disk', path });
+  }
+  checkMark(looked, path);
+}
+
+async function openOne(
+  ports: MirrorBackupPorts,
+  uuid: string,
+  disk: GuestDisk,
+  facts: DiskFacts,
+): Promise<MirrorBackupDisk> {
+  const path = ports.pathOf(disk.target);
+  const marked = await readMark(ports, uuid, disk.name);
+  const heard: Heard = { take: () => {} };
+  const settings = {
+    path,
+    ...{ sizeBytes: facts.sizeBytes, sectorBytes: facts.sectorBytes },
+    limitBytes: diskEpochBytesMax + diskRoomBytes + pieceBytesMax,
+    roomBytes: diskRoomBytes,
+    isAnyFile: ports.isAnyFile,
+  };
+  const { handle, found } = await ports.apply
+    .applyOpen(settings, (event) => heard.take(event))
+    .catch((error: unknown) => {
+      throw openError(error, disk, path);
+    });
+  const { generation } = facts;
+  const mark: DiskMark = {
+    ...{ uuid, disk: disk.name, path, generation, parent: generation },
+    role: 'copy',
+    state: 'copying',
+  };
+  const opened = new MirrorBackupDisk({ ports, facts, mark, handle }, heard);
+  try {
+    await checkDisk({ ports, facts, found, mark: marked, uuid, disk }, path);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+  return opened;
+}
+
+/**
+ * The disks of a copy, all or none: each is looked at before the first of them is marked. Throws
+ * OperationError('unsupported-guest') for one that cannot take the place of the guest's.
+ */
+export async function openMirrorCopies(
+  ports: MirrorBackupPorts,
+  { uuid, writableDisks }: Pick<GuestSpec, 'uuid' | 'writableDisks'>,
+  facts: readonly DiskFacts[],
+): Promise<readonly BackupDisk[]> {
+  const opened: MirrorBackupDisk[] = [];
+  try {
+    for (const one of facts) {
+      const disk = writableDisks.find(({ name }) => name === one.name);
+      if (disk === undefined) throw new Error(`the guest has no disk ${one.name}`);
+      opened.push(await openOne(ports, uuid, disk, one));
+    }
+    // M1: before the first byte can come.
+    for (const disk of opened) await disk.mark();
+    return opened;
+  } catch (error) {
+    for (const disk of opened) await disk.close();
+    throw error;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * The durable marks of guests' disks on this host: whose a disk is, what it holds, and which
+ * generation of that. A file for each disk of a guest, below the state directory.
+ *
+ *   M1  nothing is written to a disk here before its mark says `copying`
+ *   M2  a mark says `whole` only when all that counts is written and durable; and of a copy only
+ *       from then on, for it is torn before: nobody is to boot it
+ *   M3  each activation makes a new generation; data goes from the newer to the older one, and what
+ *       holds a newer one is never written over but by a person's word, who removes the mark
+ *   M4  a disk without this guest's mark is somebody else's, unless it is blank
+ */
+import { join } from 'node:path';
+import { OperationError } from '../../host/errors.ts';
+import type { Store } from '../../host/store.ts';
+
+export interface DiskMark {
+  /** The guest. */
+  readonly uuid: string;
+  /** As the guest calls it. */
+  readonly disk: string;
+  /** Where it is on this host. */
+  readonly path: string;
+  /** Who writes to it: the guest that is here, or its primary's session. */
+  readonly role: 'source' | 'copy';
+  readonly state: 'copying' | 'whole';
+  readonly generation: number;
+  /** From which this one was made. */
+  readonly parent: number;
+}
+
+/** A disk of a guest, and where it is here. */
+export type MarkedDisk = Pick<DiskMark, 'uuid' | 'disk' | 'path'>;
+
+const version = 1;
+const bytesMax = 4096;
+
+type MarkStore = Pick<Store, 'ensureDir' | 'readText' | 'writeDurably'>;
+
+/** Where marks are, and what keeps them. */
+export interface MarkPlace {
+  readonly store: MarkStore;
+  readonly stateDirectory: string;
+}
+
+/** `uuid` and `disk` were checked where they came in: neither has a slash. */
+export function markPath(stateDirectory: string, uuid: string, disk: string): string {
+  return join(stateDirectory, 'disks', `${uuid}.${disk}`);
+}
+
+/** Null: there is none. Throws OperationError('storage') for one that is damaged. */
+export async function readMark(
+  { store, stateDirectory }: MarkPlace,
+  uuid: string,
+  disk: string,
+): Promise<DiskMark | null> {
+  const path = markPath(stateDirectory, uuid, disk);
+  const text = await store.readText(path, bytesMax);
+  if (text === null) return null;
+  const mark = parseMark(text);
+  if (mark !== null && mark.uuid === uuid && mark.disk === disk) return mark;
+  throw new OperationError('storage', `the mark of a disk is damaged: ${path}`, {
+    op: 'read-mark',
+    subject: path,
+  });
+}
+
+/** Durable when this returns. */
+export async function writeMark(
+  { store, stateDirectory }: MarkPlace,
+  mark: DiskMark,
+): Promise<void> {
+  await store.ensureDir(join(stateDirectory, 'disks'));
+  const path = markPath(stateDirectory, mark.uuid, mark.disk);
+  await store.writeDurably(path, `${JSON.stringify({ version, ...mark })}\n`);
+}
+
+/**
+ * Marks the disk of a guest that runs here as the one that is copied from; its generation. A guest
+ * that runs on what was a torn copy does so by somebody's will: what it holds is a new generation.
+ */
+export async function markSource(place: MarkPlace, disk: MarkedDisk): Promise<number> {
+  const found = await readMark(place, disk.uuid, disk.disk);
+  const isTorn = found?.state === 'copying';
+  const generation = (found?.generation ?? 1) + (isTorn ? 1 : 0);
+  const parent = isTorn ? (found?.generation ?? 0) : (found?.parent ?? 0);
+  const { uuid, path } = disk;
+  const mark = { uuid, disk: disk.disk, path, generation, parent } as const;
+  await writeMark(place, { ...mark, role: 'source', state: 'whole' });
+  return generation;
+}
+
+const isCount = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+
+function parseMark(text: string): DiskMark | null {
+  let found: Readonly<Record<string, unknown>>;
+  try {
+    found = JSON.parse(text) as Readonly<Record<string, unknown>>;
+  } catch {
+    return null;
+  }
+  if (typeof found !== 'object' || found === null || found['version'] !== version) return null;
+  const { uuid, disk, path, role, state, generation, parent } = found;
+  if (typeof uuid !== 'string' || typeof disk !== 'string' || typeof path !== 'string') return null;
+  if (role !== 'source' && role !== 'copy') return null;
+  if (state !== 'copying' && state !== 'whole') return null;
+  if (!isCount(generation) || !isCount(parent)) return null;
+  return { uuid, disk, path, role, state, generation, parent };
+}

@@ -1,0 +1,90 @@
+/** The durable marks of guests' disks: what is written is what is read, and nothing else passes. */
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  type DiskMark,
+  markPath,
+  markSource,
+  readMark,
+  writeMark,
+} from '../../../src/disk/mirror/mark.ts';
+import { store } from '../../fixtures/here.ts';
+import { operationError } from '../../link/support.ts';
+
+const uuid = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
+const place = () => ({
+  store,
+  stateDirectory: join(mkdtempSync(join(tmpdir(), 'tsremus-mark-')), 'lib'),
+});
+
+const mark: DiskMark = {
+  ...{ uuid, disk: 'xvda', path: '/dev/vg0/web1', role: 'copy', state: 'copying' },
+  ...{ generation: 7, parent: 6 },
+};
+
+describe('a mark', () => {
+  it('is read as it was written, of one guest and disk', async () => {
+    const here = place();
+    expect(await readMark(here, uuid, 'xvda')).toBe(null);
+    await writeMark(here, mark);
+    expect(await readMark(here, uuid, 'xvda')).toEqual(mark);
+    expect(await readMark(here, uuid, 'xvdb')).toBe(null);
+    await writeMark(here, { ...mark, state: 'whole', generation: 8 });
+    expect(await readMark(here, uuid, 'xvda')).toMatchObject({ state: 'whole', generation: 8 });
+    expect(readdirSync(join(here.stateDirectory, 'disks'))).toEqual([`${uuid}.xvda`]);
+  });
+
+  it.each<[string, (text: string) => string]>([
+    ['cut', (text) => text.slice(0, 40)],
+    ['empty', () => ''],
+    ['no object', () => 'null'],
+    ['a list', () => '[]'],
+    ['of a later version', (text) => text.replace('"version":1', '"version":2')],
+    ['of another guest', (text) => text.replace('6ba7b810', '6ba7b811')],
+    ['of another disk', (text) => text.replace('xvda', 'xvdb')],
+    ['of no role', (text) => text.replace('"copy"', '"both"')],
+    ['of no state', (text) => text.replace('"copying"', '""')],
+    ['without a generation', (text) => text.replace('"generation":7', '"generation":null')],
+    ['of half a generation', (text) => text.replace('"generation":7', '"generation":7.5')],
+    ['of a generation below zero', (text) => text.replace('"parent":6', '"parent":-6')],
+    ['without a path', (text) => text.replace('"/dev/vg0/web1"', '1')],
+    ['very long', (text) => text.padEnd(10_000)],
+  ])('that is damaged is no mark, and no missing one: %s', async (_what, damage) => {
+    const here = place();
+    await writeMark(here, mark);
+    const path = markPath(here.stateDirectory, uuid, 'xvda');
+    writeFileSync(path, damage(readFileSync(path, 'utf8')));
+    const error = await operationError(() => readMark(here, uuid, 'xvda'));
+    expect(error.code).toBe('storage');
+  });
+});
+
+describe('the disk of a guest that runs here', () => {
+  const disk = { uuid, disk: 'xvda', path: '/dev/vg0/web1' };
+
+  it('begins with a generation, and keeps it', async () => {
+    const here = place();
+    expect(await markSource(here, disk)).toBe(1);
+    expect(await markSource(here, disk)).toBe(1);
+    expect(await readMark(here, uuid, 'xvda')).toEqual({
+      ...disk,
+      ...{ role: 'source', state: 'whole', generation: 1, parent: 0 },
+    });
+  });
+
+  it('keeps that of the activation here', async () => {
+    const here = place();
+    await writeMark(here, { ...mark, state: 'whole', generation: 8, parent: 7 });
+    expect(await markSource(here, disk)).toBe(8);
+    expect(await readMark(here, uuid, 'xvda')).toMatchObject({ role: 'source', parent: 7 });
+  });
+
+  it('is a generation of its own where it was a torn copy', async () => {
+    const here = place();
+    await writeMark(here, mark);
+    expect(await markSource(here, disk)).toBe(8);
+    expect(await readMark(here, uuid, 'xvda')).toMatchObject({ state: 'whole', parent: 7 });
+  });
+});

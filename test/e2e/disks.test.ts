@@ -1,0 +1,166 @@
+/**
+ * A guest with a disk, from protect to its copy: the wire, the sessions and the disk on the backup
+ * are those that ship, over plain files; what captures the guest's writes is played
+ * (test/fixtures/played-disks.ts). A read-only kernel would not tell more of these.
+ */
+import { createHash } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { nativePackages } from '../cli/bundle.ts';
+import { nativeFile, repository } from './built.ts';
+import { it } from './fixture.ts';
+import { cleanUp, type Host, noticing, type Pair, prepare, protectHere } from './pair.ts';
+import { Running, signal, until } from './process.ts';
+
+const image = '/var/lib/xen/images/g1-0.img';
+const sizeBytes = 4 << 20;
+
+/** The program with played disks, and the disks themselves: not in memory, where they would be. */
+let folder = '';
+let program = '';
+
+beforeAll(async () => {
+  await prepare();
+  folder = mkdtempSync(join(repository, 'node_modules/.tsremus-disks-'));
+  program = join(folder, 'dist/main.js');
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+  await build({
+    absWorkingDir: repository,
+    entryPoints: ['src/main.ts'],
+    outdir: dirname(program),
+    ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20' },
+    external: nativePackages,
+    define: { __TSREMUS_VERSION__: '"0.1.0"' },
+    banner: {
+      js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);",
+    },
+    plugins: [
+      {
+        name: 'played disks',
+        setup(plugins) {
+          plugins.onResolve({ filter: /\/disks\.ts$/ }, ({ importer }) =>
+            /\/src\/app\/[^/]+$/.test(importer)
+              ? { path: join(repository, 'test/fixtures/played-disks.ts') }
+              : null,
+          );
+        },
+      },
+    ],
+  });
+});
+
+afterAll(() => {
+  cleanUp();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** The guest's disk on that host. */
+function putDisk(host: Host, content: Buffer): string {
+  const file = join(mkdtempSync(join(folder, 'disk-')), `${host.name}.img`);
+  writeFileSync(file, content);
+  const at = join(host.sim.dir, image);
+  mkdirSync(dirname(at), { recursive: true });
+  symlinkSync(file, at);
+  return file;
+}
+
+const older = () => Buffer.alloc(sizeBytes, 'what the guest had before ');
+
+function protect(pair: Pair, ...more: string[]): Running {
+  const command = pair.wire.command(pair.receive(pair.b));
+  const argv = [...protectHere, '-F', '-n', '--json', '-i', '50', '-s', '', ...more];
+  const env = { ...pair.a.env, TSREMUS_NATIVE: nativeFile('libtsremus.so') };
+  return new Running(process.execPath, [program, ...argv, 'g1', command], env);
+}
+
+const hashOf = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
+
+/** What the guest's disk was in each epoch. */
+function epochsOf(pair: Pair): Map<number, string> {
+  const text = readFileSync(join(pair.a.sim.dir, `${image}.epochs`), 'utf8');
+  const lines = text.trim().split('\n');
+  return new Map(
+    lines.map((line) => line.split(' ')).map(([n = '', sha = '']) => [Number(n), sha]),
+  );
+}
+
+function markOn(host: Host): Record<string, unknown> {
+  const dir = join(host.stateDir, 'disks');
+  const [name = ''] = readdirSync(dir);
+  return JSON.parse(readFileSync(join(dir, name), 'utf8')) as Record<string, unknown>;
+}
+
+/** Nothing of host a is there any more. */
+async function crashHostA(pair: Pair, session: Running): Promise<void> {
+  await pair.wire.cut();
+  for (const pid of [session.pid, ...pair.guards()]) signal(pid, 'SIGKILL');
+  pair.a.sim.run('crash-host');
+}
+
+// Proves: what the guest has on its disk there is, byte for byte, what it had here in the epoch
+// that its memory is of; and it is marked as the newer one from then on.
+it.concurrent('goes on with its disk as it was in the last epoch', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  const there = putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const session = protect(pair, ...noticing);
+  await pair.acknowledged(pair.a, 'g1', 10);
+  expect(markOn(pair.b)).toMatchObject({ role: 'copy', state: 'copying', generation: 1 });
+  expect(markOn(pair.a)).toMatchObject({ role: 'source', state: 'whole', generation: 1 });
+  expect((await pair.a.tsremus('status', 'g1', '--json')).out).not.toContain('disks_left');
+
+  await crashHostA(pair, session);
+  await until('the copy took over', () => pair.b.session('g1')?.state === 'active');
+  expect(pair.b.sim.wrong('g1')).toBeNull();
+  const [, epoch = ''] = / record standby -> activating, epoch (\d+)/.exec(pair.b.log('g1')) ?? [];
+  expect(Number(epoch)).toBeGreaterThanOrEqual(10);
+  expect(hashOf(there)).toBe(epochsOf(pair).get(Number(epoch)));
+  expect(markOn(pair.b)).toMatchObject({ state: 'whole', generation: 2, parent: 1 });
+});
+
+// Proves: the end of the backup costs the guest nothing, and what is left of its disk there is
+// known as torn; a stop in order ends well, too.
+it.concurrent('runs on when the backup dies, and is protected again', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const session = protect(pair);
+  await pair.acknowledged(pair.a, 'g1', 3);
+  signal(pair.receiver(), 'SIGKILL');
+  expect((await session.ended).code).toBe(16);
+  expect(pair.a.state('g1')).toBe('running');
+  expect(markOn(pair.b)).toMatchObject({ state: 'copying', generation: 1 });
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+
+  // What is there now is not blank, and this guest's.
+  const again = protect(pair);
+  await until('it is protected again', () => again.said('protected'));
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  expect((await again.ended).code).toBe(0);
+  expect(pair.a.state('g1')).toBe('running');
+});
+
+// Proves: nobody else's disk is written over; the guest is told why, and nothing was begun.
+it.concurrent('is refused where its disk would be somebody else’s', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  const foreign = Buffer.alloc(sizeBytes, 'of another guest ');
+  const there = putDisk(pair.b, foreign);
+  const session = protect(pair);
+  const { code } = await session.ended;
+  expect(code).not.toBe(0);
+  expect(JSON.stringify(session.events)).toContain('not marked as this guest');
+  expect(readFileSync(there).equals(foreign)).toBe(true);
+  expect(pair.a.state('g1')).toBe('running');
+  expect(pair.b.sim.list()).toEqual([]);
+});
