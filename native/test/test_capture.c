@@ -101,6 +101,33 @@ TEST(capture_seals_between_writes)
     close_capture();
 }
 
+/* Proves: a reader that found nothing hears of the next epoch that is sealed, once; one that has
+ * something to read hears nothing. */
+TEST(capture_tells_of_a_sealed_epoch)
+{
+    struct tsr_capture_piece piece;
+    struct event event;
+    uint8_t byte;
+
+    open_capture(HANG_MS);
+    CHECK(tsr_capture_read(t.handle, &byte, 1, &piece) == -EAGAIN);
+    write_at(0, 512, 1);
+    CHECK(!next_event(t.events, &event, 0));
+    CHECK(!tsr_capture_seal(t.handle, 1));
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_MORE);
+    CHECK(!tsr_capture_seal(t.handle, 2));
+    CHECK(!next_event(t.events, &event, 0));
+    for (uint64_t n = 1; n <= 2; n++) {
+        struct bytes epoch = read_epoch(n, 1000);
+
+        bytes_free(&epoch);
+    }
+    CHECK(tsr_capture_read(t.handle, &byte, 1, &piece) == -EAGAIN);
+    CHECK(!tsr_capture_seal(t.handle, 3));
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_MORE);
+    close_capture();
+}
+
 /* Proves: epochs of all sizes go round the ring, whole. */
 TEST(capture_goes_round)
 {
@@ -146,7 +173,7 @@ TEST(capture_paces_at_its_ceiling)
     CHECK(event.e.b > ROOM / 2);
     CHECK(tsr_capture_seal(t.handle, 1) == 0);
     request = send_write(0, 8 * MIB, MIB, 8);
-    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_FULL);
+    wait_event(t.events, TSR_EV_DISK_FULL, &event);
     CHECK(!is_answered(50));
     epoch = read_epoch(1, MIB);
     for (unsigned i = 0; i < 8; i++)

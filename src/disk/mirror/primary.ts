@@ -164,7 +164,6 @@ class MirrorDisk implements PrimaryDisk {
       throw this.#failure(errorText(error), error);
     }
     if (this.#lost !== null) throw this.#failure(this.#lost);
-    this.#events?.more();
   }
 
   close(): Promise<void> {
