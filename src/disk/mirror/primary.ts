@@ -9,6 +9,7 @@
  *       ever, however long the other host takes to answer.
  *   N3  No epoch counts before the mirror was seen to be as it was put in, after its barrier.
  */
+import { diskEpochBytesMax } from '../../core/limits.ts';
 import { sleep } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { BarrierHandle, GuestSpec } from '../../hypervisor/port.ts';
@@ -21,8 +22,8 @@ import { removeNote, repairLeft, writeNote } from './left.ts';
 import { chooseLeg, type Leg } from './legs.ts';
 import { repairVolume, type Volume, volumeBehind } from './volume.ts';
 
-/** For what a guest wrote and nobody has read yet, of each of its disks. */
-export const roomBytes = 64 * 1024 * 1024;
+/** For what a guest wrote and nobody has read yet, of each of its disks: one epoch of the longest. */
+const roomBytes = diskEpochBytesMax;
 const askBytes = roomBytes / 2;
 /** A write of the guest's waits for room, and nobody reads for so long, ms: that is the end. */
 const waitMs = 10_000;
