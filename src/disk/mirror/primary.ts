@@ -22,8 +22,8 @@ import { removeNote, repairLeft, writeNote } from './left.ts';
 import { chooseLeg, type Leg } from './legs.ts';
 import { repairVolume, type Volume, volumeBehind } from './volume.ts';
 
-/** For what a guest wrote and nobody has read yet, of each of its disks: one epoch of the longest. */
-const roomBytes = diskEpochBytesMax;
+/** For what a guest wrote and nobody has read yet, of each disk: the longest epoch. */
+export const roomBytes = diskEpochBytesMax;
 const askBytes = roomBytes / 2;
 /** A write of the guest's waits for room, and nobody reads for so long, ms: that is the end. */
 const waitMs = 10_000;

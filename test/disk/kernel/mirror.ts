@@ -1,7 +1,7 @@
 /**
  * The primary's end of the mirror driver as it ships, in the machine of machine.ts: a session's
- * part, with its pump, and the other host's disk, a file. `mirror.js DIR TARGET`: makes the mirror, takes the
- * first copy, and then, until SIGTERM: notes what the load's ledger calls completed, sets a
+ * part, with its pump, and the other host's disk, a file. `mirror.js DIR TARGET`: makes the mirror,
+ * takes the first copy, and then, until SIGTERM: notes what the load's ledger calls completed, sets a
  * barrier, applies the epoch to the copy, and has the copy judged.
  *
  * DIR has the load's ledger, and gets pids, inserted, copied, ended, by which a case knows how far
