@@ -1,8 +1,8 @@
 /**
  * The primary's end of the mirror driver as it ships, in the machine of machine.ts: a session's
  * part, with its pump, and the other host's disk, a file. `mirror.js DIR TARGET`: makes the mirror,
- * takes the first copy, and then, until SIGTERM: notes what the load's ledger calls completed, sets a
- * barrier, applies the epoch to the copy, and has the copy judged.
+ * takes the first copy, and then, until SIGTERM: notes what the load's ledger calls completed, sets
+ * a barrier, applies the epoch to the copy, and has the copy judged.
  *
  * DIR has the load's ledger, and gets pids, inserted, copied, ended, by which a case knows how far
  * it is. With DROP=N in the environment the N-th write behind the first copy is lost on purpose.
