@@ -496,8 +496,7 @@ int tsr_capture_close(int handle)
 
     if (!capture)
         return -EBADF;
-    /* No write waits for room any more, and one that does ends the leg; the rest is
-     * answered until the mirror is gone. */
+    /* No write waits for room any more; all are answered until the mirror is gone. */
     pthread_mutex_lock(&capture->lock);
     capture->closing = true;
     pthread_cond_broadcast(&capture->room);

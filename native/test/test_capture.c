@@ -239,6 +239,36 @@ TEST(capture_tells_that_it_paces)
     close_capture();
 }
 
+static void *close_beside(void *unused)
+{
+    (void)unused;
+    CHECK(tsr_capture_close(t.handle) == -ESTALE);
+    return NULL;
+}
+
+/* Proves: while somebody else's change keeps the mirror from being taken away, every write is
+ * answered, more than there is room for: a leg that ends would make errors of them. */
+TEST(capture_answers_until_its_mirror_is_gone)
+{
+    pthread_t thread;
+
+    open_capture(HANG_MS);
+    CHECK(!tsr_capture_insert(t.handle));
+    for (unsigned i = 0; i < 8; i++)
+        write_at(i * MIB, MIB, i);
+    CHECK(!tsr_capture_seal(t.handle, 1));
+    dm_model_load("linear", "8:16 0");
+    CHECK(!pthread_create(&thread, NULL, close_beside, NULL));
+    for (unsigned i = 0; i < 30; i++)
+        write_at(i * MIB, MIB, i);
+    dm_model_resume();
+    pthread_join(thread, NULL);
+    close(t.leg);
+    close(t.pace);
+    close(t.events);
+    bench_clean();
+}
+
 /* Proves: when the guard dies and the kernel ends the leg, the capture takes the mirror away. */
 TEST(capture_swaps_when_its_leg_ends)
 {
