@@ -54,8 +54,10 @@
 #define STACK_BYTES (256u << 10)
 #define STALL_MS 2000
 #define TIMEOUT_S 30
-/* Until then a swap holds back new requests: the leg is broken even if it was not seen. */
-#define BREAK_MS 1000
+/* Within that the ioctl of a swap holds back new requests: the leg is broken even if it was not
+ * seen. Before the ioctl there are locks that somebody else may have, hence the other bound. */
+#define BREAK_MS 2000
+#define BREAK_ALL_MS 5000
 #define BREAK_STEP_MS 1
 /* Until then the kernel has let go of a leg that was broken. */
 #define DISCONNECT_MS 10000
@@ -182,7 +184,7 @@ static char state_of(int thread)
 static void *break_in_time(void *unused)
 {
     const struct timespec step = { .tv_nsec = BREAK_STEP_MS * 1000000 };
-    uint64_t begins, began;
+    uint64_t begins, began, entered, now;
     int thread;
 
     (void)unused;
@@ -190,10 +192,15 @@ static void *break_in_time(void *unused)
         if (read(guard.breaking, &begins, sizeof(begins)) != (ssize_t)sizeof(begins))
             continue;
         began = tsr_now_ns();
+        entered = 0;
         while (atomic_load(&guard.swapping)) {
             thread = atomic_load(&guard.progress.changing);
+            now = tsr_now_ns();
+            if (thread && !entered)
+                entered = now;
             if ((thread && state_of(thread) == 'S') ||
-                tsr_now_ns() - began > BREAK_MS * 1000000ull) {
+                (entered && now - entered > BREAK_MS * 1000000ull) ||
+                now - began > BREAK_ALL_MS * 1000000ull) {
                 break_leg();
                 break;
             }
