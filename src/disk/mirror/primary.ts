@@ -71,6 +71,7 @@ class MirrorDisk implements PrimaryDisk {
   readonly #copied: Promise<void>;
   #begun: Promise<void> = Promise.resolve();
   #isClosing = false;
+  #firstCopy: FirstCopy;
   #closed: Promise<void> | null = null;
   readonly #onClosed: (isWhole: boolean) => Promise<void>;
 
@@ -79,6 +80,7 @@ class MirrorDisk implements PrimaryDisk {
     const { name, sizeBytes, volume, generation } = parts;
     this.facts = { name, sizeBytes, sectorBytes: volume.sectorBytes, generation };
     this.barrier = parts.capture.handle;
+    this.#firstCopy = { doneBytes: 0, totalBytes: sizeBytes };
     this.#ports = ports;
     this.#parts = parts;
     this.#onClosed = onClosed;
@@ -147,8 +149,12 @@ class MirrorDisk implements PrimaryDisk {
 
   get firstCopy(): FirstCopy {
     const { captures, capture } = this.#parts;
-    const { copiedBytes, toCopyBytes } = captures.lookAtCapture(capture.handle);
-    return { doneBytes: copiedBytes, totalBytes: toCopyBytes };
+    // A capture that is closed tells nothing any more.
+    if (!this.#isClosing) {
+      const { copiedBytes, toCopyBytes } = captures.lookAtCapture(capture.handle);
+      this.#firstCopy = { doneBytes: copiedBytes, totalBytes: toCopyBytes };
+    }
+    return this.#firstCopy;
   }
 
   /** All of it: the native half takes no barrier before. */

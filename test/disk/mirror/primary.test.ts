@@ -161,6 +161,9 @@ describe('a session', () => {
     host.pieces = [{ epoch: 0, bytes: 5, isEnd: false }];
     expect(disk.read(Buffer.alloc(8))).toEqual({ epoch: 0, bytes: 5, isEnd: false });
     expect(disk.read(Buffer.alloc(8))).toBeNull();
+    await disk.close();
+    host.figures = {};
+    expect(disk.firstCopy).toEqual({ doneBytes: 3, totalBytes: 4 });
   });
 
   it('hears once that the capture failed, and gets nothing more', async () => {
