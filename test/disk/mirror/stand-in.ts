@@ -171,9 +171,6 @@ export class StandIn {
     },
   };
 
-  /** Disks that were marked as the ones that are copied from. */
-  readonly marked: string[] = [];
-
   readonly ports: MirrorPorts = {
     ...time,
     store,
