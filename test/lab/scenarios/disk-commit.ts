@@ -82,9 +82,9 @@ async function commitDisk(trial: Trial, index: number): Promise<void> {
 export const diskCommit: Scenario = {
   name: 'disk-commit',
   proves: 'after the death of its host a guest goes on with memory and disk of one moment',
-  tier: 'turn',
+  tier: 'core',
   shows: ['one-commit', 'host-dies'],
-  trials: { ci: 2, soak: 20 },
+  trials: { ci: 2, soak: 20, core: 1 },
   seconds: 110,
   run: commitDisk,
 };

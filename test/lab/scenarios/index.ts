@@ -6,6 +6,7 @@ import { checkTest } from './check.ts';
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
 import { diskCommit } from './disk-commit.ts';
+import { diskProcesses } from './disk-processes.ts';
 import { flood, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { keptCopy } from './kept-copy.ts';
@@ -27,6 +28,7 @@ import { windowLost } from './window-lost.ts';
 export const scenarios: readonly Scenario[] = [
   kill,
   diskCommit,
+  diskProcesses,
   plugContract,
   plugContractFallback,
   bufferLost,

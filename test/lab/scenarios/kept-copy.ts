@@ -62,7 +62,7 @@ async function checkKept(trial: Trial, guest: string): Promise<void> {
 export const keptCopy: Scenario = {
   name: 'kept-copy',
   proves: 'a built copy whose process died with the primary is named, kept, and run by failover',
-  tier: 'core',
+  tier: 'turn',
   shows: ['never-the-last', 'nothing-silent', 'host-dies'],
   trials: { ci: 1, soak: 4 },
   seconds: 60,

@@ -102,9 +102,9 @@ async function muted(trial: Trial, index: number): Promise<void> {
 export const protectMuted: Scenario = {
   name: 'muted',
   proves: 'when protect is killed not one frame escapes, and stop clears up as far as permitted',
-  tier: 'core',
+  tier: 'turn',
   shows: ['output-commit', 'outlives-tsremus', 'never-the-last', 'process-dies'],
-  trials: { ci: 2, soak: 2, core: 1 },
+  trials: { ci: 2, soak: 2 },
   seconds: 70,
   run: muted,
 };
