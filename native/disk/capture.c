@@ -119,6 +119,16 @@ bool tsr_wait_goes_on(struct tsr_wait *wait, uint64_t tail, uint64_t now_ns, uin
            now_ns - wait->began_ns < TSR_WAIT_MOST_MS * 1000000ull;
 }
 
+/* Under lock. What nobody will read makes room: while the mirror is taken away its writes are
+ * answered, or somebody who changes the volume in that moment would make errors of them. */
+static void forget(struct tsr_capture *capture)
+{
+    if (capture->is_reading)
+        return;
+    capture->ring.tail = capture->ring.head;
+    capture->seal_count = 0;
+}
+
 /* Under lock. -ETIMEDOUT: see tsr_wait_goes_on. */
 static int wait_for_room(struct tsr_capture *capture, uint64_t need)
 {
@@ -126,7 +136,11 @@ static int wait_for_room(struct tsr_capture *capture, uint64_t need)
     struct tsr_wait wait = { 0 };
     struct timespec until;
 
-    while (!capture->closing && !has_room(capture, need)) {
+    while (!has_room(capture, need)) {
+        if (capture->closing)
+            forget(capture);
+        if (has_room(capture, need))
+            break;
         now = tsr_now_ns();
         if (!tsr_wait_goes_on(&wait, capture->ring.tail, now, idle_ns))
             return -ETIMEDOUT;
@@ -136,7 +150,7 @@ static int wait_for_room(struct tsr_capture *capture, uint64_t need)
         until.tv_nsec = (long)(step % 1000000000u);
         pthread_cond_timedwait(&capture->room, &capture->lock, &until);
     }
-    return capture->closing ? -ESHUTDOWN : 0;
+    return 0;
 }
 
 /* Takes room for NEED bytes, waiting until it is there. -ENOBUFS: nobody made any. */
@@ -159,8 +173,6 @@ static int await_room(struct tsr_capture *capture, uint64_t need)
         rc = wait_for_room(capture, need);
         capture->stats.paced_ns += tsr_now_ns() - began;
     }
-    if (!rc && capture->closing)
-        rc = -ESHUTDOWN;
     capture->reserved += rc ? 0 : need;
     pthread_mutex_unlock(&capture->lock);
     if (rc == -ETIMEDOUT)

@@ -45,7 +45,7 @@ struct tsr_capture {
     uint64_t sealed_last;               /* the newest sealed epoch; UINT64_MAX: none */
     bool is_reading;                    /* somebody is in tsr_capture_read */
     bool told_filling, told_full;       /* of the open epoch */
-    bool wants_more;                    /* nothing was there to be read of epoch 0 */
+    bool wants_more;                    /* a read has found nothing */
     bool closing, over;                 /* told to end; the server has ended */
     struct tsr_nbd_request reads[TSR_CAPTURE_READS_MAX];
     unsigned first_read, read_count;

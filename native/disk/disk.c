@@ -85,12 +85,18 @@ static int seal(struct tsr_capture *capture, uint64_t epoch)
 static int set_barrier(void *object, uint64_t epoch, uint32_t *merged_out)
 {
     struct tsr_capture *capture = object;
+    bool tells;
     int rc;
 
     *merged_out = 0;
     pthread_mutex_lock(&capture->lock);
     rc = seal(capture, epoch);
+    tells = !rc && capture->wants_more;
+    capture->wants_more &= !tells;
     pthread_mutex_unlock(&capture->lock);
+    /* One write that never waits, and only where a reader has nothing to do. */
+    if (tells)
+        tsr_events_send(capture->events, TSR_EV_DISK_MORE, NULL, NULL);
     return rc;
 }
 
@@ -490,8 +496,7 @@ int tsr_capture_close(int handle)
 
     if (!capture)
         return -EBADF;
-    /* No write waits for room any more, and one that does ends the leg; the rest is
-     * answered until the mirror is gone. */
+    /* No write waits for room any more; all are answered until the mirror is gone. */
     pthread_mutex_lock(&capture->lock);
     capture->closing = true;
     pthread_cond_broadcast(&capture->room);

@@ -82,7 +82,8 @@ enum tsr_disk_event_kind {
     TSR_EV_DISK_FILLING = 20,
     /* There is no room, and the guest's writes wait; once for each epoch. b = bytes. */
     TSR_EV_DISK_FULL = 21,
-    /* There is something to read of epoch 0, after a read that found nothing. */
+    /* There is something to read, after a read that found nothing: an epoch was sealed, or
+     * epoch 0 grows. */
     TSR_EV_DISK_MORE = 22,
     /* All of the first copy is in epoch 0, which can be sealed. b = bytes of the disk. */
     TSR_EV_DISK_COPIED = 23,

@@ -54,8 +54,12 @@
 #define STACK_BYTES (256u << 10)
 #define STALL_MS 2000
 #define TIMEOUT_S 30
-/* Until then a swap holds back new requests: the leg is broken even if it was not seen. */
-#define BREAK_MS 1000
+/* Within that the ioctl of a swap holds back new requests, even if it was not seen. Before the
+ * ioctl there are locks that somebody else may have, hence the other bound. */
+#define BREAK_MS 2000
+#define BREAK_ALL_MS 5000
+/* From then on what the leg has is answered, if it answers: then so long nothing is. */
+#define BREAK_IDLE_MS 500
 #define BREAK_STEP_MS 1
 /* Until then the kernel has let go of a leg that was broken. */
 #define DISCONNECT_MS 10000
@@ -172,34 +176,67 @@ static char state_of(int thread)
     return at && at[1] == ' ' ? at[2] : 0;
 }
 
+/* Requests answered and under way on the leg; false: not known. */
+static bool read_stat(uint64_t *answered_out, uint64_t *waiting_out)
+{
+    char text[256];
+    ssize_t n = pread(guard.stat, text, sizeof(text) - 1, 0);
+
+    if (n <= 0)
+        return false;
+    text[n] = 0;
+    return tsr_guard_stat(text, answered_out, waiting_out);
+}
+
+/* Whether new requests are held back; ENTERED: when the ioctl of the swap was seen first. */
+static bool is_held_back(uint64_t now, uint64_t *entered)
+{
+    int thread = atomic_load(&guard.progress.changing);
+
+    if (thread && !*entered)
+        *entered = now;
+    return (thread && state_of(thread) == 'S') ||
+           (*entered && now - *entered > BREAK_MS * 1000000ull);
+}
+
 /*
  * A swap waits for what is under way, and so for ever where the leg answers nothing; but a
  * leg that is broken too early makes the mirror fail reads that the disk could serve.
- * The right moment is when new requests are held back: __dm_suspend (drivers/md/dm.c) sets
- * DMF_BLOCK_IO_FOR_SUSPEND before its first interruptible wait, the one for what is under
- * way; all its waits before (for locks, SRCU) are uninterruptible.
+ * The right moment is when new requests are held back and the leg has answered what it can.
+ * The first: __dm_suspend (drivers/md/dm.c) sets DMF_BLOCK_IO_FOR_SUSPEND before its first
+ * interruptible wait, the one for what is under way; all its waits before (for locks, SRCU)
+ * are uninterruptible. The second: a read that fails is not answered (C3 in capture.c), all
+ * others are, on however busy a machine.
  */
-static void *break_in_time(void *unused)
+static void break_when_due(void)
 {
     const struct timespec step = { .tv_nsec = BREAK_STEP_MS * 1000000 };
-    uint64_t begins, began;
-    int thread;
+    uint64_t began = tsr_now_ns(), entered = 0, now, answered, waiting;
+    struct tsr_guard_stall stall = { 0 };
+    bool held_back = false;
+
+    while (atomic_load(&guard.swapping)) {
+        now = tsr_now_ns();
+        held_back = held_back || is_held_back(now, &entered);
+        if (held_back && read_stat(&answered, &waiting))
+            tsr_guard_stall_look(&stall, answered, waiting, now, 20 * BREAK_STEP_MS * 1000000ull);
+        if (stall.for_ns >= BREAK_IDLE_MS * 1000000ull ||
+            now - began > BREAK_ALL_MS * 1000000ull) {
+            break_leg();
+            return;
+        }
+        nanosleep(&step, NULL);
+    }
+}
+
+static void *break_in_time(void *unused)
+{
+    uint64_t begins;
 
     (void)unused;
-    for (;;) {
-        if (read(guard.breaking, &begins, sizeof(begins)) != (ssize_t)sizeof(begins))
-            continue;
-        began = tsr_now_ns();
-        while (atomic_load(&guard.swapping)) {
-            thread = atomic_load(&guard.progress.changing);
-            if ((thread && state_of(thread) == 'S') ||
-                tsr_now_ns() - began > BREAK_MS * 1000000ull) {
-                break_leg();
-                break;
-            }
-            nanosleep(&step, NULL);
-        }
-    }
+    for (;;)
+        if (read(guard.breaking, &begins, sizeof(begins)) == (ssize_t)sizeof(begins))
+            break_when_due();
     return NULL;
 }
 
@@ -253,13 +290,8 @@ static bool is_paced(uint64_t now_ns)
 static void look_at_leg(void)
 {
     uint64_t answered, waiting, now_ns = tsr_now_ns();
-    char text[256];
-    ssize_t n = pread(guard.stat, text, sizeof(text) - 1, 0);
 
-    if (n <= 0)
-        return;
-    text[n] = 0;
-    if (tsr_guard_stat(text, &answered, &waiting))
+    if (read_stat(&answered, &waiting))
         tsr_guard_stall_look(&guard.stall, answered, is_paced(now_ns) ? 0 : waiting, now_ns,
                              2 * TICK_MS * 1000000ull);
     if (!guard.connected && !access(guard.pid_path, F_OK)) {

@@ -101,6 +101,33 @@ TEST(capture_seals_between_writes)
     close_capture();
 }
 
+/* Proves: a reader that found nothing hears of the next epoch that is sealed, once; one that has
+ * something to read hears nothing. */
+TEST(capture_tells_of_a_sealed_epoch)
+{
+    struct tsr_capture_piece piece;
+    struct event event;
+    uint8_t byte;
+
+    open_capture(HANG_MS);
+    CHECK(tsr_capture_read(t.handle, &byte, 1, &piece) == -EAGAIN);
+    write_at(0, 512, 1);
+    CHECK(!next_event(t.events, &event, 0));
+    CHECK(!tsr_capture_seal(t.handle, 1));
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_MORE);
+    CHECK(!tsr_capture_seal(t.handle, 2));
+    CHECK(!next_event(t.events, &event, 0));
+    for (uint64_t n = 1; n <= 2; n++) {
+        struct bytes epoch = read_epoch(n, 1000);
+
+        bytes_free(&epoch);
+    }
+    CHECK(tsr_capture_read(t.handle, &byte, 1, &piece) == -EAGAIN);
+    CHECK(!tsr_capture_seal(t.handle, 3));
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_MORE);
+    close_capture();
+}
+
 /* Proves: epochs of all sizes go round the ring, whole. */
 TEST(capture_goes_round)
 {
@@ -146,7 +173,7 @@ TEST(capture_paces_at_its_ceiling)
     CHECK(event.e.b > ROOM / 2);
     CHECK(tsr_capture_seal(t.handle, 1) == 0);
     request = send_write(0, 8 * MIB, MIB, 8);
-    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_FULL);
+    wait_event(t.events, TSR_EV_DISK_FULL, &event);
     CHECK(!is_answered(50));
     epoch = read_epoch(1, MIB);
     for (unsigned i = 0; i < 8; i++)
@@ -210,6 +237,36 @@ TEST(capture_tells_that_it_paces)
     while (atomic_load(&pace->paced_ns) == first)
         sleep_ms(1);
     close_capture();
+}
+
+static void *close_beside(void *unused)
+{
+    (void)unused;
+    CHECK(tsr_capture_close(t.handle) == -ESTALE);
+    return NULL;
+}
+
+/* Proves: while somebody else's change keeps the mirror from being taken away, every write is
+ * answered, more than there is room for: a leg that ends would make errors of them. */
+TEST(capture_answers_until_its_mirror_is_gone)
+{
+    pthread_t thread;
+
+    open_capture(HANG_MS);
+    CHECK(!tsr_capture_insert(t.handle));
+    for (unsigned i = 0; i < 8; i++)
+        write_at(i * MIB, MIB, i);
+    CHECK(!tsr_capture_seal(t.handle, 1));
+    dm_model_load("linear", "8:16 0");
+    CHECK(!pthread_create(&thread, NULL, close_beside, NULL));
+    for (unsigned i = 0; i < 30; i++)
+        write_at(i * MIB, MIB, i);
+    dm_model_resume();
+    pthread_join(thread, NULL);
+    close(t.leg);
+    close(t.pace);
+    close(t.events);
+    bench_clean();
 }
 
 /* Proves: when the guard dies and the kernel ends the leg, the capture takes the mirror away. */

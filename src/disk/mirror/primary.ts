@@ -9,6 +9,7 @@
  *       ever, however long the other host takes to answer.
  *   N3  No epoch counts before the mirror was seen to be as it was put in, after its barrier.
  */
+import { diskEpochBytesMax } from '../../core/limits.ts';
 import { sleep } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { BarrierHandle, GuestSpec } from '../../hypervisor/port.ts';
@@ -21,8 +22,8 @@ import { removeNote, repairLeft, writeNote } from './left.ts';
 import { chooseLeg, type Leg } from './legs.ts';
 import { repairVolume, type Volume, volumeBehind } from './volume.ts';
 
-/** For what a guest wrote and nobody has read yet, of each of its disks. */
-export const roomBytes = 64 * 1024 * 1024;
+/** For what a guest wrote and nobody has read yet, of each disk: the longest epoch. */
+export const roomBytes = diskEpochBytesMax;
 const askBytes = roomBytes / 2;
 /** A write of the guest's waits for room, and nobody reads for so long, ms: that is the end. */
 const waitMs = 10_000;
@@ -70,6 +71,7 @@ class MirrorDisk implements PrimaryDisk {
   readonly #copied: Promise<void>;
   #begun: Promise<void> = Promise.resolve();
   #isClosing = false;
+  #firstCopy: FirstCopy;
   #closed: Promise<void> | null = null;
   readonly #onClosed: (isWhole: boolean) => Promise<void>;
 
@@ -78,6 +80,7 @@ class MirrorDisk implements PrimaryDisk {
     const { name, sizeBytes, volume, generation } = parts;
     this.facts = { name, sizeBytes, sectorBytes: volume.sectorBytes, generation };
     this.barrier = parts.capture.handle;
+    this.#firstCopy = { doneBytes: 0, totalBytes: sizeBytes };
     this.#ports = ports;
     this.#parts = parts;
     this.#onClosed = onClosed;
@@ -146,8 +149,12 @@ class MirrorDisk implements PrimaryDisk {
 
   get firstCopy(): FirstCopy {
     const { captures, capture } = this.#parts;
-    const { copiedBytes, toCopyBytes } = captures.lookAtCapture(capture.handle);
-    return { doneBytes: copiedBytes, totalBytes: toCopyBytes };
+    // A capture that is closed tells nothing any more.
+    if (!this.#isClosing) {
+      const { copiedBytes, toCopyBytes } = captures.lookAtCapture(capture.handle);
+      this.#firstCopy = { doneBytes: copiedBytes, totalBytes: toCopyBytes };
+    }
+    return this.#firstCopy;
   }
 
   /** All of it: the native half takes no barrier before. */
@@ -164,7 +171,6 @@ class MirrorDisk implements PrimaryDisk {
       throw this.#failure(errorText(error), error);
     }
     if (this.#lost !== null) throw this.#failure(this.#lost);
-    this.#events?.more();
   }
 
   close(): Promise<void> {

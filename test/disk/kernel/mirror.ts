@@ -1,8 +1,8 @@
 /**
  * The primary's end of the mirror driver as it ships, in the machine of machine.ts: a session's
- * part, and the other host's disk, a file. `mirror.js DIR TARGET`: makes the mirror, takes the
- * first copy, and then, until SIGTERM: notes what the load's ledger calls completed, sets a
- * barrier, applies the epoch to the copy, and has the copy judged.
+ * part, with its pump, and the other host's disk, a file. `mirror.js DIR TARGET`: makes the mirror,
+ * takes the first copy, and then, until SIGTERM: notes what the load's ledger calls completed, sets
+ * a barrier, applies the epoch to the copy, and has the copy judged.
  *
  * DIR has the load's ledger, and gets pids, inserted, copied, ended, by which a case knows how far
  * it is. With DROP=N in the environment the N-th write behind the first copy is lost on purpose.
@@ -17,6 +17,8 @@ import { openMirrors } from '../../../src/disk/mirror/primary.ts';
 import type { PrimaryDisk } from '../../../src/disk/port.ts';
 import type { GuestSpec } from '../../../src/hypervisor/port.ts';
 import { CaptureLibrary } from '../../../src/native/capture.ts';
+import type { StreamEncoder } from '../../../src/stream/codec/codec.ts';
+import { DiskPump } from '../../../src/stream/disk-pump.ts';
 
 const [dir = '', target = ''] = process.argv.slice(2);
 /** Of the ledger (disktest.h): where `completed` is, and its size. */
@@ -24,9 +26,6 @@ const sectorsMax = 1 << 17;
 const completedBytes = 8 * sectorsMax;
 const completedAt = 96 + completedBytes;
 const epochEveryMs = 150;
-const pieceBytes = 256 * 1024;
-/** Of an epoch: far more than its room has. */
-const piecesMax = 100_000;
 
 const uuid = '11111111-2222-3333-4444-555555555555';
 const disks = [{ name: 'xvda', target, format: 'raw', script: null }];
@@ -85,6 +84,50 @@ class Copy {
   }
 }
 
+/** As the bytes are. */
+function plainEncoder(): StreamEncoder {
+  let rawBytes = 0;
+  return {
+    async encode(bytes: Buffer) {
+      rawBytes += bytes.length;
+      return Buffer.from(bytes);
+    },
+    async endEpoch() {
+      const digest = { rawBytes, pages: 0, checksum: 0n, cacheState: 0n };
+      rawBytes = 0;
+      return digest;
+    },
+    close() {},
+  } as unknown as StreamEncoder;
+}
+
+/** Moves what is captured as a session does. */
+function pumpOf(disk: PrimaryDisk): DiskPump {
+  return new DiskPump({
+    disks: [disk],
+    encoders: [plainEncoder()],
+    sink: {
+      async sendDisk(epoch, _disk, bytes) {
+        if (epoch !== epochs) throw new Error(`epoch ${epoch} where ${epochs} is due`);
+        pieces += 1;
+        await copy.take(bytes);
+        return true;
+      },
+      async endDisk() {
+        await copy.end();
+        return true;
+      },
+    },
+    onFilling: () => say('filling'),
+    onLost(reason) {
+      lost = reason;
+    },
+    onError(error) {
+      lost = String(error);
+    },
+  });
+}
+
 function noteCompleted(): void {
   const fd = openSync(join(dir, 'ledger'), 'r');
   const bytes = Buffer.alloc(completedBytes);
@@ -107,30 +150,14 @@ let isTold = false;
 let isRight = true;
 let lost: string | null = null;
 const copy = new Copy();
-const buffer = Buffer.alloc(pieceBytes);
 const library = new CaptureLibrary();
 
-/** Has pieces of an epoch applied, `most` of them; whether it is complete. */
-async function drain(disk: PrimaryDisk, most: number): Promise<boolean> {
-  for (let n = 0; n < most; n++) {
-    const piece = disk.read(buffer);
-    if (piece === null) return false;
-    if (piece.epoch !== epochs) throw new Error(`epoch ${piece.epoch} where ${epochs} is due`);
-    pieces += 1;
-    if (piece.bytes > 0) await copy.take(buffer.subarray(0, piece.bytes));
-    if (!piece.isEnd) continue;
-    await copy.end();
-    return true;
-  }
-  return false;
-}
-
-async function checkpoint(disk: PrimaryDisk): Promise<void> {
+async function checkpoint(disk: PrimaryDisk, pump: DiskPump): Promise<void> {
   noteCompleted();
   library.sealCapture(disk.barrier ?? -1, epochs);
-  await disk.check(epochs);
-  if (!(await drain(disk, piecesMax))) throw new Error(`epoch ${epochs} has no end`);
+  if (!(await pump.left(epochs))) throw new Error(`epoch ${epochs} never leaves`);
   epochs += 1;
+  pump.begin(epochs);
   isRight =
     disktest('judge', join(dir, 'ledger'), join(dir, 'before'), join(dir, 'copy')) && isRight;
 }
@@ -142,12 +169,10 @@ async function takeFirstCopy(disk: PrimaryDisk): Promise<void> {
     hasCopied = true;
   });
   while (!hasCopied && lost === null && !isTold) {
-    // The guest may write as fast as this reads.
-    await drain(disk, 16);
     const { doneBytes, totalBytes } = disk.firstCopy;
     if (doneBytes > 0) putFile('inserted', `${doneBytes}\n`);
     if (doneBytes > totalBytes) throw new Error(`${doneBytes} of ${totalBytes} bytes are copied`);
-    await wait(2);
+    await wait(20);
   }
   const { doneBytes } = disk.firstCopy;
   const ms = Math.round(performance.now() - began);
@@ -175,28 +200,24 @@ async function main(): Promise<number> {
   const [disk] = await openMirrors(ports, guest, 'a'.repeat(32));
   if (disk === undefined) throw new Error('no disk was opened');
   say(`up after ${openedAt} ms, its mirror ready after ${Math.round(performance.now())} ms`);
-  disk.listen({
-    more() {},
-    filling: () => say('filling'),
-    lost(reason) {
-      lost = reason;
-    },
-  });
+  const pump = pumpOf(disk);
+  pump.start();
   let ended: unknown = null;
   try {
     await takeFirstCopy(disk);
     const dropAt = process.env['DROP'];
     while (!isTold && lost === null) {
-      await checkpoint(disk);
+      await checkpoint(disk, pump);
       // Of what the load knows: a block of the first copy may be of sectors that it never wrote.
       if (dropAt !== undefined && epochs === 1) await copy.dropLater(Number(dropAt));
       putFile('copied', `${epochs}\n`);
       await wait(epochEveryMs);
     }
-    if (lost === null && epochs > 0) await checkpoint(disk);
+    if (lost === null && epochs > 0) await checkpoint(disk, pump);
   } catch (error) {
     ended = error;
   }
+  pump.stop();
   say(`over: epochs=${epochs} lost="${lost ?? ''}" ended="${ended ?? ''}"`);
   await disk.close();
   putFile('ended', '');

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define ROOM (16u << 20)
-#define PIECE_MAX (1u << 20)
+#define PIECE_MAX (2u << 20)
 
 static uint8_t rest[ROOM];
 static size_t have;

@@ -69,6 +69,8 @@ export class StandIn {
   readonly did: string[] = [];
   readonly said: string[] = [];
   readonly guards: FakeGuard[] = [];
+  /** Disks that are marked as the ones that are copied from. */
+  readonly marked: string[] = [];
   /** Of the device mapper, by name. */
   readonly volumes = new Map<string, FoundVolume>();
   /** What sysfs and /dev have; a folder is what is below it. */
@@ -168,9 +170,6 @@ export class StandIn {
       return true;
     },
   };
-
-  /** Disks that were marked as the ones that are copied from. */
-  readonly marked: string[] = [];
 
   readonly ports: MirrorPorts = {
     ...time,
