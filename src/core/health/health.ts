@@ -76,7 +76,8 @@ function ackAge(facts: SessionFacts, liveness: Liveness, reportAgeMs: number): n
 function silentVerdict(facts: SessionFacts, reportAgeMs: number): Verdict {
   const { pid } = facts;
   const age = formatMs(reportAgeMs);
-  const silent = `its process ${pid} has not reported for ${age}: stopped or stuck, or without room for its status`;
+  const why = 'stopped or stuck, or without room for its status';
+  const silent = `its process ${pid} has not reported for ${age}: ${why}`;
   const look = adviceLine({ kind: 'see-process', pid });
   const ackAgeMs = ackAge(facts, 'alive', reportAgeMs);
   const level = levelOf(facts);

@@ -58,7 +58,8 @@ async function processesDie(trial: Trial, index: number): Promise<void> {
   await trial.checkSpeaks(guest, 'a');
   const disked = await verifyGuestDisk(guest);
   trial.check(`${guest}: no request that failed, and all on its disk`, disked.ok, disked);
-  const left = await trial.lab.ssh('a', `${diskGuards}; ls /run/tsremus/disks 2>/dev/null | grep -v lock$`);
+  const notes = 'ls /run/tsremus/disks 2>/dev/null | grep -v lock$';
+  const left = await trial.lab.ssh('a', `${diskGuards}; ${notes}`);
   trial.checkEqual('left of the mirror', left.stdout.trim(), '');
 }
 
