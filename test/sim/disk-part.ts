@@ -72,8 +72,7 @@ export class SimPrimaryDisk implements PrimaryDisk {
     const bytes = encodeRecord({ epoch, index, count, memory: 0, disk });
     const isEnd = index === count - 1;
     this.#pieces.push({ bytes, piece: { epoch, bytes: bytes.length, isEnd } });
-    // What a barrier seals is not told: that it is set is.
-    if (epoch === 0 && !isEnd) this.#events.more();
+    this.#events.more();
   }
 
   get firstCopy(): FirstCopy {
