@@ -13,5 +13,7 @@ const plugin = {
   load: (id: string) => (id === mutatedPath(mutant) ? mutated(mutant) : null),
 } as const;
 
-const vitest = await startVitest('test', [file], { watch: false }, { plugins: [plugin] });
+// One failed test catches it.
+const options = { watch: false, bail: 1 };
+const vitest = await startVitest('test', [file], options, { plugins: [plugin] });
 await vitest.close();

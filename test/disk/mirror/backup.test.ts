@@ -205,26 +205,6 @@ async function openBench(sectorBytes: SectorBytes, kind: 'file' | 'device'): Pro
 
 afterEach(() => limitFiles('unlimited'));
 
-describe.each<SectorBytes>([512, 4096])('a file with sectors of %i bytes', (sectorBytes) => {
-  it.each(clauses)('$name', async (clause) => {
-    await clause.run((size) => openBench(size, 'file'), sectorBytes);
-  });
-});
-
-// As root on a machine with loop devices. They cannot be made to fail, as the file can; and what
-// dies at which step is the same for both.
-const ofFiles = /an error there|costs the guest no error/;
-const ofDevices = clauses.filter(({ name }) => !ofFiles.test(name));
-
-describe.skipIf(!isLoopThere()).each<SectorBytes>([512, 4096])(
-  'a block device with sectors of %i bytes',
-  (sectorBytes) => {
-    it.each(ofDevices)('$name', async (clause) => {
-      await clause.run((size) => openBench(size, 'device'), sectorBytes);
-    });
-  },
-);
-
 const sizeBytes = 4 << 20;
 const facts = (changes: Partial<DiskFacts> = {}): DiskFacts => {
   return { name: 'xvda', sizeBytes, sectorBytes: 512, generation: 3, ...changes };
@@ -428,3 +408,23 @@ describe('what a primary cannot have sent', () => {
     await close();
   });
 });
+
+describe.each<SectorBytes>([512, 4096])('a file with sectors of %i bytes', (sectorBytes) => {
+  it.each(clauses)('$name', async (clause) => {
+    await clause.run((size) => openBench(size, 'file'), sectorBytes);
+  });
+});
+
+// As root on a machine with loop devices. They cannot be made to fail, as the file can; and what
+// dies at which step is the same for both.
+const ofFiles = /an error there|costs the guest no error/;
+const ofDevices = clauses.filter(({ name }) => !ofFiles.test(name));
+
+describe.skipIf(!isLoopThere()).each<SectorBytes>([512, 4096])(
+  'a block device with sectors of %i bytes',
+  (sectorBytes) => {
+    it.each(ofDevices)('$name', async (clause) => {
+      await clause.run((size) => openBench(size, 'device'), sectorBytes);
+    });
+  },
+);
