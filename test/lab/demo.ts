@@ -1,11 +1,14 @@
 /**
- * `npm run demo`: two real Xen hosts, a guest that rewrites its memory, protection, the death of
- * the first host, and the guest going on at the second. A client keeps one TCP connection open all
- * the time. Exits 0 only if boot id, counter and memory checksum continue there, and the client's
- * connection with the very next number.
+ * `npm run demo`: two real Xen hosts, a guest that rewrites its memory and its disk, protection, the
+ * death of the first host, and the guest going on at the second. A client keeps one TCP connection
+ * open all the time. Exits 0 only if boot id, counter and memory checksum continue there, the disk
+ * is of the same moment, what was durable before is there, and the client's connection goes on with
+ * the very next number.
  */
 import { checkNumbers } from './commit-check.ts';
+import { journalOn, makeVolume } from './disks.ts';
 import {
+  appendInGuest,
   down,
   type GuestState,
   guestState,
@@ -13,8 +16,10 @@ import {
   hosts,
   type Lab,
   openLab,
+  setGuestDisk,
   setGuestRate,
   verifyGuest,
+  verifyGuestDisk,
   waitForGuest,
 } from './lab.ts';
 import { peek, protect, protectOutput, sessionLog, waitForEpoch } from './session.ts';
@@ -22,6 +27,10 @@ import { startTalk, type Talk } from './traffic.ts';
 
 const guest = 'g1';
 const pagesPerSecond = 2000;
+const volumeMib = 16;
+const requestsPerSecond = 50;
+/** Of a journal on its disk: each is told once it is durable. */
+const journalEntries = 3;
 const epochs = 30;
 /** What was on its way when the host died has come by then. */
 const inFlightMs = 300;
@@ -41,6 +50,8 @@ interface Ending {
   readonly after: GuestState;
   readonly answeredMs: number;
   readonly client: Talk;
+  /** The last entry of the journal that somebody was told of before. */
+  readonly entry: number;
 }
 
 async function run(lab: Lab): Promise<boolean> {
@@ -48,15 +59,18 @@ async function run(lab: Lab): Promise<boolean> {
   await lab.install();
   const kind = lab.images.hypervisor.shadowPaging ? 'pv' : 'pvh';
   say(`Xen ${lab.images.hypervisor.version} on ${hosts.a.name} and ${hosts.b.name}`);
-  await lab.createGuest('a', guest, kind);
+  const disk = await makeVolume(lab, guest, volumeMib);
+  await lab.createGuest('a', guest, kind, { disk });
   await setGuestRate(guest, pagesPerSecond);
+  await setGuestDisk(guest, requestsPerSecond);
   say(
     `guest ${guest} (${kind}, 128 MB) runs on ${hosts.a.name}, rewriting ${pagesPerSecond} pages/s`,
   );
+  say(`and ${disk} (${volumeMib} MB), ${requestsPerSecond} requests/s`);
   const client = await startTalk(guest, { intervalUs: askEveryUs });
   say('a client outside asks it for the next number, over one TCP connection');
-  say(`$ tsremus protect -F -d ${guest} ${hosts.b.name}`);
-  await protect(lab, 'a', guest, { buffered: true, inWindow: true });
+  say(`$ tsremus protect ${guest} ${hosts.b.name}`);
+  await protect(lab, 'a', guest, { buffered: true, disks: true, inWindow: true });
   await waitForEpoch(lab, 'a', guest, 0);
   const first = Date.now();
   say('the first copy is acknowledged: protected');
@@ -75,6 +89,9 @@ async function run(lab: Lab): Promise<boolean> {
 }
 
 async function killAndWait(lab: Lab, client: Talk): Promise<Ending> {
+  let entry = 0;
+  while (entry < journalEntries) entry = await appendInGuest(guest);
+  say(`${entry} entries of its journal are durable, as it says`);
   const before = await guestState(guest);
   const killedMs = await lab.kill('a');
   say(`host ${hosts.a.name} is dead (SIGKILL of its emulator)`);
@@ -82,7 +99,7 @@ async function killAndWait(lab: Lab, client: Talk): Promise<Ending> {
   const answeredMs = Date.now();
   // Its connection goes on when TCP tries again, which it does ever more rarely.
   await client.waitForAnswers(10, answeredMs, hangMs).catch((error) => say(String(error)));
-  return { killedMs, before, after, answeredMs, client };
+  return { killedMs, before, after, answeredMs, client, entry };
 }
 
 /** What the client saw; the silence is the whole of what it felt. */
@@ -126,12 +143,16 @@ async function report(lab: Lab, ending: Ending): Promise<boolean> {
   row(at(/^running/)?.timeMs, `the guest runs on ${hosts.b.name}`);
   row(answeredMs, `the guest answers; its counter is ${after.counter}`);
   const verified = await verifyGuest(guest);
+  const disked = await verifyGuestDisk(guest);
+  const entries = await journalOn(lab, 'b', guest, before.boot);
   const later = await guestState(guest);
   const checks: [string, boolean][] = [
     ['same boot id, kept in memory only', before.boot === after.boot],
     // What it said before was let out because its epoch was acknowledged: the copy knows of it.
     ['the counter continues', after.counter > before.counter && later.counter > after.counter],
     [`memory checksum over ${verified.pages} pages`, verified.ok && verified.checksumOk],
+    [`${disked.sectors} sectors of the disk as its memory knows them`, disked.ok],
+    [`the journal on ${hosts.b.name}'s disk has entry ${ending.entry}`, entries >= ending.entry],
     ...reportClient(ending),
   ];
   console.log('');
