@@ -2,8 +2,9 @@
  * A guest with a disk at the death of its host: what it goes on with is memory and disk of one
  * moment, and what a client was told is durable is on the disk.
  */
-import { journalOn, makeVolume } from '../disks.ts';
+import { activateVolumes, digestVolume, journalOn, makeVolume } from '../disks.ts';
 import { appendInGuest, guestState, setGuestDisk, sleep, verifyGuestDisk } from '../lab.ts';
+import { peek, waitForEpoch } from '../session.ts';
 import { acknowledgedEpoch, checkActivatedFrom, firstAnswer, measureSteps } from './death.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
@@ -78,6 +79,46 @@ async function commitDisk(trial: Trial, index: number): Promise<void> {
   trial.measure('journal_told', told);
   trial.reviveInBackground('a');
 }
+
+/** Host A comes back with the disk that it had, which is the older one now. */
+async function returnDisk(trial: Trial): Promise<void> {
+  const { lab } = trial;
+  const name = 'h1';
+  const disk = await makeVolume(lab, name, volumeMib);
+  const guest = await trial.createGuest('a', 'pvh', 200, name, { disk });
+  const before = await guestState(guest);
+  await setGuestDisk(guest, requestsPerSecond);
+  await trial.protect('a', guest, 2, { buffered: true, disks: true });
+  const killedMs = await trial.kill('a');
+  await firstAnswer(trial, guest, killedMs);
+  await trial.bootAgain('a');
+  await activateVolumes(lab, 'a');
+  const beganMs = Date.now();
+  await trial.protect('b', guest, 1, { buffered: true, disks: true });
+  trial.measure('back_to_protected_ms', Date.now() - beganMs);
+  await setGuestDisk(guest, 0);
+  const disked = await verifyGuestDisk(guest);
+  trial.check(`${guest}: a disk of the moment that its memory is of`, disked.ok, disked);
+  // Nothing is written any more: what these hold is at rest on both hosts.
+  const epoch = (await peek(lab, 'b', guest, 'primary'))?.epoch ?? 0;
+  await waitForEpoch(lab, 'b', guest, epoch + 2);
+  const stopped = await lab.ssh('b', `tsremus stop ${guest}`);
+  trial.check('exit code 0 of stop', stopped.code === 0, stopped);
+  await trial.checkContinues(guest, before, await guestState(guest));
+  const digests = await Promise.all((['a', 'b'] as const).map((id) => digestVolume(lab, id, name)));
+  trial.check('the same bytes on both disks', digests[0] === digests[1], digests);
+}
+
+export const diskReturn: Scenario = {
+  name: 'disk-return',
+  proves:
+    'a host that comes back has its older disk written over by the newer one, and no other way',
+  tier: 'turn',
+  shows: ['one-commit', 'host-dies'],
+  trials: { ci: 1, soak: 4 },
+  seconds: 150,
+  run: returnDisk,
+};
 
 export const diskCommit: Scenario = {
   name: 'disk-commit',

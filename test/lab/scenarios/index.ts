@@ -5,7 +5,7 @@ import { bufferLost } from './buffer-lost.ts';
 import { checkTest } from './check.ts';
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
-import { diskCommit } from './disk-commit.ts';
+import { diskCommit, diskReturn } from './disk-commit.ts';
 import { diskProcesses } from './disk-processes.ts';
 import { flood, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
@@ -29,6 +29,7 @@ export const scenarios: readonly Scenario[] = [
   kill,
   diskCommit,
   diskProcesses,
+  diskReturn,
   plugContract,
   plugContractFallback,
   bufferLost,
