@@ -1,9 +1,9 @@
 /**
  * `npm run demo`: two real Xen hosts, a guest that rewrites its memory and its disk, protection,
  * the death of the first host, and the guest going on at the second. A client keeps one TCP
- * connection open all the time. Exits 0 only if boot id, counter and memory checksum continue there, the disk
- * is of the same moment, what was durable before is there, and the client's connection goes on with
- * the very next number.
+ * connection open all the time. Exits 0 only if boot id, counter and memory checksum continue
+ * there, the disk is of the same moment, what was durable before is there, and the client's
+ * connection goes on with the very next number.
  */
 import { checkNumbers } from './commit-check.ts';
 import { journalOn, makeVolume } from './disks.ts';
