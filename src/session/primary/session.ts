@@ -264,10 +264,24 @@ export class PrimarySession {
   async #copyDisks(): Promise<void> {
     const { disks, log } = this.#parts;
     await Promise.all(disks.map((disk) => disk.nearlyCopied()));
-    if (this.#over || this.#abortWanted) return;
+    if (this.#over || this.#abortWanted || this.state.guest === 'ended') return;
     log.info('the first copy of the disks is nearly done; that of the memory begins');
-    this.#startSave();
+    try {
+      this.#startSave();
+    } catch (error) {
+      return this.#onUnbegunSave(errorText(error));
+    }
     this.#parts.onChange();
+  }
+
+  /** The session is on, and the guest may have ended while its disks were copied. */
+  async #onUnbegunSave(text: string): Promise<void> {
+    const { hypervisor, guest, log } = this.#parts;
+    log.error(text);
+    const ended = await hypervisor.info(guest).then(endOf, () => null);
+    const nowMs = this.#now();
+    if (ended !== null) this.#dispatch({ kind: 'guest-ended', reason: ended, nowMs });
+    else this.#dispatch({ kind: 'save-failed', reason: text, nowMs });
   }
 
   #startSave(): void {

@@ -41,14 +41,15 @@ class PlayedDisk implements PrimaryDisk {
   async close(): Promise<void> {}
 }
 
-function play() {
+function play(unbegun: { readonly guest: object } | null = null) {
   const disks = [new PlayedDisk('xvda', 11), new PlayedDisk('xvdb', 12)];
   const saves: SaveOptions[] = [];
   const said: ControlMessage[] = [];
   const hypervisor = {
-    info: async () => ({ state: 'here', paused: false, memoryBytes: 1 << 20 }),
+    info: async () => unbegun?.guest ?? { state: 'here', paused: false, memoryBytes: 1 << 20 },
     otherSaver: () => null,
     startSave: (_guest: unknown, options: SaveOptions) => {
+      if (unbegun !== null) throw new Error('cannot save domain 7');
       saves.push(options);
       return {
         checkpoint: () => true,
@@ -127,6 +128,20 @@ describe('the disks of a guest', () => {
     const outcome = (await over) as Extract<PrimaryOutcome, { kind: 'never-protected' }>;
     expect(outcome.kind).toBe('never-protected');
     expect(outcome.reason).toBe('a disk was lost: disk xvdb: input/output error');
+  });
+
+  // Proves: what cannot be begun behind them ends protection in order, as what fails later does.
+  it.each([
+    [{ state: 'here', paused: false, memoryBytes: 1 << 20 }, 'never-protected'],
+    [{ state: 'dying', paused: false, memoryBytes: 1 << 20 }, 'guest-ended'],
+  ])('are copied, and then the guest (%o) cannot be saved', async (guest, kind) => {
+    const { session, disks } = play({ guest });
+    const over = session.run();
+    await settled();
+    for (const disk of disks) disk.copied();
+    const outcome = (await over) as { readonly kind: string; readonly reason?: string };
+    expect(outcome.kind).toBe(kind);
+    if (kind === 'never-protected') expect(outcome.reason).toContain('cannot save domain 7');
   });
 
   it('ask for an early checkpoint', async () => {
