@@ -9,15 +9,21 @@ export function addResync(program: Command, context: Context): void {
   const command = program
     .command('resync')
     .summary("bring a returned host's disks up to date (not built yet)")
-    .description("Brings a returned host's disks up to date. Not built yet: disks are not copied.")
+    .description(
+      "Brings a returned host's disks up to date. Not built yet: protect copies all of them.",
+    )
     .argument('[domain]', 'name, UUID or number of the domain')
     .argument('[host]', 'the host that returned')
     .action(
       action(context, async (domain = 'DOMAIN', host = 'HOST') => {
-        throw new OperationError('not-built', 'resync is not built yet: disks are not copied', {
-          op: 'resync',
-          hint: adviceLine({ kind: 'protect', domain, peer: host }),
-        });
+        throw new OperationError(
+          'not-built',
+          'resync is not built yet: protect copies all of the disks',
+          {
+            op: 'resync',
+            hint: adviceLine({ kind: 'protect', domain, peer: host }),
+          },
+        );
       }),
     );
   addHelp(command, 'See tsremus-resync(8).');
