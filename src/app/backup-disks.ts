@@ -32,11 +32,13 @@ async function textOf(path: string): Promise<string> {
 
 async function portsOf({ env, store, settings, nativePath }: ThisHost): Promise<MirrorBackupPorts> {
   const { ApplyLibrary } = await import('../native/apply.ts');
+  const { HasherLibrary } = await import('../native/hasher.ts');
   // simxl has a host's files below its own folder, and plain files for disks.
   const simxl = env['SIMXL_HOST'] ?? '';
   return {
     ...{ store, stateDirectory: settings.stateDirectory, guestDevices },
     apply: new ApplyLibrary(nativePath),
+    hasher: new HasherLibrary(nativePath),
     pathOf: (target) => join(simxl, target),
     isAnyFile: simxl !== '',
   };

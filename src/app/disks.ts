@@ -18,6 +18,7 @@ export async function mirrorPorts(
   host: ThisHost,
   { uuid, name }: Pick<GuestSpec, 'uuid' | 'name'>,
   say: (text: string) => void,
+  copyBytesPerSecond = 0,
 ): Promise<MirrorPorts> {
   const { mirrorFiles, spawnGuard } = await import('../disk/mirror/host.ts');
   const { mirrorFolder } = await import('../disk/mirror/left.ts');
@@ -29,6 +30,7 @@ export async function mirrorPorts(
     timers,
     store,
     say,
+    copyBytesPerSecond,
     async markSource(disk) {
       const { markSource } = await import('../disk/mirror/mark.ts');
       const path = join(env['SIMXL_HOST'] ?? '', disk.path);

@@ -125,6 +125,14 @@ export const epochPagesMax = 2_048;
  */
 export const progressMsMin = 30_000;
 
+/**
+ * Disks are compared by digests of blocks (native/disk/digest.h): so many bytes each, the digest of
+ * one, and how many are asked for at once.
+ */
+export const digestBlockBytes = 64 * 1024;
+export const digestBytes = 32;
+export const digestBlocksMax = 256;
+
 /** Memory of a guest, and of a page cache, bytes: beyond any host's, and far below 2^53. */
 export const guestBytesMax = 64 * 1024 ** 4;
 

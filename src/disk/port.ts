@@ -44,6 +44,8 @@ export interface PrimaryDiskEvents {
   readonly more: () => void;
   /** What waits comes near to what may wait: an early checkpoint would help. */
   readonly filling: () => void;
+  /** The first copy wants to know what `count` blocks of the other disk hold: `digests`. */
+  readonly compare: (first: number, count: number) => void;
   /** The disk cannot follow any more: no later epoch will be complete. Called once. */
   readonly lost: (reason: string) => void;
 }
@@ -52,6 +54,8 @@ export interface PrimaryDiskEvents {
 export interface FirstCopy {
   readonly doneBytes: number;
   readonly totalBytes: number;
+  /** Of what is done: the other disk had it, so it was not sent. */
+  readonly equalBytes: number;
 }
 
 /** A disk on the primary. */
@@ -69,6 +73,12 @@ export interface PrimaryDisk {
    * once its barrier is set. Throws when the disk was lost.
    */
   read(buffer: Buffer): DiskPiece | null;
+  /**
+   * What the other disk's end said of the oldest `compare` that has no answer, from block `first`
+   * on; empty: it has nothing that is worth a look, and all of it is copied. A block that is there
+   * already stays out of epoch 0. Throws OperationError('protocol') for what was not asked.
+   */
+  digests(first: number, digests: Buffer): void;
   readonly firstCopy: FirstCopy;
   /**
    * Resolves when so little of the first copy is left that the memory's may begin. Whatever of it
@@ -103,6 +113,12 @@ export interface BackupDisk {
    * sent, or ('limit'). One that failed or was rolled back takes them and forgets them.
    */
   take(epoch: number, bytes: Buffer): Promise<void>;
+  /**
+   * What `count` blocks from `first` on hold now, for its end on the primary: of what was a copy of
+   * this guest's disk before; else empty. One call at a time. A disk that cannot be read is lost.
+   * Rejects with OperationError('protocol') for blocks that it has not.
+   */
+  digests(first: number, count: number): Promise<Buffer>;
   /**
    * All of the epoch was given: `whole` follows, when it was taken. Throws
    * OperationError('protocol') when it is torn.

@@ -128,6 +128,33 @@ it.concurrent('goes on with its disk as it was in the last epoch', async ({ pair
   expect(markOn(pair.b)).toMatchObject({ state: 'whole', generation: 2, parent: 1 });
 });
 
+// Proves: a disk that was copied before costs what differs and no more, and is as good as one that
+// was copied whole: after a takeover it is, byte for byte, what it was in the epoch.
+it.concurrent('sends of a disk that was copied before what differs', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  const there = putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const first = protect(pair);
+  await until('it is protected', () => first.said('protected'));
+  const copied = (session: Running) =>
+    session.events.find(({ message_type }) => message_type === 'disks-copied');
+  expect(copied(first)).toMatchObject({ bytes: sizeBytes, equal_bytes: 0 });
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  await first.ended;
+
+  const session = protect(pair, ...noticing);
+  await pair.acknowledged(pair.a, 'g1', 10);
+  const { bytes, equal_bytes: equal, text } = copied(session) ?? {};
+  expect(bytes).toBe(sizeBytes);
+  expect(text).toMatch(/^the disks are copied: 4\.2 MB in .* were there already, .* sent$/);
+  // The guest has written here and there before the first copy ended.
+  expect(equal).toBeGreaterThan(sizeBytes / 8);
+  await crashHostA(pair, session);
+  await until('the copy took over', () => pair.b.session('g1')?.state === 'active');
+  const [, epoch = ''] = / record standby -> activating, epoch (\d+)/.exec(pair.b.log('g1')) ?? [];
+  expect(hashOf(there)).toBe(epochsOf(pair).get(Number(epoch)));
+});
+
 // Proves: the end of the backup costs the guest nothing, and what is left of its disk there is
 // known as torn; a stop in order ends well, too.
 it.concurrent('runs on when the backup dies, and is protected again', async ({ pair }) => {

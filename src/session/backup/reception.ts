@@ -21,7 +21,7 @@ import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
 import { checkConfig, checkConfigDisks, type GuestConfig } from '../../link/config-message.ts';
 import type { Hello, PulseOffer } from '../../link/hello-message.ts';
 import type { ControlMessage, Link } from '../../link/link.ts';
-import type { Message } from '../../link/messages.ts';
+import type { Compare, Message } from '../../link/messages.ts';
 import type { OfferedPulse } from '../../link/pulse.ts';
 import { EchoRouter } from '../../link/pulse-ways.ts';
 import { pruneRecords } from '../../permission/prune.ts';
@@ -196,12 +196,23 @@ function toOwner(permission: Permission): OwnPermission {
 
 type StreamMessage = Extract<
   Message,
-  { readonly kind: 'data' | 'epoch-end' | 'disk' | 'disk-end' }
+  { readonly kind: 'data' | 'epoch-end' | 'disk' | 'disk-end' | 'compare' }
 >;
 
 function stopIntakes({ intake, diskIntakes }: Receiving): void {
   intake.stop();
   for (const disk of diskIntakes) disk.close();
+}
+
+/** Throws OperationError('protocol') for a disk that is not there. */
+function compareIn(intakes: readonly DiskIntake[], question: Compare): void {
+  const intake = intakes[question.disk];
+  if (intake !== undefined) return intake.compare(question);
+  const text = `field disk is ${question.disk}, there are ${intakes.length}`;
+  throw new OperationError('protocol', `protocol error in compare: ${text}`, {
+    op: 'read-message',
+    subject: 'disk',
+  });
 }
 
 export class Reception {
@@ -376,7 +387,7 @@ export class Reception {
     session: BackupSession,
   ): Promise<readonly DiskIntake[]> {
     const intakes: DiskIntake[] = [];
-    for (const disk of disks) {
+    for (const [number, disk] of disks.entries()) {
       const buffers = new RawBuffers();
       const agreed = diskStream(this.#set.stream);
       const decoder = await this.#ports.openDecoder(agreed, buffers.allocate);
@@ -384,6 +395,7 @@ export class Reception {
       const intake = new DiskIntake({
         ...{ timers, disk, decoder, buffers },
         onConsumed: (bytes) => this.#link.consumed(bytes),
+        onDigests: (answer) => this.#link.send({ kind: 'digests', disk: number, ...answer }),
         onError: (error) => this.#onBroken(error, session),
       });
       intakes.push(intake);
@@ -509,6 +521,7 @@ export class Reception {
       case 'epoch-end':
       case 'disk':
       case 'disk-end':
+      case 'compare':
         return this.#onStream(message, receiving);
       case 'ask':
         return session.onAsk(message.id);
@@ -523,9 +536,11 @@ export class Reception {
     }
   }
 
-  #onStream(message: StreamMessage, { assembler, session }: Receiving): void {
+  #onStream(message: StreamMessage, receiving: Receiving): void {
+    const { assembler, session, diskIntakes } = receiving;
     try {
-      if (message.kind === 'epoch-end') assembler.onEpochEnd(message);
+      if (message.kind === 'compare') compareIn(diskIntakes, message);
+      else if (message.kind === 'epoch-end') assembler.onEpochEnd(message);
       else if (message.kind === 'disk') assembler.onDisk(message);
       else if (message.kind === 'disk-end') assembler.onDiskEnd(message);
       else assembler.onData(message);

@@ -2,6 +2,7 @@
 import type { SessionState } from '../../core/health/facts.ts';
 import { type Agreement, mayOpenUnanswered } from '../../core/permission/tie.ts';
 import { askClause } from '../../core/texts/advice.ts';
+import { copiedData, copiedText } from '../../core/texts/resync.ts';
 import type { FirstCopy } from '../../disk/port.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
@@ -71,6 +72,15 @@ export class ProtectNews {
     this.#memoryFromMs ??= clock.nowMs();
     const paced = paceOf(bytes, guest.memoryBytes, clock.nowMs() - this.#memoryFromMs);
     reporter.seedProgress({ percent: seedPercent(bytes, guest.memoryBytes), bytes, ...paced });
+  }
+
+  /** All of them, and the memory's copy begins. */
+  disksCopied({ totalBytes: bytes, equalBytes }: FirstCopy, sentBytes: number): void {
+    const { clock, log, reporter } = this.#parts;
+    const copied = { bytes, equalBytes, sentBytes, ms: clock.nowMs() - this.#seedBegan };
+    const text = `the disks are copied: ${copiedText(copied)}`;
+    log.info(text);
+    reporter.event('disks-copied', text, copiedData(copied));
   }
 
   /** The disks come first; they are so far. */
