@@ -141,16 +141,20 @@ static int open_disk(struct hasher *hasher)
     /* O_EXCL: of a block device, that nobody has mounted it or holds it. */
     int alone = settings->flags & TSR_HASHER_ALONE ? O_EXCL : 0;
     struct stat st;
+    off_t size;
 
     hasher->fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC | alone);
     if (hasher->fd < 0 && errno == EBUSY)
         return tsr_fail(-EBUSY, "%s is mounted, or in use by something else", path);
     if (hasher->fd < 0 || fstat(hasher->fd, &st))
         return tsr_fail(-errno, "%s cannot be opened: %s", path, strerror(errno));
-    if (S_ISBLK(st.st_mode))
-        return 0;
-    if (!(settings->flags & TSR_HASHER_ANY_FILE) || !S_ISREG(st.st_mode))
+    if (!S_ISBLK(st.st_mode) &&
+        (!(settings->flags & TSR_HASHER_ANY_FILE) || !S_ISREG(st.st_mode)))
         return tsr_fail(-ENOTBLK, "%s is no block device", path);
+    size = lseek(hasher->fd, 0, SEEK_END);
+    if (size < 0 || (uint64_t)size != settings->size)
+        return tsr_fail(-EINVAL, "%s has %lld bytes, not %llu", path, (long long)size,
+                        (unsigned long long)settings->size);
     return 0;
 }
 

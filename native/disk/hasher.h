@@ -32,7 +32,8 @@ enum tsr_hasher_event_kind {
      * TSR_EV_ENDED: it is closed. */
 };
 
-/* BLOCKING. -ENOTBLK: it is no block device. *EVENT_OUT: the pipe of events, the caller's. */
+/* BLOCKING. -ENOTBLK: it is no block device. -EINVAL: it has another size. *EVENT_OUT: the pipe
+ * of events, the caller's. */
 TSR_API int tsr_hasher_open(const struct tsr_hasher_settings *settings, int32_t *event_out);
 
 /* Asks for those of COUNT blocks from FIRST on; HASHED, or FAILED, will come. -EBUSY: the

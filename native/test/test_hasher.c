@@ -70,7 +70,7 @@ static struct tsr_hasher_settings settings_of(size_t size)
 }
 
 /* O_DIRECT: in this folder, not in one of memory. */
-static void open_hasher(size_t there, size_t said)
+static void open_hasher(void)
 {
     struct tsr_hasher_settings settings;
     int32_t events;
@@ -81,9 +81,9 @@ static void open_hasher(size_t there, size_t said)
     t.disk = malloc(DISK);
     fill_block(t.disk, DISK);
     fd = open(t.path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    CHECK(fd >= 0 && write(fd, t.disk, there) == (ssize_t)there);
+    CHECK(fd >= 0 && write(fd, t.disk, DISK) == (ssize_t)DISK);
     close(fd);
-    settings = settings_of(said);
+    settings = settings_of(DISK);
     t.handle = tsr_hasher_open(&settings, &events);
     CHECK(t.handle >= 0);
     t.events = events;
@@ -121,7 +121,7 @@ static void expect(uint64_t first, uint32_t count)
 /* Proves: each block has its digest, the last, shorter one, too; one question at a time. */
 TEST(hasher_tells_digests)
 {
-    open_hasher(DISK, DISK);
+    open_hasher();
     expect(0, TSR_HASHER_BLOCKS_MAX);
     expect(TSR_HASHER_BLOCKS_MAX, BLOCKS - TSR_HASHER_BLOCKS_MAX);
     expect(7, 3);
@@ -139,7 +139,8 @@ TEST(hasher_tells_what_cannot_be_read)
 {
     struct event event;
 
-    open_hasher(DISK - TSR_DIGEST_BLOCK, DISK);
+    open_hasher();
+    CHECK(!truncate(t.path, DISK - TSR_DIGEST_BLOCK));
     CHECK(!tsr_hasher_ask(t.handle, BLOCKS - 2, 2));
     CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_FAILED);
     CHECK(event.e.a == -EIO && strstr(event.text, "cannot be read"));
@@ -153,11 +154,13 @@ TEST(hasher_refuses)
     struct tsr_hasher_settings settings;
     int32_t events;
 
-    open_hasher(DISK, DISK);
+    open_hasher();
     settings = settings_of(DISK);
     settings.flags = 0;
     CHECK(tsr_hasher_open(&settings, &events) == -ENOTBLK);
     settings = settings_of(DISK + 1);
+    CHECK(tsr_hasher_open(&settings, &events) == -EINVAL);
+    settings = settings_of(DISK + 512);
     CHECK(tsr_hasher_open(&settings, &events) == -EINVAL);
     settings = settings_of(DISK);
     strcpy(settings.path, "nowhere");

@@ -56,5 +56,9 @@ export function backupDisks(host: ThisHost): DiskDriver {
       const { openMirrorCopies } = await import('../disk/mirror/backup.ts');
       return openMirrorCopies(await portsOf(host), spec, facts);
     },
+    async openCompared(spec, facts) {
+      const { openCopies } = await import('../disk/mirror/compared.ts');
+      return openCopies(await portsOf(host), spec, facts ?? []);
+    },
   };
 }

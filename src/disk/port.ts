@@ -90,6 +90,11 @@ export interface PrimaryDisk {
    * be asked once that is set, before the epoch's end leaves. Rejects when it was not.
    */
   check(epoch: number): Promise<void>;
+  /**
+   * Sets the barrier of epoch 0 where no save does: the disk alone is wanted, as it is now. To be
+   * called once, when the first copy is done; throws when the disk was lost.
+   */
+  endFirst(): void;
   /** The session is over: the guest writes to its disk as before. Idempotent, never rejects. */
   close(): Promise<void>;
 }
@@ -132,8 +137,23 @@ export interface BackupDisk {
   commit(epoch: number): void;
   /** Resolves when all that was committed is applied and durable; rejects when the disk fails. */
   settle(): Promise<void>;
+  /**
+   * Epoch 0 is whole, and all that was wanted: resolves when it is durable, and the disk is known
+   * as a whole copy of that moment; it is given back then. Rejects when the disk fails.
+   */
+  keepFirst(): Promise<void>;
   /** Nothing that was not committed is left, and nothing more is taken. Idempotent. */
   rollBack(): Promise<void>;
+}
+
+/** A disk of either host that is only read, to be compared with the other one. */
+export interface ComparedDisk {
+  readonly name: string;
+  readonly facts: DiskFacts;
+  /** As BackupDisk has it, of any disk. Rejects with OperationError. */
+  digests(first: number, count: number): Promise<Buffer>;
+  /** Idempotent. */
+  close(): Promise<void>;
 }
 
 /** Why one of a guest's disks is not replicated. */
@@ -171,6 +191,26 @@ export interface DiskDriver {
     session: string,
     facts: readonly DiskFacts[],
   ): Promise<readonly BackupDisk[]>;
+  /**
+   * The guest's writable disks on its own host (`facts` null), or those of a copy, in the order of
+   * what the primary said of its own. Nothing is written to them. Throws as `openBackup` does.
+   */
+  openCompared(
+    spec: GuestSpec,
+    facts: readonly DiskFacts[] | null,
+  ): Promise<readonly ComparedDisk[]>;
+}
+
+/** How far those of all these disks are, taken together. */
+export function firstCopyOf(disks: readonly Pick<PrimaryDisk, 'firstCopy'>[]): FirstCopy {
+  const copies = disks.map(({ firstCopy }) => firstCopy);
+  const sum = (of: (copy: FirstCopy) => number) =>
+    copies.reduce((total, copy) => total + of(copy), 0);
+  return {
+    doneBytes: sum((one) => one.doneBytes),
+    totalBytes: sum((one) => one.totalBytes),
+    equalBytes: sum((one) => one.equalBytes),
+  };
 }
 
 /** As a person knows disks; bounded, for a configuration may come from another host. */
@@ -192,4 +232,5 @@ export const noDisks: DiskDriver = {
     }),
   openPrimary: async () => [],
   openBackup: async () => [],
+  openCompared: async () => [],
 };

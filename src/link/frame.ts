@@ -13,7 +13,7 @@
  *
  * Magic and version keep their places for ever: that is how two versions recognise each other.
  */
-import { digestBlocksMax, digestBytes } from '../core/limits.ts';
+import { digestBlocksMax, digestBytes } from '../core/digests.ts';
 import { crc32 } from './crc32.ts';
 
 /** The protocol this build speaks. Raised when an older peer could misunderstand. */

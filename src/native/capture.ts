@@ -3,7 +3,7 @@
  * guest writes to it. Nothing here decides; failures are NativeErrors (loader.ts).
  */
 import { constants } from 'node:os';
-import { digestBytes } from '../core/limits.ts';
+import { digestBytes } from '../core/digests.ts';
 import { type NativeEvent, readEvents } from './events.ts';
 import { type CType, cString } from './ffi.ts';
 import { NativeRoom } from './loader.ts';
@@ -236,7 +236,7 @@ export class CaptureLibrary {
     return code >= 0;
   }
 
-  /** What the save does by itself, for tests without one. */
+  /** What the save does by itself, where there is one. */
   sealCapture(handle: number, epoch: number): void {
     this.#room.checked('seal', this.#room.fn('tsr_capture_seal').call(handle, epoch));
   }

@@ -3,7 +3,7 @@
  * failures are NativeErrors (loader.ts).
  */
 import { constants } from 'node:os';
-import { digestBlocksMax, digestBytes } from '../core/limits.ts';
+import { digestBlocksMax, digestBytes } from '../core/digests.ts';
 import { type NativeEvent, readEvents } from './events.ts';
 import type { CType } from './ffi.ts';
 import { NativeRoom } from './loader.ts';

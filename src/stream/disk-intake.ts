@@ -4,14 +4,12 @@
  */
 import type { BackupDisk } from '../disk/port.ts';
 import type { Timers } from '../host/clock.ts';
-import { OperationError } from '../host/errors.ts';
-import type { Compare, Digests, DiskEnd } from '../link/messages.ts';
+import type { OperationError } from '../host/errors.ts';
+import type { Digests, DiskEnd } from '../link/messages.ts';
 import { type DiskAssembly, diskLimits, wireLimits } from './assembler.ts';
 import type { StreamDecoder } from './codec/codec.ts';
+import { DiskQuestions } from './disk-questions.ts';
 import { type RawBuffers, StreamIntake } from './intake.ts';
-
-/** Questions about one disk that wait at most; its end on the primary asks for four ahead. */
-const comparesMax = 8;
 
 /** Pieces of one disk that are given credit before they are decoded, bytes. */
 export const diskWireBytesMax = 512 * 1024;
@@ -34,18 +32,15 @@ export class DiskIntake {
   readonly #intake: StreamIntake;
   readonly #decoder: StreamDecoder;
   readonly #disk: BackupDisk;
-  readonly #options: Pick<DiskIntakeOptions, 'onDigests' | 'onError'>;
   #isBehind = false;
-  #isClosed = false;
-  /** Questions that have no answer, and the last of the answers. */
-  #questions = 0;
-  #answered: Promise<void> = Promise.resolve();
+  /** Of the primary's, about what the disk holds. */
+  readonly questions: DiskQuestions;
   /** Where the session's assembler hands over what is this disk's. */
   readonly assembly: DiskAssembly;
 
   constructor({ disk, buffers, ...options }: DiskIntakeOptions) {
     this.#decoder = options.decoder;
-    this.#options = options;
+    this.questions = new DiskQuestions({ disk, ...options });
     this.#disk = disk;
     let taken: Promise<void> = Promise.resolve();
     const sink = {
@@ -82,32 +77,6 @@ export class DiskIntake {
     this.#intake.end({ kind: 'epoch-end', epoch, bytes, pages: 0, digest: whole });
   }
 
-  /**
-   * A question of the primary's: what these blocks hold. Answered in order, one at a time. Throws
-   * OperationError('protocol') for more of them than a primary asks ahead.
-   */
-  compare({ first, count }: Pick<Compare, 'first' | 'count'>): void {
-    if (this.#questions === comparesMax) {
-      const text = `protocol error in compare: more than ${comparesMax} of ${this.#disk.name} wait`;
-      throw new OperationError('protocol', text, { op: 'compare-disk', subject: 'count' });
-    }
-    this.#questions += 1;
-    this.#answered = this.#answered.then(() => this.#answer(first, count));
-  }
-
-  /** Never rejects. */
-  async #answer(first: number, count: number): Promise<void> {
-    const { onDigests, onError } = this.#options;
-    try {
-      const digests = this.#isClosed ? null : await this.#disk.digests(first, count);
-      this.#questions -= 1;
-      if (digests !== null && !this.#isClosed) onDigests({ first, digests });
-    } catch (error) {
-      if (!(error instanceof OperationError)) throw error;
-      if (!this.#isClosed) onError(error);
-    }
-  }
-
   /** The disk that the primary waits for, by its name; null: it keeps up. */
   get behind(): string | null {
     return this.#isBehind ? this.#disk.name : null;
@@ -120,7 +89,7 @@ export class DiskIntake {
 
   /** Nothing more is taken. Idempotent. */
   close(): void {
-    this.#isClosed = true;
+    this.questions.close();
     this.#intake.stop();
     this.#decoder.close();
   }

@@ -165,6 +165,9 @@ export class ToyPrimary implements PrimaryDisk {
     return { doneBytes, totalBytes, equalBytes: 0 };
   }
 
+  /** There is always a save. */
+  endFirst(): void {}
+
   /** It asks for none. */
   digests(): void {}
 
@@ -305,6 +308,8 @@ export class ToyBackup implements BackupDisk {
     if (!isBackupAlive) return false;
     return !this.#isRolledBack || mistake === 'takes more after the roll back';
   }
+
+  async keepFirst(): Promise<void> {}
 
   async digests(): Promise<Buffer> {
     return Buffer.alloc(0);

@@ -80,6 +80,9 @@ export class SimPrimaryDisk implements PrimaryDisk {
     return { doneBytes: this.#copied * 4096, totalBytes, equalBytes: 0 };
   }
 
+  /** There is always a save. */
+  endFirst(): void {}
+
   /** It asks for none: all of it is copied. */
   digests(): void {}
 
@@ -175,6 +178,8 @@ export class SimBackupDisk implements BackupDisk {
   listen(events: DiskEvents): void {
     this.#events = events;
   }
+
+  async keepFirst(): Promise<void> {}
 
   async digests(): Promise<Buffer> {
     return Buffer.alloc(0);
@@ -276,6 +281,7 @@ export function simDisks(process: SimProcess): DiskDriver {
   return {
     name: 'sim',
     refusals: async () => [],
+    openCompared: async () => [],
     openPrimary: async () => {
       const disk = new SimPrimaryDisk(process);
       world.openDiskOfA(disk);

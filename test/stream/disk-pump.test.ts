@@ -65,6 +65,7 @@ class PlayedDisk implements PrimaryDisk {
     this.told.push(`${first} ${digests}`);
   }
 
+  endFirst(): void {}
   async nearlyCopied(): Promise<void> {}
   async close(): Promise<void> {}
 }
@@ -396,13 +397,13 @@ describe('the intake of a disk', () => {
     const asked: ((digests: Buffer) => void)[] = [];
     const digests = () => new Promise((resolve) => asked.push(resolve));
     const { intake, answers, errors } = await ends('none', undefined, { digests });
-    for (let first = 0; first < 8; first += 1) intake.compare({ first, count: 1 });
-    expect(() => intake.compare({ first: 8, count: 1 })).toThrow('more than 8 of xvda wait');
+    for (let first = 0; first < 8; first += 1) intake.questions.ask({ first, count: 1 });
+    expect(() => intake.questions.ask({ first: 8, count: 1 })).toThrow('more than 8 of xvda wait');
     await settled();
     expect(asked).toHaveLength(1);
     asked[0]?.(Buffer.from('a'));
     await settled();
-    intake.compare({ first: 8, count: 1 });
+    intake.questions.ask({ first: 8, count: 1 });
     asked[1]?.(Buffer.from('b'));
     await settled();
     expect(answers).toEqual(['0 a', '1 b']);
@@ -416,7 +417,7 @@ describe('the intake of a disk', () => {
     const wrong = new OperationError('protocol', 'block 7 of 3', { op: 'read' });
     const digests = () => Promise.reject(wrong);
     const { intake, answers, errors } = await ends('none', undefined, { digests });
-    intake.compare({ first: 7, count: 1 });
+    intake.questions.ask({ first: 7, count: 1 });
     await settled();
     expect([answers, errors]).toEqual([[], [wrong]]);
   });

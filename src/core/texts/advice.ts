@@ -52,6 +52,8 @@ interface Abouts {
   'again-of': { readonly argv: readonly string[]; readonly who: string };
   /** Again, or for the first time; to the same host where there was one. */
   protect: OfPair;
+  /** What differs there goes. */
+  resync: OfPair;
 
   'show-all': object;
   show: OfGuest;
@@ -263,6 +265,9 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   again: ({ argv }) => tsremus(argv),
   'again-of': ({ argv, who }) => tsremus(argv, who),
   protect: ({ domain, peer }) => tsremus(['protect', domain, isHostName(peer) ? peer : 'HOST']),
+
+  resync: ({ domain, peer }) =>
+    tsremus(['resync', domain, isHostName(peer) ? peer : 'HOST'], 'sends what differs'),
 
   'show-all': () => tsremus(['status']),
   show: ({ domain }) => tsremus(['status', domain]),

@@ -198,8 +198,22 @@ class MirrorBackupDisk implements BackupDisk {
    * own (M2, M3) and closed, so that the guest finds it free.
    */
   async settle(): Promise<void> {
-    const { ports, handle, mark, facts } = this.#opened;
+    const { ports, mark, facts } = this.#opened;
     if (this.#closing !== null) return this.#closing;
+    await this.#written();
+    if (!this.#isRolledBack) return;
+    const { generation } = facts;
+    this.#isMarkedWhole = true;
+    await writeMark(ports, {
+      ...mark,
+      ...{ state: 'whole', generation: generation + 1, parent: generation },
+    });
+    await this.close();
+  }
+
+  /** Resolves when all that was committed is durable. */
+  async #written(): Promise<void> {
+    const { ports, handle } = this.#opened;
     if (this.#failure !== null) throw this.#failed(this.#failure);
     await new Promise<void>((resolve, reject) => {
       this.#settling.push({ resolve, reject });
@@ -210,13 +224,14 @@ class MirrorBackupDisk implements BackupDisk {
         reject(this.#failed(errorText(error)));
       }
     });
-    if (!this.#isRolledBack) return;
-    const { generation } = facts;
-    this.#isMarkedWhole = true;
-    await writeMark(ports, {
-      ...mark,
-      ...{ state: 'whole', generation: generation + 1, parent: generation },
-    });
+  }
+
+  /** Equal, and no generation of its own: nobody has run on it (M2). */
+  async keepFirst(): Promise<void> {
+    const { ports, mark } = this.#opened;
+    await this.#written();
+    if (this.#isDone) throw this.#failed('it was given up');
+    await writeMark(ports, { ...mark, state: 'whole' });
     await this.close();
   }
 

@@ -2,7 +2,7 @@
  * What a disk of this host holds, block by block, as digests (native/disk/hasher.h): for whoever
  * compares it with the one on the other host. Nothing is written here.
  */
-import { digestBlockBytes, digestBlocksMax } from '../../core/limits.ts';
+import { digestBlockBytes, digestBlocksMax } from '../../core/digests.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import type { HasherLibrary, HasherSettings } from '../../native/hasher.ts';

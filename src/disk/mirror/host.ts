@@ -23,6 +23,7 @@ export type Captures = Pick<
   | 'insertMirror'
   | 'startCopy'
   | 'giveDigests'
+  | 'sealCapture'
   | 'readCapture'
   | 'checkCapture'
   | 'lookAtCapture'

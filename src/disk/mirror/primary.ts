@@ -174,6 +174,12 @@ class MirrorDisk implements PrimaryDisk {
     return this.#copied;
   }
 
+  endFirst(): void {
+    if (this.#lost !== null) throw this.#failure(this.#lost);
+    const { captures, capture } = this.#parts;
+    captures.sealCapture(capture.handle, 0);
+  }
+
   /** N3 */
   async check(_epoch: number): Promise<void> {
     const { captures, capture, volume } = this.#parts;

@@ -21,7 +21,7 @@ import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
 import { checkConfig, checkConfigDisks, type GuestConfig } from '../../link/config-message.ts';
 import type { Hello, PulseOffer } from '../../link/hello-message.ts';
 import type { ControlMessage, Link } from '../../link/link.ts';
-import type { Compare, Message } from '../../link/messages.ts';
+import type { Message } from '../../link/messages.ts';
 import type { OfferedPulse } from '../../link/pulse.ts';
 import { EchoRouter } from '../../link/pulse-ways.ts';
 import { pruneRecords } from '../../permission/prune.ts';
@@ -31,7 +31,7 @@ import type { ControlHandler, ControlRequest } from '../../registry/control.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
 import { supersede } from '../../registry/supersede.ts';
-import { chooseStream, diskStream, type StreamAgreement } from '../../stream/agreement.ts';
+import { chooseStream, type StreamAgreement } from '../../stream/agreement.ts';
 import { EpochAssembler, epochLimits, wireLimits } from '../../stream/assembler.ts';
 import {
   cacheBytesWithin,
@@ -40,10 +40,11 @@ import {
   memoryBudget,
 } from '../../stream/budget.ts';
 import type { StreamDecoder } from '../../stream/codec/codec.ts';
-import { DiskIntake } from '../../stream/disk-intake.ts';
+import type { DiskIntake } from '../../stream/disk-intake.ts';
 import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
 import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
+import { askOf, openDiskIntakes } from './disk-intakes.ts';
 import { type BackupView, backupFacts } from './facts.ts';
 import { dismissFormer } from './former.ts';
 import {
@@ -204,17 +205,6 @@ function stopIntakes({ intake, diskIntakes }: Receiving): void {
   for (const disk of diskIntakes) disk.close();
 }
 
-/** Throws OperationError('protocol') for a disk that is not there. */
-function compareIn(intakes: readonly DiskIntake[], question: Compare): void {
-  const intake = intakes[question.disk];
-  if (intake !== undefined) return intake.compare(question);
-  const text = `field disk is ${question.disk}, there are ${intakes.length}`;
-  throw new OperationError('protocol', `protocol error in compare: ${text}`, {
-    op: 'read-message',
-    subject: 'disk',
-  });
-}
-
 export class Reception {
   readonly #ports: ReceptionPorts;
   readonly #set: Prepared;
@@ -364,7 +354,9 @@ export class Reception {
     const session = this.#newSession(spec, copy, disks);
     const disksLeft = disks.length === 0 ? diskNames(spec.writableDisks) : [];
     this.#tellDisksLeft(disksLeft);
-    const diskIntakes = await this.#openDiskIntakes(disks, session);
+    const onBroken = (error: OperationError) => this.#onBroken(error, session);
+    const { stream } = this.#set;
+    const diskIntakes = await openDiskIntakes(this.#ports, this.#link, disks, stream, onBroken);
     const { intake, assembler } = this.#openIntake(copy, session, diskIntakes);
     const receiving = { spec, copy, session, disksLeft, intake, assembler, diskIntakes };
     this.#set.heartbeats.take = (seq, heldMs) => session.onHeartbeat(seq, heldMs);
@@ -380,27 +372,6 @@ export class Reception {
     const { cacheBytes } = this.#set.stream;
     checkOwnMemory(this.#ports.settings, hello, cacheBytes, message.disks.length);
     return this.#ports.disks.openBackup(spec, hello.session, message.disks);
-  }
-
-  async #openDiskIntakes(
-    disks: readonly BackupDisk[],
-    session: BackupSession,
-  ): Promise<readonly DiskIntake[]> {
-    const intakes: DiskIntake[] = [];
-    for (const [number, disk] of disks.entries()) {
-      const buffers = new RawBuffers();
-      const agreed = diskStream(this.#set.stream);
-      const decoder = await this.#ports.openDecoder(agreed, buffers.allocate);
-      const { timers } = this.#ports;
-      const intake = new DiskIntake({
-        ...{ timers, disk, decoder, buffers },
-        onConsumed: (bytes) => this.#link.consumed(bytes),
-        onDigests: (answer) => this.#link.send({ kind: 'digests', disk: number, ...answer }),
-        onError: (error) => this.#onBroken(error, session),
-      });
-      intakes.push(intake);
-    }
-    return intakes;
   }
 
   #tellDisksLeft(left: readonly string[]): void {
@@ -539,7 +510,7 @@ export class Reception {
   #onStream(message: StreamMessage, receiving: Receiving): void {
     const { assembler, session, diskIntakes } = receiving;
     try {
-      if (message.kind === 'compare') compareIn(diskIntakes, message);
+      if (message.kind === 'compare') askOf(diskIntakes, message);
       else if (message.kind === 'epoch-end') assembler.onEpochEnd(message);
       else if (message.kind === 'disk') assembler.onDisk(message);
       else if (message.kind === 'disk-end') assembler.onDiskEnd(message);

@@ -7,7 +7,7 @@ import type { FirstCopy } from '../../disk/port.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
 import type { ProtectReporter } from '../options.ts';
-import { seedPercent } from './facts.ts';
+import { disksProgress, paceOf, seedPercent } from '../progress.ts';
 
 export interface ProtectNewsParts {
   readonly clock: Pick<Clock, 'nowMs'>;
@@ -17,14 +17,6 @@ export interface ProtectNewsParts {
   /** The backup's. */
   readonly host: string;
   readonly withoutWitness: Agreement;
-}
-
-function paceOf(bytes: number, totalBytes: number, forMs: number) {
-  const seconds = forMs / 1000;
-  const bytesPerSecond = seconds > 0 ? bytes / seconds : 0;
-  const left = totalBytes - bytes;
-  const secondsLeft = bytesPerSecond > 0 && left > 0 ? left / bytesPerSecond : null;
-  return { bytesPerSecond, secondsLeft };
 }
 
 export class ProtectNews {
@@ -84,10 +76,8 @@ export class ProtectNews {
   }
 
   /** The disks come first; they are so far. */
-  disksMoved({ doneBytes: bytes, totalBytes }: FirstCopy): void {
+  disksMoved(copy: FirstCopy): void {
     const { clock, reporter } = this.#parts;
-    const paced = paceOf(bytes, totalBytes, clock.nowMs() - this.#seedBegan);
-    const percent = seedPercent(bytes, totalBytes);
-    reporter.seedProgress({ percent, bytes, ...paced, disksBytes: totalBytes });
+    reporter.seedProgress(disksProgress(copy, clock.nowMs() - this.#seedBegan));
   }
 }

@@ -16,7 +16,7 @@ import type {
 } from '../../core/primary/types.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
-import type { FirstCopy, PrimaryDisk } from '../../disk/port.ts';
+import { type FirstCopy, firstCopyOf, type PrimaryDisk } from '../../disk/port.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
@@ -236,13 +236,7 @@ export class PrimarySession {
   get copyingDisks(): FirstCopy | null {
     const { disks } = this.#parts;
     if (disks.length === 0 || this.#save !== null || this.#over) return null;
-    const sum = (of: (copy: FirstCopy) => number) =>
-      disks.reduce((total, { firstCopy }) => total + of(firstCopy), 0);
-    return {
-      doneBytes: sum((one) => one.doneBytes),
-      totalBytes: sum((one) => one.totalBytes),
-      equalBytes: sum((one) => one.equalBytes),
-    };
+    return firstCopyOf(disks);
   }
 
   /** Runs from the open link to the outcome. Rejects only on a violated invariant. */

@@ -31,6 +31,7 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     again: { argv: ['protect', '-s', 'ssh -p 22', domain, 'hostb'] },
     'again-of': { argv: ['stop', domain], who: 'web1, number 2' },
     protect: { domain, peer },
+    resync: { domain, peer },
     'show-all': {},
     show: { domain },
     'show-there': { domain, peer },
@@ -142,6 +143,7 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   again: "tsremus protect -s 'ssh -p 22' web1 hostb",
   'again-of': 'tsremus stop web1  # web1, number 2',
   protect: 'tsremus protect web1 hostb',
+  resync: 'tsremus resync web1 hostb  # sends what differs',
   'show-all': 'tsremus status',
   show: 'tsremus status web1',
   'show-there': 'ssh hostb tsremus status web1',
@@ -346,6 +348,7 @@ function argsOf(advice: Advice, domain: string): readonly string[] {
   if (!('domain' in advice) && !('argv' in advice)) return [];
   const ofKind: Partial<Record<AdviceKind, readonly string[]>> = {
     protect: ['hostb'],
+    resync: ['hostb'],
     again: ['hostb'],
     'protect-there': [hostname()],
   };

@@ -6,7 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { digestBlockBytes, digestBytes, diskEpochBytesMax } from '../../../src/core/limits.ts';
+import { digestBlockBytes, digestBytes } from '../../../src/core/digests.ts';
+import { diskEpochBytesMax } from '../../../src/core/limits.ts';
 import {
   type Apply,
   diskRoomBytes,
@@ -261,6 +262,36 @@ describe('a disk on the backup', () => {
     await disk?.settle();
   });
 
+  it('is a whole copy of the first epoch where that was all, of the same generation', async () => {
+    const { dir, apply, ports, open } = await opening(blank);
+    const [disk] = await open();
+    await disk?.take(0, encodeRecord({ at: 0, length: 512, flags: 0 }, Buffer.alloc(512, 1)));
+    disk?.end(0);
+    await disk?.keepFirst();
+    const whole = { role: 'copy', state: 'whole', generation: 3, parent: 3 };
+    expect(await markOf(ports)).toMatchObject(whole);
+    expect(readFileSync(join(dir, 'xvda')).subarray(0, 512).equals(Buffer.alloc(512, 1))).toBe(
+      true,
+    );
+    expect(() => apply.applyLook(apply.handles[0] ?? -1)).toThrow();
+    // A later session finds it as a copy that is not newer.
+    const again = await openMirrorCopies(ports, specOf('xvda'), [facts()]);
+    expect(again).toHaveLength(1);
+    expect(await markOf(ports)).toMatchObject({ state: 'copying' });
+    await apply.closeAll();
+  });
+
+  it('stays torn, and no generation of its own, where the first epoch is given up', async () => {
+    const { apply, ports, open } = await opening(blank);
+    const [disk] = await open();
+    disk?.end(0);
+    const keeping = disk?.keepFirst();
+    await disk?.rollBack();
+    await expect(keeping).rejects.toThrow('it was given up');
+    expect(await markOf(ports)).toMatchObject({ state: 'copying', generation: 3 });
+    await apply.closeAll();
+  });
+
   it.each<[string, Partial<DiskMark>]>([
     ['as a copy of this guest', {}],
     ['as a copy of this generation', { generation: 3 }],
@@ -407,6 +438,7 @@ describe('what a disk on the backup holds', () => {
     const [disk] = await open();
     const lost: string[] = [];
     disk?.listen({ whole() {}, lost: (reason) => lost.push(reason) });
+    expect(await disk?.digests(0, 2)).toHaveLength(2 * digestBytes);
     truncateSync(join(dir, 'xvda'), digestBlockBytes);
     expect(await disk?.digests(0, 2)).toHaveLength(0);
     expect(lost).toHaveLength(1);

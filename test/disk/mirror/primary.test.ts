@@ -80,6 +80,18 @@ describe('a mirror', () => {
     expect(host.did.at(-1)).toBe('repair vol');
   });
 
+  it('ends epoch 0 by itself where no save does, unless it was lost', async () => {
+    const host = hostWith('vol');
+    const disk = await open(host, 'vol');
+    listen(disk);
+    await turn();
+    disk.endFirst();
+    expect(host.did.at(-1)).toBe('seal 0');
+    host.tell('failed', { text: 'the disk cannot be read' });
+    expect(() => disk.endFirst()).toThrow('the disk cannot be read');
+    await disk.close();
+  });
+
   it('is never put in where the session ends before it listens', async () => {
     const host = hostWith('vol');
     await (await open(host, 'vol')).close();

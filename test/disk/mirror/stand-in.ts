@@ -159,6 +159,7 @@ export class StandIn {
       return true;
     },
     startCopy: () => this.#step('copy'),
+    sealCapture: (_handle, epoch) => this.#step(`seal ${epoch}`, 'seal'),
     giveDigests: (_handle, first, digests) => {
       this.#step(`digests ${first} ${digests.length}`, 'digests');
       return this.takesDigests;

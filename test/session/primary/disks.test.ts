@@ -42,6 +42,7 @@ class PlayedDisk implements PrimaryDisk {
     return this.#copied;
   }
 
+  endFirst(): void {}
   async check(): Promise<void> {}
   async close(): Promise<void> {}
 }
