@@ -158,7 +158,8 @@ it.concurrent('sends of a disk that was copied before what differs', async ({ pa
   await first.ended;
 
   const session = protect(pair, ...noticing);
-  await pair.acknowledged(pair.a, 'g1', 10);
+  await until('it is protected again', () => session.said('protected'));
+  await pair.moreEpochs(pair.a, 'g1', 3);
   const { bytes, equal_bytes: equal, text } = copied(session) ?? {};
   expect(bytes).toBe(sizeBytes);
   expect(text).toMatch(/^the disks are copied: 4\.2 MB in .* were there already, .* sent$/);
