@@ -12,6 +12,7 @@ import {
 } from '../host/process-settings.ts';
 import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
+import { plainDisks, refuseUnknownDisks } from '../session/disk-options.ts';
 import {
   type ProtectOptions,
   type ProtectReporter,
@@ -83,6 +84,8 @@ async function protectWith(
   const registry = thisRegistry(host);
   const hypervisor = await thisHypervisor(host);
   const guest = await inspectGuest(hypervisor, options.domain, options, diskRefusals(host));
+  const said = options.disks ?? plainDisks;
+  refuseUnknownDisks(guest.spec, said);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   try {
@@ -93,7 +96,8 @@ async function protectWith(
       log.warning(text);
       host.refusals.push(text);
     });
-    const disks = { ...noDisks, ...primaryDisks(host, (text) => log.info(text)) };
+    const rate = said.bytesPerSecond ?? 0;
+    const disks = { ...noDisks, ...primaryDisks(host, (text) => log.info(text), rate) };
     const ports = {
       ...host,
       registry,

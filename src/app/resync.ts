@@ -3,9 +3,10 @@ import type { Environment } from '../config/settings.ts';
 import { adviceLine } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import { lowerOomScore, onEndSignals } from '../host/process-settings.ts';
-import type { GuestSpec } from '../hypervisor/port.ts';
+import type { GuestSpec, Hypervisor } from '../hypervisor/port.ts';
 import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
+import { refuseUnknownDisks } from '../session/disk-options.ts';
 import type { ProtectReporter } from '../session/options.ts';
 import {
   findRunning,
@@ -55,14 +56,16 @@ async function resyncWith(
   reporter: ProtectReporter,
 ): Promise<ResyncResult> {
   const registry = thisRegistry(host);
-  const guest = await findRunning(await thisHypervisor(host), options.domain);
+  const hypervisor = await thisHypervisor(host);
+  const guest = await findRunning(hypervisor, options.domain);
   refuseDiskless(guest.spec);
+  refuseUnknownDisks(guest.spec, options.disks);
   await refuseDisks(guest.name, diskRefusals(host), guest.spec);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   try {
     refuseUnsettled(claim, guest);
-    return await resyncGuest(host, early, command, options, reporter, guest);
+    return await resyncGuest({ ...host, hypervisor }, early, command, options, reporter, guest);
   } finally {
     // How a session before ended is still news.
     claim.release('as-before');
@@ -70,7 +73,7 @@ async function resyncWith(
 }
 
 async function resyncGuest(
-  host: ThisHost,
+  host: ThisHost & { readonly hypervisor: Hypervisor },
   early: EarlyTransport,
   command: TransportCommand,
   options: ResyncOptions,
@@ -92,7 +95,7 @@ async function resyncGuest(
     backup: backupBy(host, command, early, log, tell),
     openEncoder: (agreed: StreamAgreement) =>
       openStreamEncoder({ ...agreed, nativePath: host.nativePath }),
-    disks: primaryDisks(host, say, options.bytesPerSecond ?? 0),
+    disks: primaryDisks(host, say, options.disks.bytesPerSecond ?? 0),
   };
   const set = { options, reporter, guest, log, ending };
   try {

@@ -23,9 +23,10 @@ import { UsageError } from '../config/usage-error.ts';
 import { adviceLine } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import type { ProtectOptions } from '../session/options.ts';
+import { type DiskFlags, diskOptions } from './disk-arguments.ts';
 
 /** As commander hands them over: what was typed, nothing converted. */
-export interface ProtectFlags {
+export interface ProtectFlags extends DiskFlags {
   readonly interval?: string;
   readonly maxOverhead?: string;
   readonly maxPending?: string;
@@ -43,7 +44,7 @@ export interface ProtectFlags {
   readonly blackhole?: boolean;
   readonly allow?: readonly string[];
   readonly network: boolean;
-  readonly disk: boolean;
+  readonly disk: boolean | readonly string[];
   readonly colo?: boolean;
   readonly userspaceProxy?: boolean;
 }
@@ -93,6 +94,13 @@ function checkCombination(flags: ProtectFlags): void {
   ]) {
     if (flags.network || value === undefined) continue;
     throw new UsageError(`${option} cannot go with --no-network (-n): nothing is buffered`);
+  }
+  for (const [option, value] of [
+    ['--init-disk', flags.initDisk],
+    ['--resync-rate', flags.resyncRate],
+  ] as const) {
+    if (flags.disk !== false || value === undefined) continue;
+    throw new UsageError(`${option} cannot go with --no-disk (-d): no disk is copied`);
   }
   if (flags.userspaceProxy && !flags.colo) {
     throw new UsageError('--userspace-proxy (-p) belongs to --colo (-c)', {
@@ -172,7 +180,8 @@ export function protectOptions(
     network: flags.network,
     netbufScript: netbufScript(flags.netbufScript),
     bufferLimitBytes: bufferLimit(flags.bufferLimit, env),
-    disk: flags.disk && !isMeasured,
+    disk: flags.disk !== false && !isMeasured,
+    disks: diskOptions(flags),
     forceUnsafe: flags.forceUnsafe ?? false,
     ...(awaitGuestMs === 0 ? {} : { awaitGuestMs }),
     ...(flags.allow === undefined ? {} : { allow: flags.allow }),

@@ -75,3 +75,9 @@ export interface DiskFacts {
   /** Of what it holds: data goes from the newer generation to the older one, never back. */
   readonly generation: number;
 }
+
+/** As the other host hears of it. */
+export interface AnnouncedDisk extends DiskFacts {
+  /** What its disk holds may go, though nobody knows whose it is: a person's word. */
+  readonly mayOverwrite: boolean;
+}

@@ -17,10 +17,10 @@
  *       backup's is told to the session once, and never to the guest
  *   D8  the end of a process, of the link or of the backup's host fails no request of the guest's
  */
-import type { DiskFacts } from '../core/vocabulary.ts';
+import type { AnnouncedDisk, DiskFacts } from '../core/vocabulary.ts';
 import type { BarrierHandle, GuestDisk, GuestSpec } from '../hypervisor/port.ts';
 
-export type { DiskFacts } from '../core/vocabulary.ts';
+export type { AnnouncedDisk, DiskFacts } from '../core/vocabulary.ts';
 
 /** A status file takes lists of sixteen lines. */
 const shownMax = 15;
@@ -189,7 +189,7 @@ export interface DiskDriver {
   openBackup(
     spec: GuestSpec,
     session: string,
-    facts: readonly DiskFacts[],
+    facts: readonly AnnouncedDisk[],
   ): Promise<readonly BackupDisk[]>;
   /**
    * The guest's writable disks on its own host (`facts` null), or those of a copy, in the order of

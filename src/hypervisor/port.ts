@@ -234,6 +234,8 @@ export interface Hypervisor {
    * list does not allow a guest from elsewhere.
    */
   readSpec(config: Buffer): GuestSpec;
+  /** The same guest with disks, by their names, at other places than on this host. */
+  withDisks(spec: GuestSpec, places: ReadonlyMap<string, string>): GuestSpec;
   host(): Promise<HostInfo>;
   /**
    * What this host has not that the guest would need here, beside memory: all of it before a copy

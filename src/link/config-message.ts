@@ -5,7 +5,7 @@
  *     u32 length of the head, the head (JSON), the adapter's own bytes
  */
 import { diskBytesMax, disksMax, guestBytesMax } from '../core/limits.ts';
-import type { DiskFacts } from '../core/vocabulary.ts';
+import type { AnnouncedDisk } from '../core/vocabulary.ts';
 import { OperationError } from '../host/errors.ts';
 import { Fields, parseJson } from './checks.ts';
 import { domainNamePattern, domainNameRule, uuidPattern, uuidRule } from './identity.ts';
@@ -27,7 +27,7 @@ export interface GuestConfig {
   /** Memory that the guest can come to occupy, bytes. */
   readonly memoryBytes: number;
   /** The disks that are parts of every epoch, in the order in which frames count them. */
-  readonly disks: readonly DiskFacts[];
+  readonly disks: readonly AnnouncedDisk[];
   readonly config: Buffer;
 }
 
@@ -38,7 +38,7 @@ export type Described = Omit<GuestConfig, 'kind' | 'memoryBytes' | 'disks'>;
 export function guestConfig(
   spec: Described,
   memoryBytes: number,
-  disks: readonly DiskFacts[],
+  disks: readonly AnnouncedDisk[],
 ): GuestConfig {
   const { hypervisor, name, uuid, config } = spec;
   return { kind: 'config', hypervisor, name, uuid, memoryBytes, disks, config };
@@ -72,7 +72,7 @@ export function parseConfig(body: Buffer): GuestConfig {
   };
 }
 
-function parseDisk(fields: Fields): DiskFacts {
+function parseDisk(fields: Fields): AnnouncedDisk {
   const sectorBytes = fields.oneOf('sectorBytes', diskSectors);
   const sizeBytes = fields.integer('sizeBytes', 4096, diskBytesMax);
   if (sizeBytes % sectorBytes !== 0) throw wrong('sizeBytes', sizeBytes, 'must be whole sectors');
@@ -81,6 +81,7 @@ function parseDisk(fields: Fields): DiskFacts {
     sizeBytes,
     sectorBytes,
     generation: fields.integer('generation', 0, Number.MAX_SAFE_INTEGER),
+    mayOverwrite: fields.boolean('mayOverwrite'),
   };
 }
 

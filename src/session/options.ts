@@ -6,6 +6,7 @@ import type { BackupOutcome } from '../core/backup/types.ts';
 import type { Agreement } from '../core/permission/tie.ts';
 import type { ProtectOutcome } from '../core/texts/outcomes.ts';
 import type { SessionStatus } from '../registry/status.ts';
+import type { DiskOptions } from './disk-options.ts';
 
 /** Everything that `tsremus protect` was told. Options that are not built yet never get here. */
 export interface ProtectOptions {
@@ -47,6 +48,8 @@ export interface ProtectOptions {
   readonly forceUnsafe: boolean;
   /** --allow: keys of the guest's configuration; absent: none. */
   readonly allow?: readonly string[];
+  /** What was said of the disks on the backup; absent: nothing. */
+  readonly disks?: DiskOptions;
   /** With -b: what takes the stream and keeps nothing, a shell command. Absent: a real backup. */
   readonly blackhole?: string;
 }

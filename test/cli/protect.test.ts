@@ -41,7 +41,40 @@ describe('options', () => {
       netbufScript: null,
       bufferLimitBytes: 64 * 1024 ** 2,
       forceUnsafe: false,
+      disks: { bytesPerSecond: null, places: new Map(), overwritten: [] },
     });
+  });
+
+  it('say where disks are on the other host, what may go there, and how fast', async () => {
+    const options = ['--disk', 'xvda=/dev/b/web1', '--init-disk', 'xvda', '--init-disk', 'xvdb'];
+    const more = ['--disk=xvdb=/dev/b/w=2', '--resync-rate', '25m', '--init-disk', 'xvda'];
+    const ran = await runLine(['protect', '--foreground', ...options, ...more, 'web1', 'hostb']);
+    expect(ran.code).toBe(0);
+    expect(given()).toMatchObject({
+      disk: true,
+      disks: {
+        bytesPerSecond: 25 * 1024 ** 2,
+        places: new Map([
+          ['xvda', '/dev/b/web1'],
+          ['xvdb', '/dev/b/w=2'],
+        ]),
+        overwritten: ['xvda', 'xvdb'],
+      },
+    });
+  });
+
+  it.each([
+    [['--disk', 'xvda'], /^--disk: "xvda" names no path/],
+    [['--disk', 'xvda=web1'], /^--disk: "xvda=web1" names no path/],
+    [['--disk', '../x=/dev/x'], /^--disk: "..\/x" is no name of a disk/],
+    [['--disk', 'xvda=/a', '--disk', 'xvda=/b'], /^--disk: xvda is placed twice/],
+    [['--init-disk', 'xvda=/a'], /^--init-disk: "xvda=\/a" is no name of a disk/],
+    [['-F', '-d', '--init-disk', 'xvda'], /^--init-disk cannot go with --no-disk/],
+    [['-F', '-d', '--resync-rate', '1M'], /^--resync-rate cannot go with --no-disk/],
+  ])('of disks are refused: %j', async (options, text) => {
+    const ran = await runLine(['protect', '--foreground', ...options, 'web1', 'hostb']);
+    expect(ran.code).toBe(64);
+    expect(ran.err.replace(/^tsremus: /, '')).toMatch(text);
   });
 
   it.each([

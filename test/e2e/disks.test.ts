@@ -67,12 +67,12 @@ afterAll(() => {
 });
 
 /** The guest's disk on that host. */
-function putDisk(host: Host, content: Buffer): string {
+function putDisk(host: Host, content: Buffer, at = image): string {
   const file = join(mkdtempSync(join(folder, 'disk-')), `${host.name}.img`);
   writeFileSync(file, content);
-  const at = join(host.sim.dir, image);
-  mkdirSync(dirname(at), { recursive: true });
-  symlinkSync(file, at);
+  const path = join(host.sim.dir, at);
+  mkdirSync(dirname(path), { recursive: true });
+  symlinkSync(file, path);
   return file;
 }
 
@@ -163,8 +163,8 @@ it.concurrent('sends of a disk that was copied before what differs', async ({ pa
   const { bytes, equal_bytes: equal, text } = copied(session) ?? {};
   expect(bytes).toBe(sizeBytes);
   expect(text).toMatch(/^the disks are copied: 4\.2 MB in .* were there already, .* sent$/);
-  // The guest has written here and there before the first copy ended.
-  expect(equal).toBeGreaterThan(sizeBytes / 8);
+  // Of the other half what the guest wrote last may not have been there.
+  expect(equal).toBeGreaterThanOrEqual(sizeBytes / 2);
   await crashHostA(pair, session);
   await until('the copy took over', () => pair.b.session('g1')?.state === 'active');
   const [, epoch = ''] = / record standby -> activating, epoch (\d+)/.exec(pair.b.log('g1')) ?? [];
@@ -206,6 +206,28 @@ it.concurrent('is refused where its disk would be somebody else’s', async ({ p
   expect(readFileSync(there).equals(foreign)).toBe(true);
   expect(pair.a.state('g1')).toBe('running');
   expect(pair.b.sim.list()).toEqual([]);
+
+  // What it said is what has to be typed, where that may go.
+  expect(JSON.stringify(session.events)).toContain('with --init-disk xvda if it may go');
+  const taken = resync(pair, '--init-disk', 'xvda');
+  expect((await taken.ended).code).toBe(0);
+  expect(hashOf(there)).toBe(epochsOf(pair).get(0));
+  expect((await resync(pair, '--init-disk', 'xvdz').ended).code).toBe(10);
+});
+
+// Proves: where a person said another place for it, the disk is there, and so it is for the copy.
+it.concurrent('goes on with its disk at another place', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  const elsewhere = '/var/lib/xen/images/elsewhere.img';
+  const there = putDisk(pair.b, Buffer.alloc(sizeBytes), elsewhere);
+  const session = protect(pair, ...noticing, '--disk', `xvda=${elsewhere}`);
+  await pair.acknowledged(pair.a, 'g1', 3);
+  expect(markOn(pair.b)['path']).toBe(join(pair.b.sim.dir, elsewhere));
+  await crashHostA(pair, session);
+  await until('the copy took over', () => pair.b.session('g1')?.state === 'active');
+  const [, epoch = ''] = / record standby -> activating, epoch (\d+)/.exec(pair.b.log('g1')) ?? [];
+  expect(hashOf(there)).toBe(epochsOf(pair).get(Number(epoch)));
 });
 
 // Proves: while the guest runs and writes, and nobody protects it, its disk on the other host
@@ -228,7 +250,7 @@ it.concurrent('is copied to the other host while nobody protects it', async ({ p
   const again = resync(pair);
   expect((await again.ended).code).toBe(0);
   const { equal_bytes: equal, text } = resultOf(again);
-  expect(equal).toBeGreaterThan(sizeBytes / 8);
+  expect(equal).toBeGreaterThanOrEqual(sizeBytes / 2);
   expect(text).toMatch(/^the disks of g1 on .* are as they were here at \d{4}-.*: 4\.2 MB in /);
   expect(hashOf(there)).toBe(epochsOf(pair).get(0));
   expect(markOn(pair.b)).toMatchObject(whole);

@@ -212,6 +212,20 @@ const aboutGuests: readonly Clause[] = [
     },
   },
   {
+    name: 'places disks that it names elsewhere, and changes nothing else',
+    async run(bench) {
+      const { hypervisor } = bench;
+      const spec = await settle(bench, hypervisor.spec(await guestOf(bench)));
+      const places = new Map(spec.writableDisks.map(({ name }) => [name, `/dev/there/${name}`]));
+      const placed = hypervisor.withDisks(spec, places);
+      const targets = placed.writableDisks.map(({ target }) => target);
+      assert.deepEqual(targets, [...places.values()]);
+      const back = new Map(spec.writableDisks.map(({ name, target }) => [name, target]));
+      const again = hypervisor.withDisks(placed, new Map([...back, ['none', '/dev/none']]));
+      assert.deepEqual(JSON.parse(JSON.stringify(again)), JSON.parse(JSON.stringify(spec)));
+    },
+  },
+  {
     name: 'counts pauses',
     async run(bench) {
       const { hypervisor } = bench;

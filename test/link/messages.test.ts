@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Answer, DiskFacts } from '../../src/core/vocabulary.ts';
+import type { AnnouncedDisk, Answer } from '../../src/core/vocabulary.ts';
 import { encodeFrame, type Frame, type FrameKind } from '../../src/link/frame.ts';
 import { FrameDecoder } from '../../src/link/frame-decoder.ts';
 import {
@@ -47,11 +47,12 @@ const line = fc.string({ unit: fc.constantFrom(...'abc xyz:._-é€'), maxLength
 const anyAnswer: fc.Arbitrary<Answer> = fc
   .constantFrom(...(['promised', 'activating', 'running', 'ended', 'absent', 'unknown'] as const))
   .map((kind) => ({ kind }));
-const anyDisk: fc.Arbitrary<DiskFacts> = fc.record({
+const anyDisk: fc.Arbitrary<AnnouncedDisk> = fc.record({
   name: fc.constantFrom('xvda', 'sdb1', '51712'),
   sizeBytes: fc.integer({ min: 1, max: 2 ** 30 }).map((sectors) => sectors * 4096),
   sectorBytes: fc.constantFrom(512, 4096),
   generation: u64,
+  mayOverwrite: fc.boolean(),
 });
 const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.constant<Message>(helloMessage),

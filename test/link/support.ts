@@ -1,6 +1,6 @@
 /** What the tests of the link share: hand-driven time, HELLO samples, two links back to back. */
 import { PassThrough } from 'node:stream';
-import type { DiskFacts } from '../../src/core/vocabulary.ts';
+import type { AnnouncedDisk } from '../../src/core/vocabulary.ts';
 import type { Cancel, Clock, Timers } from '../../src/host/clock.ts';
 import { systemClock, systemTimers } from '../../src/host/clock.ts';
 import { OperationError } from '../../src/host/errors.ts';
@@ -74,11 +74,12 @@ export const sampleHello: HelloContent = {
 /** What the end of some epoch may say. */
 export const sampleDigest = { rawBytes: 9, checksum: 2n ** 63n + 5n, cacheState: 0n };
 
-export const sampleDisk: DiskFacts = {
+export const sampleDisk: AnnouncedDisk = {
   name: 'xvda',
   sizeBytes: 2 ** 30,
   sectorBytes: 512,
   generation: 3,
+  mayOverwrite: false,
 };
 
 export const sampleConfig: GuestConfig = {

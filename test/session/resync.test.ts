@@ -13,6 +13,7 @@ import { silentLog } from '../../src/host/log.ts';
 import type { HelloContent } from '../../src/link/connect.ts';
 import { nextMessage } from '../../src/link/hello.ts';
 import { Link } from '../../src/link/link.ts';
+import { plainDisks } from '../../src/session/disk-options.ts';
 import type { BackupConnection } from '../../src/session/primary/protection.ts';
 import { DisksLink } from '../../src/session/resync/link.ts';
 import { Ended, type ResyncPorts, type ResyncSetting } from '../../src/session/resync/primary.ts';
@@ -73,7 +74,7 @@ async function compared(
   here: readonly Letters[],
   there: readonly Letters[],
   onAsked: (times: number) => void = () => {},
-  by: { bytesPerSecond?: number; ending?: AbortController } = {},
+  by: { ending?: AbortController } = {},
 ) {
   const clock = new ManualTime();
   const { backup, connection } = await linked({ clock, timers: systemTimers });
@@ -123,7 +124,7 @@ async function compared(
     config: Buffer.alloc(1),
   };
   const set = {
-    options: { host: 'hosta', compression: true, bytesPerSecond: null, argv: ['resync'], ...by },
+    options: { host: 'hosta', compression: true, disks: plainDisks, argv: ['resync'] },
     reporter: { seedProgress() {}, event() {} },
     guest: { ...guest, spec },
     log: silentLog,

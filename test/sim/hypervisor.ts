@@ -181,6 +181,12 @@ export class SimHypervisor {
         }),
       spec: (ref) =>
         process.perform('spec', quickMs, () => simSpec(this.#must(ref, 'look at').name, ref.uuid)),
+      withDisks: (spec, places) => ({
+        ...spec,
+        writableDisks: spec.writableDisks.map((disk) => {
+          return { ...disk, target: places.get(disk.name) ?? disk.target };
+        }),
+      }),
       readSpec: (config) => simSpec(config.toString()),
       host: () =>
         process.perform('host', quickMs, () => ({

@@ -739,15 +739,29 @@ const backup: readonly ShellMutant[] = [
   {
     name: 'a newer disk is written over',
     file: 'disk/mirror/backup.ts',
-    from: 'if (isOurs && !isOlder(mark, facts)) {',
-    to: 'if (isOurs && facts.generation < 0) {',
+    from: 'if (isOurs(mark, path) && !isOlder(mark, facts)) {',
+    to: 'if (isOurs(mark, path) && facts.generation < 0) {',
     by: 'test/disk/mirror/backup.test.ts',
   },
   {
     name: 'another guest’s disk is written over',
     file: 'disk/mirror/backup.ts',
-    from: 'if (isOurs || found.isBlank) return;',
+    from: 'if (isOurs(mark, path) || found.isBlank || facts.mayOverwrite) return;',
     to: 'return;',
+    by: 'test/disk/mirror/backup.test.ts',
+  },
+  {
+    name: 'a disk whose copy was given up is marked as whole',
+    file: 'disk/mirror/backup.ts',
+    from: "if (this.#isDone) throw this.#failed('it was given up');",
+    to: '',
+    by: 'test/disk/mirror/backup.test.ts',
+  },
+  {
+    name: 'somebody else’s disk is compared, as if it had been the guest’s',
+    file: 'disk/mirror/backup.ts',
+    from: 'if (!this.#opened.isCompared || this.#isDone) return none;',
+    to: 'if (this.#isDone) return none;',
     by: 'test/disk/mirror/backup.test.ts',
   },
   {

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import type { ProtectOptions, ProtectResult } from '../../session/options.ts';
 import { action, type Context } from '../context.ts';
+import { addDiskOptions } from '../disk-arguments.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { protectOptions } from '../protect-arguments.ts';
@@ -62,7 +63,7 @@ export function addProtectArguments(command: Command): Command {
       .argument('<domain>', 'name, UUID or number of the domain')
       .argument('[host]', 'the backup host, as ssh knows it; not with -b'),
   );
-  return command
+  return addDiskOptions(command)
     .option('--max-overhead <percent>', 'with auto: share of time for pauses (default: 20)')
     .option('--max-pending <count>', 'epochs that may wait for acknowledgement (default: 2)')
     .option('--max-memory <size>', 'memory to use here, such as 512M (default: a quarter)')

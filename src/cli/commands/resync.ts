@@ -1,22 +1,21 @@
 /** `tsremus resync DOMAIN [HOST]`: brings the disks of a host up to date, or compares them. */
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { resyncRate } from '../../config/resync-rate.ts';
 import { sshCommand } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import type { ResyncOptions, ResyncResult } from '../../session/resync/options.ts';
 import { action, type Context } from '../context.ts';
+import { addDiskOptions, type DiskFlags, diskOptions } from '../disk-arguments.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { reporterFor } from '../protect-report.ts';
 import { peerOf } from '../sessions.ts';
 import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
 
-interface Flags extends OutputOptions {
+interface Flags extends OutputOptions, DiskFlags {
   readonly sshCommand?: string;
   readonly compression: boolean;
-  readonly resyncRate?: string;
   readonly verify?: boolean;
   readonly quiet?: boolean;
 }
@@ -47,7 +46,7 @@ function optionsOf(
   }
   return {
     ...{ domain, host: peer, sshCommand: command, compression: flags.compression },
-    bytesPerSecond: resyncRate(flags.resyncRate),
+    disks: diskOptions(flags),
     isVerified: flags.verify ?? false,
     argv: io.argv,
   };
@@ -74,8 +73,7 @@ async function resync(
 }
 
 export function addResync(program: Command, context: Context): void {
-  const command = program
-    .command('resync')
+  const command = addDiskOptions(program.command('resync'))
     .summary("bring a returned host's disks up to date")
     .description(
       'Makes the disks of DOMAIN on HOST as they are here, while it runs: sends what differs. ' +
@@ -85,7 +83,6 @@ export function addResync(program: Command, context: Context): void {
     .argument('[host]', 'whose disks; else the one it was protected with')
     .option('-s, --ssh-command <cmd>', "carry the disks with CMD; '' runs HOST as a command")
     .option('-u, --no-compression', 'send what differs as it is')
-    .option('--resync-rate <rate>', 'read no more of the disks in a second, such as 50M')
     .option('--verify', 'write nothing: say what differs')
     .addOption(new Option('-q, --quiet', 'say nothing unless something is wrong'))
     .addOption(jsonOption('report as JSON lines on stdout'))

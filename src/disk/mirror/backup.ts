@@ -11,7 +11,7 @@ import { constants } from 'node:os';
 import { diskEpochBytesMax } from '../../core/limits.ts';
 import { type Advice, adviceLine } from '../../core/texts/advice.ts';
 import { formatBytes } from '../../core/units.ts';
-import type { DiskFacts } from '../../core/vocabulary.ts';
+import type { AnnouncedDisk } from '../../core/vocabulary.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { GuestDisk, GuestSpec } from '../../hypervisor/port.ts';
 import type { ApplyLibrary } from '../../native/apply.ts';
@@ -62,7 +62,7 @@ export interface MirrorBackupPorts extends MarkPlace {
 /** What a disk is opened with. */
 interface Opened {
   readonly ports: MirrorBackupPorts;
-  readonly facts: DiskFacts;
+  readonly facts: AnnouncedDisk;
   readonly mark: DiskMark;
   readonly handle: number;
   /** It was a copy of the guest's before: most of it may be right. */
@@ -283,7 +283,7 @@ function openError(error: unknown, disk: GuestDisk, path: string): unknown {
 }
 
 /** One that was copied from itself is older only where the guest has run elsewhere since. */
-function isOlder(mark: DiskMark, { generation }: DiskFacts): boolean {
+function isOlder(mark: DiskMark, { generation }: AnnouncedDisk): boolean {
   return mark.role === 'copy' ? mark.generation <= generation : mark.generation < generation;
 }
 
@@ -297,14 +297,16 @@ function checkMark({ ports, facts, found, mark, uuid, disk }: Looked, path: stri
     const marked = markPath(ports.stateDirectory, uuid, disk.name);
     throw refuse(disk, text, { kind: 'forget-disk', path, mark: marked });
   }
-  if (isOurs(mark, path) || found.isBlank) return;
-  const text = `${path} is not empty, and not marked as this guest's: it may be somebody else's`;
+  if (isOurs(mark, path) || found.isBlank || facts.mayOverwrite) return;
+  const unmarked = `${path} is not empty, and not marked as this guest's`;
+  const unless = `protect or resync with --init-disk ${disk.name} if it may go`;
+  const text = `${unmarked}: it may be somebody else's; ${unless}`;
   throw refuse(disk, text, { kind: 'empty-disk', path });
 }
 
 interface Looked {
   readonly ports: MirrorBackupPorts;
-  readonly facts: DiskFacts;
+  readonly facts: AnnouncedDisk;
   readonly found: Awaited<ReturnType<Apply['applyOpen']>>['found'];
   readonly mark: DiskMark | null;
   readonly uuid: string;
@@ -334,7 +336,7 @@ async function openOne(
   ports: MirrorBackupPorts,
   uuid: string,
   disk: GuestDisk,
-  facts: DiskFacts,
+  facts: AnnouncedDisk,
 ): Promise<MirrorBackupDisk> {
   const path = ports.pathOf(disk.target);
   const marked = await readMark(ports, uuid, disk.name);
@@ -375,7 +377,7 @@ async function openOne(
 export async function openMirrorCopies(
   ports: MirrorBackupPorts,
   { uuid, writableDisks }: Pick<GuestSpec, 'uuid' | 'writableDisks'>,
-  facts: readonly DiskFacts[],
+  facts: readonly AnnouncedDisk[],
 ): Promise<readonly BackupDisk[]> {
   const opened: MirrorBackupDisk[] = [];
   try {

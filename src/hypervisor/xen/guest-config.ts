@@ -122,6 +122,19 @@ export function copyConfig(config: DomainConfig, name: string): DomainConfig {
   return { ...boot, c_info: { ...object(boot['c_info']), name } };
 }
 
+/** With disks at other places: on another host. */
+export function placedConfig(
+  config: DomainConfig,
+  places: ReadonlyMap<string, string>,
+): DomainConfig {
+  if (config['disks'] === undefined) return config;
+  const disks = list(config['disks']).map((disk) => {
+    const path = places.get(text(disk['vdev']));
+    return path === undefined ? disk : { ...disk, pdev_path: path };
+  });
+  return { ...config, disks };
+}
+
 /** What is not in a copy (admission.ts), and devices that another domain serves. */
 function refusals(config: DomainConfig): Refusal[] {
   const found = refusalsOf(config);

@@ -29,7 +29,15 @@ import {
 } from '../port.ts';
 import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { checkVariables, isXen, libxenlightCandidates } from './find-library.ts';
-import { bootConfig, configOf, copyConfig, specFrom, specOf, withUuid } from './guest-config.ts';
+import {
+  bootConfig,
+  configOf,
+  copyConfig,
+  placedConfig,
+  specFrom,
+  specOf,
+  withUuid,
+} from './guest-config.ts';
 import { lacksOf, poolLacks } from './lacks.ts';
 import { otherSaver } from './other-saver.ts';
 import { otherWatcher } from './other-watcher.ts';
@@ -201,6 +209,10 @@ class Xen implements Hypervisor {
       // Older libxl leaves the UUID out of the configuration; the domain itself always has one.
       return specOf(withUuid(JSON.parse(text), guest.uuid), this.#endWords());
     });
+  }
+
+  withDisks(spec: GuestSpec, places: ReadonlyMap<string, string>): GuestSpec {
+    return specOf(placedConfig(configOf(spec), places), this.#endWords());
   }
 
   readSpec(bytes: Buffer): GuestSpec {

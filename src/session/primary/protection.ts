@@ -51,6 +51,7 @@ import {
 } from '../../stream/budget.ts';
 import type { StreamEncoder } from '../../stream/codec/codec.ts';
 import { allOf } from '../all-of.ts';
+import { factsFor, plainDisks, specThere } from '../disk-options.ts';
 import type { ProtectOptions, ProtectReporter, ProtectResult } from '../options.ts';
 import { Teardown } from '../teardown.ts';
 import { primaryConfigOf, timingOf } from './config.ts';
@@ -376,8 +377,10 @@ export class Protection {
     const { registry, timers } = this.#ports;
     const { link } = ready.connection;
     // With it the backup begins to count heartbeats: only when all is ready here.
-    const facts = ready.disks.map((disk) => disk.facts);
-    await link.sendConfig(guestConfig(guest.spec, guest.memoryBytes, facts));
+    const { disks: said = plainDisks } = options;
+    const facts = factsFor(ready.disks, said);
+    const spec = specThere(this.#ports.hypervisor, guest.spec, said);
+    await link.sendConfig(guestConfig(spec, guest.memoryBytes, facts));
     this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
     this.#tellWhoGoesOn();
     const subject = { uuid: guest.ref.uuid, role: 'primary' } as const;

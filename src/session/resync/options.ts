@@ -1,6 +1,7 @@
 /** What the command line hands to a resync, and what it gets back. */
 import type { StopBy } from '../../core/primary/types.ts';
 import type { CopiedDisks, Difference } from '../../core/texts/resync.ts';
+import type { DiskOptions } from '../disk-options.ts';
 
 export interface ResyncOptions {
   /** Name, UUID or number of the domain, as typed. */
@@ -10,8 +11,7 @@ export interface ResyncOptions {
   readonly sshCommand: string | null;
   /** False with -u. */
   readonly compression: boolean;
-  /** What is read of the guest's disks in a second at most; null: as much as goes. */
-  readonly bytesPerSecond: number | null;
+  readonly disks: DiskOptions;
   /** With --verify: nothing is written. */
   readonly isVerified: boolean;
   /** The whole command line, to be offered again. */

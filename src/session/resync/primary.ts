@@ -13,6 +13,7 @@ import { every } from '../../host/clock.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
 import type { HostPorts } from '../../host/ports.ts';
+import type { Hypervisor } from '../../hypervisor/port.ts';
 import { guestConfig } from '../../link/config-message.ts';
 import type { HelloContent } from '../../link/connect.ts';
 import type { Purpose } from '../../link/hello-message.ts';
@@ -27,6 +28,7 @@ import {
 import type { StreamEncoder } from '../../stream/codec/codec.ts';
 import { DiskPump } from '../../stream/disk-pump.ts';
 import { allOf } from '../all-of.ts';
+import { factsFor, specThere } from '../disk-options.ts';
 import type { ProtectReporter } from '../options.ts';
 import type { Guest } from '../primary/preflight.ts';
 import type { BackupConnection, BackupHostPort } from '../primary/protection.ts';
@@ -39,6 +41,7 @@ import type { ResyncOptions } from './options.ts';
 const shownEveryMs = 200;
 
 export interface ResyncPorts extends HostPorts {
+  readonly hypervisor: Pick<Hypervisor, 'withDisks'>;
   readonly backup: Pick<BackupHostPort, 'connect'>;
   openEncoder(agreed: StreamAgreement): Promise<StreamEncoder>;
   readonly disks: Pick<DiskDriver, 'name' | 'openPrimary' | 'openCompared'>;
@@ -164,13 +167,9 @@ async function copy(
     if (message.kind === 'digests') pump.digests(message);
     else if (message.kind === 'ack') onAck();
   };
-  await link.sendConfig(
-    guestConfig(
-      guest.spec,
-      guest.memoryBytes,
-      disks.map((one) => one.facts),
-    ),
-  );
+  const spec = specThere(ports.hypervisor, guest.spec, options.disks);
+  const facts = factsFor(disks, options.disks);
+  await link.sendConfig(guestConfig(spec, guest.memoryBytes, facts));
   const { host } = options;
   const beats = new DisksLink(ports, { host, connection, hint: againLine(options), onMessage });
   const whole = async () => {

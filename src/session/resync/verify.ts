@@ -11,6 +11,7 @@ import { OperationError } from '../../host/errors.ts';
 import { guestConfig } from '../../link/config-message.ts';
 import type { Digests, Message } from '../../link/messages.ts';
 import { allOf } from '../all-of.ts';
+import { factsFor, specThere } from '../disk-options.ts';
 import type { BackupConnection } from '../primary/protection.ts';
 import { disksProgress } from '../progress.ts';
 import { Teardown } from '../teardown.ts';
@@ -135,7 +136,7 @@ class Comparison {
   /** No more than so much is read in a second. */
   async #pace(bytes: number): Promise<void> {
     const { clock, timers } = this.#ports;
-    const { bytesPerSecond } = this.#set.options;
+    const { bytesPerSecond } = this.#set.options.disks;
     if (bytesPerSecond === null) return;
     const nowMs = clock.nowMs();
     if (this.#pacedMs > nowMs) await sleep(timers, this.#pacedMs - nowMs);
@@ -216,8 +217,9 @@ async function compare(
   const { clock, timers } = ports;
   const { options, guest, reporter } = set;
   const comparison = new Comparison(ports, set, connection, disks);
-  const facts = disks.map((disk) => disk.facts);
-  await connection.link.sendConfig(guestConfig(guest.spec, guest.memoryBytes, facts));
+  const spec = specThere(ports.hypervisor, guest.spec, options.disks);
+  const facts = factsFor(disks, options.disks);
+  await connection.link.sendConfig(guestConfig(spec, guest.memoryBytes, facts));
   const { host } = options;
   const onMessage = (message: Message) => comparison.take(message);
   const beats = new DisksLink(ports, { host, connection, hint: againLine(options), onMessage });

@@ -16,7 +16,7 @@ import {
 } from '../../../src/disk/mirror/backup.ts';
 import { type DiskMark, markPath, readMark, writeMark } from '../../../src/disk/mirror/mark.ts';
 import { roomBytes } from '../../../src/disk/mirror/primary.ts';
-import type { BackupDisk, DiskFacts } from '../../../src/disk/port.ts';
+import type { AnnouncedDisk, BackupDisk } from '../../../src/disk/port.ts';
 import type { GuestDisk } from '../../../src/hypervisor/port.ts';
 import { ApplyLibrary } from '../../../src/native/apply.ts';
 import { HasherLibrary } from '../../../src/native/hasher.ts';
@@ -142,7 +142,9 @@ async function openBench(sectorBytes: SectorBytes, kind: 'file' | 'device'): Pro
   const path = device ?? join(dir, 'xvda');
   const ports = { ...ofFile, pathOf: () => path, isAnyFile: device === null };
   await writeMark(ports, oursAt(path));
-  const [backup] = await openMirrorCopies(ports, specOf('xvda'), [primary.facts]);
+  const [backup] = await openMirrorCopies(ports, specOf('xvda'), [
+    { ...primary.facts, mayOverwrite: false },
+  ]);
   if (backup === undefined) throw new Error('no disk');
   const isAlive = (end: 'primary' | 'backup') =>
     end === 'primary' ? hosts.isPrimaryAlive : hosts.isBackupAlive;
@@ -209,8 +211,15 @@ async function openBench(sectorBytes: SectorBytes, kind: 'file' | 'device'): Pro
 afterEach(() => limitFiles('unlimited'));
 
 const sizeBytes = 4 << 20;
-const facts = (changes: Partial<DiskFacts> = {}): DiskFacts => {
-  return { name: 'xvda', sizeBytes, sectorBytes: 512, generation: 3, ...changes };
+const facts = (changes: Partial<AnnouncedDisk> = {}): AnnouncedDisk => {
+  return {
+    name: 'xvda',
+    sizeBytes,
+    sectorBytes: 512,
+    generation: 3,
+    mayOverwrite: false,
+    ...changes,
+  };
 };
 
 async function opening(
@@ -319,7 +328,7 @@ describe('a disk on the backup', () => {
     expect(() => apply.applyLook(apply.handles[0] ?? -1)).toThrow();
   });
 
-  it.each<[string, Buffer, Partial<MirrorBackupPorts>, DiskFacts, RegExp]>([
+  it.each<[string, Buffer, Partial<MirrorBackupPorts>, AnnouncedDisk, RegExp]>([
     ['holds something else', used, {}, facts(), /not empty, and not marked as this guest's/],
     ['is larger', blank, {}, facts({ sizeBytes: sizeBytes - 512 }), /has 4194304 bytes/],
     ['is smaller', blank, {}, facts({ sizeBytes: sizeBytes + 512 }), /guest's 4194816 bytes/],
@@ -334,6 +343,18 @@ describe('a disk on the backup', () => {
     expect(error.hint).not.toBe(undefined);
     expect(await markOf(ports)).toBe(null);
     expect(readFileSync(join(dir, 'xvda')).equals(content)).toBe(true);
+  });
+
+  it('is taken whatever it holds where a person said so, but not a newer one', async () => {
+    const said = facts({ mayOverwrite: true });
+    const { apply, ports, open } = await opening(used, {}, said);
+    const [disk] = await open();
+    expect(await markOf(ports)).toMatchObject({ state: 'copying' });
+    // Nothing of it is the guest's.
+    expect(await disk?.digests(0, 1)).toHaveLength(0);
+    await apply.closeAll();
+    const newer = await opening(used, {}, said, { state: 'whole', generation: 4 });
+    expect((await operationError(newer.open)).message).toMatch(/not the older one/);
   });
 
   it('is refused when a mark of another place is all that speaks for it', async () => {
