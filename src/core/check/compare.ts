@@ -55,7 +55,8 @@ function hypervisors({ here, there }: HostPair): CheckLine {
   const text = `${here.hypervisor} here, ${there.hypervisor} on ${there.host}`;
   const [major, minor] = [theirs[0] - ours[0], theirs[1] - ours[1]];
   if (major === 0 && minor === 0) return okLine('xen-versions', text);
-  const page = (why: string) => adviceLine({ kind: 'read-page', page: 'tsremus-check', why });
+  const page = (why: string) =>
+    adviceLine({ kind: 'read-page', page: 'tsremus-requirements', why });
   if (major < 0 || (major === 0 && minor < 0)) {
     const why = 'XEN VERSIONS: the backup may not be the older one';
     const cannot = `${there.host} cannot run what this host saves`;
@@ -83,7 +84,7 @@ function processors({ here, there }: HostPair): CheckLine {
   if (lost === 0 && gained === 0) return okLine('processors', text);
   const next = adviceLine({
     kind: 'read-page',
-    page: 'tsremus-check',
+    page: 'tsremus-requirements',
     why: 'PROCESSORS: cpuid= gives the guest what both have',
   });
   if (lost === 0) {
