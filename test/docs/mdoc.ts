@@ -56,6 +56,20 @@ export function shownIn(page: string): string[] {
   return found;
 }
 
+/** Words of a line that is shown, as a shell has them, up to a pipe, a redirection, a comment. */
+export function wordsIn(line: string): string[] {
+  const found = line.matchAll(/'([^']*)'|[^\s']+/g);
+  const all = [...found].map(([word, quoted]) => quoted ?? word);
+  const end = all.findIndex((word) => /^[|>#]/.test(word));
+  return end < 0 ? all : all.slice(0, end);
+}
+
+/** Exit code of what is shown as refused (`# refused, exit 64`); null: it is to be accepted. */
+export function refusalOf(line: string): number | null {
+  const [, code] = /# refused, exit (\d+)$/.exec(line) ?? [];
+  return code === undefined ? null : Number(code);
+}
+
 /** What groff has to say of a page; null: groff is not there. */
 export function groffSays(page: string): string | null {
   const path = join(repository, 'man', page);
