@@ -172,6 +172,8 @@ function deb(work) {
   putDocuments(tree, version, time);
   modes(tree);
   mkdirSync(join(tree, 'usr/sbin'));
+  // For an administrator's settings, and for what guests from other hosts may have here.
+  mkdirSync(join(tree, 'etc/tsremus'), { recursive: true });
   symlinkSync('../lib/tsremus/dist/main.js', join(tree, 'usr/sbin/tsremus'));
   put(join(tree, 'etc/logrotate.d/tsremus'), readFileSync(join(root, 'share/logrotate')));
   put(join(tree, 'usr/lib/tmpfiles.d/tsremus.conf'), readFileSync(join(root, 'share/tmpfiles')));
