@@ -2,6 +2,8 @@
  * What holds for every man page; and the pages of section 7, which are of no command, held against
  * the code. The pages of commands are in test/cli/man.test.ts.
  */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { newContext } from '../../src/cli/context.ts';
 import { buildProgram } from '../../src/cli/program.ts';
@@ -10,7 +12,7 @@ import { checkNames } from '../../src/core/check/line.ts';
 import { frameTypes, protocolVersion } from '../../src/link/frame.ts';
 import { pulseBytes } from '../../src/link/pulse-datagram.ts';
 import { fakeIo, runLine } from '../cli/fake-io.ts';
-import { read, tableOf } from './markdown.ts';
+import { read, repository, tableOf } from './markdown.ts';
 import {
   groffSays,
   itemsOf,
@@ -90,6 +92,25 @@ describe.each(pages.filter((page) => page.endsWith('.7')))('%s', (page) => {
       expect(ran, line).toBe(true);
     }
   });
+});
+
+// Proves: who types the `man` line that an error ends with finds the page, and the section there.
+it('has every page and section that a line after Try: sends to', () => {
+  const sources = readdirSync(join(repository, 'src'), { recursive: true, encoding: 'utf8' });
+  const sent = sources
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => read(join('src', name)))
+    .flatMap((text) => [
+      ...text.matchAll(/page: '(tsremus[\w.-]*)',?\s*(?:why: '([^']*)'|why\b)/g),
+      ...text.matchAll(/page\('(tsremus[\w.-]*)', '([^']*)'\)/g),
+    ]);
+  expect(sent.length).toBeGreaterThan(10);
+  for (const [said, name = '', why = ''] of sent) {
+    const page = pages.find((one) => one.replace(/\.\d$/, '') === name);
+    expect(page, said).toBeDefined();
+    const [, heading] = /^([A-Z][A-Z ]+):/.exec(why) ?? [];
+    if (heading !== undefined) expect(section(page ?? '', heading), said).not.toEqual([]);
+  }
 });
 
 // Proves: who reads a line of `check` finds its word, and no word is of a line that was.
