@@ -339,6 +339,12 @@ export class World implements Timeline {
     this.domain.world = this;
   }
 
+  /** The guest ended by itself; where it is protected once more, it is the same one. */
+  get isGuestEnded(): boolean {
+    const its = this.first.sessions.filter(({ guestUuid }) => guestUuid === this.guestUuid);
+    return its.some(({ faults }) => faults.isGuestEnded);
+  }
+
   /** The session of this guest whose buffer has what the guest sends. */
   get holder(): World {
     const { sessions } = this.first;
@@ -394,6 +400,8 @@ export class World implements Timeline {
     // No chance of the world's: what else a seed stands for is to come as without it.
     const at = present[leaks % Math.max(1, present.length)];
     if (buffer === null || at === undefined || this.holder !== this) return;
+    // Nothing was made yet that could be taken apart.
+    if (buffer.onLoss === null) return;
     const isWatched = protectProcess.isAlive && !protectProcess.isStopped && guest.isRunning;
     const escaped = Array.from({ length: isWatched ? leaks : 0 }, () =>
       guest.work(save?.epoch ?? 0, at),
@@ -457,7 +465,7 @@ export class World implements Timeline {
       if (message.kind === 'echo') this.checker.echoArrived(message.seq);
     } else if (message.kind === 'ask') {
       this.checker.asked();
-      this.checker.questionHeard(`question ${message.id}`);
+      this.checker.questionHeard(`question ${message.id}`, 'link');
     } else if (message.kind === 'epoch-end' && message.epoch < this.#damagedFrom) {
       this.checker.wholeArrived(message.epoch);
     }
@@ -484,7 +492,7 @@ export class World implements Timeline {
     const { checker, paths, nowMs, plan } = this;
     for (const effect of effects) {
       if (effect.kind !== 'write-record' || effect.to !== 'activating') continue;
-      checker.decidesToActivate();
+      checker.decidesToActivate(this.faults.struck.has('crash a'));
       if (!effect.why.startsWith('silence')) continue;
       // Nothing is read from a stuck stream, and there may be no datagrams beside it.
       if (this.linkB?.isHung && plan.datagramLoss === 1) continue;

@@ -227,12 +227,13 @@ export class Reception {
     this.#ports = ports;
     this.#set = set;
     this.#link = link;
-    const { clock, timers, processes, refusals } = ports;
+    const { clock, bootClock, timers, processes, refusals } = ports;
     const { claim, log } = set;
     const facts = () => backupFacts(this.#view());
     this.#trial = this.#newTrial();
     const owner = processes.self;
-    this.#status = new StatusWriter({ clock, timers, claim, log, owner, refusals, facts });
+    const shown = { claim, log, owner, refusals, facts };
+    this.#status = new StatusWriter({ clock, timers, bootClock, ...shown });
   }
 
   /** Whether a takeover could be recorded; the primary is told, for both hosts' status. */

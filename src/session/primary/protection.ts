@@ -222,7 +222,9 @@ export class Protection {
     };
     const facts = () => primaryFacts(this.#view());
     const owner = processes.self;
-    this.#status = new StatusWriter({ clock, timers, claim, log, owner, refusals, facts });
+    const { bootClock } = this.#ports;
+    const shown = { claim, log, owner, refusals, facts };
+    this.#status = new StatusWriter({ clock, timers, bootClock, ...shown });
   }
 
   readonly #onNews = (text: string) => this.#news.tell('output', text);
