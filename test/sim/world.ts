@@ -135,6 +135,7 @@ export class World implements Timeline {
   /** When the primary heard its backup last; while it stands still, no time passes. */
   #heardByAMs = 0;
   #echoedToA = 0;
+  #isLinkOverOnA = false;
   #steps = 0;
   ending: string | null = null;
 
@@ -479,6 +480,8 @@ export class World implements Timeline {
   }
 
   #heardByA(message: Message): void {
+    // A datagram that comes beside a link that has ended says nothing of a session.
+    if (this.#isLinkOverOnA) return;
     if (message.kind === 'echo') {
       // An older one than was heard already proves nothing new.
       if (message.seq <= this.#echoedToA) return;
@@ -504,7 +507,8 @@ export class World implements Timeline {
 
   /** The link has ended for the process of that side, by the peer's doing or its own. */
   linkEnds(side: Side): void {
-    if (side === 'b') this.faults.isLinkEndKnown ||= !this.faults.isDecidingOnB;
+    if (side === 'a') this.#isLinkOverOnA = true;
+    else this.faults.isLinkEndKnown ||= !this.faults.isDecidingOnB;
   }
 
   damaged(epoch: number): void {
