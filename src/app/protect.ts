@@ -120,7 +120,9 @@ async function protectWith(
       disks: options.disk && options.blackhole === undefined ? disks : noDisks,
       onEndSignals,
     };
-    const set = { options, reporter, guest, claim, log, ending: early.ending };
+    const { version: hypervisorVersion } = await hypervisor.host();
+    const about = { options, reporter, guest, hypervisorVersion };
+    const set = { ...about, claim, log, ending: early.ending };
     return await new Protection(ports, set).run();
   } catch (error) {
     // How the session before this one ended is still news: this one never began.

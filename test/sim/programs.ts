@@ -374,7 +374,15 @@ export async function protect(world: World, process: SimProcess): Promise<string
   };
   const reporter = { seedProgress() {}, event() {} };
   const log = ports.openLog('protect');
-  const set = { options, reporter, guest, claim, log, ending: new AbortController() };
+  const set = {
+    options,
+    reporter,
+    guest,
+    claim,
+    log,
+    ending: new AbortController(),
+    hypervisorVersion: null,
+  };
   const protection = new Protection(session, set);
   world.protection = protection;
   try {

@@ -53,6 +53,7 @@ import {
   checkOtherHost,
   checkOwnMemory,
   checkRoom,
+  checkVersions,
   lacksBeforeBuild,
 } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
@@ -162,6 +163,7 @@ export async function prepareReception(
   const claim = await registry.claimSession(subject);
   try {
     checkOtherHost(registry, hello);
+    await checkVersions(hypervisor, hello, settings.hostName);
     checkDisks(ports.disks, hello);
     await checkNames(ports, hello);
     await checkRoom(hypervisor, hello);
