@@ -24,7 +24,7 @@ async function session(
     const { runProtect } = await import('../../app/protect.ts');
     const { sessionEnvironment } = await import('../../app/settings-files.ts');
     const wanted = protectOptions(domain, host, flags, await sessionEnvironment(io.env));
-    const result = await runProtect(wanted, teller.reporter, io.env);
+    const result = await runProtect(wanted, teller.reporter, io.env, 'own-process');
     await teller.end({ kind: 'ended', result });
     return exitOfProtect(result.outcome);
   } catch (error) {

@@ -8,7 +8,7 @@ import { UsageError } from '../../config/usage-error.ts';
 import { version } from '../../config/version.ts';
 import type { Level } from '../../core/health/health.ts';
 import type { BrokenEntry } from '../../registry/port.ts';
-import { judgeAll, type SessionReport, worst } from '../../registry/report.ts';
+import { judgeAll, momentNow, type SessionReport, worst } from '../../registry/report.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfLevel } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -42,7 +42,7 @@ export interface Findings {
 async function find(io: Io, domain: string | undefined): Promise<Findings> {
   const { listEverything, fullDisks, leftMirrors } = await import('../../app/listing.ts');
   const { sessions, broken } = await listEverything(io.env);
-  const all = judgeAll(sessions, io.clock.wall().getTime());
+  const all = judgeAll(sessions, momentNow(io));
   const reports = domain === undefined ? all : meantBy(io, domain, all);
   const missing = domain !== undefined && reports.length === 0;
   const unknown: Level[] = missing || broken.length > 0 ? ['unknown'] : [];
