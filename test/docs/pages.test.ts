@@ -94,6 +94,33 @@ describe.each(pages.filter((page) => page.endsWith('.7')))('%s', (page) => {
   });
 });
 
+/** All texts of the program, as they are in its sources: joined, and a NUL for what is put in. */
+function textsOf(folder: string, ending: RegExp): string {
+  const names = readdirSync(join(repository, folder), { recursive: true, encoding: 'utf8' });
+  const texts = names.filter((name) => ending.test(name)).map((name) => read(join(folder, name)));
+  return texts
+    .join('\n')
+    .replace(/['"`]\s*\+\s*['"`]/g, '')
+    .replace(/\$\{[^{}]*(?:\{[^{}]*\})?[^{}]*\}/g, '\0');
+}
+
+// Proves: who looks a message up finds it in the words in which it was shown.
+it('has messages in sections on trouble as the program words them', () => {
+  const texts = textsOf('src', /\.ts$/) + textsOf('native', /\.c$/);
+  const quoted = pages.flatMap((page) =>
+    ['WHEN THINGS GO WRONG', 'WHAT ELSE STATUS SAYS'].flatMap((title) =>
+      itemsOf(section(page, title), 'Ql').map((item) => item.replace(/ Pq .*/, '')),
+    ),
+  );
+  expect(quoted.length).toBeGreaterThan(40);
+  for (const message of quoted) {
+    // What is put in: a host, a guest, a time, or anything; and what follows a colon may be.
+    const parts = message.split(/ ?\.\.\. ?|hostb|DOMAIN|: |\d+ s\b/).map((part) => part.trim());
+    for (const part of parts.filter((one) => one.length > 2))
+      expect(texts, message).toContain(part);
+  }
+});
+
 // Proves: who types the `man` line that an error ends with finds the page, and the section there.
 it('has every page and section that a line after Try: sends to', () => {
   const sources = readdirSync(join(repository, 'src'), { recursive: true, encoding: 'utf8' });

@@ -132,7 +132,9 @@ describe('the tarball', () => {
     const said = execFileSync(command, ['--version'], { env: { PATH: path }, encoding: 'utf8' });
     expect(said.trim()).toBe(version);
     expect(danglingIn(join(work, 'plain'))).toEqual([]);
-    expect(existsSync(join(work, 'plain/share/man/man8/tsremus-protect.8'))).toBe(true);
+    for (const page of ['man8/tsremus-protect.8', 'man7/tsremus-runbook.7']) {
+      expect(existsSync(join(work, 'plain/share/man', page)), page).toBe(true);
+    }
   });
 });
 
