@@ -170,6 +170,6 @@ export function addStatus(program: Command, context: Context): void {
     command,
     'Exit codes: 0 protected, standby or no sessions, 1 seeding or late,',
     '2 unprotected, held or taken over, 3 unknown or no such domain.',
-    'See tsremus-status(8).',
+    'See tsremus-status(8); tsremus-runbook(7): what to do in each state.',
   );
 }
