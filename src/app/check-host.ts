@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type Environment, maxMemory, sshCommand } from '../config/settings.ts';
 import { version } from '../config/version.ts';
-import { type CheckLine, failLine, okLine, warnLine } from '../core/check/line.ts';
+import { type CheckLine, failLine, okLine, readOn, warnLine } from '../core/check/line.ts';
 import { heartbeatTimeoutMsMin, holdMsMin } from '../core/limits.ts';
 import { agreementDefault } from '../core/permission/tie.ts';
 import { adviceLine } from '../core/texts/advice.ts';
@@ -129,7 +129,8 @@ const wayBackMsMax = 45_000;
 async function wayBackLine(host: ThisHost, { host: name, ...hello }: Hello): Promise<CheckLine> {
   const { timers, env, clock } = host;
   const remote = `ssh -o BatchMode=yes ${name}`;
-  if (!isHostName(name)) return warnLine('way-back', `not tried: ${name} is no host name`, null);
+  if (!isHostName(name))
+    return warnLine('way-back', `not tried: ${name} is no host name`, readOn('way-back'));
   const next = adviceLine({ kind: 'try-program', remote });
   const from = peerAddress(env);
   if (from === null) {
@@ -154,8 +155,8 @@ async function wayBackLine(host: ThisHost, { host: name, ...hello }: Hello): Pro
     await connection.close('the way is there');
     return okLine('way-back', `${name} can be reached, and tsremus answers there`);
   } catch (error) {
-    const hint = error instanceof OperationError ? (error.hint ?? null) : null;
-    return failLine('way-back', errorText(error), hint);
+    const hint = error instanceof OperationError ? error.hint : undefined;
+    return failLine('way-back', errorText(error), hint ?? readOn('way-back'));
   }
 }
 

@@ -2,6 +2,7 @@
  * What protection needs of two hosts and a guest, as `tsremus check` tells it: a line for each
  * requirement, with how it is met. Pure.
  */
+import { adviceLine } from '../texts/advice.ts';
 
 /** `skip`: it could not be looked at, and the line says why. The worst last. */
 export const checkLevels = ['ok', 'skip', 'warn', 'fail'] as const;
@@ -47,12 +48,22 @@ export function skipLine(name: CheckName, why: string): CheckLine {
   return { name, level: 'skip', text: `not looked at: ${why}`, next: null };
 }
 
-export function warnLine(name: CheckName, text: string, next: string | null): CheckLine {
+/** What is not well always has something to type. */
+export function warnLine(name: CheckName, text: string, next: string): CheckLine {
   return { name, level: 'warn', text, next };
 }
 
-export function failLine(name: CheckName, text: string, next: string | null): CheckLine {
+export function failLine(name: CheckName, text: string, next: string): CheckLine {
   return { name, level: 'fail', text, next };
+}
+
+/** What a requirement takes, where nobody has a better line to type. */
+export function readOn(name: CheckName): string {
+  return adviceLine({
+    kind: 'read-page',
+    page: 'tsremus-requirements',
+    why: `${name}: what it is`,
+  });
 }
 
 /** The worst of some lines; `ok` of none. */
