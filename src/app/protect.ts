@@ -26,6 +26,7 @@ import { backupBy } from './backup.ts';
 import { blackholeCommand } from './blackhole.ts';
 import { diskRefusals, primaryDisks } from './disks.ts';
 import { startGuard } from './guard.ts';
+import { savingFor } from './guest-files.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { openOutput } from './output.ts';
 import { openService, reportingTo } from './service.ts';
@@ -111,7 +112,11 @@ async function protectWith(
       disks: options.disk && options.blackhole === undefined ? disks : noDisks,
       onEndSignals,
     };
-    const set = { options, reporter, guest, claim, log, ending: early.ending };
+    const saving =
+      options.save === undefined
+        ? reporter
+        : savingFor(reporter, guest.name, options.save, host.env);
+    const set = { options, reporter: saving, guest, claim, log, ending: early.ending };
     return await new Protection(ports, set).run();
   } catch (error) {
     // How the session before this one ended is still news: this one never began.

@@ -81,7 +81,11 @@ export class TemporaryRun {
   }
 
   io(): FakeIo {
-    return fakeIo({ TSREMUS_RUN_DIR: this.dir, TSREMUS_STATE_DIR: join(this.dir, 'state') });
+    return fakeIo({
+      TSREMUS_RUN_DIR: this.dir,
+      TSREMUS_STATE_DIR: join(this.dir, 'state'),
+      TSREMUS_CONFIG_DIR: join(this.dir, 'etc'),
+    });
   }
 
   remove(): void {

@@ -74,6 +74,7 @@ describe('what is loaded', () => {
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
     const words = [
       'advice',
+      'declared',
       'disks-left',
       'outcomes',
       'quote',
