@@ -4,7 +4,7 @@ import type { Environment } from '../config/settings.ts';
 import { mirrorsLeftText } from '../core/texts/disks-left.ts';
 import { type LeftBufferPorts, listAll } from '../guest/left-buffers.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
-import type { HostPorts } from '../host/ports.ts';
+
 import { findBuffers } from '../output/plug/find.ts';
 import { openDevices } from '../output/plug/interfaces.ts';
 import {
@@ -14,11 +14,11 @@ import {
   withoutSession,
 } from '../registry/missing.ts';
 import type { Listing, SessionEntry } from '../registry/port.ts';
-import { thisHost, thisRegistry } from './host.ts';
+import { type ThisHost, thisHost, thisRegistry } from './host.ts';
 import { guestFilePath, guestSettings } from './settings-files.ts';
 
 /** Where leftovers of this host are looked for. */
-export function leftBufferPorts(host: HostPorts): LeftBufferPorts {
+export function leftBufferPorts(host: ThisHost): LeftBufferPorts {
   const { settings, store, clock } = host;
   const places = { dir: settings.runDirectory, store, devices: openDevices() };
   return { registry: thisRegistry(host), clock, findBuffers: () => findBuffers(places) };

@@ -60,6 +60,7 @@ export async function runProtect(
     }
   } finally {
     service.stopping();
+    await host.events.settled();
   }
 }
 

@@ -13,6 +13,7 @@ export class FakeStream implements Stream {
   isTty = false;
   isJournal = false;
   isBehind = false;
+  isGone = false;
   columns = 80;
   failure: string | null = null;
 
