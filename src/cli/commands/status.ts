@@ -26,6 +26,8 @@ interface Flags extends OutputOptions {
   readonly check?: boolean;
   readonly metrics?: string;
   readonly showConfig?: boolean;
+  /** True: no seconds were named. */
+  readonly watch?: string | true;
 }
 
 /** Everything that `status` found. */
@@ -125,7 +127,31 @@ async function showConfig(
   return exit.ok;
 }
 
-const formats = ['json', 'check', 'metrics'] as const;
+/** Looks again and again, until whoever reads it has enough. */
+async function showAgain(
+  io: Io,
+  domain: string | undefined,
+  { watch: given = true, color }: Flags,
+): Promise<ExitCode> {
+  const { isScreen, watch, watchSeconds } = await import('../watch.ts');
+  const { openScreen, plainScreen } = await import('../../app/screen.ts');
+  const { thisHost } = await import('../../app/host.ts');
+  const { hostName } = thisHost(io.env).settings;
+  const { out } = io;
+  const options = { seconds: watchSeconds(given), color, hostName, find: () => find(io, domain) };
+  const plain = () =>
+    plainScreen(
+      (text) => out.write(text),
+      () => out.flush(),
+      () => !out.isGone,
+      out.columns,
+    );
+  const screen = isScreen(io) ? openScreen() : plain();
+  const level = await watch(io, screen, options).finally(() => screen.close());
+  return exitOfLevel(level);
+}
+
+const formats = ['json', 'check', 'metrics', 'watch'] as const;
 
 function checkFormats(flags: Flags): void {
   const given = formats.filter((name) => flags[name] !== undefined).map((name) => `--${name}`);
@@ -136,11 +162,12 @@ function checkFormats(flags: Flags): void {
 async function status(io: Io, domain: string | undefined, flags: Flags): Promise<ExitCode> {
   checkFormats(flags);
   if (flags.showConfig) {
-    if (flags.check || flags.metrics !== undefined) {
+    if (flags.check || flags.metrics !== undefined || flags.watch !== undefined) {
       throw new UsageError('--show-config is of no session: it goes with --json alone');
     }
     return showConfig(io, domain, flags);
   }
+  if (flags.watch !== undefined) return showAgain(io, domain, flags);
   let findings: Findings;
   try {
     findings = await find(io, domain);
@@ -188,6 +215,7 @@ export function addStatus(program: Command, context: Context): void {
     .addOption(
       new Option('--metrics <file>', "write metrics for Prometheus to FILE as a whole; '-': print"),
     )
+    .addOption(new Option('--watch [sec]', 'draw it again every SEC seconds (default: 1)'))
     .addOption(
       new Option(
         '--show-config',

@@ -30,13 +30,13 @@ function median(epochs: readonly EpochFigures[], of: (epoch: EpochFigures) => nu
   return values[Math.floor((values.length - 1) / 2)];
 }
 
-function stateWord({ state, status }: SessionReport): string {
+export function stateWord({ state, status }: SessionReport): string {
   if (state !== 'seeding' || status.seed_percent === null) return state;
   if (status.disks_percent !== undefined) return `copying disks ${status.disks_percent} %`;
   return `seeding ${Math.floor(status.seed_percent)} %`;
 }
 
-function painterOf(level: Level, paint: ChalkInstance): (text: string) => string {
+export function painterOf(level: Level, paint: ChalkInstance): (text: string) => string {
   if (level === 'ok') return paint.green;
   return level === 'critical' ? paint.red : paint.yellow;
 }
