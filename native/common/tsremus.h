@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TSR_ABI_VERSION 9
+#define TSR_ABI_VERSION 10
 #define TSR_API __attribute__((visibility("default")))
 #define TSR_XL_BASE 10000
 
@@ -47,6 +47,13 @@ TSR_API int tsr_error_text(int handle, char *out, size_t size);
  * or "@" and an abstract name. Waits for nothing: -EAGAIN when the reader is behind.
  */
 TSR_API int tsr_notify(const char *address, const char *text);
+
+/*
+ * Locks what this process has mapped from files to be executed (mlock(2)), so that it need
+ * not be read again from a disk when memory was short. BYTES_OUT: how much that is, also
+ * where a failure ended it.
+ */
+TSR_API int tsr_lock_code(uint64_t *bytes_out);
 
 /* ---- events ----------------------------------------------------------- */
 

@@ -29,7 +29,12 @@ import { startGuard } from './guard.ts';
 import { savingFor } from './guest-files.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { openOutput } from './output.ts';
+import { keepInMemory } from './own-memory.ts';
+import { unitForSession } from './own-unit.ts';
 import { openService, reportingTo } from './service.ts';
+
+/** In a process that is the session's alone, or in its caller's, whose unit it stays in. */
+export type Place = 'own-process' | 'here';
 
 /**
  * Runs a session to its end. Throws an OperationError when it could not begin: the guest is then
@@ -39,6 +44,7 @@ export async function runProtect(
   given: ProtectOptions,
   reporter: ProtectReporter,
   env: Environment,
+  place: Place,
 ): Promise<ProtectResult> {
   const isMeasured = given.blackhole !== undefined;
   const options = isMeasured ? { ...given, blackhole: blackholeCommand() } : given;
@@ -53,7 +59,7 @@ export async function runProtect(
     await awaitGuest(host, options, told);
     const early = startEarly(command, host);
     try {
-      return await protectWith(host, early, command, options, told);
+      return await protectWith(host, early, command, options, { reporter: told, place });
     } finally {
       early.ending.abort();
       await early.started.transport.exited;
@@ -80,7 +86,7 @@ async function protectWith(
   early: EarlyTransport,
   command: TransportCommand,
   options: ProtectOptions,
-  reporter: ProtectReporter,
+  { reporter, place }: { readonly reporter: ProtectReporter; readonly place: Place },
 ): Promise<ProtectResult> {
   const registry = thisRegistry(host);
   const hypervisor = await thisHypervisor(host);
@@ -95,6 +101,9 @@ async function protectWith(
       log.warning(text);
       host.refusals.push(text);
     });
+    // Its guards are ordered by its unit: it is in it before they start.
+    if (place === 'own-process') await unitForSession(host, guest.ref.uuid, guest.name);
+    void keepInMemory(host, log);
     const disks = { ...noDisks, ...primaryDisks(host, (text) => log.info(text)) };
     const ports = {
       ...host,
@@ -117,7 +126,9 @@ async function protectWith(
       options.save === undefined
         ? reporter
         : savingFor(reporter, guest.name, options.save, host.env);
-    const set = { options, reporter: saving, guest, claim, log, ending: early.ending };
+    const { version: hypervisorVersion } = await hypervisor.host();
+    const about = { options, reporter: saving, guest, hypervisorVersion };
+    const set = { ...about, claim, log, ending: early.ending };
     return await new Protection(ports, set).run();
   } catch (error) {
     // How the session before this one ended is still news: this one never began.

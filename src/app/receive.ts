@@ -34,6 +34,7 @@ import { openStreamDecoder } from '../stream/codec/decoder.ts';
 import { backupDisks, diskDrivers } from './backup-disks.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { announceGuest, loadAnnouncement } from './output.ts';
+import { keepInMemory } from './own-memory.ts';
 import { leaveSignal, unitForCopy } from './own-unit.ts';
 import { sessionEnvironment } from './settings-files.ts';
 
@@ -147,7 +148,8 @@ export async function runReceive(
       host.refusals.push(text);
     });
     // Not waited for: without a unit of its own it goes on as well.
-    void unitForCopy(host, hello.uuid, hello.domain);
+    const settled = unitForCopy(host, hello.uuid, hello.domain);
+    void settled.then(() => keepInMemory(host, prepared.log));
     // Where it cannot be loaded, it is tried again when it is needed.
     loadAnnouncement(host).catch(() => {});
     const run = new Reception(ports, prepared, link).run();

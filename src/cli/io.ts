@@ -3,7 +3,7 @@
  * Nothing in src/cli touches the process, its environment or its clock (src/app/process-io.ts
  * does).
  */
-import type { Clock } from '../host/clock.ts';
+import type { BootClock, Clock } from '../host/clock.ts';
 
 export interface Stream {
   /** Never waits: what the other end does not take is kept until it does. */
@@ -31,6 +31,7 @@ export interface Io {
   /** Puts a question on stderr and reads one line; null at end of file. */
   ask(question: string): Promise<string | null>;
   readonly clock: Clock;
+  readonly bootClock: BootClock;
   /** The arguments as typed, for hints that repeat the command. */
   readonly argv: readonly string[];
 }

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CType, type ForeignFunction, type ForeignLibrary, openLibrary } from './ffi.ts';
 
-const abiVersion = 9;
+const abiVersion = 10;
 const xlBase = 10_000;
 
 /** A call of the native library that failed. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Io, Stream } from '../../src/cli/io.ts';
 import { runCli } from '../../src/cli/run.ts';
-import { systemClock } from '../../src/host/clock.ts';
+import { systemBootClock, systemClock } from '../../src/host/clock.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 
 export class FakeStream implements Stream {
@@ -45,6 +45,7 @@ export function fakeIo(env: Record<string, string | undefined> = {}): FakeIo {
     questions: [],
     argv: [],
     clock: systemClock,
+    bootClock: systemBootClock,
     ask: async (question) => {
       io.questions.push(question);
       return io.answer;

@@ -20,7 +20,7 @@ async function protectHere(io: Io, options: ProtectOptions, flags: ReportFlags):
   const reporter = reporterFor(io, domain, flags, () => io.clock.wall());
   let result: ProtectResult;
   try {
-    result = await runProtect(options, reporter, io.env);
+    result = await runProtect(options, reporter, io.env, 'here');
   } finally {
     reporter.close();
   }

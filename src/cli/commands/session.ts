@@ -23,7 +23,7 @@ async function session(
   try {
     const { runProtect } = await import('../../app/protect.ts');
     const wanted = await protectArguments(domain, host, flags, io.env);
-    const result = await runProtect(wanted, teller.reporter, io.env);
+    const result = await runProtect(wanted, teller.reporter, io.env, 'own-process');
     await teller.end({ kind: 'ended', result });
     return exitOfProtect(result.outcome);
   } catch (error) {

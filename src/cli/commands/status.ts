@@ -9,7 +9,7 @@ import { version } from '../../config/version.ts';
 import type { Level } from '../../core/health/health.ts';
 import type { MissingGuest } from '../../registry/missing.ts';
 import type { BrokenEntry } from '../../registry/port.ts';
-import { judgeAll, type SessionReport, worst } from '../../registry/report.ts';
+import { judgeAll, momentNow, type SessionReport, worst } from '../../registry/report.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfLevel } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -57,7 +57,7 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
   // Where a guest is declared it is no unknown that none has a session: it is bad.
   const list = declared.length === 0 ? listEverything : listSinceBoot;
   const { sessions, broken } = await list(io.env);
-  const all = judgeAll(sessions, io.clock.wall().getTime());
+  const all = judgeAll(sessions, momentNow(io));
   const reports = domain === undefined ? all : meantBy(io, domain, all);
   const missing = await missingGuests(declared, sessions, io.env);
   const isUnknown = domain !== undefined && reports.length === 0 && missing.length === 0;

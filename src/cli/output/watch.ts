@@ -25,7 +25,7 @@ export interface WatchSample {
 interface Course {
   readonly samples: readonly WatchSample[];
   /** As of the last frame. */
-  readonly last: Pick<SessionReport['status'], 'session' | 'updated' | 'bytes_sent' | 'epochs'>;
+  readonly last: SessionReport['status'];
 }
 
 /** Of each session, by its guest and role. */
@@ -36,6 +36,11 @@ const samplesMax = 512;
 
 const keyOf = ({ status }: SessionReport) => `${status.role} ${status.uuid || status.domain}`;
 
+/** When a session wrote that, by the clock that does not step where it says so. */
+function writtenMs({ updated, updated_uptime_ms: uptimeMs }: SessionReport['status']): number {
+  return uptimeMs ?? Date.parse(updated);
+}
+
 function sampleOf(report: SessionReport, before: Course['last'] | null): WatchSample {
   const { status, ackAgeMs } = report;
   const isOver = status.outcome !== null;
@@ -43,7 +48,7 @@ function sampleOf(report: SessionReport, before: Course['last'] | null): WatchSa
   const pauses = status.epochs
     .filter(({ epoch }) => before !== null && epoch > newest)
     .map(({ pause_ms }) => pause_ms);
-  const ms = before === null ? 0 : Date.parse(status.updated) - Date.parse(before.updated);
+  const ms = before === null ? 0 : writtenMs(status) - writtenMs(before);
   const bytes = status.bytes_sent - (before?.bytes_sent ?? 0);
   return {
     pauseMs: pauses.length === 0 ? null : Math.max(...pauses),

@@ -66,7 +66,7 @@ function findings(sessions: readonly SessionStatus[], more: Partial<Findings> = 
   const nowMs = Math.max(beganMs, ...sessions.map(({ updated }) => Date.parse(updated)));
   const reports = judgeAll(
     sessions.map((status) => ({ status, liveness: 'alive' as const })),
-    nowMs,
+    { wallMs: nowMs, sinceBootMs: 0 },
   );
   return {
     ...{ level: 'critical', reports, declared: [], missing: [], broken: [], problems: [] },
