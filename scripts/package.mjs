@@ -175,6 +175,8 @@ function deb(work) {
   put(join(tree, 'usr/lib/tmpfiles.d/tsremus.conf'), readFileSync(join(root, 'share/tmpfiles')));
   const unit = 'tsremus@.service';
   put(join(tree, 'usr/lib/systemd/system', unit), readFileSync(join(root, 'share/systemd', unit)));
+  const agent = readFileSync(join(root, 'share/ocf/protect'));
+  put(join(tree, 'usr/lib/ocf/resource.d/tsremus/protect'), agent, 0o755);
   const overrides = readFileSync(join(root, 'share/debian/lintian-overrides'));
   put(join(tree, 'usr/share/lintian/overrides/tsremus'), overrides);
   const files = filesIn(tree).sort();

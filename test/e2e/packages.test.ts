@@ -145,6 +145,7 @@ describe('the Debian package', () => {
     expect(files).toEqual(
       expect.arrayContaining([
         'etc/logrotate.d/tsremus',
+        'usr/lib/ocf/resource.d/tsremus/protect',
         'usr/lib/systemd/system/tsremus@.service',
         'usr/lib/tmpfiles.d/tsremus.conf',
         'usr/share/bash-completion/completions/tsremus',

@@ -34,10 +34,10 @@ function release(version: string | null): readonly [number, number] | null {
 }
 
 /**
- * Whether what a hypervisor of release `from` saves cannot be restored by one of release `to`, which
- * is older; false where one of them is not known. An older one takes the stream until its end, where
- * the state of the processors is, and fails there: at the takeover (xg_sr_restore_x86_hvm.c,
- * x86_hvm_stream_complete).
+ * Whether what a hypervisor of release `from` saves cannot be restored by one of release `to`,
+ * which is older; false where one of them is not known. An older one takes the stream until its
+ * end, where the state of the processors is, and fails there: at the takeover
+ * (xg_sr_restore_x86_hvm.c, x86_hvm_stream_complete).
  */
 export function isOlder(to: string | null, from: string | null): boolean {
   const [target, source] = [release(to), release(from)];

@@ -71,8 +71,8 @@ export async function checkNeeds(
 }
 
 /**
- * Throws OperationError('unsupported-guest') when this host's hypervisor is older than the primary's:
- * the guest would be protected until it is needed.
+ * Throws OperationError('unsupported-guest') when this host's hypervisor is older than the
+ * primary's: the guest would be protected until it is needed.
  */
 export async function checkVersions(
   hypervisor: Hypervisor,
