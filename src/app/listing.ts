@@ -3,14 +3,22 @@ import { statfsSync } from 'node:fs';
 import type { Environment } from '../config/settings.ts';
 import { mirrorsLeftText } from '../core/texts/disks-left.ts';
 import { type LeftBufferPorts, listAll } from '../guest/left-buffers.ts';
-import type { HostPorts } from '../host/ports.ts';
+import { errnoCode, errorText, OperationError } from '../host/errors.ts';
+
 import { findBuffers } from '../output/plug/find.ts';
 import { openDevices } from '../output/plug/interfaces.ts';
+import {
+  type DeclaredGuest,
+  type MissingGuest,
+  missingGuest,
+  withoutSession,
+} from '../registry/missing.ts';
 import type { Listing, SessionEntry } from '../registry/port.ts';
-import { thisHost, thisRegistry } from './host.ts';
+import { type ThisHost, thisHost, thisRegistry } from './host.ts';
+import { guestFilePath, guestSettings } from './settings-files.ts';
 
 /** Where leftovers of this host are looked for. */
-export function leftBufferPorts(host: HostPorts): LeftBufferPorts {
+export function leftBufferPorts(host: ThisHost): LeftBufferPorts {
   const { settings, store, clock } = host;
   const places = { dir: settings.runDirectory, store, devices: openDevices() };
   return { registry: thisRegistry(host), clock, findBuffers: () => findBuffers(places) };
@@ -19,6 +27,40 @@ export function leftBufferPorts(host: HostPorts): LeftBufferPorts {
 /** Every session of this host, and every buffer that none looks after as one that is held. */
 export function listEverything(env: Environment): Promise<Listing> {
   return listAll(leftBufferPorts(thisHost(env)));
+}
+
+/** The same; nothing where no session has run since this host was booted. */
+export async function listSinceBoot(env: Environment): Promise<Listing> {
+  try {
+    return await listEverything(env);
+  } catch (error) {
+    if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') {
+      return { sessions: [], broken: [] };
+    }
+    throw error;
+  }
+}
+
+/** Of `declared` those that no session on this host has, with what their files say. */
+export async function missingGuests(
+  declared: readonly string[],
+  sessions: readonly SessionEntry[],
+  env: Environment,
+): Promise<readonly MissingGuest[]> {
+  const names = withoutSession(declared, sessions);
+  return Promise.all(names.map(async (name) => missingGuest(await declaredGuest(name, env))));
+}
+
+/** A file that cannot be used declares its guest all the same. */
+async function declaredGuest(domain: string, env: Environment): Promise<DeclaredGuest> {
+  const file = guestFilePath(domain, env) ?? '';
+  try {
+    const values = await guestSettings(domain, env);
+    const peer = values.find(({ key }) => key === 'peer')?.text ?? null;
+    return { domain, file, peer, wrong: null };
+  } catch (error) {
+    return { domain, file, peer: null, wrong: errorText(error) };
+  }
 }
 
 /** The directories that sessions write to and that have no room left, sentences. */

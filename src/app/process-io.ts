@@ -34,6 +34,10 @@ class ProcessStream {
     });
   }
 
+  get isGone(): boolean {
+    return this.#gone;
+  }
+
   get isTty(): boolean {
     return this.#stream.isTTY === true;
   }

@@ -26,6 +26,7 @@ import { backupBy } from './backup.ts';
 import { blackholeCommand } from './blackhole.ts';
 import { diskRefusals, primaryDisks } from './disks.ts';
 import { startGuard } from './guard.ts';
+import { savingFor } from './guest-files.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { openOutput } from './output.ts';
 import { keepInMemory } from './own-memory.ts';
@@ -65,6 +66,7 @@ export async function runProtect(
     }
   } finally {
     service.stopping();
+    await host.events.settled();
   }
 }
 
@@ -120,8 +122,12 @@ async function protectWith(
       disks: options.disk && options.blackhole === undefined ? disks : noDisks,
       onEndSignals,
     };
+    const saving =
+      options.save === undefined
+        ? reporter
+        : savingFor(reporter, guest.name, options.save, host.env);
     const { version: hypervisorVersion } = await hypervisor.host();
-    const about = { options, reporter, guest, hypervisorVersion };
+    const about = { options, reporter: saving, guest, hypervisorVersion };
     const set = { ...about, claim, log, ending: early.ending };
     return await new Protection(ports, set).run();
   } catch (error) {

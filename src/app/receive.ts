@@ -12,7 +12,6 @@ import type { BackupOutcome } from '../core/backup/types.ts';
 import { notTyped, readSettings } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import { openAhead } from '../host/open-ahead.ts';
-import type { HostPorts } from '../host/ports.ts';
 import { lowerOomScore, onReopenSignal, raisePriority } from '../host/process-settings.ts';
 import { cleanText } from '../host/text.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
@@ -57,7 +56,7 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
 }
 
 /** What answering for a session needs on this host. */
-export function answerPorts(host: HostPorts, open: () => Promise<Hypervisor>): AnswerPorts {
+export function answerPorts(host: ThisHost, open: () => Promise<Hypervisor>): AnswerPorts {
   return {
     ...host,
     registry: thisRegistry(host),
@@ -153,7 +152,8 @@ export async function runReceive(
     void settled.then(() => keepInMemory(host, prepared.log));
     // Where it cannot be loaded, it is tried again when it is needed.
     loadAnnouncement(host).catch(() => {});
-    return { outcome: await new Reception(ports, prepared, link).run() };
+    const run = new Reception(ports, prepared, link).run();
+    return { outcome: await run.finally(() => host.events.settled()) };
   }
   if (hello.purpose === 'check') {
     const { answerCheck } = await import('../session/check/answer.ts');

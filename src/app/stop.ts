@@ -98,8 +98,7 @@ export function leftoversOf(host: ThisHost, hypervisor: () => Promise<Hypervisor
 }
 
 /** The recovery of a command: the hypervisor is opened when it is needed, once. */
-function recoveryHere(env: Environment): Recovery {
-  const host = thisHost(env);
+function recoveryHere(host: ThisHost): Recovery {
   let opened: Promise<Hypervisor> | null = null;
   return recoveryOf(host, () => {
     opened ??= thisHypervisor(host);
@@ -114,8 +113,11 @@ export async function stopLeftover(
   env: Environment,
 ): Promise<StopResult> {
   // Its writes may wait for it, whoever may go on.
-  const said = await repairDisks(thisHost(env), status);
-  const result = await recoveryHere(env).stop(status, order);
+  const host = thisHost(env);
+  const said = await repairDisks(host, status);
+  const result = await recoveryHere(host)
+    .stop(status, order)
+    .finally(() => host.events.settled());
   if (said.length === 0) return result;
   const detail = [result.detail, ...said].filter((one) => one !== undefined).join('; ');
   return { ...result, detail };
@@ -147,5 +149,5 @@ export function declareLost(guest: LostGuest, env: Environment): Promise<void> {
 
 /** What is left of the guest called `name` where only devices are; null: nothing. */
 export function leftBufferNamed(name: string, env: Environment): Promise<SessionStatus | null> {
-  return recoveryHere(env).bufferNamed(name);
+  return recoveryHere(thisHost(env)).bufferNamed(name);
 }

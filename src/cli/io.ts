@@ -10,6 +10,8 @@ export interface Stream {
   write(text: string): void;
   /** So much is kept that whoever has more to say had better leave it out. */
   readonly isBehind: boolean;
+  /** Nobody reads it any more. */
+  readonly isGone: boolean;
   readonly isTty: boolean;
   /** systemd's journal reads it, and wants to know how serious each line is. */
   readonly isJournal: boolean;

@@ -7,6 +7,7 @@ import { checkVariableNames } from '../config/variables.ts';
 import { version } from '../config/version.ts';
 import { addCheck } from './commands/check.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addEvents } from './commands/events.ts';
 import { addFailover } from './commands/failover.ts';
 import { addGuard, guardName } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
@@ -67,6 +68,7 @@ export function buildProgram(context: Context): Command {
   addSet(program, context);
   addFailover(program, context);
   addStatus(program, context);
+  addEvents(program, context);
   addResync(program, context);
   addReceive(program, context);
   addCompletion(program, context);

@@ -4,6 +4,7 @@
  */
 
 import { bufferLimit, netbufScript } from '../config/buffer-limit.ts';
+import { typedTable } from '../config/guest-file.ts';
 import {
   awaitGuestSetting,
   blackholeDefault,
@@ -21,6 +22,7 @@ import {
 } from '../config/settings.ts';
 import { UsageError } from '../config/usage-error.ts';
 import { adviceLine } from '../core/texts/advice.ts';
+import { noPeerText } from '../core/texts/declared.ts';
 import { OperationError } from '../host/errors.ts';
 import type { ProtectOptions } from '../session/options.ts';
 
@@ -46,6 +48,23 @@ export interface ProtectFlags {
   readonly disk: boolean;
   readonly colo?: boolean;
   readonly userspaceProxy?: boolean;
+  readonly save?: boolean;
+}
+
+/**
+ * What was typed, over the variables, the file of the guest if it is declared, and the files of
+ * this host. Throws as `protectOptions`, and for what the files say.
+ */
+export async function protectArguments(
+  domain: string,
+  host: string | undefined,
+  typed: ProtectFlags,
+  env: Environment,
+): Promise<ProtectOptions> {
+  const { underFiles } = await import('../app/settings-files.ts');
+  const { flags, ...under } = await underFiles(domain, host, typed, env);
+  const options = protectOptions(domain, under.host, flags, under.env);
+  return typed.save ? { ...options, save: typedTable(host, typed) } : options;
 }
 
 /** What each unsafe option gives up, in the words of its refusal. */
@@ -83,6 +102,11 @@ function checkCombination(flags: ProtectFlags): void {
       `${first.option} ${first.givesUp}: it needs --force-unsafe (-F) beside it`,
       readGuarantees,
     );
+  }
+  if (flags.blackhole && flags.save) {
+    throw new UsageError('--blackhole (-b) protects nothing: it cannot go with --save', {
+      ...{ name: '--save', joint: ' ', value: null },
+    });
   }
   if (flags.blackhole && flags.sshCommand !== undefined) {
     throw new UsageError('--blackhole (-b) goes to no host: it cannot go with --ssh-command (-s)');
@@ -152,7 +176,10 @@ export function protectOptions(
 ): ProtectOptions {
   const isMeasured = flags.blackhole ?? false;
   // As commander says it, who cannot know of -b.
-  if (host === undefined && !isMeasured) throw new UsageError("missing required argument 'host'");
+  if (host === undefined && !isMeasured) {
+    const hint = adviceLine({ kind: 'see-help', command: 'tsremus protect' });
+    throw new UsageError(noPeerText(domain), hint);
+  }
   const interval = intervalOf(flags.interval, env);
   const awaitGuestMs = 1_000 * numberOf(awaitGuestSetting, flags.awaitGuest, env);
   const options: ProtectOptions = {

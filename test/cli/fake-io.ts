@@ -13,6 +13,7 @@ export class FakeStream implements Stream {
   isTty = false;
   isJournal = false;
   isBehind = false;
+  isGone = false;
   columns = 80;
   failure: string | null = null;
 
@@ -82,7 +83,11 @@ export class TemporaryRun {
   }
 
   io(): FakeIo {
-    return fakeIo({ TSREMUS_RUN_DIR: this.dir, TSREMUS_STATE_DIR: join(this.dir, 'state') });
+    return fakeIo({
+      TSREMUS_RUN_DIR: this.dir,
+      TSREMUS_STATE_DIR: join(this.dir, 'state'),
+      TSREMUS_CONFIG_DIR: join(this.dir, 'etc'),
+    });
   }
 
   remove(): void {

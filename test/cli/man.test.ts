@@ -12,8 +12,9 @@ import { describe, expect, it } from 'vitest';
 import { newContext } from '../../src/cli/context.ts';
 import { exit } from '../../src/cli/exit-codes.ts';
 import { buildProgram } from '../../src/cli/program.ts';
+import { guestValues } from '../../src/config/guest-file.ts';
 import { numberSettings } from '../../src/config/settings.ts';
-import { fileKeys, valuesOf } from '../../src/config/settings-file.ts';
+import { fileKeys, guestKeys, valuesOf } from '../../src/config/settings-file.ts';
 import { variables } from '../../src/config/variables.ts';
 import { repository } from '../docs/markdown.ts';
 import { pages as all, linesOf, refusalOf, section, shownIn, wordsIn } from '../docs/mdoc.ts';
@@ -128,10 +129,18 @@ describe('tsremus.toml.5', () => {
     );
   });
 
-  it('has an example that holds', () => {
-    const example = section(page, 'EXAMPLES').filter((line) => !line.startsWith('.'));
-    const text = example.join('\n');
-    expect(valuesOf([{ path: 'x', text, table: parse(text) }])).toHaveLength(4);
+  it('has every key of a guest, and no other', () => {
+    const items = section(page, 'GUESTS').filter((line) => line.startsWith('.It Cm '));
+    const keys = items.flatMap((line) => line.slice('.It Cm '.length).split(' , '));
+    expect(keys).toEqual(guestKeys.map(({ key }) => key));
+  });
+
+  it('has examples that hold', () => {
+    const lines = section(page, 'EXAMPLES').filter((line) => !/^\.(Bd|Pp)|^[A-Z]/.test(line));
+    const [host = '', guest = ''] = lines.join('\n').split('.Ed\n');
+    const file = (text: string) => ({ path: 'x', text, table: parse(text) });
+    expect(valuesOf([file(host)])).toHaveLength(4);
+    expect(guestValues(file(guest.replace(/\.Ed$/, '')))).toHaveLength(4);
   });
 });
 

@@ -2,11 +2,11 @@
  * `tsremus@.service` under a real systemd (host.ts), with simulated guests: what systemd does to a
  * session, its guard and the owner of its copy.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { main, nativeFile, repository } from '../e2e/built.ts';
-import { cleanUp, noticing, Pair, prepare } from '../e2e/pair.ts';
+import { cleanUp, noticing, Pair, prepare, silenceMs } from '../e2e/pair.ts';
 import { isRunning, until } from '../e2e/process.ts';
 import type { SimDomain } from '../simxl/sim-host.ts';
 import { noSystemdHere, SystemdHost } from './host.ts';
@@ -27,6 +27,16 @@ function shippedUnit(dir: string): string {
     .replace('[Service]', `[Service]\n${words}`);
 }
 
+/** The file of the guest, whose backup a command leads to. */
+function declared(command: string): string {
+  const settings = {
+    ...{ peer: command, 'ssh-command': '', interval: 50, 'heartbeat-timeout': silenceMs },
+    ...{ 'force-unsafe': true, 'no-network': true, 'no-disk': true },
+  };
+  const lines = Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+  return `${lines.join('\n')}\n`;
+}
+
 class Bench {
   readonly pair = new Pair();
   readonly host = new SystemdHost();
@@ -44,9 +54,10 @@ class Bench {
     const login = 'exec systemd-run --quiet --scope --unit=login-b-$$';
     const command = join(pair.dir, 'login');
     writeFileSync(command, `${login} ${pair.wire.command(pair.receive(pair.b)).slice(5)}\n`);
-    const options = this.options.map((word) => (word === '' ? "''" : word)).join(' ');
-    const lines = [...env, `OPTIONS=${options}`, `HOST=${this.peer}`];
+    const lines = [...env, `TSREMUS_CONFIG_DIR=${host.dir}`];
     writeFileSync(join(host.dir, `${guest}.env`), `${lines.join('\n')}\n`);
+    mkdirSync(join(host.dir, 'guests.d'));
+    writeFileSync(join(host.dir, `guests.d/${guest}.toml`), declared(this.peer));
     host.unit('tsremus@.service', shippedUnit(host.dir));
     await host.start();
     await this.sim('create', guest, '--type', 'pvh', '--memory', '16', '--rate', '1000');

@@ -4,7 +4,7 @@ import type { ProtectOptions, ProtectResult } from '../../session/options.ts';
 import { action, type Context } from '../context.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { protectOptions } from '../protect-arguments.ts';
+import { protectArguments } from '../protect-arguments.ts';
 import { printResult, type ReportFlags, reporterFor } from '../protect-report.ts';
 import { protectInWindow } from '../protect-window.ts';
 import { addHelp, colorOption, forceUnsafeOption, jsonOption } from './options.ts';
@@ -34,8 +34,7 @@ async function protect(
   flags: Flags,
 ): Promise<ExitCode> {
   // What is wrong with the arguments is said before anything is started.
-  const { sessionEnvironment } = await import('../../app/settings-files.ts');
-  const options = protectOptions(domain, host, flags, await sessionEnvironment(io.env));
+  const options = await protectArguments(domain, host, flags, io.env);
   if (flags.foreground) return protectHere(io, options, flags);
   return protectInWindow(io, options, flags);
 }
@@ -60,7 +59,10 @@ export function addProtectArguments(command: Command): Command {
   addXlOptions(
     command
       .argument('<domain>', 'name, UUID or number of the domain')
-      .argument('[host]', 'the backup host, as ssh knows it; not with -b'),
+      .argument(
+        '[host]',
+        'the backup host, as ssh knows it; not with -b, nor for a declared guest',
+      ),
   );
   return command
     .option('--max-overhead <percent>', 'with auto: share of time for pauses (default: 20)')
@@ -77,6 +79,7 @@ export function addProtectArguments(command: Command): Command {
         'protect a guest although KEY may not be copied (with -F)',
       ).argParser((key: string, keys: string[] = []) => [...keys, key]),
     )
+    .addOption(new Option('--save', 'declare the guest: write what is typed into guests.d'))
     .addOption(new Option('-q, --quiet', 'say nothing unless something is wrong'))
     .addOption(jsonOption('report as JSON lines on stdout'))
     .addOption(colorOption());

@@ -2,6 +2,7 @@
 import type { ChalkInstance } from 'chalk';
 import type { Level } from '../../core/health/health.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
+import type { MissingGuest } from '../../registry/missing.ts';
 import type { SessionReport } from '../../registry/report.ts';
 import type { EpochFigures } from '../../registry/status.ts';
 import type { Findings } from '../commands/status.ts';
@@ -29,15 +30,20 @@ function median(epochs: readonly EpochFigures[], of: (epoch: EpochFigures) => nu
   return values[Math.floor((values.length - 1) / 2)];
 }
 
-function stateWord({ state, status }: SessionReport): string {
+export function stateWord({ state, status }: SessionReport): string {
   if (state !== 'seeding' || status.seed_percent === null) return state;
   if (status.disks_percent !== undefined) return `copying disks ${status.disks_percent} %`;
   return `seeding ${Math.floor(status.seed_percent)} %`;
 }
 
-function painterOf(level: Level, paint: ChalkInstance): (text: string) => string {
+export function painterOf(level: Level, paint: ChalkInstance): (text: string) => string {
   if (level === 'ok') return paint.green;
   return level === 'critical' ? paint.red : paint.yellow;
+}
+
+function peerText(peer: string): string {
+  if (peer.length <= peerColumnsMax) return peer || '-';
+  return `${peer.slice(0, peerColumnsMax - 3)}...`;
 }
 
 function row(report: SessionReport, paint: ChalkInstance): Cell[] {
@@ -55,9 +61,7 @@ function row(report: SessionReport, paint: ChalkInstance): Cell[] {
     ackAgeMs === null ? '-' : formatMs(ackAgeMs),
     pause === undefined ? '-' : formatMs(pause),
     size === undefined ? '-' : formatBytes(size),
-    status.peer.length > peerColumnsMax
-      ? `${status.peer.slice(0, peerColumnsMax - 3)}...`
-      : status.peer || '-',
+    peerText(status.peer),
   ];
   return texts.map((text, at) => {
     const cell = { text: printable(text) };
@@ -65,24 +69,45 @@ function row(report: SessionReport, paint: ChalkInstance): Cell[] {
   });
 }
 
-/** What happened and what to type, for one session. */
-function advice({ reason, next, status }: SessionReport): string {
+/** A declared guest that no session speaks of. */
+function missingRow({ domain, peer }: MissingGuest, paint: ChalkInstance): Cell[] {
+  const state = { text: 'missing', paint: paint.red };
+  const known = [domain, '-'].map((text) => ({ text: printable(text) }));
+  const unknown = ['-', '-', '-', '-'].map((text) => ({ text }));
+  return [...known, state, ...unknown, { text: printable(peerText(peer ?? '')) }];
+}
+
+interface Advised {
+  readonly domain: string;
+  readonly reason: string | null;
+  readonly next: readonly string[];
+}
+
+/** What happened and what to type, for one guest. */
+function advice({ domain, reason, next }: Advised): string {
   if (reason === null && next.length === 0) return '';
-  const what = reason === null ? '' : `\n${printable(`${status.domain}: ${reason}`)}\n`;
+  const what = reason === null ? '' : `\n${printable(`${domain}: ${reason}`)}\n`;
   return what + next.map((line) => `  Try: ${printable(line)}\n`).join('');
 }
 
 /** What `tsremus status` prints; with the figures of each session where they were asked for. */
 export function statusText(findings: Findings, paint: ChalkInstance): string {
-  const { reports, broken, empty, problems } = findings;
-  const rows = reports.map((report) => row(report, paint));
+  const { reports, missing, broken, empty, problems } = findings;
+  const rows = [
+    ...reports.map((report) => row(report, paint)),
+    ...missing.map((guest) => missingRow(guest, paint)),
+  ];
   const table = rows.length === 0 ? `${printable(empty)}\n` : formatTable(columns, rows);
   const unreadable = broken.map((entry) => {
     return `\nunknown: ${printable(`${entry.statusPath}: ${entry.reason}`)}\n`;
   });
   const more = problems.map((text) => `\nwarning: ${printable(text)}\n`);
   const figures = findings.detailed ? reports.map(({ status }) => figuresText(status)) : [];
-  return [table, ...figures, ...reports.map(advice), ...unreadable, ...more].join('');
+  const advised = [
+    ...reports.map(({ status, reason, next }) => ({ domain: status.domain, reason, next })),
+    ...missing,
+  ].map(advice);
+  return [table, ...figures, ...advised, ...unreadable, ...more].join('');
 }
 
 /** What `tsremus status --json` prints: the session's own keys, and the judgement beside them. */
@@ -100,6 +125,8 @@ export function statusDocument(findings: Findings, exitCode: number): object {
       reason: report.reason,
       next: report.next,
     })),
+    declared: findings.declared,
+    missing: findings.missing,
     problems: findings.problems,
     unreadable: findings.broken.map(({ statusPath, reason }) => ({ file: statusPath, reason })),
   };

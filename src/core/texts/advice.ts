@@ -52,10 +52,13 @@ interface Abouts {
   'again-of': { readonly argv: readonly string[]; readonly who: string };
   /** Again, or for the first time; to the same host where there was one. */
   protect: OfPair;
+  /** A declared guest: its file says the rest, unless that names no peer. */
+  'protect-declared': OfGuest & { readonly peer: string | null };
 
   'show-all': object;
   show: OfGuest;
   'show-there': OfPair;
+  'show-if-there': OfPair;
 
   stop: OfGuest;
   /** It may go on here, and its output buffer could not be removed. */
@@ -263,10 +266,13 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   again: ({ argv }) => tsremus(argv),
   'again-of': ({ argv, who }) => tsremus(argv, who),
   protect: ({ domain, peer }) => tsremus(['protect', domain, isHostName(peer) ? peer : 'HOST']),
+  'protect-declared': ({ domain, peer }) =>
+    tsremus(['protect', domain, ...(peer === null ? ['HOST'] : [])], 'here, if it runs here'),
 
   'show-all': () => tsremus(['status']),
   show: ({ domain }) => tsremus(['status', domain]),
   'show-there': ({ domain, peer }) => there(peer, ['status', domain]),
+  'show-if-there': ({ domain, peer }) => there(peer, ['status', domain], 'if it runs there'),
 
   stop: ({ domain }) => tsremus(['stop', domain]),
   'stop-retry': ({ domain }) => tsremus(['stop', domain], 'tries again; it may go on here'),
