@@ -1,6 +1,7 @@
 /** What there is on this host: its sessions, and the output buffers that none looks after. */
 import { statfsSync } from 'node:fs';
 import type { Environment } from '../config/settings.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { mirrorsLeftText } from '../core/texts/disks-left.ts';
 import { type LeftBufferPorts, listAll } from '../guest/left-buffers.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
@@ -63,20 +64,32 @@ async function declaredGuest(domain: string, env: Environment): Promise<Declared
   }
 }
 
-/** The directories that sessions write to and that have no room left, sentences. */
-export function fullDisks(env: Environment): string[] {
+/** What is wrong with this host and with no session alone. */
+export interface HostProblem {
+  /** A sentence without final stop. */
+  readonly text: string;
+  /** A line to type here. */
+  readonly next: string;
+}
+
+/** The directories that sessions write to and that have no room left. */
+export function fullDisks(env: Environment): HostProblem[] {
   const { runDirectory, logDirectory } = thisHost(env).settings;
   return [
     [runDirectory, 'status is not kept up to date'],
     [logDirectory, 'logs have gaps'],
-  ].flatMap(([dir = '', what]) => (isFull(dir) ? [`${dir} is full: ${what}`] : []));
+  ].flatMap(([dir = '', what]) =>
+    isFull(dir)
+      ? [{ text: `${dir} is full: ${what}`, next: adviceLine({ kind: 'free-space', dir }) }]
+      : [],
+  );
 }
 
-/** What dead sessions left under volumes of their guests, sentences. */
+/** What dead sessions left under volumes of their guests. */
 export async function leftMirrors(
   env: Environment,
   sessions: readonly SessionEntry[],
-): Promise<string[]> {
+): Promise<HostProblem[]> {
   const host = thisHost(env);
   const { listNotes, mirrorFolder } = await import('../disk/mirror/left.ts');
   const notes = await listNotes({ ...host, folder: mirrorFolder(host.settings.runDirectory) });
@@ -84,12 +97,13 @@ export async function leftMirrors(
     sessions.some(({ status, liveness }) => status.session === session && liveness === 'alive');
   return notes
     .filter(({ session }) => !isAlive(session))
-    .map(({ domain, volumes }) =>
-      mirrorsLeftText(
+    .map(({ domain, volumes }) => ({
+      text: mirrorsLeftText(
         domain,
         volumes.map(({ name }) => name),
       ),
-    );
+      next: adviceLine({ kind: 'stop-clear', domain }),
+    }));
 }
 
 function isFull(dir: string): boolean {

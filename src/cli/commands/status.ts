@@ -4,6 +4,7 @@
  * monitoring plug-ins have it.
  */
 import { type Command, Option } from 'commander';
+import type { HostProblem } from '../../app/listing.ts';
 import { UsageError } from '../../config/usage-error.ts';
 import { version } from '../../config/version.ts';
 import type { Level } from '../../core/health/health.ts';
@@ -40,7 +41,7 @@ export interface Findings {
   /** Of them those that no session here protects or holds a copy of. */
   readonly missing: readonly MissingGuest[];
   /** What is wrong with this host and not with one session, sentences. */
-  readonly problems: readonly string[];
+  readonly problems: readonly HostProblem[];
   /** One domain was named: its figures are shown as well. */
   readonly detailed: boolean;
   /** What to say when there is no session. */
@@ -193,7 +194,7 @@ async function status(io: Io, domain: string | undefined, flags: Flags): Promise
   if (flags.json) writeJson(io.out, statusDocument(findings, code));
   else if (flags.check) {
     const unreadable = findings.broken.map(({ statusPath, reason }) => `${statusPath}: ${reason}`);
-    const others = [...unreadable, ...findings.problems];
+    const others = [...unreadable, ...findings.problems.map(({ text }) => text)];
     io.out.write(checkLine(findings, others));
   } else {
     const paint = painter(flags.color, io.env, io.out);

@@ -1,6 +1,7 @@
 /** The findings of `tsremus status` as a table with advice, and as a JSON document. Pure. */
 import type { ChalkInstance } from 'chalk';
 import type { Level } from '../../core/health/health.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
 import type { MissingGuest } from '../../registry/missing.ts';
 import type { SessionReport } from '../../registry/report.ts';
@@ -53,15 +54,16 @@ function row(report: SessionReport, paint: ChalkInstance): Cell[] {
   const ackAgeMs = over ? null : report.ackAgeMs;
   const pause = median(status.epochs, (epoch) => epoch.pause_ms);
   const size = median(status.epochs, (epoch) => epoch.sent_bytes);
+  const [state, peer] = [stateWord(report), peerText(status.peer)];
   const texts = [
     status.domain,
     status.role,
-    stateWord(report),
+    state,
     status.epoch === null ? '-' : String(status.epoch),
     ackAgeMs === null ? '-' : formatMs(ackAgeMs),
     pause === undefined ? '-' : formatMs(pause),
     size === undefined ? '-' : formatBytes(size),
-    peerText(status.peer),
+    peer,
   ];
   return texts.map((text, at) => {
     const cell = { text: printable(text) };
@@ -87,7 +89,16 @@ interface Advised {
 function advice({ domain, reason, next }: Advised): string {
   if (reason === null && next.length === 0) return '';
   const what = reason === null ? '' : `\n${printable(`${domain}: ${reason}`)}\n`;
-  return what + next.map((line) => `  Try: ${printable(line)}\n`).join('');
+  return what + tryLines(next);
+}
+
+/** What is of this host and of no session. */
+function noted(word: string, text: string, next: string): string {
+  return `\n${word}: ${printable(text)}\n${tryLines([next])}`;
+}
+
+function tryLines(next: readonly string[]): string {
+  return next.map((line) => `  Try: ${printable(line)}\n`).join('');
 }
 
 /** What `tsremus status` prints; with the figures of each session where they were asked for. */
@@ -98,10 +109,10 @@ export function statusText(findings: Findings, paint: ChalkInstance): string {
     ...missing.map((guest) => missingRow(guest, paint)),
   ];
   const table = rows.length === 0 ? `${printable(empty)}\n` : formatTable(columns, rows);
-  const unreadable = broken.map((entry) => {
-    return `\nunknown: ${printable(`${entry.statusPath}: ${entry.reason}`)}\n`;
-  });
-  const more = problems.map((text) => `\nwarning: ${printable(text)}\n`);
+  const unreadable = broken.map(({ statusPath: path, reason }) =>
+    noted('unknown', `${path}: ${reason}`, adviceLine({ kind: 'see-file', path })),
+  );
+  const more = problems.map(({ text, next }) => noted('warning', text, next));
   const figures = findings.detailed ? reports.map(({ status }) => figuresText(status)) : [];
   const advised = [
     ...reports.map(({ status, reason, next }) => ({ domain: status.domain, reason, next })),
@@ -127,7 +138,7 @@ export function statusDocument(findings: Findings, exitCode: number): object {
     })),
     declared: findings.declared,
     missing: findings.missing,
-    problems: findings.problems,
+    problems: findings.problems.map(({ text }) => text),
     unreadable: findings.broken.map(({ statusPath, reason }) => ({ file: statusPath, reason })),
   };
 }

@@ -190,7 +190,7 @@ function missingLines(findings: Findings, { columns, paint }: WatchView): string
 function hostLines({ broken, problems }: Findings, columns: number): string[][] {
   const texts = [
     ...broken.map(({ statusPath, reason }) => `unknown: ${statusPath}: ${reason}`),
-    ...problems.map((text) => `warning: ${text}`),
+    ...problems.map(({ text }) => `warning: ${text}`),
   ];
   return texts.map((text) => wrapped(printable(text), columns));
 }

@@ -103,7 +103,7 @@ const missing = missingGuest({
 describe.each([40, 80, 200])('at %i columns', (columns) => {
   it('shows everything', async () => {
     const { found, history } = watched(100, web1, dbMain, mail);
-    const problems = ['/var/log/tsremus is full: logs have gaps'];
+    const problems = [{ text: '/var/log/tsremus is full: logs have gaps', next: 'df -h /var/log' }];
     const all = { ...found, missing: [missing], problems };
     const lines = watchFrame(all, history, view(columns));
     for (const line of lines) expect(widthOf(line), line).toBeLessThanOrEqual(columns);
