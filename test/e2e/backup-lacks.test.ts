@@ -147,7 +147,7 @@ it.concurrent('an older Xen is refused at the start', async ({ pair }) => {
   const older = await pair.protect().ended;
   expect(older.code).toBe(10);
   expect(older.err).toMatch(/g1 could not run on .*: that has Xen 4\.16\S*, .* has 4\.17/);
-  expect(older.err).toContain('man tsremus-check');
+  expect(older.err).toContain('man tsremus-requirements');
   expect(pair.b.sim.list()).toEqual([]);
   expect(pair.a.state('g1')).toBe('running');
   minor(pair.b, 18);

@@ -87,6 +87,6 @@ export function addCheck(program: Command, context: Context): void {
     '  tsremus check web1 hostb',
     '',
     'Exit codes: 0 nothing stands in the way, 10 something does, 12 no such domain.',
-    'See tsremus-check(8).',
+    'See tsremus-check(8); tsremus-requirements(7): what each line is about.',
   );
 }

@@ -44,7 +44,7 @@ function addXlOptions(command: Command): Command {
     .option('-i, --interval <ms>', 'from a commit to the next checkpoint, ms, or auto (default)')
     .option('-u, --no-compression', 'send what changed as it is')
     .option('-s, --ssh-command <cmd>', "carry the stream with CMD; '' runs HOST as a command")
-    .option('-e, --no-wait', 'let no process on HOST watch the guest after a failover')
+    .option('-e, --no-wait', 'let no process see to the end of the guest, here or on HOST')
     .option('-N, --netbuf-script <file>', 'let a script of xl remus make the output buffer')
     .addOption(forceUnsafeOption('allow the options that give up a guarantee', '-F'))
     .option('-b, --blackhole', 'copy to nowhere, to measure; needs no HOST (with -F)')
@@ -101,5 +101,11 @@ export function addProtect(program: Command, context: Context): void {
         protect(context.io, domain, host, flags),
       ),
     );
-  addHelp(command, 'Example:', '  tsremus protect web1 hostb', '', 'See tsremus-protect(8).');
+  addHelp(
+    command,
+    'Example:',
+    '  tsremus protect web1 hostb',
+    '',
+    'See tsremus-protect(8); tsremus-xl-remus(7): the options of xl remus.',
+  );
 }

@@ -232,6 +232,6 @@ export function addStatus(program: Command, context: Context): void {
     command,
     'Exit codes: 0 protected, standby, or no sessions and none declared, 1 seeding or late,',
     '2 unprotected, held, taken over or missing, 3 unknown or no such domain.',
-    'See tsremus-status(8).',
+    'See tsremus-status(8); tsremus-runbook(7): what to do in each state.',
   );
 }

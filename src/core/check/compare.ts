@@ -62,7 +62,8 @@ function hypervisors({ here, there }: HostPair): CheckLine {
   }
   const text = `${here.hypervisor} here, ${there.hypervisor} on ${there.host}`;
   if (theirs[0] === ours[0] && theirs[1] === ours[1]) return okLine('xen-versions', text);
-  const page = (why: string) => adviceLine({ kind: 'read-page', page: 'tsremus-check', why });
+  const page = (why: string) =>
+    adviceLine({ kind: 'read-page', page: 'tsremus-requirements', why });
   if (isOlder(there.hypervisor, here.hypervisor)) {
     const why = 'XEN VERSIONS: the backup may not be the older one';
     const cannot = `${there.host} cannot run what this host saves`;
@@ -90,7 +91,7 @@ function processors({ here, there }: HostPair): CheckLine {
   if (lost === 0 && gained === 0) return okLine('processors', text);
   const next = adviceLine({
     kind: 'read-page',
-    page: 'tsremus-check',
+    page: 'tsremus-requirements',
     why: 'PROCESSORS: cpuid= gives the guest what both have',
   });
   if (lost === 0) {

@@ -9,7 +9,7 @@ export type CheckLevel = (typeof checkLevels)[number];
 
 /**
  * Every requirement that there is a line for: of a host, of the guest where it runs, of the backup
- * for this guest, and of what lies between the hosts. tsremus-check(8) says what each means.
+ * for this guest, and of what lies between the hosts. tsremus-requirements(7) says what each means.
  */
 export const checkNames = [
   ...(['root', 'xen', 'log-dirty', 'modules', 'tools', 'directories'] as const),

@@ -401,8 +401,11 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     line(['blkdiscard', '-z', path], 'only if nobody needs what is on this disk: all of it goes'),
   'forget-disk': ({ path, mark }) =>
     line(['rm', mark], `only if what the guest wrote to ${path} there may be lost`),
+  // Its folder is only there where somebody had something to say before.
   'allow-line': ({ line: allowed, path }) => ({
-    command: `echo ${quoteWord(allowed)} >> ${quoteWord(path)}`,
+    command:
+      `mkdir -p ${quoteWord(path.slice(0, path.lastIndexOf('/')))} && ` +
+      `echo ${quoteWord(allowed)} >> ${quoteWord(path)}`,
     why: 'only if a guest from another host may have it',
   }),
   'allow-example': ({ path }) =>

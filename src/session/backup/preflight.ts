@@ -90,7 +90,7 @@ export async function checkVersions(
       subject: domain,
       hint: adviceLine({
         kind: 'read-page',
-        page: 'tsremus-check',
+        page: 'tsremus-requirements',
         why: 'XEN VERSIONS: the backup may not be the older one',
       }),
     },

@@ -232,7 +232,7 @@ const lines: Readonly<Record<AdviceKind, string>> = {
     'rm /var/lib/tsremus/disks/u.xvda  ' +
     '# only if what the guest wrote to /dev/vg0/web1 there may be lost',
   'allow-line':
-    "echo 'nics.script /etc/xen/x' >> /etc/tsremus/allow" +
+    "mkdir -p /etc/tsremus && echo 'nics.script /etc/xen/x' >> /etc/tsremus/allow" +
     '  # only if a guest from another host may have it',
   'allow-example':
     'less /etc/tsremus/allow  # a line is a key and a value: nics.script /etc/xen/scripts/vif-own',
