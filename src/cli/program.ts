@@ -7,6 +7,7 @@ import { checkVariableNames } from '../config/variables.ts';
 import { version } from '../config/version.ts';
 import { addCheck } from './commands/check.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addDrill } from './commands/drill.ts';
 import { addEvents } from './commands/events.ts';
 import { addFailover } from './commands/failover.ts';
 import { addGuard, guardName } from './commands/guard.ts';
@@ -69,6 +70,7 @@ export function buildProgram(context: Context): Command {
   addFailover(program, context);
   addStatus(program, context);
   addEvents(program, context);
+  addDrill(program, context);
   addResync(program, context);
   addReceive(program, context);
   addCompletion(program, context);

@@ -90,6 +90,7 @@ interface Abouts {
   'stop-there': OfPair;
   'stop-if-there': OfPair;
 
+  'drill-yes': OfGuest;
   'failover-yes': OfGuest;
   'failover-here': OfGuest;
   'failover-there': OfPair;
@@ -305,6 +306,7 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   'stop-there': ({ domain, peer }) => there(peer, ['stop', domain], 'end protection there'),
   'stop-if-there': ({ domain, peer }) => there(peer, ['stop', domain], 'if the guest runs there'),
 
+  'drill-yes': ({ domain }) => tsremus(['drill', '--yes', domain]),
   'failover-yes': ({ domain }) => tsremus(['failover', '--yes', domain]),
   'failover-here': ({ domain }) => tsremus(['failover', domain], 'here: run the copy'),
   'failover-there': ({ domain, peer }) => there(peer, ['failover', domain], null, 'asks'),
