@@ -19,7 +19,6 @@ import { newSessionId } from '../link/identity.ts';
 import { addressFromEnvironment } from '../link/pulse.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import { bufferLooks, interfacesLook, type LookPlaces } from '../output/plug/looks.ts';
-import { toolRunner } from '../output/plug/tools.ts';
 import type { AnswerCheckPorts } from '../session/check/answer.ts';
 import type { CheckPorts, Way } from '../session/check/ports.ts';
 import { codecsOf } from '../stream/agreement.ts';
@@ -27,12 +26,7 @@ import { cacheBytesWithin, defaultMaxMemory } from '../stream/budget.ts';
 import { diskRefusals } from './disks.ts';
 import { type ThisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { bufferStatePath } from './output.ts';
-
-/** The stand-in's host is a folder, and has its own files in it. */
-export function placesOf({ env, store }: ThisHost): LookPlaces {
-  const root = env['SIMXL_HOST'] ?? '';
-  return { root, sysfs: `${root}/sys`, procDir: `${root}/proc`, env, store, run: toolRunner(env) };
-}
+import { placesOf } from './places.ts';
 
 /** The model that /proc/cpuinfo names. */
 function processorName(procDir: string): string | null {

@@ -45,7 +45,7 @@ export function openEvents(stateDir: string, onLost: (error: Error) => void): Ev
     bytesMax: fileBytesMax,
     queueMax,
     lost: (count) => {
-      const gap = { event: 'lost', text: lostEventsText(count) };
+      const gap = { event: 'gap', text: lostEventsText(count) };
       return last === null ? '' : eventLine({ ...last, ...gap });
     },
     onLost,

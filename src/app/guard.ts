@@ -16,11 +16,10 @@ import { watchProtect } from '../guest/stopped-protect.ts';
 import { within } from '../host/clock.ts';
 import { lowerOomScore, onReopenSignal } from '../host/process-settings.ts';
 import { openRecord } from '../permission/record.ts';
-import type { EventRecord } from '../registry/event-record.ts';
 import { noteDeath } from '../registry/noting.ts';
 import { sessionsSinceBoot } from '../registry/port.ts';
 import { loadDiskRepair } from './disks.ts';
-import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { notingParts, type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { loadLeftOutput } from './output.ts';
 import { ownCommand } from './own-command.ts';
 import { unitForGuard } from './own-unit.ts';
@@ -42,13 +41,11 @@ function guardedFrom(argv: readonly string[]): Guarded | null {
 
 /** Protect ended without a farewell: it says nothing more itself. */
 function noteDeathOf(host: ThisHost, { session }: Guarded): void {
-  const { clock, events, settings } = host;
-  const note = (record: EventRecord) => events.note(record);
   try {
     const entry = sessionsSinceBoot(thisRegistry(host)).find(
       ({ status }) => status.session === session && status.role === 'primary',
     );
-    if (entry !== undefined) noteDeath(entry, { clock, host: settings.hostName, note });
+    if (entry !== undefined) noteDeath(entry, notingParts(host));
   } catch {
     // Nothing that is to be done for the guest waits for this.
   }

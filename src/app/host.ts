@@ -15,8 +15,7 @@ import { systemProcesses } from '../host/process-id.ts';
 import { openLogIn } from '../host/session-log.ts';
 import { Store } from '../host/store.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
-import type { EventRecord } from '../registry/event-record.ts';
-import { notingRegistry } from '../registry/noting.ts';
+import { type NotingParts, notingRegistry } from '../registry/noting.ts';
 import type { Registry } from '../registry/port.ts';
 import { RunDirectory } from '../registry/run-directory.ts';
 import type { EventSink } from './events.ts';
@@ -81,11 +80,14 @@ export function thisHost(env: Environment): ThisHost {
   };
 }
 
+/** How this host notes what happens. */
+export function notingParts({ clock, settings, events }: ThisHost): NotingParts {
+  return { clock, host: settings.hostName, note: (record) => events.note(record) };
+}
+
 /** The sessions of this host; what becomes of them is noted. */
-export function thisRegistry({ settings, events, ...host }: ThisHost): Registry {
-  const registry = new RunDirectory(settings.runDirectory, host);
-  const note = (record: EventRecord) => events.note(record);
-  return notingRegistry(registry, { clock: host.clock, host: settings.hostName, note });
+export function thisRegistry(host: ThisHost): Registry {
+  return notingRegistry(new RunDirectory(host.settings.runDirectory, host), notingParts(host));
 }
 
 /** What runs the guests of this host; loads FFI. */

@@ -10,6 +10,7 @@ import {
   onReopenSignal,
   raisePriority,
 } from '../host/process-settings.ts';
+import { hostLooks } from '../hypervisor/xen/looks.ts';
 import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
 import {
@@ -18,7 +19,12 @@ import {
   type ProtectResult,
   transportOf,
 } from '../session/options.ts';
-import { awaitRunning, inspectGuest, refuseUnsettled } from '../session/primary/preflight.ts';
+import {
+  awaitRunning,
+  inspectGuest,
+  refuseFailed,
+  refuseUnsettled,
+} from '../session/primary/preflight.ts';
 import { Protection } from '../session/primary/protection.ts';
 import type { StreamAgreement } from '../stream/agreement.ts';
 import { openStreamEncoder } from '../stream/codec/encoder.ts';
@@ -31,6 +37,7 @@ import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts
 import { openOutput } from './output.ts';
 import { keepInMemory } from './own-memory.ts';
 import { unitForSession } from './own-unit.ts';
+import { placesOf } from './places.ts';
 import { openService, reportingTo } from './service.ts';
 
 /** In a process that is the session's alone, or in its caller's, whose unit it stays in. */
@@ -91,6 +98,11 @@ async function protectWith(
   const registry = thisRegistry(host);
   const hypervisor = await thisHypervisor(host);
   const guest = await inspectGuest(hypervisor, options.domain, options, diskRefusals(host));
+  const info = await hypervisor.host();
+  if (options.check !== false) {
+    const isMeasured = options.blackhole !== undefined;
+    refuseFailed(guest.name, hostLooks(info, guest.spec, placesOf(host)), isMeasured);
+  }
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   try {
@@ -126,8 +138,7 @@ async function protectWith(
       options.save === undefined
         ? reporter
         : savingFor(reporter, guest.name, options.save, host.env);
-    const { version: hypervisorVersion } = await hypervisor.host();
-    const about = { options, reporter: saving, guest, hypervisorVersion };
+    const about = { options, reporter: saving, guest, hypervisorVersion: info.version };
     const set = { ...about, claim, log, ending: early.ending };
     return await new Protection(ports, set).run();
   } catch (error) {

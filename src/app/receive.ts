@@ -162,11 +162,8 @@ export async function runReceive(
     await answerCheck(link, hello, answerCheckPorts(here));
     return { outcome: answered };
   }
-  await answerQuestion(
-    link,
-    hello,
-    answerPorts(host, () => ahead.get()),
-  );
+  const ports = answerPorts(host, () => ahead.get());
+  await answerQuestion(link, hello, ports).finally(() => host.events.settled());
   return { outcome: answered };
 }
 

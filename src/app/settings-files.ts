@@ -98,7 +98,7 @@ export async function sessionEnvironment(env: Environment): Promise<Environment>
 
 /** Where the guest called `name` is declared; null: such a name cannot have a file. */
 export function guestFilePath(name: string, env: Environment): string | null {
-  // By a number or a UUID nobody is declared: it is the name that is the file's.
+  // A number or a UUID that was typed is no name of a file that anybody wrote.
   return isDomainName(name) ? join(configDirectory(env), 'guests.d', `${name}${ending}`) : null;
 }
 

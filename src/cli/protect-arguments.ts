@@ -49,6 +49,8 @@ export interface ProtectFlags {
   readonly colo?: boolean;
   readonly userspaceProxy?: boolean;
   readonly save?: boolean;
+  /** False with --no-check. Absent in tests that do not speak of it. */
+  readonly check?: boolean;
 }
 
 /**
@@ -201,6 +203,7 @@ export function protectOptions(
     bufferLimitBytes: bufferLimit(flags.bufferLimit, env),
     disk: flags.disk && !isMeasured,
     forceUnsafe: flags.forceUnsafe ?? false,
+    ...(flags.check === false ? { check: false } : {}),
     ...(awaitGuestMs === 0 ? {} : { awaitGuestMs }),
     ...(flags.allow === undefined ? {} : { allow: flags.allow }),
     ...(isMeasured ? { blackhole: blackholeDefault } : {}),

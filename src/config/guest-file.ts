@@ -19,6 +19,7 @@ export interface GuestFlags {
   readonly compression: boolean;
   readonly sshCommand?: string;
   readonly wait: boolean;
+  readonly check?: boolean;
   readonly netbufScript?: string;
   readonly bufferLimit?: string;
   readonly forceUnsafe?: boolean;
@@ -71,6 +72,7 @@ export function underTyped<Flags extends GuestFlags>(
       forceUnsafe: flags.forceUnsafe || isSet('force-unsafe'),
       compression: flags.compression && !isSet('no-compression'),
       wait: flags.wait && !isSet('no-wait'),
+      check: flags.check !== false && !isSet('no-check'),
       network,
       disk: flags.disk && !isSet('no-disk'),
     },
@@ -97,6 +99,7 @@ export function typedTable(host: string | undefined, flags: GuestFlags): FileTab
     'netbuf-script': flags.netbufScript,
     'no-compression': !flags.compression || undefined,
     'no-wait': !flags.wait || undefined,
+    'no-check': flags.check === false || undefined,
     'force-unsafe': flags.forceUnsafe || undefined,
     'no-network': !flags.network || undefined,
     'no-disk': !flags.disk || undefined,

@@ -114,6 +114,7 @@ export const guestKeys: readonly GuestKey[] = [
   { key: 'no-compression', types: ['flag'], fallback: 'false' },
   { key: 'no-wait', types: ['flag'], fallback: 'false' },
   { key: 'netbuf-script', types: ['text'], fallback: '-', checkText: netbufScript },
+  { key: 'no-check', types: ['flag'], fallback: 'false' },
   { key: 'force-unsafe', types: ['flag'], fallback: 'false' },
   { key: 'no-network', types: ['flag'], fallback: 'false' },
   { key: 'no-disk', types: ['flag'], fallback: 'false' },

@@ -5,6 +5,8 @@
  */
 import { judge } from '../core/health/health.ts';
 import { type HistoryEvent, newHistory, noteAmended, noteFacts } from '../core/health/history.ts';
+import type { StopResult } from '../core/outcomes.ts';
+import { stopText } from '../core/texts/outcomes.ts';
 import type { Clock } from '../host/clock.ts';
 import { cleanText } from '../host/text.ts';
 import type { EventRecord } from './event-record.ts';
@@ -21,7 +23,12 @@ export interface NotingParts {
   readonly note: (record: EventRecord) => void;
 }
 
-function recordOf(parts: NotingParts, event: HistoryEvent, status: SessionStatus): EventRecord {
+type Subject = Pick<
+  SessionStatus,
+  'domain' | 'uuid' | 'session' | 'role' | 'peer' | 'epoch' | 'pid'
+>;
+
+function recordOf(parts: NotingParts, event: HistoryEvent, status: Subject): EventRecord {
   const { domain, uuid, session, role, peer, epoch, pid } = status;
   return {
     schema: 1,
@@ -77,4 +84,11 @@ export function noteDeath({ status }: SessionEntry, parts: NotingParts): void {
   if (status.outcome !== null) return;
   const { reason, state } = judge(status, 'dead', 0);
   parts.note(recordOf(parts, { kind: 'died', text: reason ?? state }, status));
+}
+
+/** What a person ordered for what a dead session left; that it stays held is no news. */
+export function noteStopped(result: StopResult, status: Subject, parts: NotingParts): void {
+  if (result.outcome.kind === 'held') return;
+  const { message: text } = stopText(result, status);
+  parts.note(recordOf(parts, { kind: result.outcome.kind, text }, status));
 }

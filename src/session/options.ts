@@ -47,6 +47,8 @@ export interface ProtectOptions {
   readonly forceUnsafe: boolean;
   /** --allow: keys of the guest's configuration; absent: none. */
   readonly allow?: readonly string[];
+  /** False with --no-check: nothing is looked at that nobody else refuses. Absent: it is. */
+  readonly check?: boolean;
   /** --save: what was typed, as the guest's file has it. Absent: nothing is to be saved. */
   readonly save?: Readonly<Record<string, unknown>>;
   /** With -b: what takes the stream and keeps nothing, a shell command. Absent: a real backup. */

@@ -154,7 +154,14 @@ describe('--save', () => {
     const typed = {
       ...{ interval: 'auto', maxOverhead: '7', maxPending: '3', maxMemory: '64M' },
       ...{ bufferLimit: '2M', heartbeatTimeout: '2000', hold: '4000', withoutWitness: 'manual' },
-      ...{ sshCommand: 'ssh', compression: false, wait: false, forceUnsafe: true, disk: false },
+      ...{
+        sshCommand: 'ssh',
+        compression: false,
+        wait: false,
+        check: false,
+        forceUnsafe: true,
+        disk: false,
+      },
       ...{ netbufScript: '/x', allow: ['a'] },
     };
     const said = await saved('web1', 'hostb', typed);

@@ -43,6 +43,9 @@ it.concurrent('of a session that was killed', async ({ pair, expect }) => {
     (await told(pair.a)).find(({ event }) => event === 'died'),
   );
   expect(died.text).toContain(`its process ${protect.pid} died`);
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  const last = (await told(pair.a)).at(-1);
+  expect(last).toMatchObject({ event: 'stopped', text: expect.stringContaining('ended in order') });
 });
 
 // Proves: a takeover is told on both hosts.

@@ -1,5 +1,5 @@
 /** tsremus.toml on two hosts: what it says reaches a session, and what it cannot say stops none. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { main } from './built.ts';
@@ -64,6 +64,17 @@ it.concurrent('declare a guest, which then needs its name alone', async ({ pair,
   expect((await status()).code).toBe(0);
   expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
   await second.ended;
+});
+
+// Proves: a guest that could not be protected is not declared: its name may be misspelt.
+it.concurrent('declare no guest whose session never began', async ({ pair, expect }) => {
+  pair.a.sim.create('g1', { memoryMib: 16 });
+  const dir = settingsOf(pair, pair.a, '');
+  const env = { ...pair.a.env, TSREMUS_CONFIG_DIR: dir };
+  const typed = ['protect', '--save', '-F', '-n', '-d', '-s', ''];
+  expect((await run(main, [...typed, 'g1', 'exit 3'], env)).code).toBe(13);
+  expect((await run(main, [...typed, 'g2', 'exit 3'], env)).code).toBe(12);
+  expect(existsSync(join(dir, 'guests.d'))).toBe(false);
 });
 
 // Proves: a file on the backup that cannot be is a refusal with its line, and nothing is begun.

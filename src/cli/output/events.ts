@@ -8,9 +8,9 @@ const widths = { domain: 12, role: 7, event: 12 };
 
 const bad: ReadonlySet<string> = new Set([
   ...['held', 'unprotected', 'activated', 'taken-over', 'copy-lost', 'died'],
-  ...['never-protected', 'never-whole', 'guest-ended'],
+  ...['never-protected', 'never-whole', 'guest-ended', 'destroyed', 'lost'],
 ]);
-const doubtful: ReadonlySet<string> = new Set(['late', 'degraded', 'activating', 'lost']);
+const doubtful: ReadonlySet<string> = new Set(['late', 'degraded', 'activating', 'gap']);
 
 function painterOf(event: string, paint: ChalkInstance): (text: string) => string {
   if (bad.has(event)) return paint.red;
