@@ -65,6 +65,7 @@ struct apply {
     uint64_t next_epoch;                /* whose end comes next */
     uint64_t committed;                 /* epochs that count: below this */
     uint64_t ends[TSR_APPLY_EPOCHS_MAX];        /* of epochs, by number modulo that */
+    uint64_t first_end;                 /* of epoch 0; UINT64_MAX: it has not ended */
     bool stop, rolled_back, room_wanted, settle_wanted;
     uint64_t in_hand;                   /* taken out, and not written yet */
     struct tsr_apply_stats stats;
@@ -324,6 +325,22 @@ static int write_data(struct apply *apply, uint64_t at, uint64_t size)
     return 0;
 }
 
+/* Whether *AT was brought to END by zeroes alone; else it is where the first others may be. */
+static bool pass_zeroes(struct apply *apply, uint64_t *at, uint64_t end)
+{
+    while (*at < end) {
+        size_t n = end - *at < WRITE_MAX ? (size_t)(end - *at) : WRITE_MAX;
+
+        /* Whether it can be read is not what is to be known here. */
+        if (pread(apply->fd, apply->buffer, n, (off_t)*at) != (ssize_t)n)
+            return false;
+        if (apply->buffer[0] || memcmp(apply->buffer, apply->buffer + 1, n - 1))
+            return false;
+        *at += n;
+    }
+    return true;
+}
+
 static int write_zeroes(struct apply *apply, uint64_t at, uint64_t size)
 {
     uint64_t range[2] = { at, size };
@@ -345,6 +362,21 @@ static int write_zeroes(struct apply *apply, uint64_t at, uint64_t size)
     return 0;
 }
 
+/*
+ * Most of a new disk is zeroes in the first copy and here: they are read and not written, or a
+ * disk that takes its room as it is written to would take all of it.
+ */
+static int make_zero(struct apply *apply, bool is_first, uint64_t at, uint64_t size,
+                     uint64_t *written_out)
+{
+    uint64_t end = at + size;
+
+    if (is_first && pass_zeroes(apply, &at, end))
+        return 0;
+    *written_out = end - at;
+    return write_zeroes(apply, at, end - at);
+}
+
 /* What it holds is of no interest any more: a disk that cannot forget may keep it. */
 static int discard(struct apply *apply, uint64_t at, uint64_t size)
 {
@@ -356,9 +388,10 @@ static int discard(struct apply *apply, uint64_t at, uint64_t size)
 }
 
 /* What has no data: in order with what was written before. */
-static int clear(struct apply *apply, const struct tsr_disk_record *record)
+static int clear(struct apply *apply, const struct tsr_disk_record *record, bool is_first)
 {
     bool is_trim = record->flags & TSR_DISK_TRIM;
+    uint64_t zeroed = 0;
     int rc = flush_buffer(apply);
 
     if (rc)
@@ -366,12 +399,11 @@ static int clear(struct apply *apply, const struct tsr_disk_record *record)
     if (is_trim)
         rc = discard(apply, record->offset, record->length);
     else
-        rc = write_zeroes(apply, record->offset, record->length);
+        rc = make_zero(apply, is_first, record->offset, record->length, &zeroed);
     pthread_mutex_lock(&apply->lock);
     if (is_trim)
         apply->stats.discarded += record->length;
-    else
-        apply->stats.zeroed += record->length;
+    apply->stats.zeroed += zeroed;
     pthread_mutex_unlock(&apply->lock);
     return rc;
 }
@@ -379,16 +411,18 @@ static int clear(struct apply *apply, const struct tsr_disk_record *record)
 static int apply_record(struct apply *apply)
 {
     struct tsr_disk_record record;
+    bool is_first;
     int rc = 0;
 
     pthread_mutex_lock(&apply->lock);
+    is_first = apply->tail < apply->first_end;
     get(apply, (uint8_t *)&record, sizeof(record));
     apply->in_hand += sizeof(record);
     pthread_mutex_unlock(&apply->lock);
     if (has_data(&record))
         rc = write_data(apply, record.offset, record.length);
     else if (!(record.flags & TSR_DISK_FLUSH))
-        rc = clear(apply, &record);
+        rc = clear(apply, &record, is_first);
     pthread_mutex_lock(&apply->lock);
     apply->in_hand -= sizeof(record);
     pthread_mutex_unlock(&apply->lock);
@@ -608,6 +642,7 @@ static int new_apply(const struct tsr_apply_settings *settings, struct apply **o
     pthread_mutex_init(&apply->lock, NULL);
     pthread_cond_init(&apply->changed, NULL);
     apply->fd = -1;
+    apply->first_end = UINT64_MAX;
     apply->settings = *settings;
     apply->buffer = aligned_alloc(ALIGN, WRITE_MAX);
     if (!apply->buffer) {
@@ -727,8 +762,10 @@ static int end_epoch(struct apply *apply, uint64_t epoch)
                                (unsigned long long)apply->next_epoch);
     apply->ends[epoch % TSR_APPLY_EPOCHS_MAX] = apply->head;
     apply->next_epoch++;
-    if (!epoch)
+    if (!epoch) {
         apply->committed = 1;
+        apply->first_end = apply->head;
+    }
     return 0;
 }
 

@@ -42,7 +42,7 @@ struct tsr_apply_stats {        /* 64 bytes */
     uint64_t waiting;           /* bytes that count and are not written yet */
     uint64_t kept;              /* bytes that do not count yet */
     uint64_t writes, written;   /* to the disk, and their bytes; clears not counted */
-    uint64_t zeroed, discarded; /* bytes */
+    uint64_t zeroed, discarded; /* bytes; of the first copy's zeroes what was not zero before */
     uint64_t settled;           /* how often */
     int64_t failed;             /* 0, or -errno: nothing more is written */
 };

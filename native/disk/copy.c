@@ -16,6 +16,13 @@
  *   F3  The guest's writes come first: the copy fills half of the ring. Where the guest's fill
  *       it all the time, the copy has its turn after SHARE bytes of them, or it would never
  *       end, and a write waits for that turn.
+ *   F4  Where the other disk holds something of this guest already, the digests of its blocks
+ *       (digest.h) are asked for, ahead of what is read here, and a block that is the same here
+ *       stays out of the stream. Its grains count as covered all the same, and whether they were
+ *       before is looked at when it would enter, as in F1: of a grain that is not covered the
+ *       other disk had nothing from us, so it is there as its digest found it, and what is read
+ *       here is all but for writes that are not captured yet.
+ *   F5  No more than RATE bytes a second are read. The guest's writes never wait for that.
  */
 #include "capture.h"
 
@@ -33,6 +40,9 @@
 #define SHARE (4u * BLOCK_BYTES)
 
 _Static_assert(BLOCK_BYTES % GRAIN_MOST == 0, "a block has whole grains");
+_Static_assert(BLOCK_BYTES % TSR_DIGEST_BLOCK == 0, "and whole blocks of digests");
+_Static_assert(TSR_DIGEST_BLOCK % GRAIN_MOST == 0, "as have those");
+#define COMPARED_MOST (BLOCK_BYTES / TSR_DIGEST_BLOCK)
 _Static_assert(TSR_COPY_WHY_MAX <= TSR_TEXT_MAX, "a sentence");
 
 /* ---- grains -------------------------------------------------------------------------- */
@@ -152,8 +162,24 @@ bool tsr_copy_has_turn(const struct tsr_copy *copy)
 
 /* ---- the copying thread -------------------------------------------------------------- */
 
-/* The next grains that are not covered, at most of a block; false: there are none. */
-static bool find_block(struct tsr_capture *capture, uint64_t *first_out, uint64_t *count_out)
+/* What is copied at once: grains, from one on that is not covered. */
+struct block {
+    uint64_t first, count;
+    bool same[COMPARED_MOST];           /* of each block of digests in it: the other disk has it */
+};
+
+/* All grains of these bytes' blocks of digests, of which FIRST is one, up to MOST of them. */
+static void to_compared(const struct tsr_copy *copy, struct block *block, uint64_t most)
+{
+    uint64_t grains = TSR_DIGEST_BLOCK / copy->grain, end;
+
+    end = block->first - block->first % grains + most * grains;
+    block->first -= block->first % grains;
+    block->count = (end < copy->grains ? end : copy->grains) - block->first;
+}
+
+/* Finds the next grains that are not covered, at most of a block; false: there are none. */
+static bool find_block(struct tsr_capture *capture, struct block *block)
 {
     struct tsr_copy *copy = &capture->copy;
     uint64_t at = copy->at, count = 0, most = BLOCK_BYTES / copy->grain;
@@ -167,9 +193,134 @@ static bool find_block(struct tsr_capture *capture, uint64_t *first_out, uint64_
     while (at + count < copy->grains && count < most && !is_covered(copy, at + count))
         count++;
     pthread_mutex_unlock(&capture->append_lock);
-    *first_out = at;
-    *count_out = count;
+    *block = (struct block){ .first = at, .count = count };
     return count;
+}
+
+/* ---- the other disk: F4 ---------------------------------------------------------------- */
+
+static uint64_t ask_count(const struct tsr_copy *copy, uint64_t first)
+{
+    uint64_t left = tsr_digest_blocks(copy->size) - first;
+
+    return left < TSR_COPY_ASK ? left : TSR_COPY_ASK;
+}
+
+/* Asks ahead of block AT; under lock. What is to be sent: the event's b and c, c = 0: nothing. */
+static void plan_question(struct tsr_copy *copy, uint64_t at, struct tsr_event *event)
+{
+    event->c = 0;
+    /* What the guest has covered meanwhile need not be asked for. */
+    if (copy->given == copy->asked && copy->asked < at)
+        copy->given = copy->asked = at;
+    event->b = copy->asked;
+    if (copy->asked < tsr_digest_blocks(copy->size) &&
+        copy->asked + TSR_COPY_ASK <= at + TSR_COPY_DIGESTS)
+        event->c = ask_count(copy, copy->asked);
+    copy->asked += event->c;
+}
+
+/* Waits for the digest of block AT. How many from it on are here; 0: nothing is compared; or
+ * -ESHUTDOWN. */
+static int await_digests(struct tsr_capture *capture, uint64_t at)
+{
+    struct tsr_copy *copy = &capture->copy;
+    struct tsr_event event;
+    int rc = 0;
+
+    pthread_mutex_lock(&capture->lock);
+    while (copy->compares) {
+        plan_question(copy, at, &event);
+        if (event.c) {
+            pthread_mutex_unlock(&capture->lock);
+            tsr_events_send(capture->events, TSR_EV_DISK_COMPARE, &event, NULL);
+            pthread_mutex_lock(&capture->lock);
+            continue;
+        }
+        if (capture->closing || capture->over || copy->given > at)
+            break;
+        pthread_cond_wait(&copy->turn, &capture->lock);
+    }
+    if (capture->closing || capture->over)
+        rc = -ESHUTDOWN;
+    else if (copy->compares)
+        rc = copy->given - at < COMPARED_MOST ? (int)(copy->given - at) : (int)COMPARED_MOST;
+    pthread_mutex_unlock(&capture->lock);
+    return rc;
+}
+
+int tsr_copy_digests(struct tsr_capture *capture, uint64_t first, uint32_t count,
+                     const uint8_t *digests)
+{
+    struct tsr_copy *copy = &capture->copy;
+    bool fits, is_over;
+
+    pthread_mutex_lock(&capture->lock);
+    /* One answer says of all questions that nothing is compared. */
+    is_over = !count && !copy->compares;
+    fits = is_over || (first == copy->given && copy->given < copy->asked &&
+                       (!count || count == ask_count(copy, first)));
+    if (fits && !count)
+        copy->compares = false;
+    /* The copy may have ended before: the guest has covered what was asked for. */
+    for (uint64_t i = 0; fits && copy->compares && i < count; i++)
+        memcpy(copy->digests[(first + i) % TSR_COPY_DIGESTS], digests + i * TSR_DIGEST_SIZE,
+               TSR_DIGEST_SIZE);
+    if (fits)
+        copy->given += count;
+    pthread_cond_signal(&copy->turn);
+    pthread_mutex_unlock(&capture->lock);
+    return fits ? 0 : tsr_object_fail(capture, -EPROTO, "digests of %u blocks of %s from block "
+                                      "%llu on were not asked for", count, capture->settings.name,
+                                      (unsigned long long)first);
+}
+
+/* Notes of each block of digests in BLOCK, which was read, whether the other disk has it. */
+static void compare(struct tsr_copy *copy, struct block *block)
+{
+    uint64_t grains = TSR_DIGEST_BLOCK / copy->grain, n;
+    uint8_t digest[TSR_DIGEST_SIZE];
+
+    for (uint64_t i = 0; i < block->count; i += n) {
+        uint64_t number = (block->first + i) / grains;
+
+        n = block->count - i < grains ? block->count - i : grains;
+        tsr_digest(copy->block + i * copy->grain, bytes_of(copy, block->first + i, n), digest);
+        /* Nobody changes one that is here before this thread asks for more. */
+        block->same[i / grains] = !memcmp(digest, copy->digests[number % TSR_COPY_DIGESTS],
+                                          TSR_DIGEST_SIZE);
+    }
+}
+
+static bool is_same(const struct tsr_copy *copy, const struct block *block, uint64_t i)
+{
+    return block->same[i * copy->grain / TSR_DIGEST_BLOCK];
+}
+
+/* ---- turns ----------------------------------------------------------------------------- */
+
+/* F5. Waits until BYTES more may be read; false: it is over. */
+static bool await_pace(struct tsr_capture *capture, uint64_t bytes)
+{
+    struct tsr_copy *copy = &capture->copy;
+    uint64_t now = tsr_now_ns();
+    struct timespec until;
+    bool goes_on;
+
+    if (!copy->rate)
+        return true;
+    /* What was not read while something else was waited for is not made up for. */
+    if (copy->paced_ns < now)
+        copy->paced_ns = now;
+    until.tv_sec = (time_t)(copy->paced_ns / 1000000000u);
+    until.tv_nsec = (long)(copy->paced_ns % 1000000000u);
+    pthread_mutex_lock(&capture->lock);
+    while (!capture->closing && !capture->over && tsr_now_ns() < copy->paced_ns)
+        pthread_cond_timedwait(&copy->turn, &capture->lock, &until);
+    goes_on = !capture->closing && !capture->over;
+    pthread_mutex_unlock(&capture->lock);
+    copy->paced_ns += bytes * 1000000000u / copy->rate;
+    return goes_on;
 }
 
 /* F3. Takes room for NEED bytes; false: it is over. */
@@ -198,21 +349,26 @@ static bool await_turn(struct tsr_capture *capture, uint64_t need)
     return goes_on;
 }
 
-/* Puts into the stream what of the block is still not covered: F1. */
-static void admit(struct tsr_capture *capture, uint64_t first, uint64_t count, uint64_t need)
+/* Puts into the stream what of the block is still not covered: F1, F4. */
+static void admit(struct tsr_capture *capture, const struct block *block, uint64_t need)
 {
     struct tsr_copy *copy = &capture->copy;
-    uint64_t i, n, skip = 0;
+    uint64_t first = block->first, count = block->count, i, n, skip = 0, equal = 0;
 
     pthread_mutex_lock(&capture->append_lock);
     for (i = 0; i < count; i += n) {
         const uint8_t *bytes = copy->block + i * copy->grain;
-        bool zero = is_zero(bytes, bytes_of(copy, first + i, 1));
+        bool zero;
 
         n = 1;
         if (is_covered(copy, first + i))
             continue;
-        while (i + n < count && !is_covered(copy, first + i + n) &&
+        if (is_same(copy, block, i)) {
+            equal += bytes_of(copy, first + i, 1);
+            continue;
+        }
+        zero = is_zero(bytes, bytes_of(copy, first + i, 1));
+        while (i + n < count && !is_covered(copy, first + i + n) && !is_same(copy, block, i + n) &&
                is_zero(bytes + n * copy->grain, bytes_of(copy, first + i + n, 1)) == zero)
             n++;
         skip = put(capture, skip, (first + i) * copy->grain, bytes_of(copy, first + i, n),
@@ -221,27 +377,57 @@ static void admit(struct tsr_capture *capture, uint64_t first, uint64_t count, u
     cover(copy, first, count);
     pthread_mutex_lock(&capture->lock);
     copy->at = first + count;
+    copy->equal += equal;
     pthread_mutex_unlock(&capture->lock);
     tsr_capture_publish(capture, skip, need, NULL);
     pthread_mutex_unlock(&capture->append_lock);
 }
 
-static int copy_all(struct tsr_capture *capture)
+/* Room for the block; at worst each grain is a record of its own. */
+static uint64_t need_of(const struct tsr_copy *copy, const struct block *block)
+{
+    uint64_t need = 0;
+
+    for (uint64_t i = 0; i < block->count; i++)
+        if (!is_same(copy, block, i))
+            need += bytes_of(copy, block->first + i, 1) + sizeof(struct tsr_disk_record);
+    return need;
+}
+
+static int copy_block(struct tsr_capture *capture, struct block *block)
 {
     struct tsr_copy *copy = &capture->copy;
-    uint64_t first, count, bytes, need;
-    int rc;
+    int compared = await_digests(capture, block->first * copy->grain / TSR_DIGEST_BLOCK), rc;
+    uint64_t bytes, need;
 
-    while (find_block(capture, &first, &count)) {
-        bytes = bytes_of(copy, first, count);
-        rc = read_disk(capture, copy->block, first * copy->grain, bytes);
+    if (compared < 0)
+        return compared;
+    if (compared)
+        to_compared(copy, block, (uint64_t)compared);
+    bytes = bytes_of(copy, block->first, block->count);
+    if (!await_pace(capture, bytes))
+        return -ESHUTDOWN;
+    rc = read_disk(capture, copy->block, block->first * copy->grain, bytes);
+    if (rc < 0)
+        return rc;
+    if (compared)
+        compare(copy, block);
+    need = need_of(copy, block);
+    if (need && !await_turn(capture, need))
+        return -ESHUTDOWN;
+    admit(capture, block, need);
+    return 0;
+}
+
+static int copy_all(struct tsr_capture *capture)
+{
+    struct block block;
+
+    while (find_block(capture, &block)) {
+        int rc = copy_block(capture, &block);
+
         if (rc < 0)
             return rc;
-        /* At worst each grain is a record of its own. */
-        need = bytes + count * sizeof(struct tsr_disk_record);
-        if (!await_turn(capture, need))
-            return -ESHUTDOWN;
-        admit(capture, first, count, need);
     }
     return 0;
 }
@@ -252,7 +438,9 @@ static void free_memory(struct tsr_copy *copy)
         tsr_unmap(copy->covered, copy->covered_bytes);
     free(copy->edge);
     free(copy->block);
+    free(copy->digests);
     copy->covered = copy->edge = copy->block = NULL;
+    copy->digests = NULL;
 }
 
 static void *run_copy(void *argument)
@@ -276,6 +464,7 @@ static void *run_copy(void *argument)
     pthread_mutex_lock(&capture->append_lock);
     pthread_mutex_lock(&capture->lock);
     copy->ended = true;
+    copy->compares = false;
     copy->at = copy->grains;
     pthread_mutex_unlock(&capture->lock);
     free_memory(copy);
@@ -286,10 +475,13 @@ static void *run_copy(void *argument)
 
 /* ---- start and end ------------------------------------------------------------------- */
 
-int tsr_copy_open(struct tsr_copy *copy, uint64_t size)
+int tsr_copy_open(struct tsr_copy *copy, const struct tsr_capture_settings *settings)
 {
     void *edge = NULL, *block = NULL;
+    uint64_t size = settings->size;
 
+    copy->rate = settings->copy_rate;
+    copy->compares = settings->first_copy == TSR_COPY_COMPARED;
     copy->size = size;
     copy->grain = GRAIN_LEAST;
     while (copy->grain < GRAIN_MOST && size / copy->grain / 8 >= BITS_BYTES_MOST)
@@ -300,8 +492,9 @@ int tsr_copy_open(struct tsr_copy *copy, uint64_t size)
         return tsr_fail(-EFBIG, "a disk of %llu bytes is larger than a first copy can be",
                         (unsigned long long)size);
     copy->covered = tsr_map(copy->covered_bytes);
-    if (!copy->covered || posix_memalign(&edge, 4096, copy->grain) ||
-        posix_memalign(&block, 4096, BLOCK_BYTES)) {
+    copy->digests = copy->compares ? malloc(TSR_COPY_DIGESTS * TSR_DIGEST_SIZE) : NULL;
+    if (!copy->covered || (copy->compares && !copy->digests) ||
+        posix_memalign(&edge, 4096, copy->grain) || posix_memalign(&block, 4096, BLOCK_BYTES)) {
         free(edge);
         return tsr_fail(-ENOMEM, "no memory for the first copy of a disk");
     }

@@ -9,9 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "digest.h"
+
 #define TSR_COPY_WHY_MAX 256
+/* Digests of the other disk that are asked for at once, and that may be here: of 64 MiB. */
+#define TSR_COPY_ASK 256u
+#define TSR_COPY_DIGESTS (4u * TSR_COPY_ASK)
 
 struct tsr_capture;
+struct tsr_capture_settings;
 struct tsr_disk_record;
 
 struct tsr_copy {
@@ -30,21 +36,31 @@ struct tsr_copy {
     uint64_t captured_since;            /* bytes of the guest's since its last turn */
     uint64_t at;                        /* all grains before this one are covered */
     uint64_t edges;                     /* bytes that the server had to read */
+    uint64_t equal;                     /* bytes that the other disk has */
+    bool compares;                      /* with the other disk */
+    /* Blocks of it: below `given` digests are here, below `asked` they were asked for. */
+    uint64_t given, asked;
+    uint8_t (*digests)[TSR_DIGEST_SIZE];        /* of block n at n modulo TSR_COPY_DIGESTS */
     int failed;                         /* 0, or -errno: the disk cannot be read */
     char why[TSR_COPY_WHY_MAX];
 
     uint8_t *block;                     /* the copying thread's */
+    uint64_t rate, paced_ns;            /* bytes a second; when the next may be read */
     pthread_t thread;
     bool started;
 };
 
-/* Sets the memory aside; -errno with a sentence. SIZE: of the disk. */
-int tsr_copy_open(struct tsr_copy *copy, uint64_t size);
+/* Sets the memory aside; -errno with a sentence. */
+int tsr_copy_open(struct tsr_copy *copy, const struct tsr_capture_settings *settings);
 void tsr_copy_close(struct tsr_copy *copy);
 
 /* Begins the copy: a thread of its own, ended by tsr_copy_join once the capture is over. */
 int tsr_copy_start(struct tsr_capture *capture);
 void tsr_copy_join(struct tsr_copy *copy);
+
+/* As tsr_capture_digests. */
+int tsr_copy_digests(struct tsr_capture *capture, uint64_t first, uint32_t count,
+                     const uint8_t *digests);
 
 /* The most that tsr_copy_before puts, bytes. */
 uint64_t tsr_copy_before_max(const struct tsr_copy *copy);

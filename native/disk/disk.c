@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 _Static_assert(sizeof(struct tsr_disk_record) == TSR_DISK_RECORD_SIZE, "shared with JS");
-_Static_assert(sizeof(struct tsr_capture_settings) == 1064, "shared with JS");
+_Static_assert(sizeof(struct tsr_capture_settings) == 1072, "shared with JS");
 _Static_assert(sizeof(struct tsr_capture_piece) == 16, "shared with JS");
-_Static_assert(sizeof(struct tsr_capture_stats) == 160, "shared with JS");
+_Static_assert(sizeof(struct tsr_capture_stats) == 168, "shared with JS");
 _Static_assert(TSR_CAPTURE_NAME_MAX == TSR_DM_NAME_MAX, "as the device mapper has it");
 _Static_assert(TSR_CAPTURE_PATH_MAX == TSR_MIRROR_PATH_MAX, "copied");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "records are little-endian");
@@ -135,8 +135,8 @@ static int check_settings(const struct tsr_capture_settings *settings)
         return tsr_fail(-EINVAL, "the capture of a disk needs the names of its devices");
     if (!settings->size || settings->size % TSR_NBD_SECTOR)
         return tsr_fail(-EINVAL, "a disk of %llu bytes", (unsigned long long)settings->size);
-    if (settings->first_copy > 1)
-        return tsr_fail(-EINVAL, "a first copy, or none");
+    if (settings->first_copy > TSR_COPY_COMPARED)
+        return tsr_fail(-EINVAL, "a first copy of kind %u", settings->first_copy);
     if (settings->room < ROOM_LEAST || settings->room > ROOM_MOST)
         return tsr_fail(-EINVAL, "room of %llu bytes for a disk: %llu to %llu",
                         (unsigned long long)settings->room, (unsigned long long)ROOM_LEAST,
@@ -193,9 +193,7 @@ static int open_memory(struct tsr_capture *capture)
     capture->read_buffer = buffer;
     /* Where the limit of locked memory does not allow it, a write may wait for memory. */
     capture->stats.locked = !mlock(capture->ring.bytes, size);
-    return capture->settings.first_copy
-               ? tsr_copy_open(&capture->copy, capture->settings.size)
-               : 0;
+    return capture->settings.first_copy ? tsr_copy_open(&capture->copy, &capture->settings) : 0;
 }
 
 static int open_disk(struct tsr_capture *capture)
@@ -248,7 +246,7 @@ static struct tsr_capture *new_capture(const struct tsr_capture_settings *settin
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&capture->room, &clock);
     pthread_cond_init(&capture->reads_come, NULL);
-    pthread_cond_init(&capture->copy.turn, NULL);
+    pthread_cond_init(&capture->copy.turn, &clock);
     pthread_condattr_destroy(&clock);
     return capture;
 }
@@ -340,6 +338,21 @@ int tsr_capture_copy(int handle)
     if (!capture)
         return -EBADF;
     rc = tsr_copy_start(capture);
+    tsr_handle_put(capture);
+    return rc;
+}
+
+int tsr_capture_digests(int handle, uint64_t first, uint32_t count, const uint8_t *digests)
+{
+    struct tsr_capture *capture;
+    int rc;
+
+    if (count && !digests)
+        return tsr_fail(-EINVAL, "no digests");
+    capture = get(handle);
+    if (!capture)
+        return -EBADF;
+    rc = tsr_copy_digests(capture, first, count, digests);
     tsr_handle_put(capture);
     return rc;
 }
@@ -484,6 +497,7 @@ int tsr_capture_look(int handle, struct tsr_capture_stats *out)
         out->copied = out->to_copy;
     out->copy_ended = capture->copy.ended;
     out->edges = capture->copy.edges;
+    out->equal = capture->copy.equal;
     pthread_mutex_unlock(&capture->lock);
     tsr_handle_put(capture);
     return 0;

@@ -39,14 +39,22 @@ enum tsr_disk_flag {
 #define TSR_CAPTURE_NAME_MAX 128
 #define TSR_CAPTURE_PATH_MAX 256
 
-struct tsr_capture_settings {   /* 1064 bytes; texts end with a NUL */
+enum tsr_first_copy {
+    TSR_COPY_NONE = 0,
+    TSR_COPY_ALL = 1,           /* epoch 0 is all that the disk holds, see tsr_capture_copy */
+    TSR_COPY_COMPARED = 2,      /* .. but for blocks that the other disk has, too: it is asked */
+};
+
+struct tsr_capture_settings {   /* 1072 bytes; texts end with a NUL */
     uint64_t size;              /* of the disk, bytes */
     uint64_t room;              /* for what is not handed out yet, bytes: the ceiling */
     uint64_t ask;               /* so many waiting bytes ask for a checkpoint */
+    uint64_t copy_rate;         /* the first copy reads no more than so many bytes a second; 0:
+                                 * as fast as it goes */
     uint32_t wait_ms;           /* a write waits for room, and nobody reads for so long: then
                                  * the leg is given up */
     uint32_t leg_major, leg_minor;      /* the NBD device */
-    uint32_t first_copy;        /* 1: epoch 0 is all that the disk holds, see tsr_capture_copy */
+    uint32_t first_copy;        /* enum tsr_first_copy */
     char name[TSR_CAPTURE_NAME_MAX];    /* the volume, as the device mapper calls it */
     char under[TSR_CAPTURE_NAME_MAX];   /* the device over its plain table */
     char plain[TSR_CAPTURE_PATH_MAX];   /* the path of `under`, for reads */
@@ -62,7 +70,7 @@ struct tsr_capture_piece {      /* 16 bytes */
                                  * UINT64_MAX: it is open, and grows */
 };
 
-struct tsr_capture_stats {      /* 160 bytes; counts since the capture was opened */
+struct tsr_capture_stats {      /* 168 bytes; counts since the capture was opened */
     uint64_t writes, written;   /* requests with data, and their bytes */
     uint64_t fuas, flushes, trims, zeroes;
     uint64_t reads, reads_held; /* answered from the disk; failed there, and held */
@@ -75,6 +83,7 @@ struct tsr_capture_stats {      /* 160 bytes; counts since the capture was opene
     uint64_t to_copy, copied;   /* bytes of the first copy: in all, and done; 0: there is none */
     uint64_t copy_ended;        /* 1: all of it is in epoch 0 */
     uint64_t edges;             /* bytes put before writes of no whole blocks, see copy.c */
+    uint64_t equal;             /* bytes that the first copy left out: the other disk has them */
 };
 
 enum tsr_disk_event_kind {
@@ -87,6 +96,9 @@ enum tsr_disk_event_kind {
     TSR_EV_DISK_MORE = 22,
     /* All of the first copy is in epoch 0, which can be sealed. b = bytes of the disk. */
     TSR_EV_DISK_COPIED = 23,
+    /* The first copy wants the digests of c blocks from block b on, of the other disk
+     * (digest.h): tsr_capture_digests. In order; a few are asked for ahead. */
+    TSR_EV_DISK_COMPARE = 24,
     /* TSR_EV_FAILED: the leg is given up, and no later epoch can be sealed. TSR_EV_ENDED:
      * a = what taking the mirror away came to, as tsr_mirror_swap has it: 1 done here, 0
      * it was done, or -errno with a text: it has to be tried again. */
@@ -115,6 +127,13 @@ TSR_API int tsr_capture_insert(int handle);
  * a block that cannot be read is a failure of the leg.
  */
 TSR_API int tsr_capture_copy(int handle);
+
+/*
+ * Answers the oldest COMPARE that has no answer: the digests of its COUNT blocks from FIRST on.
+ * COUNT 0: from FIRST on nothing is compared, all of it is copied. -EPROTO: that was not asked.
+ */
+TSR_API int tsr_capture_digests(int handle, uint64_t first, uint32_t count,
+                                const uint8_t *digests);
 
 /* Ends EPOCH here: what the guest wrote since the last one belongs to it. -EIO: the leg
  * is lost; -ENOBUFS: too many epochs are sealed and not read; -EBUSY: the first copy has

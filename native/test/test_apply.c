@@ -224,6 +224,27 @@ TEST(apply_keeps_the_order)
     close_apply();
 }
 
+/* Proves: zeroes of the first copy are written only where something else was: a disk that takes its
+ * room as it is written to stays as small as the guest's. */
+TEST(apply_writes_no_zeroes_over_zeroes)
+{
+    struct tsr_apply_stats stats;
+
+    open_apply(0);
+    put(2 << 20, 4096, 0, 9);
+    put(0, DISK, TSR_DISK_ZEROES, 0);
+    CHECK(tsr_apply_end(t.handle, 0) == 0);
+    settled();
+    CHECK(tsr_apply_look(t.handle, &stats) == 0);
+    CHECK(byte_at(0, DISK) == 0 && stats.zeroed == DISK - (2 << 20));
+    put(0, 4096, TSR_DISK_ZEROES, 0);
+    CHECK(tsr_apply_end(t.handle, 1) == 0 && tsr_apply_commit(t.handle, 1) == 0);
+    settled();
+    CHECK(tsr_apply_look(t.handle, &stats) == 0);
+    CHECK(stats.zeroed == DISK - (2 << 20) + 4096);
+    close_apply();
+}
+
 static void refused(uint64_t offset, uint32_t length, uint32_t flags, const char *why)
 {
     uint8_t bytes[sizeof(struct tsr_disk_record) + 4096];

@@ -4,6 +4,8 @@
  */
 #include "capture_bench.h"
 
+#include "../disk/copy.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -83,16 +85,22 @@ static void read_all(void)
     CHECK(sink.rest.size == 0);
 }
 
-static void open_copy(size_t bytes)
+static void open_copy_of(size_t bytes, enum tsr_first_copy kind, uint64_t rate)
 {
     struct tsr_capture_settings settings = settings_of(HANG_MS);
 
-    settings.first_copy = 1;
+    settings.first_copy = kind;
+    settings.copy_rate = rate;
     make_disk(bytes);
     open_with(&settings);
     CHECK(!tsr_capture_insert(t.handle));
     sink.disk = malloc(DISK_BYTES);
     memset(sink.disk, 0xee, DISK_BYTES);
+}
+
+static void open_copy(size_t bytes)
+{
+    open_copy_of(bytes, TSR_COPY_ALL, 0);
 }
 
 static void close_copy(void)
@@ -257,12 +265,149 @@ TEST(copy_ends_with_its_capture)
     close_copy();
 }
 
+/* ---- beside the other disk ------------------------------------------------------------------ */
+
+#define BLOCKS (DISK_BYTES / TSR_DIGEST_BLOCK)
+
+/* Answers every question that was asked, as the other disk is; its first and their count. */
+static unsigned answer_questions(uint64_t *first_out)
+{
+    static uint8_t digests[TSR_COPY_ASK][TSR_DIGEST_SIZE];
+    unsigned questions = 0;
+    struct event event;
+
+    while (next_event(t.events, &event, questions ? 20 : HANG_MS)) {
+        if (event.e.kind != TSR_EV_DISK_COMPARE)
+            continue;
+        if (!questions++ && first_out)
+            *first_out = event.e.b;
+        CHECK(event.e.c && event.e.c <= TSR_COPY_ASK && event.e.b + event.e.c <= BLOCKS);
+        for (uint64_t i = 0; i < event.e.c; i++)
+            tsr_digest(sink.disk + (event.e.b + i) * TSR_DIGEST_BLOCK, TSR_DIGEST_BLOCK,
+                       digests[i]);
+        CHECK(!tsr_capture_digests(t.handle, event.e.b, (uint32_t)event.e.c, digests[0]));
+    }
+    return questions;
+}
+
+/* Proves: what the other disk has is not sent, and the copy is the disk all the same; questions
+ * go ahead, and no further than what may be kept. */
+TEST(copy_leaves_out_what_is_there)
+{
+    struct tsr_capture_stats stats;
+
+    open_copy_of(DISK_BYTES, TSR_COPY_COMPARED, 0);
+    memset(sink.disk, 0xd1, DISK_BYTES);
+    sink.disk[3 * MIB + 5] ^= 1;
+    sink.disk[DISK_BYTES - 1] ^= 1;
+    CHECK(!tsr_capture_copy(t.handle));
+    CHECK(answer_questions(NULL) == BLOCKS / TSR_COPY_ASK);
+    read_all();
+    stats = look();
+    CHECK(holds(0, DISK_BYTES, 0xd1) && sink.records == 2);
+    CHECK(stats.equal == DISK_BYTES - 2 * TSR_DIGEST_BLOCK && stats.copied == DISK_BYTES);
+    close_copy();
+}
+
+/* Proves: F4: a block that was the same there is not left out of what is captured, before its
+ * digest came, between that and its turn, or after; what the guest covered is not asked for. */
+TEST(copy_compares_beside_the_guest)
+{
+    static uint8_t wanted[DISK_BYTES];
+    uint64_t first;
+
+    open_copy_of(DISK_BYTES, TSR_COPY_COMPARED, 0);
+    memset(sink.disk, 0xd1, DISK_BYTES);
+    memset(wanted, 0xd1, sizeof(wanted));
+    CHECK(answer_to(ask(TSR_NBD_WRITE_ZEROES, 0, 8 * MIB)) == 0);
+    memset(wanted, 0, 8 * MIB);
+    write_at(9 * MIB + 512, 512, 1);
+    fill(wanted + 9 * MIB + 512, 512, 1);
+    CHECK(!tsr_capture_copy(t.handle));
+    write_at(10 * MIB, 2 * GRAIN, 2);
+    fill(wanted + 10 * MIB, 2 * GRAIN, 2);
+    answer_questions(&first);
+    CHECK(first == 8 * MIB / TSR_DIGEST_BLOCK);
+    write_at(20 * MIB + 1024, 2048, 3);
+    fill(wanted + 20 * MIB + 1024, 2048, 3);
+    read_all();
+    CHECK(!memcmp(sink.disk, wanted, sizeof(wanted)));
+    CHECK(look().equal > 20 * MIB);
+    close_copy();
+}
+
+/* Proves: where the other disk has nothing to compare all of it is copied, with one answer for
+ * all questions; what was not asked for is refused. */
+TEST(copy_asks_in_vain)
+{
+    static uint8_t digests[TSR_COPY_ASK][TSR_DIGEST_SIZE];
+    struct event event;
+
+    open_copy_of(DISK_BYTES, TSR_COPY_COMPARED, 0);
+    CHECK(tsr_capture_digests(t.handle, 0, 1, digests[0]) == -EPROTO);
+    CHECK(!tsr_capture_copy(t.handle));
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_COMPARE);
+    CHECK(event.e.b == 0 && event.e.c == TSR_COPY_ASK);
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_COMPARE);
+    CHECK(event.e.b == TSR_COPY_ASK);
+    CHECK(tsr_capture_digests(t.handle, 0, TSR_COPY_ASK - 1, digests[0]) == -EPROTO);
+    CHECK(tsr_capture_digests(t.handle, TSR_COPY_ASK, TSR_COPY_ASK, digests[0]) == -EPROTO);
+    CHECK(!tsr_capture_digests(t.handle, 0, 0, NULL));
+    CHECK(!tsr_capture_digests(t.handle, TSR_COPY_ASK, 0, NULL));
+    read_all();
+    CHECK(holds(0, DISK_BYTES, 0xd1) && look().equal == 0);
+    close_copy();
+}
+
+/* Proves: digests that come when the copy has ended without them are no error, and one that waits
+ * for them ends with its capture. */
+TEST(copy_ends_without_its_answers)
+{
+    static uint8_t digests[TSR_COPY_ASK][TSR_DIGEST_SIZE];
+    struct event event;
+
+    open_copy_of(DISK_BYTES, TSR_COPY_COMPARED, 0);
+    CHECK(!tsr_capture_copy(t.handle));
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_COMPARE);
+    CHECK(answer_to(ask(TSR_NBD_WRITE_ZEROES, 0, DISK_BYTES)) == 0);
+    CHECK(!tsr_capture_digests(t.handle, 0, TSR_COPY_ASK, digests[0]));
+    read_all();
+    CHECK(!tsr_capture_digests(t.handle, TSR_COPY_ASK, TSR_COPY_ASK, digests[0]));
+    CHECK(holds(0, DISK_BYTES, 0) && look().equal == 0);
+    close_copy();
+    open_copy_of(DISK_BYTES, TSR_COPY_COMPARED, 0);
+    CHECK(!tsr_capture_copy(t.handle));
+    CHECK(next_event(t.events, &event, HANG_MS) && event.e.kind == TSR_EV_DISK_COMPARE);
+    close_copy();
+}
+
+/* Proves: F5: it takes the time that its rate gives it, and the guest's writes do not. */
+TEST(copy_keeps_to_its_rate)
+{
+    uint64_t began;
+
+    open_copy_of(DISK_BYTES, TSR_COPY_ALL, 32 * MIB);
+    began = now_ms();
+    CHECK(!tsr_capture_copy(t.handle));
+    for (unsigned i = 0; i < 8; i++)
+        write_at(16 * MIB + i * GRAIN, GRAIN, i);
+    read_all();
+    /* All but the last block. */
+    CHECK(now_ms() - began >= 980);
+    close_copy();
+    open_copy_of(DISK_BYTES, TSR_COPY_ALL, 1);
+    CHECK(!tsr_capture_copy(t.handle));
+    close_copy();
+}
+
 /* ---- at random ---------------------------------------------------------------------------- */
 
 #define WRITES 3000u
 #define LATE 40u
 
 static atomic_bool writes_done;
+/* Of the other disk as it was before: nothing of it is looked at while its records come. */
+static uint8_t before[DISK_BYTES];
 
 static void *drain(void *unused)
 {
@@ -279,17 +424,37 @@ static uint64_t next_random(uint64_t *state)
     return *state >> 33;
 }
 
-/* Proves: F1 to F3 in whatever order: writes of all sizes reach the disk before they are captured,
- * long after, or never, while it is copied. */
-TEST(copy_equals_under_writes_at_random)
+static void *answer_all(void *unused)
+{
+    static uint8_t digests[TSR_COPY_ASK][TSR_DIGEST_SIZE];
+    struct event event;
+
+    (void)unused;
+    while (!look().copy_ended) {
+        if (!next_event(t.events, &event, 5) || event.e.kind != TSR_EV_DISK_COMPARE)
+            continue;
+        for (uint64_t i = 0; i < event.e.c; i++)
+            tsr_digest(before + (event.e.b + i) * TSR_DIGEST_BLOCK, TSR_DIGEST_BLOCK, digests[i]);
+        sleep_ms(5);
+        CHECK(!tsr_capture_digests(t.handle, event.e.b, (uint32_t)event.e.c, digests[0]));
+    }
+    return NULL;
+}
+
+static void copy_at_random(enum tsr_first_copy kind)
 {
     static uint8_t wanted[DISK_BYTES], data[MIB];
     struct { uint64_t offset, seed; uint32_t length; } late[LATE];
     uint64_t random = (uint64_t)getpid();
-    pthread_t thread;
+    pthread_t thread, answers;
 
-    open_copy(DISK_BYTES);
+    open_copy_of(DISK_BYTES, kind, 0);
     memset(wanted, 0xd1, sizeof(wanted));
+    /* Three blocks of four are there. */
+    for (uint64_t i = 0; i < BLOCKS; i++)
+        if (i % 4)
+            memset(sink.disk + i * TSR_DIGEST_BLOCK, 0xd1, TSR_DIGEST_BLOCK);
+    memcpy(before, sink.disk, sizeof(before));
     memset(late, 0, sizeof(late));
     for (unsigned i = 0; i < WRITES; i++) {
         uint32_t length = 512 * (1 + (uint32_t)next_random(&random) % (i % 10 ? 24 : 512));
@@ -301,6 +466,7 @@ TEST(copy_equals_under_writes_at_random)
         if (i == WRITES / 10) {
             CHECK(!tsr_capture_copy(t.handle));
             CHECK(!pthread_create(&thread, NULL, drain, NULL));
+            CHECK(!pthread_create(&answers, NULL, answer_all, NULL));
         }
         if (late[at].length) {
             uint8_t *older = malloc(late[at].length);
@@ -328,7 +494,22 @@ TEST(copy_equals_under_writes_at_random)
     }
     atomic_store(&writes_done, true);
     pthread_join(thread, NULL);
+    pthread_join(answers, NULL);
     read_all();
     CHECK(!memcmp(sink.disk, wanted, sizeof(wanted)));
+    CHECK(kind == TSR_COPY_ALL || look().equal > 0);
     close_copy();
+}
+
+/* Proves: F1 to F3 in whatever order: writes of all sizes reach the disk before they are captured,
+ * long after, or never, while it is copied. */
+TEST(copy_equals_under_writes_at_random)
+{
+    copy_at_random(TSR_COPY_ALL);
+}
+
+/* Proves: F4 likewise, where most of the disk is there already. */
+TEST(copy_compared_equals_under_writes_at_random)
+{
+    copy_at_random(TSR_COPY_COMPARED);
 }

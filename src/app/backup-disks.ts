@@ -32,11 +32,13 @@ async function textOf(path: string): Promise<string> {
 
 async function portsOf({ env, store, settings, nativePath }: ThisHost): Promise<MirrorBackupPorts> {
   const { ApplyLibrary } = await import('../native/apply.ts');
+  const { HasherLibrary } = await import('../native/hasher.ts');
   // simxl has a host's files below its own folder, and plain files for disks.
   const simxl = env['SIMXL_HOST'] ?? '';
   return {
     ...{ store, stateDirectory: settings.stateDirectory, guestDevices },
     apply: new ApplyLibrary(nativePath),
+    hasher: new HasherLibrary(nativePath),
     pathOf: (target) => join(simxl, target),
     isAnyFile: simxl !== '',
   };
@@ -53,6 +55,10 @@ export function backupDisks(host: ThisHost): DiskDriver {
     async openBackup(spec, _session, facts) {
       const { openMirrorCopies } = await import('../disk/mirror/backup.ts');
       return openMirrorCopies(await portsOf(host), spec, facts);
+    },
+    async openCompared(spec, facts) {
+      const { openCopies } = await import('../disk/mirror/compared.ts');
+      return openCopies(await portsOf(host), spec, facts ?? []);
     },
   };
 }

@@ -18,6 +18,7 @@ export async function mirrorPorts(
   host: ThisHost,
   { uuid, name }: Pick<GuestSpec, 'uuid' | 'name'>,
   say: (text: string) => void,
+  copyBytesPerSecond = 0,
 ): Promise<MirrorPorts> {
   const { mirrorFiles, spawnGuard } = await import('../disk/mirror/host.ts');
   const { mirrorFolder } = await import('../disk/mirror/left.ts');
@@ -29,6 +30,7 @@ export async function mirrorPorts(
     timers,
     store,
     say,
+    copyBytesPerSecond,
     async markSource(disk) {
       const { markSource } = await import('../disk/mirror/mark.ts');
       const path = join(env['SIMXL_HOST'] ?? '', disk.path);
@@ -71,17 +73,29 @@ export function diskRefusals(host: ThisHost): Pick<DiskDriver, 'refusals'> {
   };
 }
 
-/** The mirror driver's end on the primary, for guests whose disks are replicated. */
+/**
+ * The mirror driver's end on the primary, for guests whose disks are replicated, or compared.
+ * `copyBytesPerSecond`: what a first copy may read of each; 0: as much as goes.
+ */
 export function primaryDisks(
   host: ThisHost,
   say: (text: string) => void,
-): Pick<DiskDriver, 'name' | 'openPrimary'> {
+  copyBytesPerSecond = 0,
+): Pick<DiskDriver, 'name' | 'openPrimary' | 'openCompared'> {
   return {
     name: 'mirror',
     async openPrimary(spec, session) {
       if (spec.writableDisks.length === 0) return [];
       const { openMirrors } = await import('../disk/mirror/primary.ts');
-      return openMirrors(await mirrorPorts(host, spec, say), spec, session);
+      return openMirrors(await mirrorPorts(host, spec, say, copyBytesPerSecond), spec, session);
+    },
+    async openCompared(spec) {
+      const { openOwn } = await import('../disk/mirror/compared.ts');
+      const { HasherLibrary } = await import('../native/hasher.ts');
+      const { nativePath, env } = host;
+      const pathOf = (target: string) => join(env['SIMXL_HOST'] ?? '', target);
+      const ports = { hasher: new HasherLibrary(nativePath), pathOf, isAnyFile: false };
+      return openOwn(await mirrorPorts(host, spec, say), ports, spec);
     },
   };
 }

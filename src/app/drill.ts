@@ -5,6 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { Environment } from '../config/settings.ts';
+import { failsOnTheWayBack } from '../core/check/line.ts';
 import type { DrillEnd } from '../core/drill.ts';
 import { quoteWord } from '../core/texts/quote.ts';
 import { sleep } from '../host/clock.ts';
@@ -48,9 +49,8 @@ export async function checkBothWays(
     { domain: status.uuid, host, sshCommand, unsafe, fix: false, argv },
     env,
   );
-  // What only counts on the way back counts here: the guest is to come back.
-  const isBack = (name: string) => name === 'way-back';
-  return lines.filter(({ level, name }) => level === 'fail' || (level === 'warn' && isBack(name)));
+  // The guest is to come back.
+  return lines.filter((line) => line.level === 'fail' || failsOnTheWayBack(line));
 }
 
 /**
@@ -120,18 +120,20 @@ export async function runDrill(
 }
 
 /**
- * Has the guest protected back, from where it runs; false: nobody can know what runs a command
- * there (a transport of one's own).
+ * Has the guest protected back, from where it runs, to this host, which is called `backPeer` there;
+ * null: by its own name. False: nobody can know what runs a command there (a transport of one's
+ * own).
  */
 export async function protectBack(
   { status }: Pick<SessionEntry, 'status'>,
+  backPeer: string | null,
   env: Environment,
 ): Promise<boolean> {
   const { transport, domain } = status;
   if (transport === null) return false;
   const { remoteShell } = transportCommand(transport.host, transport.ssh_command ?? undefined);
   if (remoteShell === null) return false;
-  const { hostName } = thisHost(env).settings;
+  const hostName = backPeer ?? thisHost(env).settings.hostName;
   const words = ['tsremus', 'protect', '--', domain, hostName].map(quoteWord).join(' ');
   // The session is a process of its own: its window may go with the login.
   const there = `nohup ${words} >/dev/null 2>&1 </dev/null &`;

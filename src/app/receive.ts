@@ -17,6 +17,7 @@ import { cleanText } from '../host/text.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
 import { type Decision, greetPrimary, type LocalSpeaker, refuse } from '../link/hello.ts';
 import type { Hello } from '../link/hello-message.ts';
+import type { Link } from '../link/link.ts';
 import { addressFromEnvironment, offerPulse } from '../link/pulse.ts';
 import { openStdioLink } from '../link/stdio.ts';
 import { openRecord } from '../permission/record.ts';
@@ -29,6 +30,7 @@ import {
   type ReceptionPorts,
 } from '../session/backup/reception.ts';
 import type { ReceiveOptions, ReceiveResult } from '../session/options.ts';
+import type { PreparedResync } from '../session/resync/backup.ts';
 import { codecsOf } from '../stream/agreement.ts';
 import { openStreamDecoder } from '../stream/codec/decoder.ts';
 import { backupDisks, diskDrivers } from './backup-disks.ts';
@@ -96,6 +98,83 @@ async function ofSession(options: ReceiveOptions, env: Environment): Promise<Rec
   }
 }
 
+/** What a primary was promised in HELLO, and what is ready for it. */
+type Taken =
+  | { readonly kind: 'session'; readonly ports: ReceptionPorts; readonly prepared: Prepared }
+  | { readonly kind: 'resync'; readonly ports: ReceptionPorts; readonly prepared: PreparedResync };
+
+/** Says yes or no to a HELLO. */
+class Desk {
+  readonly #host: ThisHost;
+  readonly #ahead: { get(): Promise<Hypervisor> };
+  readonly #options: ReceiveOptions;
+  readonly #env: Environment;
+  /** Null: a question, for which nothing is made ready. */
+  taken: Taken | null = null;
+
+  constructor(
+    host: ThisHost,
+    ahead: { get(): Promise<Hypervisor> },
+    options: ReceiveOptions,
+    env: Environment,
+  ) {
+    this.#host = host;
+    this.#ahead = ahead;
+    this.#options = options;
+    this.#env = env;
+  }
+
+  async decide(hello: Hello): Promise<Decision> {
+    if (hello.purpose === 'promise' || hello.purpose === 'check') {
+      return { accept: true, pulse: null, stream: null };
+    }
+    try {
+      const ports = receptionPorts(this.#host, await this.#ahead.get());
+      return hello.purpose === 'session'
+        ? await this.#takeSession(ports, hello)
+        : await this.#takeResync(ports, hello);
+    } catch (error) {
+      if (error instanceof OperationError) return refuse(error);
+      throw error;
+    }
+  }
+
+  async #takeSession(ports: ReceptionPorts, hello: Hello): Promise<Decision> {
+    const options = await ofSession(this.#options, this.#env);
+    const prepared = await prepareReception(ports, hello, options);
+    this.taken = { kind: 'session', ports, prepared };
+    return { accept: true, pulse: prepared.pulseOffer, stream: prepared.stream };
+  }
+
+  async #takeResync(ports: ReceptionPorts, hello: Hello): Promise<Decision> {
+    const { prepareResync } = await import('../session/resync/backup.ts');
+    const prepared = await prepareResync(ports, hello);
+    this.taken = { kind: 'resync', ports, prepared };
+    return { accept: true, pulse: null, stream: prepared.stream };
+  }
+}
+
+/** A session, to its end. */
+async function holdCopy(
+  host: ThisHost,
+  { ports, prepared }: Extract<Taken, { kind: 'session' }>,
+  link: Link,
+): Promise<ReceiveResult> {
+  const { uuid, domain } = prepared.hello;
+  raisePriority((text) => process.emitWarning(text));
+  lowerOomScore((text) => {
+    prepared.log.warning(text);
+    host.refusals.push(text);
+  });
+  // Not waited for: without a unit of its own it goes on as well.
+  const settled = unitForCopy(host, uuid, domain);
+  void settled.then(() => keepInMemory(host, prepared.log));
+  // Where it cannot be loaded, it is tried again when it is needed.
+  loadAnnouncement(host).catch(() => {});
+  const run = new Reception(ports, prepared, link).run();
+  return { outcome: await run.finally(() => host.events.settled()) };
+}
+
 /**
  * Serves one link. The outcome of a question is that it was answered: `promised` or not. `tell`:
  * what whoever started this by hand should know while nobody speaks.
@@ -119,41 +198,23 @@ export async function runReceive(
   };
   const open = () => thisHypervisor(host);
   const ahead = openAhead(open, timers);
-  let session: { readonly ports: ReceptionPorts; readonly prepared: Prepared } | null = null;
-  const decide = async (hello: Hello): Promise<Decision> => {
-    if (hello.purpose !== 'session') return { accept: true, pulse: null, stream: null };
-    try {
-      const ports = receptionPorts(host, await ahead.get());
-      const prepared = await prepareReception(ports, hello, await ofSession(options, env));
-      session = { ports, prepared };
-      return { accept: true, pulse: prepared.pulseOffer, stream: prepared.stream };
-    } catch (error) {
-      if (error instanceof OperationError) return refuse(error);
-      throw error;
-    }
-  };
+  const desk = new Desk(host, ahead, options, env);
   const stopTelling = timers.after(aloneToldAfterMs, () => {
     if (link.counters.bytesReceived > 0) return;
     tell('no primary has spoken yet: the other host is to start this command, nobody types it');
   });
-  const hello = await greetPrimary(link, speaker, decide, { timers }).finally(() => {
-    stopTelling();
-    ahead.cancel();
-  });
-  if (session !== null) {
-    const { ports, prepared } = session as { ports: ReceptionPorts; prepared: Prepared };
-    raisePriority((text) => process.emitWarning(text));
-    lowerOomScore((text) => {
-      prepared.log.warning(text);
-      host.refusals.push(text);
-    });
-    // Not waited for: without a unit of its own it goes on as well.
-    const settled = unitForCopy(host, hello.uuid, hello.domain);
-    void settled.then(() => keepInMemory(host, prepared.log));
-    // Where it cannot be loaded, it is tried again when it is needed.
-    loadAnnouncement(host).catch(() => {});
-    const run = new Reception(ports, prepared, link).run();
-    return { outcome: await run.finally(() => host.events.settled()) };
+  const hello = await greetPrimary(link, speaker, (said) => desk.decide(said), { timers }).finally(
+    () => {
+      stopTelling();
+      ahead.cancel();
+    },
+  );
+  const { taken } = desk;
+  if (taken?.kind === 'session') return holdCopy(host, taken, link);
+  if (taken?.kind === 'resync') {
+    const { serveResync } = await import('../session/resync/backup.ts');
+    await serveResync(taken.ports, taken.prepared, link);
+    return { outcome: answered };
   }
   if (hello.purpose === 'check') {
     const { answerCheck } = await import('../session/check/answer.ts');

@@ -17,6 +17,7 @@ export interface DrillFlags extends OutputOptions {
   readonly yes?: boolean;
   readonly dryRun?: boolean;
   readonly back: boolean;
+  readonly backPeer?: string;
   readonly limit: string;
   readonly backLimit: string;
 }
@@ -143,7 +144,7 @@ async function carryOut(
   const hints: string[] = [];
   let isBack = false;
   if (end.kind === 'took-over' && flags.back) {
-    const isBegun = await protectBack(entry, io.env);
+    const isBegun = await protectBack(entry, flags.backPeer ?? null, io.env);
     isBack = isBegun && (await awaitBack(entry.status.uuid, backLimitMs, tell, io.env));
     if (isBack) tell(`${domain} is protected by this host`);
     else hints.push(adviceLine({ kind: 'protect-there', domain, peer }));

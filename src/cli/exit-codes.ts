@@ -7,6 +7,7 @@ import type { CheckLevel } from '../core/check/line.ts';
 import type { Level } from '../core/health/health.ts';
 import type { ProtectOutcome, StopOutcome } from '../core/texts/outcomes.ts';
 import type { OperationCode } from '../host/errors.ts';
+import type { ResyncResult } from '../session/resync/options.ts';
 
 export const exit = {
   ok: 0,
@@ -24,6 +25,7 @@ export const exit = {
   takenOver: 17,
   held: 18,
   guestEnded: 19,
+  different: 20,
   usage: 64,
   unavailable: 69,
   notRoot: 77,
@@ -50,6 +52,7 @@ export const exitMeaning: Readonly<Record<ExitCode, string>> = {
   17: 'the backup took over',
   18: 'the guest is held: nobody may decide yet',
   19: 'the guest ended by itself',
+  20: 'resync --verify only: the disks of both hosts differ',
   64: 'wrong usage',
   69: 'not built yet, or no Xen here',
   77: 'not root',
@@ -158,6 +161,18 @@ export function exitOfStop(outcome: StopOutcome): ExitCode {
       return exit.guestEnded;
     case 'held':
       return exit.held;
+  }
+}
+
+/** Exit code of `tsremus resync`. */
+export function exitOfResync(result: ResyncResult): ExitCode {
+  switch (result.kind) {
+    case 'copied':
+      return exit.ok;
+    case 'compared':
+      return result.difference.differentBytes === 0 ? exit.ok : exit.different;
+    case 'stopped':
+      return result.by === 'sigint' ? exit.interrupted : exit.terminated;
   }
 }
 

@@ -112,7 +112,7 @@ function unhurried(reporter: ClosingReporter, stream: Stream): ClosingReporter {
 export function reporterFor(
   io: Io,
   domain: string,
-  flags: ReportFlags,
+  flags: Pick<ReportFlags, 'json' | 'quiet'>,
   wall: () => Date,
 ): ClosingReporter {
   if (flags.json) return unhurried(jsonReporter(io, domain, wall), io.out);

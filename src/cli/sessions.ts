@@ -24,6 +24,15 @@ function noSession(domain: string): OperationError {
   });
 }
 
+/** The other host of the newest session of `domain` here; null: none tells. */
+export function peerOf(io: Io, domain: string): string | null {
+  const found = meantBy(io, domain, listed(io));
+  const [newest] = found.toSorted((one, other) =>
+    other.status.updated.localeCompare(one.status.updated),
+  );
+  return newest?.status.peer ?? null;
+}
+
 /** The sessions of this host. */
 export function registryOf(io: Io): Registry {
   return thisRegistry(thisHost(io.env));

@@ -125,6 +125,15 @@ export const epochPagesMax = 2_048;
  */
 export const progressMsMin = 30_000;
 
+/** While disks alone are copied, either side hears something every second, ms. */
+export const resyncBeatMs = 1_000;
+/** A host that says nothing for so long then is taken for dead; nothing is lost by that, ms. */
+export const resyncSilenceMsMax = 30_000;
+
+/** What may be read of a guest's disk in a second while it is copied, bytes. */
+export const resyncRateMin = 64 * 1024;
+export const resyncRateMax = 1024 ** 4;
+
 /** Memory of a guest, and of a page cache, bytes: beyond any host's, and far below 2^53. */
 export const guestBytesMax = 64 * 1024 ** 4;
 

@@ -44,6 +44,8 @@ export interface PrimaryDiskEvents {
   readonly more: () => void;
   /** What waits comes near to what may wait: an early checkpoint would help. */
   readonly filling: () => void;
+  /** The first copy wants to know what `count` blocks of the other disk hold: `digests`. */
+  readonly compare: (first: number, count: number) => void;
   /** The disk cannot follow any more: no later epoch will be complete. Called once. */
   readonly lost: (reason: string) => void;
 }
@@ -52,6 +54,8 @@ export interface PrimaryDiskEvents {
 export interface FirstCopy {
   readonly doneBytes: number;
   readonly totalBytes: number;
+  /** Of what is done: the other disk had it, so it was not sent. */
+  readonly equalBytes: number;
 }
 
 /** A disk on the primary. */
@@ -69,6 +73,12 @@ export interface PrimaryDisk {
    * once its barrier is set. Throws when the disk was lost.
    */
   read(buffer: Buffer): DiskPiece | null;
+  /**
+   * What the other disk's end said of the oldest `compare` that has no answer, from block `first`
+   * on; empty: it has nothing that is worth a look, and all of it is copied. A block that is there
+   * already stays out of epoch 0. Throws OperationError('protocol') for what was not asked.
+   */
+  digests(first: number, digests: Buffer): void;
   readonly firstCopy: FirstCopy;
   /**
    * Resolves when so little of the first copy is left that the memory's may begin. Whatever of it
@@ -80,6 +90,11 @@ export interface PrimaryDisk {
    * be asked once that is set, before the epoch's end leaves. Rejects when it was not.
    */
   check(epoch: number): Promise<void>;
+  /**
+   * Sets the barrier of epoch 0 where no save does: the disk alone is wanted, as it is now. To be
+   * called once, when the first copy is done; throws when the disk was lost.
+   */
+  endFirst(): void;
   /** The session is over: the guest writes to its disk as before. Idempotent, never rejects. */
   close(): Promise<void>;
 }
@@ -104,6 +119,12 @@ export interface BackupDisk {
    */
   take(epoch: number, bytes: Buffer): Promise<void>;
   /**
+   * What `count` blocks from `first` on hold now, for its end on the primary: of what was a copy of
+   * this guest's disk before; else empty. One call at a time. A disk that cannot be read is lost.
+   * Rejects with OperationError('protocol') for blocks that it has not.
+   */
+  digests(first: number, count: number): Promise<Buffer>;
+  /**
    * All of the epoch was given: `whole` follows, when it was taken. Throws
    * OperationError('protocol') when it is torn.
    */
@@ -116,8 +137,23 @@ export interface BackupDisk {
   commit(epoch: number): void;
   /** Resolves when all that was committed is applied and durable; rejects when the disk fails. */
   settle(): Promise<void>;
+  /**
+   * Epoch 0 is whole, and all that was wanted: resolves when it is durable, and the disk is known
+   * as a whole copy of that moment; it is given back then. Rejects when the disk fails.
+   */
+  keepFirst(): Promise<void>;
   /** Nothing that was not committed is left, and nothing more is taken. Idempotent. */
   rollBack(): Promise<void>;
+}
+
+/** A disk of either host that is only read, to be compared with the other one. */
+export interface ComparedDisk {
+  readonly name: string;
+  readonly facts: DiskFacts;
+  /** As BackupDisk has it, of any disk. Rejects with OperationError. */
+  digests(first: number, count: number): Promise<Buffer>;
+  /** Idempotent. */
+  close(): Promise<void>;
 }
 
 /** Why one of a guest's disks is not replicated. */
@@ -155,6 +191,26 @@ export interface DiskDriver {
     session: string,
     facts: readonly DiskFacts[],
   ): Promise<readonly BackupDisk[]>;
+  /**
+   * The guest's writable disks on its own host (`facts` null), or those of a copy, in the order of
+   * what the primary said of its own. Nothing is written to them. Throws as `openBackup` does.
+   */
+  openCompared(
+    spec: GuestSpec,
+    facts: readonly DiskFacts[] | null,
+  ): Promise<readonly ComparedDisk[]>;
+}
+
+/** How far those of all these disks are, taken together. */
+export function firstCopyOf(disks: readonly Pick<PrimaryDisk, 'firstCopy'>[]): FirstCopy {
+  const copies = disks.map(({ firstCopy }) => firstCopy);
+  const sum = (of: (copy: FirstCopy) => number) =>
+    copies.reduce((total, copy) => total + of(copy), 0);
+  return {
+    doneBytes: sum((one) => one.doneBytes),
+    totalBytes: sum((one) => one.totalBytes),
+    equalBytes: sum((one) => one.equalBytes),
+  };
 }
 
 /** As a person knows disks; bounded, for a configuration may come from another host. */
@@ -176,4 +232,5 @@ export const noDisks: DiskDriver = {
     }),
   openPrimary: async () => [],
   openBackup: async () => [],
+  openCompared: async () => [],
 };

@@ -13,10 +13,11 @@
  *
  * Magic and version keep their places for ever: that is how two versions recognise each other.
  */
+import { digestBlocksMax, digestBytes } from '../core/digests.ts';
 import { crc32 } from './crc32.ts';
 
 /** The protocol this build speaks. Raised when an older peer could misunderstand. */
-export const protocolVersion = 5;
+export const protocolVersion = 6;
 
 export const frameMagic = Buffer.from('tsrm', 'latin1');
 export const frameHeaderBytes = 20;
@@ -57,12 +58,17 @@ export type FrameKind =
   | 'degraded'
   | 'checked'
   | 'disk'
-  | 'disk-end';
+  | 'disk-end'
+  | 'compare'
+  | 'digests';
 
 /** Length of DATA's prefix: the epoch. */
 export const dataPrefixBytes = 4;
 /** Length of DISK's: the epoch, and which of the disks in CONFIG. */
 export const diskPrefixBytes = 5;
+/** Length of DIGESTS's: which of the disks, and the first block. */
+export const digestsPrefixBytes = 9;
+export const digestsBytesMax = digestBlocksMax * digestBytes;
 
 export const frameTypes: readonly FrameType[] = [
   { type: 1, kind: 'hello', bodyMin: 2, bodyMax: helloBytesMax },
@@ -94,6 +100,13 @@ export const frameTypes: readonly FrameType[] = [
     bodyMax: diskPrefixBytes + dataChunkBytesMax,
   },
   { type: 19, kind: 'disk-end', bodyMin: 29, bodyMax: 29 },
+  { type: 20, kind: 'compare', bodyMin: 13, bodyMax: 13 },
+  {
+    type: 21,
+    kind: 'digests',
+    bodyMin: digestsPrefixBytes,
+    bodyMax: digestsPrefixBytes + digestsBytesMax,
+  },
 ];
 
 const byType = new Map(frameTypes.map((entry) => [entry.type, entry]));

@@ -22,8 +22,11 @@ import {
   uuidRule,
 } from './identity.ts';
 
-/** What a connection is for: replication, an answer about permission, a look at the host. */
-export const purposes = ['session', 'promise', 'check'] as const;
+/**
+ * What a connection is for: replication, an answer about permission, a look at the host; the copy
+ * of a guest's disks alone, or a comparison of them.
+ */
+export const purposes = ['session', 'promise', 'check', 'resync', 'verify'] as const;
 export type Purpose = (typeof purposes)[number];
 
 /** What a side can do. `codecs`: the best first; always holds `none`, where it is allowed to. */

@@ -82,10 +82,10 @@ const creditStepBytes = 128 * 1024;
 
 const fromPrimary: ReadonlySet<MessageKind> = new Set([
   ...(['hello', 'config', 'data', 'epoch-end', 'disk', 'disk-end'] as const),
-  ...(['heartbeat', 'ask', 'goodbye', 'error'] as const),
+  ...(['compare', 'heartbeat', 'ask', 'goodbye', 'error'] as const),
 ]);
 const fromBackup: ReadonlySet<MessageKind> = new Set([
-  ...(['hello-accepted', 'hello-refused', 'ack', 'echo', 'credit', 'answer'] as const),
+  ...(['hello-accepted', 'hello-refused', 'ack', 'echo', 'credit', 'answer', 'digests'] as const),
   ...(['copy-lost', 'activated', 'goodbye', 'error', 'leaving', 'degraded', 'checked'] as const),
 ]);
 const greetings: ReadonlySet<MessageKind> = new Set(['hello', 'hello-accepted', 'hello-refused']);

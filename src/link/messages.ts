@@ -8,6 +8,7 @@
  *        | DATA 0 ..., EPOCH_END 0 ------------> |      the seed, streamed through
  *        | <----------------- CREDIT ... , ACK 0 |
  *        | DATA 1 ..., EPOCH_END 1 ------------> |      held until whole and checked
+ *        | COMPARE --------> <-------- DIGESTS |      what a disk there holds already
  *        | DISK 1 ..., DISK_END 1 -------------> |      before EPOCH_END 1, for each disk
  *        | <------------------------------ ACK 1 |
  *        | HEARTBEAT n <-> ECHO n                |      both ways, between chunks of data
@@ -29,6 +30,7 @@ import { Fields, parseJson } from './checks.ts';
 import { encodeConfig, type GuestConfig, parseConfig } from './config-message.ts';
 import {
   dataPrefixBytes,
+  digestsPrefixBytes,
   diskPrefixBytes,
   type Frame,
   type FrameKind,
@@ -51,6 +53,8 @@ export type Message =
       readonly chunk: Buffer;
     }
   | DiskEnd
+  | Compare
+  | Digests
   | { readonly kind: 'ack'; readonly epoch: number }
   | { readonly kind: 'heartbeat'; readonly seq: number; readonly heldMs: number }
   | { readonly kind: 'echo'; readonly seq: number }
@@ -104,6 +108,22 @@ export interface DiskEnd {
   readonly digest: Omit<EpochDigest, 'cacheState'>;
 }
 
+/** What do `count` blocks of that disk hold on the backup's host, from `first` on? */
+export interface Compare {
+  readonly kind: 'compare';
+  readonly disk: number;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** The answer, bytes of the disk driver's own; empty: nothing that is worth a look. */
+export interface Digests {
+  readonly kind: 'digests';
+  readonly disk: number;
+  readonly first: number;
+  readonly digests: Buffer;
+}
+
 export type MessageKind = Message['kind'];
 
 const answerKinds = [
@@ -143,6 +163,10 @@ export function encodeBody(message: Message): Buffer {
       return Buffer.concat([u32(message.epoch), Buffer.from([message.disk])]);
     case 'disk-end':
       return encodeDiskEnd(message);
+    case 'compare':
+      return Buffer.concat([Buffer.from([message.disk]), u64(message.first), u32(message.count)]);
+    case 'digests':
+      return Buffer.concat([Buffer.from([message.disk]), u64(message.first), message.digests]);
     case 'epoch-end':
       return encodeEpochEnd(message);
     case 'heartbeat':
@@ -201,6 +225,20 @@ export function decodeMessage(frame: Frame): Message {
       };
     case 'disk-end':
       return parseDiskEnd(frame);
+    case 'compare':
+      return {
+        kind: 'compare',
+        disk: body.readUInt8(0),
+        first: readU64(frame, 1, 'first'),
+        count: body.readUInt32LE(9),
+      };
+    case 'digests':
+      return {
+        kind: 'digests',
+        disk: body.readUInt8(0),
+        first: readU64(frame, 1, 'first'),
+        digests: body.subarray(digestsPrefixBytes),
+      };
     case 'epoch-end':
       return parseEpochEnd(frame);
     case 'ack':

@@ -3,6 +3,7 @@
  * guest writes to it. Nothing here decides; failures are NativeErrors (loader.ts).
  */
 import { constants } from 'node:os';
+import { digestBytes } from '../core/digests.ts';
 import { type NativeEvent, readEvents } from './events.ts';
 import { type CType, cString } from './ffi.ts';
 import { NativeRoom } from './loader.ts';
@@ -14,6 +15,7 @@ const signatures = {
   tsr_capture_open: ['pointer', 'pointer', 'pointer', 'pointer'],
   tsr_capture_insert: ['int'],
   tsr_capture_copy: ['int'],
+  tsr_capture_digests: ['int', 'uint64', 'uint32', 'pointer'],
   tsr_capture_seal: ['int', 'uint64'],
   tsr_capture_read: ['int', 'pointer', 'size_t', 'pointer'],
   tsr_capture_check: ['int'],
@@ -43,6 +45,8 @@ export interface FoundVolume {
   readonly target: string;
 }
 
+/** TSR_COPY_COMPARED of enum tsr_first_copy. */
+const copyCompared = 2;
 const volumeBytes = 40;
 const nameBytes = 128;
 const pathBytes = 256;
@@ -53,6 +57,8 @@ export interface CaptureSettings {
   readonly roomBytes: number;
   /** So many bytes that wait ask for a checkpoint. */
   readonly askBytes: number;
+  /** What the first copy reads in a second at most; 0: as much as goes. */
+  readonly copyBytesPerSecond: number;
   /** A write waits for room, and nobody reads for so long: then the leg is given up. */
   readonly waitMs: number;
   readonly leg: DeviceNumber;
@@ -72,17 +78,18 @@ function putText(into: Buffer, at: number, bytes: number, text: string): number 
   return at + bytes;
 }
 
-/** struct tsr_capture_settings, with a first copy. */
+/** struct tsr_capture_settings, with a first copy that is compared with the other disk. */
 export function encodeSettings(settings: CaptureSettings): Buffer {
-  const bytes = Buffer.alloc(40 + 2 * nameBytes + 3 * pathBytes);
+  const bytes = Buffer.alloc(48 + 2 * nameBytes + 3 * pathBytes);
   bytes.writeBigUInt64LE(BigInt(settings.sizeBytes), 0);
   bytes.writeBigUInt64LE(BigInt(settings.roomBytes), 8);
   bytes.writeBigUInt64LE(BigInt(settings.askBytes), 16);
-  bytes.writeUInt32LE(settings.waitMs, 24);
-  bytes.writeUInt32LE(settings.leg.major, 28);
-  bytes.writeUInt32LE(settings.leg.minor, 32);
-  bytes.writeUInt32LE(1, 36);
-  let at = putText(bytes, 40, nameBytes, settings.name);
+  bytes.writeBigUInt64LE(BigInt(settings.copyBytesPerSecond), 24);
+  bytes.writeUInt32LE(settings.waitMs, 32);
+  bytes.writeUInt32LE(settings.leg.major, 36);
+  bytes.writeUInt32LE(settings.leg.minor, 40);
+  bytes.writeUInt32LE(copyCompared, 44);
+  let at = putText(bytes, 48, nameBytes, settings.name);
   at = putText(bytes, at, nameBytes, settings.under);
   at = putText(bytes, at, pathBytes, settings.plain);
   at = putText(bytes, at, pathBytes, settings.lock);
@@ -100,10 +107,12 @@ export interface CaptureFigures {
   readonly toCopyBytes: number;
   readonly copiedBytes: number;
   readonly hasCopied: boolean;
+  /** Of what was copied: the other disk had it. */
+  readonly equalBytes: number;
   readonly isLocked: boolean;
 }
 
-const statsBytes = 160;
+const statsBytes = 168;
 
 export function decodeFigures(bytes: Buffer): CaptureFigures {
   const number = (index: number) => Number(bytes.readBigUInt64LE(8 * index));
@@ -117,6 +126,7 @@ export function decodeFigures(bytes: Buffer): CaptureFigures {
     toCopyBytes: number(16),
     copiedBytes: number(17),
     hasCopied: number(18) === 1,
+    equalBytes: number(20),
   };
 }
 
@@ -143,7 +153,7 @@ export interface OpenCapture {
   stopEvents(): void;
 }
 
-const { EAGAIN, EBUSY, ENXIO } = constants.errno;
+const { EAGAIN, EBUSY, ENXIO, EPROTO } = constants.errno;
 
 export class CaptureLibrary {
   readonly #room: NativeRoom<keyof typeof signatures>;
@@ -214,7 +224,19 @@ export class CaptureLibrary {
     this.#room.checked('begin the first copy', this.#room.fn('tsr_capture_copy').call(handle));
   }
 
-  /** What the save does by itself, for tests without one. */
+  /**
+   * Answers the oldest `disk-compare`: the other disk's digests from block `first` on; none:
+   * nothing is compared from there on. False: that was not asked.
+   */
+  giveDigests(handle: number, first: number, digests: Buffer): boolean {
+    const count = digests.length / digestBytes;
+    if (!Number.isInteger(count)) return false;
+    const code = this.#room.fn('tsr_capture_digests').call(handle, first, count, digests);
+    if (code !== -EPROTO) this.#room.checked('compare a disk', code);
+    return code >= 0;
+  }
+
+  /** What the save does by itself, where there is one. */
   sealCapture(handle: number, epoch: number): void {
     this.#room.checked('seal', this.#room.fn('tsr_capture_seal').call(handle, epoch));
   }

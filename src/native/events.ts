@@ -22,8 +22,10 @@ const kindNames = {
   21: 'disk-full',
   22: 'disk-more',
   23: 'disk-copied',
+  24: 'disk-compare',
   30: 'disk-room',
   31: 'disk-settled',
+  34: 'disk-hashed',
 } as const;
 
 export type NativeEventKind = (typeof kindNames)[keyof typeof kindNames];
@@ -32,7 +34,7 @@ export interface NativeEvent {
   readonly kind: NativeEventKind;
   /** CLOCK_MONOTONIC when it happened, ms. */
   readonly timeMs: number;
-  /** Meaning by kind: xen/events.h, plug/plug.h, disk/disk.h and disk/apply.h in native. */
+  /** Meaning by kind: xen/events.h, plug/plug.h and those of disk/ in native. */
   readonly a: number;
   readonly b: number;
   readonly c: number;

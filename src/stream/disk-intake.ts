@@ -5,9 +5,10 @@
 import type { BackupDisk } from '../disk/port.ts';
 import type { Timers } from '../host/clock.ts';
 import type { OperationError } from '../host/errors.ts';
-import type { DiskEnd } from '../link/messages.ts';
+import type { Digests, DiskEnd } from '../link/messages.ts';
 import { type DiskAssembly, diskLimits, wireLimits } from './assembler.ts';
 import type { StreamDecoder } from './codec/codec.ts';
+import { DiskQuestions } from './disk-questions.ts';
 import { type RawBuffers, StreamIntake } from './intake.ts';
 
 /** Pieces of one disk that are given credit before they are decoded, bytes. */
@@ -21,6 +22,8 @@ export interface DiskIntakeOptions {
   readonly buffers: RawBuffers;
   /** So many bytes of pieces are used up. */
   readonly onConsumed: (bytes: number) => void;
+  /** To a question of the primary's. */
+  readonly onDigests: (answer: Pick<Digests, 'first' | 'digests'>) => void;
   /** What came is broken; nothing more is taken. Called once. */
   readonly onError: (error: OperationError) => void;
 }
@@ -30,11 +33,14 @@ export class DiskIntake {
   readonly #decoder: StreamDecoder;
   readonly #disk: BackupDisk;
   #isBehind = false;
+  /** Of the primary's, about what the disk holds. */
+  readonly questions: DiskQuestions;
   /** Where the session's assembler hands over what is this disk's. */
   readonly assembly: DiskAssembly;
 
   constructor({ disk, buffers, ...options }: DiskIntakeOptions) {
     this.#decoder = options.decoder;
+    this.questions = new DiskQuestions({ disk, ...options });
     this.#disk = disk;
     let taken: Promise<void> = Promise.resolve();
     const sink = {
@@ -83,6 +89,7 @@ export class DiskIntake {
 
   /** Nothing more is taken. Idempotent. */
   close(): void {
+    this.questions.close();
     this.#intake.stop();
     this.#decoder.close();
   }

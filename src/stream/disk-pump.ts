@@ -10,8 +10,8 @@
  */
 
 import type { DiskPiece, PrimaryDisk } from '../disk/port.ts';
-import { errorText } from '../host/errors.ts';
-import type { DiskEnd } from '../link/messages.ts';
+import { errorText, OperationError } from '../host/errors.ts';
+import type { Compare, Digests, DiskEnd } from '../link/messages.ts';
 import { batchBytesMax, type StreamEncoder } from './codec/codec.ts';
 
 /** Where the bytes go: a Link. False: it is closed. */
@@ -27,6 +27,8 @@ export interface DiskPumpOptions {
   readonly sink: DiskSink;
   /** What waits comes near to what may wait. */
   readonly onFilling: () => void;
+  /** The first copy of that disk asks what these blocks hold there. */
+  readonly onCompare: (question: Omit<Compare, 'kind'>) => void;
   /** The disk cannot follow any more; called once, of the first one. */
   readonly onLost: (reason: string) => void;
   readonly onError: (error: unknown) => void;
@@ -76,10 +78,28 @@ export class DiskPump {
       lane.disk.listen({
         more: () => this.#wake(lane),
         filling: () => this.#options.onFilling(),
+        compare: (first, count) => this.#compare(lane, first, count),
         lost: (reason) => this.#lost(lane, reason),
       });
       this.#wake(lane);
     }
+  }
+
+  #compare({ number: disk }: Lane, first: number, count: number): void {
+    if (!this.#stopped) this.#options.onCompare({ disk, first, count });
+  }
+
+  /** What the backup said to a question of `onCompare`. Throws OperationError('protocol'). */
+  digests({ disk: number, first, digests }: Digests): void {
+    const lane = this.#lanes[number];
+    if (lane === undefined) {
+      const text = `field disk is ${number}, there are ${this.#lanes.length}`;
+      throw new OperationError('protocol', `protocol error in digests: ${text}`, {
+        op: 'take-digests',
+        subject: 'disk',
+      });
+    }
+    if (!this.#stopped) lane.disk.digests(first, digests);
   }
 
   /** The end of the epoch before was handed to the link. */

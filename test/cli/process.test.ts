@@ -102,7 +102,7 @@ describe('what is loaded', () => {
     ['status --json', 2],
     ['status --check', 2],
     ['failover --yes web1', 10],
-    ['resync', 69],
+    ['resync', 64],
     ['frob', 64],
   ])('by `tsremus %s` is no FFI', (line, code) => {
     const ran = sh(`tsremus ${line}`);

@@ -95,12 +95,6 @@ describe('help', () => {
   });
 });
 
-it('says that resync is not built yet', async () => {
-  const ran = await runLine(['resync', 'web1', 'hosta']);
-  expect(ran.code).toBe(69);
-  expect(ran.err).toContain('tsremus: resync is not built yet');
-});
-
 it('reports a result that could not be written', async () => {
   const io = fakeIo({ TSREMUS_RUN_DIR: '/' });
   io.out.failure = 'no space left on the device';

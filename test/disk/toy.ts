@@ -134,7 +134,7 @@ export class ToyPrimary implements PrimaryDisk {
   readonly barrier = 1;
   readonly facts: DiskFacts;
   readonly #hosts: ToyHosts;
-  #events: PrimaryDiskEvents = { more() {}, filling() {}, lost() {} };
+  #events: PrimaryDiskEvents = { more() {}, filling() {}, compare() {}, lost() {} };
   /** Sectors that are not copied yet, and that the guest did not write since. */
   readonly #uncopied = new Set<number>();
   #readAhead: { readonly sector: number; readonly data: Buffer }[] = [];
@@ -161,8 +161,15 @@ export class ToyPrimary implements PrimaryDisk {
   get firstCopy(): FirstCopy {
     const { sectorBytes, here } = this.#hosts;
     const totalBytes = here.now.length;
-    return { doneBytes: totalBytes - this.#uncopied.size * sectorBytes, totalBytes };
+    const doneBytes = totalBytes - this.#uncopied.size * sectorBytes;
+    return { doneBytes, totalBytes, equalBytes: 0 };
   }
+
+  /** There is always a save. */
+  endFirst(): void {}
+
+  /** It asks for none. */
+  digests(): void {}
 
   async nearlyCopied(): Promise<void> {}
 
@@ -300,6 +307,12 @@ export class ToyBackup implements BackupDisk {
     const { mistake, isBackupAlive } = this.#hosts;
     if (!isBackupAlive) return false;
     return !this.#isRolledBack || mistake === 'takes more after the roll back';
+  }
+
+  async keepFirst(): Promise<void> {}
+
+  async digests(): Promise<Buffer> {
+    return Buffer.alloc(0);
   }
 
   async take(epoch: number, bytes: Buffer): Promise<void> {

@@ -70,6 +70,8 @@ const samples: Readonly<Record<FrameKind, Message>> = {
     bytes: 2 ** 40 + 9,
     digest: { rawBytes: 2 ** 40 + 10, checksum: 2n ** 63n + 11n },
   },
+  compare: { kind: 'compare', disk: 5, first: 2 ** 40 + 15, count: 24 },
+  digests: { kind: 'digests', disk: 6, first: 2 ** 40 + 16, digests: Buffer.from('digest') },
   ack: { kind: 'ack', epoch: 18 },
   heartbeat: { kind: 'heartbeat', seq: 2 ** 40 + 6, heldMs: 2 ** 40 + 14 },
   echo: { kind: 'echo', seq: 2 ** 40 + 7 },

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -16,6 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, expect } from 'vitest';
+import type { DifferentRange } from '../../src/core/texts/resync.ts';
 import { nativePackages } from '../cli/bundle.ts';
 import { nativeFile, repository } from './built.ts';
 import { it } from './fixture.ts';
@@ -83,6 +85,19 @@ function protect(pair: Pair, ...more: string[]): Running {
   return new Running(process.execPath, [program, ...argv, 'g1', command], env);
 }
 
+function resync(pair: Pair, ...more: string[]): Running {
+  const command = pair.wire.command(pair.receive(pair.b));
+  const env = { ...pair.a.env, TSREMUS_NATIVE: nativeFile('libtsremus.so') };
+  return new Running(
+    process.execPath,
+    [program, 'resync', '--json', '-s', '', ...more, 'g1', command],
+    env,
+  );
+}
+
+const resultOf = ({ events }: Running) =>
+  events.find(({ message_type }) => message_type === 'result') ?? {};
+
 const hashOf = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
 
 /** What the guest's disk was in each epoch. */
@@ -128,6 +143,34 @@ it.concurrent('goes on with its disk as it was in the last epoch', async ({ pair
   expect(markOn(pair.b)).toMatchObject({ state: 'whole', generation: 2, parent: 1 });
 });
 
+// Proves: a disk that was copied before costs what differs and no more, and is as good as one that
+// was copied whole: after a takeover it is, byte for byte, what it was in the epoch.
+it.concurrent('sends of a disk that was copied before what differs', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  const there = putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const first = protect(pair);
+  await until('it is protected', () => first.said('protected'));
+  const copied = (session: Running) =>
+    session.events.find(({ message_type }) => message_type === 'disks-copied');
+  expect(copied(first)).toMatchObject({ bytes: sizeBytes, equal_bytes: 0 });
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  await first.ended;
+
+  const session = protect(pair, ...noticing);
+  await until('it is protected again', () => session.said('protected'));
+  await pair.moreEpochs(pair.a, 'g1', 3);
+  const { bytes, equal_bytes: equal, text } = copied(session) ?? {};
+  expect(bytes).toBe(sizeBytes);
+  expect(text).toMatch(/^the disks are copied: 4\.2 MB in .* were there already, .* sent$/);
+  // The guest has written here and there before the first copy ended.
+  expect(equal).toBeGreaterThan(0);
+  await crashHostA(pair, session);
+  await until('the copy took over', () => pair.b.session('g1')?.state === 'active');
+  const [, epoch = ''] = / record standby -> activating, epoch (\d+)/.exec(pair.b.log('g1')) ?? [];
+  expect(hashOf(there)).toBe(epochsOf(pair).get(Number(epoch)));
+});
+
 // Proves: the end of the backup costs the guest nothing, and what is left of its disk there is
 // known as torn; a stop in order ends well, too.
 it.concurrent('runs on when the backup dies, and is protected again', async ({ pair }) => {
@@ -163,4 +206,120 @@ it.concurrent('is refused where its disk would be somebody else’s', async ({ p
   expect(readFileSync(there).equals(foreign)).toBe(true);
   expect(pair.a.state('g1')).toBe('running');
   expect(pair.b.sim.list()).toEqual([]);
+});
+
+// Proves: while the guest runs and writes, and nobody protects it, its disk on the other host
+// becomes what it is here, and is known as whole; a second time only what differs is sent; and the
+// guest is as it was.
+it.concurrent('is copied to the other host while nobody protects it', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  const here = putDisk(pair.a, older());
+  const there = putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const first = resync(pair);
+  expect((await first.ended).code).toBe(0);
+  expect(resultOf(first)).toMatchObject({ outcome: 'copied', bytes: sizeBytes, equal_bytes: 0 });
+  expect(hashOf(there)).toBe(epochsOf(pair).get(0));
+  const whole = { role: 'copy', state: 'whole', generation: 1, parent: 1 };
+  expect(markOn(pair.b)).toMatchObject(whole);
+  expect(pair.a.state('g1')).toBe('running');
+  expect(pair.b.sim.list()).toEqual([]);
+  for (const host of [pair.a, pair.b]) expect(host.session('g1')).toBe(null);
+
+  const again = resync(pair);
+  expect((await again.ended).code).toBe(0);
+  const { equal_bytes: equal, text } = resultOf(again);
+  expect(equal).toBeGreaterThan(0);
+  expect(text).toMatch(/^the disks of g1 on .* are as they were here at \d{4}-.*: 4\.2 MB in /);
+  expect(hashOf(there)).toBe(epochsOf(pair).get(0));
+  expect(markOn(pair.b)).toMatchObject(whole);
+
+  // Nobody plays the guest's writes now: it is at rest, and may have written since.
+  const one = resync(pair, '--verify');
+  const different = await one.ended;
+  const { ranges = [], different_bytes: bytes } = resultOf(one) as unknown as Different;
+  expect(different.code).toBe(bytes === 0 ? 0 : 20);
+  expect(bytes).toBe(differingBytes(readFileSync(here), readFileSync(there)));
+  expect(ranges.reduce((sum, range) => sum + range.bytes, 0)).toBe(bytes);
+});
+
+const receivers = (pair: Pair) =>
+  pair
+    .processes()
+    .filter(({ argv }) => argv.at(-1) === 'receive')
+    .map(({ pid }) => pid);
+
+interface Different {
+  readonly ranges?: readonly DifferentRange[];
+  readonly different_bytes: number;
+}
+
+function differingBytes(one: Buffer, other: Buffer): number {
+  let found = 0;
+  for (let at = 0; at < one.length; at += 65_536) {
+    if (!one.subarray(at, at + 65_536).equals(other.subarray(at, at + 65_536))) found += 65_536;
+  }
+  return found;
+}
+
+// Proves: a comparison finds each block that is not the same, and writes nothing.
+it.concurrent('is compared with what the other host has of it', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  const content = older();
+  putDisk(pair.a, content);
+  const changed = Buffer.from(content);
+  for (const at of [70_000, 131_072, sizeBytes - 1]) changed.writeUInt8(1, at);
+  const there = putDisk(pair.b, changed);
+  const compared = resync(pair, '--verify');
+  expect((await compared.ended).code).toBe(20);
+  expect(resultOf(compared)).toMatchObject({
+    ...{ outcome: 'compared', bytes: sizeBytes, different_bytes: 3 * 65_536, more: 0, exit: 20 },
+    ranges: [
+      { disk: 'xvda', at: 65_536, bytes: 131_072 },
+      { disk: 'xvda', at: sizeBytes - 65_536, bytes: 65_536 },
+    ],
+  });
+  expect(readFileSync(there).equals(changed)).toBe(true);
+  expect(existsSync(join(pair.b.stateDir, 'disks'))).toBe(false);
+  writeFileSync(there, content);
+  const equal = resync(pair, '--verify');
+  expect((await equal.ended).code).toBe(0);
+  expect(resultOf(equal)).toMatchObject({ different_bytes: 0, ranges: [], exit: 0 });
+});
+
+// Proves: a resync that is broken off costs the guest nothing, and leaves a disk there that is
+// known as torn: nobody may take it for a copy. The next one goes on.
+it.concurrent.for(['SIGINT', 'SIGKILL', 'SIGKILL there'] as const)(
+  'is torn on the other host where its copy was broken off: %s',
+  async (how, { pair }) => {
+    pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+    putDisk(pair.a, older());
+    putDisk(pair.b, Buffer.alloc(sizeBytes));
+    const session = resync(pair);
+    await until('it has begun', () => existsSync(join(pair.b.stateDir, 'disks')));
+    if (how === 'SIGKILL there') for (const pid of receivers(pair)) signal(pid, 'SIGKILL');
+    else signal(session.pid, how);
+    const { code } = await session.ended;
+    const codes = { SIGINT: 130, SIGKILL: null, 'SIGKILL there': 13 };
+    expect(code).toBe(codes[how]);
+    expect(markOn(pair.b)).toMatchObject({ state: 'copying', generation: 1 });
+    expect(pair.a.state('g1')).toBe('running');
+    await until('nothing is left there', () => receivers(pair).length === 0);
+    const again = resync(pair);
+    expect((await again.ended).code).toBe(0);
+    expect(markOn(pair.b)).toMatchObject({ state: 'whole' });
+  },
+);
+
+// Proves: beside a session nothing is copied, and beside a resync no session begins.
+it.concurrent('is not copied while it is protected', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const session = protect(pair);
+  await until('it is protected', () => session.said('protected'));
+  const refused = resync(pair);
+  expect((await refused.ended).code).toBe(11);
+  await pair.moreEpochs(pair.a, 'g1', 2);
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  await session.ended;
 });

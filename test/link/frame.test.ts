@@ -39,6 +39,8 @@ describe('the table of frame types', () => {
       '17 checked 2..262144',
       '18 disk 6..262149',
       '19 disk-end 29..29',
+      '20 compare 13..13',
+      '21 digests 9..8201',
     ]);
   });
 });
@@ -47,7 +49,7 @@ describe('encodeFrame', () => {
   it('lays out the header as the protocol says', () => {
     const frame = encodeFrame('ack', 7, Buffer.from([1, 2, 3, 4]));
     expect(frame.toString('hex')).toBe(
-      ['7473726d', '0500', '05', '00', '07000000', '04000000', '7b77d561', '01020304'].join(''),
+      ['7473726d', '0600', '05', '00', '07000000', '04000000', '89c31d48', '01020304'].join(''),
     );
   });
 

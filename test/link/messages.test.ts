@@ -84,6 +84,18 @@ const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     digest: fc.record({ rawBytes: u64, checksum: fc.bigInt(0n, 2n ** 64n - 1n) }),
   }),
   fc.record({
+    kind: fc.constant('compare' as const),
+    disk: fc.integer({ min: 0, max: 255 }),
+    first: u64,
+    count: u32,
+  }),
+  fc.record({
+    kind: fc.constant('digests' as const),
+    disk: fc.integer({ min: 0, max: 255 }),
+    first: u64,
+    digests: fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+  }),
+  fc.record({
     kind: fc.constant('epoch-end' as const),
     epoch: u32,
     bytes: u64,

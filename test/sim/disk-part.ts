@@ -29,7 +29,7 @@ export class SimPrimaryDisk implements PrimaryDisk {
   readonly barrier = diskBarrier;
   readonly facts: DiskFacts;
   readonly #process: SimProcess;
-  #events: PrimaryDiskEvents = { more() {}, filling() {}, lost() {} };
+  #events: PrimaryDiskEvents = { more() {}, filling() {}, compare() {}, lost() {} };
   readonly #pieces: { readonly bytes: Buffer; readonly piece: DiskPiece }[] = [];
   #copied = 0;
   /** Epochs whose barrier is set and that cannot be read yet. */
@@ -76,8 +76,15 @@ export class SimPrimaryDisk implements PrimaryDisk {
   }
 
   get firstCopy(): FirstCopy {
-    return { doneBytes: this.#copied * 4096, totalBytes: this.facts.sizeBytes };
+    const { sizeBytes: totalBytes } = this.facts;
+    return { doneBytes: this.#copied * 4096, totalBytes, equalBytes: 0 };
   }
+
+  /** There is always a save. */
+  endFirst(): void {}
+
+  /** It asks for none: all of it is copied. */
+  digests(): void {}
 
   nearlyCopied(): Promise<void> {
     if (this.#copied === firstCopyRecords - 1) return Promise.resolve();
@@ -170,6 +177,12 @@ export class SimBackupDisk implements BackupDisk {
 
   listen(events: DiskEvents): void {
     this.#events = events;
+  }
+
+  async keepFirst(): Promise<void> {}
+
+  async digests(): Promise<Buffer> {
+    return Buffer.alloc(0);
   }
 
   async take(epoch: number, bytes: Buffer): Promise<void> {
@@ -268,6 +281,7 @@ export function simDisks(process: SimProcess): DiskDriver {
   return {
     name: 'sim',
     refusals: async () => [],
+    openCompared: async () => [],
     openPrimary: async () => {
       const disk = new SimPrimaryDisk(process);
       world.openDiskOfA(disk);

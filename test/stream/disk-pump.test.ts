@@ -27,10 +27,11 @@ class PlayedDisk implements PrimaryDisk {
   readonly name: string;
   readonly barrier = null;
   readonly facts = { name: '', sizeBytes: 4096, sectorBytes: 512, generation: 0 };
-  readonly firstCopy = { doneBytes: 0, totalBytes: 4096 };
+  readonly firstCopy = { doneBytes: 0, totalBytes: 4096, equalBytes: 0 };
   readonly #waiting: { readonly epoch: number; readonly bytes: Buffer; readonly isEnd: boolean }[] =
     [];
-  events: PrimaryDiskEvents = { more() {}, filling() {}, lost() {} };
+  events: PrimaryDiskEvents = { more() {}, filling() {}, compare() {}, lost() {} };
+  readonly told: string[] = [];
   check = async (_epoch: number): Promise<void> => {};
   reads = 0;
 
@@ -60,6 +61,11 @@ class PlayedDisk implements PrimaryDisk {
     return { epoch: next.epoch, bytes: next.bytes.length, isEnd: next.isEnd };
   }
 
+  digests(first: number, digests: Buffer): void {
+    this.told.push(`${first} ${digests}`);
+  }
+
+  endFirst(): void {}
   async nearlyCopied(): Promise<void> {}
   async close(): Promise<void> {}
 }
@@ -111,6 +117,7 @@ class Stage {
       onFilling: () => {
         this.filling += 1;
       },
+      onCompare: ({ disk, first, count }) => this.did.push(`${disk}: ${count} from ${first}?`),
       onLost: (reason) => this.lost.push(reason),
       onError: (error) => this.errors.push(error),
     });
@@ -266,6 +273,22 @@ describe('the pump of the disks', () => {
     expect(stage.filling).toBe(1);
   });
 
+  it('asks what the other disk holds, and tells the disk that asked', async () => {
+    const stage = new Stage();
+    stage.other.events.compare(256, 8);
+    expect(stage.did).toEqual(['1: 8 from 256?']);
+    const digests = Buffer.from('held');
+    stage.pump.digests({ kind: 'digests', disk: 1, first: 256, digests });
+    expect([stage.one.told, stage.other.told]).toEqual([[], ['256 held']]);
+    const ofNone = { kind: 'digests', disk: 2, first: 0, digests } as const;
+    expect(() => stage.pump.digests(ofNone)).toThrow('field disk is 2, there are 2');
+    stage.pump.stop();
+    stage.other.events.compare(512, 8);
+    stage.pump.digests({ kind: 'digests', disk: 1, first: 512, digests });
+    expect(stage.did).toHaveLength(1);
+    expect(stage.other.told).toHaveLength(1);
+  });
+
   it('takes a driver that mixes its epochs up for broken', async () => {
     const stage = new Stage();
     stage.one.put(1, 'a', true);
@@ -281,7 +304,7 @@ afterEach(() => {
 });
 
 describe('the intake of a disk', () => {
-  async function ends(codec: 'zstd' | 'none', take?: BackupDisk['take']) {
+  async function ends(codec: 'zstd' | 'none', take?: BackupDisk['take'], more?: object) {
     const buffers = new RawBuffers();
     const options = { codec, cacheBytes: 0, form: 'bytes' } as const;
     const encoder = await openStreamEncoder(options);
@@ -295,16 +318,19 @@ describe('the intake of a disk', () => {
       name: 'xvda',
       take: take ?? (async (_epoch, bytes) => void taken.push(Buffer.from(bytes))),
       end: (epoch: number) => void ended.push(epoch),
+      ...more,
     } as BackupDisk;
+    const answers: string[] = [];
     const intake = new DiskIntake({
       ...{ timers: systemTimers, disk, decoder, buffers },
       onConsumed: (bytes) => {
         consumed.bytes += bytes;
       },
+      onDigests: ({ first, digests }) => answers.push(`${first} ${digests}`),
       onError: (error) => errors.push(error),
     });
     opened.push(encoder, intake);
-    return { encoder, intake, taken, ended, errors, consumed };
+    return { encoder, intake, taken, ended, errors, consumed, answers };
   }
 
   /** Blocks as a disk has them: zeroes, text, noise. */
@@ -365,6 +391,35 @@ describe('the intake of a disk', () => {
     await until(() => consumed.bytes === wire.length);
     expect(intake.behind).toBe(null);
     expect(intake.rawBytes).toBe(1 << 20);
+  });
+
+  it('answers what the disk holds, in order, one question at a time', async () => {
+    const asked: ((digests: Buffer) => void)[] = [];
+    const digests = () => new Promise((resolve) => asked.push(resolve));
+    const { intake, answers, errors } = await ends('none', undefined, { digests });
+    for (let first = 0; first < 8; first += 1) intake.questions.ask({ first, count: 1 });
+    expect(() => intake.questions.ask({ first: 8, count: 1 })).toThrow('more than 8 of xvda wait');
+    await settled();
+    expect(asked).toHaveLength(1);
+    asked[0]?.(Buffer.from('a'));
+    await settled();
+    intake.questions.ask({ first: 8, count: 1 });
+    asked[1]?.(Buffer.from('b'));
+    await settled();
+    expect(answers).toEqual(['0 a', '1 b']);
+    intake.close();
+    asked[2]?.(Buffer.from('c'));
+    await settled();
+    expect([answers, errors, asked]).toMatchObject([['0 a', '1 b'], [], { length: 3 }]);
+  });
+
+  it('tells what is asked wrongly', async () => {
+    const wrong = new OperationError('protocol', 'block 7 of 3', { op: 'read' });
+    const digests = () => Promise.reject(wrong);
+    const { intake, answers, errors } = await ends('none', undefined, { digests });
+    intake.questions.ask({ first: 7, count: 1 });
+    await settled();
+    expect([answers, errors]).toEqual([[], [wrong]]);
   });
 
   it('tells what the disk says is wrong, once', async () => {

@@ -18,6 +18,7 @@ export function addDrill(program: Command, context: Context): void {
     .addOption(new Option('--dry-run', 'look whether it is safe, say the plan, do nothing'))
     .addOption(new Option('--limit <seconds>', 'how long the guest may stand still').default('10'))
     .addOption(new Option('--no-back', 'leave it on the other host, unprotected'))
+    .addOption(new Option('--back-peer <host>', 'this host as the other one reaches it'))
     .addOption(
       new Option('--back-limit <seconds>', 'how long protecting it back may take').default('3600'),
     )

@@ -80,5 +80,12 @@ export function worstOf(lines: readonly CheckLine[]): CheckLevel {
  */
 export function forTheWayBack(line: CheckLine): CheckLine {
   if (line.level !== 'fail') return line;
-  return { ...line, level: 'warn', text: `${line.text} (counts when it is protected back)` };
+  return { ...line, level: 'warn', text: `${line.text} ${whenItCounts}` };
+}
+
+const whenItCounts = '(counts when it is protected back)';
+
+/** True for one that fails then. */
+export function failsOnTheWayBack({ level, text }: CheckLine): boolean {
+  return level === 'warn' && text.endsWith(whenItCounts);
 }

@@ -54,6 +54,8 @@ interface Abouts {
   protect: OfPair;
   /** A declared guest: its file says the rest, unless that names no peer. */
   'protect-declared': OfGuest & { readonly peer: string | null };
+  /** What differs there goes. */
+  resync: OfPair;
 
   'show-all': object;
   show: OfGuest;
@@ -269,6 +271,9 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   protect: ({ domain, peer }) => tsremus(['protect', domain, isHostName(peer) ? peer : 'HOST']),
   'protect-declared': ({ domain, peer }) =>
     tsremus(['protect', domain, ...(peer === null ? ['HOST'] : [])], 'here, if it runs here'),
+
+  resync: ({ domain, peer }) =>
+    tsremus(['resync', domain, isHostName(peer) ? peer : 'HOST'], 'sends what differs'),
 
   'show-all': () => tsremus(['status']),
   show: ({ domain }) => tsremus(['status', domain]),

@@ -19,6 +19,7 @@ import type { DeviceNumber } from '../../native/capture.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import { NativeError } from '../../native/loader.ts';
 import type { BackupDisk, DiskEvents } from '../port.ts';
+import { DiskDigests, type Hasher } from './digests.ts';
 import { type DiskMark, type MarkPlace, markPath, readMark, writeMark } from './mark.ts';
 
 /**
@@ -49,6 +50,7 @@ export type Apply = Pick<
 
 export interface MirrorBackupPorts extends MarkPlace {
   readonly apply: Apply;
+  readonly hasher: Hasher;
   /** Where a path of a guest's configuration is on this host. */
   readonly pathOf: (target: string) => string;
   /** Devices that running guests have on this host: who opens one for a guest holds it not. */
@@ -63,6 +65,8 @@ interface Opened {
   readonly facts: DiskFacts;
   readonly mark: DiskMark;
   readonly handle: number;
+  /** It was a copy of the guest's before: most of it may be right. */
+  readonly isCompared: boolean;
 }
 
 type Heard = { take: (event: NativeEvent) => void };
@@ -78,6 +82,7 @@ class MirrorBackupDisk implements BackupDisk {
   /** The activation's mark was written: undone where the copy is given up after all. */
   #isMarkedWhole = false;
   #closing: Promise<void> | null = null;
+  #digests: Promise<DiskDigests> | null = null;
   #waiting: (() => void)[] = [];
   #settling: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
 
@@ -103,6 +108,27 @@ class MirrorBackupDisk implements BackupDisk {
     await new Promise<void>((resolve) => {
       this.#waiting.push(resolve);
     });
+  }
+
+  async digests(first: number, count: number): Promise<Buffer> {
+    const none = Buffer.alloc(0);
+    if (!this.#opened.isCompared || this.#isDone) return none;
+    try {
+      return await (await this.#openDigests()).of(first, count);
+    } catch (error) {
+      if (error instanceof OperationError && error.code === 'protocol') throw error;
+      if (!this.#isDone) this.#lose(errorText(error));
+      return none;
+    }
+  }
+
+  #openDigests(): Promise<DiskDigests> {
+    const { ports, mark, facts } = this.#opened;
+    const { hasher, isAnyFile } = ports;
+    const about = { path: mark.path, sizeBytes: facts.sizeBytes, isAnyFile };
+    // It is held for us alone already.
+    this.#digests ??= DiskDigests.open(hasher, { ...about, isAlone: false });
+    return this.#digests;
   }
 
   end(epoch: number): void {
@@ -142,10 +168,14 @@ class MirrorBackupDisk implements BackupDisk {
     } else if (event.kind === 'failed' || event.kind === 'ended') {
       const reason = event.kind === 'failed' ? event.text : 'it was closed';
       for (const { reject } of this.#settling.splice(0)) reject(this.#failed(reason));
-      if (event.kind === 'failed') this.#failure ??= reason;
-      this.#tellLost();
+      if (event.kind === 'failed') this.#lose(reason);
     }
     this.#wake();
+  }
+
+  #lose(reason: string): void {
+    this.#failure ??= reason;
+    this.#tellLost();
   }
 
   #wake(): void {
@@ -155,7 +185,7 @@ class MirrorBackupDisk implements BackupDisk {
   #tellLost(): void {
     if (this.#events === null || this.#failure === null || this.#isToldLost) return;
     this.#isToldLost = true;
-    this.#events.lost(`${this.#opened.mark.path} cannot be written: ${this.#failure}`);
+    this.#events.lost(`${this.#opened.mark.path} cannot be used: ${this.#failure}`);
   }
 
   #failed(reason: string): OperationError {
@@ -168,8 +198,22 @@ class MirrorBackupDisk implements BackupDisk {
    * own (M2, M3) and closed, so that the guest finds it free.
    */
   async settle(): Promise<void> {
-    const { ports, handle, mark, facts } = this.#opened;
+    const { ports, mark, facts } = this.#opened;
     if (this.#closing !== null) return this.#closing;
+    await this.#written();
+    if (!this.#isRolledBack) return;
+    const { generation } = facts;
+    this.#isMarkedWhole = true;
+    await writeMark(ports, {
+      ...mark,
+      ...{ state: 'whole', generation: generation + 1, parent: generation },
+    });
+    await this.close();
+  }
+
+  /** Resolves when all that was committed is durable. */
+  async #written(): Promise<void> {
+    const { ports, handle } = this.#opened;
     if (this.#failure !== null) throw this.#failed(this.#failure);
     await new Promise<void>((resolve, reject) => {
       this.#settling.push({ resolve, reject });
@@ -180,13 +224,14 @@ class MirrorBackupDisk implements BackupDisk {
         reject(this.#failed(errorText(error)));
       }
     });
-    if (!this.#isRolledBack) return;
-    const { generation } = facts;
-    this.#isMarkedWhole = true;
-    await writeMark(ports, {
-      ...mark,
-      ...{ state: 'whole', generation: generation + 1, parent: generation },
-    });
+  }
+
+  /** Equal, and no generation of its own: nobody has run on it (M2). */
+  async keepFirst(): Promise<void> {
+    const { ports, mark } = this.#opened;
+    await this.#written();
+    if (this.#isDone) throw this.#failed('it was given up');
+    await writeMark(ports, { ...mark, state: 'whole' });
     await this.close();
   }
 
@@ -207,8 +252,15 @@ class MirrorBackupDisk implements BackupDisk {
 
   /** The disk is somebody else's from now on. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= this.#opened.ports.apply.applyClose(this.#opened.handle);
+    this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { ports, handle } = this.#opened;
+    const digests = await this.#digests?.catch(() => null);
+    await digests?.close();
+    await ports.apply.applyClose(handle);
   }
 }
 
@@ -235,16 +287,17 @@ function isOlder(mark: DiskMark, { generation }: DiskFacts): boolean {
   return mark.role === 'copy' ? mark.generation <= generation : mark.generation < generation;
 }
 
+const isOurs = (mark: DiskMark | null, path: string): mark is DiskMark => mark?.path === path;
+
 /** Whose it is (M3, M4); `found`: as the disk was opened. */
 function checkMark({ ports, facts, found, mark, uuid, disk }: Looked, path: string): void {
-  const isOurs = mark !== null && mark.path === path;
-  if (isOurs && !isOlder(mark, facts)) {
+  if (isOurs(mark, path) && !isOlder(mark, facts)) {
     const both = `generation ${mark.generation}, the primary's is ${facts.generation}`;
     const text = `the guest ran on ${path}, and it is not the older one (${both})`;
     const marked = markPath(ports.stateDirectory, uuid, disk.name);
     throw refuse(disk, text, { kind: 'forget-disk', path, mark: marked });
   }
-  if (isOurs || found.isBlank) return;
+  if (isOurs(mark, path) || found.isBlank) return;
   const text = `${path} is not empty, and not marked as this guest's: it may be somebody else's`;
   throw refuse(disk, text, { kind: 'empty-disk', path });
 }
@@ -304,7 +357,8 @@ async function openOne(
     role: 'copy',
     state: 'copying',
   };
-  const opened = new MirrorBackupDisk({ ports, facts, mark, handle }, heard);
+  const isCompared = isOurs(marked, path);
+  const opened = new MirrorBackupDisk({ ports, facts, mark, handle, isCompared }, heard);
   try {
     await checkDisk({ ports, facts, found, mark: marked, uuid, disk }, path);
   } catch (error) {

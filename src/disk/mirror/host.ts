@@ -22,6 +22,8 @@ export type Captures = Pick<
   | 'openCapture'
   | 'insertMirror'
   | 'startCopy'
+  | 'giveDigests'
+  | 'sealCapture'
   | 'readCapture'
   | 'checkCapture'
   | 'lookAtCapture'
@@ -50,6 +52,8 @@ export interface MirrorPorts extends Time {
   readonly store: Store;
   /** Where locks, and notes of what was put under which volume, are kept. */
   readonly folder: string;
+  /** What a first copy may read of a disk in a second; 0: as much as goes. */
+  readonly copyBytesPerSecond: number;
   /** Runs a command of this host's; rejects with an OperationError that names it. */
   run(argv: readonly string[]): Promise<void>;
   /** Starts the guard with `argv`; what it gets of the capture is closed here. */

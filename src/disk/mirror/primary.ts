@@ -80,7 +80,7 @@ class MirrorDisk implements PrimaryDisk {
     const { name, sizeBytes, volume, generation } = parts;
     this.facts = { name, sizeBytes, sectorBytes: volume.sectorBytes, generation };
     this.barrier = parts.capture.handle;
-    this.#firstCopy = { doneBytes: 0, totalBytes: sizeBytes };
+    this.#firstCopy = { doneBytes: 0, totalBytes: sizeBytes, equalBytes: 0 };
     this.#ports = ports;
     this.#parts = parts;
     this.#onClosed = onClosed;
@@ -95,6 +95,8 @@ class MirrorDisk implements PrimaryDisk {
     switch (event.kind) {
       case 'disk-more':
         return this.#events?.more();
+      case 'disk-compare':
+        return this.#events?.compare(event.b, event.c);
       case 'disk-copied':
         this.#hasCopied();
         return this.#events?.more();
@@ -147,12 +149,22 @@ class MirrorDisk implements PrimaryDisk {
     return captures.readCapture(capture.handle, buffer);
   }
 
+  digests(first: number, digests: Buffer): void {
+    // Whoever is closed asks nothing any more.
+    if (this.#lost !== null || this.#isClosing) return;
+    const { captures, capture } = this.#parts;
+    if (captures.giveDigests(capture.handle, first, digests)) return;
+    const bytes = digests.length;
+    const text = `disk ${this.name}: ${bytes} bytes from block ${first} on were not asked for`;
+    throw new OperationError('protocol', text, { op: 'compare-disk', subject: this.name });
+  }
+
   get firstCopy(): FirstCopy {
     const { captures, capture } = this.#parts;
     // A capture that is closed tells nothing any more.
     if (!this.#isClosing) {
-      const { copiedBytes, toCopyBytes } = captures.lookAtCapture(capture.handle);
-      this.#firstCopy = { doneBytes: copiedBytes, totalBytes: toCopyBytes };
+      const { copiedBytes, toCopyBytes, equalBytes } = captures.lookAtCapture(capture.handle);
+      this.#firstCopy = { doneBytes: copiedBytes, totalBytes: toCopyBytes, equalBytes };
     }
     return this.#firstCopy;
   }
@@ -160,6 +172,12 @@ class MirrorDisk implements PrimaryDisk {
   /** All of it: the native half takes no barrier before. */
   nearlyCopied(): Promise<void> {
     return this.#copied;
+  }
+
+  endFirst(): void {
+    if (this.#lost !== null) throw this.#failure(this.#lost);
+    const { captures, capture } = this.#parts;
+    captures.sealCapture(capture.handle, 0);
   }
 
   /** N3 */
@@ -216,7 +234,9 @@ async function openCapture(
 ): Promise<{ readonly capture: OpenCapture; readonly guard: DiskGuard }> {
   const { name, under, lock, vgLock } = volume;
   const limits = { roomBytes, askBytes, waitMs };
-  const settings = { ...limits, sizeBytes, leg, name, under, plain, lock, vgLock };
+  const { copyBytesPerSecond } = ports;
+  const about = { copyBytesPerSecond, sizeBytes, leg, name, under, plain, lock, vgLock };
+  const settings = { ...limits, ...about };
   const capture = await captures.openCapture(settings, onEvent);
   try {
     const guard = new DiskGuard(ports, guardArguments(volume, leg, sizeBytes), capture.guards);

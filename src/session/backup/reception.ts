@@ -31,7 +31,7 @@ import type { ControlHandler, ControlRequest } from '../../registry/control.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
 import { StatusWriter } from '../../registry/status-writer.ts';
 import { supersede } from '../../registry/supersede.ts';
-import { chooseStream, diskStream, type StreamAgreement } from '../../stream/agreement.ts';
+import { chooseStream, type StreamAgreement } from '../../stream/agreement.ts';
 import { EpochAssembler, epochLimits, wireLimits } from '../../stream/assembler.ts';
 import {
   cacheBytesWithin,
@@ -40,10 +40,11 @@ import {
   memoryBudget,
 } from '../../stream/budget.ts';
 import type { StreamDecoder } from '../../stream/codec/codec.ts';
-import { DiskIntake } from '../../stream/disk-intake.ts';
+import type { DiskIntake } from '../../stream/disk-intake.ts';
 import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
 import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
+import { askOf, openDiskIntakes } from './disk-intakes.ts';
 import { type BackupView, backupFacts } from './facts.ts';
 import { dismissFormer } from './former.ts';
 import {
@@ -198,7 +199,7 @@ function toOwner(permission: Permission): OwnPermission {
 
 type StreamMessage = Extract<
   Message,
-  { readonly kind: 'data' | 'epoch-end' | 'disk' | 'disk-end' }
+  { readonly kind: 'data' | 'epoch-end' | 'disk' | 'disk-end' | 'compare' }
 >;
 
 function stopIntakes({ intake, diskIntakes }: Receiving): void {
@@ -356,7 +357,9 @@ export class Reception {
     const session = this.#newSession(spec, copy, disks);
     const disksLeft = disks.length === 0 ? diskNames(spec.writableDisks) : [];
     this.#tellDisksLeft(disksLeft);
-    const diskIntakes = await this.#openDiskIntakes(disks, session);
+    const onBroken = (error: OperationError) => this.#onBroken(error, session);
+    const { stream } = this.#set;
+    const diskIntakes = await openDiskIntakes(this.#ports, this.#link, disks, stream, onBroken);
     const { intake, assembler } = this.#openIntake(copy, session, diskIntakes);
     const receiving = { spec, copy, session, disksLeft, intake, assembler, diskIntakes };
     this.#set.heartbeats.take = (seq, heldMs) => session.onHeartbeat(seq, heldMs);
@@ -372,26 +375,6 @@ export class Reception {
     const { cacheBytes } = this.#set.stream;
     checkOwnMemory(this.#ports.settings, hello, cacheBytes, message.disks.length);
     return this.#ports.disks.openBackup(spec, hello.session, message.disks);
-  }
-
-  async #openDiskIntakes(
-    disks: readonly BackupDisk[],
-    session: BackupSession,
-  ): Promise<readonly DiskIntake[]> {
-    const intakes: DiskIntake[] = [];
-    for (const disk of disks) {
-      const buffers = new RawBuffers();
-      const agreed = diskStream(this.#set.stream);
-      const decoder = await this.#ports.openDecoder(agreed, buffers.allocate);
-      const { timers } = this.#ports;
-      const intake = new DiskIntake({
-        ...{ timers, disk, decoder, buffers },
-        onConsumed: (bytes) => this.#link.consumed(bytes),
-        onError: (error) => this.#onBroken(error, session),
-      });
-      intakes.push(intake);
-    }
-    return intakes;
   }
 
   #tellDisksLeft(left: readonly string[]): void {
@@ -512,6 +495,7 @@ export class Reception {
       case 'epoch-end':
       case 'disk':
       case 'disk-end':
+      case 'compare':
         return this.#onStream(message, receiving);
       case 'ask':
         return session.onAsk(message.id);
@@ -526,9 +510,11 @@ export class Reception {
     }
   }
 
-  #onStream(message: StreamMessage, { assembler, session }: Receiving): void {
+  #onStream(message: StreamMessage, receiving: Receiving): void {
+    const { assembler, session, diskIntakes } = receiving;
     try {
-      if (message.kind === 'epoch-end') assembler.onEpochEnd(message);
+      if (message.kind === 'compare') askOf(diskIntakes, message);
+      else if (message.kind === 'epoch-end') assembler.onEpochEnd(message);
       else if (message.kind === 'disk') assembler.onDisk(message);
       else if (message.kind === 'disk-end') assembler.onDiskEnd(message);
       else assembler.onData(message);

@@ -16,6 +16,7 @@ import type { MemoryStatus, OutputStatus, ScheduleStatus } from '../../registry/
 import type { StatusFacts } from '../../registry/status-writer.ts';
 import type { MemoryBudget } from '../../stream/budget.ts';
 import { type ProtectOptions, transportOf } from '../options.ts';
+import { seedPercent } from '../progress.ts';
 import type { Guest } from './preflight.ts';
 import { scheduleOf } from './schedule-change.ts';
 import type { PrimarySession } from './session.ts';
@@ -73,12 +74,6 @@ function machineFacts({ nowMs, options, running, outcome, guestEnd }: PrimaryVie
 function measured(facts: MachineFacts, { blackhole }: ProtectOptions): MachineFacts {
   const isMeasured = blackhole !== undefined && facts.state === 'protected';
   return isMeasured ? { ...facts, state: 'measuring' } : facts;
-}
-
-/** Percent of the seed, at most 99 until it is acknowledged; null when not seeding. */
-export function seedPercent(bytes: number, memoryBytes: number): number {
-  if (memoryBytes <= 0) return 0;
-  return Math.min(99, Math.floor((100 * bytes) / memoryBytes));
 }
 
 /** A schedule as status shows it. */

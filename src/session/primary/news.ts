@@ -3,11 +3,12 @@ import type { SessionState } from '../../core/health/facts.ts';
 import { type Agreement, mayOpenUnanswered } from '../../core/permission/tie.ts';
 import { askClause } from '../../core/texts/advice.ts';
 import { protectedText } from '../../core/texts/events.ts';
+import { copiedData, copiedText } from '../../core/texts/resync.ts';
 import type { FirstCopy } from '../../disk/port.ts';
 import type { Clock } from '../../host/clock.ts';
 import type { Log } from '../../host/log.ts';
 import type { ProtectReporter } from '../options.ts';
-import { seedPercent } from './facts.ts';
+import { disksProgress, paceOf, seedPercent } from '../progress.ts';
 
 export interface ProtectNewsParts {
   readonly clock: Pick<Clock, 'nowMs'>;
@@ -17,14 +18,6 @@ export interface ProtectNewsParts {
   /** The backup's. */
   readonly host: string;
   readonly withoutWitness: Agreement;
-}
-
-function paceOf(bytes: number, totalBytes: number, forMs: number) {
-  const seconds = forMs / 1000;
-  const bytesPerSecond = seconds > 0 ? bytes / seconds : 0;
-  const left = totalBytes - bytes;
-  const secondsLeft = bytesPerSecond > 0 && left > 0 ? left / bytesPerSecond : null;
-  return { bytesPerSecond, secondsLeft };
 }
 
 export class ProtectNews {
@@ -74,11 +67,18 @@ export class ProtectNews {
     reporter.seedProgress({ percent: seedPercent(bytes, guest.memoryBytes), bytes, ...paced });
   }
 
+  /** All of them, and the memory's copy begins. */
+  disksCopied({ totalBytes: bytes, equalBytes }: FirstCopy, sentBytes: number): void {
+    const { clock, log, reporter } = this.#parts;
+    const copied = { bytes, equalBytes, sentBytes, ms: clock.nowMs() - this.#seedBegan };
+    const text = `the disks are copied: ${copiedText(copied)}`;
+    log.info(text);
+    reporter.event('disks-copied', text, copiedData(copied));
+  }
+
   /** The disks come first; they are so far. */
-  disksMoved({ doneBytes: bytes, totalBytes }: FirstCopy): void {
+  disksMoved(copy: FirstCopy): void {
     const { clock, reporter } = this.#parts;
-    const paced = paceOf(bytes, totalBytes, clock.nowMs() - this.#seedBegan);
-    const percent = seedPercent(bytes, totalBytes);
-    reporter.seedProgress({ percent, bytes, ...paced, disksBytes: totalBytes });
+    reporter.seedProgress(disksProgress(copy, clock.nowMs() - this.#seedBegan));
   }
 }

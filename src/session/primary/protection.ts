@@ -432,6 +432,9 @@ export class Protection {
       askFresh: () => backup.ask({ ...this.#hello, purpose: 'promise' }),
       log,
       onChange: () => this.#changed(),
+      onDisksCopied: (copy) => {
+        this.#news.disksCopied(copy, this.#running?.disksMoved.wireBytes ?? 0);
+      },
       onPause: () => this.#status.write(),
       onForceRefused: (reason, found) => this.#forceRefused(reason, found),
     });

@@ -16,7 +16,7 @@ import type {
 } from '../../core/primary/types.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
-import type { FirstCopy, PrimaryDisk } from '../../disk/port.ts';
+import { type FirstCopy, firstCopyOf, type PrimaryDisk } from '../../disk/port.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
@@ -78,6 +78,8 @@ export interface PrimaryParts extends Time {
   readonly spec: GuestSpec;
   /** Something changed that status and progress may want to show. */
   readonly onChange: () => void;
+  /** The disks are as good as copied, and the memory's copy begins. */
+  readonly onDisksCopied: (copy: FirstCopy) => void;
   /** The guest is about to be paused: to be written down before this returns. */
   readonly onPause: () => void;
   /** Who vouched for the copy's death was not right, or not asked for: why, a clause. */
@@ -164,6 +166,7 @@ export class PrimarySession {
     return new DiskPump({
       ...{ disks, encoders, sink },
       onFilling: () => this.#dispatch({ kind: 'disk-filling', nowMs: this.#now() }),
+      onCompare: (question) => void sink.send({ kind: 'compare', ...question }),
       onLost: (reason) => this.#dispatch({ kind: 'disk-lost', reason, nowMs: this.#now() }),
       onError: (error) => this.#onPumpError(error),
     });
@@ -233,9 +236,7 @@ export class PrimarySession {
   get copyingDisks(): FirstCopy | null {
     const { disks } = this.#parts;
     if (disks.length === 0 || this.#save !== null || this.#over) return null;
-    const sum = (of: (copy: FirstCopy) => number) =>
-      disks.reduce((total, { firstCopy }) => total + of(firstCopy), 0);
-    return { doneBytes: sum((one) => one.doneBytes), totalBytes: sum((one) => one.totalBytes) };
+    return firstCopyOf(disks);
   }
 
   /** Runs from the open link to the outcome. Rejects only on a violated invariant. */
@@ -262,9 +263,11 @@ export class PrimarySession {
    * when little of the disks is left. The guest and the session go on meanwhile.
    */
   async #copyDisks(): Promise<void> {
-    const { disks, log } = this.#parts;
+    const { disks, log, onDisksCopied } = this.#parts;
     await Promise.all(disks.map((disk) => disk.nearlyCopied()));
     if (this.#over || this.#abortWanted || this.state.guest === 'ended') return;
+    const copied = this.copyingDisks;
+    if (copied !== null) onDisksCopied(copied);
     log.info('the first copy of the disks is nearly done; that of the memory begins');
     try {
       this.#startSave();
@@ -387,6 +390,8 @@ export class PrimarySession {
         return this.#dispatch({ kind: 'ack', epoch: message.epoch, nowMs });
       case 'echo':
         return this.#dispatch({ kind: 'echo', seq: message.seq, nowMs });
+      case 'digests':
+        return this.#diskPump.digests(message);
       case 'answer':
         return this.#dispatch({ kind: 'answer', id: message.id, answer: message.answer, nowMs });
       case 'copy-lost':

@@ -32,6 +32,7 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'again-of': { argv: ['stop', domain], who: 'web1, number 2' },
     protect: { domain, peer },
     'protect-declared': { domain, peer },
+    resync: { domain, peer },
     'show-all': {},
     show: { domain },
     'show-there': { domain, peer },
@@ -146,6 +147,7 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'again-of': 'tsremus stop web1  # web1, number 2',
   protect: 'tsremus protect web1 hostb',
   'protect-declared': 'tsremus protect web1  # here, if it runs here',
+  resync: 'tsremus resync web1 hostb  # sends what differs',
   'show-all': 'tsremus status',
   show: 'tsremus status web1',
   'show-there': 'ssh hostb tsremus status web1',
@@ -352,6 +354,7 @@ function argsOf(advice: Advice, domain: string): readonly string[] {
   if (!('domain' in advice) && !('argv' in advice)) return [];
   const ofKind: Partial<Record<AdviceKind, readonly string[]>> = {
     protect: ['hostb'],
+    resync: ['hostb'],
     again: ['hostb'],
     'protect-there': [hostname()],
   };

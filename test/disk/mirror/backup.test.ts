@@ -3,9 +3,10 @@
  * disk drivers with a toy for the primary, and what is refused before anything is written.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { digestBlockBytes, digestBytes } from '../../../src/core/digests.ts';
 import { diskEpochBytesMax } from '../../../src/core/limits.ts';
 import {
   type Apply,
@@ -18,6 +19,7 @@ import { roomBytes } from '../../../src/disk/mirror/primary.ts';
 import type { BackupDisk, DiskFacts } from '../../../src/disk/port.ts';
 import type { GuestDisk } from '../../../src/hypervisor/port.ts';
 import { ApplyLibrary } from '../../../src/native/apply.ts';
+import { HasherLibrary } from '../../../src/native/hasher.ts';
 import { store } from '../../fixtures/here.ts';
 import { operationError } from '../../link/support.ts';
 import { type Bench, clauses, type SectorBytes } from '../contract.ts';
@@ -85,6 +87,7 @@ function place(changes: Partial<MirrorBackupPorts> = {}) {
     store,
     stateDirectory: join(dir, 'lib'),
     apply,
+    hasher: new HasherLibrary(),
     pathOf: (target) => join(dir, target),
     guestDevices: async () => [],
     isAnyFile: true,
@@ -259,6 +262,36 @@ describe('a disk on the backup', () => {
     await disk?.settle();
   });
 
+  it('is a whole copy of the first epoch where that was all, of the same generation', async () => {
+    const { dir, apply, ports, open } = await opening(blank);
+    const [disk] = await open();
+    await disk?.take(0, encodeRecord({ at: 0, length: 512, flags: 0 }, Buffer.alloc(512, 1)));
+    disk?.end(0);
+    await disk?.keepFirst();
+    const whole = { role: 'copy', state: 'whole', generation: 3, parent: 3 };
+    expect(await markOf(ports)).toMatchObject(whole);
+    expect(readFileSync(join(dir, 'xvda')).subarray(0, 512).equals(Buffer.alloc(512, 1))).toBe(
+      true,
+    );
+    expect(() => apply.applyLook(apply.handles[0] ?? -1)).toThrow();
+    // A later session finds it as a copy that is not newer.
+    const again = await openMirrorCopies(ports, specOf('xvda'), [facts()]);
+    expect(again).toHaveLength(1);
+    expect(await markOf(ports)).toMatchObject({ state: 'copying' });
+    await apply.closeAll();
+  });
+
+  it('stays torn, and no generation of its own, where the first epoch is given up', async () => {
+    const { apply, ports, open } = await opening(blank);
+    const [disk] = await open();
+    disk?.end(0);
+    const keeping = disk?.keepFirst();
+    await disk?.rollBack();
+    await expect(keeping).rejects.toThrow('it was given up');
+    expect(await markOf(ports)).toMatchObject({ state: 'copying', generation: 3 });
+    await apply.closeAll();
+  });
+
   it.each<[string, Partial<DiskMark>]>([
     ['as a copy of this guest', {}],
     ['as a copy of this generation', { generation: 3 }],
@@ -348,6 +381,70 @@ describe('a disk on the backup', () => {
     const open = () => openMirrorCopies(ports, specOf('xvda', 'xvdb'), both);
     expect((await operationError(open)).message).toContain('disk xvdb of the guest');
     expect(await markOf(ports)).toBe(null);
+  });
+});
+
+describe('what a disk on the backup holds', () => {
+  const half = Buffer.concat([blank.subarray(sizeBytes / 2), used.subarray(sizeBytes / 2)]);
+  const blocks = sizeBytes / digestBlockBytes;
+
+  it('is told of what was a copy of the guest’s before, as it is now', async () => {
+    const { apply, open } = await opening(half, {}, facts(), {});
+    const [disk] = await open();
+    const before = await disk?.digests(0, blocks);
+    expect(before?.length).toBe(blocks * digestBytes);
+    const of = (block: number) => before?.toString('hex', block * 32, block * 32 + 32);
+    expect(of(1)).toBe(of(0));
+    expect(of(blocks - 1)).not.toBe(of(0));
+    await disk?.take(0, encodeRecord({ at: 0, length: 512, flags: 0 }, Buffer.alloc(512, 1)));
+    await disk?.settle();
+    expect((await disk?.digests(0, 1))?.equals(before?.subarray(0, 32) ?? blank)).toBe(false);
+    expect((await disk?.digests(blocks - 1, 1))?.toString('hex')).toBe(of(blocks - 1));
+    await apply.closeAll();
+  });
+
+  it('is not told of a new one, which has nothing of the guest’s', async () => {
+    const { apply, open } = await opening(blank);
+    const [disk] = await open();
+    expect(await disk?.digests(0, blocks)).toHaveLength(0);
+    await apply.closeAll();
+  });
+
+  it('is not told of one that is rolled back, which is closed with what was read', async () => {
+    const { open } = await opening(used, {}, facts(), {});
+    const [disk] = await open();
+    disk?.end(0);
+    await disk?.digests(0, 1);
+    await disk?.rollBack();
+    await disk?.settle();
+    expect(await disk?.digests(0, 1)).toHaveLength(0);
+  });
+
+  it.each([
+    [0, 0],
+    [0, 300],
+    [blocks, 1],
+    [blocks - 1, 2],
+  ])('is an error of the protocol where it has them not: from %i, %i', async (first, count) => {
+    const { apply, open } = await opening(used, {}, facts(), {});
+    const [disk] = await open();
+    const error = await operationError(async () => disk?.digests(first, count));
+    expect(error.code).toBe('protocol');
+    await apply.closeAll();
+  });
+
+  it('is lost where it cannot be read', async () => {
+    const { dir, apply, open } = await opening(used, {}, facts(), {});
+    const [disk] = await open();
+    const lost: string[] = [];
+    disk?.listen({ whole() {}, lost: (reason) => lost.push(reason) });
+    expect(await disk?.digests(0, 2)).toHaveLength(2 * digestBytes);
+    truncateSync(join(dir, 'xvda'), digestBlockBytes);
+    expect(await disk?.digests(0, 2)).toHaveLength(0);
+    expect(lost).toHaveLength(1);
+    expect(lost[0]).toMatch(/cannot be used: .*cannot be read, at byte/);
+    expect(await disk?.digests(0, 1)).toHaveLength(0);
+    await apply.closeAll();
   });
 });
 

@@ -31,6 +31,7 @@ function listen(disk: PrimaryDisk): string[] {
   disk.listen({
     more: () => heard.push('more'),
     filling: () => heard.push('filling'),
+    compare: (first, count) => heard.push(`compare ${count} from ${first}`),
     lost: (reason) => heard.push(reason),
   });
   return heard;
@@ -59,6 +60,36 @@ describe('a mirror', () => {
     expect(host.did).toEqual([...opening, 'insert', 'copy', ...closing]);
     expect(await listNotes(host.ports)).toEqual([]);
     expect(heard).toEqual([]);
+  });
+
+  it('asks what the other disk holds, and takes what it asked for', async () => {
+    const host = hostWith('vol');
+    const disk = await open(host, 'vol');
+    const heard = listen(disk);
+    await turn();
+    host.tell('disk-compare', { b: 256, c: 8 });
+    expect(heard).toEqual(['compare 8 from 256']);
+    disk.digests(256, Buffer.alloc(64));
+    expect(host.did.at(-1)).toBe('digests 256 64');
+    host.takesDigests = false;
+    const error = await operationError(async () => disk.digests(512, Buffer.alloc(64)));
+    expect(error).toMatchObject({ code: 'protocol' });
+    expect(error.message).toContain('64 bytes from block 512 on were not asked for');
+    await disk.close();
+    disk.digests(512, Buffer.alloc(64));
+    expect(host.did.at(-1)).toBe('repair vol');
+  });
+
+  it('ends epoch 0 by itself where no save does, unless it was lost', async () => {
+    const host = hostWith('vol');
+    const disk = await open(host, 'vol');
+    listen(disk);
+    await turn();
+    disk.endFirst();
+    expect(host.did.at(-1)).toBe('seal 0');
+    host.tell('failed', { text: 'the disk cannot be read' });
+    expect(() => disk.endFirst()).toThrow('the disk cannot be read');
+    await disk.close();
   });
 
   it('is never put in where the session ends before it listens', async () => {

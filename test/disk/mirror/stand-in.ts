@@ -80,6 +80,7 @@ export class StandIn {
   readonly fails = new Map<string, Error[]>();
   /** How often a volume is busy before it is not. */
   busy = 0;
+  takesDigests = true;
   figures: Partial<CaptureFigures> = {};
   /** What `readCapture` gives next. */
   pieces: { epoch: number; bytes: number; isEnd: boolean }[] = [];
@@ -158,6 +159,11 @@ export class StandIn {
       return true;
     },
     startCopy: () => this.#step('copy'),
+    sealCapture: (_handle, epoch) => this.#step(`seal ${epoch}`, 'seal'),
+    giveDigests: (_handle, first, digests) => {
+      this.#step(`digests ${first} ${digests.length}`, 'digests');
+      return this.takesDigests;
+    },
     readCapture: () => this.pieces.shift() ?? null,
     checkCapture: async () => {
       if (this.busy-- > 0) return false;
@@ -175,6 +181,7 @@ export class StandIn {
     ...time,
     store,
     folder: join(this.#folder, 'disks'),
+    copyBytesPerSecond: 0,
     files: this.#files,
     captures: async () => this.#captures,
     run: async (argv) => {

@@ -56,6 +56,7 @@ async function trial(
     askFresh: () => Promise.reject(new Error('nobody to ask')),
     onChange() {},
     onPause() {},
+    onDisksCopied() {},
     onForceRefused() {},
   } satisfies PrimaryParts;
   const session = new PrimarySession(parts);

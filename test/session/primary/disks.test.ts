@@ -13,8 +13,9 @@ class PlayedDisk implements PrimaryDisk {
   readonly name: string;
   readonly barrier: number;
   readonly facts = { name: 'xvda', sizeBytes: 1000, sectorBytes: 512, generation: 0 };
-  firstCopy = { doneBytes: 250, totalBytes: 1000 };
+  firstCopy = { doneBytes: 250, totalBytes: 1000, equalBytes: 50 };
   events: PrimaryDiskEvents | null = null;
+  readonly told: string[] = [];
   copied: () => void = () => {};
   readonly #copied = new Promise<void>((resolve) => {
     this.copied = resolve;
@@ -33,10 +34,15 @@ class PlayedDisk implements PrimaryDisk {
     return null;
   }
 
+  digests(first: number, digests: Buffer): void {
+    this.told.push(`${first} ${digests}`);
+  }
+
   nearlyCopied(): Promise<void> {
     return this.#copied;
   }
 
+  endFirst(): void {}
   async check(): Promise<void> {}
   async close(): Promise<void> {}
 }
@@ -79,6 +85,7 @@ function play(unbegun: { readonly guest: object } | null = null) {
     askFresh: () => Promise.reject(new Error('nobody to ask')),
     onChange() {},
     onPause() {},
+    onDisksCopied() {},
     onForceRefused() {},
   } satisfies PrimaryParts;
   const session = new PrimarySession(parts);
@@ -96,7 +103,7 @@ describe('the disks of a guest', () => {
     await settled();
     expect(session.state.phase).toBe('seeding');
     expect(said.some(({ kind }) => kind === 'heartbeat')).toBe(true);
-    expect(session.copyingDisks).toEqual({ doneBytes: 500, totalBytes: 2000 });
+    expect(session.copyingDisks).toEqual({ doneBytes: 500, totalBytes: 2000, equalBytes: 100 });
     disks[0]?.copied();
     await settled();
     expect(saves).toEqual([]);
@@ -107,6 +114,19 @@ describe('the disks of a guest', () => {
     expect(session.copyingDisks).toBe(null);
     session.stop(false, 'command');
     expect(await over).toEqual({ kind: 'stopped', by: 'command' });
+  });
+
+  it('are compared with those of the other host', async () => {
+    const { session, disks, said } = play();
+    const over = session.run();
+    await settled();
+    disks[1]?.events?.compare(512, 256);
+    expect(said.at(-1)).toEqual({ kind: 'compare', disk: 1, first: 512, count: 256 });
+    const digests = Buffer.from('held');
+    session.onMessage({ kind: 'digests', disk: 1, first: 512, digests });
+    expect(disks.map(({ told }) => told)).toEqual([[], ['512 held']]);
+    session.stop(false, 'command');
+    await over;
   });
 
   it('end with a stop while they are copied: no save is ever begun', async () => {

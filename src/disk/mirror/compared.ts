@@ -1,0 +1,88 @@
+/** Disks that are read to be compared with those of the other host: nothing is written to them. */
+import type { DiskFacts } from '../../core/vocabulary.ts';
+import { errorText, OperationError } from '../../host/errors.ts';
+import type { GuestSpec } from '../../hypervisor/port.ts';
+import type { ComparedDisk } from '../port.ts';
+import { DiskDigests, type Hasher } from './digests.ts';
+import type { MirrorPorts } from './host.ts';
+import { volumeBehind } from './volume.ts';
+
+/** Where they are, and what reads them. */
+export interface ComparedPorts {
+  readonly hasher: Hasher;
+  readonly pathOf: (target: string) => string;
+  /** For tests: a plain file will do, too. */
+  readonly isAnyFile: boolean;
+}
+
+type Disks = Pick<GuestSpec, 'writableDisks'>;
+
+async function openOne(
+  { hasher, pathOf, isAnyFile }: ComparedPorts,
+  { facts, target, isAlone }: { facts: DiskFacts; target: string; isAlone: boolean },
+): Promise<ComparedDisk> {
+  const { name, sizeBytes } = facts;
+  const path = pathOf(target);
+  const about = { path, sizeBytes, isAlone, isAnyFile };
+  const disk = await DiskDigests.open(hasher, about).catch((error: unknown) => {
+    const text = `disk ${name} cannot be compared: ${errorText(error)}`;
+    const more = { op: 'open-disk', subject: name, cause: error };
+    throw new OperationError('unsupported-guest', text, more);
+  });
+  return {
+    ...{ name, facts },
+    digests: (first, count) => disk.of(first, count),
+    close: () => disk.close(),
+  };
+}
+
+/** All or none. */
+async function openAll(
+  ports: ComparedPorts,
+  disks: readonly { facts: DiskFacts; target: string; isAlone: boolean }[],
+): Promise<readonly ComparedDisk[]> {
+  const opened: ComparedDisk[] = [];
+  try {
+    for (const disk of disks) opened.push(await openOne(ports, disk));
+    return opened;
+  } catch (error) {
+    for (const disk of opened) await disk.close();
+    throw error;
+  }
+}
+
+/** The guest's own, which it writes to meanwhile. Throws OperationError. */
+export async function openOwn(
+  mirror: MirrorPorts,
+  ports: ComparedPorts,
+  { writableDisks }: Disks,
+): Promise<readonly ComparedDisk[]> {
+  const captures = await mirror.captures();
+  const disks: { facts: DiskFacts; target: string; isAlone: boolean }[] = [];
+  for (const { name, target } of writableDisks) {
+    const { name: volume, under, sectorBytes } = await volumeBehind(mirror, target);
+    const found = await captures.lookAtVolume(volume, under);
+    if (found === null) {
+      const about = { op: 'open-disk', subject: name };
+      throw new OperationError('storage', `${target} is not there any more`, about);
+    }
+    // No generation goes anywhere: nothing is written.
+    const facts = { name, sizeBytes: found.sizeBytes, sectorBytes, generation: 0 };
+    disks.push({ facts, target, isAlone: false });
+  }
+  return openAll(ports, disks);
+}
+
+/** Those that stand on this host where `facts` are of another one's. Throws OperationError. */
+export async function openCopies(
+  ports: ComparedPorts,
+  { writableDisks }: Disks,
+  all: readonly DiskFacts[],
+): Promise<readonly ComparedDisk[]> {
+  const disks = all.map((facts) => {
+    const disk = writableDisks.find(({ name }) => name === facts.name);
+    if (disk === undefined) throw new Error(`the guest has no disk ${facts.name}`);
+    return { facts, target: disk.target, isAlone: true };
+  });
+  return openAll(ports, disks);
+}
