@@ -1,6 +1,6 @@
 /**
- * CI: the README's own commands (`npm test`, `npm run demo`), then the lab tests: the core and
- * those whose turn it is. Nothing private.
+ * CI: the README's own commands (`npm test`, `npm run demo`), the tests with an administrator's own
+ * tools, then the lab tests: the core and those whose turn it is. Nothing private.
  * Prints what failed, by name and with the head of its reason, and `N passed, N failed` last: of a
  * long log the end is what is kept. A lab test that is skipped counts as failed here, and so does
  * a command that ends badly without a failed test of its own.
@@ -42,26 +42,30 @@ function readReport(path) {
   }
 }
 
-const unitReport = join(reports, 'unit.json');
-const unitOk = npm('test', [], { TSREMUS_TEST_REPORT: unitReport });
-const unit = readReport(unitReport);
-passed += unit?.numPassedTests ?? 0;
-failed += unit?.numFailedTests ?? 0;
-for (const file of unit?.testResults ?? []) {
-  for (const test of file.assertionResults ?? []) {
-    if (test.status !== 'failed') continue;
-    const why = String(test.failureMessages?.[0] ?? '')
-      .split('\n')
-      .slice(0, 12);
-    failures.push(
-      [`${relative(root, file.name)}: ${test.fullName}`, ...why.map((l) => `    ${l}`)].join('\n'),
-    );
+/** Runs an npm script that writes vitest's report, and counts what it says. */
+function tests(script) {
+  const path = join(reports, `${script.replaceAll(/\W/g, '-')}.json`);
+  const isOk = npm(script, [], { TSREMUS_TEST_REPORT: path });
+  const report = readReport(path);
+  passed += report?.numPassedTests ?? 0;
+  failed += report?.numFailedTests ?? 0;
+  for (const file of report?.testResults ?? []) {
+    for (const test of file.assertionResults ?? []) {
+      if (test.status !== 'failed') continue;
+      const why = String(test.failureMessages?.[0] ?? '')
+        .split('\n')
+        .slice(0, 12);
+      const name = `${relative(root, file.name)}: ${test.fullName}`;
+      failures.push([name, ...why.map((line) => `    ${line}`)].join('\n'));
+    }
   }
-}
-if (!unitOk && (unit?.numFailedTests ?? 0) === 0) {
+  if (isOk || (report?.numFailedTests ?? 0) > 0) return;
   failed += 1;
-  failures.push('npm test ended badly, and none of its tests says why: see above');
+  failures.push(`npm ${script} ended badly, and none of its tests says why: see above`);
 }
+
+tests('test');
+tests('run test:habits');
 
 const demoOk = npm('run demo', [], {});
 if (demoOk) passed += 1;

@@ -114,7 +114,7 @@ Version: ${version}
 Architecture: amd64
 Maintainer: tsremus developers <tsremus@localhost.localdomain>
 Installed-Size: ${kibibytes}
-Depends: nodejs (>= 20), iproute2, libc6 (>= 2.34)
+Depends: nodejs (>= 20), iproute2, libc6 (>= 2.34), libstdc++6
 Recommends: openssh-client, openssh-server, libzstd1, xen-utils
 Section: admin
 Priority: optional
@@ -142,7 +142,9 @@ function putDocuments(tree, version, time) {
   put(join(doc, 'copyright'), readFileSync(join(root, 'share/debian/copyright'), 'utf8'));
   const home = join(tree, 'usr/lib/tsremus');
   cpSync(join(home, 'README.md'), join(doc, 'README.md'));
-  for (const name of ['README.md', 'LICENSE']) rmSync(join(home, name));
+  cpSync(join(home, 'docs'), join(doc, 'docs'), { recursive: true });
+  for (const name of ['README.md', 'LICENSE', 'docs'])
+    rmSync(join(home, name), { recursive: true });
 }
 
 /** Where each shell looks for what packages complete. */
@@ -170,11 +172,15 @@ function deb(work) {
   putDocuments(tree, version, time);
   modes(tree);
   mkdirSync(join(tree, 'usr/sbin'));
+  // For an administrator's settings, and for what guests from other hosts may have here.
+  mkdirSync(join(tree, 'etc/tsremus'), { recursive: true });
   symlinkSync('../lib/tsremus/dist/main.js', join(tree, 'usr/sbin/tsremus'));
   put(join(tree, 'etc/logrotate.d/tsremus'), readFileSync(join(root, 'share/logrotate')));
   put(join(tree, 'usr/lib/tmpfiles.d/tsremus.conf'), readFileSync(join(root, 'share/tmpfiles')));
   const unit = 'tsremus@.service';
   put(join(tree, 'usr/lib/systemd/system', unit), readFileSync(join(root, 'share/systemd', unit)));
+  const agent = readFileSync(join(root, 'share/ocf/protect'));
+  put(join(tree, 'usr/lib/ocf/resource.d/tsremus/protect'), agent, 0o755);
   const overrides = readFileSync(join(root, 'share/debian/lintian-overrides'));
   put(join(tree, 'usr/share/lintian/overrides/tsremus'), overrides);
   const files = filesIn(tree).sort();

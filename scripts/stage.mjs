@@ -13,7 +13,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Parts of the checkout, beside package.json. */
 export const installedParts = [
   ...['dist', 'native/build/libtsremus.so', 'native/build/tsremus-disk-guard'],
-  ...['man', 'README.md', 'LICENSE'],
+  ...['man', 'docs/JSON.md', 'docs/PROTOCOL.md', 'README.md', 'LICENSE'],
 ];
 
 /** What node_modules has of a package, by its name; null where it is not installed. */
@@ -47,6 +47,7 @@ function copyPackage(name, target) {
     recursive: true,
     filter: (path) => {
       const [folder = '', below] = relative(source, path).split('/');
+      if (folder.startsWith('.')) return false;
       if (folder === 'prebuilds' && below && below !== 'linux-x64') return false;
       // Some packages keep their program in src/: only those whose main lies elsewhere lose it.
       if (unwanted.test(folder) && !main.replace(/^\.\//, '').startsWith(`${folder}/`))

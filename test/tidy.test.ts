@@ -234,7 +234,7 @@ describe('imports', () => {
     ...['src/disk/drbd/', 'src/disk/mirror/backup.ts'],
     ...['run-directory', 'control'].map((name) => `src/registry/${name}.ts`),
     ...['encoder', 'decoder', 'native-codec'].map((name) => `src/stream/codec/${name}.ts`),
-    ...['runner', 'log', 'session-log', 'process-settings', 'scope'].map(
+    ...['runner', 'log', 'session-log', 'line-file', 'process-settings', 'scope'].map(
       (name) => `src/host/${name}.ts`,
     ),
   ];

@@ -48,6 +48,13 @@ TSR_API int tsr_error_text(int handle, char *out, size_t size);
  */
 TSR_API int tsr_notify(const char *address, const char *text);
 
+/*
+ * Locks what this process has mapped from files to be executed (mlock(2)), so that it need
+ * not be read again from a disk when memory was short. BYTES_OUT: how much that is, also
+ * where a failure ended it.
+ */
+TSR_API int tsr_lock_code(uint64_t *bytes_out);
+
 /* ---- events ----------------------------------------------------------- */
 
 /* The kinds that every session has; the others are in the header of its room. */

@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type Environment, maxMemory, sshCommand } from '../config/settings.ts';
 import { version } from '../config/version.ts';
-import { type CheckLine, failLine, okLine, warnLine } from '../core/check/line.ts';
+import { type CheckLine, failLine, okLine, readOn, warnLine } from '../core/check/line.ts';
 import { heartbeatTimeoutMsMin, holdMsMin } from '../core/limits.ts';
 import { agreementDefault } from '../core/permission/tie.ts';
 import { adviceLine } from '../core/texts/advice.ts';
@@ -19,7 +19,6 @@ import { newSessionId } from '../link/identity.ts';
 import { addressFromEnvironment } from '../link/pulse.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import { bufferLooks, interfacesLook, type LookPlaces } from '../output/plug/looks.ts';
-import { toolRunner } from '../output/plug/tools.ts';
 import type { AnswerCheckPorts } from '../session/check/answer.ts';
 import type { CheckPorts, Way } from '../session/check/ports.ts';
 import { codecsOf } from '../stream/agreement.ts';
@@ -27,12 +26,7 @@ import { cacheBytesWithin, defaultMaxMemory } from '../stream/budget.ts';
 import { diskRefusals } from './disks.ts';
 import { type ThisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { bufferStatePath } from './output.ts';
-
-/** The stand-in's host is a folder, and has its own files in it. */
-export function placesOf({ env, store }: ThisHost): LookPlaces {
-  const root = env['SIMXL_HOST'] ?? '';
-  return { root, sysfs: `${root}/sys`, procDir: `${root}/proc`, env, store, run: toolRunner(env) };
-}
+import { placesOf } from './places.ts';
 
 /** The model that /proc/cpuinfo names. */
 function processorName(procDir: string): string | null {
@@ -129,7 +123,8 @@ const wayBackMsMax = 45_000;
 async function wayBackLine(host: ThisHost, { host: name, ...hello }: Hello): Promise<CheckLine> {
   const { timers, env, clock } = host;
   const remote = `ssh -o BatchMode=yes ${name}`;
-  if (!isHostName(name)) return warnLine('way-back', `not tried: ${name} is no host name`, null);
+  if (!isHostName(name))
+    return warnLine('way-back', `not tried: ${name} is no host name`, readOn('way-back'));
   const next = adviceLine({ kind: 'try-program', remote });
   const from = peerAddress(env);
   if (from === null) {
@@ -154,8 +149,8 @@ async function wayBackLine(host: ThisHost, { host: name, ...hello }: Hello): Pro
     await connection.close('the way is there');
     return okLine('way-back', `${name} can be reached, and tsremus answers there`);
   } catch (error) {
-    const hint = error instanceof OperationError ? (error.hint ?? null) : null;
-    return failLine('way-back', errorText(error), hint);
+    const hint = error instanceof OperationError ? error.hint : undefined;
+    return failLine('way-back', errorText(error), hint ?? readOn('way-back'));
   }
 }
 

@@ -33,8 +33,9 @@ import {
 import type { CheckPorts } from '../session/check/ports.ts';
 import { askChecked, explainOld, measuredPiece, measurePath } from '../session/check/question.ts';
 import { findRunning, type Guest } from '../session/primary/preflight.ts';
-import { checkHello, checkPorts, placesOf } from './check-host.ts';
+import { checkHello, checkPorts } from './check-host.ts';
 import { type ThisHost, thisHost } from './host.ts';
+import { placesOf } from './places.ts';
 
 export interface CheckOptions {
   /** As typed; absent: this host alone. */

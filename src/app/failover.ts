@@ -37,6 +37,7 @@ export async function runCopy(copy: FoundCopy, said: Said, env: Environment): Pr
       },
     });
   } finally {
+    await host.events.settled();
     log.close();
   }
 }

@@ -16,8 +16,10 @@ import { watchProtect } from '../guest/stopped-protect.ts';
 import { within } from '../host/clock.ts';
 import { lowerOomScore, onReopenSignal } from '../host/process-settings.ts';
 import { openRecord } from '../permission/record.ts';
+import { noteDeath } from '../registry/noting.ts';
+import { sessionsSinceBoot } from '../registry/port.ts';
 import { loadDiskRepair } from './disks.ts';
-import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { notingParts, type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { loadLeftOutput } from './output.ts';
 import { ownCommand } from './own-command.ts';
 import { unitForGuard } from './own-unit.ts';
@@ -35,6 +37,18 @@ function guardedFrom(argv: readonly string[]): Guarded | null {
   const id = Number(number);
   if (!Number.isInteger(id) || id <= 0 || uuid === '' || name === '') return null;
   return { ref: { uuid, id }, name, session, wait: after === 'wait' };
+}
+
+/** Protect ended without a farewell: it says nothing more itself. */
+function noteDeathOf(host: ThisHost, { session }: Guarded): void {
+  try {
+    const entry = sessionsSinceBoot(thisRegistry(host)).find(
+      ({ status }) => status.session === session && status.role === 'primary',
+    );
+    if (entry !== undefined) noteDeath(entry, notingParts(host));
+  } catch {
+    // Nothing that is to be done for the guest waits for this.
+  }
 }
 
 /** The hidden subcommand `tsremus guard ID UUID NAME SESSION wait|leave`; stdin is protect's. */
@@ -78,7 +92,11 @@ export async function runGuard(argv: readonly string[], env: Environment): Promi
   // It may be at settling what it has just ended.
   await watched;
   isWatching = true;
-  await guardAfter(ports, guarded, farewellIn(said), () => process.stdout.write('watching\n'));
+  const farewell = farewellIn(said);
+  if (farewell.kind === 'none') noteDeathOf(host, guarded);
+  await guardAfter(ports, guarded, farewell, () => process.stdout.write('watching\n')).finally(() =>
+    host.events.settled(),
+  );
   return 0;
 }
 

@@ -5,7 +5,9 @@
 import { freemem, hostname, totalmem } from 'node:os';
 import { hostSettings } from '../config/host-settings.ts';
 import type { Environment } from '../config/settings.ts';
+import { noEventsText } from '../core/texts/events.ts';
 import { systemBootClock, systemChance, systemClock, systemTimers } from '../host/clock.ts';
+import { errorText } from '../host/errors.ts';
 import { systemFiles } from '../host/files.ts';
 import type { ReopenedLog } from '../host/log.ts';
 import type { HostPorts } from '../host/ports.ts';
@@ -13,8 +15,10 @@ import { systemProcesses } from '../host/process-id.ts';
 import { openLogIn } from '../host/session-log.ts';
 import { Store } from '../host/store.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
+import { type NotingParts, notingRegistry } from '../registry/noting.ts';
 import type { Registry } from '../registry/port.ts';
 import { RunDirectory } from '../registry/run-directory.ts';
+import type { EventSink } from './events.ts';
 
 /** With what the adapters need of it beside the ports. */
 export interface ThisHost extends HostPorts {
@@ -22,8 +26,24 @@ export interface ThisHost extends HostPorts {
   readonly refusals: string[];
   /** Of libtsremus, where it is not beside the program. */
   readonly nativePath: string | undefined;
+  /** What happens to sessions is noted there. */
+  readonly events: EventSink;
   /** For SIGHUP: every log of this process goes to the file that has its name now. */
   readonly reopenLogs: () => void;
+}
+
+/** Loaded with the first that is noted: most commands note nothing. */
+function eventsLater(stateDir: string, onLost: (error: Error) => void): EventSink {
+  let opened: Promise<EventSink> | null = null;
+  return {
+    note(record) {
+      opened ??= import('./events.ts').then(({ openEvents }) => openEvents(stateDir, onLost));
+      opened.then((sink) => sink.note(record), onLost);
+    },
+    async settled() {
+      await opened?.then((sink) => sink.settled()).catch(() => {});
+    },
+  };
 }
 
 /** Throws UsageError where the environment says what cannot be. */
@@ -33,6 +53,7 @@ export function thisHost(env: Environment): ThisHost {
   const settings = hostSettings(env, { name: hostname(), ...memory });
   // A process opens two or three of them in its life.
   const logs: ReopenedLog[] = [];
+  const refusals: string[] = [];
   return {
     clock: systemClock,
     bootClock: systemBootClock,
@@ -41,7 +62,11 @@ export function thisHost(env: Environment): ThisHost {
     store: new Store(systemFiles, systemChance),
     processes: systemProcesses(),
     settings,
-    refusals: [],
+    refusals,
+    events: eventsLater(settings.stateDirectory, (error) => {
+      const text = noEventsText(errorText(error));
+      if (!refusals.includes(text)) refusals.push(text);
+    }),
     openLog(name) {
       const log = openLogIn(settings, name, systemClock, env);
       logs.push(log);
@@ -55,9 +80,14 @@ export function thisHost(env: Environment): ThisHost {
   };
 }
 
-/** The sessions of this host. */
-export function thisRegistry({ settings, ...host }: HostPorts): Registry {
-  return new RunDirectory(settings.runDirectory, host);
+/** How this host notes what happens. */
+export function notingParts({ clock, settings, events }: ThisHost): NotingParts {
+  return { clock, host: settings.hostName, note: (record) => events.note(record) };
+}
+
+/** The sessions of this host; what becomes of them is noted. */
+export function thisRegistry(host: ThisHost): Registry {
+  return notingRegistry(new RunDirectory(host.settings.runDirectory, host), notingParts(host));
 }
 
 /** What runs the guests of this host; loads FFI. */

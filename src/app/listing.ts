@@ -1,16 +1,25 @@
 /** What there is on this host: its sessions, and the output buffers that none looks after. */
 import { statfsSync } from 'node:fs';
 import type { Environment } from '../config/settings.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { mirrorsLeftText } from '../core/texts/disks-left.ts';
 import { type LeftBufferPorts, listAll } from '../guest/left-buffers.ts';
-import type { HostPorts } from '../host/ports.ts';
+import { errnoCode, errorText, OperationError } from '../host/errors.ts';
+
 import { findBuffers } from '../output/plug/find.ts';
 import { openDevices } from '../output/plug/interfaces.ts';
+import {
+  type DeclaredGuest,
+  type MissingGuest,
+  missingGuest,
+  withoutSession,
+} from '../registry/missing.ts';
 import type { Listing, SessionEntry } from '../registry/port.ts';
-import { thisHost, thisRegistry } from './host.ts';
+import { type ThisHost, thisHost, thisRegistry } from './host.ts';
+import { guestFilePath, guestSettings } from './settings-files.ts';
 
 /** Where leftovers of this host are looked for. */
-export function leftBufferPorts(host: HostPorts): LeftBufferPorts {
+export function leftBufferPorts(host: ThisHost): LeftBufferPorts {
   const { settings, store, clock } = host;
   const places = { dir: settings.runDirectory, store, devices: openDevices() };
   return { registry: thisRegistry(host), clock, findBuffers: () => findBuffers(places) };
@@ -21,20 +30,66 @@ export function listEverything(env: Environment): Promise<Listing> {
   return listAll(leftBufferPorts(thisHost(env)));
 }
 
-/** The directories that sessions write to and that have no room left, sentences. */
-export function fullDisks(env: Environment): string[] {
+/** The same; nothing where no session has run since this host was booted. */
+export async function listSinceBoot(env: Environment): Promise<Listing> {
+  try {
+    return await listEverything(env);
+  } catch (error) {
+    if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') {
+      return { sessions: [], broken: [] };
+    }
+    throw error;
+  }
+}
+
+/** Of `declared` those that no session on this host has, with what their files say. */
+export async function missingGuests(
+  declared: readonly string[],
+  sessions: readonly SessionEntry[],
+  env: Environment,
+): Promise<readonly MissingGuest[]> {
+  const names = withoutSession(declared, sessions);
+  return Promise.all(names.map(async (name) => missingGuest(await declaredGuest(name, env))));
+}
+
+/** A file that cannot be used declares its guest all the same. */
+async function declaredGuest(domain: string, env: Environment): Promise<DeclaredGuest> {
+  const file = guestFilePath(domain, env) ?? '';
+  try {
+    const values = await guestSettings(domain, env);
+    const peer = values.find(({ key }) => key === 'peer')?.text ?? null;
+    return { domain, file, peer, wrong: null };
+  } catch (error) {
+    return { domain, file, peer: null, wrong: errorText(error) };
+  }
+}
+
+/** What is wrong with this host and with no session alone. */
+export interface HostProblem {
+  /** A sentence without final stop. */
+  readonly text: string;
+  /** A line to type here. */
+  readonly next: string;
+}
+
+/** The directories that sessions write to and that have no room left. */
+export function fullDisks(env: Environment): HostProblem[] {
   const { runDirectory, logDirectory } = thisHost(env).settings;
   return [
     [runDirectory, 'status is not kept up to date'],
     [logDirectory, 'logs have gaps'],
-  ].flatMap(([dir = '', what]) => (isFull(dir) ? [`${dir} is full: ${what}`] : []));
+  ].flatMap(([dir = '', what]) =>
+    isFull(dir)
+      ? [{ text: `${dir} is full: ${what}`, next: adviceLine({ kind: 'free-space', dir }) }]
+      : [],
+  );
 }
 
-/** What dead sessions left under volumes of their guests, sentences. */
+/** What dead sessions left under volumes of their guests. */
 export async function leftMirrors(
   env: Environment,
   sessions: readonly SessionEntry[],
-): Promise<string[]> {
+): Promise<HostProblem[]> {
   const host = thisHost(env);
   const { listNotes, mirrorFolder } = await import('../disk/mirror/left.ts');
   const notes = await listNotes({ ...host, folder: mirrorFolder(host.settings.runDirectory) });
@@ -42,12 +97,13 @@ export async function leftMirrors(
     sessions.some(({ status, liveness }) => status.session === session && liveness === 'alive');
   return notes
     .filter(({ session }) => !isAlive(session))
-    .map(({ domain, volumes }) =>
-      mirrorsLeftText(
+    .map(({ domain, volumes }) => ({
+      text: mirrorsLeftText(
         domain,
         volumes.map(({ name }) => name),
       ),
-    );
+      next: adviceLine({ kind: 'stop-clear', domain }),
+    }));
 }
 
 function isFull(dir: string): boolean {

@@ -5,6 +5,7 @@ import type { Environment } from '../config/settings.ts';
 import { run } from '../host/runner.ts';
 import { hasControl } from '../host/text.ts';
 import { thisHost, thisRegistry } from './host.ts';
+import { declaredGuests } from './settings-files.ts';
 
 /** Whoever presses a key waits for it. */
 const toolMsMax = 3_000;
@@ -37,6 +38,14 @@ async function protectedGuests(env: Environment): Promise<readonly string[]> {
   try {
     const { sessions } = thisRegistry(thisHost(env)).sessions();
     return usable(sessions.map(({ status }) => status.domain));
+  } catch {
+    return [];
+  }
+}
+
+async function declaredNames(env: Environment): Promise<readonly string[]> {
+  try {
+    return usable(declaredGuests(env));
   } catch {
     return [];
   }
@@ -93,6 +102,7 @@ export function liveNames(env: Environment) {
   return {
     guests: () => guests(env),
     protectedGuests: () => protectedGuests(env),
+    declaredGuests: () => declaredNames(env),
     hosts: () => hosts(env),
   };
 }

@@ -1,6 +1,7 @@
 /**
- * The units of our own processes (src/host/scope.ts): of a guard, which outlives its `protect`, and
- * of the owner of a copy, which a login of the other host started.
+ * The units of our own processes (src/host/scope.ts): of a session that a person started in a
+ * login, of its guards, which outlive it, and of the owner of a copy, which a login of the other
+ * host started.
  */
 import { unitStopMs } from '../core/limits.ts';
 import { enterScope, unitOf } from '../host/scope.ts';
@@ -18,8 +19,9 @@ const needed: readonly string[] = [
 ];
 
 /**
- * By which systemd asks the owner of a copy to end. It goes to all processes of the unit, and the
- * one that restores the copy would end by SIGTERM: without a handler this one does nothing.
+ * By which systemd asks a session, or the owner of a copy, to end. It goes to all processes of the
+ * unit, and the transport, or the one that saves or restores the guest, would end by SIGTERM:
+ * without a handler this one does nothing.
  */
 export const leaveSignal = 'SIGURG';
 
@@ -39,6 +41,23 @@ export function unitForCopy(host: Host, uuid: string, domain: string): Promise<v
   } as const;
   const say = (text: string) => host.refusals.push(text);
   return enterScope(process.pid, 'the copy', scope, host.timers, say);
+}
+
+/**
+ * This process, a session in the background: where its login ends, or the host shuts down, it is
+ * asked while the network is there, and before xendomains shuts the guest down.
+ */
+export function unitForSession(host: Host, uuid: string, domain: string): Promise<void> {
+  const scope = {
+    unit: `tsremus-protect-${uuid}-${process.pid}.scope`,
+    description: `tsremus: protects ${domain}`,
+    after: needed,
+    before: [],
+    killSignal: leaveSignal,
+    stopMs: unitStopMs,
+  } as const;
+  const say = (text: string) => host.refusals.push(text);
+  return enterScope(process.pid, 'the session', scope, host.timers, say);
 }
 
 /** The guard with this pid, started by us. It is stopped after us. */

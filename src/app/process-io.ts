@@ -1,7 +1,7 @@
 /** The streams, the environment and the clock of this process, for its command line. */
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { systemClock } from '../host/clock.ts';
+import { systemBootClock, systemClock } from '../host/clock.ts';
 import { errnoCode, errorText } from '../host/errors.ts';
 import { isJournal } from '../host/log.ts';
 
@@ -32,6 +32,10 @@ class ProcessStream {
       this.#gone = true;
       if (errnoCode(error) !== 'EPIPE') this.failure = errorText(error);
     });
+  }
+
+  get isGone(): boolean {
+    return this.#gone;
   }
 
   get isTty(): boolean {
@@ -97,6 +101,7 @@ export function processIo() {
     err: new ProcessStream(process.stderr),
     env: process.env,
     clock: systemClock,
+    bootClock: systemBootClock,
     stdinIsTty: process.stdin.isTTY === true,
     ask: askOnTerminal,
     argv: process.argv.slice(2),

@@ -10,6 +10,7 @@ import {
   onReopenSignal,
   raisePriority,
 } from '../host/process-settings.ts';
+import { hostLooks } from '../hypervisor/xen/looks.ts';
 import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
 import { plainDisks, refuseUnknownDisks } from '../session/disk-options.ts';
@@ -19,7 +20,12 @@ import {
   type ProtectResult,
   transportOf,
 } from '../session/options.ts';
-import { awaitRunning, inspectGuest, refuseUnsettled } from '../session/primary/preflight.ts';
+import {
+  awaitRunning,
+  inspectGuest,
+  refuseFailed,
+  refuseUnsettled,
+} from '../session/primary/preflight.ts';
 import { Protection } from '../session/primary/protection.ts';
 import type { StreamAgreement } from '../stream/agreement.ts';
 import { openStreamEncoder } from '../stream/codec/encoder.ts';
@@ -27,9 +33,16 @@ import { backupBy } from './backup.ts';
 import { blackholeCommand } from './blackhole.ts';
 import { diskRefusals, primaryDisks } from './disks.ts';
 import { startGuard } from './guard.ts';
+import { savingFor } from './guest-files.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { openOutput } from './output.ts';
+import { keepInMemory } from './own-memory.ts';
+import { unitForSession } from './own-unit.ts';
+import { placesOf } from './places.ts';
 import { openService, reportingTo } from './service.ts';
+
+/** In a process that is the session's alone, or in its caller's, whose unit it stays in. */
+export type Place = 'own-process' | 'here';
 
 /**
  * Runs a session to its end. Throws an OperationError when it could not begin: the guest is then
@@ -39,6 +52,7 @@ export async function runProtect(
   given: ProtectOptions,
   reporter: ProtectReporter,
   env: Environment,
+  place: Place,
 ): Promise<ProtectResult> {
   const isMeasured = given.blackhole !== undefined;
   const options = isMeasured ? { ...given, blackhole: blackholeCommand() } : given;
@@ -53,13 +67,14 @@ export async function runProtect(
     await awaitGuest(host, options, told);
     const early = startEarly(command, host);
     try {
-      return await protectWith(host, early, command, options, told);
+      return await protectWith(host, early, command, options, { reporter: told, place });
     } finally {
       early.ending.abort();
       await early.started.transport.exited;
     }
   } finally {
     service.stopping();
+    await host.events.settled();
   }
 }
 
@@ -79,13 +94,18 @@ async function protectWith(
   early: EarlyTransport,
   command: TransportCommand,
   options: ProtectOptions,
-  reporter: ProtectReporter,
+  { reporter, place }: { readonly reporter: ProtectReporter; readonly place: Place },
 ): Promise<ProtectResult> {
   const registry = thisRegistry(host);
   const hypervisor = await thisHypervisor(host);
   const guest = await inspectGuest(hypervisor, options.domain, options, diskRefusals(host));
   const said = options.disks ?? plainDisks;
   refuseUnknownDisks(guest.spec, said);
+  const info = await hypervisor.host();
+  if (options.check !== false) {
+    const isMeasured = options.blackhole !== undefined;
+    refuseFailed(guest.name, hostLooks(info, guest.spec, placesOf(host)), isMeasured);
+  }
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   try {
@@ -96,6 +116,9 @@ async function protectWith(
       log.warning(text);
       host.refusals.push(text);
     });
+    // Its guards are ordered by its unit: it is in it before they start.
+    if (place === 'own-process') await unitForSession(host, guest.ref.uuid, guest.name);
+    void keepInMemory(host, log);
     const rate = said.bytesPerSecond ?? 0;
     const disks = { ...noDisks, ...primaryDisks(host, (text) => log.info(text), rate) };
     const ports = {
@@ -115,7 +138,12 @@ async function protectWith(
       disks: options.disk && options.blackhole === undefined ? disks : noDisks,
       onEndSignals,
     };
-    const set = { options, reporter, guest, claim, log, ending: early.ending };
+    const saving =
+      options.save === undefined
+        ? reporter
+        : savingFor(reporter, guest.name, options.save, host.env);
+    const about = { options, reporter: saving, guest, hypervisorVersion: info.version };
+    const set = { ...about, claim, log, ending: early.ending };
     return await new Protection(ports, set).run();
   } catch (error) {
     // How the session before this one ended is still news: this one never began.

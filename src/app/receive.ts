@@ -12,7 +12,6 @@ import type { BackupOutcome } from '../core/backup/types.ts';
 import { notTyped, readSettings } from '../core/texts/advice.ts';
 import { OperationError } from '../host/errors.ts';
 import { openAhead } from '../host/open-ahead.ts';
-import type { HostPorts } from '../host/ports.ts';
 import { lowerOomScore, onReopenSignal, raisePriority } from '../host/process-settings.ts';
 import { cleanText } from '../host/text.ts';
 import type { Hypervisor } from '../hypervisor/port.ts';
@@ -37,6 +36,7 @@ import { openStreamDecoder } from '../stream/codec/decoder.ts';
 import { backupDisks, diskDrivers } from './backup-disks.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { announceGuest, loadAnnouncement } from './output.ts';
+import { keepInMemory } from './own-memory.ts';
 import { leaveSignal, unitForCopy } from './own-unit.ts';
 import { sessionEnvironment } from './settings-files.ts';
 
@@ -58,7 +58,7 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
 }
 
 /** What answering for a session needs on this host. */
-export function answerPorts(host: HostPorts, open: () => Promise<Hypervisor>): AnswerPorts {
+export function answerPorts(host: ThisHost, open: () => Promise<Hypervisor>): AnswerPorts {
   return {
     ...host,
     registry: thisRegistry(host),
@@ -167,10 +167,12 @@ async function holdCopy(
     host.refusals.push(text);
   });
   // Not waited for: without a unit of its own it goes on as well.
-  void unitForCopy(host, uuid, domain);
+  const settled = unitForCopy(host, uuid, domain);
+  void settled.then(() => keepInMemory(host, prepared.log));
   // Where it cannot be loaded, it is tried again when it is needed.
   loadAnnouncement(host).catch(() => {});
-  return { outcome: await new Reception(ports, prepared, link).run() };
+  const run = new Reception(ports, prepared, link).run();
+  return { outcome: await run.finally(() => host.events.settled()) };
 }
 
 /**
@@ -221,11 +223,8 @@ export async function runReceive(
     await answerCheck(link, hello, answerCheckPorts(here));
     return { outcome: answered };
   }
-  await answerQuestion(
-    link,
-    hello,
-    answerPorts(host, () => ahead.get()),
-  );
+  const ports = answerPorts(host, () => ahead.get());
+  await answerQuestion(link, hello, ports).finally(() => host.events.settled());
   return { outcome: answered };
 }
 

@@ -15,12 +15,13 @@ import type { Hypervisor } from '../hypervisor/port.ts';
 import type { HelloContent } from '../link/connect.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import { readState, writeState } from '../output/plug/state-file.ts';
+import { noteStopped } from '../registry/noting.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import { answerAsk, byPerson } from '../session/backup/answer.ts';
 import { askByCommand } from './backup.ts';
 import { repairDisks } from './disks.ts';
 import { startGuard } from './guard.ts';
-import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
+import { notingParts, type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { leftBufferPorts } from './listing.ts';
 import { bufferStatePath, leftOutput } from './output.ts';
 import { answerPorts } from './receive.ts';
@@ -98,8 +99,7 @@ export function leftoversOf(host: ThisHost, hypervisor: () => Promise<Hypervisor
 }
 
 /** The recovery of a command: the hypervisor is opened when it is needed, once. */
-function recoveryHere(env: Environment): Recovery {
-  const host = thisHost(env);
+function recoveryHere(host: ThisHost): Recovery {
   let opened: Promise<Hypervisor> | null = null;
   return recoveryOf(host, () => {
     opened ??= thisHypervisor(host);
@@ -114,8 +114,15 @@ export async function stopLeftover(
   env: Environment,
 ): Promise<StopResult> {
   // Its writes may wait for it, whoever may go on.
-  const said = await repairDisks(thisHost(env), status);
-  const result = await recoveryHere(env).stop(status, order);
+  const host = thisHost(env);
+  const said = await repairDisks(host, status);
+  let result: StopResult;
+  try {
+    result = await recoveryHere(host).stop(status, order);
+    noteStopped(result, status, notingParts(host));
+  } finally {
+    await host.events.settled();
+  }
   if (said.length === 0) return result;
   const detail = [result.detail, ...said].filter((one) => one !== undefined).join('; ');
   return { ...result, detail };
@@ -141,11 +148,20 @@ export function lostGuest(name: string, env: Environment): Promise<LostGuest> {
 }
 
 /** Takes a person's word that it is lost, so that the other host may go on. */
-export function declareLost(guest: LostGuest, env: Environment): Promise<void> {
-  return loseGuest(lostPorts(env), guest);
+export async function declareLost(guest: LostGuest, env: Environment): Promise<void> {
+  const host = thisHost(env);
+  await loseGuest(
+    leftCopyPorts(host, () => thisHypervisor(host)),
+    guest,
+  );
+  const { domain, uuid, peer, epoch, sessions } = guest;
+  const session = sessions.at(-1) ?? '';
+  const of = { domain, uuid, peer, epoch, session, role: 'backup', pid: process.pid } as const;
+  noteStopped({ outcome: { kind: 'lost' } }, of, notingParts(host));
+  await host.events.settled();
 }
 
 /** What is left of the guest called `name` where only devices are; null: nothing. */
 export function leftBufferNamed(name: string, env: Environment): Promise<SessionStatus | null> {
-  return recoveryHere(env).bufferNamed(name);
+  return recoveryHere(thisHost(env)).bufferNamed(name);
 }

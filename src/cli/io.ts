@@ -3,13 +3,15 @@
  * Nothing in src/cli touches the process, its environment or its clock (src/app/process-io.ts
  * does).
  */
-import type { Clock } from '../host/clock.ts';
+import type { BootClock, Clock } from '../host/clock.ts';
 
 export interface Stream {
   /** Never waits: what the other end does not take is kept until it does. */
   write(text: string): void;
   /** So much is kept that whoever has more to say had better leave it out. */
   readonly isBehind: boolean;
+  /** Nobody reads it any more. */
+  readonly isGone: boolean;
   readonly isTty: boolean;
   /** systemd's journal reads it, and wants to know how serious each line is. */
   readonly isJournal: boolean;
@@ -29,6 +31,7 @@ export interface Io {
   /** Puts a question on stderr and reads one line; null at end of file. */
   ask(question: string): Promise<string | null>;
   readonly clock: Clock;
+  readonly bootClock: BootClock;
   /** The arguments as typed, for hints that repeat the command. */
   readonly argv: readonly string[];
 }

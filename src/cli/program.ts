@@ -7,6 +7,8 @@ import { checkVariableNames } from '../config/variables.ts';
 import { version } from '../config/version.ts';
 import { addCheck } from './commands/check.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addDrill } from './commands/drill.ts';
+import { addEvents } from './commands/events.ts';
 import { addFailover } from './commands/failover.ts';
 import { addGuard, guardName } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
@@ -30,7 +32,10 @@ Exit codes:
   0 done   10-19 what went wrong, by kind   64 usage   69 not built yet or no Xen
   77 not root   78 environment   130, 143 ended in order by a signal
   status: 0 protected   1 seeding or late   2 unprotected or held   3 unknown
-  tsremus(8), EXIT STATUS, has them all.`;
+  tsremus(8), EXIT STATUS, has them all.
+
+What is needed: tsremus-requirements(7). To install, rehearse and upgrade, and what
+to do in each state: tsremus-runbook(7).`;
 
 /** The whole command line of tsremus. */
 export function buildProgram(context: Context): Command {
@@ -64,6 +69,8 @@ export function buildProgram(context: Context): Command {
   addSet(program, context);
   addFailover(program, context);
   addStatus(program, context);
+  addEvents(program, context);
+  addDrill(program, context);
   addResync(program, context);
   addReceive(program, context);
   addCompletion(program, context);

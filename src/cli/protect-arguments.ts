@@ -4,6 +4,7 @@
  */
 
 import { bufferLimit, netbufScript } from '../config/buffer-limit.ts';
+import { typedTable } from '../config/guest-file.ts';
 import {
   awaitGuestSetting,
   blackholeDefault,
@@ -21,6 +22,7 @@ import {
 } from '../config/settings.ts';
 import { UsageError } from '../config/usage-error.ts';
 import { adviceLine } from '../core/texts/advice.ts';
+import { noPeerText } from '../core/texts/declared.ts';
 import { OperationError } from '../host/errors.ts';
 import type { ProtectOptions } from '../session/options.ts';
 import { type DiskFlags, diskOptions } from './disk-arguments.ts';
@@ -47,6 +49,25 @@ export interface ProtectFlags extends DiskFlags {
   readonly disk: boolean | readonly string[];
   readonly colo?: boolean;
   readonly userspaceProxy?: boolean;
+  readonly save?: boolean;
+  /** False with --no-check. Absent in tests that do not speak of it. */
+  readonly check?: boolean;
+}
+
+/**
+ * What was typed, over the variables, the file of the guest if it is declared, and the files of
+ * this host. Throws as `protectOptions`, and for what the files say.
+ */
+export async function protectArguments(
+  domain: string,
+  host: string | undefined,
+  typed: ProtectFlags,
+  env: Environment,
+): Promise<ProtectOptions> {
+  const { underFiles } = await import('../app/settings-files.ts');
+  const { flags, ...under } = await underFiles(domain, host, typed, env);
+  const options = protectOptions(domain, under.host, flags, under.env);
+  return typed.save ? { ...options, save: typedTable(host, typed) } : options;
 }
 
 /** What each unsafe option gives up, in the words of its refusal. */
@@ -84,6 +105,16 @@ function checkCombination(flags: ProtectFlags): void {
       `${first.option} ${first.givesUp}: it needs --force-unsafe (-F) beside it`,
       readGuarantees,
     );
+  }
+  if (flags.initDisk !== undefined && flags.save) {
+    throw new UsageError('--init-disk is for once: it cannot go with --save', {
+      ...{ name: '--save', joint: ' ', value: null },
+    });
+  }
+  if (flags.blackhole && flags.save) {
+    throw new UsageError('--blackhole (-b) protects nothing: it cannot go with --save', {
+      ...{ name: '--save', joint: ' ', value: null },
+    });
   }
   if (flags.blackhole && flags.sshCommand !== undefined) {
     throw new UsageError('--blackhole (-b) goes to no host: it cannot go with --ssh-command (-s)');
@@ -160,7 +191,10 @@ export function protectOptions(
 ): ProtectOptions {
   const isMeasured = flags.blackhole ?? false;
   // As commander says it, who cannot know of -b.
-  if (host === undefined && !isMeasured) throw new UsageError("missing required argument 'host'");
+  if (host === undefined && !isMeasured) {
+    const hint = adviceLine({ kind: 'see-help', command: 'tsremus protect' });
+    throw new UsageError(noPeerText(domain), hint);
+  }
   const interval = intervalOf(flags.interval, env);
   const awaitGuestMs = 1_000 * numberOf(awaitGuestSetting, flags.awaitGuest, env);
   const options: ProtectOptions = {
@@ -183,6 +217,7 @@ export function protectOptions(
     disk: flags.disk !== false && !isMeasured,
     disks: diskOptions(flags),
     forceUnsafe: flags.forceUnsafe ?? false,
+    ...(flags.check === false ? { check: false } : {}),
     ...(awaitGuestMs === 0 ? {} : { awaitGuestMs }),
     ...(flags.allow === undefined ? {} : { allow: flags.allow }),
     ...(isMeasured ? { blackhole: blackholeDefault } : {}),

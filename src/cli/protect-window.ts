@@ -6,7 +6,7 @@ import type { ProcessEnd } from '../app/window.ts';
 import { adviceLine } from '../core/texts/advice.ts';
 import { hungUpText, mayCloseText, processEndedText } from '../core/texts/window.ts';
 import { OperationError } from '../host/errors.ts';
-import { judgeSession, type SessionReport } from '../registry/report.ts';
+import { judgeSession, momentNow, type SessionReport } from '../registry/report.ts';
 import type { ProtectOptions, ProtectResult } from '../session/options.ts';
 import type { ToldAt, ToldFailure } from '../session/told.ts';
 import { type ExitCode, exit, exitMeaning } from './exit-codes.ts';
@@ -40,8 +40,7 @@ function leftBy(io: Io, pid: number): SessionReport | null {
     const left = registryOf(io)
       .sessions()
       .sessions.find(({ status }) => status.role === 'primary' && status.pid === pid);
-    const nowMs = io.clock.wall().getTime();
-    return left === undefined ? null : judgeSession(left.status, left.liveness, nowMs);
+    return left === undefined ? null : judgeSession(left.status, left.liveness, momentNow(io));
   } catch (error) {
     // No run directory: then there was no session either.
     if (error instanceof OperationError) return null;

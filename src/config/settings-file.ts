@@ -1,11 +1,13 @@
 /**
  * Defaults of sessions that an administrator wrote down (tsremus.toml(5)): what stands in the files
- * becomes what the variables would say, where those say nothing. Pure: tables and texts in.
+ * becomes what the variables would say, where those say nothing. Pure: tables and texts in. The
+ * file of a guest comes last of them, and has keys of its own (guest-file.ts).
  *
  * Where a session keeps its state is not among them: `stop`, `failover` and a primary that asks
  * must find it whatever was written there last, and read no such file.
  */
-import { bufferLimit, bufferLimitVariable } from './buffer-limit.ts';
+import { bufferLimit, bufferLimitVariable, netbufScript } from './buffer-limit.ts';
+import { resyncRate } from './resync-rate.ts';
 import {
   type Environment,
   heartbeatTimeoutSetting,
@@ -25,17 +27,34 @@ import {
 import { UsageError } from './usage-error.ts';
 import { nearest } from './variables.ts';
 
-type TypeName = 'number' | 'text';
+type TypeName = 'number' | 'text' | 'flag' | 'list';
 
-interface FileKey {
+const typeWords: Readonly<Record<TypeName, string>> = {
+  number: 'a number',
+  text: 'a text',
+  flag: 'true or false',
+  list: 'a list of texts',
+};
+
+interface AnyKey {
   /** As in the file: the flag of `tsremus protect` without its dashes. */
   readonly key: string;
-  readonly variable: string;
   readonly types: readonly TypeName[];
   /** What holds when nothing is said, for people. */
   readonly fallback: string;
+}
+
+/** One that a variable may say, too. */
+interface FileKey extends AnyKey {
+  readonly variable: string;
   /** The check of the variable; throws UsageError. */
   readonly check: (env: Environment) => unknown;
+}
+
+/** One that stands in the file of a guest alone. */
+interface GuestKey extends AnyKey {
+  /** Of a text; throws UsageError. */
+  readonly checkText?: (text: string) => unknown;
 }
 
 function numberKey(setting: NumberSetting & { readonly fallback: number }): FileKey {
@@ -90,18 +109,38 @@ export const fileKeys: readonly FileKey[] = [
   },
 ];
 
+/** What is said of one guest, and of no other: where its copy is, and what it gives up. */
+export const guestKeys: readonly GuestKey[] = [
+  { key: 'peer', types: ['text'], fallback: '-' },
+  { key: 'no-compression', types: ['flag'], fallback: 'false' },
+  { key: 'no-wait', types: ['flag'], fallback: 'false' },
+  { key: 'netbuf-script', types: ['text'], fallback: '-', checkText: netbufScript },
+  { key: 'no-check', types: ['flag'], fallback: 'false' },
+  { key: 'force-unsafe', types: ['flag'], fallback: 'false' },
+  { key: 'no-network', types: ['flag'], fallback: 'false' },
+  { key: 'no-disk', types: ['flag'], fallback: 'false' },
+  { key: 'allow', types: ['list'], fallback: '-' },
+  { key: 'disk', types: ['list'], fallback: '-' },
+  { key: 'resync-rate', types: ['text'], fallback: '-', checkText: resyncRate },
+];
+
 /** A file as it was read: its text, and the table that it means. */
 export interface SettingsFile {
   readonly path: string;
   readonly text: string;
+  /** It is a guest's own. */
+  readonly isOfGuest?: boolean;
   readonly table: Readonly<Record<string, unknown>>;
 }
 
 /** A value of a file, and where it stands. */
 export interface FileValue {
   readonly key: string;
-  readonly variable: string;
+  /** Null: none says it. */
+  readonly variable: string | null;
   readonly text: string;
+  /** As the file has it. */
+  readonly value: unknown;
   readonly path: string;
   readonly line: number;
 }
@@ -114,14 +153,18 @@ function lineOf({ text }: SettingsFile, key: string): number {
   return at < 0 ? 1 : at + 1;
 }
 
-function wrong(file: SettingsFile, key: string, why: string): UsageError {
+export function wrong(file: SettingsFile, key: string, why: string): UsageError {
   const where = `${file.path}, line ${lineOf(file, key)}`;
   return new UsageError(`${where}: ${why}`, undefined, 'file');
 }
 
 function unknownKey(file: SettingsFile, key: string): UsageError {
   const shown = JSON.stringify(key.slice(0, 40));
-  const names = fileKeys.map((one) => one.key);
+  if (guestKeys.some((one) => one.key === key)) {
+    return wrong(file, key, `${shown} is of one guest: it goes into guests.d/NAME.toml`);
+  }
+  const known = file.isOfGuest ? [...guestKeys, ...fileKeys] : fileKeys;
+  const names = known.map((one) => one.key);
   const meant = nearest(key.slice(0, 40).replaceAll('_', '-').toLowerCase(), names);
   const told = meant === null ? `known are ${names.join(', ')}` : `is ${meant} meant?`;
   return wrong(file, key, `${shown} is no setting (${told})`);
@@ -129,25 +172,49 @@ function unknownKey(file: SettingsFile, key: string): UsageError {
 
 function typeOf(value: unknown): TypeName | null {
   if (typeof value === 'string') return 'text';
+  if (typeof value === 'boolean') return 'flag';
+  if (Array.isArray(value) && value.every((one) => typeof one === 'string')) return 'list';
   return typeof value === 'number' || typeof value === 'bigint' ? 'number' : null;
 }
 
-/** The text that the variable would have. */
-function textOf(file: SettingsFile, one: FileKey, value: unknown): string {
+/** The text that the variable would have, or that is shown. */
+function textOf(file: SettingsFile, one: AnyKey, value: unknown): string {
   const type = typeOf(value);
   if (type === null || !one.types.includes(type)) {
-    const wanted = one.types.map((name) => `a ${name}`).join(' or ');
-    throw wrong(file, one.key, `${one.key} is no ${wanted.slice(2)}`);
+    const wanted = one.types.map((name) => typeWords[name]).join(' or ');
+    throw wrong(file, one.key, `${one.key} is no ${wanted.replace(/^a /, '')}`);
   }
-  const text = String(value);
-  if (text === '') throw wrong(file, one.key, `${one.key} is empty`);
+  const text = Array.isArray(value) ? value.join(' ') : String(value);
+  // Of a guest it is the empty -s, with which its peer is a whole command.
+  const mayBeEmpty = file.isOfGuest === true && one.key === 'ssh-command';
+  if (text === '' && !mayBeEmpty) throw wrong(file, one.key, `${one.key} is empty`);
+  return text;
+}
+
+/** Runs a check of what stands in the file, whose error speaks of another place. */
+function checked(file: SettingsFile, key: string, name: string, check: () => unknown): void {
   try {
-    one.check({ [one.variable]: text });
+    check();
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw wrong(file, one.key, error.message.replace(one.variable, one.key));
+    throw wrong(file, key, error.message.replace(name, key));
   }
-  return text;
+}
+
+function fileValue(file: SettingsFile, key: string, value: unknown): FileValue {
+  const own = file.isOfGuest ? guestKeys.find((known) => known.key === key) : undefined;
+  const common = fileKeys.find((known) => known.key === key);
+  const one = own ?? common;
+  if (one === undefined) throw unknownKey(file, key);
+  const text = textOf(file, one, value);
+  const where = { path: file.path, line: lineOf(file, key) };
+  const variable = common?.variable ?? null;
+  if (common !== undefined) {
+    checked(file, key, common.variable, () => common.check({ [common.variable]: text }));
+  } else if (own?.checkText !== undefined) {
+    checked(file, key, `--${key} (-N)`, () => own.checkText?.(text));
+  }
+  return { key, variable, text, value, ...where };
 }
 
 /**
@@ -158,11 +225,7 @@ export function valuesOf(files: readonly SettingsFile[]): readonly FileValue[] {
   const found = new Map<string, FileValue>();
   for (const file of files) {
     for (const [key, value] of Object.entries(file.table)) {
-      const one = fileKeys.find((known) => known.key === key);
-      if (one === undefined) throw unknownKey(file, key);
-      const text = textOf(file, one, value);
-      const { variable } = one;
-      found.set(key, { key, variable, text, path: file.path, line: lineOf(file, key) });
+      found.set(key, fileValue(file, key, value));
     }
   }
   return [...found.values()];
@@ -170,8 +233,10 @@ export function valuesOf(files: readonly SettingsFile[]): readonly FileValue[] {
 
 /** The environment, with what the files say where that says nothing. */
 export function underEnvironment(values: readonly FileValue[], env: Environment): Environment {
-  const unsaid = values.filter(({ variable }) => !env[variable]);
-  return { ...env, ...Object.fromEntries(unsaid.map(({ variable, text }) => [variable, text])) };
+  const unsaid = values.flatMap(({ variable, text }) =>
+    variable === null || env[variable] ? [] : [[variable, text] as const],
+  );
+  return { ...env, ...Object.fromEntries(unsaid) };
 }
 
 /** A setting as it holds for the next session, and who says so. */
@@ -183,20 +248,27 @@ export interface ShownSetting {
   readonly where: string | null;
 }
 
-/** Every setting of a session. Throws UsageError for a variable that cannot be. */
+/**
+ * Every setting of a session; of `guest`: those of a guest, too. Throws UsageError for a variable
+ * that cannot be.
+ */
 export function shownSettings(
   values: readonly FileValue[],
   env: Environment,
+  ofGuest = false,
 ): readonly ShownSetting[] {
-  return fileKeys.map(({ key: name, variable, fallback, check }) => {
-    const set = env[variable];
-    if (set) {
-      check(env);
-      return { name, value: set, origin: 'environment', where: variable };
-    }
+  const inFile = ({ key: name, fallback }: AnyKey): ShownSetting => {
     const said = values.find(({ key }) => key === name);
     if (said === undefined) return { name, value: fallback, origin: 'default', where: null };
     const where = `${said.path}, line ${said.line}`;
     return { name, value: said.text, origin: 'file', where };
+  };
+  const common = fileKeys.map((one): ShownSetting => {
+    const { key: name, variable, check } = one;
+    const value = env[variable];
+    if (!value) return inFile(one);
+    check(env);
+    return { name, value, origin: 'environment', where: variable };
   });
+  return [...(ofGuest ? guestKeys.map(inFile) : []), ...common];
 }

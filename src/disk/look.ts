@@ -23,7 +23,7 @@ const words: Readonly<Record<Exclude<Backing['kind'], 'block'> | BlockDevice['so
 
 /** What nobody takes who is there, said of what the disk is. */
 function byItself(what: string): Refused {
-  return { text: `is ${what}, which no driver takes yet`, advice: null, isToCome: true };
+  return { text: `is ${what}, which cannot be copied yet`, advice: null, isToCome: true };
 }
 
 async function lookAt(

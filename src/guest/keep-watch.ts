@@ -37,6 +37,19 @@ export interface KeepWatchPorts extends WatchPorts {
 const askEveryMs = 5_000;
 const pollMs = 500;
 
+/**
+ * The session of which something is left to be seen. One that could not even begin left what stood
+ * there before it: that speaks of the guest that runs on here, and would speak of it for ever.
+ */
+function seenOf({ ref, session }: Watched, registry: Registry): string {
+  const its = registry.sessions().sessions.filter(({ status }) => status.uuid === ref.uuid);
+  if (its.some(({ status }) => status.session === session)) return session;
+  const before = its.find(({ status: { state }, liveness }) => {
+    return liveness !== 'alive' && (state === 'unprotected' || state === 'active');
+  });
+  return before?.status.session ?? session;
+}
+
 /** What is left to be seen of the session, with the guest's further fate. */
 class Notes {
   readonly #watched: Watched;
@@ -53,9 +66,10 @@ class Notes {
 
   #amend(text: string, change: (status: SessionStatus) => Partial<SessionStatus>): void {
     this.log.info(text);
-    const { ref, session } = this.#watched;
+    const { uuid } = this.#watched.ref;
     try {
-      this.#registry.amend({ uuid: ref.uuid, session }, (status) => {
+      const session = seenOf(this.#watched, this.#registry);
+      this.#registry.amend({ uuid, session }, (status) => {
         this.#before ??= status.reason;
         const reason = this.#before === null ? text : `${this.#before}; since then ${text}`;
         return { ...status, ...change(status), reason };

@@ -69,4 +69,6 @@ export function onEndSignals(onSignal: (by: StopBy) => void): void {
   };
   process.on('SIGINT', handler('sigint'));
   process.on('SIGTERM', handler('sigterm'));
+  // How systemd stops the unit of a session (src/app/own-unit.ts).
+  process.on('SIGURG', handler('sigterm'));
 }

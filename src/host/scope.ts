@@ -49,6 +49,8 @@ export function scopeCall(pid: number, scope: Scope): string[] {
     // A child that is killed for want of memory is the session's affair, not the end of all.
     ['OOMPolicy', 's', 'continue'],
     ['CollectMode', 's', 'inactive-or-failed'],
+    // What waits for a disk answers no heartbeat (src/host/swap.ts).
+    ['MemorySwapMax', 't', '0'],
   ];
   const manager = ['org.freedesktop.systemd1', '/org/freedesktop/systemd1'];
   const method = ['org.freedesktop.systemd1.Manager', 'StartTransientUnit', 'ssa(sv)a(sa(sv))'];

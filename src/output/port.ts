@@ -22,18 +22,18 @@ export interface HeldOutput {
   readonly nearLimit: boolean;
 }
 
-export interface HeldInterface extends HeldOutput {
-  /** As dom0 calls it: vif3.0. */
-  readonly name: string;
-  /**
-   * `protected`; `lost`: somebody else took apart what holds it, and it is mute until that is
-   * made anew; `blocked`: it came later and is mute; `open`: it came later and could not be
-   * blocked, so nothing holds what it sends; `gone`: unplugged from the guest.
-   */
-  readonly state: 'protected' | 'lost' | 'blocked' | 'open' | 'gone';
-  /** Of one that is lost: what is not as it was made, a clause; else null. */
-  readonly reason?: string | null;
-}
+/**
+ * `protected`; `lost`: somebody else took apart what holds it, and it is mute until that is made
+ * anew (`reason`: what is not as it was made, a clause); `blocked`: it came later and is mute;
+ * `open`: it came later and could not be blocked, so nothing holds what it sends; `gone`:
+ * unplugged from the guest.
+ */
+export type InterfaceState =
+  | { readonly state: 'protected' | 'blocked' | 'open' | 'gone' }
+  | { readonly state: 'lost'; readonly reason: string };
+
+/** `name`: as dom0 calls it, vif3.0. */
+export type HeldInterface = HeldOutput & { readonly name: string } & InterfaceState;
 
 /** Somebody else took apart what holds an interface, or it holds again. */
 export type OutputLoss =

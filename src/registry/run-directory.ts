@@ -200,9 +200,12 @@ function liveRivals(dir: string, base: string, own: string, processes: Processes
 }
 
 function lockedError(domain: string, role: Role | 'watch', pid: number): OperationError {
-  const held = { primary: 'is protected', backup: 'has its copy here', watch: 'is watched' };
-  const what = `${held[role]} already`;
-  return new OperationError('already-protected', `${domain} ${what}, by process ${pid}`, {
+  const held = {
+    primary: 'is protected already',
+    backup: 'has its copy here already',
+    watch: 'is watched already',
+  };
+  return new OperationError('already-protected', `${domain} ${held[role]}, by process ${pid}`, {
     op: 'claim',
     subject: domain,
     hint: adviceLine({ kind: 'show', domain }),

@@ -133,6 +133,7 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   outcome: orNull(isText),
   started: isTime,
   updated: isTime,
+  updated_uptime_ms: (value) => value === undefined || isCount(value),
   pid: isCount,
   pid_start: isCount,
   boot_id: isText,

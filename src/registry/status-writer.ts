@@ -2,7 +2,7 @@
  * Keeps a session's status file true: written at every change and at least every second, so that
  * a reader never believes an old state for longer than that.
  */
-import { type Cancel, every, type Time } from '../host/clock.ts';
+import { type BootClock, type Cancel, every, type Time } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ProcessId } from '../host/process-id.ts';
@@ -13,11 +13,20 @@ const periodMs = 1_000;
 /** Changes come in bursts; one write serves them all. */
 const settleMs = 20;
 
-type Owned = 'schema' | 'started' | 'updated' | 'pid' | 'pid_start' | 'boot_id' | 'host_refusals';
+type Owned =
+  | 'schema'
+  | 'started'
+  | 'updated'
+  | 'updated_uptime_ms'
+  | 'pid'
+  | 'pid_start'
+  | 'boot_id'
+  | 'host_refusals';
 /** What the session itself knows; the writer adds who and when. */
 export type StatusFacts = Omit<SessionStatus, Owned>;
 
 export interface StatusWriterParts extends Time {
+  readonly bootClock: BootClock;
   readonly claim: Claim;
   readonly log: Log;
   /** This process. */
@@ -58,12 +67,13 @@ export class StatusWriter {
   }
 
   current(): SessionStatus {
-    const { facts, owner, refusals, clock } = this.#parts;
+    const { facts, owner, refusals, clock, bootClock } = this.#parts;
     return {
       ...facts(),
       schema: 1,
       started: this.#started,
       updated: clock.wall().toISOString(),
+      updated_uptime_ms: bootClock.sinceBootMs(),
       pid: owner.pid,
       pid_start: owner.startTicks,
       boot_id: owner.bootId,

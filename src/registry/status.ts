@@ -115,6 +115,8 @@ export interface SessionStatus extends SessionFacts {
   readonly stalled_ms: number;
   readonly started: string;
   readonly updated: string;
+  /** The same since the host's boot, ms, its suspends counted. Older: absent. */
+  readonly updated_uptime_ms?: number;
   /** The start time of process `pid` in clock ticks (/proc/PID/stat). */
   readonly pid_start: number;
   readonly boot_id: string;

@@ -50,6 +50,10 @@ export interface ProtectOptions {
   readonly allow?: readonly string[];
   /** What was said of the disks on the backup; absent: nothing. */
   readonly disks?: DiskOptions;
+  /** False with --no-check: nothing is looked at that nobody else refuses. Absent: it is. */
+  readonly check?: boolean;
+  /** --save: what was typed, as the guest's file has it. Absent: nothing is to be saved. */
+  readonly save?: Readonly<Record<string, unknown>>;
   /** With -b: what takes the stream and keeps nothing, a shell command. Absent: a real backup. */
   readonly blackhole?: string;
 }

@@ -37,6 +37,17 @@ describe('README.md', () => {
     expect(text.split('\n').length).toBeLessThanOrEqual(121);
   });
 
+  // Proves: a new administrator is there after six commands, which end with the one that protects.
+  it('has a path of at most six commands from two bare hosts to a protected guest', () => {
+    const [, after = ''] = text.split('## From two bare Xen hosts to a protected guest\n');
+    const [, block = ''] = /\n\n((?: {4}.*\n)+)/.exec(after) ?? [];
+    const lines = block.trimEnd().split('\n');
+    const commands = lines.filter((line) => /^ {4}host[ab](, hostb)?# /.test(line));
+    expect(commands).toEqual(lines);
+    expect(commands.length).toBeLessThanOrEqual(6);
+    expect(commands.at(-1)).toMatch(/^ {4}hosta# tsremus protect web1 hostb/);
+  });
+
   it.each(['README.md', 'CONTRIBUTING.md'])('and %s name scripts that exist', (name) => {
     const { scripts } = JSON.parse(read('package.json'));
     const named = [...read(name).matchAll(/npm (?:run )?([a-z:]+)/g)].map((match) => match[1]);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Io, Stream } from '../../src/cli/io.ts';
 import { runCli } from '../../src/cli/run.ts';
-import { systemClock } from '../../src/host/clock.ts';
+import { systemBootClock, systemClock } from '../../src/host/clock.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 
 export class FakeStream implements Stream {
@@ -13,6 +13,7 @@ export class FakeStream implements Stream {
   isTty = false;
   isJournal = false;
   isBehind = false;
+  isGone = false;
   columns = 80;
   failure: string | null = null;
 
@@ -44,6 +45,7 @@ export function fakeIo(env: Record<string, string | undefined> = {}): FakeIo {
     questions: [],
     argv: [],
     clock: systemClock,
+    bootClock: systemBootClock,
     ask: async (question) => {
       io.questions.push(question);
       return io.answer;
@@ -81,7 +83,11 @@ export class TemporaryRun {
   }
 
   io(): FakeIo {
-    return fakeIo({ TSREMUS_RUN_DIR: this.dir, TSREMUS_STATE_DIR: join(this.dir, 'state') });
+    return fakeIo({
+      TSREMUS_RUN_DIR: this.dir,
+      TSREMUS_STATE_DIR: join(this.dir, 'state'),
+      TSREMUS_CONFIG_DIR: join(this.dir, 'etc'),
+    });
   }
 
   remove(): void {

@@ -70,11 +70,16 @@ describe('what is loaded', () => {
     );
     const filesOf = (room: string) =>
       inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
-    const names = ['control', 'line-reader', 'port', 'report', 'run-directory', 'status-parser'];
+    const names = [
+      ...['control', 'line-reader', 'noting', 'port', 'report', 'run-directory'],
+      'status-parser',
+    ];
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
     const words = [
       'advice',
+      'declared',
       'disks-left',
+      'events',
       'outcomes',
       'quote',
       'states',
@@ -83,7 +88,7 @@ describe('what is loaded', () => {
     ];
     const texts = words.map((name) => `texts/${name}`);
     const permission = ['permission/evidence', 'permission/tie'];
-    const health = ['health/death', 'health/health'];
+    const health = ['health/death', 'health/health', 'health/history'];
     const judgement = [...health, 'limits', ...permission, ...texts, 'units', 'who'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);

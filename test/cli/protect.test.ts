@@ -69,6 +69,7 @@ describe('options', () => {
     [['--disk', '../x=/dev/x'], /^--disk: "..\/x" is no name of a disk/],
     [['--disk', 'xvda=/a', '--disk', 'xvda=/b'], /^--disk: xvda is placed twice/],
     [['--init-disk', 'xvda=/a'], /^--init-disk: "xvda=\/a" is no name of a disk/],
+    [['--save', '--init-disk', 'xvda'], /^--init-disk is for once: it cannot go with --save/],
     [['-F', '-d', '--init-disk', 'xvda'], /^--init-disk cannot go with --no-disk/],
     [['-F', '-d', '--resync-rate', '1M'], /^--resync-rate cannot go with --no-disk/],
   ])('of disks are refused: %j', async (options, text) => {

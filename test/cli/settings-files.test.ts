@@ -143,7 +143,7 @@ describe('--show-config', () => {
     });
   });
 
-  it.each([['web1'], ['--check'], ['--metrics', '-']])('goes with no %s', async (...argv) => {
+  it.each([['--check'], ['--metrics', '-']])('goes with no %s', async (...argv) => {
     const ran = await show(...argv);
     expect(ran.code).toBe(3);
     expect(ran.err).toContain('--show-config is of no session');

@@ -218,17 +218,21 @@ describe('what is wrong beside the sessions', () => {
     expect(check.out).toMatch(
       /^TSREMUS UNKNOWN - web1 protected, .*torn\.primary\.json: it is not/,
     );
-    expect((await status()).out).toMatch(/unknown: .*torn\.primary\.json: it is not JSON/);
+    expect((await status()).out).toMatch(
+      /unknown: .*torn\.primary\.json: it is not JSON.*\n {2}Try: ls -ld .*torn\.primary\.json\n/,
+    );
     expect(JSON.parse((await status('--json')).out)).toMatchObject({ problems: [] });
   });
 
   it('is a full disk, too', async () => {
     run.put(sampleStatus());
-    const problems = ['/var/log/tsremus is full: logs have gaps'];
+    const problems = [{ text: '/var/log/tsremus is full: logs have gaps', next: 'df -h /var/log' }];
     const full = vi.spyOn(await import('../../src/app/listing.ts'), 'fullDisks');
     full.mockReturnValue(problems);
     const check = await status('--check');
+    const shown = await status();
     full.mockRestore();
+    expect(shown.out).toContain('warning: /var/log/tsremus is full: logs have gaps\n  Try: df -h');
     expect(check.code).toBe(1);
     expect(check.out).toMatch(/^TSREMUS WARNING - web1 .*; \/var\/log\/tsremus is full/);
   });

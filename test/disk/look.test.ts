@@ -41,10 +41,10 @@ function odd(asked: number[]): LookAt {
 
 describe('a disk', () => {
   it.each([
-    [disk('/file'), '/file is a file, which no driver takes yet', true],
-    [disk('/file', { format: 'qcow2' }), '/file is a qcow2 image, which no driver takes', true],
-    [disk('/dev/x1', { format: 'vhd' }), '/dev/x1 is a vhd image, which no driver takes', true],
-    [disk('/dir'), '/dir is no block device, which no driver takes yet', true],
+    [disk('/file'), '/file is a file, which cannot be copied yet', true],
+    [disk('/file', { format: 'qcow2' }), '/file is a qcow2 image, which cannot be copied', true],
+    [disk('/dev/x1', { format: 'vhd' }), '/dev/x1 is a vhd image, which cannot be copied', true],
+    [disk('/dir'), '/dir is no block device, which cannot be copied yet', true],
     [disk('/gone'), '/gone is not there', false],
     [disk('/gone', { format: 'qcow2' }), '/gone is not there', false],
     [disk('web1', { script: 'block-drbd' }), 'web1 is what block-drbd makes of it, which', true],
@@ -63,12 +63,12 @@ describe('a disk', () => {
     const disks = [disk('/dev/x2'), disk('/dev/x1', { name: 'xvdb' }), disk('/dev/x4')];
     const refusals = await diskRefusals(files, [none, odd(asked)], disks);
     expect(refusals.map(({ disk: name, text, advice }) => [name, text, advice])).toEqual([
-      ['xvda', '/dev/x2 is a partition, which no driver takes yet', null],
+      ['xvda', '/dev/x2 is a partition, which cannot be copied yet', null],
       ['xvdb', '/dev/x1 is too new', 'wait'],
-      ['xvda', '/dev/x4 is a block device, which no driver takes yet', null],
+      ['xvda', '/dev/x4 is a block device, which cannot be copied yet', null],
     ]);
     expect(asked).toEqual([2, 1, 4]);
     const [volume] = await diskRefusals(files, [none], [disk('/dev/x1')]);
-    expect(volume?.text).toBe('/dev/x1 is a device-mapper volume, which no driver takes yet');
+    expect(volume?.text).toBe('/dev/x1 is a device-mapper volume, which cannot be copied yet');
   });
 });

@@ -136,3 +136,21 @@ it.concurrent('a CPU pool that is not there is refused at the start', async ({ p
   await pair.protected();
   expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
 });
+
+// Proves: an older Xen on the backup, which would take the stream until its end and fail at the
+// takeover, is refused before there is a copy; a newer one is not.
+it.concurrent('an older Xen is refused at the start', async ({ pair }) => {
+  const minor = (host: Host, number: number) =>
+    writeFileSync(join(host.sim.dir, 'xen'), `minor=${number}\n`);
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
+  minor(pair.b, 16);
+  const older = await pair.protect().ended;
+  expect(older.code).toBe(10);
+  expect(older.err).toMatch(/g1 could not run on .*: that has Xen 4\.16\S*, .* has 4\.17/);
+  expect(older.err).toContain('man tsremus-requirements');
+  expect(pair.b.sim.list()).toEqual([]);
+  expect(pair.a.state('g1')).toBe('running');
+  minor(pair.b, 18);
+  await pair.protected();
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+});

@@ -92,7 +92,7 @@ it('a configuration with a script, and a line that permits it', async ({ pair })
     code: 'not-allowed',
     text: `the backup lets no guest from another host have this: nics.script is "${script}"`,
     hint:
-      `echo 'nics.script ${script}' >> ${allow}` +
+      `mkdir -p ${dirname(allow)} && echo 'nics.script ${script}' >> ${allow}` +
       '  # only if a guest from another host may have it',
   });
   await expectNothing(pair);

@@ -2,14 +2,14 @@
  * What goes wrong before protection begins: one clear message, the documented exit code, and
  * everything as it was: the guest runs on, nothing is left on either host.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { protocolVersion } from '../../src/link/frame.ts';
 import { main, nativeFile, repository } from './built.ts';
 import { cleanUp, Pair, prepare } from './pair.ts';
-import { type Ran, run, until } from './process.ts';
+import { type Ran, Running, run, until } from './process.ts';
 
 const fakeSsh = `${join(repository, 'test/fixtures/bin')}:${process.env['PATH']}`;
 let pair: Pair;
@@ -95,6 +95,34 @@ describe('a host that cannot be reached', () => {
     expect(ran.code).toBe(13);
     expect(pair.a.state(why)).toBe('running');
     expect(pair.a.session(why)).toBeNull();
+  });
+});
+
+describe('what check fails of this host', () => {
+  // Proves: it is refused with the same cure before anything is begun, and goes on on a person's
+  // word.
+  it('is refused, unless it is not looked at', async () => {
+    const auto = join(pair.a.sim.dir, 'etc/xen/auto');
+    mkdirSync(auto, { recursive: true });
+    writeFileSync(join(auto, 'g1.cfg'), 'name = "g1"\n');
+    try {
+      const ran = await tsremus(toB());
+      expect(ran.code).toBe(10);
+      expect(ran.err).toContain(
+        'domain g1 cannot be protected: /etc/xen/auto/g1.cfg boots g1 with the host, ' +
+          'whoever runs it then (--no-check goes on all the same)\n' +
+          'Try: mv /etc/xen/auto/g1.cfg /etc/xen/  # ',
+      );
+      await expectAsBefore();
+      const [command, ...words] = toB();
+      const goesOn = new Running(main, [command ?? '', '--no-check', ...words], pair.a.env);
+      await until('it is protected', () => pair.a.session('g1')?.state === 'protected');
+      expect((await tsremus(['stop', 'g1'])).code).toBe(0);
+      await goesOn.ended;
+      await until('the backup has ended', () => pair.b.leftovers().length === 0);
+    } finally {
+      rmSync(auto, { recursive: true });
+    }
   });
 });
 

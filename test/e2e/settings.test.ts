@@ -1,11 +1,11 @@
 /** tsremus.toml on two hosts: what it says reaches a session, and what it cannot say stops none. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { main } from './built.ts';
 import { it } from './fixture.ts';
-import { cleanUp, type Host, type Pair, prepare, protectHere } from './pair.ts';
-import { Running, signal, until } from './process.ts';
+import { cleanUp, type Host, noticing, type Pair, prepare, protectHere } from './pair.ts';
+import { Running, run, signal, until } from './process.ts';
 
 beforeAll(prepare);
 afterAll(cleanUp);
@@ -39,6 +39,42 @@ it.concurrent('says how a session is', async ({ pair, expect }) => {
   expect(found[0]?.schedule).toMatchObject({ mode: 'fixed', interval_ms: 70 });
   expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
   await protect.ended;
+});
+
+// Proves: what is typed with --save is all that the same guest needs to be told the next time, and
+// with it status expects the guest to be protected.
+it.concurrent('declare a guest, which then needs its name alone', async ({ pair, expect }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
+  const env = { ...pair.a.env, TSREMUS_CONFIG_DIR: settingsOf(pair, pair.a, '') };
+  const typed = ['-F', '-n', '-d', '-i', '70', ...noticing, '-s', '', '--save'];
+  const way = pair.wire.command(pair.receive(pair.b));
+  const first = new Running(main, [...protectHere, ...typed, '--json', 'g1', way], env);
+  await until('it is saved', () => first.said('saved'));
+  await pair.acknowledged(pair.a, 'g1', 1);
+  const status = () => run(main, ['status'], env);
+  expect((await status()).code).toBe(0);
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  await first.ended;
+  const missing = await status();
+  expect(missing.code).toBe(2);
+  expect(missing.out).toContain('g1: declared in ');
+  const second = new Running(main, [...protectHere, '--json', 'g1'], env);
+  await until('it is protected', () => pair.a.session('g1')?.state === 'protected');
+  expect(pair.a.session('g1')?.schedule).toMatchObject({ mode: 'fixed', interval_ms: 70 });
+  expect((await status()).code).toBe(0);
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  await second.ended;
+});
+
+// Proves: a guest that could not be protected is not declared: its name may be misspelt.
+it.concurrent('declare no guest whose session never began', async ({ pair, expect }) => {
+  pair.a.sim.create('g1', { memoryMib: 16 });
+  const dir = settingsOf(pair, pair.a, '');
+  const env = { ...pair.a.env, TSREMUS_CONFIG_DIR: dir };
+  const typed = ['protect', '--save', '-F', '-n', '-d', '-s', ''];
+  expect((await run(main, [...typed, 'g1', 'exit 3'], env)).code).toBe(13);
+  expect((await run(main, [...typed, 'g2', 'exit 3'], env)).code).toBe(12);
+  expect(existsSync(join(dir, 'guests.d'))).toBe(false);
 });
 
 // Proves: a file on the backup that cannot be is a refusal with its line, and nothing is begun.

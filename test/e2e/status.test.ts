@@ -36,6 +36,7 @@ const keys = [
   ...['epochs', 'guest_paused', 'heartbeat_timeout_ms', 'late_after_ms', 'level', 'next'],
   ...['outcome', 'peer', 'pid', 'pid_start', 'process', 'reason', 'recorded_state', 'role'],
   ...['schema', 'seed_percent', 'session', 'started', 'state', 'transport', 'updated', 'uuid'],
+  'updated_uptime_ms',
 ];
 
 // Proves: the keys that docs/JSON.md promises are there on both sides, with sensible values.

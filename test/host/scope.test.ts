@@ -36,11 +36,12 @@ describe('the unit of a process', () => {
       stopMs: 90_000,
     });
     expect(call.slice(call.indexOf('--'))).toEqual([
-      ...['--', 'a.scope', 'fail', '8', 'PIDs', 'au', '1', '7'],
+      ...['--', 'a.scope', 'fail', '9', 'PIDs', 'au', '1', '7'],
       ...['Description', 's', 'tsremus: the copy of web 1'],
       ...['After', 'as', '2', 'b.scope', 'ssh.service', 'Before', 'as', '0'],
       ...['KillSignal', 'i', '23', 'TimeoutStopUSec', 't', '90000000'],
-      ...['OOMPolicy', 's', 'continue', 'CollectMode', 's', 'inactive-or-failed', '0'],
+      ...['OOMPolicy', 's', 'continue', 'CollectMode', 's', 'inactive-or-failed'],
+      ...['MemorySwapMax', 't', '0', '0'],
     ]);
   });
 });

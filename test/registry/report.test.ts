@@ -6,6 +6,8 @@ import type { SessionStatus } from '../../src/registry/status.ts';
 import { sampleStatus } from './sample-status.ts';
 
 const nowMs = Date.parse('2026-11-22T12:00:00.000Z');
+const bootedMs = nowMs - 3_600_000;
+const now = { wallMs: nowMs, sinceBootMs: nowMs - bootedMs };
 
 function status(changes: Partial<SessionStatus> = {}): SessionStatus {
   const updated = new Date(nowMs - 500).toISOString();
@@ -28,12 +30,12 @@ describe('a session that reports (R1, R2, R3)', () => {
     ['ended', 'critical'],
   ];
   it.each(levelOf)('%s is %s', (state, level) => {
-    expect(judge(status({ state }), 'alive', nowMs)).toMatchObject({ state, level });
+    expect(judge(status({ state }), 'alive', now)).toMatchObject({ state, level });
   });
 
   it('says something, and what to type, whenever it is CRITICAL', () => {
     for (const [state, level] of levelOf) {
-      const report = judge(status({ state }), 'alive', nowMs);
+      const report = judge(status({ state }), 'alive', now);
       if (level !== 'critical') continue;
       expect(report.reason, state).not.toBeNull();
       expect(report.next, state).not.toEqual([]);
@@ -42,7 +44,7 @@ describe('a session that reports (R1, R2, R3)', () => {
 
   it('leaves the word to the session', () => {
     const said = { state: 'held', reason: 'the link is cut', next: ['reboot hostb'] } as const;
-    expect(judge(status(said), 'alive', nowMs)).toMatchObject({
+    expect(judge(status(said), 'alive', now)).toMatchObject({
       reason: 'nothing leaves the guest: the link is cut',
       next: ['reboot hostb'],
     });
@@ -62,13 +64,13 @@ describe('a session that ended (R4)', () => {
     ['held', 'critical'],
   ];
   it.each(levelOf)('with outcome %s is %s, its process gone', (outcome, level) => {
-    const report = judge(status({ state: 'ended', outcome }), 'dead', nowMs);
+    const report = judge(status({ state: 'ended', outcome }), 'dead', now);
     expect(report).toMatchObject({ state: 'ended', level });
   });
 
   it('says in a sentence how it ended, and adds what it said itself', () => {
     const ended = (outcome: string, reason: string | null) =>
-      judge(status({ state: 'ended', outcome, reason }), 'dead', nowMs).reason;
+      judge(status({ state: 'ended', outcome, reason }), 'dead', now).reason;
     expect(ended('taken-over', null)).toBe('hostb took over: the guest runs there');
     expect(ended('guest-ended', 'power-off')).toBe('the guest ended by itself: power-off');
     expect(ended('unheard-of', null)).toBe('the session ended, nobody knows how');
@@ -76,13 +78,13 @@ describe('a session that ended (R4)', () => {
 
   it('does not call a command a host', () => {
     const peer = 'nc hostb 8002';
-    const report = judge(status({ state: 'ended', outcome: 'taken-over', peer }), 'dead', nowMs);
+    const report = judge(status({ state: 'ended', outcome: 'taken-over', peer }), 'dead', now);
     expect(report.reason).toBe('the other host took over: the guest runs there');
   });
 
   it('keeps what a session said when it ended', () => {
     const last = { state: 'unprotected', outcome: 'unprotected', reason: 'hostb died' } as const;
-    const report = judge(status({ ...last, updated: '2026-11-21T00:00:00Z' }), 'dead', nowMs);
+    const report = judge(status({ ...last, updated: '2026-11-21T00:00:00Z' }), 'dead', now);
     expect(report).toMatchObject({
       state: 'unprotected',
       reason: expect.stringMatching(/without a copy: hostb died$/),
@@ -109,19 +111,19 @@ describe('a session whose process died (R5)', () => {
     ['a copy, rebooted', { role: 'backup', state: 'standby' }, 'other-boot', 'ended', /is gone/],
   ];
   it.each(cases)('%s', (_name, changes, liveness, state, reason) => {
-    const report = judge(status(changes), liveness, nowMs);
+    const report = judge(status(changes), liveness, now);
     expect(report).toMatchObject({ state, level: 'critical' });
     expect(report.reason).toMatch(reason);
     expect(report.next).not.toEqual([]);
   });
 
   it('does not matter once the copy took over: the guest runs without it', () => {
-    const report = judge(status({ role: 'backup', state: 'active' }), 'dead', nowMs);
+    const report = judge(status({ role: 'backup', state: 'active' }), 'dead', now);
     expect(report).toMatchObject({ state: 'active', level: 'critical' });
   });
 
   it('quotes the name of the domain where it is typed', () => {
-    const report = judge(status({ domain: "it's" }), 'dead', nowMs);
+    const report = judge(status({ domain: "it's" }), 'dead', now);
     expect(report.next[0]).toMatch(/^tsremus stop 'it'\\''s' {2}# /);
   });
 });
@@ -130,13 +132,13 @@ describe('a session that is silent (R6)', () => {
   const updatedAgo = (ms: number) => status({ updated: new Date(nowMs - ms).toISOString() });
 
   it('is OK for three seconds, then late, then CRITICAL', () => {
-    expect(judge(updatedAgo(3_000), 'alive', nowMs).level).toBe('ok');
-    expect(judge(updatedAgo(4_000), 'alive', nowMs)).toMatchObject({
+    expect(judge(updatedAgo(3_000), 'alive', now).level).toBe('ok');
+    expect(judge(updatedAgo(4_000), 'alive', now)).toMatchObject({
       state: 'late',
       level: 'warning',
       ackAgeMs: 4_120,
     });
-    expect(judge(updatedAgo(11_000), 'alive', nowMs).level).toBe('critical');
+    expect(judge(updatedAgo(11_000), 'alive', now).level).toBe('critical');
   });
 
   // Proves: a guest that is held is not shown as merely late because its process is slow to say so.
@@ -144,30 +146,43 @@ describe('a session that is silent (R6)', () => {
     const updated = new Date(nowMs - 6_000).toISOString();
     for (const state of ['held', 'unprotected', 'active'] as const) {
       const facts = status({ state, reason: 'why', next: ['what to type'], updated });
-      const report = judge(facts, 'alive', nowMs);
+      const report = judge(facts, 'alive', now);
       expect(report).toMatchObject({ state, level: 'critical' });
       expect(report.reason).toMatch(/^.+; its process \d+ has not reported for/);
       expect(report.next.slice(0, -1)).toEqual(['what to type']);
       expect(report.next.at(-1)).toMatch(/^ps /);
     }
-    const seeding = judge(status({ state: 'seeding', updated }), 'alive', nowMs);
+    const seeding = judge(status({ state: 'seeding', updated }), 'alive', now);
     expect(seeding).toMatchObject({ state: 'late', level: 'warning' });
   });
 
   it('shows the age as it was measured while the session reports', () => {
-    expect(judge(updatedAgo(900), 'alive', nowMs).ackAgeMs).toBe(120);
+    expect(judge(updatedAgo(900), 'alive', now).ackAgeMs).toBe(120);
   });
 
   it('takes a wall clock that stepped back for now', () => {
-    expect(judge(updatedAgo(-60_000), 'alive', nowMs)).toMatchObject({
+    expect(judge(updatedAgo(-60_000), 'alive', now)).toMatchObject({
       level: 'ok',
       ackAgeMs: 120,
     });
   });
 
+  // Proves: a process that is stuck is seen whatever became of the time of day meanwhile; without
+  // the time since the boot a step back by two hours hid it for two hours (seed 56204).
+  it('is counted since the boot while the process lives', () => {
+    const { sinceBootMs } = now;
+    const stuck = { ...updatedAgo(-7_200_000), updated_uptime_ms: sinceBootMs - 60_000 };
+    expect(judge(stuck, 'alive', now)).toMatchObject({ state: 'late', level: 'critical' });
+    const well = { ...updatedAgo(7_200_000), updated_uptime_ms: sinceBootMs - 900 };
+    expect(judge(well, 'alive', now)).toMatchObject({ level: 'ok', ackAgeMs: 120 });
+    // Of another boot nothing can be said by this one's.
+    const dead = { ...updatedAgo(1_000), updated_uptime_ms: sinceBootMs + 60_000 };
+    expect(judge(dead, 'dead', now).ackAgeMs).toBe(1_120);
+  });
+
   it('does not count once the session is over', () => {
     const over = { ...updatedAgo(60_000), state: 'active', outcome: 'activated' } as const;
-    expect(judge(over, 'alive', nowMs).state).toBe('active');
+    expect(judge(over, 'alive', now).state).toBe('active');
   });
 });
 
@@ -176,15 +191,15 @@ describe('a session that is degraded (R7)', () => {
 
   it('is WARNING although it protects, and says why', () => {
     for (const state of ['protected', 'standby'] as const) {
-      const report = judge(status({ state, degraded }), 'alive', nowMs);
+      const report = judge(status({ state, degraded }), 'alive', now);
       expect(report).toMatchObject({ state, level: 'warning', reason: degraded });
     }
   });
 
   it('is not better for it, nor once it is over', () => {
-    expect(judge(status({ state: 'held', degraded }), 'alive', nowMs).level).toBe('critical');
+    expect(judge(status({ state: 'held', degraded }), 'alive', now).level).toBe('critical');
     const over = status({ state: 'ended', outcome: 'stopped', degraded });
-    expect(judge(over, 'alive', nowMs).level).toBe('ok');
+    expect(judge(over, 'alive', now).level).toBe('ok');
   });
 });
 
@@ -202,21 +217,21 @@ describe('several sessions', () => {
         session({ domain: 'b', uuid: 'b' }),
         session({ domain: 'a', uuid: 'a', state: 'seeding' }),
       ],
-      nowMs,
+      now,
     );
     expect(found.map((report) => report.status.domain)).toEqual(['b', 'a', 'c', 'd']);
   });
 
   it('hide the past of a guest that is protected again', () => {
     const past = session({ role: 'backup', state: 'active', outcome: 'activated' });
-    const now = session({ started: '2026-11-22T11:30:00.000Z' });
-    expect(judgeAll([past, now], nowMs)).toMatchObject([{ status: { role: 'primary' } }]);
+    const living = session({ started: '2026-11-22T11:30:00.000Z' });
+    expect(judgeAll([past, living], now)).toMatchObject([{ status: { role: 'primary' } }]);
   });
 
   it('show both when the new one died too', () => {
     const past = session({ role: 'backup', state: 'active', outcome: 'activated' });
-    const now = session({ started: '2026-11-22T11:30:00.000Z' }, 'dead');
-    expect(judgeAll([past, now], nowMs)).toHaveLength(2);
+    const dead = session({ started: '2026-11-22T11:30:00.000Z' }, 'dead');
+    expect(judgeAll([past, dead], now)).toHaveLength(2);
   });
 });
 

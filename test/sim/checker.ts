@@ -109,7 +109,7 @@ export class Checker {
   readonly #leftCount = new Map<number, number>();
   #isDecided = false;
   /** Questions of the primary that whoever holds the copy knows and has not answered. */
-  readonly #questionsMs = new Map<string, number>();
+  readonly #questions = new Map<string, { way: 'link' | 'fresh'; atMs: number }>();
   #askedAtMs: number | null = null;
   #protectedUntilMs: number | null = Number.NEGATIVE_INFINITY;
   /** Newest epoch of which a packet got past the buffer; since when the session knows of it. */
@@ -386,18 +386,22 @@ export class Checker {
     this.#askedAtMs = this.#nowMs();
   }
 
-  /** Whoever holds the copy knows of the question. */
-  questionHeard(question: string): void {
-    this.#questionsMs.set(question, this.#nowMs());
+  /** Whoever holds the copy knows of the question; it came over the session's link, or anew. */
+  questionHeard(question: string, way: 'link' | 'fresh'): void {
+    this.#questions.set(question, { way, atMs: this.#nowMs() });
   }
 
   questionOver(question: string): void {
-    this.#questionsMs.delete(question);
+    this.#questions.delete(question);
   }
 
-  /** The backup decides to activate: whoever asks is alive, and its promise comes first. */
-  decidesToActivate(): void {
-    for (const [question, atMs] of this.#questionsMs) {
+  /**
+   * The backup decides to activate: whoever asks is alive, and its promise comes first. A link
+   * outlives neither of its hosts: of one that went down since, its questions may still arrive.
+   */
+  decidesToActivate(isLinkOfDeadHost: boolean): void {
+    for (const [question, { way, atMs }] of this.#questions) {
+      if (way === 'link' && isLinkOfDeadHost) continue;
       const ageMs = this.#nowMs() - atMs;
       const isForgotten = ageMs > 0.99 * questionWaitsMs;
       this.#require(isForgotten, 'asked-first', `activates, ${question} waits for ${ageMs} ms`);

@@ -30,7 +30,7 @@ export function endingOf(world: World, before: Progress): string | null {
  */
 function standsStill(world: World, before: Progress): boolean {
   const { b, checker, copy, faults, guest, network, outcome, plan, protectProcess } = world;
-  if (copy?.isRunning === true || faults.isGuestEnded || outcome === 'held') return false;
+  if (copy?.isRunning === true || world.isGuestEnded || outcome === 'held') return false;
   if (!guest.isAlive) return !isStruck(world, ['crash a', 'crash b']);
   if (guest.isRunning || guest.memory > before.count) return false;
   const isStopped = guest.isSuspended && protectProcess.isAlive && protectProcess.isStopped;
@@ -106,23 +106,31 @@ function ownEnding(world: World, outcome: string): string | null {
   const { faults, guest, buffer } = world;
   // A second signal while it asked: the guest is left as it was, for `tsremus stop`.
   if (outcome === 'held') return faults.struck.has('terminate') ? 'left held' : null;
-  if (outcome === 'guest-ended') return faults.isGuestEnded ? 'guest ended' : null;
+  if (outcome === 'guest-ended') return world.isGuestEnded ? 'guest ended' : null;
   if (faults.struck.has('crash a') && !guest.isAlive) return `${outcome}, then host A crashed`;
-  if (faults.isGuestEnded) return `${outcome}, then guest ended`;
+  if (world.isGuestEnded) return isSaidToRun(world) ? null : `${outcome}, then guest ended`;
   const isOpen = buffer === null || !buffer.isHolding;
   return guest.isRunning && isOpen ? outcome : null;
 }
 
+/** Its guest is gone, and status on its host still says that it runs there. */
+function isSaidToRun(world: World): boolean {
+  return world.a.isUp && !world.guest.isAlive && world.statusOn('a').state === 'unprotected';
+}
+
 /** Nobody continues `protect`: what it said last must not look well, and the backup must act. */
 function stoppedEnding(world: World): string | null {
-  const { b, checker, faults, guest, plan, receive } = world;
-  if (world.statusOn('a').level === 'ok') return null;
+  const { b, checker, guest, plan, receive } = world;
+  const said = world.statusOn('a');
+  // It was stopped when all that was left to it was to exit.
+  if (said.state === 'ended' && guest.isRunning) return 'over, protect is stopped';
+  if (said.level === 'ok') return null;
   // Its guard has to see to that.
   if (guest.isAlive && guest.isSuspended && canBeReplaced(world)) return null;
   if (checker.activated !== null) {
     return checker.isCopyRunning ? 'activated, protect is stopped' : 'activated, then lost';
   }
-  if (faults.isGuestEnded || !guest.isAlive) return 'guest ended, protect is stopped';
+  if (world.isGuestEnded || !guest.isAlive) return 'guest ended, protect is stopped';
   if (checker.permission === 'promised' || checker.acked < 0) return 'protect is stopped';
   if (!b.isUp || !receive?.isAlive || isDeaf(world)) return 'both are stopped';
   if (checker.permission === 'active' && world.isGoneFromB) return 'both died';
@@ -217,7 +225,7 @@ function deadEnding(world: World): string | null {
   if (a.isUp && guest.isRunning) {
     return plan.config.buffered ? 'held, protect died' : 'runs unprotected, protect died';
   }
-  return faults.isGuestEnded ? 'guest ended, protect died' : 'waits for failover';
+  return world.isGuestEnded ? 'guest ended, protect died' : 'waits for failover';
 }
 
 /** The administrator cleans up, and can ask. */

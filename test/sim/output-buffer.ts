@@ -184,8 +184,8 @@ export class OutputBuffer {
   readonly #plan: BufferPlan;
   readonly #ledger: BufferLedger;
   readonly interfaces: Interface[] = [];
-  /** Whoever looks after it hears of losses. */
-  onLoss: (loss: Loss) => void = () => {};
+  /** Whoever looks after it hears of losses; null: it is not set up yet. */
+  onLoss: ((loss: Loss) => void) | null = null;
   #isClosed = false;
   #isRemoved = false;
   /** The interfaces were taken down: what the guest sends now goes nowhere. */

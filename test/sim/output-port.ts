@@ -12,6 +12,8 @@ import type { World } from './world.ts';
 /** The barrier of the output buffer, as the save knows it. */
 export const outputBarrier = 1;
 
+const whatWasTaken = 'its filter was removed';
+
 const nameOf = (at: number) => `vif1.${at}`;
 
 /** `world`: of the session whose buffer it is. */
@@ -25,7 +27,7 @@ export function outputPort(world: World, buffer: OutputBuffer, process: SimProce
     process.later(0, () => {
       if (isClosed) return;
       if (escaped) world.checker.toldOfEscape();
-      onLoss({ kind: 'lost', name, reason: 'its filter was removed', escaped });
+      onLoss({ kind: 'lost', name, reason: whatWasTaken, escaped });
     });
     process.later(forMs, () => {
       if (isClosed) return;
@@ -57,7 +59,7 @@ export function outputPort(world: World, buffer: OutputBuffer, process: SimProce
     get interfaces() {
       return buffer.interfaces.map(({ port, state }, at) => ({
         name: nameOf(at),
-        state,
+        ...(state === 'lost' ? { state, reason: whatWasTaken } : { state }),
         packets: port.held.length,
         bytes: port.heldBytes,
         dropped: port.drops,

@@ -3,7 +3,7 @@
  * answers a question, and the administrator's `tsremus status` and `tsremus stop`. Each is what
  * src/app puts together, over the simulator's ports; nothing here decides.
  */
-import { judge } from '../../src/core/health/health.ts';
+
 import type { StopBy } from '../../src/core/primary/types.ts';
 import type { Answer, Answered } from '../../src/core/vocabulary.ts';
 import { type Farewell, type Guard, guardAfter, type StartGuard } from '../../src/guest/guard.ts';
@@ -27,6 +27,7 @@ import type { Message } from '../../src/link/messages.ts';
 import { nullBuffer } from '../../src/output/port.ts';
 import { openRecord } from '../../src/permission/record.ts';
 import { isSettled } from '../../src/registry/port.ts';
+import { judgeSession } from '../../src/registry/report.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import { type AnswerPorts, answerAsk, byPerson } from '../../src/session/backup/answer.ts';
 import {
@@ -260,8 +261,8 @@ export function statusOn({ a, b, guestUuid }: World, side: Side): Said {
     .entries()
     .find(({ status }) => status.role === role && status.uuid === guestUuid);
   if (entry === undefined) return { level: 'unknown', state: 'ended' };
-  const ageMs = Math.max(0, host.wallMs() - Date.parse(entry.status.updated));
-  return judge(entry.status, entry.liveness, ageMs);
+  const now = { wallMs: host.wallMs(), sinceBootMs: host.world.nowMs };
+  return judgeSession(entry.status, entry.liveness, now);
 }
 
 /** `tsremus stop` of what a dead protect left on host A. */
@@ -373,7 +374,15 @@ export async function protect(world: World, process: SimProcess): Promise<string
   };
   const reporter = { seedProgress() {}, event() {} };
   const log = ports.openLog('protect');
-  const set = { options, reporter, guest, claim, log, ending: new AbortController() };
+  const set = {
+    options,
+    reporter,
+    guest,
+    claim,
+    log,
+    ending: new AbortController(),
+    hypervisorVersion: null,
+  };
   const protection = new Protection(session, set);
   world.protection = protection;
   try {

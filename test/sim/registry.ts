@@ -160,7 +160,7 @@ export class SimRegistry {
           const { checker } = process.world;
           this.#questions += 1;
           const question = `fresh question ${this.#questions}`;
-          if (request.verb === 'ask') checker.questionHeard(question);
+          if (request.verb === 'ask') checker.questionHeard(question, 'fresh');
           const answered = handler(request, progress).finally(() => checker.questionOver(question));
           answered.then(
             (result) =>

@@ -249,12 +249,24 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'ordered stop': () => [{ kind: 'stop' }],
   'ordered stop, link cut for 2 timeouts': (ms) => [...cut(both, 2)(ms), { kind: 'stop' }],
   'protect stopped for good': () => [{ kind: 'stop-for-good', who: 'protect', lateMs: null }],
+  // A status from the future is not a young one (56204).
+  'an epoch cannot be applied, protect stopped for good, the time of day put back': () => [
+    { kind: 'apply-fails' },
+    { kind: 'stop-for-good', who: 'protect', lateMs: null },
+    { kind: 'wall-step', host: 'a', byMs: -7_200_000 },
+  ],
   'protect stopped, continued 10 timeouts later': (ms) => [
     { kind: 'stop-for-good', who: 'protect', lateMs: 10 * ms },
   ],
   'receive stopped for good': () => [{ kind: 'stop-for-good', who: 'receive', lateMs: null }],
   'receive stopped, continued 10 timeouts later': (ms) => [
     { kind: 'stop-for-good', who: 'receive', lateMs: 10 * ms },
+  ],
+  // Its question arrives, and nobody is there any more to hear the promise (59610).
+  'receive stopped for 2 timeouts, ordered stop, host a crashes': (ms) => [
+    { kind: 'stop-receive', forMs: 2 * ms },
+    { afterMs: 0.5 * ms, fault: { kind: 'stop' } },
+    { afterMs: 1.2 * ms, fault: { kind: 'crash', host: 'a', rebootMs: null } },
   ],
   'receive stopped for good, protect killed, cleaned up': () => [
     { kind: 'stop-for-good', who: 'receive', lateMs: null },
@@ -269,6 +281,14 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'ordered stop, protected again': { faults: () => [{ kind: 'stop' }], change: again },
   'libxl gives up on a, protected again': {
     faults: () => [{ kind: 'save-failed' }],
+    change: again,
+  },
+  // The session before is what is left to be seen, and must not say that the guest runs (50775).
+  'libxl gives up on a, the guest ends when it is about to be protected again': {
+    faults: (ms) => [
+      { kind: 'save-failed' },
+      { afterMs: 1.5 * ms, fault: { kind: 'guest-ended' } },
+    ],
     change: again,
   },
   'receive killed, protected again': { faults: () => [{ kind: 'kill-receive' }], change: again },

@@ -135,6 +135,7 @@ export class World implements Timeline {
   /** When the primary heard its backup last; while it stands still, no time passes. */
   #heardByAMs = 0;
   #echoedToA = 0;
+  #isLinkOverOnA = false;
   #steps = 0;
   ending: string | null = null;
 
@@ -339,6 +340,12 @@ export class World implements Timeline {
     this.domain.world = this;
   }
 
+  /** The guest ended by itself; where it is protected once more, it is the same one. */
+  get isGuestEnded(): boolean {
+    const its = this.first.sessions.filter(({ guestUuid }) => guestUuid === this.guestUuid);
+    return its.some(({ faults }) => faults.isGuestEnded);
+  }
+
   /** The session of this guest whose buffer has what the guest sends. */
   get holder(): World {
     const { sessions } = this.first;
@@ -394,6 +401,8 @@ export class World implements Timeline {
     // No chance of the world's: what else a seed stands for is to come as without it.
     const at = present[leaks % Math.max(1, present.length)];
     if (buffer === null || at === undefined || this.holder !== this) return;
+    // Nothing was made yet that could be taken apart.
+    if (buffer.onLoss === null) return;
     const isWatched = protectProcess.isAlive && !protectProcess.isStopped && guest.isRunning;
     const escaped = Array.from({ length: isWatched ? leaks : 0 }, () =>
       guest.work(save?.epoch ?? 0, at),
@@ -457,7 +466,7 @@ export class World implements Timeline {
       if (message.kind === 'echo') this.checker.echoArrived(message.seq);
     } else if (message.kind === 'ask') {
       this.checker.asked();
-      this.checker.questionHeard(`question ${message.id}`);
+      this.checker.questionHeard(`question ${message.id}`, 'link');
     } else if (message.kind === 'epoch-end' && message.epoch < this.#damagedFrom) {
       this.checker.wholeArrived(message.epoch);
     }
@@ -471,6 +480,8 @@ export class World implements Timeline {
   }
 
   #heardByA(message: Message): void {
+    // A datagram that comes beside a link that has ended says nothing of a session.
+    if (this.#isLinkOverOnA) return;
     if (message.kind === 'echo') {
       // An older one than was heard already proves nothing new.
       if (message.seq <= this.#echoedToA) return;
@@ -484,7 +495,7 @@ export class World implements Timeline {
     const { checker, paths, nowMs, plan } = this;
     for (const effect of effects) {
       if (effect.kind !== 'write-record' || effect.to !== 'activating') continue;
-      checker.decidesToActivate();
+      checker.decidesToActivate(this.faults.struck.has('crash a'));
       if (!effect.why.startsWith('silence')) continue;
       // Nothing is read from a stuck stream, and there may be no datagrams beside it.
       if (this.linkB?.isHung && plan.datagramLoss === 1) continue;
@@ -496,7 +507,8 @@ export class World implements Timeline {
 
   /** The link has ended for the process of that side, by the peer's doing or its own. */
   linkEnds(side: Side): void {
-    if (side === 'b') this.faults.isLinkEndKnown ||= !this.faults.isDecidingOnB;
+    if (side === 'a') this.#isLinkOverOnA = true;
+    else this.faults.isLinkEndKnown ||= !this.faults.isDecidingOnB;
   }
 
   damaged(epoch: number): void {

@@ -2,11 +2,11 @@
  * `tsremus@.service` under a real systemd (host.ts), with simulated guests: what systemd does to a
  * session, its guard and the owner of its copy.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { main, nativeFile, repository } from '../e2e/built.ts';
-import { cleanUp, noticing, Pair, prepare } from '../e2e/pair.ts';
+import { cleanUp, noticing, Pair, prepare, silenceMs } from '../e2e/pair.ts';
 import { isRunning, until } from '../e2e/process.ts';
 import type { SimDomain } from '../simxl/sim-host.ts';
 import { noSystemdHere, SystemdHost } from './host.ts';
@@ -27,9 +27,25 @@ function shippedUnit(dir: string): string {
     .replace('[Service]', `[Service]\n${words}`);
 }
 
+/** The file of the guest, whose backup a command leads to. */
+function declared(command: string): string {
+  const settings = {
+    ...{ peer: command, 'ssh-command': '', interval: 50, 'heartbeat-timeout': silenceMs },
+    ...{ 'force-unsafe': true, 'no-network': true, 'no-disk': true },
+  };
+  const lines = Object.entries(settings).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
+  return `${lines.join('\n')}\n`;
+}
+
 class Bench {
   readonly pair = new Pair();
   readonly host = new SystemdHost();
+  /** As they are typed after `tsremus protect`, before the guest. */
+  readonly options = ['-F', '-n', '-d', '-i', '50', ...noticing, '-s', ''];
+  /** What is typed for the other host. */
+  get peer(): string {
+    return `sh ${join(this.pair.dir, 'login')}`;
+  }
 
   async begin(): Promise<void> {
     const { pair, host } = this;
@@ -38,9 +54,10 @@ class Bench {
     const login = 'exec systemd-run --quiet --scope --unit=login-b-$$';
     const command = join(pair.dir, 'login');
     writeFileSync(command, `${login} ${pair.wire.command(pair.receive(pair.b)).slice(5)}\n`);
-    const options = `OPTIONS=-F -n -d -i 50 ${noticing.join(' ')} -s ''`;
-    const lines = [...env, options, `HOST=sh ${command}`];
+    const lines = [...env, `TSREMUS_CONFIG_DIR=${host.dir}`];
     writeFileSync(join(host.dir, `${guest}.env`), `${lines.join('\n')}\n`);
+    mkdirSync(join(host.dir, 'guests.d'));
+    writeFileSync(join(host.dir, `guests.d/${guest}.toml`), declared(this.peer));
     host.unit('tsremus@.service', shippedUnit(host.dir));
     await host.start();
     await this.sim('create', guest, '--type', 'pvh', '--memory', '16', '--rate', '1000');
@@ -119,6 +136,31 @@ const stories: Record<string, (bench: Bench) => Promise<void>> = {
     await until('nothing of it is left', async () => (await host.scopes('tsremus-')).length === 0);
   },
 
+  // Proves: what a person starts in a login has a unit of its own, out of swap, which is stopped in
+  // order: after what it needs has begun, before its guard, and without ending the transport first.
+  async 'a session that is typed in a login'(bench) {
+    const { pair, host, options, peer } = bench;
+    const env = Object.entries(pair.a.env).map(([name, value]) => `${name}=${value}`);
+    const login = ['systemd-run', '--quiet', '--scope', '--unit=login-a'];
+    const typed = host.run('env', ...env, ...login, main, 'protect', ...options, guest, peer);
+    const scope = await until('the session has its scope', async () => {
+      return (await host.scopes('tsremus-protect-'))[0];
+    });
+    await until('it protects', () => / ack 0$/m.test(pair.a.log(guest)));
+    const shown = await host.show(scope, 'MemorySwapMax', 'After', 'Before');
+    check('it is not swapped out', shown['MemorySwapMax'] === '0', shown);
+    const guard = (await host.scopes('tsremus-guard-'))[0] ?? 'none';
+    check('its guard is stopped after it', shown['After']?.includes(guard) === true, shown);
+    const refusals = pair.a.session(guest)?.host_refusals ?? [];
+    check('no unit was refused', !refusals.some((text) => text.includes('unit')), refusals);
+    await host.run('systemctl', 'stop', scope);
+    const { code } = await typed;
+    check('the window ends as by SIGTERM', code === 143, code);
+    check('by the promise', pair.b.record('').includes('promised'), pair.b.record(''));
+    check('asked over the link', /answer #1 \(link\)/.test(pair.b.log(guest)), pair.b.log(guest));
+    check('the guest runs on', (await bench.state()) === 'running', await bench.state());
+  },
+
   // Proves: the guard outlives a session that is killed, and the restart begins no old session.
   async 'a killed session'(bench) {
     const { pair, host } = bench;
@@ -184,7 +226,9 @@ const stories: Record<string, (bench: Bench) => Promise<void>> = {
       return !left.includes(login) && !left.includes(scope);
     });
     const order = host.log.indexOf(`Stopped ${scope}`);
-    const then = host.log.indexOf(`Stopping ${login}`);
+    // The login may end by itself once the copy has: then nobody has to stop it.
+    const isToldTo = host.log.includes(`Stopping ${login}`);
+    const then = host.log.indexOf(`${isToldTo ? 'Stopping' : 'Stopped'} ${login}`);
     check('the copy was stopped before the login', order >= 0 && order < then, host.log);
     check('the record is promised', pair.b.record('').includes('promised'), pair.b.record(''));
     await until('it was asked over the link', () => {
@@ -196,7 +240,8 @@ const stories: Record<string, (bench: Bench) => Promise<void>> = {
     await until('it is protected again', () => {
       return (pair.a.log(guest).match(/ protected by /g) ?? []).length === 2;
     });
-    check('the guest runs on', (await bench.state()) === 'running', await bench.state());
+    // In a checkpoint it is suspended.
+    await until('the guest runs on', async () => (await bench.state()) === 'running');
   },
 };
 

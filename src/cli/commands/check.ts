@@ -17,6 +17,19 @@ interface Flags extends OutputOptions {
   readonly fix?: boolean;
 }
 
+/** What `protect` would be told of the guest: by its file, too, if it is declared. */
+async function asProtected(
+  { env }: Io,
+  domain: string | undefined,
+  host: string | undefined,
+  flags: Flags,
+) {
+  const { sessionEnvironment, underFiles } = await import('../../app/settings-files.ts');
+  if (domain === undefined) return { host, flags, env: await sessionEnvironment(env) };
+  // Options of protect that say nothing of what is looked at.
+  return underFiles(domain, host, { ...flags, compression: true, wait: true }, env);
+}
+
 async function check(
   io: Io,
   domain: string | undefined,
@@ -24,14 +37,13 @@ async function check(
   flags: Flags,
 ): Promise<ExitCode> {
   if (domain === '') throw new UsageError('the domain is empty');
-  const { sessionEnvironment } = await import('../../app/settings-files.ts');
   const { runCheck } = await import('../../app/check.ts');
-  const env = await sessionEnvironment(io.env);
-  const { network, disk, allow = [], fix = false } = flags;
+  const { env, flags: meant, ...under } = await asProtected(io, domain, host, flags);
+  const { network, disk, allow = [] } = meant;
   const result = await runCheck(
     {
-      ...{ domain, host, fix, argv: io.argv },
-      sshCommand: sshCommand(flags.sshCommand, env),
+      ...{ domain, host: under.host, fix: flags.fix ?? false, argv: io.argv },
+      sshCommand: sshCommand(meant.sshCommand, env),
       unsafe: { network, disk, allow },
     },
     env,
@@ -75,6 +87,6 @@ export function addCheck(program: Command, context: Context): void {
     '  tsremus check web1 hostb',
     '',
     'Exit codes: 0 nothing stands in the way, 10 something does, 12 no such domain.',
-    'See tsremus-check(8).',
+    'See tsremus-check(8); tsremus-requirements(7): what each line is about.',
   );
 }

@@ -5,7 +5,7 @@ import { action, type Context } from '../context.ts';
 import { addDiskOptions } from '../disk-arguments.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
-import { protectOptions } from '../protect-arguments.ts';
+import { protectArguments } from '../protect-arguments.ts';
 import { printResult, type ReportFlags, reporterFor } from '../protect-report.ts';
 import { protectInWindow } from '../protect-window.ts';
 import { addHelp, colorOption, forceUnsafeOption, jsonOption } from './options.ts';
@@ -21,7 +21,7 @@ async function protectHere(io: Io, options: ProtectOptions, flags: ReportFlags):
   const reporter = reporterFor(io, domain, flags, () => io.clock.wall());
   let result: ProtectResult;
   try {
-    result = await runProtect(options, reporter, io.env);
+    result = await runProtect(options, reporter, io.env, 'here');
   } finally {
     reporter.close();
   }
@@ -35,8 +35,7 @@ async function protect(
   flags: Flags,
 ): Promise<ExitCode> {
   // What is wrong with the arguments is said before anything is started.
-  const { sessionEnvironment } = await import('../../app/settings-files.ts');
-  const options = protectOptions(domain, host, flags, await sessionEnvironment(io.env));
+  const options = await protectArguments(domain, host, flags, io.env);
   if (flags.foreground) return protectHere(io, options, flags);
   return protectInWindow(io, options, flags);
 }
@@ -46,7 +45,7 @@ function addXlOptions(command: Command): Command {
     .option('-i, --interval <ms>', 'from a commit to the next checkpoint, ms, or auto (default)')
     .option('-u, --no-compression', 'send what changed as it is')
     .option('-s, --ssh-command <cmd>', "carry the stream with CMD; '' runs HOST as a command")
-    .option('-e, --no-wait', 'let no process on HOST watch the guest after a failover')
+    .option('-e, --no-wait', 'let no process see to the end of the guest, here or on HOST')
     .option('-N, --netbuf-script <file>', 'let a script of xl remus make the output buffer')
     .addOption(forceUnsafeOption('allow the options that give up a guarantee', '-F'))
     .option('-b, --blackhole', 'copy to nowhere, to measure; needs no HOST (with -F)')
@@ -61,7 +60,10 @@ export function addProtectArguments(command: Command): Command {
   addXlOptions(
     command
       .argument('<domain>', 'name, UUID or number of the domain')
-      .argument('[host]', 'the backup host, as ssh knows it; not with -b'),
+      .argument(
+        '[host]',
+        'the backup host, as ssh knows it; not with -b, nor for a declared guest',
+      ),
   );
   return addDiskOptions(command)
     .option('--max-overhead <percent>', 'with auto: share of time for pauses (default: 20)')
@@ -78,6 +80,8 @@ export function addProtectArguments(command: Command): Command {
         'protect a guest although KEY may not be copied (with -F)',
       ).argParser((key: string, keys: string[] = []) => [...keys, key]),
     )
+    .option('--no-check', 'do not look first at what check looks at on this host')
+    .addOption(new Option('--save', 'declare the guest: write what is typed into guests.d'))
     .addOption(new Option('-q, --quiet', 'say nothing unless something is wrong'))
     .addOption(jsonOption('report as JSON lines on stdout'))
     .addOption(colorOption());
@@ -98,5 +102,11 @@ export function addProtect(program: Command, context: Context): void {
         protect(context.io, domain, host, flags),
       ),
     );
-  addHelp(command, 'Example:', '  tsremus protect web1 hostb', '', 'See tsremus-protect(8).');
+  addHelp(
+    command,
+    'Example:',
+    '  tsremus protect web1 hostb',
+    '',
+    'See tsremus-protect(8); tsremus-xl-remus(7): the options of xl remus.',
+  );
 }

@@ -7,7 +7,7 @@ import { action, type Context } from '../context.ts';
 import { type ExitCode, exitOfProtect } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { describeFailure } from '../output/errors.ts';
-import { protectOptions } from '../protect-arguments.ts';
+import { protectArguments } from '../protect-arguments.ts';
 import type { ReportFlags } from '../protect-report.ts';
 import { addProtectArguments } from './protect.ts';
 
@@ -22,9 +22,8 @@ async function session(
   const teller = openTeller();
   try {
     const { runProtect } = await import('../../app/protect.ts');
-    const { sessionEnvironment } = await import('../../app/settings-files.ts');
-    const wanted = protectOptions(domain, host, flags, await sessionEnvironment(io.env));
-    const result = await runProtect(wanted, teller.reporter, io.env);
+    const wanted = await protectArguments(domain, host, flags, io.env);
+    const result = await runProtect(wanted, teller.reporter, io.env, 'own-process');
     await teller.end({ kind: 'ended', result });
     return exitOfProtect(result.outcome);
   } catch (error) {

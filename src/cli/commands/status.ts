@@ -4,11 +4,13 @@
  * monitoring plug-ins have it.
  */
 import { type Command, Option } from 'commander';
+import type { HostProblem } from '../../app/listing.ts';
 import { UsageError } from '../../config/usage-error.ts';
 import { version } from '../../config/version.ts';
 import type { Level } from '../../core/health/health.ts';
+import type { MissingGuest } from '../../registry/missing.ts';
 import type { BrokenEntry } from '../../registry/port.ts';
-import { judgeAll, type SessionReport, worst } from '../../registry/report.ts';
+import { judgeAll, momentNow, type SessionReport, worst } from '../../registry/report.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfLevel } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -16,6 +18,7 @@ import { checkLine } from '../output/check.ts';
 import { painter } from '../output/color.ts';
 import { describeFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
+import type { Measured } from '../output/metrics.ts';
 import { statusDocument, statusText } from '../output/status.ts';
 import { meantBy, readable } from '../sessions.ts';
 import { addHelp, colorOption, jsonOption, type OutputOptions } from './options.ts';
@@ -24,6 +27,8 @@ interface Flags extends OutputOptions {
   readonly check?: boolean;
   readonly metrics?: string;
   readonly showConfig?: boolean;
+  /** True: no seconds were named. */
+  readonly watch?: string | true;
 }
 
 /** Everything that `status` found. */
@@ -31,27 +36,42 @@ export interface Findings {
   readonly level: Level;
   readonly reports: readonly SessionReport[];
   readonly broken: readonly BrokenEntry[];
+  /** Guests that are declared here, by their names. */
+  readonly declared: readonly string[];
+  /** Of them those that no session here protects or holds a copy of. */
+  readonly missing: readonly MissingGuest[];
   /** What is wrong with this host and not with one session, sentences. */
-  readonly problems: readonly string[];
+  readonly problems: readonly HostProblem[];
   /** One domain was named: its figures are shown as well. */
   readonly detailed: boolean;
   /** What to say when there is no session. */
   readonly empty: string;
 }
 
+/** Of one guest, or of all; declared ones that have no session, too. */
 async function find(io: Io, domain: string | undefined): Promise<Findings> {
-  const { listEverything, fullDisks, leftMirrors } = await import('../../app/listing.ts');
-  const { sessions, broken } = await listEverything(io.env);
-  const all = judgeAll(sessions, io.clock.wall().getTime());
+  const { listEverything, listSinceBoot, fullDisks, leftMirrors, missingGuests } = await import(
+    '../../app/listing.ts'
+  );
+  const { declaredGuests } = await import('../../app/settings-files.ts');
+  const declared = declaredGuests(io.env).filter((name) => domain === undefined || name === domain);
+  // Where a guest is declared it is no unknown that none has a session: it is bad.
+  const list = declared.length === 0 ? listEverything : listSinceBoot;
+  const { sessions, broken } = await list(io.env);
+  const all = judgeAll(sessions, momentNow(io));
   const reports = domain === undefined ? all : meantBy(io, domain, all);
-  const missing = domain !== undefined && reports.length === 0;
-  const unknown: Level[] = missing || broken.length > 0 ? ['unknown'] : [];
+  const missing = await missingGuests(declared, sessions, io.env);
+  const isUnknown = domain !== undefined && reports.length === 0 && missing.length === 0;
+  const unknown: Level[] = isUnknown || broken.length > 0 ? ['unknown'] : [];
   const full = reports.length === 0 ? [] : fullDisks(io.env);
   const problems = [...full, ...(await leftMirrors(io.env, sessions))];
   const warning: Level[] = problems.length > 0 ? ['warning'] : [];
+  const judged = [...reports, ...missing].map(({ level }) => level);
   return {
-    level: worst([...reports.map(({ level }) => level), ...unknown, ...warning]),
+    level: worst([...judged, ...unknown, ...warning]),
     reports,
+    declared,
+    missing,
     broken,
     problems,
     detailed: domain !== undefined,
@@ -66,7 +86,8 @@ function checkFailure(io: Io, error: unknown): ExitCode {
     argv: io.argv,
     options: [],
   });
-  io.out.write(checkLine('unknown', [], [message, ...hints].join('; ')));
+  const empty = [message, ...hints].join('; ');
+  io.out.write(checkLine({ level: 'unknown', reports: [], missing: [], empty }));
   return exit.statusUnknown;
 }
 
@@ -74,21 +95,31 @@ function checkFailure(io: Io, error: unknown): ExitCode {
 async function writeMetrics(
   io: Io,
   target: string,
-  { reports, broken, level }: Pick<Findings, 'reports' | 'broken' | 'level'>,
+  {
+    broken,
+    level,
+    ...found
+  }: Omit<Measured, 'exitCode' | 'unreadable' | 'version'> & Pick<Findings, 'broken' | 'level'>,
 ): Promise<void> {
   const { metricsText } = await import('../output/metrics.ts');
   const exitCode = exitOfLevel(level);
-  const text = metricsText({ reports, exitCode, unreadable: broken.length, version });
+  const text = metricsText({ ...found, exitCode, unreadable: broken.length, version });
   if (target === '-') return io.out.write(text);
   const { replaceFile } = await import('../../app/metrics-file.ts');
   replaceFile(target, text);
 }
 
 /** What holds for the next session here, and who says so. */
-async function showConfig(io: Io, { json = false }: Flags): Promise<ExitCode> {
-  const { fileValues } = await import('../../app/settings-files.ts');
+async function showConfig(
+  io: Io,
+  domain: string | undefined,
+  { json = false }: Flags,
+): Promise<ExitCode> {
+  const { fileValues, guestSettings } = await import('../../app/settings-files.ts');
   const { shownSettings } = await import('../../config/settings-file.ts');
-  const settings = shownSettings(await fileValues(io.env), io.env);
+  const isOfGuest = domain !== undefined;
+  const values = await (isOfGuest ? guestSettings(domain, io.env) : fileValues(io.env));
+  const settings = shownSettings(values, io.env, isOfGuest);
   if (json) writeJson(io.out, { settings });
   else {
     const { configText } = await import('../output/config.ts');
@@ -97,7 +128,31 @@ async function showConfig(io: Io, { json = false }: Flags): Promise<ExitCode> {
   return exit.ok;
 }
 
-const formats = ['json', 'check', 'metrics'] as const;
+/** Looks again and again, until whoever reads it has enough. */
+async function showAgain(
+  io: Io,
+  domain: string | undefined,
+  { watch: given = true, color }: Flags,
+): Promise<ExitCode> {
+  const { isScreen, watch, watchSeconds } = await import('../watch.ts');
+  const { openScreen, plainScreen } = await import('../../app/screen.ts');
+  const { thisHost } = await import('../../app/host.ts');
+  const { hostName } = thisHost(io.env).settings;
+  const { out } = io;
+  const options = { seconds: watchSeconds(given), color, hostName, find: () => find(io, domain) };
+  const plain = () =>
+    plainScreen(
+      (text) => out.write(text),
+      () => out.flush(),
+      () => !out.isGone,
+      out.columns,
+    );
+  const screen = isScreen(io) ? openScreen() : plain();
+  const level = await watch(io, screen, options).finally(() => screen.close());
+  return exitOfLevel(level);
+}
+
+const formats = ['json', 'check', 'metrics', 'watch'] as const;
 
 function checkFormats(flags: Flags): void {
   const given = formats.filter((name) => flags[name] !== undefined).map((name) => `--${name}`);
@@ -108,18 +163,25 @@ function checkFormats(flags: Flags): void {
 async function status(io: Io, domain: string | undefined, flags: Flags): Promise<ExitCode> {
   checkFormats(flags);
   if (flags.showConfig) {
-    if (flags.check || flags.metrics !== undefined || domain !== undefined) {
+    if (flags.check || flags.metrics !== undefined || flags.watch !== undefined) {
       throw new UsageError('--show-config is of no session: it goes with --json alone');
     }
-    return showConfig(io, flags);
+    return showConfig(io, domain, flags);
   }
+  if (flags.watch !== undefined) return showAgain(io, domain, flags);
   let findings: Findings;
   try {
     findings = await find(io, domain);
   } catch (thrown) {
     const error = readable(thrown, io);
     if (flags.check) return checkFailure(io, error);
-    const nothing = { reports: [], broken: [], level: 'unknown' } as const;
+    const nothing = {
+      reports: [],
+      declared: [],
+      missing: [],
+      broken: [],
+      level: 'unknown',
+    } as const;
     if (flags.metrics !== undefined) await writeMetrics(io, flags.metrics, nothing);
     throw error;
   }
@@ -132,8 +194,8 @@ async function status(io: Io, domain: string | undefined, flags: Flags): Promise
   if (flags.json) writeJson(io.out, statusDocument(findings, code));
   else if (flags.check) {
     const unreadable = findings.broken.map(({ statusPath, reason }) => `${statusPath}: ${reason}`);
-    const others = [...unreadable, ...findings.problems];
-    io.out.write(checkLine(findings.level, findings.reports, findings.empty, others));
+    const others = [...unreadable, ...findings.problems.map(({ text }) => text)];
+    io.out.write(checkLine(findings, others));
   } else {
     const paint = painter(flags.color, io.env, io.out);
     io.out.write(statusText(findings, paint));
@@ -154,10 +216,11 @@ export function addStatus(program: Command, context: Context): void {
     .addOption(
       new Option('--metrics <file>', "write metrics for Prometheus to FILE as a whole; '-': print"),
     )
+    .addOption(new Option('--watch [sec]', 'draw it again every SEC seconds (default: 1)'))
     .addOption(
       new Option(
         '--show-config',
-        'show the settings of the next session, and where they come from',
+        'show the settings of the next session, of DOMAIN if it is named, and whence they are',
       ),
     )
     .addOption(colorOption())
@@ -168,8 +231,8 @@ export function addStatus(program: Command, context: Context): void {
     );
   addHelp(
     command,
-    'Exit codes: 0 protected, standby or no sessions, 1 seeding or late,',
-    '2 unprotected, held or taken over, 3 unknown or no such domain.',
-    'See tsremus-status(8).',
+    'Exit codes: 0 protected, standby, or no sessions and none declared, 1 seeding or late,',
+    '2 unprotected, held, taken over or missing, 3 unknown or no such domain.',
+    'See tsremus-status(8); tsremus-runbook(7): what to do in each state.',
   );
 }

@@ -15,6 +15,8 @@ export interface LiveNames {
   guests(): Promise<readonly string[]>;
   /** Guests that have a session here. */
   protectedGuests(): Promise<readonly string[]>;
+  /** Guests that are declared here. */
+  declaredGuests(): Promise<readonly string[]>;
   /** Hosts that ssh knows by name. */
   hosts(): Promise<readonly string[]>;
 }
@@ -71,6 +73,19 @@ async function valuesOf(option: Option, live: LiveNames): Promise<readonly Candi
 /** Commands that begin a session speak of guests, the others of sessions. */
 const ofGuests: readonly string[] = ['check', 'protect', 'resync'];
 
+/** Commands that speak of declared guests as well, whether they run and have a session or not. */
+const ofDeclared: readonly string[] = ['check', 'protect', 'status', 'events'];
+
+async function guestsFor(command: string, live: LiveNames): Promise<readonly Candidate[]> {
+  const first = ofGuests.includes(command)
+    ? named(await live.guests(), 'runs here')
+    : named(await live.protectedGuests(), 'has a session');
+  if (!ofDeclared.includes(command)) return first;
+  const others = await live.declaredGuests();
+  const isNew = (name: string) => first.every(({ word }) => word !== name);
+  return [...first, ...named(others.filter(isNew), 'is declared')];
+}
+
 async function valuesOfArgument(
   command: Command,
   argument: Argument,
@@ -79,9 +94,7 @@ async function valuesOfArgument(
   if (argument.argChoices !== undefined) return named(argument.argChoices, argument.description);
   switch (argument.name()) {
     case 'domain':
-      return ofGuests.includes(command.name())
-        ? named(await live.guests(), 'runs here')
-        : named(await live.protectedGuests(), 'has a session');
+      return guestsFor(command.name(), live);
     case 'host':
       return named(await live.hosts(), 'of ssh_config');
     case 'command':

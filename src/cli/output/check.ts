@@ -1,8 +1,18 @@
 /** The one line that Nagios and its kin read: `SERVICE STATE - text | performance data`. */
 import type { Level } from '../../core/health/health.ts';
 import { formatMs } from '../../core/units.ts';
+import type { MissingGuest } from '../../registry/missing.ts';
 import type { SessionReport } from '../../registry/report.ts';
 import { printable } from './table.ts';
+
+/** What the line says. */
+interface Judged {
+  readonly level: Level;
+  readonly reports: readonly SessionReport[];
+  readonly missing: readonly MissingGuest[];
+  /** Where there is nothing else to say. */
+  readonly empty: string;
+}
 
 /** Text without the characters that mean something in a plug-in line. */
 function plain(text: string): string {
@@ -41,14 +51,16 @@ function figures(report: SessionReport): string[] {
   return found;
 }
 
-/** The line, with its newline; the worst session comes first, what is no session's own last. */
+/**
+ * The line, with its newline; declared guests without a session come first, then the worst session,
+ * what is neither's own last.
+ */
 export function checkLine(
-  level: Level,
-  reports: readonly SessionReport[],
-  empty: string,
+  { level, reports, missing, empty }: Judged,
   others: readonly string[] = [],
 ): string {
-  const texts = [...reports.map(summary).reverse(), ...others.map(plain)];
+  const absent = missing.map(({ domain, reason }) => plain(`${domain} missing, ${reason}`));
+  const texts = [...absent, ...reports.map(summary).reverse(), ...others.map(plain)];
   const perfdata = reports.flatMap(figures).join(' ');
   const text = texts.length === 0 ? plain(empty) : texts.join('; ');
   const tail = perfdata === '' ? '' : ` | ${perfdata}`;

@@ -5,8 +5,8 @@
 import type { ChalkInstance } from 'chalk';
 import { CommanderError } from 'commander';
 import { UsageError } from '../../config/usage-error.ts';
-import { adviceLine, readSettings } from '../../core/texts/advice.ts';
-import { errorText, OperationError } from '../../host/errors.ts';
+import { type Advice, adviceLine, readSettings } from '../../core/texts/advice.ts';
+import { errorText, type OperationCode, OperationError } from '../../host/errors.ts';
 import { journalMark } from '../../host/priority.ts';
 import { correctedArgv, type Spelling } from '../correction.ts';
 import { type ExitCode, exit, exitOfOperation } from '../exit-codes.ts';
@@ -71,9 +71,49 @@ function usageHint({ hint, origin }: UsageError, { command, argv, options }: Typ
   return adviceLine({ kind: 'corrected', argv: corrected, environment: [] });
 }
 
-function operationHints({ code, hint }: OperationError, { argv }: Typed): string[] {
-  if (hint !== undefined) return [hint];
-  return code === 'not-root' ? [adviceLine({ kind: 'as-root', argv })] : [];
+const page = (name: string, why: string): Advice => ({ kind: 'read-page', page: name, why });
+const inRunbook = page('tsremus-runbook', 'STATES: what to do in each');
+const writable = page('tsremus-requirements', 'directories: what has to be writable');
+const whenWrong = page('tsremus-protect', 'WHEN THINGS GO WRONG');
+
+/**
+ * What to look at where whoever refused had nothing better to say. Total: nobody is left with a
+ * message alone.
+ */
+const furtherAdvice: Readonly<
+  Record<OperationCode, (about: { argv: readonly string[]; subject: string }) => Advice>
+> = {
+  'peer-unreachable': () => whenWrong,
+  'peer-refused': () => whenWrong,
+  'peer-without-tsremus': () => ({ kind: 'same-version' }),
+  'version-mismatch': () => ({ kind: 'same-version' }),
+  protocol: () => ({ kind: 'same-version' }),
+  limit: () => page('tsremus-runbook', 'SIZING: how much of what is needed'),
+  'no-such-domain': () => ({ kind: 'list-guests' }),
+  'no-such-session': () => ({ kind: 'show-all' }),
+  ambiguous: () => ({ kind: 'list-uuids' }),
+  locked: () => ({ kind: 'show-all' }),
+  'already-protected': () => ({ kind: 'show-all' }),
+  'unsupported-guest': () => page('tsremus-requirements', 'what can be protected'),
+  'not-allowed': () => page('tsremus-receive', 'CONFINEMENT: what a guest may have there'),
+  'split-brain-risk': () => inRunbook,
+  'not-root': ({ argv }) => ({ kind: 'as-root', argv }),
+  'no-xen': () => ({ kind: 'see-host' }),
+  'not-built': () => page('tsremus', 'what is built'),
+  'no-buffer': () => page('tsremus-protect', 'OUTPUT BUFFER: what it needs'),
+  hypervisor: () => ({ kind: 'list-guests' }),
+  'disk-full': () => writable,
+  storage: ({ subject }) =>
+    subject.startsWith('/') ? { kind: 'see-file', path: subject } : writable,
+  'command-not-found': () => page('tsremus-requirements', 'what has to be installed'),
+  'command-failed': () => ({ kind: 'show-all' }),
+  'command-timeout': () => ({ kind: 'show-all' }),
+  'no-answer': () => ({ kind: 'show-all' }),
+  aborted: ({ argv }) => ({ kind: 'again', argv }),
+};
+
+function operationHint({ code, hint, detail }: OperationError, { argv }: Typed): string {
+  return hint ?? adviceLine(furtherAdvice[code]({ argv, subject: detail.subject ?? '' }));
 }
 
 /** Any thrown value as a Failure. */
@@ -93,7 +133,7 @@ export function describeFailure(error: unknown, typed: Typed): Failure {
     return {
       code: error.code,
       message: error.message,
-      hints: operationHints(error, typed),
+      hints: [operationHint(error, typed)],
       exit: exitOfOperation(error.code),
     };
   }

@@ -5,6 +5,7 @@
  */
 import type { SessionState } from '../../core/health/facts.ts';
 import type { HistogramSummary } from '../../core/histogram.ts';
+import type { MissingGuest } from '../../registry/missing.ts';
 import type { SessionReport } from '../../registry/report.ts';
 import type { OutputStatus } from '../../registry/status.ts';
 import { exitOfLevel } from '../exit-codes.ts';
@@ -12,6 +13,9 @@ import { exitOfLevel } from '../exit-codes.ts';
 /** What was found, and how bad it is as an exit code of `status`. */
 export interface Measured {
   readonly reports: readonly SessionReport[];
+  /** Guests that are declared here, and of them those without a session. */
+  readonly declared: readonly string[];
+  readonly missing: readonly MissingGuest[];
   readonly exitCode: number;
   readonly unreadable: number;
   readonly version: string;
@@ -105,6 +109,17 @@ function hostFamilies({ exitCode, unreadable, version, reports }: Measured): Fam
   return rows.map(([name, help, value, labels]) => {
     return { name: `tsremus_${name}`, type: 'gauge', help, samples: [{ labels, value }] };
   });
+}
+
+function declaredFamily({ declared, missing }: Measured): Family {
+  return {
+    name: 'tsremus_declared_guest_missing',
+    type: 'gauge',
+    help: '1 if no session here protects the declared guest or holds its copy.',
+    samples: declared.map((domain) => {
+      return { labels: { domain }, value: flag(missing.some((one) => one.domain === domain)) };
+    }),
+  };
 }
 
 const stateRows: readonly Row[] = [
@@ -310,6 +325,7 @@ export function metricsText(measured: Measured): string {
   const { reports } = measured;
   return [
     ...hostFamilies(measured),
+    declaredFamily(measured),
     stateFamily(reports),
     ...[...stateRows, ...timeRows].map((row) => each(reports, row)),
     ...summaryRows.map((row) => summary(reports, row)),

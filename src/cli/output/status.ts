@@ -1,7 +1,9 @@
 /** The findings of `tsremus status` as a table with advice, and as a JSON document. Pure. */
 import type { ChalkInstance } from 'chalk';
 import type { Level } from '../../core/health/health.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
+import type { MissingGuest } from '../../registry/missing.ts';
 import type { SessionReport } from '../../registry/report.ts';
 import type { EpochFigures } from '../../registry/status.ts';
 import type { Findings } from '../commands/status.ts';
@@ -29,15 +31,20 @@ function median(epochs: readonly EpochFigures[], of: (epoch: EpochFigures) => nu
   return values[Math.floor((values.length - 1) / 2)];
 }
 
-function stateWord({ state, status }: SessionReport): string {
+export function stateWord({ state, status }: SessionReport): string {
   if (state !== 'seeding' || status.seed_percent === null) return state;
   if (status.disks_percent !== undefined) return `copying disks ${status.disks_percent} %`;
   return `seeding ${Math.floor(status.seed_percent)} %`;
 }
 
-function painterOf(level: Level, paint: ChalkInstance): (text: string) => string {
+export function painterOf(level: Level, paint: ChalkInstance): (text: string) => string {
   if (level === 'ok') return paint.green;
   return level === 'critical' ? paint.red : paint.yellow;
+}
+
+function peerText(peer: string): string {
+  if (peer.length <= peerColumnsMax) return peer || '-';
+  return `${peer.slice(0, peerColumnsMax - 3)}...`;
 }
 
 function row(report: SessionReport, paint: ChalkInstance): Cell[] {
@@ -47,17 +54,16 @@ function row(report: SessionReport, paint: ChalkInstance): Cell[] {
   const ackAgeMs = over ? null : report.ackAgeMs;
   const pause = median(status.epochs, (epoch) => epoch.pause_ms);
   const size = median(status.epochs, (epoch) => epoch.sent_bytes);
+  const [state, peer] = [stateWord(report), peerText(status.peer)];
   const texts = [
     status.domain,
     status.role,
-    stateWord(report),
+    state,
     status.epoch === null ? '-' : String(status.epoch),
     ackAgeMs === null ? '-' : formatMs(ackAgeMs),
     pause === undefined ? '-' : formatMs(pause),
     size === undefined ? '-' : formatBytes(size),
-    status.peer.length > peerColumnsMax
-      ? `${status.peer.slice(0, peerColumnsMax - 3)}...`
-      : status.peer || '-',
+    peer,
   ];
   return texts.map((text, at) => {
     const cell = { text: printable(text) };
@@ -65,24 +71,54 @@ function row(report: SessionReport, paint: ChalkInstance): Cell[] {
   });
 }
 
-/** What happened and what to type, for one session. */
-function advice({ reason, next, status }: SessionReport): string {
+/** A declared guest that no session speaks of. */
+function missingRow({ domain, peer }: MissingGuest, paint: ChalkInstance): Cell[] {
+  const state = { text: 'missing', paint: paint.red };
+  const known = [domain, '-'].map((text) => ({ text: printable(text) }));
+  const unknown = ['-', '-', '-', '-'].map((text) => ({ text }));
+  return [...known, state, ...unknown, { text: printable(peerText(peer ?? '')) }];
+}
+
+interface Advised {
+  readonly domain: string;
+  readonly reason: string | null;
+  readonly next: readonly string[];
+}
+
+/** What happened and what to type, for one guest. */
+function advice({ domain, reason, next }: Advised): string {
   if (reason === null && next.length === 0) return '';
-  const what = reason === null ? '' : `\n${printable(`${status.domain}: ${reason}`)}\n`;
-  return what + next.map((line) => `  Try: ${printable(line)}\n`).join('');
+  const what = reason === null ? '' : `\n${printable(`${domain}: ${reason}`)}\n`;
+  return what + tryLines(next);
+}
+
+/** What is of this host and of no session. */
+function noted(word: string, text: string, next: string): string {
+  return `\n${word}: ${printable(text)}\n${tryLines([next])}`;
+}
+
+function tryLines(next: readonly string[]): string {
+  return next.map((line) => `  Try: ${printable(line)}\n`).join('');
 }
 
 /** What `tsremus status` prints; with the figures of each session where they were asked for. */
 export function statusText(findings: Findings, paint: ChalkInstance): string {
-  const { reports, broken, empty, problems } = findings;
-  const rows = reports.map((report) => row(report, paint));
+  const { reports, missing, broken, empty, problems } = findings;
+  const rows = [
+    ...reports.map((report) => row(report, paint)),
+    ...missing.map((guest) => missingRow(guest, paint)),
+  ];
   const table = rows.length === 0 ? `${printable(empty)}\n` : formatTable(columns, rows);
-  const unreadable = broken.map((entry) => {
-    return `\nunknown: ${printable(`${entry.statusPath}: ${entry.reason}`)}\n`;
-  });
-  const more = problems.map((text) => `\nwarning: ${printable(text)}\n`);
+  const unreadable = broken.map(({ statusPath: path, reason }) =>
+    noted('unknown', `${path}: ${reason}`, adviceLine({ kind: 'see-file', path })),
+  );
+  const more = problems.map(({ text, next }) => noted('warning', text, next));
   const figures = findings.detailed ? reports.map(({ status }) => figuresText(status)) : [];
-  return [table, ...figures, ...reports.map(advice), ...unreadable, ...more].join('');
+  const advised = [
+    ...reports.map(({ status, reason, next }) => ({ domain: status.domain, reason, next })),
+    ...missing,
+  ].map(advice);
+  return [table, ...figures, ...advised, ...unreadable, ...more].join('');
 }
 
 /** What `tsremus status --json` prints: the session's own keys, and the judgement beside them. */
@@ -100,7 +136,9 @@ export function statusDocument(findings: Findings, exitCode: number): object {
       reason: report.reason,
       next: report.next,
     })),
-    problems: findings.problems,
+    declared: findings.declared,
+    missing: findings.missing,
+    problems: findings.problems.map(({ text }) => text),
     unreadable: findings.broken.map(({ statusPath, reason }) => ({ file: statusPath, reason })),
   };
 }

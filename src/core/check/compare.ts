@@ -33,6 +33,18 @@ function release(version: string | null): readonly [number, number] | null {
   return major === undefined || minor === undefined ? null : [Number(major), Number(minor)];
 }
 
+/**
+ * Whether what a hypervisor of release `from` saves cannot be restored by one of release `to`,
+ * which is older; false where one of them is not known. An older one takes the stream until its
+ * end, where the state of the processors is, and fails there: at the takeover
+ * (xg_sr_restore_x86_hvm.c, x86_hvm_stream_complete).
+ */
+export function isOlder(to: string | null, from: string | null): boolean {
+  const [target, source] = [release(to), release(from)];
+  if (target === null || source === null) return false;
+  return target[0] < source[0] || (target[0] === source[0] && target[1] < source[1]);
+}
+
 function programs({ here, there }: HostPair): CheckLine {
   if (here.tsremus === there.tsremus) return okLine('versions', `tsremus ${here.tsremus} on both`);
   return warnLine(
@@ -42,21 +54,17 @@ function programs({ here, there }: HostPair): CheckLine {
   );
 }
 
-/**
- * A stream goes to the same release or a newer one. An older one takes it until the end, where the
- * state of the processors is, and fails there: at the takeover (xg_sr_restore_x86_hvm.c,
- * x86_hvm_stream_complete).
- */
+/** A stream goes to the same release or a newer one. */
 function hypervisors({ here, there }: HostPair): CheckLine {
   const [ours, theirs] = [release(here.hypervisor), release(there.hypervisor)];
   if (ours === null || theirs === null) {
     return skipLine('xen-versions', 'a host does not say which Xen it has');
   }
   const text = `${here.hypervisor} here, ${there.hypervisor} on ${there.host}`;
-  const [major, minor] = [theirs[0] - ours[0], theirs[1] - ours[1]];
-  if (major === 0 && minor === 0) return okLine('xen-versions', text);
-  const page = (why: string) => adviceLine({ kind: 'read-page', page: 'tsremus-check', why });
-  if (major < 0 || (major === 0 && minor < 0)) {
+  if (theirs[0] === ours[0] && theirs[1] === ours[1]) return okLine('xen-versions', text);
+  const page = (why: string) =>
+    adviceLine({ kind: 'read-page', page: 'tsremus-requirements', why });
+  if (isOlder(there.hypervisor, here.hypervisor)) {
     const why = 'XEN VERSIONS: the backup may not be the older one';
     const cannot = `${there.host} cannot run what this host saves`;
     return failLine('xen-versions', `${text}: ${cannot}`, page(why));
@@ -83,7 +91,7 @@ function processors({ here, there }: HostPair): CheckLine {
   if (lost === 0 && gained === 0) return okLine('processors', text);
   const next = adviceLine({
     kind: 'read-page',
-    page: 'tsremus-check',
+    page: 'tsremus-requirements',
     why: 'PROCESSORS: cpuid= gives the guest what both have',
   });
   if (lost === 0) {

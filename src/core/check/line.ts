@@ -2,6 +2,7 @@
  * What protection needs of two hosts and a guest, as `tsremus check` tells it: a line for each
  * requirement, with how it is met. Pure.
  */
+import { adviceLine } from '../texts/advice.ts';
 
 /** `skip`: it could not be looked at, and the line says why. The worst last. */
 export const checkLevels = ['ok', 'skip', 'warn', 'fail'] as const;
@@ -9,7 +10,7 @@ export type CheckLevel = (typeof checkLevels)[number];
 
 /**
  * Every requirement that there is a line for: of a host, of the guest where it runs, of the backup
- * for this guest, and of what lies between the hosts. tsremus-check(8) says what each means.
+ * for this guest, and of what lies between the hosts. tsremus-requirements(7) says what each means.
  */
 export const checkNames = [
   ...(['root', 'xen', 'log-dirty', 'modules', 'tools', 'directories'] as const),
@@ -47,12 +48,22 @@ export function skipLine(name: CheckName, why: string): CheckLine {
   return { name, level: 'skip', text: `not looked at: ${why}`, next: null };
 }
 
-export function warnLine(name: CheckName, text: string, next: string | null): CheckLine {
+/** What is not well always has something to type. */
+export function warnLine(name: CheckName, text: string, next: string): CheckLine {
   return { name, level: 'warn', text, next };
 }
 
-export function failLine(name: CheckName, text: string, next: string | null): CheckLine {
+export function failLine(name: CheckName, text: string, next: string): CheckLine {
   return { name, level: 'fail', text, next };
+}
+
+/** What a requirement takes, where nobody has a better line to type. */
+export function readOn(name: CheckName): string {
+  return adviceLine({
+    kind: 'read-page',
+    page: 'tsremus-requirements',
+    why: `${name}: what it is`,
+  });
 }
 
 /** The worst of some lines; `ok` of none. */
@@ -69,5 +80,12 @@ export function worstOf(lines: readonly CheckLine[]): CheckLevel {
  */
 export function forTheWayBack(line: CheckLine): CheckLine {
   if (line.level !== 'fail') return line;
-  return { ...line, level: 'warn', text: `${line.text} (counts when it is protected back)` };
+  return { ...line, level: 'warn', text: `${line.text} ${whenItCounts}` };
+}
+
+const whenItCounts = '(counts when it is protected back)';
+
+/** True for one that fails then. */
+export function failsOnTheWayBack({ level, text }: CheckLine): boolean {
+  return level === 'warn' && text.endsWith(whenItCounts);
 }

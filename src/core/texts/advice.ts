@@ -52,12 +52,15 @@ interface Abouts {
   'again-of': { readonly argv: readonly string[]; readonly who: string };
   /** Again, or for the first time; to the same host where there was one. */
   protect: OfPair;
+  /** A declared guest: its file says the rest, unless that names no peer. */
+  'protect-declared': OfGuest & { readonly peer: string | null };
   /** What differs there goes. */
   resync: OfPair;
 
   'show-all': object;
   show: OfGuest;
   'show-there': OfPair;
+  'show-if-there': OfPair;
 
   stop: OfGuest;
   /** It may go on here, and its output buffer could not be removed. */
@@ -89,6 +92,7 @@ interface Abouts {
   'stop-there': OfPair;
   'stop-if-there': OfPair;
 
+  'drill-yes': OfGuest;
   'failover-yes': OfGuest;
   'failover-here': OfGuest;
   'failover-there': OfPair;
@@ -265,6 +269,8 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   again: ({ argv }) => tsremus(argv),
   'again-of': ({ argv, who }) => tsremus(argv, who),
   protect: ({ domain, peer }) => tsremus(['protect', domain, isHostName(peer) ? peer : 'HOST']),
+  'protect-declared': ({ domain, peer }) =>
+    tsremus(['protect', domain, ...(peer === null ? ['HOST'] : [])], 'here, if it runs here'),
 
   resync: ({ domain, peer }) =>
     tsremus(['resync', domain, isHostName(peer) ? peer : 'HOST'], 'sends what differs'),
@@ -272,6 +278,7 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   'show-all': () => tsremus(['status']),
   show: ({ domain }) => tsremus(['status', domain]),
   'show-there': ({ domain, peer }) => there(peer, ['status', domain]),
+  'show-if-there': ({ domain, peer }) => there(peer, ['status', domain], 'if it runs there'),
 
   stop: ({ domain }) => tsremus(['stop', domain]),
   'stop-retry': ({ domain }) => tsremus(['stop', domain], 'tries again; it may go on here'),
@@ -304,6 +311,7 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
   'stop-there': ({ domain, peer }) => there(peer, ['stop', domain], 'end protection there'),
   'stop-if-there': ({ domain, peer }) => there(peer, ['stop', domain], 'if the guest runs there'),
 
+  'drill-yes': ({ domain }) => tsremus(['drill', '--yes', domain]),
   'failover-yes': ({ domain }) => tsremus(['failover', '--yes', domain]),
   'failover-here': ({ domain }) => tsremus(['failover', domain], 'here: run the copy'),
   'failover-there': ({ domain, peer }) => there(peer, ['failover', domain], null, 'asks'),
@@ -400,8 +408,11 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     line(['blkdiscard', '-z', path], 'only if nobody needs what is on this disk: all of it goes'),
   'forget-disk': ({ path, mark }) =>
     line(['rm', mark], `only if what the guest wrote to ${path} there may be lost`),
+  // Its folder is only there where somebody had something to say before.
   'allow-line': ({ line: allowed, path }) => ({
-    command: `echo ${quoteWord(allowed)} >> ${quoteWord(path)}`,
+    command:
+      `mkdir -p ${quoteWord(path.slice(0, path.lastIndexOf('/')))} && ` +
+      `echo ${quoteWord(allowed)} >> ${quoteWord(path)}`,
     why: 'only if a guest from another host may have it',
   }),
   'allow-example': ({ path }) =>

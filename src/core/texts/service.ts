@@ -5,6 +5,11 @@ export function awaitingText(domain: string, seconds: number, why: string): stri
   return `waiting up to ${seconds} s for ${domain} to run: ${why}`;
 }
 
+/** What a check of its host failed, clauses. */
+export function notCheckedText(failed: readonly string[]): string {
+  return `${failed.join('; ')} (--no-check goes on all the same)`;
+}
+
 /** Its processes could not be put into a unit of their own: `whose` end comes with the login's. */
 export function noUnitText(whose: string, why: string): string {
   return `${whose} has no unit of its own and may be ended too early at a shutdown: ${why}`;

@@ -12,7 +12,7 @@ export function lookAtDrbd(tools: DrbdTools): LookAt {
     if (problem !== null) {
       return { text: `cannot be used: ${problem.text}`, advice: problem.advice, isToCome: false };
     }
-    const text = 'is on DRBD with protocol D, which no driver takes yet';
+    const text = 'is on DRBD with protocol D, which cannot be copied yet';
     return { text, advice: null, isToCome: true };
   };
 }

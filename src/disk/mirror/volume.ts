@@ -3,12 +3,14 @@
  * linear and striped targets only. Why another one is not taken, and what is put where.
  */
 import { join } from 'node:path';
+import { type Advice, adviceLine } from '../../core/texts/advice.ts';
 import { sleep } from '../../host/clock.ts';
 import { errnoCode, OperationError } from '../../host/errors.ts';
 import type { DeviceNumber } from '../../native/capture.ts';
 import { type BlockDevice, backingOf } from '../backing.ts';
 import type { LookAt } from '../look.ts';
 import type { MirrorFiles, MirrorPorts } from './host.ts';
+import { missingModules } from './modules.ts';
 
 /** A volume, and where what belongs to it is. */
 export interface Volume {
@@ -31,6 +33,11 @@ const prefix = 'tsremus-';
 const nameCharactersMax = 127;
 /** LVM's locking_dir (lvm.conf, global), as Debian and others have it. */
 const lvmLocks = '/run/lock/lvm';
+const otherKernel = {
+  kind: 'install-packages',
+  packages: ['linux-image-amd64'],
+  why: 'and boot it: cloud kernels lack them',
+} as const satisfies Advice;
 /** How long a guard may take for what a dead session left, ms; then it is not at that. */
 const guardMsMax = 10_000;
 const pollMs = 100;
@@ -111,12 +118,17 @@ export async function findVolume(
 }
 
 /** The mirror driver's look at a block device: whether it is taken. */
-export function lookForMirror(ports: Pick<MirrorPorts, 'files' | 'folder' | 'captures'>): LookAt {
+export function lookForMirror(
+  ports: Pick<MirrorPorts, 'files' | 'folder' | 'captures' | 'run'>,
+): LookAt {
   return async (device: BlockDevice) => {
     if (device.sort !== 'device-mapper') return null;
     const found = await findVolume(ports, device);
-    if ('name' in found) return 'taken';
-    return { text: found.why, advice: null, isToCome: found.isToCome };
+    if (!('name' in found)) return { text: found.why, advice: null, isToCome: found.isToCome };
+    const missing = await missingModules(ports);
+    if (missing.length === 0) return 'taken';
+    const text = `cannot be copied by this kernel, which has no ${missing.join(', ')}`;
+    return { text, advice: adviceLine(otherKernel), isToCome: false };
   };
 }
 

@@ -38,7 +38,7 @@ function logDirty(info: HostInfo, spec: GuestSpec | null): CheckLine {
   if (physinfo === undefined) return skipLine('log-dirty', 'this Xen does not say what it can do');
   const [hap, shadow] = [physinfo['cap_hap'] === true, physinfo['cap_shadow'] === true];
   const why = 'PV GUESTS: make it PVH, or a Xen with shadow paging';
-  const page = adviceLine({ kind: 'read-page', page: 'tsremus-check', why });
+  const page = adviceLine({ kind: 'read-page', page: 'tsremus-requirements', why });
   const noPv = 'this Xen has no shadow paging, and sees no change of a PV guest (XSA-495)';
   if (spec === null) {
     if (!hap && !shadow) return failLine('log-dirty', 'changes are seen of no kind of guest', page);

@@ -7,7 +7,13 @@ import { adviceLine } from '../../core/texts/advice.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
-import type { HeldInterface, HeldOutput, LossListener, OutputBuffer } from '../port.ts';
+import type {
+  HeldInterface,
+  HeldOutput,
+  InterfaceState,
+  LossListener,
+  OutputBuffer,
+} from '../port.ts';
 import { aliasOf } from './device-note.ts';
 import { type Fault, frameOverheadBytes, type PlugDriver, type PlugPort } from './driver.ts';
 import { EveryFrame } from './every-frame.ts';
@@ -140,7 +146,7 @@ export class PlugBuffer implements OutputBuffer {
     return [...known, ...late];
   }
 
-  #stateOf(name: string, reason: string | null): Pick<HeldInterface, 'state' | 'reason'> {
+  #stateOf(name: string, reason: string | null): InterfaceState {
     if (this.#hotPlug.isGone(name)) return { state: 'gone' };
     return reason === null ? { state: 'protected' } : { state: 'lost', reason };
   }

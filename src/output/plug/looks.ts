@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Environment } from '../../config/settings.ts';
-import { type CheckLine, failLine, okLine, skipLine } from '../../core/check/line.ts';
+import { type CheckLine, failLine, okLine, readOn, skipLine } from '../../core/check/line.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
@@ -27,8 +27,8 @@ export interface LookPlaces {
 }
 
 function failed(name: 'modules' | 'tools' | 'interfaces', error: unknown): CheckLine {
-  const next = error instanceof OperationError ? (error.hint ?? null) : null;
-  return failLine(name, errorText(error), next);
+  const hint = error instanceof OperationError ? error.hint : undefined;
+  return failLine(name, errorText(error), hint ?? readOn(name));
 }
 
 const tools = ['ip', 'tc', 'modprobe'] as const;

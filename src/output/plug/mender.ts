@@ -78,7 +78,7 @@ export class Mender implements PlugWatch {
 
   onDeaf(why: string): void {
     this.#parts.onNews(
-      `nobody tells what others change of the output buffer (${why}): only barriers look for it`,
+      `nobody tells what others change of the output buffer (${why}): only checkpoints look for it`,
     );
   }
 

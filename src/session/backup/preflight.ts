@@ -1,5 +1,6 @@
 /** What must be so on the backup host before a session is accepted; each is a clear refusal. */
 import type { HostSettings } from '../../config/host-settings.ts';
+import { isOlder } from '../../core/check/compare.ts';
 import { diskEpochBytesMax } from '../../core/limits.ts';
 import { mayGoUnasked } from '../../core/permission/left-copy.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
@@ -67,6 +68,33 @@ export async function checkNeeds(
   // Most of it was looked at when the guest was only announced.
   if (spec.roomBytes <= spec.memoryBytes + memoryReserveBytes) return;
   await checkRoom(hypervisor, { domain: spec.name, memoryBytes: spec.roomBytes });
+}
+
+/**
+ * Throws OperationError('unsupported-guest') when this host's hypervisor is older than the
+ * primary's: the guest would be protected until it is needed.
+ */
+export async function checkVersions(
+  hypervisor: Hypervisor,
+  { domain, host, xen }: Pick<Hello, 'domain' | 'host' | 'xen'>,
+  hostName: string,
+): Promise<void> {
+  if (xen === null) return;
+  const { version } = await hypervisor.host();
+  if (!isOlder(version, xen)) return;
+  throw new OperationError(
+    'unsupported-guest',
+    `${domain} could not run on ${hostName}: that has Xen ${version}, ${host} has ${xen}`,
+    {
+      op: 'check-versions',
+      subject: domain,
+      hint: adviceLine({
+        kind: 'read-page',
+        page: 'tsremus-requirements',
+        why: 'XEN VERSIONS: the backup may not be the older one',
+      }),
+    },
+  );
 }
 
 /** Throws OperationError('unsupported-guest') when this host cannot keep the guest's disks. */

@@ -54,6 +54,7 @@ import {
   checkOtherHost,
   checkOwnMemory,
   checkRoom,
+  checkVersions,
   lacksBeforeBuild,
 } from './preflight.ts';
 import { type BackupParts, BackupSession, type SessionRecord } from './session.ts';
@@ -163,6 +164,7 @@ export async function prepareReception(
   const claim = await registry.claimSession(subject);
   try {
     checkOtherHost(registry, hello);
+    await checkVersions(hypervisor, hello, settings.hostName);
     checkDisks(ports.disks, hello);
     await checkNames(ports, hello);
     await checkRoom(hypervisor, hello);
@@ -228,12 +230,13 @@ export class Reception {
     this.#ports = ports;
     this.#set = set;
     this.#link = link;
-    const { clock, timers, processes, refusals } = ports;
+    const { clock, bootClock, timers, processes, refusals } = ports;
     const { claim, log } = set;
     const facts = () => backupFacts(this.#view());
     this.#trial = this.#newTrial();
     const owner = processes.self;
-    this.#status = new StatusWriter({ clock, timers, claim, log, owner, refusals, facts });
+    const shown = { claim, log, owner, refusals, facts };
+    this.#status = new StatusWriter({ clock, timers, bootClock, ...shown });
   }
 
   /** Whether a takeover could be recorded; the primary is told, for both hosts' status. */

@@ -7,6 +7,7 @@ import {
   type CheckName,
   failLine,
   okLine,
+  readOn,
   skipLine,
   warnLine,
 } from '../../core/check/line.ts';
@@ -19,8 +20,8 @@ import type { CheckPorts } from './ports.ts';
 
 /** A failure as a line; whoever asks does the rest. */
 export function failedLine(name: CheckName, error: unknown): CheckLine {
-  const next = error instanceof OperationError ? (error.hint ?? null) : null;
-  return failLine(name, errorText(error), next);
+  const hint = error instanceof OperationError ? error.hint : undefined;
+  return failLine(name, errorText(error), hint ?? readOn(name));
 }
 
 /** `ok` with the text that `look` gives, or the line of what it throws. */
@@ -72,8 +73,9 @@ async function directoriesLine(ports: CheckPorts): Promise<CheckLine> {
       await ports.store.writeDurably(path, 'a trial\n');
       await ports.store.removeFile(path);
     } catch (error) {
-      const { text, next } = failedLine('directories', error);
-      return failLine('directories', text, next ?? adviceLine({ kind: 'see-file', path: dir }));
+      const hint = error instanceof OperationError ? error.hint : undefined;
+      const next = hint ?? adviceLine({ kind: 'see-file', path: dir });
+      return failLine('directories', errorText(error), next);
     }
   }
   return okLine('directories', `${dirs.join(', ')} can be written`);
@@ -92,7 +94,7 @@ export function memoryLine({ settings, maxMemoryBytes }: CheckPorts): CheckLine 
 
 function root({ isRoot }: CheckPorts, argv: readonly string[] | null): CheckLine {
   if (isRoot) return okLine('root', 'tsremus runs as root');
-  const next = argv === null ? null : adviceLine({ kind: 'as-root', argv });
+  const next = argv === null ? readOn('root') : adviceLine({ kind: 'as-root', argv });
   return failLine('root', 'only root can talk to Xen and hold packets', next);
 }
 

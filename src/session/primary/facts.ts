@@ -222,9 +222,11 @@ export function mutedText(domain: string, interfaces: readonly HeldInterface[]):
     `${word}: ${names.join(', ')} came while ${domain} was protected: ${what}`;
   const [open, blocked] = [named('open'), named('blocked')];
   if (open.length > 0) return text('open', open, 'what it sends is not held back');
-  const lost = interfaces.filter(({ state }) => state === 'lost');
+  const lost = interfaces.flatMap((one) =>
+    one.state === 'lost' ? [`${one.name} (${one.reason})`] : [],
+  );
   if (lost.length > 0) {
-    const what = lost.map(({ name, reason }) => `${name} (${reason})`).join('; ');
+    const what = lost.join('; ');
     const mute = `${domain} is mute there until it is made anew`;
     return `lost: what holds ${what} was taken apart: ${mute}`;
   }

@@ -2,6 +2,7 @@
 import type { SessionState } from '../../core/health/facts.ts';
 import { type Agreement, mayOpenUnanswered } from '../../core/permission/tie.ts';
 import { askClause } from '../../core/texts/advice.ts';
+import { protectedText } from '../../core/texts/events.ts';
 import { copiedData, copiedText } from '../../core/texts/resync.ts';
 import type { FirstCopy } from '../../disk/port.ts';
 import type { Clock } from '../../host/clock.ts';
@@ -43,7 +44,7 @@ export class ProtectNews {
       ? `it goes on here by itself if ${host} stays silent`
       : askClause(guest.name);
     const texts: Partial<Record<SessionState, string>> = {
-      protected: `protected by ${host}`,
+      protected: protectedText(host),
       ending: `asking ${host} for leave to go on here`,
       held: `held${reason === null ? '' : `: ${reason}`}; ${wayOut}`,
     };

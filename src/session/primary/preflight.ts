@@ -2,8 +2,9 @@
  * What is looked at before a session begins: which guest is meant, and whether it can be protected.
  * Everything is refused here, with a reason, rather than half-way.
  */
+import type { CheckLine } from '../../core/check/line.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
-import { awaitingText } from '../../core/texts/service.ts';
+import { awaitingText, notCheckedText } from '../../core/texts/service.ts';
 import { formOf } from '../../core/who.ts';
 import type { DiskDriver } from '../../disk/port.ts';
 import { findGuest, noSuchDomain } from '../../guest/find.ts';
@@ -138,6 +139,19 @@ export function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly str
   const allowed = `-F ${words.join(' ')} if this may be lost: ${givesUp}`;
   const page = { kind: 'read-page', page: 'tsremus-protect', why: allowed } as const;
   throw unsupported(name, why, adviceLine(page));
+}
+
+/**
+ * What `tsremus check` fails of the guest's host and nothing else refuses, with the same cure.
+ * `isMeasured`: there is no copy that the host could boot the guest beside.
+ */
+export function refuseFailed(name: string, lines: readonly CheckLine[], isMeasured: boolean): void {
+  const failed = lines.filter(
+    (line) => line.level === 'fail' && !(isMeasured && line.name === 'autostart'),
+  );
+  const [first] = failed;
+  if (first === undefined) return;
+  throw unsupported(name, notCheckedText(failed.map(({ text }) => text)), first.next ?? readLimits);
 }
 
 /** All or none: of a guest with a disk that is left out, the copy would be of two moments. */

@@ -135,6 +135,8 @@ export interface Setting {
   readonly log: ProcessLog;
   /** Aborted when nothing more is to be begun. */
   readonly ending: AbortController;
+  /** Of the hypervisor here; null: nobody looked. */
+  readonly hypervisorVersion: string | null;
 }
 
 /** Everything that a session needs besides its process. */
@@ -189,7 +191,7 @@ export class Protection {
   constructor(ports: ProtectionPorts, set: Setting) {
     this.#ports = ports;
     this.#set = set;
-    const { options, guest, log, reporter, claim } = set;
+    const { options, guest, log, reporter, claim, hypervisorVersion } = set;
     const { settings, clock, timers, processes, refusals } = ports;
     const { wait, host } = options;
     this.#session = newSessionId(ports.chance);
@@ -209,7 +211,7 @@ export class Protection {
     const codecs = codecsOf(options.compression);
     this.#hello = {
       tsremus: version,
-      xen: null,
+      xen: hypervisorVersion,
       host: settings.hostName,
       capabilities: { codecs, disks: this.#disks() },
       purpose: 'session',
@@ -223,7 +225,9 @@ export class Protection {
     };
     const facts = () => primaryFacts(this.#view());
     const owner = processes.self;
-    this.#status = new StatusWriter({ clock, timers, claim, log, owner, refusals, facts });
+    const { bootClock } = this.#ports;
+    const shown = { claim, log, owner, refusals, facts };
+    this.#status = new StatusWriter({ clock, timers, bootClock, ...shown });
   }
 
   readonly #onNews = (text: string) => this.#news.tell('output', text);

@@ -13,6 +13,7 @@ import { fakeIo } from '../fake-io.ts';
 const live = {
   guests: async () => ['db', 'Web 1', 'web2'],
   protectedGuests: async () => ['web2'],
+  declaredGuests: async () => ['shop', 'web2'],
   hosts: async () => ['hostb', 'hostc'],
 };
 
@@ -39,10 +40,13 @@ it.each([
   ['tsremus status --metrics ', ':files'],
   ['tsremus status --metrics x we', 'web2'],
   ['tsremus status web2 ', ''],
-  ['tsremus protect ', 'db|Web 1|web2'],
+  ['tsremus status --watch ', 'web2|shop'],
+  ['tsremus events -f ', 'web2|shop'],
+  ['tsremus stop ', 'web2'],
+  ['tsremus protect ', 'db|Web 1|web2|shop'],
   ['tsremus protect "We', 'Web 1'],
   ['tsremus protect -F -d Web\\ 1 ', 'hostb|hostc'],
-  ['tsremus protect -s ssh ', 'db|Web 1|web2'],
+  ['tsremus protect -s ssh ', 'db|Web 1|web2|shop'],
   ['tsremus protect -s ', ''],
   ['tsremus protect -i 50 --without-witness m', 'manual'],
   ['tsremus protect --allow a --allo', '--allow'],
@@ -96,6 +100,10 @@ describe('live names', () => {
       expect(hosts.join()).not.toMatch(/lab|bad|web/);
       expect(await names.guests()).toEqual(['Web 1', 'db']);
       expect(await names.protectedGuests()).toEqual([]);
+      mkdirSync(join(dir, 'guests.d'));
+      writeFileSync(join(dir, 'guests.d/shop.toml'), 'not even TOML');
+      const declared = liveNames({ ...env, TSREMUS_CONFIG_DIR: dir }).declaredGuests();
+      expect(await declared).toEqual(['shop']);
       expect(await liveNames({ ...env, PATH: '/no/such', HOME: '/no' }).hosts()).toBeDefined();
     } finally {
       rmSync(dir, { recursive: true });

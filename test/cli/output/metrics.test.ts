@@ -249,6 +249,8 @@ describe('the file', () => {
 // Proves: the page has every metric with its type, and no other.
 it('tsremus-status.8 has every metric', async () => {
   put(full());
+  mkdirSync(join(run.dir, 'etc/guests.d'), { recursive: true });
+  writeFileSync(join(run.dir, 'etc/guests.d/web1.toml'), '');
   const page = readFileSync(join(import.meta.dirname, '../../../man/tsremus-status.8'), 'utf8');
   const items = [...page.matchAll(/^\.It Li (tsremus_\w+) Pq (\w+)$/gm)];
   const said = items.map(([, name, type]) => `${name} ${type}`);

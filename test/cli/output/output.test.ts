@@ -173,6 +173,9 @@ it('notes what the host refused to the process of a session', () => {
   const status = sampleStatus({ host_refusals: [text], pid: 42 });
   expect(figuresText(status)).toContain(`  process 42 ${text}\n`);
   expect(figuresText({ ...status, outcome: 'stopped' })).not.toContain(text);
-  const report = judgeSession(sampleStatus({ host_refusals: [text] }), 'alive', Date.now());
+  const report = judgeSession(sampleStatus({ host_refusals: [text] }), 'alive', {
+    wallMs: Date.now(),
+    sinceBootMs: 0,
+  });
   expect(report).toMatchObject({ level: 'ok', reason: null });
 });

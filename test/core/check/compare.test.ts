@@ -89,8 +89,8 @@ it('has an order of levels, and no failure that only counts later', () => {
   const [ok, skip, warn, fail] = [
     okLine('xen', 'a'),
     skipLine('xen', 'b'),
-    warnLine('xen', 'c', null),
-    failLine('xen', 'd', null),
+    warnLine('xen', 'c', 'man tsremus'),
+    failLine('xen', 'd', 'man tsremus'),
   ];
   expect(worstOf([])).toBe('ok');
   expect(worstOf([skip, ok])).toBe('skip');

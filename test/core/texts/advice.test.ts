@@ -31,10 +31,12 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     again: { argv: ['protect', '-s', 'ssh -p 22', domain, 'hostb'] },
     'again-of': { argv: ['stop', domain], who: 'web1, number 2' },
     protect: { domain, peer },
+    'protect-declared': { domain, peer },
     resync: { domain, peer },
     'show-all': {},
     show: { domain },
     'show-there': { domain, peer },
+    'show-if-there': { domain, peer },
     stop: { domain },
     'stop-retry': { domain },
     'stop-ask-again': { domain, peer },
@@ -55,6 +57,7 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'stop-here': { domain },
     'stop-there': { domain, peer },
     'stop-if-there': { domain, peer },
+    'drill-yes': { domain },
     'failover-yes': { domain },
     'failover-here': { domain },
     'failover-there': { domain, peer },
@@ -143,10 +146,12 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   again: "tsremus protect -s 'ssh -p 22' web1 hostb",
   'again-of': 'tsremus stop web1  # web1, number 2',
   protect: 'tsremus protect web1 hostb',
+  'protect-declared': 'tsremus protect web1  # here, if it runs here',
   resync: 'tsremus resync web1 hostb  # sends what differs',
   'show-all': 'tsremus status',
   show: 'tsremus status web1',
   'show-there': 'ssh hostb tsremus status web1',
+  'show-if-there': 'ssh hostb tsremus status web1  # if it runs there',
   stop: 'tsremus stop web1',
   'stop-retry': 'tsremus stop web1  # tries again; it may go on here',
   'stop-ask-again': 'tsremus stop web1  # asks hostb once more',
@@ -170,6 +175,7 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'stop-here': 'tsremus stop web1  # here: end protection',
   'stop-there': 'ssh hostb tsremus stop web1  # end protection there',
   'stop-if-there': 'ssh hostb tsremus stop web1  # if the guest runs there',
+  'drill-yes': 'tsremus drill --yes web1',
   'failover-yes': 'tsremus failover --yes web1',
   'failover-here': 'tsremus failover web1  # here: run the copy',
   'failover-there': 'ssh -t hostb tsremus failover web1',
@@ -230,7 +236,7 @@ const lines: Readonly<Record<AdviceKind, string>> = {
     'rm /var/lib/tsremus/disks/u.xvda  ' +
     '# only if what the guest wrote to /dev/vg0/web1 there may be lost',
   'allow-line':
-    "echo 'nics.script /etc/xen/x' >> /etc/tsremus/allow" +
+    "mkdir -p /etc/tsremus && echo 'nics.script /etc/xen/x' >> /etc/tsremus/allow" +
     '  # only if a guest from another host may have it',
   'allow-example':
     'less /etc/tsremus/allow  # a line is a key and a value: nics.script /etc/xen/scripts/vif-own',

@@ -38,7 +38,7 @@ describe('a disk on DRBD', () => {
     expect(await refusals()).toEqual([
       {
         disk: 'xvda',
-        text: '/dev/drbd1 is on DRBD with protocol D, which no driver takes yet',
+        text: '/dev/drbd1 is on DRBD with protocol D, which cannot be copied yet',
         advice: null,
         isToCome: true,
       },

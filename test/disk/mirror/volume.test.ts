@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { lookAtDrbd } from '../../../src/disk/drbd/look.ts';
 import { diskRefusals } from '../../../src/disk/look.ts';
 import { findVolume, lookForMirror, volumeGroupIn } from '../../../src/disk/mirror/volume.ts';
+import { OperationError } from '../../../src/host/errors.ts';
 import { guestWith, StandIn } from './stand-in.ts';
 
 const device = (minor: number) => ({ kind: 'block', major: 253, minor }) as const;
@@ -49,6 +50,32 @@ describe('a volume', () => {
     const drbd = lookAtDrbd({ proc: async () => null, run: async () => '' });
     const disks = guestWith('/dev/mapper/plain', '/dev/mapper/left').writableDisks;
     expect(await diskRefusals(host.ports.files, [drbd, look], disks)).toEqual([]);
+  });
+
+  // Proves: what would fail when the guest is to be protected is said beforehand, and only where
+  // modprobe says that there is no such module.
+  it('is taken by a kernel that has the modules, loaded or not', async () => {
+    const host = new StandIn();
+    host.addVolume('plain', 1);
+    const absent = (name: string) => async (argv: readonly string[]) => {
+      if (argv.at(-1) !== name) return;
+      const cause = new Error(`modprobe: FATAL: Module ${name} not found in directory /lib/x\n`);
+      throw new OperationError('command-failed', 'exit code 1', { op: 'run-command', cause });
+    };
+    const look = (run: (argv: readonly string[]) => Promise<void>) =>
+      lookForMirror({ ...host.ports, run })({ ...device(1), sort: 'device-mapper' });
+    expect(await look(absent('nbd'))).toEqual({
+      text: 'cannot be copied by this kernel, which has no nbd',
+      advice: 'apt-get install linux-image-amd64  # and boot it: cloud kernels lack them',
+      isToCome: false,
+    });
+    expect(await look(absent('dm_mirror'))).toMatchObject({
+      text: expect.stringMatching(/has no dm_mirror$/),
+    });
+    const failed = new OperationError('command-not-found', 'no modprobe', { op: 'run-command' });
+    expect(await look(() => Promise.reject(failed))).toBe('taken');
+    host.texts.set('/sys/module/nbd/refcnt', '1\n');
+    expect(await look(absent('nbd'))).toBe('taken');
   });
 
   it.each([

@@ -301,7 +301,7 @@ describe('the refusal', () => {
       'the backup lets no guest from another host have this: nics.script is "/opt/vif mine"',
     );
     expect(error?.hint).toBe(
-      "echo 'nics.script /opt/vif mine' >> /etc/tsremus/allow" +
+      "mkdir -p /etc/tsremus && echo 'nics.script /opt/vif mine' >> /etc/tsremus/allow" +
         '  # only if a guest from another host may have it',
     );
     const [line = ''] = /'([^']*)'/.exec(error?.hint ?? '')?.slice(1) ?? [];

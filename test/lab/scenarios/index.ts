@@ -7,6 +7,7 @@ import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
 import { diskCommit, diskReturn } from './disk-commit.ts';
 import { diskProcesses } from './disk-processes.ts';
+import { drill } from './drill.ts';
 import { flood, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { keptCopy } from './kept-copy.ts';
@@ -54,6 +55,7 @@ export const scenarios: readonly Scenario[] = [
   hostsParted,
   windowLost,
   failover,
+  drill,
   keptCopy,
   oppositeDirections,
   messagesTest,
