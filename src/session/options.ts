@@ -73,6 +73,8 @@ export interface SeedProgress {
   readonly secondsLeft: number | null;
   /** Of the disks, which are copied first: how much they are in all. Absent: of the memory. */
   readonly disksBytes?: number;
+  /** They are compared, and nothing is copied. */
+  readonly isCompared?: boolean;
 }
 
 /** How the session speaks to whoever started it. Its methods never throw and never wait. */

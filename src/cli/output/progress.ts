@@ -10,10 +10,11 @@ import type { Stream } from '../io.ts';
 const redrawMsMin = 250;
 
 /** `seed 42 %, 310 MB`, or `copying disks: 31 % of 2.0 GiB` */
-function amountText({ percent: said, bytes, disksBytes }: SeedProgress): string {
+function amountText({ percent: said, bytes, disksBytes, isCompared }: SeedProgress): string {
   const percent = String(Math.floor(Math.max(0, Math.min(100, said)))).padStart(2);
   if (disksBytes === undefined) return `seed ${percent} %, ${formatBytes(bytes)}`;
-  return `copying disks: ${percent} % of ${formatBytes(disksBytes)}`;
+  const done = isCompared ? 'comparing' : 'copying';
+  return `${done} disks: ${percent} % of ${formatBytes(disksBytes)}`;
 }
 
 /** `web1: seed 42 %, 310 MB, 18 MB/s, 23 s left` */

@@ -225,7 +225,8 @@ async function compare(
   const beats = new DisksLink(ports, { host, connection, hint: againLine(options), onMessage });
   const beganMs = clock.nowMs();
   const show = () => {
-    reporter.seedProgress(disksProgress(comparison.progress, clock.nowMs() - beganMs));
+    const progress = disksProgress(comparison.progress, clock.nowMs() - beganMs);
+    reporter.seedProgress({ ...progress, isCompared: true });
   };
   const stopShowing = every(timers, shownEveryMs, show);
   try {
