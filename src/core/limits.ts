@@ -125,6 +125,12 @@ export const epochPagesMax = 2_048;
  */
 export const progressMsMin = 30_000;
 
+/**
+ * Between HELLO and CONFIG the primary starts its guard and opens its buffer and disks. Of a host
+ * that dies meanwhile nothing is heard, and the name must not stay claimed on the other one; ms.
+ */
+export const configMsMax = 120_000;
+
 /** While disks alone are copied, either side hears something every second, ms. */
 export const resyncBeatMs = 1_000;
 /** A host that says nothing for so long then is taken for dead; nothing is lost by that, ms. */

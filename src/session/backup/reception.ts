@@ -6,7 +6,7 @@
  *     prepared --(CONFIG)--> receiving --(outcome)--> over, or watching the guest that took over
  */
 import type { BackupOutcome, OwnPermission } from '../../core/backup/types.ts';
-import { askWaitsMs } from '../../core/limits.ts';
+import { askWaitsMs, configMsMax } from '../../core/limits.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { disksLeftText } from '../../core/texts/disks-left.ts';
 import { loggedOutcome } from '../../core/texts/outcomes.ts';
@@ -64,12 +64,6 @@ export type ReceptionLink = Pick<
   Link,
   'listen' | 'send' | 'consumed' | 'fail' | 'close' | 'counters'
 >;
-
-/**
- * Between HELLO and CONFIG the primary starts its guard and opens its buffer and disks. Of a host
- * that dies meanwhile nothing is heard, and the name must not stay claimed here.
- */
-const configMsMax = 120_000;
 
 const toldToEnd = 'the backup was told to end';
 

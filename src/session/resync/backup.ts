@@ -3,7 +3,7 @@
  * written, or read, and that is all. No copy of the guest is here, so nothing is recorded that
  * could permit one to go on; the guest is claimed, so that no session begins beside it.
  */
-import { resyncBeatMs, resyncSilenceMsMax } from '../../core/limits.ts';
+import { configMsMax, resyncBeatMs, resyncSilenceMsMax } from '../../core/limits.ts';
 import type { BackupDisk, ComparedDisk, DiskDriver } from '../../disk/port.ts';
 import { every } from '../../host/clock.ts';
 import { OperationError } from '../../host/errors.ts';
@@ -20,7 +20,7 @@ import { chooseStream, type StreamAgreement } from '../../stream/agreement.ts';
 import { EpochAssembler } from '../../stream/assembler.ts';
 import { DiskQuestions } from '../../stream/disk-questions.ts';
 import { askOf, type DiskIntakePorts, openDiskIntakes } from '../backup/disk-intakes.ts';
-import { checkDisks, checkNames, checkOtherHost } from '../backup/preflight.ts';
+import { checkDisks, checkNames, checkOtherHost, checkOwnMemory } from '../backup/preflight.ts';
 
 export interface ResyncBackupPorts extends HostPorts, DiskIntakePorts {
   readonly registry: Registry;
@@ -35,9 +35,6 @@ export interface PreparedResync {
   readonly log: ProcessLog;
   readonly stream: StreamAgreement;
 }
-
-/** Between HELLO and CONFIG the primary opens its disks. */
-const configMsMax = 120_000;
 
 /** Checks and claims; throws an OperationError that becomes the refusal. */
 export async function prepareResync(
@@ -140,6 +137,8 @@ async function takeDisks(
   reception: DisksReception,
 ): Promise<void> {
   const { config, spec } = await reception.config();
+  // There is no memory to be copied, and no page cache.
+  checkOwnMemory(ports.settings, { ...hello, memoryBytes: 0 }, 0, config.disks.length);
   const disks = await ports.disks.openBackup(spec, hello.session, config.disks);
   const onBroken = (error: OperationError) => reception.fail(error);
   const intakes = await openDiskIntakes(ports, link, disks, stream, onBroken);

@@ -5,6 +5,7 @@
  * the other host's disks are marked as torn until they are whole.
  */
 import { version } from '../../config/version.ts';
+import { heartbeatTimeoutMsMax, holdMsMax } from '../../core/limits.ts';
 import type { StopBy } from '../../core/primary/types.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import type { CopiedDisks } from '../../core/texts/resync.ts';
@@ -93,7 +94,7 @@ export function helloOf(
     ...{ purpose, domain: guest.name, uuid: guest.ref.uuid, session: newSessionId(chance) },
     // Nobody goes on by itself.
     timing: {
-      ...{ heartbeatTimeoutMs: 60_000, holdMs: 600_000, buffered: true },
+      ...{ heartbeatTimeoutMs: heartbeatTimeoutMsMax, holdMs: holdMsMax, buffered: true },
       withoutWitness: 'manual',
     },
     ...{ memoryBytes: guest.memoryBytes, cacheBytes: 0, noWait: true },
