@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { MirrorPorts } from '../disk/mirror/host.ts';
 import type { DiskDriver } from '../disk/port.ts';
+import { errorText } from '../host/errors.ts';
 import { run } from '../host/runner.ts';
 import type { GuestSpec } from '../hypervisor/port.ts';
 import type { CaptureLibrary } from '../native/capture.ts';
@@ -31,10 +32,11 @@ export async function mirrorPorts(
     store,
     say,
     copyBytesPerSecond,
-    async markSource(disk) {
+    async markSource(disk, session) {
       const { markSource } = await import('../disk/mirror/mark.ts');
       const path = join(env['SIMXL_HOST'] ?? '', disk.path);
-      return markSource({ store, stateDirectory: settings.stateDirectory }, { ...disk, path });
+      const { stateDirectory } = settings;
+      return markSource({ store, stateDirectory }, { ...disk, path }, session);
     },
     // simxl has a host's files below its own folder.
     files: mirrorFiles(env['SIMXL_HOST'] ?? ''),
@@ -81,9 +83,10 @@ export function primaryDisks(
   host: ThisHost,
   say: (text: string) => void,
   copyBytesPerSecond = 0,
-): Pick<DiskDriver, 'name' | 'openPrimary' | 'openCompared'> {
+): Pick<DiskDriver, 'name' | 'openPrimary' | 'openCompared' | 'goOnAlone'> {
   return {
     name: 'mirror',
+    goOnAlone: (uuid, session) => goOnAlone(host, { uuid, session }, say),
     async openPrimary(spec, session) {
       if (spec.writableDisks.length === 0) return [];
       const { openMirrors } = await import('../disk/mirror/primary.ts');
@@ -100,14 +103,28 @@ export function primaryDisks(
   };
 }
 
-/** What repairDisks needs, loaded while the program's files are there: an upgrade takes them. */
+/** What repairDisks and goOnAlone need, loaded while the files are there: an upgrade takes them. */
 export async function loadDiskRepair(): Promise<void> {
   await Promise.all([
     import('../disk/mirror/host.ts'),
     import('../disk/mirror/left.ts'),
+    import('../disk/mirror/mark.ts'),
     import('../native/loader.ts'),
     import('../native/capture.ts'),
   ]);
+}
+
+/** The guest goes on here without the copies of that session (mark.ts, M3). Never rejects. */
+export async function goOnAlone(
+  { store, settings }: ThisHost,
+  { uuid, session }: { readonly uuid: string; readonly session: string },
+  say: (text: string) => void,
+): Promise<void> {
+  const { goOnAlone: note } = await import('../disk/mirror/mark.ts');
+  const { stateDirectory } = settings;
+  await note({ store, stateDirectory }, uuid, session).catch((error: unknown) => {
+    say(`that ${uuid} goes on alone could not be noted of its disks: ${errorText(error)}`);
+  });
 }
 
 /**

@@ -5,6 +5,7 @@ import { heartbeatTimeoutMsMin, holdMsMin } from '../core/limits.ts';
 import type { StopResult } from '../core/outcomes.ts';
 import type { RecoveryOrder } from '../core/permission/recovery.ts';
 import { agreementDefault } from '../core/permission/tie.ts';
+import type { StopOutcome } from '../core/texts/outcomes.ts';
 import type { Answered } from '../core/vocabulary.ts';
 import { leftOf, listAll } from '../guest/left-buffers.ts';
 import { type LeftCopyPorts, lookAtCopy, loseLeftCopy } from '../guest/left-copy.ts';
@@ -19,7 +20,7 @@ import { noteStopped } from '../registry/noting.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import { answerAsk, byPerson } from '../session/backup/answer.ts';
 import { askByCommand } from './backup.ts';
-import { repairDisks } from './disks.ts';
+import { goOnAlone, repairDisks } from './disks.ts';
 import { startGuard } from './guard.ts';
 import { notingParts, type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { leftBufferPorts } from './listing.ts';
@@ -85,6 +86,20 @@ function recoveryOf(host: ThisHost, hypervisor: () => Promise<Hypervisor>): Reco
   });
 }
 
+/** Where the guest goes on here without its copy its disks are newer from now on. */
+async function notedOfDisks<Result extends { readonly outcome: StopOutcome }>(
+  host: ThisHost,
+  status: SessionStatus,
+  result: Result,
+): Promise<Result> {
+  const { outcome } = result;
+  // Of one whose buffer could not be opened that was decided, too.
+  const isAlone =
+    outcome.kind === 'stopped' || (outcome.kind === 'held' && outcome.mayOpen === true);
+  if (isAlone && status.role === 'primary') await goOnAlone(host, status, () => {});
+  return result;
+}
+
 /** What dead sessions left on this host, found and settled. */
 export function leftoversOf(host: ThisHost, hypervisor: () => Promise<Hypervisor>): Leftovers {
   const recovery = recoveryOf(host, hypervisor);
@@ -92,7 +107,7 @@ export function leftoversOf(host: ThisHost, hypervisor: () => Promise<Hypervisor
     of: (guest) => leftOf(leftBufferPorts(host), guest),
     async settle(status, order) {
       await repairDisks(host, status);
-      return recovery.settle(status, order);
+      return recovery.settle(status, order).then((result) => notedOfDisks(host, status, result));
     },
     mayGoOn: (status) => recovery.mayGoOn(status),
   };
@@ -119,6 +134,7 @@ export async function stopLeftover(
   let result: StopResult;
   try {
     result = await recoveryHere(host).stop(status, order);
+    await notedOfDisks(host, status, result);
     noteStopped(result, status, notingParts(host));
   } finally {
     await host.events.settled();

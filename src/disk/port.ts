@@ -192,6 +192,11 @@ export interface DiskDriver {
     facts: readonly AnnouncedDisk[],
   ): Promise<readonly BackupDisk[]>;
   /**
+   * The guest goes on on its own host without the copy that the session made: neither's disks are
+   * to be written over by the other's unasked. Once or more often, the same. Never rejects.
+   */
+  goOnAlone(uuid: string, session: string): Promise<void>;
+  /**
    * The guest's writable disks on its own host (`facts` null), or those of a copy, in the order of
    * what the primary said of its own. Nothing is written to them. Throws as `openBackup` does.
    */
@@ -232,5 +237,6 @@ export const noDisks: DiskDriver = {
     }),
   openPrimary: async () => [],
   openBackup: async () => [],
+  goOnAlone: async () => {},
   openCompared: async () => [],
 };

@@ -185,12 +185,31 @@ it.concurrent('runs on when the backup dies, and is protected again', async ({ p
   expect(markOn(pair.b)).toMatchObject({ state: 'copying', generation: 1 });
   expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
 
+  // The guest goes on here without it: of the same generation there is nothing but what it was.
+  expect(markOn(pair.a)).toMatchObject({ role: 'source', generation: 2, parent: 1, session: null });
+
   // What is there now is not blank, and this guest's.
   const again = protect(pair);
   await until('it is protected again', () => again.said('protected'));
   expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
   expect((await again.ended).code).toBe(0);
   expect(pair.a.state('g1')).toBe('running');
+});
+
+// Proves: M3 after a crash, too: what the guest has here is a generation of its own from then on.
+it.concurrent('is a new generation where its session was killed and it goes on', async ({
+  pair,
+}) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const session = protect(pair, '--without-witness', 'primary');
+  await pair.acknowledged(pair.a, 'g1', 3);
+  signal(session.pid, 'SIGKILL');
+  await session.ended;
+  expect(markOn(pair.a)).toMatchObject({ generation: 1, session: expect.any(String) });
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  expect(markOn(pair.a)).toMatchObject({ generation: 2, parent: 1, session: null });
 });
 
 // Proves: nobody else's disk is written over; the guest is told why, and nothing was begun.
@@ -253,7 +272,8 @@ it.concurrent('is copied to the other host while nobody protects it', async ({ p
   expect(equal).toBeGreaterThanOrEqual(sizeBytes / 2);
   expect(text).toMatch(/^the disks of g1 on .* are as they were here at \d{4}-.*: 4\.2 MB in /);
   expect(hashOf(there)).toBe(epochsOf(pair).get(0));
-  expect(markOn(pair.b)).toMatchObject(whole);
+  // The guest has gone on in between.
+  expect(markOn(pair.b)).toMatchObject({ ...whole, generation: 2, parent: 2 });
 
   // Nobody plays the guest's writes now: it is at rest, and may have written since.
   const one = resync(pair, '--verify');

@@ -281,6 +281,7 @@ export function simDisks(process: SimProcess): DiskDriver {
   return {
     name: 'sim',
     refusals: async () => [],
+    goOnAlone: async () => {},
     openCompared: async () => [],
     openPrimary: async () => {
       const disk = new SimPrimaryDisk(process);

@@ -751,6 +751,13 @@ const backup: readonly ShellMutant[] = [
     by: 'test/disk/mirror/backup.test.ts',
   },
   {
+    name: 'of two disks that went on from one the other one’s is written over',
+    file: 'disk/mirror/backup.ts',
+    from: "(mark.state === 'whole' && mark.generation > mark.parent);",
+    to: 'false;',
+    by: 'test/disk/mirror/backup.test.ts',
+  },
+  {
     name: 'a disk whose copy was given up is marked as whole',
     file: 'disk/mirror/backup.ts',
     from: "if (this.#isDone) throw this.#failed('it was given up');",

@@ -282,9 +282,14 @@ function openError(error: unknown, disk: GuestDisk, path: string): unknown {
   return error;
 }
 
-/** One that was copied from itself is older only where the guest has run elsewhere since. */
+/**
+ * A copy that nobody has run on is of the generation that it was made from. Of a disk that the
+ * guest ran on another one of the same generation is no descendant: both went on.
+ */
 function isOlder(mark: DiskMark, { generation }: AnnouncedDisk): boolean {
-  return mark.role === 'copy' ? mark.generation <= generation : mark.generation < generation;
+  const isUsed =
+    mark.role === 'source' || (mark.state === 'whole' && mark.generation > mark.parent);
+  return isUsed ? mark.generation < generation : mark.generation <= generation;
 }
 
 const isOurs = (mark: DiskMark | null, path: string): mark is DiskMark => mark?.path === path;
@@ -358,6 +363,7 @@ async function openOne(
     ...{ uuid, disk: disk.name, path, generation, parent: generation },
     role: 'copy',
     state: 'copying',
+    session: null,
   };
   const isCompared = isOurs(marked, path);
   const opened = new MirrorBackupDisk({ ports, facts, mark, handle, isCompared }, heard);

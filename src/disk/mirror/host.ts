@@ -62,8 +62,8 @@ export interface MirrorPorts extends Time {
     given: GuardDescriptors,
     onLine: (line: string) => void,
   ): GuardProcess;
-  /** Marks a disk as the one that is copied from (mark.ts); its generation. */
-  markSource(disk: MarkedDisk): Promise<number>;
+  /** Marks a disk as the one that the session copies from (mark.ts); its generation. */
+  markSource(disk: MarkedDisk, session: string): Promise<number>;
   /** For the log. */
   say(text: string): void;
 }

@@ -5,8 +5,10 @@
  *   M1  nothing is written to a disk here before its mark says `copying`
  *   M2  a mark says `whole` only when all that counts is written and durable; and of a copy only
  *       from then on, for it is torn before: nobody is to boot it
- *   M3  each activation makes a new generation; data goes from the newer to the older one, and what
- *       holds a newer one is never written over but by a person's word, who removes the mark
+ *   M3  each activation makes a new generation, and so does a guest that goes on here without its
+ *       copy: of one parent, so that neither is the newer one where both went on. Data goes from
+ *       the newer to the older one, and what holds another one is never written over but by a
+ *       person's word, who removes the mark
  *   M4  a disk without this guest's mark is somebody else's, unless it is blank
  */
 import { join } from 'node:path';
@@ -26,6 +28,8 @@ export interface DiskMark {
   readonly generation: number;
   /** From which this one was made. */
   readonly parent: number;
+  /** Of a source: whose copy was begun, and may go on without it; null: none was. */
+  readonly session: string | null;
 }
 
 /** A disk of a guest, and where it is here. */
@@ -75,18 +79,43 @@ export async function writeMark(
 }
 
 /**
- * Marks the disk of a guest that runs here as the one that is copied from; its generation. A guest
- * that runs on what was a torn copy does so by somebody's will: what it holds is a new generation.
+ * Marks the disk of a guest that runs here as the one that `session` copies from; its generation. A
+ * guest that runs on what was a torn copy does so by somebody's will: what it holds is a new
+ * generation. So it is where a session before ended without a word: the guest has gone on.
  */
-export async function markSource(place: MarkPlace, disk: MarkedDisk): Promise<number> {
+export async function markSource(
+  place: MarkPlace,
+  disk: MarkedDisk,
+  session: string,
+): Promise<number> {
   const found = await readMark(place, disk.uuid, disk.disk);
-  const isTorn = found?.state === 'copying';
-  const generation = (found?.generation ?? 1) + (isTorn ? 1 : 0);
-  const parent = isTorn ? (found?.generation ?? 0) : (found?.parent ?? 0);
+  const isNew = found !== null && (found.state === 'copying' || found.session !== null);
+  const generation = (found?.generation ?? 1) + (isNew ? 1 : 0);
+  const parent = isNew ? found.generation : (found?.parent ?? 0);
   const { uuid, path } = disk;
-  const mark = { uuid, disk: disk.disk, path, generation, parent } as const;
+  const mark = { uuid, disk: disk.disk, path, generation, parent, session } as const;
   await writeMark(place, { ...mark, role: 'source', state: 'whole' });
   return generation;
+}
+
+/**
+ * The guest goes on here without the copies that `session` made: what its disks hold is a new
+ * generation (M3). Once for each session, however often it is called.
+ */
+export async function goOnAlone(
+  place: MarkPlace & { readonly store: Pick<Store, 'listDir'> },
+  uuid: string,
+  session: string,
+): Promise<void> {
+  const prefix = `${uuid}.`;
+  const names = await place.store.listDir(join(place.stateDirectory, 'disks'));
+  for (const name of names.filter((one) => one.startsWith(prefix))) {
+    // What is no mark of a disk is nobody's: whoever uses it is told.
+    const mark = await readMark(place, uuid, name.slice(prefix.length)).catch(() => null);
+    if (mark?.role !== 'source' || mark.session !== session) continue;
+    const { generation: parent } = mark;
+    await writeMark(place, { ...mark, generation: parent + 1, parent, session: null });
+  }
 }
 
 const isCount = (value: unknown): value is number =>
@@ -100,10 +129,11 @@ function parseMark(text: string): DiskMark | null {
     return null;
   }
   if (typeof found !== 'object' || found === null || found['version'] !== version) return null;
-  const { uuid, disk, path, role, state, generation, parent } = found;
+  const { uuid, disk, path, role, state, generation, parent, session = null } = found;
   if (typeof uuid !== 'string' || typeof disk !== 'string' || typeof path !== 'string') return null;
   if (role !== 'source' && role !== 'copy') return null;
   if (state !== 'copying' && state !== 'whole') return null;
   if (!isCount(generation) || !isCount(parent)) return null;
-  return { uuid, disk, path, role, state, generation, parent };
+  if (session !== null && typeof session !== 'string') return null;
+  return { uuid, disk, path, role, state, generation, parent, session };
 }

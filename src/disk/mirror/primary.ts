@@ -338,7 +338,7 @@ export async function openMirrors(
       const text = `${name} and ${same.name} are the same volume, ${volume.name}`;
       throw new OperationError('unsupported-guest', text, { op: 'open-mirror', subject: name });
     }
-    const generation = await ports.markSource({ uuid, disk: name, path: target });
+    const generation = await ports.markSource({ uuid, disk: name, path: target }, session);
     named.push({ name, volume, generation });
   }
   const volumes = named.map(({ volume }) => volume);

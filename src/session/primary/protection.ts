@@ -168,6 +168,11 @@ type Stage =
       readonly guestEnd: GuestEnd | null;
     };
 
+/** The guest runs on here, and nobody has a copy of it that may go on. */
+function isAlone({ kind }: PrimaryOutcome | HeldOutcome): boolean {
+  return kind === 'stopped' || kind === 'unprotected' || kind === 'never-protected';
+}
+
 /** A session; `run` leads to its outcome. */
 export class Protection {
   readonly #ports: ProtectionPorts;
@@ -588,6 +593,9 @@ export class Protection {
     const decided = ordered ? ({ kind: 'unprotected', reason } as const) : ended;
     const outcome = heldBack(decided, was?.session.unopened ?? null);
     log.info(`the session is over: ${JSON.stringify(outcome)}`);
+    if (was !== null && isAlone(decided)) {
+      await this.#ports.disks.goOnAlone(this.#set.guest.ref.uuid, this.#session);
+    }
     this.#stage = { kind: 'concluded', was, outcome, guestEnd: null };
     const guestEnd = outcome.kind === 'guest-ended' ? await this.#watch.settle() : null;
     this.#stage = { kind: 'concluded', was, outcome, guestEnd };

@@ -111,6 +111,7 @@ const markOf = (ports: MirrorBackupPorts) => readMark(ports, uuid, 'xvda');
 function oursAt(path: string, changes: Partial<DiskMark> = {}): DiskMark {
   return {
     ...{ uuid, disk: 'xvda', path, role: 'copy', state: 'copying', generation: 1, parent: 1 },
+    session: null,
     ...changes,
   };
 }
@@ -303,7 +304,8 @@ describe('a disk on the backup', () => {
 
   it.each<[string, Partial<DiskMark>]>([
     ['as a copy of this guest', {}],
-    ['as a copy of this generation', { generation: 3 }],
+    ['as a copy of this generation', { generation: 3, parent: 3 }],
+    ['as a whole one', { state: 'whole', generation: 3, parent: 3 }],
     ['as the older source', { role: 'source', state: 'whole', generation: 2 }],
   ])('is taken when it is marked %s, whatever it holds', async (_what, mark) => {
     const { apply, open } = await opening(used, {}, facts(), mark);
@@ -314,6 +316,7 @@ describe('a disk on the backup', () => {
   it.each<[string, Partial<DiskMark>, RegExp]>([
     ['newer', { state: 'whole', generation: 4 }, /not the older one \(generation 4, .* is 3\)/],
     ['the source itself', { role: 'source', generation: 3 }, /not the older one/],
+    ['another one of the same parent', { state: 'whole', generation: 3, parent: 2 }, /older one/],
   ])('is refused when it is %s', async (_what, mark, text) => {
     const { dir, apply, ports, open } = await opening(used, {}, facts(), mark);
     const before = await markOf(ports);

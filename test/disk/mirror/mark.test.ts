@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   type DiskMark,
+  goOnAlone,
   markPath,
   markSource,
   readMark,
@@ -21,7 +22,7 @@ const place = () => ({
 
 const mark: DiskMark = {
   ...{ uuid, disk: 'xvda', path: '/dev/vg0/web1', role: 'copy', state: 'copying' },
-  ...{ generation: 7, parent: 6 },
+  ...{ generation: 7, parent: 6, session: null },
 };
 
 describe('a mark', () => {
@@ -49,6 +50,7 @@ describe('a mark', () => {
     ['without a generation', (text) => text.replace('"generation":7', '"generation":null')],
     ['of half a generation', (text) => text.replace('"generation":7', '"generation":7.5')],
     ['of a generation below zero', (text) => text.replace('"parent":6', '"parent":-6')],
+    ['of half a session', (text) => text.replace('"session":null', '"session":7')],
     ['without a path', (text) => text.replace('"/dev/vg0/web1"', '1')],
     ['very long', (text) => text.padEnd(10_000)],
   ])('that is damaged is no mark, and no missing one: %s', async (_what, damage) => {
@@ -64,27 +66,47 @@ describe('a mark', () => {
 describe('the disk of a guest that runs here', () => {
   const disk = { uuid, disk: 'xvda', path: '/dev/vg0/web1' };
 
-  it('begins with a generation, and keeps it', async () => {
+  it('begins with a generation', async () => {
     const here = place();
-    expect(await markSource(here, disk)).toBe(1);
-    expect(await markSource(here, disk)).toBe(1);
+    expect(await markSource(here, disk, 's1')).toBe(1);
     expect(await readMark(here, uuid, 'xvda')).toEqual({
       ...disk,
-      ...{ role: 'source', state: 'whole', generation: 1, parent: 0 },
+      ...{ role: 'source', state: 'whole', generation: 1, parent: 0, session: 's1' },
     });
+  });
+
+  // Proves: what a copy may have gone on from is its parent, and not its descendant, whoever asks
+  // how often.
+  it('is a new one once the guest has gone on without the copy of its session', async () => {
+    const here = place();
+    const other = { ...disk, disk: 'xvdb' };
+    for (const one of [disk, other]) await markSource(here, one, 's1');
+    await writeMark(here, { ...mark, disk: 'xvdc' });
+    await goOnAlone(here, uuid, 's2');
+    expect(await readMark(here, uuid, 'xvda')).toMatchObject({ generation: 1, session: 's1' });
+    for (let times = 0; times < 2; times += 1) await goOnAlone(here, uuid, 's1');
+    for (const name of ['xvda', 'xvdb']) {
+      const alone = { role: 'source', generation: 2, parent: 1, session: null };
+      expect(await readMark(here, uuid, name)).toMatchObject(alone);
+    }
+    expect(await readMark(here, uuid, 'xvdc')).toEqual({ ...mark, disk: 'xvdc' });
+    expect(await markSource(here, disk, 's3')).toBe(2);
+    // Its session ended without a word, and the guest runs.
+    expect(await markSource(here, disk, 's4')).toBe(3);
+    expect(await readMark(here, uuid, 'xvda')).toMatchObject({ parent: 2, session: 's4' });
   });
 
   it('keeps that of the activation here', async () => {
     const here = place();
     await writeMark(here, { ...mark, state: 'whole', generation: 8, parent: 7 });
-    expect(await markSource(here, disk)).toBe(8);
+    expect(await markSource(here, disk, 's1')).toBe(8);
     expect(await readMark(here, uuid, 'xvda')).toMatchObject({ role: 'source', parent: 7 });
   });
 
   it('is a generation of its own where it was a torn copy', async () => {
     const here = place();
     await writeMark(here, mark);
-    expect(await markSource(here, disk)).toBe(8);
+    expect(await markSource(here, disk, 's1')).toBe(8);
     expect(await readMark(here, uuid, 'xvda')).toMatchObject({ state: 'whole', parent: 7 });
   });
 });
