@@ -1,5 +1,5 @@
 /**
- * What `tsremus drill` does to a session; whether it may is in test/core/drill.test.ts, and the whole
+ * What `tsremus drill` does to a session; whether it may is in test/core/drill.test.ts, the whole
  * of it, with a buffer, in the lab.
  */
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
@@ -42,8 +42,8 @@ async function onA(pair: Pair, script: string): Promise<Ran> {
   return run(process.execPath, words, pair.a.env);
 }
 
-// Proves: the session is stopped, the backup takes over, the session finds out and ends so; then the
-// other host is told to protect the guest back, by the name that was given.
+// Proves: the session is stopped, the backup takes over, the session finds out and ends so; then
+// the other host is told to protect the guest back, by the name that was given.
 it.concurrent('a drill', async ({ pair }) => {
   pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
   const by = transport(pair);
