@@ -138,11 +138,9 @@ export async function protectBack(
   // The session is a process of its own: its window may go with the login.
   const there = `nohup ${words} >/dev/null 2>&1 </dev/null &`;
   const child = spawn('sh', ['-c', `exec ${remoteShell} ${quoteWord(there)}`], {
-    detached: true,
     stdio: 'ignore',
     cwd: '/',
   });
-  child.unref();
   return new Promise((resolve) => {
     child.once('error', () => resolve(false));
     child.once('exit', (code) => resolve(code === 0));
