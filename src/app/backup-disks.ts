@@ -2,7 +2,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MirrorBackupPorts } from '../disk/mirror/backup.ts';
-import { type DiskDriver, noDisks } from '../disk/port.ts';
+import { type AnnouncedDisk, type DiskDriver, noDisks } from '../disk/port.ts';
+import type { GuestSpec } from '../hypervisor/port.ts';
 import type { DeviceNumber } from '../native/capture.ts';
 import type { ThisHost } from './host.ts';
 
@@ -46,6 +47,17 @@ async function portsOf({ env, store, settings, nativePath }: ThisHost): Promise<
 
 /** As HELLO names them. */
 export const diskDrivers: readonly string[] = ['mirror'];
+
+/** What keeps this host's disks from being those of the copy, a clause each and what to type. */
+export async function copyDiskRefusals(
+  host: ThisHost,
+  spec: GuestSpec,
+  facts: readonly AnnouncedDisk[],
+): Promise<readonly { readonly text: string; readonly next: string | null }[]> {
+  const { copyRefusals } = await import('../disk/mirror/backup.ts');
+  const refusals = await copyRefusals(await portsOf(host), spec, facts);
+  return refusals.map(({ message, hint }) => ({ text: message, next: hint ?? null }));
+}
 
 /** What keeps the disks of guests from other hosts. */
 export function backupDisks(host: ThisHost): DiskDriver {

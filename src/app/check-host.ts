@@ -23,7 +23,8 @@ import type { AnswerCheckPorts } from '../session/check/answer.ts';
 import type { CheckPorts, Way } from '../session/check/ports.ts';
 import { codecsOf } from '../stream/agreement.ts';
 import { cacheBytesWithin, defaultMaxMemory } from '../stream/budget.ts';
-import { diskRefusals } from './disks.ts';
+import { copyDiskRefusals } from './backup-disks.ts';
+import { describeDisks, diskRefusals } from './disks.ts';
 import { type ThisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { bufferStatePath } from './output.ts';
 import { placesOf } from './places.ts';
@@ -63,6 +64,8 @@ export function checkPorts(host: ThisHost): CheckPorts {
     maxMemoryBytes: maxMemory(undefined, env),
     registry: thisRegistry(host),
     disks: diskRefusals(host),
+    describeDisks: (spec) => describeDisks(host, spec),
+    copyDiskRefusals: (spec, facts) => copyDiskRefusals(host, spec, facts),
     openHypervisor: () => thisHypervisor(host),
     hypervisorLines: (info, spec) => hostLooks(info, spec, places),
     suspendLine: ({ ref, spec }) => suspendLook(ref, spec, places),
@@ -85,6 +88,7 @@ export function checkPorts(host: ThisHost): CheckPorts {
 export function checkHello(
   host: ThisHost,
   guest: { readonly domain: string; readonly uuid: string; readonly memoryBytes: number },
+  disks: readonly string[] = [],
 ): HelloContent {
   const { settings, env, chance } = host;
   const maxBytes = maxMemory(undefined, env) ?? defaultMaxMemory(settings.memoryBytes);
@@ -92,7 +96,7 @@ export function checkHello(
     tsremus: version,
     xen: null,
     host: settings.hostName,
-    capabilities: { codecs: codecsOf(true), disks: [] },
+    capabilities: { codecs: codecsOf(true), disks },
     purpose: 'check',
     ...guest,
     session: newSessionId(chance),

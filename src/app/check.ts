@@ -12,9 +12,10 @@ import {
 } from '../core/check/line.ts';
 import { adviceLine, lineThere } from '../core/texts/advice.ts';
 import { formatMs } from '../core/units.ts';
+import type { AnnouncedDisk } from '../disk/port.ts';
 import { OperationError } from '../host/errors.ts';
 import { cleanText } from '../host/text.ts';
-import type { Hypervisor } from '../hypervisor/port.ts';
+import type { GuestSpec, Hypervisor } from '../hypervisor/port.ts';
 import { guestConfig } from '../link/config-message.ts';
 import { type Connection, connectBackup, type HelloContent } from '../link/connect.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
@@ -33,6 +34,7 @@ import {
 import type { CheckPorts } from '../session/check/ports.ts';
 import { askChecked, explainOld, measuredPiece, measurePath } from '../session/check/question.ts';
 import { findRunning, type Guest } from '../session/primary/preflight.ts';
+import { diskDrivers } from './backup-disks.ts';
 import { checkHello, checkPorts } from './check-host.ts';
 import { type ThisHost, thisHost } from './host.ts';
 import { placesOf } from './places.ts';
@@ -99,7 +101,12 @@ class OtherHost {
     this.#command = command;
   }
 
-  async ask(guest: Guest, hello: HelloContent, opened: Opened): Promise<Asked> {
+  async ask(
+    guest: Guest,
+    disks: readonly AnnouncedDisk[],
+    hello: HelloContent,
+    opened: Opened,
+  ): Promise<Asked> {
     const { clock, timers, env } = this.#host;
     const said: string[] = [];
     const onStderrLine = (line: string) => void (said.length < 10 && said.push(line));
@@ -117,7 +124,7 @@ class OtherHost {
     const connected = okLine('connection', `it answered after ${formatMs(tookMs)}`);
     const lines = placed('between', [connected]);
     try {
-      return await this.#over(connection, guest, hello, opened, lines, said);
+      return await this.#over(connection, { spec: guest.spec, disks }, hello, opened, lines, said);
     } catch (error) {
       const failed = placed('between', [failedLine('connection', error)]);
       return { peer: connection.reply.host, lines: failed, bytesPerSecond: null };
@@ -128,14 +135,14 @@ class OtherHost {
 
   async #over(
     connection: Connection,
-    guest: Guest,
+    about: { readonly spec: GuestSpec; readonly disks: readonly AnnouncedDisk[] },
     hello: HelloContent,
     opened: Opened,
     before: readonly PlacedLine[],
     said: readonly string[],
   ): Promise<Asked> {
     const { link, reply } = connection;
-    const { checked, looks } = await askChecked(link, hello, guest.spec, this.#host);
+    const { checked, looks } = await askChecked(link, hello, about, this.#host);
     const { facts, lines, address } = checked;
     const here = await hostFacts(this.#ports, opened.info, address);
     const bytesPerSecond = await measurePath(link, measuredPiece(this.#host.chance), this.#host);
@@ -151,7 +158,7 @@ class OtherHost {
       ...compareHosts({ here, there: facts }, looks),
       bandwidthLine(bytesPerSecond),
     ];
-    const there = [...theirs.filter((line) => !isWay(line)), compareVcpus(guest.spec.vcpus, facts)];
+    const there = [...theirs.filter((line) => !isWay(line)), compareVcpus(about.spec.vcpus, facts)];
     return {
       peer: reply.host,
       lines: [...placed('there', there), ...before, ...placed('between', between)],
@@ -203,6 +210,12 @@ async function linesHere(
   return [...lines, ...(await guestLines(ports, opened.hypervisor, guest, unsafe))];
 }
 
+/** What a session would say of its disks; nothing where it cannot: a line of its own says why. */
+async function announced(ports: CheckPorts, spec: GuestSpec): Promise<readonly AnnouncedDisk[]> {
+  if (spec.writableDisks.length === 0) return [];
+  return ports.describeDisks(spec).catch(() => []);
+}
+
 /** Looks at everything. Throws an OperationError where there is no such guest. */
 export async function runCheck(options: CheckOptions, env: Environment): Promise<CheckResult> {
   const host = thisHost(env);
@@ -222,9 +235,11 @@ export async function runCheck(options: CheckOptions, env: Environment): Promise
     };
   }
   const { name: domain, ref, memoryBytes } = guest;
-  const hello = checkHello(host, { domain, uuid: ref.uuid, memoryBytes });
+  const disks = options.unsafe.disk ? await announced(ports, guest.spec) : [];
+  const drivers = disks.length > 0 ? diskDrivers : [];
+  const hello = checkHello(host, { domain, uuid: ref.uuid, memoryBytes }, drivers);
   const back = await backLines(opened, guest, hello);
   const command = transportCommand(options.host, options.sshCommand ?? undefined);
-  const asked = await new OtherHost(host, ports, command).ask(guest, hello, opened);
+  const asked = await new OtherHost(host, ports, command).ask(guest, disks, hello, opened);
   return { ...alone, ...asked, lines: [...alone.lines, ...placed('here', back), ...asked.lines] };
 }

@@ -16,7 +16,7 @@ export const checkNames = [
   ...(['root', 'xen', 'log-dirty', 'modules', 'tools', 'directories'] as const),
   ...(['memory', 'balloon', 'autostart'] as const),
   ...(['guest', 'session', 'devices', 'disks', 'suspend', 'interfaces'] as const),
-  ...(['room', 'vcpus', 'confinement', 'needs', 'name'] as const),
+  ...(['room', 'vcpus', 'confinement', 'needs', 'name', 'copy-disks'] as const),
   ...(['connection', 'login', 'way-back', 'versions', 'xen-versions', 'processors'] as const),
   ...(['clock', 'mtu', 'bandwidth'] as const),
 ] as const;

@@ -400,3 +400,26 @@ export async function openMirrorCopies(
     throw error;
   }
 }
+
+/**
+ * What keeps each disk from taking the place of the guest's, in the order of `facts`; nothing is
+ * changed. Rejects with what is no answer to that.
+ */
+export async function copyRefusals(
+  ports: MirrorBackupPorts,
+  { uuid, writableDisks }: Pick<GuestSpec, 'uuid' | 'writableDisks'>,
+  facts: readonly AnnouncedDisk[],
+): Promise<readonly OperationError[]> {
+  const refusals: OperationError[] = [];
+  for (const one of facts) {
+    const disk = writableDisks.find(({ name }) => name === one.name);
+    if (disk === undefined) throw new Error(`the guest has no disk ${one.name}`);
+    try {
+      await (await openOne(ports, uuid, disk, one)).close();
+    } catch (error) {
+      if (!(error instanceof OperationError) || error.code !== 'unsupported-guest') throw error;
+      refusals.push(error);
+    }
+  }
+  return refusals;
+}

@@ -51,14 +51,17 @@ async function openAll(
   }
 }
 
-/** The guest's own, which it writes to meanwhile. Throws OperationError. */
-export async function openOwn(
+/**
+ * What the guest's own are like, in the order of its configuration. `generationOf`: of one by its
+ * name. Throws OperationError.
+ */
+export async function lookAtOwn(
   mirror: MirrorPorts,
-  ports: ComparedPorts,
   { writableDisks }: Disks,
-): Promise<readonly ComparedDisk[]> {
+  generationOf: (name: string) => Promise<number>,
+): Promise<{ facts: DiskFacts; target: string }[]> {
   const captures = await mirror.captures();
-  const disks: { facts: DiskFacts; target: string; isAlone: boolean }[] = [];
+  const disks: { facts: DiskFacts; target: string }[] = [];
   for (const { name, target } of writableDisks) {
     const { name: volume, under, sectorBytes } = await volumeBehind(mirror, target);
     const found = await captures.lookAtVolume(volume, under);
@@ -66,11 +69,24 @@ export async function openOwn(
       const about = { op: 'open-disk', subject: name };
       throw new OperationError('storage', `${target} is not there any more`, about);
     }
-    // No generation goes anywhere: nothing is written.
-    const facts = { name, sizeBytes: found.sizeBytes, sectorBytes, generation: 0 };
-    disks.push({ facts, target, isAlone: false });
+    const generation = await generationOf(name);
+    disks.push({ facts: { name, sizeBytes: found.sizeBytes, sectorBytes, generation }, target });
   }
-  return openAll(ports, disks);
+  return disks;
+}
+
+/** The guest's own, which it writes to meanwhile. Throws OperationError. */
+export async function openOwn(
+  mirror: MirrorPorts,
+  ports: ComparedPorts,
+  disks: Disks,
+): Promise<readonly ComparedDisk[]> {
+  // No generation goes anywhere: nothing is written.
+  const own = await lookAtOwn(mirror, disks, async () => 0);
+  return openAll(
+    ports,
+    own.map((disk) => ({ ...disk, isAlone: false })),
+  );
 }
 
 /** Those that stand on this host where `facts` are of another one's. Throws OperationError. */

@@ -79,18 +79,24 @@ export async function writeMark(
 }
 
 /**
- * Marks the disk of a guest that runs here as the one that `session` copies from; its generation. A
- * guest that runs on what was a torn copy does so by somebody's will: what it holds is a new
- * generation. So it is where a session before ended without a word: the guest has gone on.
+ * The generation of the disk of a guest that runs here; `found`: its mark. A guest that runs on
+ * what was a torn copy does so by somebody's will: what it holds is a new generation. So it is
+ * where a session before ended without a word: the guest has gone on.
  */
+export function sourceGeneration(found: DiskMark | null): number {
+  const isNew = found !== null && (found.state === 'copying' || found.session !== null);
+  return (found?.generation ?? 1) + (isNew ? 1 : 0);
+}
+
+/** Marks the disk of a guest that runs here as what `session` copies from; its generation. */
 export async function markSource(
   place: MarkPlace,
   disk: MarkedDisk,
   session: string,
 ): Promise<number> {
   const found = await readMark(place, disk.uuid, disk.disk);
-  const isNew = found !== null && (found.state === 'copying' || found.session !== null);
-  const generation = (found?.generation ?? 1) + (isNew ? 1 : 0);
+  const generation = sourceGeneration(found);
+  const isNew = found !== null && generation > found.generation;
   const parent = isNew ? found.generation : (found?.parent ?? 0);
   const { uuid, path } = disk;
   const mark = { uuid, disk: disk.disk, path, generation, parent, session } as const;

@@ -1,8 +1,9 @@
 /** Requirements of the backup for one guest: what `tsremus receive` would refuse, line by line. */
 import { type CheckLine, failLine, okLine, skipLine } from '../../core/check/line.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
 import { formatBytes } from '../../core/units.ts';
 import type { GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
-import { checkConfig, type GuestConfig } from '../../link/config-message.ts';
+import { checkConfig, checkConfigDisks, type GuestConfig } from '../../link/config-message.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import { sessionsSinceBoot } from '../../registry/port.ts';
 import { checkRoom, findNamesake } from '../backup/preflight.ts';
@@ -14,11 +15,12 @@ import type { CheckPorts } from './ports.ts';
 export function confinementLine(
   hypervisor: Hypervisor,
   config: GuestConfig,
-  hello: Pick<Hello, 'domain' | 'uuid' | 'memoryBytes'>,
+  hello: Pick<Hello, 'domain' | 'uuid' | 'memoryBytes' | 'capabilities'>,
 ): { readonly line: CheckLine; readonly spec: GuestSpec | null } {
   try {
     const spec = hypervisor.readSpec(config.config);
     checkConfig(config, hello, spec);
+    checkConfigDisks(config, hello, spec.writableDisks);
     return { line: okLine('confinement', 'the guest may be as it is here'), spec };
   } catch (error) {
     return { line: failedLine('confinement', error), spec: null };
@@ -33,6 +35,30 @@ export async function needsLines(
   const lacks = await hypervisor.lacks(spec, 'copy');
   if (lacks.length === 0) return [okLine('needs', 'bridges, scripts, disks and kernels are there')];
   return lacks.map(({ what, advice }) => failLine('needs', what, advice));
+}
+
+const readDisks = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus-protect',
+  why: 'DISKS: what a disk of a copy may be',
+});
+
+/** A line for each disk that cannot take the place of the guest's; none where it has none. */
+async function diskLines(
+  ports: CheckPorts,
+  spec: GuestSpec,
+  { disks }: GuestConfig,
+): Promise<readonly CheckLine[]> {
+  if (disks.length === 0) return [];
+  try {
+    const found = await ports.copyDiskRefusals(spec, disks);
+    if (found.length > 0)
+      return found.map(({ text, next }) => failLine('copy-disks', text, next ?? readDisks));
+    const bytes = disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    return [okLine('copy-disks', `the guest's may be kept here, ${formatBytes(bytes)} in all`)];
+  } catch (error) {
+    return [failedLine('copy-disks', error)];
+  }
 }
 
 /** What receiving would take of this system's own memory. */
@@ -70,14 +96,20 @@ export async function copyLines(
   const needs = spec === null ? [] : await needsLines(hypervisor, spec);
   const asked = { ...ports, hypervisor };
   const held = `a copy of ${hello.domain} is held here now`;
+  const writable = config.disks.length > 0;
   const others = isHeld(ports, hello)
-    ? [skipLine('room', held), skipLine('name', held)]
+    ? [
+        skipLine('room', held),
+        skipLine('name', held),
+        ...(writable ? [skipLine('copy-disks', held)] : []),
+      ]
     : [
         await lineOf('room', () => room(opened, hello, spec)),
         await lineOf('name', async () => {
           await findNamesake(asked, hello);
           return `no other domain is called ${hello.domain}`;
         }),
+        ...(spec === null ? [] : await diskLines(ports, spec, config)),
       ];
   return { lines: [own, ...others, line, ...needs], spec };
 }

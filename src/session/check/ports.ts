@@ -1,6 +1,6 @@
 /** What `tsremus check` looks through, on either host. */
 import type { CheckLine } from '../../core/check/line.ts';
-import type { DiskDriver } from '../../disk/port.ts';
+import type { AnnouncedDisk, DiskDriver } from '../../disk/port.ts';
 import type { HostPorts } from '../../host/ports.ts';
 import type { GuestSpec, HostInfo, Hypervisor } from '../../hypervisor/port.ts';
 import type { Registry } from '../../registry/port.ts';
@@ -20,6 +20,13 @@ export interface CheckPorts extends HostPorts {
   readonly maxMemoryBytes: number | null;
   readonly registry: Registry;
   readonly disks: Pick<DiskDriver, 'refusals'>;
+  /** What a session would tell the other host of the guest's disks. Rejects with OperationError. */
+  describeDisks(spec: GuestSpec): Promise<readonly AnnouncedDisk[]>;
+  /** Why this host's disks cannot be those of the copy. Rejects with OperationError. */
+  copyDiskRefusals(
+    spec: GuestSpec,
+    facts: readonly AnnouncedDisk[],
+  ): Promise<readonly { readonly text: string; readonly next: string | null }[]>;
   openHypervisor(): Promise<Hypervisor>;
   /** What only the adapter knows that it needs, of a guest or (null) of any. Never rejects. */
   hypervisorLines(info: HostInfo, spec: GuestSpec | null): readonly CheckLine[];

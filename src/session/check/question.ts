@@ -1,6 +1,7 @@
 /** The primary's side of `tsremus check`: asks the backup, and measures the path to it. */
 import type { ClockLooks } from '../../core/check/compare.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
+import type { AnnouncedDisk } from '../../disk/port.ts';
 import { type Time, within } from '../../host/clock.ts';
 import { OperationError } from '../../host/errors.ts';
 import type { GuestSpec } from '../../hypervisor/port.ts';
@@ -27,11 +28,11 @@ export interface Answered {
 export async function askChecked(
   link: Link,
   hello: HelloContent,
-  spec: GuestSpec,
+  { spec, disks }: { readonly spec: GuestSpec; readonly disks: readonly AnnouncedDisk[] },
   { clock, timers }: Time,
 ): Promise<Answered> {
   const askedMs = clock.wall().getTime();
-  await link.sendConfig(guestConfig(spec, hello.memoryBytes, []));
+  await link.sendConfig(guestConfig(spec, hello.memoryBytes, disks));
   const message = await nextMessage(link, hello.host, { timers, timeoutMs: answerMsMax });
   const answeredMs = clock.wall().getTime();
   if (message.kind === 'checked') {

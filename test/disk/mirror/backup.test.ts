@@ -10,6 +10,7 @@ import { digestBlockBytes, digestBytes } from '../../../src/core/digests.ts';
 import { diskEpochBytesMax } from '../../../src/core/limits.ts';
 import {
   type Apply,
+  copyRefusals,
   diskRoomBytes,
   type MirrorBackupPorts,
   openMirrorCopies,
@@ -344,8 +345,21 @@ describe('a disk on the backup', () => {
     expect(error.message).toMatch(/^disk xvda of the guest cannot be kept here: /);
     expect(error.message).toMatch(text);
     expect(error.hint).not.toBe(undefined);
+    // Whoever only asks hears the same.
+    const [refusal, ...more] = await copyRefusals(ports, specOf('xvda'), [said]);
+    expect(refusal).toMatchObject({ message: error.message, hint: error.hint });
+    expect(more).toEqual([]);
     expect(await markOf(ports)).toBe(null);
     expect(readFileSync(join(dir, 'xvda')).equals(content)).toBe(true);
+  });
+
+  it('is found well by who only asks, and not marked', async () => {
+    const { dir, ports, open } = await opening(blank);
+    expect(await copyRefusals(ports, specOf('xvda'), [facts()])).toEqual([]);
+    expect(await markOf(ports)).toBe(null);
+    expect(readFileSync(join(dir, 'xvda')).equals(blank)).toBe(true);
+    // Nor is it held.
+    expect(await open()).toHaveLength(1);
   });
 
   it('is taken whatever it holds where a person said so, but not a newer one', async () => {

@@ -1,4 +1,5 @@
 /** `tsremus check` says of two real hosts and a guest what protection then finds. */
+import { makeVolume } from '../disks.ts';
 import { small } from './clients.ts';
 import type { Scenario } from './scenario.ts';
 import { backupOf, type Trial } from './trial.ts';
@@ -17,7 +18,7 @@ interface Checked {
 }
 
 async function checked(trial: Trial, guest: string): Promise<Checked> {
-  const ran = await trial.lab.ssh('a', `tsremus check --json -d ${guest} ${backupOf('a')}`);
+  const ran = await trial.lab.ssh('a', `tsremus check --json ${guest} ${backupOf('a')}`);
   trial.check('it says what it found', ran.stdout.startsWith('{'), ran);
   const { lines, bytes_per_second: bytesPerSecond } = JSON.parse(ran.stdout);
   return { code: ran.code, lines, bytesPerSecond };
@@ -27,7 +28,8 @@ const failed = ({ lines }: Checked) => lines.filter(({ level }) => level === 'fa
 
 async function checkThenProtect(trial: Trial): Promise<void> {
   const { lab } = trial;
-  const guest = await trial.createGuest('a', 'pvh', 200, 'g1', small);
+  const disk = await makeVolume(lab, 'g1', 8);
+  const guest = await trial.createGuest('a', 'pvh', 200, 'g1', { ...small, disk });
   const well = await checked(trial, guest);
   trial.checkEqual('lines that fail', JSON.stringify(failed(well)), '[]');
   trial.checkEqual('exit code where nothing fails', well.code, 0);
@@ -40,6 +42,8 @@ async function checkThenProtect(trial: Trial): Promise<void> {
     'room',
     'needs',
     'suspend',
+    'disks',
+    'copy-disks',
   ]) {
     const found = well.lines.filter((line) => line.name === name);
     const isWell = found.length > 0 && found.every(({ level }) => level === 'ok');
@@ -47,6 +51,12 @@ async function checkThenProtect(trial: Trial): Promise<void> {
   }
   trial.check('the path was measured', well.bytesPerSecond > 0, well.bytesPerSecond);
   await trial.checkDomains('b', []);
+
+  await lab.ssh('b', `echo of another guest > ${disk}`);
+  const foreign = await checked(trial, guest);
+  const why = failed(foreign).map(({ where, name }) => `${where} ${name}`);
+  trial.checkEqual('the line that fails of a foreign disk', why.join(), 'there copy-disks');
+  await lab.ssh('b', `blkdiscard -z ${disk}`);
 
   const auto = '/etc/xen/auto/g1.cfg';
   await lab.ssh('b', `mkdir -p /etc/xen/auto && echo 'name = "${guest}"' > ${auto}`);
@@ -59,7 +69,7 @@ async function checkThenProtect(trial: Trial): Promise<void> {
     await lab.ssh('b', `rm ${auto}`);
   }
   // What it said is so.
-  await trial.protect('a', guest, 1);
+  await trial.protect('a', guest, 1, { disks: true });
   const stopped = await lab.ssh('a', `tsremus stop ${guest}`);
   trial.check('protected then, until stopped', stopped.code === 0, stopped);
 }
