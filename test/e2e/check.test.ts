@@ -509,7 +509,7 @@ describe('of two hosts and a guest', () => {
     const lines = linesOf(await check(bench, '-n'));
     expect(amiss(lines)).toEqual([
       ...['here modules skip', 'here session warn', 'here tools skip'],
-      ...['there name skip', 'there room skip'],
+      ...['there copy-disks skip', 'there name skip', 'there room skip'],
     ]);
     expect(lines.find(({ name }) => name === 'session')?.next).toBe('tsremus status g1');
   });

@@ -43,13 +43,13 @@ const readDisks = adviceLine({
   why: 'DISKS: what a disk of a copy may be',
 });
 
-/** A line for each disk that cannot take the place of the guest's; none where it has none. */
+/** A line for each disk that cannot take the place of the guest's. */
 async function diskLines(
   ports: CheckPorts,
   spec: GuestSpec,
   { disks }: GuestConfig,
 ): Promise<readonly CheckLine[]> {
-  if (disks.length === 0) return [];
+  if (disks.length === 0) return [okLine('copy-disks', 'none is to be copied')];
   try {
     const found = await ports.copyDiskRefusals(spec, disks);
     if (found.length > 0)
@@ -96,13 +96,8 @@ export async function copyLines(
   const needs = spec === null ? [] : await needsLines(hypervisor, spec);
   const asked = { ...ports, hypervisor };
   const held = `a copy of ${hello.domain} is held here now`;
-  const writable = config.disks.length > 0;
   const others = isHeld(ports, hello)
-    ? [
-        skipLine('room', held),
-        skipLine('name', held),
-        ...(writable ? [skipLine('copy-disks', held)] : []),
-      ]
+    ? (['room', 'name', 'copy-disks'] as const).map((name) => skipLine(name, held))
     : [
         await lineOf('room', () => room(opened, hello, spec)),
         await lineOf('name', async () => {
