@@ -83,10 +83,13 @@ async function measure() {
     found[name] = its?.join(' ');
     if (name === 'turned') found['turnedBack'] = (await actionTargets(runTool)).get(action);
   }
-  // Our own changes are none of somebody else's.
+  // Our own changes are none of somebody else's. The end of a device comes in several messages, and
+  // less of it may be told once more by now.
+  const lossNow = () => (loss as PortLoss | null)?.found ?? [];
+  const before = new Set(lossNow());
   let ours = 0;
   told.addEventListener('loss', () => {
-    ours += 1;
+    if (lossNow().some((one) => !before.has(one))) ours += 1;
   });
   native.plugBarrier(driver.handle, 1);
   await driver.unwatch();
