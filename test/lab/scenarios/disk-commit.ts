@@ -3,7 +3,15 @@
  * moment, and what a client was told is durable is on the disk.
  */
 import { activateVolumes, digestVolume, journalOn, makeVolume } from '../disks.ts';
-import { appendInGuest, guestState, setGuestDisk, sleep, verifyGuestDisk } from '../lab.ts';
+import {
+  appendInGuest,
+  guestState,
+  hangMs,
+  setGuestDisk,
+  sleep,
+  verifyGuestDisk,
+  waitFor,
+} from '../lab.ts';
 import { backupName, peek, waitForEpoch } from '../session.ts';
 import { acknowledgedEpoch, checkActivatedFrom, firstAnswer, measureSteps } from './death.ts';
 import type { Scenario } from './scenario.ts';
@@ -60,6 +68,7 @@ async function commitDisk(trial: Trial, index: number): Promise<void> {
   const waitMs = trial.random.between(2000, 6000);
   trial.say(`${guest}: ${kind}, killed after ${Math.round(waitMs)} ms`);
   await sleep(waitMs);
+  await waitFor('an entry that is durable', hangMs, async () => client.told > 0 || undefined);
   const least = await acknowledgedEpoch(trial, guest);
   const killedMs = await trial.kill('a');
   // What it was told, it was told by then: what comes later comes from the survivor.
