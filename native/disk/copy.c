@@ -9,6 +9,9 @@
  *       was captured. Nothing of a covered grain enters as a block of the copy any more: the
  *       captured write may still be on its way to the disk, so what was read there before or
  *       after may be old. This is looked at when the block enters, not when it is read.
+ *       A discard covers nothing: what it leaves there is right, and the disks are to be the
+ *       same. Were it covered, the other disk would keep what it held before, which no one
+ *       has sent, wherever it does not forget.
  *   F2  A write covers whole grains. Where it begins or ends within one that is not covered,
  *       the server reads that grain and puts it into the stream first. What the disk holds
  *       there is right but for writes that are not captured yet, and those follow in the
@@ -136,7 +139,7 @@ int tsr_copy_before(struct tsr_capture *capture, const struct tsr_disk_record *r
     uint64_t end = record->offset + record->length, first, last, skip = 0;
     int rc = 0;
 
-    if (!copy->size || copy->ended || !record->length)
+    if (!copy->size || copy->ended || !record->length || record->flags & TSR_DISK_TRIM)
         return 0;
     first = record->offset / copy->grain;
     last = (end - 1) / copy->grain;
@@ -185,7 +188,7 @@ static bool find_block(struct tsr_capture *capture, struct block *block)
     uint64_t at = copy->at, count = 0, most = BLOCK_BYTES / copy->grain;
 
     pthread_mutex_lock(&capture->append_lock);
-    /* By bytes: the guest may have discarded all of it. */
+    /* By bytes: the guest may have cleared all of it. */
     while (at < copy->grains && is_covered(copy, at))
         at += at % 8 == 0 && copy->covered[at / 8] == 0xff ? 8 : 1;
     if (at > copy->grains)
