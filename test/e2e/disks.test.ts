@@ -22,7 +22,7 @@ import { nativePackages } from '../cli/bundle.ts';
 import { nativeFile, repository } from './built.ts';
 import { it } from './fixture.ts';
 import { cleanUp, type Host, noticing, type Pair, prepare, protectHere } from './pair.ts';
-import { Running, signal, until } from './process.ts';
+import { Running, run, signal, until } from './process.ts';
 
 const image = '/var/lib/xen/images/g1-0.img';
 const sizeBytes = 4 << 20;
@@ -93,6 +93,17 @@ function resync(pair: Pair, ...more: string[]): Running {
     [program, 'resync', '--json', '-s', '', ...more, 'g1', command],
     env,
   );
+}
+
+async function checked(pair: Pair): Promise<{ readonly level: string; readonly text: string }> {
+  const command = pair.wire.command(pair.receive(pair.b));
+  const env = { ...pair.a.env, TSREMUS_NATIVE: nativeFile('libtsremus.so') };
+  const words = [program, 'check', '--json', '-n', '-s', '', 'g1', command];
+  const { out } = await run(process.execPath, words, env);
+  const { lines } = JSON.parse(out) as { lines: { name: string; level: string; text: string }[] };
+  const found = lines.filter(({ name }) => name === 'copy-disks');
+  expect(found).toHaveLength(1);
+  return found[0] ?? { level: 'none', text: '' };
 }
 
 const resultOf = ({ events }: Running) =>
@@ -364,4 +375,21 @@ it.concurrent('is not copied while it is protected', async ({ pair }) => {
   await pair.moreEpochs(pair.a, 'g1', 2);
   expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
   await session.ended;
+});
+
+// Proves: check finds of the other host's disk what protect would find, and changes nothing of it.
+it.concurrent('is looked at where it would be copied to', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  const there = putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const text = "the guest's may be kept here, 4.2 MB in all";
+  expect(await checked(pair)).toMatchObject({ level: 'ok', text });
+  const foreign = Buffer.alloc(sizeBytes, 'of another guest ');
+  writeFileSync(there, foreign);
+  expect(await checked(pair)).toMatchObject({
+    level: 'fail',
+    text: expect.stringContaining("not marked as this guest's"),
+  });
+  expect(readFileSync(there).equals(foreign)).toBe(true);
+  expect(existsSync(join(pair.b.stateDir, 'disks'))).toBe(false);
 });
