@@ -24,7 +24,8 @@
  *       stays out of the stream. Its grains count as covered all the same, and whether they were
  *       before is looked at when it would enter, as in F1: of a grain that is not covered the
  *       other disk had nothing from us, so it is there as its digest found it, and what is read
- *       here is all but for writes that are not captured yet.
+ *       here is all but for writes that are not captured yet. It may have had a discard: what
+ *       that leaves is right.
  *   F5  No more than RATE bytes a second are read. The guest's writes never wait for that.
  */
 #include "capture.h"
