@@ -19,6 +19,8 @@ import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts
 const keeperMs = 5_000;
 /** A checkpoint is soon over: between two looks, and so many, ms. */
 const betweenMs = 5;
+/** A guest obeys a request to suspend within that, as a rule, ms. */
+const answerMs = 100;
 const looksMax = 2_000;
 const pollMs = 200;
 /** From then on until the session has found out, ms: it asks as long as nobody answers. */
@@ -49,6 +51,9 @@ export async function checkBothWays(
     { domain: status.uuid, host, sshCommand, unsafe, fix: false, argv },
     env,
   );
+  if (lines.some(({ name, level }) => name === 'root' && level === 'fail')) {
+    throw new OperationError('not-root', 'only root may stop a session', { op: 'drill' });
+  }
   // The guest is to come back.
   return lines.filter((line) => line.level === 'fail' || failsOnTheWayBack(line));
 }
@@ -64,10 +69,17 @@ async function stopBetween(
   domid: number,
 ): Promise<void> {
   const hypervisor = await thisHypervisor(host);
+  const runs = async (): Promise<boolean> => {
+    const info = await hypervisor.info({ uuid, id: domid });
+    return info?.state === 'here' && !info.paused;
+  };
   for (let look = 0; look < looksMax; look += 1) {
     process.kill(pid, 'SIGSTOP');
-    const info = await hypervisor.info({ uuid, id: domid });
-    if (info?.state === 'here' && !info.paused) return;
+    // Twice: it may have been asked to suspend just before, and not have done so yet.
+    if (await runs()) {
+      await sleep(host.timers, answerMs);
+      if (await runs()) return;
+    }
     go(pid);
     await sleep(host.timers, betweenMs);
   }
