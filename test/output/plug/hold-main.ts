@@ -18,6 +18,7 @@ import { PlugLibrary } from '../../../src/native/plug.ts';
 import { driverOf } from '../../../src/output/plug/driver.ts';
 import { openDevices } from '../../../src/output/plug/interfaces.ts';
 import { batch, toolRunner } from '../../../src/output/plug/tools.ts';
+import { carry } from './in-namespace.ts';
 
 const [guest, vif, queue, outside] = ['guest0', 'vif9.0', 'tsr9.0a', 'out0'];
 const hold = 'tsr9.0';
@@ -77,6 +78,7 @@ async function prepare(): Promise<void> {
     ...[vif, 'in0'].map((port) => `link set ${port} master br0`),
     ...[guest, vif, 'br0', 'in0', outside, queue].map((one) => `link set ${one} up`),
   );
+  await carry(guest, vif, 'in0', outside);
 }
 
 /** Frames come while the ingress qdisc goes: how many got past the redirect and the hold. */

@@ -17,6 +17,7 @@ import { openDevices } from '../../../src/output/plug/interfaces.ts';
 import { setUpBuffer } from '../../../src/output/plug/set-up.ts';
 import { batch, findTool, type Run, tcJson, toolRunner } from '../../../src/output/plug/tools.ts';
 import { store, time } from '../../fixtures/here.ts';
+import { carry } from './in-namespace.ts';
 
 const domid = 9;
 /** A frame is there when it is sent, or a moment later: only one that is lost takes as long. */
@@ -101,6 +102,7 @@ async function measure(dir: string) {
   }
   await ip(`link add ${guest} type veth peer name ${vif}`, `link set ${guest} up`);
   await ip(`link set ${vif} up`);
+  await carry(guest, vif);
   const native = new PlugLibrary();
   const real = openDevices();
   const handle = process.argv.includes('tc')
