@@ -1,4 +1,8 @@
 /** Many runs: what came out of them, counted; and the hunt for mutants. */
+import { fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { Part } from './campaign-part.ts';
 import { realMachines } from './machines.ts';
 import { type Mutant, mutants } from './mutants.ts';
 import { planOf } from './plan.ts';
@@ -38,6 +42,62 @@ export async function runSeeds(
   return { runs: count, steps, endings: sorted(endings), expected: sorted(expected), failures };
 }
 
+/** Seeds that a process is sent at a time. */
+const partSeeds = 50;
+
+/** The same by a process on each processor. Rejects where one of them ends by itself. */
+export async function runSeedsInParallel(from: number, count: number): Promise<Summary> {
+  const parts: Part[] = [];
+  for (let at = 0; at < count; at += partSeeds) {
+    parts.push({ from: from + at, count: Math.min(partSeeds, count - at) });
+  }
+  const wanted = Math.min(availableParallelism(), parts.length);
+  return merged((await Promise.all(Array.from({ length: wanted }, () => takeParts(parts)))).flat());
+}
+
+/** A process takes the next of `parts`, which others take from too, until none is left. */
+function takeParts(parts: Part[]): Promise<Summary[]> {
+  const path = fileURLToPath(new URL('campaign-part.ts', import.meta.url));
+  const child = fork(path, { serialization: 'advanced' });
+  const summaries: Summary[] = [];
+  const next = (): void => {
+    const part = parts.shift();
+    if (part === undefined) child.disconnect();
+    else child.send(part);
+  };
+  return new Promise((resolve, reject) => {
+    child.on('message', (summary: Summary) => {
+      summaries.push(summary);
+      next();
+    });
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      if (code === 0) resolve(summaries);
+      else reject(new Error(`a process of the simulator ended with ${signal ?? code}`));
+    });
+    next();
+  });
+}
+
+function merged(summaries: readonly Summary[]): Summary {
+  const total = (of: (one: Summary) => number): number =>
+    summaries.reduce((sum, one) => sum + of(one), 0);
+  const counted = (of: (one: Summary) => Readonly<Record<string, number>>) => {
+    const counts = new Map<string, number>();
+    for (const [key, count] of summaries.flatMap((one) => Object.entries(of(one)))) {
+      add(counts, key, count);
+    }
+    return sorted(counts);
+  };
+  return {
+    runs: total(({ runs }) => runs),
+    steps: total(({ steps }) => steps),
+    endings: counted(({ endings }) => endings),
+    expected: counted(({ expected }) => expected),
+    failures: summaries.flatMap(({ failures }) => failures).sort((a, b) => a.seed - b.seed),
+  };
+}
+
 export interface Catch {
   readonly mutant: string;
   /** The first seed that caught it; 0: a unit test did; null: it survived. */
@@ -64,8 +124,8 @@ export async function hunt(mutant: Mutant, seedsMax: number): Promise<Catch> {
   return { mutant: mutant.name, seed: null, rule: '' };
 }
 
-function add(counts: Map<string, number>, key: string): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
+function add(counts: Map<string, number>, key: string, count = 1): void {
+  counts.set(key, (counts.get(key) ?? 0) + count);
 }
 
 function sorted(counts: Map<string, number>): Record<string, number> {

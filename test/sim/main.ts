@@ -1,12 +1,13 @@
 /**
  * The simulator's command line:
  *
- *     npm run sim -- --seeds N [--from K]     N runs; exits 1 when one breaks a rule
+ *     npm run sim -- --seeds N [--from K]     N runs, on every processor; exits 1 when one breaks
+ *                                             a rule
  *     npm run sim -- --seed K [--verbose]     one run; --verbose prints its transcript
  *     npm run sim -- --mutants [--seeds N]    every deliberate bug must be caught within N seeds
  */
 import { parseArgs } from 'node:util';
-import { type Catch, huntMutants, mutantSeedsMax, runSeeds } from './campaign.ts';
+import { type Catch, huntMutants, mutantSeedsMax, runSeedsInParallel } from './campaign.ts';
 import { realMachines } from './machines.ts';
 import { planOf } from './plan.ts';
 import { huntShellMutants, shellSeedsMax } from './shell-hunt.ts';
@@ -43,7 +44,7 @@ async function printRun(seed: number, isVerbose: boolean): Promise<RunResult> {
 
 async function runMany(from: number, count: number): Promise<number> {
   const startedMs = performance.now();
-  const summary = await runSeeds(from, count);
+  const summary = await runSeedsInParallel(from, count);
   const seconds = (performance.now() - startedMs) / 1000;
   print(`endings:\n${table(summary.endings)}`);
   print(`expected with -n (nobody is there to pause the guest):\n${table(summary.expected)}`);
