@@ -17,8 +17,11 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 /** Seeds, from its first one on, within which a mutant of the shell must be caught. */
 export const shellSeedsMax = 100;
 
-/** A mutant may bring a run to a stop in which nothing happens any more: this long at most. */
-const childMsMax = 300_000;
+/**
+ * A mutant may turn a run into a loop without an end: by the seconds that the processor spent on it,
+ * however busy the machine is. One in which nothing happens any more ends by itself.
+ */
+const childCpuSecondsMax = 600;
 
 interface Ended {
   readonly code: number | null;
@@ -26,11 +29,10 @@ interface Ended {
 }
 
 function run(argv: readonly string[]): Promise<Ended> {
-  const child = spawn(process.execPath, argv, {
+  const limited = ['-c', `ulimit -t ${childCpuSecondsMax}; exec "$@"`, 'sh', process.execPath];
+  const child = spawn('sh', [...limited, ...argv], {
     cwd: here('../..'),
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: childMsMax,
-    killSignal: 'SIGKILL',
   });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
