@@ -9,10 +9,13 @@ export interface Progress {
   readonly acked: number;
   /** The primary's guest's count. */
   readonly count: number;
+  /** Somebody had yet to continue, or to obey. */
+  readonly isLate: boolean;
 }
 
 export function progressOf(world: World): Progress {
-  return { acked: world.checker.acked, count: world.guest.memory };
+  const { checker, guest, faults } = world;
+  return { acked: checker.acked, count: guest.memory, isLate: faults.latePending > 0 };
 }
 
 /** The end's name, or null. `before`: the progress two timeouts ago. */
@@ -25,8 +28,8 @@ export function endingOf(world: World, before: Progress): string | null {
  * Nobody runs the guest, and nothing that is known excuses it: it ended by itself, a host went
  * down, it was left held on somebody's word, or it has no buffer and nobody has decided where it
  * may run, or could tell. Nor does it run where protect was stopped for ever in a checkpoint and
- * its guard cannot take its place, or died when it had paused a guest without a buffer: until a
- * person types what status says.
+ * its guard cannot take its place, or died in one together with its guard, or was stopped for ever
+ * or died when it had paused a guest without a buffer: until a person types what status says.
  */
 function standsStill(world: World, before: Progress): boolean {
   const { b, checker, copy, faults, guest, network, outcome, plan, protectProcess } = world;
@@ -35,10 +38,12 @@ function standsStill(world: World, before: Progress): boolean {
   if (guest.isRunning || guest.memory > before.count) return false;
   const isStopped = guest.isSuspended && protectProcess.isAlive && protectProcess.isStopped;
   if (isStopped && !canBeReplaced(world)) return false;
-  // Who would resume it is stopped for ever, too.
-  if (guest.isSuspended && !protectProcess.isAlive && faults.isGuardStopped) return false;
-  const isLeftPaused = outcome === null && !protectProcess.isAlive && !guest.isSuspended;
-  if (isLeftPaused && !plan.config.buffered && !plan.cleansUp) return false;
+  // Who would resume it is stopped for ever, too, or died with it.
+  const isLeftAlone = faults.isGuardStopped || faults.isUnguarded;
+  if (guest.isSuspended && !protectProcess.isAlive && isLeftAlone) return false;
+  const isLeft = protectProcess.isAlive ? protectProcess.isStopped : !plan.cleansUp;
+  const isLeftPaused = outcome === null && isLeft && !guest.isSuspended;
+  if (isLeftPaused && !plan.config.buffered) return false;
   // It went on there and is there no more: a person has to say what is to become of it.
   if (checker.permission === 'active' && world.isGoneFromB) return !isStruck(world, ['crash b']);
   // Of a host that is down for good nobody hears what it promised.
@@ -55,7 +60,7 @@ function canBeReplaced(world: World): boolean {
 function namedEnding(world: World, before: Progress): string | null {
   const { checker, faults, outcome, protectProcess } = world;
   // Somebody continues what is stopped, and it must do no harm then.
-  if (faults.latePending > 0) return null;
+  if (faults.latePending > 0 || before.isLate) return null;
   if (outcome === null && protectProcess.isAlive && protectProcess.isStopped) {
     return stoppedEnding(world);
   }

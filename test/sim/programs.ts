@@ -348,7 +348,9 @@ export async function protect(world: World, process: SimProcess): Promise<string
     hypervisor,
     step(state, event) {
       world.heardOnA(event);
-      return machines.stepPrimary(state, event);
+      const step = machines.stepPrimary(state, event);
+      world.decidingOnA(step.effects);
+      return step;
     },
     backup: {
       connect: (hello, signal) => connect(world, process, hello, signal),
@@ -455,7 +457,7 @@ async function receive(
     hypervisor: b.hypervisor.portFor(process),
     step(state, event) {
       const step = machines.stepBackup(state, event);
-      world.decidingOnB(step.effects);
+      world.decidingOnB(step);
       return step;
     },
     async offerPulse(_session, _log, onHeard) {

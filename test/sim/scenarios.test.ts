@@ -122,6 +122,11 @@ const rebootedOnceActive: Scenario = (ms) => [
   },
 ];
 
+/** The guest is about to be asked to suspend for the second time. */
+const inCheckpoint = {
+  trigger: { kind: 'call', host: 'a', what: 'suspend', count: 2 },
+} as const;
+
 /** Among the files of a record: four are ready, then standby, decision, built, outcome. */
 const builtFile = 7;
 const outcomeFile = 8;
@@ -153,6 +158,12 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'host b crashes and reboots': (ms) => [{ kind: 'crash', host: 'b', rebootMs: 2 * ms }],
   'protect killed': () => [{ kind: 'kill-protect' }],
   'protect killed, link cut': (ms) => [...cut(both, 5)(ms), { kind: 'kill-protect' }],
+  // The end of the link is heard once silence has decided, before that is written (21633, 77612).
+  'protect killed, link cut for 1.3 timeouts, the disk of b is slow': (ms) => [
+    ...cut(both, 1.3)(ms),
+    { kind: 'kill-protect' },
+    { kind: 'disk-slow', forMs: 5 * ms, byMs: ms },
+  ],
   'protect killed, cleaned up': () => [{ kind: 'kill-protect' }],
   'protect killed, link cut for 5 timeouts, cleaned up': (ms) => [
     ...cut(both, 5)(ms),
@@ -243,12 +254,44 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     { kind: 'kill-guard' },
     { kind: 'kill-protect' },
   ],
+  // Two deaths at once are one too many (16191, 95381).
+  'protect killed in a checkpoint, its guard when it resumes the guest': () => [
+    { ...inCheckpoint, fault: { kind: 'kill-protect', isAfter: true } },
+    {
+      trigger: { kind: 'call', host: 'a', what: 'resume', count: 1 },
+      fault: { kind: 'kill-guard' },
+    },
+  ],
+  'protect and its guard killed in a checkpoint, host b crashes for good, cleaned up': () => [
+    { ...inCheckpoint, fault: { kind: 'crash', host: 'b', rebootMs: null } },
+    { ...inCheckpoint, fault: { kind: 'kill-guard' } },
+    { ...inCheckpoint, fault: { kind: 'kill-protect', isAfter: true } },
+  ],
+  // The one that was started again stands by the guest as the first one did.
+  'guard killed in one checkpoint, protect killed in the next': () => [
+    { ...inCheckpoint, fault: { kind: 'kill-guard' } },
+    {
+      trigger: { kind: 'call', host: 'a', what: 'suspend', count: 3 },
+      fault: { kind: 'kill-protect', isAfter: true },
+    },
+  ],
+  // It stays held for want of an answer, and is resumed all the same (48612).
+  'host b crashes for good in a checkpoint, the guest suspends 90 s late': () => [
+    { ...inCheckpoint, fault: { kind: 'crash', host: 'b', rebootMs: null } },
+    { ...inCheckpoint, fault: { kind: 'late-suspend', byMs: 90_000 } },
+  ],
   'time of day set back two hours on a': () => [{ kind: 'wall-step', host: 'a', byMs: -7_200_000 }],
   'libxl gives up on a': () => [{ kind: 'save-failed' }],
   'guest powers off': () => [{ kind: 'guest-ended' }],
   'ordered stop': () => [{ kind: 'stop' }],
   'ordered stop, link cut for 2 timeouts': (ms) => [...cut(both, 2)(ms), { kind: 'stop' }],
   'protect stopped for good': () => [{ kind: 'stop-for-good', who: 'protect', lateMs: null }],
+  // With -n it has paused its guest by then, and what is promised comes too late (15890).
+  'ordered stop, the disk of b is slow, protect stopped for good': (ms) => [
+    { kind: 'disk-slow', forMs: 3 * ms, byMs: 2 * ms },
+    { kind: 'stop' },
+    { afterMs: 0.9 * ms, fault: { kind: 'stop-for-good', who: 'protect', lateMs: null } },
+  ],
   // A status from the future is not a young one (56204).
   'an epoch cannot be applied, protect stopped for good, the time of day put back': () => [
     { kind: 'apply-fails' },

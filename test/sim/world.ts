@@ -5,9 +5,9 @@
  * rule is broken or the run has come to a good end; the same seed gives the same hash of it all.
  */
 import { createHash, type Hash } from 'node:crypto';
-import type { BackupEffect } from '../../src/core/backup/types.ts';
+import type { BackupStep } from '../../src/core/backup/backup.ts';
 import { InvariantError } from '../../src/core/invariant.ts';
-import type { PrimaryEvent } from '../../src/core/primary/types.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import type { Message } from '../../src/link/messages.ts';
 import type { Protection } from '../../src/session/primary/protection.ts';
 import { Checker, type CopyContent, type Violation } from './checker.ts';
@@ -136,6 +136,8 @@ export class World implements Timeline {
   #heardByAMs = 0;
   #echoedToA = 0;
   #isLinkOverOnA = false;
+  /** How long the primary had run without its backup when its machine opened the buffer. */
+  #openedAloneMs = 0;
   #steps = 0;
   ending: string | null = null;
 
@@ -194,9 +196,6 @@ export class World implements Timeline {
   }
 
   beforeCall(process: SimProcess, what: string): void {
-    if (process === this.receive && /^create .*\.decision\./.test(what)) {
-      this.faults.isDecidingOnB = true;
-    }
     this.first.faults.beforeCall(process, what);
     if (this.kind === 'other way') this.faults.beforeCall(process, what);
   }
@@ -413,7 +412,7 @@ export class World implements Timeline {
   }
 
   openBuffer(): void {
-    this.checker.opened(this.#aloneMs());
+    this.checker.opened(this.#openedAloneMs);
     this.buffer?.open();
     this.checker.tornDown();
   }
@@ -479,6 +478,11 @@ export class World implements Timeline {
     if (news === 'activating') this.checker.heardDeciding();
   }
 
+  /** What the primary's machine wants: what it hears from then on comes too late for that. */
+  decidingOnA(effects: readonly PrimaryEffect[]): void {
+    if (effects.some(({ kind }) => kind === 'open-buffer')) this.#openedAloneMs = this.#aloneMs();
+  }
+
   #heardByA(message: Message): void {
     // A datagram that comes beside a link that has ended says nothing of a session.
     if (this.#isLinkOverOnA) return;
@@ -491,8 +495,10 @@ export class World implements Timeline {
   }
 
   /** What the backup's machine wants: an activation for silence needs one. */
-  decidingOnB(effects: readonly BackupEffect[]): void {
+  decidingOnB({ state, effects }: BackupStep): void {
     const { checker, paths, nowMs, plan } = this;
+    // It forgets it where the record cannot be written.
+    this.faults.isDecidedOnB = state.goal?.kind === 'activate';
     for (const effect of effects) {
       if (effect.kind !== 'write-record' || effect.to !== 'activating') continue;
       checker.decidesToActivate(this.faults.struck.has('crash a'));
@@ -508,7 +514,7 @@ export class World implements Timeline {
   /** The link has ended for the process of that side, by the peer's doing or its own. */
   linkEnds(side: Side): void {
     if (side === 'a') this.#isLinkOverOnA = true;
-    else this.faults.isLinkEndKnown ||= !this.faults.isDecidingOnB;
+    else this.faults.isLinkEndKnown ||= !this.faults.isDecidedOnB;
   }
 
   damaged(epoch: number): void {
