@@ -127,6 +127,14 @@ const inCheckpoint = {
   trigger: { kind: 'call', host: 'a', what: 'suspend', count: 2 },
 } as const;
 
+/** It obeys only after `byMs`, and a cut begins then. */
+const lateIn =
+  (timeouts: number): Faults =>
+  (ms) => {
+    const late: FaultKind = { kind: 'late-suspend', byMs: timeouts * ms };
+    return [late, ...cut(both, 2)(ms)].map((fault) => ({ ...inCheckpoint, fault }));
+  };
+
 /** Among the files of a record: four are ready, then standby, decision, built, outcome. */
 const builtFile = 7;
 const outcomeFile = 8;
@@ -151,6 +159,16 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'cut b to a, for good': cut(['ba'], forGood),
   'ordered stop, cut b to a for good': (ms) => [...cut(['ba'], forGood)(ms), { kind: 'stop' }],
   'cut b to a, 10 timeouts': cut(['ba'], 10),
+  // It would not hear the promise: its question waits, and is none to wait for (33291, 25130).
+  'cut b to a, 10 timeouts, an ordered stop in it': (ms) => [
+    ...cut(['ba'], 10)(ms),
+    { afterMs: 1.2 * ms, fault: { kind: 'stop' } },
+  ],
+  'the same, and protect is stopped for 5 timeouts once it has asked': (ms) => [
+    ...cut(['ba'], 10)(ms),
+    { afterMs: 1.2 * ms, fault: { kind: 'stop' } },
+    { afterMs: 1.5 * ms, fault: { kind: 'stop-protect', forMs: 5 * ms } },
+  ],
   'link reset': () => [{ kind: 'reset', sides: ['a', 'b'] }],
   'link reset, only a hears': () => [{ kind: 'reset', sides: ['a'] }],
   'host a crashes': () => [{ kind: 'crash', host: 'a', rebootMs: null }],
@@ -193,6 +211,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     ...cut(both, 2)(ms),
     { before: 'link', count: outcomeFile, fault: { kind: 'kill-receive' } },
   ],
+  // It runs again when its suspend has ended, and is not destroyed in no time (27069).
+  'a suspend is obeyed 5 timeouts late, cut both ways, 2 timeouts': lateIn(5),
   'receive told to end': () => [{ kind: 'terminate-receive' }],
   'receive told to end, link cut for 2 timeouts': (ms) => [
     ...cut(both, 2)(ms),
