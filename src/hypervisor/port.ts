@@ -5,6 +5,8 @@
  * Every method fails with an OperationError that names the guest and what to type next.
  */
 
+import type { FeatureUse } from '../core/check/features.ts';
+
 /** A guest that is, or was, on this host. */
 export interface GuestRef {
   /** Which guest, for ever and on every host. Lower case. */
@@ -81,6 +83,7 @@ export interface GuestSpec {
   /** Its virtual processors, at most; null: the configuration does not say. */
   readonly vcpus: number | null;
   readonly writableDisks: readonly GuestDisk[];
+  readonly features: FeatureUse;
   /** Why it cannot be protected; empty: it can. */
   readonly refusals: readonly Refusal[];
   readonly onEnd: Readonly<Record<LifeEvent, EndAction>>;
@@ -128,7 +131,8 @@ export type SaveEvent =
   | { readonly kind: 'stalled'; readonly epoch: number; readonly waitingBytes: number }
   /** The guest's first output since the last barrier. Once per epoch, not in the seed. */
   | { readonly kind: 'output' }
-  | { readonly kind: 'log'; readonly level: number; readonly text: string }
+  /** What the hypervisor logs, a line; `isError`: it says why something failed. */
+  | { readonly kind: 'log'; readonly isError: boolean; readonly text: string }
   /** The operation is over, and what is left of it is said. Always the last event. */
   | { readonly kind: 'ended'; readonly end: SaveEnd };
 
@@ -175,7 +179,8 @@ export interface SaveOptions {
 export type RestoreEvent =
   /** The first `bytes` of the stream are with the builder. */
   | { readonly kind: 'fed'; readonly bytes: number }
-  | { readonly kind: 'log'; readonly level: number; readonly text: string }
+  /** What the hypervisor logs, a line; `isError`: it says why something failed. */
+  | { readonly kind: 'log'; readonly isError: boolean; readonly text: string }
   /** After `finish`: the copy is built, paused, under the name that it had then. */
   | { readonly kind: 'built'; readonly copy: GuestRef }
   /** After `discard`: no trace of the copy is left. */

@@ -384,6 +384,7 @@ export async function protect(world: World, process: SimProcess): Promise<string
     log,
     ending: new AbortController(),
     hypervisorVersion: null,
+    features: [],
   };
   const protection = new Protection(session, set);
   world.protection = protection;
@@ -480,6 +481,7 @@ async function receive(
     ...speakerOf(ports, hello),
     pulse: prepared.pulseOffer,
     stream: prepared.stream,
+    features: prepared.features,
   };
   process.later(0, () => {
     reception.run().then(

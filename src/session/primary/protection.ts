@@ -8,12 +8,13 @@
  * (teardown.ts), however the session ends.
  */
 import { version } from '../../config/version.ts';
+import { lostFeatures, othersText, savedText } from '../../core/check/features.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
 import { adviceLine, vouchClause } from '../../core/texts/advice.ts';
 import { disksLeftText } from '../../core/texts/disks-left.ts';
-import { measuredText } from '../../core/texts/outcomes.ts';
+import { farewell, measuredText } from '../../core/texts/outcomes.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
 import { type DiskDriver, diskNames, type PrimaryDisk } from '../../disk/port.ts';
@@ -63,6 +64,13 @@ import { type PrimaryParts, PrimarySession } from './session.ts';
 
 /** Whoever waits for the end hears at least this often what is being waited for. */
 const progressEveryMs = 5_000;
+/** A backup that is there removes a copy in a moment; its hypervisor may take longer. */
+const copyGoneMs = 60_000;
+const hiddenFeatures = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus-requirements',
+  why: 'PROCESSORS: cpuid= gives the guest what both have',
+});
 /** The seed's progress is shown this often, ms. */
 const seedShownEveryMs = 200;
 
@@ -95,8 +103,11 @@ export interface BackupConnection {
   readonly reply: HelloAccepted;
   /** A line that the backup offers for its own host, as it is to be typed here. */
   there(line: string): string;
-  /** Says goodbye, and ends the transport. Never rejects. */
-  close(reason: string): Promise<void>;
+  /**
+   * Says goodbye, and waits until the transport has ended, for as long as it may take the backup to
+   * give up its copy; then it is ended, and the backup goes on by itself. Never rejects.
+   */
+  close(reason: string, patienceMs?: number): Promise<void>;
 }
 
 type OnLine = (line: string) => void;
@@ -137,6 +148,8 @@ export interface Setting {
   readonly ending: AbortController;
   /** Of the hypervisor here; null: nobody looked. */
   readonly hypervisorVersion: string | null;
+  /** Of the processors here, as in HostInfo. */
+  readonly features: readonly number[];
 }
 
 /** Everything that a session needs besides its process. */
@@ -368,7 +381,8 @@ export class Protection {
     const { backup } = this.#ports;
     const onLine = (line: string) => log.info(`transport: ${line}`);
     const connection = await backup.connect(this.#hello, ending.signal, onLine);
-    this.#teardown.took('the connection', () => connection.close('the session is over'));
+    this.#teardown.took('the connection', () => this.#closeConnection(connection));
+    this.#compareProcessors(connection);
     const pulse = this.#followPulse(connection.reply.pulse);
     const offered = { codecs: codecsOf(options.compression), cacheBytes: this.#hello.cacheBytes };
     const agreed = agreedStream(connection.reply.stream, offered);
@@ -376,6 +390,44 @@ export class Protection {
     this.#teardown.took('the encoder', () => encoder.close());
     const budget = memoryBudget(this.#maxMemoryBytes, agreed.cacheBytes);
     return { connection, pulse, encoder, agreed, budget };
+  }
+
+  /**
+   * Whoever types the next command finds no copy of this session there, if the backup is there to
+   * remove it: it ends when it has.
+   */
+  #closeConnection(connection: BackupConnection): Promise<void> {
+    const outcome = this.#stage.kind === 'concluded' ? this.#stage.outcome : null;
+    const isGivenUp = outcome?.kind === 'never-protected' || outcome?.kind === 'stopped';
+    const isThere = this.#running?.hears ?? false;
+    return connection.close(farewell(outcome), isGivenUp && isThere ? copyGoneMs : undefined);
+  }
+
+  /**
+   * Before anything is copied: what the guest's state has and the backup cannot take would show
+   * when the copy is to run. Throws OperationError('unsupported-guest').
+   */
+  #compareProcessors({ link, reply }: BackupConnection): void {
+    const { features: here, guest, options } = this.#set;
+    // With -b nothing is to run anywhere.
+    if (options.blackhole !== undefined) return;
+    const { name: domain, spec } = guest;
+    const { host } = reply;
+    const lost = lostFeatures(here, reply.features, spec.features);
+    if (lost === null) {
+      const text = `whether the processors of ${host} have all that ${domain} uses is not known`;
+      return this.#news.tell('processors', `${text}: a host does not say what its own have`);
+    }
+    if (lost.saved.length > 0) {
+      const text = `${domain} could not run on ${host}: ${savedText(lost.saved)}`;
+      const detail = { op: 'compare-processors', subject: domain, hint: hiddenFeatures };
+      const error = new OperationError('unsupported-guest', text, detail);
+      link.fail(error);
+      throw error;
+    }
+    if (lost.others === 0) return;
+    const text = `${host} lacks what programs in ${domain} may use: ${othersText(lost.others)}`;
+    this.#news.tell('processors', text);
   }
 
   #followPulse(offer: PulseOffer | null): Pulse | null {

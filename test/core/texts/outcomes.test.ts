@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   ending,
+  farewell,
   loggedOutcome,
   type ProtectOutcome,
   protectText,
@@ -109,6 +110,13 @@ function rows<Made>(table: Readonly<Record<string, Made>>): [StopOutcome, Made][
 
 it.each(rows(inLogs))('in logs: $kind', (outcome, text) => {
   expect(loggedOutcome(outcome as SessionOutcome)).toBe(text);
+});
+
+// Proves: the other side is told a failure's reason, and no news of an end in order.
+it.each(rows(inLogs))('as the last word to the other side: $kind', (outcome) => {
+  const said = farewell(outcome as SessionOutcome);
+  const failures = ['unprotected', 'never-protected', 'never-whole', 'copy-lost'];
+  expect(said).toBe(failures.includes(outcome.kind) ? reason : 'the session is over');
 });
 
 describe('in status', () => {
