@@ -20,6 +20,7 @@ async function save(xen: Hypervisor, name: string, epochs: number): Promise<void
   const end = await new Promise<SaveEnd>((resolve) => {
     const operation = xen.startSave(guest, {
       limitBytes: 1 << 30,
+      saveHelper: 'own',
       barriers: [],
       onEvent,
     });

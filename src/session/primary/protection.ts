@@ -7,6 +7,7 @@
  * Each stage has what the one before took; what was taken is given back in the reverse order
  * (teardown.ts), however the session ends.
  */
+
 import { version } from '../../config/version.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
@@ -16,6 +17,7 @@ import { disksLeftText } from '../../core/texts/disks-left.ts';
 import { measuredText } from '../../core/texts/outcomes.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
+import { saveHelperDefault } from '../../core/vocabulary.ts';
 import { type DiskDriver, diskNames, type PrimaryDisk } from '../../disk/port.ts';
 import type { StartGuard } from '../../guest/guard.ts';
 import type { GuestEnd } from '../../guest/life.ts';
@@ -433,6 +435,7 @@ export class Protection {
       link: ready.connection.link,
       encoder: ready.encoder,
       queueBytes: ready.budget.queueBytes,
+      saveHelper: options.saveHelper ?? saveHelperDefault,
       output: ready.output,
       disks: ready.disks,
       diskEncoders: ready.diskEncoders,

@@ -2,6 +2,7 @@
  * Shell around the primary machine: carries out its effects on the guest, the link and the
  * transport, and turns what happens into its events. Decides nothing.
  */
+
 import { describePrimaryEffect, describePrimaryEvent } from '../../core/describe.ts';
 import { boundedReason, unpauseRetryMs } from '../../core/limits.ts';
 import { isPresent } from '../../core/permission/evidence.ts';
@@ -15,7 +16,8 @@ import type {
   StopBy,
 } from '../../core/primary/types.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
-import type { Answer, Answered } from '../../core/vocabulary.ts';
+import { saveHelperText } from '../../core/texts/save-helper.ts';
+import type { Answer, Answered, SaveHelper } from '../../core/vocabulary.ts';
 import { type FirstCopy, firstCopyOf, type PrimaryDisk } from '../../disk/port.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
@@ -63,6 +65,7 @@ export interface PrimaryParts extends Time {
   readonly encoder: StreamEncoder;
   /** Bytes of the stream that may wait to be sent: past it a checkpoint keeps the guest waiting. */
   readonly queueBytes: number;
+  readonly saveHelper: SaveHelper;
   /** What the guest sends waits in it. */
   readonly output: OutputBuffer;
   /** The guest's disks: parts of every epoch, as its memory is. */
@@ -129,6 +132,8 @@ export class PrimarySession {
   #looks = 0;
   #changed: string | null = null;
   #over = false;
+  /** What makes the checkpoints, and why not what was wanted; null: not known yet. */
+  saveHelper: { readonly helper: SaveHelper; readonly reason: string | null } | null = null;
   readonly figures: SessionFigures;
   #ackWall: Date | null = null;
   /** Pauses of ours that are not undone yet; the hypervisor counts them, too. */
@@ -290,6 +295,7 @@ export class PrimarySession {
   #startSave(): void {
     const { hypervisor, guest, link, encoder, queueBytes, output, disks, clock } = this.#parts;
     this.#save = hypervisor.startSave(guest, {
+      saveHelper: this.#parts.saveHelper,
       limitBytes: queueBytes,
       // Disks first: what the guest sends may tell of what it wrote.
       barriers: [...disks, output].flatMap(({ barrier }) => (barrier === null ? [] : [barrier])),
@@ -480,12 +486,20 @@ export class PrimarySession {
         // In the seed the guest runs on, and a line slower than memory is the rule.
         if (event.epoch > 0) this.#onStalled(event.epoch, event.waitingBytes);
         return;
+      case 'save-helper':
+        return this.#onSaveHelper(event);
       case 'log':
         this.#parts.log.debug(`hypervisor: ${event.text}`);
         return;
       case 'ended':
         this.#onSaveEnded(event, nowMs);
     }
+  }
+
+  #onSaveHelper({ helper, reason }: Extract<SaveEvent, { kind: 'save-helper' }>): void {
+    this.saveHelper = { helper, reason };
+    this.#parts.log.info(saveHelperText(helper, reason));
+    this.#parts.onChange();
   }
 
   #onStalled(epoch: number, waitingBytes: number): void {
