@@ -241,7 +241,7 @@ EXPORT xc_interface *xc_interface_open(xentoollog_logger *logger, xentoollog_log
 
 static size_t limit_of_environment(void)
 {
-    const char *text = getenv("TSREMUS_PAUSE_BYTES");
+    const char *text = getenv("_TSREMUS_PAUSE_BYTES");
     unsigned long bytes = text ? strtoul(text, NULL, 10) : 0;
 
     return bytes ? bytes : LIMIT_DEFAULT;

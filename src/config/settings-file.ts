@@ -6,7 +6,7 @@
  * Where a session keeps its state is not among them: `stop`, `failover` and a primary that asks
  * must find it whatever was written there last, and read no such file.
  */
-import { saveHelperDefault } from '../core/vocabulary.ts';
+import { saveHelperDefault } from '../core/save-helper.ts';
 import { bufferLimit, bufferLimitVariable, netbufScript } from './buffer-limit.ts';
 import { resyncRate } from './resync-rate.ts';
 import {

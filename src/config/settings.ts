@@ -20,8 +20,8 @@ import {
   pendingMaxMax,
 } from '../core/limits.ts';
 import { type Agreement, agreementDefault, agreements } from '../core/permission/tie.ts';
-import type { SaveHelper } from '../core/vocabulary.ts';
-import { saveHelperDefault, saveHelpers } from '../core/vocabulary.ts';
+import type { SaveHelper } from '../core/save-helper.ts';
+import { saveHelperDefault, saveHelpers } from '../core/save-helper.ts';
 import { UsageError } from './usage-error.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;

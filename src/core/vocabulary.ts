@@ -38,14 +38,6 @@ export interface Answered {
   readonly askedAtMs: number;
 }
 
-/**
- * What makes a guest's checkpoints: `own`, which writes what it copied after the guest was resumed;
- * `stock`, the hypervisor's tools alone, which write it before.
- */
-export const saveHelpers = ['own', 'stock'] as const;
-export type SaveHelper = (typeof saveHelpers)[number];
-export const saveHelperDefault: SaveHelper = 'own';
-
 /** Settings of a session that both machines need; agreed in HELLO (the primary's hold). */
 export interface SessionTiming {
   /** Silence after which the backup activates, ms. */

@@ -4,7 +4,7 @@
  *
  * Every method fails with an OperationError that names the guest and what to type next.
  */
-import type { SaveHelper } from '../core/vocabulary.ts';
+import type { SaveHelper } from '../core/save-helper.ts';
 
 /** A guest that is, or was, on this host. */
 export interface GuestRef {

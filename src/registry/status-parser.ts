@@ -2,7 +2,7 @@
 
 import type { SessionState } from '../core/health/facts.ts';
 import { agreements } from '../core/permission/tie.ts';
-import { saveHelpers } from '../core/vocabulary.ts';
+import { saveHelpers } from '../core/save-helper.ts';
 import type { Histograms, SessionStatus } from './status.ts';
 
 const states: Readonly<Record<SessionState, true>> = {

@@ -5,8 +5,8 @@
 
 import type { BackupOutcome } from '../core/backup/types.ts';
 import type { Agreement } from '../core/permission/tie.ts';
+import type { SaveHelper } from '../core/save-helper.ts';
 import type { ProtectOutcome } from '../core/texts/outcomes.ts';
-import type { SaveHelper } from '../core/vocabulary.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import type { DiskOptions } from './disk-options.ts';
 

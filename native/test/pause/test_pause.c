@@ -206,7 +206,7 @@ TEST(pause_writes_after_the_resume)
  */
 static void with_room(const char *bytes, bool is_enough)
 {
-    setenv("TSREMUS_PAUSE_BYTES", bytes, 1);
+    setenv("_TSREMUS_PAUSE_BYTES", bytes, 1);
     dirtied = 8000;
     CHECK(save(4) == -1);
     check_stream(4);

@@ -1,7 +1,7 @@
 /** What a session does and how fast, below its line in `tsremus status DOMAIN`. Pure. */
 
+import { saveHelperText } from '../../core/save-helper.ts';
 import { disksLeftText } from '../../core/texts/disks-left.ts';
-import { saveHelperText } from '../../core/texts/save-helper.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
 import type { Histograms, SessionStatus } from '../../registry/status.ts';

@@ -14,9 +14,9 @@ import {
   type PrimaryState,
   wantsPromise,
 } from '../primary/state.ts';
+import type { SaveHelper } from '../save-helper.ts';
 import { lateAfterMs } from '../scheduler.ts';
 import { formatMs } from '../units.ts';
-import type { SaveHelper } from '../vocabulary.ts';
 import { leaseMs } from '../vocabulary.ts';
 
 /** The word for what a session is doing; the same on both sides, in texts and in JSON. */
@@ -60,7 +60,7 @@ export interface SessionFacts {
   readonly buffered: boolean;
   /** Who goes on when the other host cannot be asked. Older sessions: absent. */
   readonly without_witness?: Agreement;
-  /** Primary: what makes the checkpoints, and why not what was wanted. Before it is known: absent. */
+  /** Primary: what makes the checkpoints, and why not what was wanted. Not known yet: absent. */
   readonly save_helper?: SaveHelper;
   readonly save_helper_reason?: string | null;
   /** Primary: this session paused the guest (once). */

@@ -4,16 +4,16 @@
  * (libxl_save_callout.c, run_helper); the wrapper beside libtsremus starts that one.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import type { SaveHelper } from '../../core/vocabulary.ts';
+import type { SaveHelper } from '../../core/save-helper.ts';
 import { errorText } from '../../host/errors.ts';
 import { besideNative } from '../../native/loader.ts';
 import type { SaveEvent } from '../port.ts';
 
 const variable = 'LIBXL_SAVE_HELPER';
 /** What the wrapper is told: the program that it is to be. */
-const stockVariable = 'TSREMUS_STOCK_SAVE_HELPER';
+const stockVariable = '_TSREMUS_STOCK_HELPER';
 /** What may wait in the helper to be written after the resume, bytes (native/pause/pause.c). */
-const bytesVariable = 'TSREMUS_PAUSE_BYTES';
+const bytesVariable = '_TSREMUS_PAUSE_BYTES';
 
 const name = 'libxl-save-helper';
 

@@ -15,9 +15,10 @@ import type {
   PrimaryOutcome,
   StopBy,
 } from '../../core/primary/types.ts';
+import type { SaveHelper } from '../../core/save-helper.ts';
+import { saveHelperText } from '../../core/save-helper.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
-import { saveHelperText } from '../../core/texts/save-helper.ts';
-import type { Answer, Answered, SaveHelper } from '../../core/vocabulary.ts';
+import type { Answer, Answered } from '../../core/vocabulary.ts';
 import { type FirstCopy, firstCopyOf, type PrimaryDisk } from '../../disk/port.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
