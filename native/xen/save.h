@@ -41,6 +41,7 @@ struct tsr_save {
     struct tsr_parser parser;
     enum tsr_drained drained;
     bool libxl_writes;                  /* CHECKPOINT .. CHECKPOINT_END */
+    bool answered;                      /* the guest suspended, in this epoch */
     bool sent_awaited;                  /* the guest's first output of the epoch */
     bool discard;                       /* nobody wants the rest */
     bool failed;

@@ -106,6 +106,7 @@ static void at_suspended(struct tsr_save *save)
     uint64_t suspended_ns = tsr_now_ns();
     int rc;
 
+    save->answered = true;
     if (!set_barriers(save, &values.c))
         return;
     save->sent_awaited = true;
@@ -165,6 +166,7 @@ static void at_epoch_end(struct tsr_save *save)
     };
 
     set_libxl_writes(save, false);
+    save->answered = false;
     save->epoch_start = save->parser.offset;
     save->first_ns = save->resumed_ns = 0;
     save->stalled_ns = 0;
