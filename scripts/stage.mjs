@@ -13,6 +13,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Parts of the checkout, beside package.json. */
 export const installedParts = [
   ...['dist', 'native/build/libtsremus.so', 'native/build/tsremus-disk-guard'],
+  ...['native/build/libtsremus-pause.so', 'native/build/libxl-save-helper'],
   ...['man', 'docs/JSON.md', 'docs/PROTOCOL.md', 'README.md', 'LICENSE'],
 ];
 

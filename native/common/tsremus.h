@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TSR_ABI_VERSION 10
+#define TSR_ABI_VERSION 11
 #define TSR_API __attribute__((visibility("default")))
 #define TSR_XL_BASE 10000
 

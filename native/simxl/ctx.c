@@ -33,6 +33,17 @@ void sx_log(libxl_ctx *ctx, int level, const char *format, ...)
     va_end(al);
 }
 
+void sx_log_as(libxl_ctx *ctx, int level, const char *who, const char *format, ...)
+{
+    va_list al;
+
+    if (!ctx->logger)
+        return;
+    va_start(al, format);
+    ctx->logger->vmessage(ctx->logger, level, -1, who, format, al);
+    va_end(al);
+}
+
 static void fill_version(libxl_version_info *v)
 {
     v->xen_version_major = 4;

@@ -1,6 +1,7 @@
 /* The helper thread's plumbing; see helper.h. */
 #define _GNU_SOURCE
 #include "helper.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -229,6 +230,11 @@ static int write_faulty(struct sx_writer *w, struct iovec *iov, int count)
 
 int sx_writer_writev(struct sx_writer *w, struct iovec *iov, int count)
 {
+    if (w->hold) {
+        for (int i = 0; i < count; i++)
+            sx_buffer_add(w->hold, iov[i].iov_base, iov[i].iov_len);
+        return 0;
+    }
     if (w->fault.corrupt || w->fault.cut)
         return write_faulty(w, iov, count);
     return write_all(w, iov, count);

@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 
 enum { SX_ASK_SUSPEND = 1, SX_ASK_SUSPENDED, SX_ASK_POSTCOPY,
-       SX_ASK_CHECKPOINT, SX_ASK_DONE };
+       SX_ASK_CHECKPOINT, SX_ASK_SAY, SX_ASK_DONE };
 
 struct sx_question {
     int32_t what, arg;
@@ -51,11 +51,13 @@ bool sx_helper_sleep(struct sx_helper *h, long ms);             /* !stopping */
  * Bulk writing that can be stopped at any moment without a signal: pipes are
  * opened anew so that they can be non-blocking for us alone.
  */
+struct sx_buffer;
 struct sx_writer {
     struct sx_helper *h;
     int fd, own_fd;
     bool socket;
     uint64_t written;       /* of this epoch */
+    struct sx_buffer *hold; /* not NULL: it goes there, and is written later */
     struct sx_fault fault;  /* corrupt or cut at an offset of this epoch */
 };
 int sx_writer_open(struct sx_writer *w, struct sx_helper *h, int fd);

@@ -103,7 +103,7 @@ void sx_records_start(struct sx_buffer *b, const struct sx_state *st)
         p2m_frames(b, st);
 }
 
-static void tsc_info(struct sx_buffer *b, const struct sx_state *st)
+void sx_records_tsc(struct sx_buffer *b, const struct sx_state *st)
 {
     struct { uint32_t mode, khz; uint64_t nsec; uint32_t incarnation, res; }
     tsc = { 0, 2400000, atomic_load(&st->active_ns), 0, 0 };
@@ -165,7 +165,6 @@ static void state_hvm(struct sx_buffer *b, const struct sx_state *st)
 /* The guest is suspended: what must be of the same moment as its memory. */
 void sx_records_state(struct sx_buffer *b, const struct sx_state *st)
 {
-    tsc_info(b, st);
     if (st->type == SX_PV)
         state_pv(b, st);
     else

@@ -32,6 +32,8 @@ struct job {
     bool drop_due;         /* the deliberate bug: lose a page */
     uint64_t *holes;       /* seed, first round: pages never touched */
     uint8_t *zeros;        /* BATCH_PAGES of them */
+    struct sx_buffer tsc;  /* the epoch's TSC_INFO */
+    struct sx_buffer held; /* what is written after the resume */
 };
 
 static int fault(struct job *j, const char *point, struct sx_fault *f)
@@ -251,6 +253,17 @@ static void drop_one(struct job *j)
     }
 }
 
+/* As with native/pause in front of libxc: behind the seed, and not for PV guests. */
+static bool pages_last(const struct job *j)
+{
+    return j->s->own && j->s->epoch > 0 && j->d->st->type != SX_PV;
+}
+
+static int write_tsc(struct job *j)
+{
+    return sx_writer_write(&j->w, j->tsc.data, j->tsc.used);
+}
+
 static int send_suspended(struct job *j)
 {
     struct sx_buffer records = { 0 };
@@ -259,6 +272,15 @@ static int send_suspended(struct job *j)
     rc = suspend(j);
     if (rc)
         return rc;
+    j->tsc.used = 0;
+    sx_records_tsc(&j->tsc, j->d->st);
+    if (pages_last(j)) {
+        rc = write_tsc(j);
+        if (rc)
+            return rc;
+        j->held.used = 0;
+        j->w.hold = &j->held;
+    }
     take_dirty(j);
     drop_one(j);
     rc = fault(j, "save.pages", NULL);
@@ -266,12 +288,24 @@ static int send_suspended(struct job *j)
         rc = send_pages(j);
     if (!rc)
         rc = fault(j, "save.state", NULL);
+    if (!rc && !j->w.hold)
+        rc = write_tsc(j);
     if (!rc) {
         sx_records_state(&records, j->d->st);
         rc = sx_writer_write(&j->w, records.data, records.used);
     }
     sx_buffer_free(&records);
     return rc;
+}
+
+/* The guest runs again. */
+static int send_held(struct job *j)
+{
+    int rc;
+
+    j->w.hold = NULL;
+    rc = write_tsc(j);
+    return rc ? rc : sx_writer_write(&j->w, j->held.data, j->held.used);
 }
 
 static int one_epoch(struct job *j)
@@ -289,9 +323,14 @@ static int one_epoch(struct job *j)
         rc = fault(j, "save.postcopy", NULL);
     if (rc)
         return rc;
+    if (j->s->own && !j->s->epoch && sx_helper_ask(h, SX_ASK_SAY, 0) <= 0)
+        return ERROR_FAIL;
     if (sx_helper_ask(h, SX_ASK_POSTCOPY, 0) <= 0)
         return ERROR_FAIL;
-    rc = fault(j, "save.checkpoint", NULL);
+    if (j->w.hold)
+        rc = send_held(j);
+    if (!rc)
+        rc = fault(j, "save.checkpoint", NULL);
     if (rc)
         return rc;
     /* Answered when the interval is over: the next epoch may begin. */
@@ -336,6 +375,8 @@ void *sx_save_thread(void *arg)
         atomic_store(&s->d.st->logdirty, 0);
         sx_writer_close(&j->w);
         free(j->bitmap);
+        sx_buffer_free(&j->tsc);
+        sx_buffer_free(&j->held);
         free(j);
     }
     sx_helper_done(&s->helper, rc);

@@ -20,6 +20,7 @@ struct sx_save {
     size_t out_done;
     bool started;                 /* the headers went out, the thread runs */
     bool waits;                   /* for the guest to suspend */
+    bool own;                     /* LIBXL_SAVE_HELPER names tsremus's */
     int rc;                       /* why it ends, before Remus' tear-down */
 };
 

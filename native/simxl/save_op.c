@@ -94,6 +94,17 @@ static int resume(struct sx_save *s)
     return 1;
 }
 
+/* In the words of native/pause/pause.c. */
+static void say_helper(struct sx_save *s)
+{
+    if (s->d.st->type == SX_PV)
+        sx_log_as(s->op.ctx, XTL_WARN, "tsremus",
+                  "checkpoints are libxc's own: libxc writes other records");
+    else
+        sx_log_as(s->op.ctx, XTL_NOTICE, "tsremus",
+                  "checkpoints are written after the guest was resumed");
+}
+
 static void answer_question(struct sx_save *s)
 {
     struct sx_state *st = s->d.st;
@@ -119,6 +130,10 @@ static void answer_question(struct sx_save *s)
         return;
     case SX_ASK_POSTCOPY:
         sx_helper_answer(&s->helper, resume(s));
+        return;
+    case SX_ASK_SAY:
+        say_helper(s);
+        sx_helper_answer(&s->helper, 1);
         return;
     case SX_ASK_CHECKPOINT:
         s->out.used = s->out_done = 0;
@@ -260,9 +275,13 @@ static int check_info(libxl_ctx *ctx, const libxl_domain_remus_info *info)
     return 0;
 }
 
+/* As in libxenlight its own program's path is compiled in, for whoever looks for it. */
+static const char stock_helper[] = "/usr/lib/simxl/bin/libxl-save-helper";
+
 static struct sx_save *save_new(libxl_ctx *ctx, uint32_t domid)
 {
     const char *limit = getenv("SIMXL_SUSPEND_TIMEOUT_MS");
+    const char *helper = getenv("LIBXL_SAVE_HELPER");
     struct sx_save *s = calloc(1, sizeof(*s));
 
     if (!s)
@@ -276,6 +295,7 @@ static struct sx_save *save_new(libxl_ctx *ctx, uint32_t domid)
         goto fail;
     }
     memcpy(s->name, s->d.st->name, sizeof(s->name));
+    s->own = helper && *helper && strcmp(helper, stock_helper);
     s->suspend_timeout_ms = limit ? atol(limit) : 60000;
     s->op.domid = domid;
     return s;

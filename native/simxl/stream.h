@@ -88,6 +88,8 @@ void sx_record(struct sx_buffer *b, uint32_t type, const void *body,
 
 void sx_records_libxl_start(struct sx_buffer *b);
 void sx_records_start(struct sx_buffer *b, const struct sx_state *st);
+void sx_records_tsc(struct sx_buffer *b, const struct sx_state *st);
+/* Behind the TSC_INFO, up to and with CHECKPOINT. */
 void sx_records_state(struct sx_buffer *b, const struct sx_state *st);
 void sx_records_checkpoint_end(struct sx_buffer *b, const struct sx_state *st);
 uint32_t sx_page_type(const struct sx_domain *d, uint64_t pfn);

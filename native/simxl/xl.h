@@ -160,6 +160,8 @@ void sx_lock(libxl_ctx *ctx);
 void sx_unlock(libxl_ctx *ctx);
 __attribute__((format(printf, 3, 4)))
 void sx_log(libxl_ctx *ctx, int level, const char *format, ...);
+/* In the name of somebody else. */
+void sx_log_as(libxl_ctx *ctx, int level, const char *who, const char *format, ...);
 
 /* loop.c */
 void sx_op_start(libxl_ctx *ctx, struct sx_op *op,

@@ -38,6 +38,7 @@ struct fake_world {
     int seed_ms;                        /* pause in the live seed */
     int late_suspend_ms;                /* after an abort */
     int slow_ms;                        /* libxl takes its time in afterpoll */
+    bool pages_last;                    /* from epoch 1 on written after the resume */
     bool keep_on_abort;                 /* an aborted restore keeps its domain */
     bool restore_fails;
 

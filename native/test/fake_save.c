@@ -79,6 +79,12 @@ static void run_helper(struct save *save, struct bytes *out)
     for (save->epoch = 0;; save->epoch++) {
         if (!request(save, SUSPEND))
             return;
+        if (world->pages_last && save->epoch) {
+            put_record(out, XC_REC_X86_TSC_INFO, NULL, 24);
+            if (!put(save, out) || !request(save, POSTCOPY))
+                return;
+            put_record(out, XC_REC_X86_TSC_INFO, NULL, 24);
+        }
         if (world->epoch_pages)
             put_pages(out, 3, world->epoch_pages, (uint8_t)save->epoch);
         if (save->epoch == world->break_at_epoch)
@@ -90,7 +96,9 @@ static void run_helper(struct save *save, struct bytes *out)
         put_state(out, world->guest_type);
         if (!put(save, out))
             return;
-        if (!request(save, POSTCOPY) || !request(save, CHECKPOINT))
+        if (!(world->pages_last && save->epoch) && !request(save, POSTCOPY))
+            return;
+        if (!request(save, CHECKPOINT))
             return;
     }
 }

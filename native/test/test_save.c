@@ -80,6 +80,62 @@ TEST(save_sets_every_barrier_in_order)
 }
 
 /*
+ * The same where the pages are written after the resume: by then the barriers stand,
+ * however many epochs, however slow libxl is, and where it is the last one.
+ */
+TEST(save_sets_every_barrier_before_pages_that_come_last)
+{
+    struct session s;
+    struct event event;
+
+    for (int slow_ms = 0; slow_ms <= 20; slow_ms += 20) {
+        world = open_fake();
+        world->pages_last = true;
+        world->slow_ms = slow_ms;
+        world->call_count = 0;
+        memset(world->calls, 0, sizeof(world->calls));
+        begin_with(&s, LIMIT, 2);
+        for (int64_t epoch = 0; epoch < 3; epoch++) {
+            run_epoch(&s, epoch);
+            if (epoch < 2)
+                checkpoint(&s);
+        }
+        world->permitted++;
+        CHECK(tsr_save_checkpoint(s.handle, 1) == 0);
+        run_epoch(&s, 3);
+        CHECK(s.paused && world->paused);
+        CHECK(tsr_save_abort(s.handle) == 0);
+        finish(&s, &event);
+        CHECK(!strcmp(world->calls, "S01RS01RS01RS01PR"));
+        world->paused = false;
+        world->suspends = world->barriers = 0;
+        world->epochs = world->resumed_before_barrier = 0;
+        world->permitted = 0;
+    }
+}
+
+/* And a link that stalls then costs the guest nothing: it runs, and no pause is counted. */
+TEST(save_lets_the_guest_run_at_the_limit_where_pages_come_last)
+{
+    struct session s;
+    struct event event;
+
+    world = open_fake();
+    world->pages_last = true;
+    world->seed_pages = world->epoch_pages = 4;
+    begin(&s, 1 << 20);
+    run_epoch(&s, 0);
+    world->epoch_pages = 2048;
+    checkpoint(&s);
+    wait_until(&s, 1 << 20);
+    CHECK(world->suspends == 2 && world->barriers == 2 && !world->suspended);
+    run_epoch(&s, 1);
+    CHECK(s.stalls == 1);
+    CHECK(tsr_save_abort(s.handle) == 0);
+    finish(&s, &event);
+}
+
+/*
  * The handover's order: suspended, barriers, paused, and only then libxl's resume. The
  * epoch is whole, none follows, and nothing of ours lets the guest go on.
  */

@@ -186,10 +186,11 @@ TEST(stream_safe_offsets)
 {
     struct tsr_parser parser;
     struct bytes bytes = { 0 };
-    size_t xl_start, xl_end, taken;
+    size_t start_end, xl_start, xl_end, taken;
     enum tsr_mark mark;
 
     put_start(&bytes, HVM);
+    start_end = bytes.size;
     put_state(&bytes, HVM);
     xl_start = bytes.size;
     put_libxl(&bytes, HVM, 40);
@@ -201,6 +202,7 @@ TEST(stream_safe_offsets)
         CHECK(taken == 1);
         CHECK((mark == TSR_MARK_CHECKPOINT) == (at + 1 == xl_start));
         CHECK((mark == TSR_MARK_EPOCH_END) == (at + 1 == xl_end));
+        CHECK((mark == TSR_MARK_SUSPENDED) == (at + 1 == start_end + 32));
         CHECK(tsr_parser_safe(&parser) <= at + 1);
         if (at + 1 < 16)
             CHECK(tsr_parser_safe(&parser) == 0);

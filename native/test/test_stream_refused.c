@@ -100,6 +100,21 @@ TEST(stream_refuses_records)
     refuse_after_start(HVM, XC_REC_CHECKPOINT, 0, "without an HVM_CONTEXT");
 }
 
+/* Nobody would have set a barrier: in the first epoch and in a later one. */
+TEST(stream_refuses_an_epoch_that_never_says_suspended)
+{
+    struct bytes bytes = { 0 };
+
+    put_start(&bytes, HVM);
+    put_record(&bytes, XC_REC_HVM_CONTEXT, NULL, 8);
+    put_record(&bytes, XC_REC_CHECKPOINT, NULL, 0);
+    refuse(&bytes, "without an X86_TSC_INFO");
+    make_stream(&bytes, HVM, 1);
+    put_record(&bytes, XC_REC_HVM_CONTEXT, NULL, 8);
+    put_record(&bytes, XC_REC_CHECKPOINT, NULL, 0);
+    refuse(&bytes, "without an X86_TSC_INFO");
+}
+
 TEST(stream_refuses_lengths_beyond_the_limit)
 {
     uint32_t header[2] = { XC_REC_HVM_CONTEXT, TSR_RECORD_MAX + 8 };

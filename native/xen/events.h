@@ -28,8 +28,8 @@ enum tsr_xen_event_kind {
     TSR_EV_CHECKPOINT = 4,
     /*
      * save: epoch a has ended, the guest was resumed, the timer is held.
-     * b = bytes, c = pages, d = nanoseconds from the epoch's first byte to its
-     * CHECKPOINT record, e = nanoseconds from there to CHECKPOINT_END,
+     * b = bytes, c = pages, d = nanoseconds from the epoch's first byte until the guest
+     * had been resumed, e = 1: the pages were written after that (pause/),
      * f = nanoseconds of d in which LIMIT bytes waited and no more was taken.
      */
     TSR_EV_EPOCH_END = 5,

@@ -196,6 +196,9 @@ const char *tsr_rule_checkpoint(struct tsr_parser *parser)
         return "comes without a SHARED_INFO in its epoch";
     if (parser->guest_type == TSR_GUEST_PV && !parser->seen_vcpu0)
         return "comes without vCPU 0 in its epoch";
+    /* The barriers would not be set. */
+    if (!parser->tscs)
+        return "comes without an X86_TSC_INFO in its epoch";
     return NULL;
 }
 

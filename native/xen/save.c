@@ -3,7 +3,7 @@
  * event loop.
  *
  *   poll ──► drain the stream ──► serve libxl ──► poll ...
- *               │ CHECKPOINT: guest suspended, barrier
+ *               │ X86_TSC_INFO: guest suspended, barrier
  *               └ CHECKPOINT_END: epoch complete, timer held
  *
  * libxl is served only with all of it read (see save_drain.c for why). Its timer
@@ -354,8 +354,7 @@ static void end(struct tsr_save *save)
         values.b = settle(save->domid, quiet ? 0 : WATCH_MS, &guest);
         if (values.b)
             guest = (struct tsr_guest){ 0 };
-        /* Past CHECKPOINT it has done what it was asked to. */
-        values.c = !quiet && !save->aborted_unasked && !save->libxl_writes &&
+        values.c = !quiet && !save->aborted_unasked && !save->answered &&
                    !values.b && !guest.gone && !guest.shutdown;
     }
     describe(&guest, error, text, sizeof(text));

@@ -41,6 +41,7 @@ struct tsr_save {
     struct tsr_parser parser;
     enum tsr_drained drained;
     bool libxl_writes;                  /* CHECKPOINT .. CHECKPOINT_END */
+    bool answered;                      /* the guest suspended, in this epoch */
     bool sent_awaited;                  /* the guest's first output of the epoch */
     bool discard;                       /* nobody wants the rest */
     bool failed;
@@ -51,9 +52,11 @@ struct tsr_save {
     bool aborted, aborted_held;
     bool aborted_unasked;               /* in the seed, the helper being at its pages */
     uint64_t aborted_ns, looked_ns;
-    uint64_t epoch_start, first_ns, checkpoint_ns;
+    uint64_t epoch_start, first_ns;
+    uint64_t resumed_ns;                /* of an epoch that was written after the resume; 0 */
     uint64_t stalled_from_ns;           /* 0: it is not, at the moment */
     uint64_t stalled_ns;                /* of this epoch, and done with */
+    uint64_t paused_stalled_ns;         /* and of it until the guest was resumed */
     bool stall_told;                    /* in this epoch */
     bool hold;                          /* `held` as this turn saw it */
     struct timeval served;              /* now of the last afterpoll */

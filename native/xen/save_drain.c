@@ -1,11 +1,14 @@
 /*
  * The stream's way from libxl into memory.
  *
- * Order is everything here. The save helper writes its CHECKPOINT record before
- * it asks libxl to resume the guest, and libxl sees that request only inside
- * afterpoll, and only if it was there when poll returned. The session's thread
- * reads all there is between the two. So when the CHECKPOINT record is met here,
- * the guest is suspended and stays so until this function has returned.
+ * Order is everything here. The save helper writes an epoch's X86_TSC_INFO record
+ * while the guest is suspended, before it asks libxl to resume it, and libxl sees
+ * that request only inside afterpoll, and only if it was there when poll returned.
+ * The session's thread reads all there is between the two. So when that record is met
+ * here, the guest is suspended and stays so until this function has returned. It is
+ * libxc's first record behind the pages, and the first of all where the pages are
+ * written after the resume (pause/): the CHECKPOINT record says nothing then, and a
+ * second X86_TSC_INFO that the guest has been resumed.
  */
 #include "save.h"
 
@@ -48,12 +51,17 @@ static void set_libxl_writes(struct tsr_save *save, bool on)
     fcntl(save->stream_out, F_SETFL, on ? O_NONBLOCK : 0);
 }
 
-/* A failure of what must be done while the guest is suspended: WHO did not WHAT. */
+/*
+ * A failure of what must be done while the guest is suspended: WHO did not WHAT. No record
+ * is looked for any more, so libxl's end blocks no more either; the helper ends by that, as
+ * it has to.
+ */
 static void fail_checkpoint(struct tsr_save *save, int rc, const char *who,
                             const char *what)
 {
     char why[TSR_TEXT_MAX];
 
+    set_libxl_writes(save, true);
     if (tsr_error_text(-1, why, sizeof(why)) <= 0)
         snprintf(why, sizeof(why), "%s", strerror(-rc));
     tsr_save_fail(save, rc, "%s %s: %s", who, what, why);
@@ -89,20 +97,20 @@ static bool is_last(struct tsr_save *save)
     return last;
 }
 
-static void at_checkpoint(struct tsr_save *save)
+static void at_suspended(struct tsr_save *save)
 {
     struct tsr_event values = {
         .a = (int64_t)save->parser.epoch,
         .b = save->parser.offset - save->epoch_start,
     };
+    uint64_t suspended_ns = tsr_now_ns();
     int rc;
 
-    save->checkpoint_ns = tsr_now_ns();
-    set_libxl_writes(save, true);
+    save->answered = true;
     if (!set_barriers(save, &values.c))
         return;
     save->sent_awaited = true;
-    values.d = tsr_now_ns() - save->checkpoint_ns;
+    values.d = tsr_now_ns() - suspended_ns;
     if (is_last(save)) {
         /* On a context of the pool: on ours it would serve the resume first. */
         rc = tsr_domain_pause(save->domid);
@@ -114,6 +122,13 @@ static void at_checkpoint(struct tsr_save *save)
     }
     if (!save->failed)
         tsr_events_send(save->events, TSR_EV_CHECKPOINT, &values, NULL);
+}
+
+/* What the stream waits for from here on costs the guest no pause. */
+static void at_resumed(struct tsr_save *save)
+{
+    save->resumed_ns = tsr_now_ns();
+    save->paused_stalled_ns = save->stalled_ns;
 }
 
 /* The limit is reached: the clock of the stall runs, the caller hears of it. */
@@ -145,14 +160,15 @@ static void at_epoch_end(struct tsr_save *save)
         .a = (int64_t)save->parser.epoch - 1,
         .b = save->parser.offset - save->epoch_start,
         .c = save->parser.pages,
-        .d = save->checkpoint_ns - save->first_ns,
-        .e = now - save->checkpoint_ns,
-        .f = save->stalled_ns,
+        .d = (save->resumed_ns ? save->resumed_ns : now) - save->first_ns,
+        .e = save->resumed_ns != 0,
+        .f = save->resumed_ns ? save->paused_stalled_ns : save->stalled_ns,
     };
 
     set_libxl_writes(save, false);
+    save->answered = false;
     save->epoch_start = save->parser.offset;
-    save->first_ns = 0;
+    save->first_ns = save->resumed_ns = 0;
     save->stalled_ns = 0;
     save->stall_told = false;
     tsr_chunks_trim(&save->chunks);
@@ -192,8 +208,12 @@ static void take(struct tsr_save *save, const uint8_t *data, size_t n)
         }
         if (!save->discard)
             tsr_chunks_commit(&save->chunks, taken);
-        if (mark == TSR_MARK_CHECKPOINT)
-            at_checkpoint(save);
+        if (mark == TSR_MARK_SUSPENDED)
+            at_suspended(save);
+        else if (mark == TSR_MARK_RESUMED)
+            at_resumed(save);
+        else if (mark == TSR_MARK_CHECKPOINT)
+            set_libxl_writes(save, true);
         else if (mark == TSR_MARK_EPOCH_END)
             at_epoch_end(save);
         data += taken;

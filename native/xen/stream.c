@@ -176,6 +176,7 @@ static int take_domain_header(struct tsr_parser *parser)
 static void next_epoch(struct tsr_parser *parser)
 {
     parser->pages = 0;
+    parser->tscs = 0;
     parser->seen_context = parser->seen_shared = parser->seen_vcpu0 = false;
 }
 
@@ -195,6 +196,9 @@ static enum tsr_mark end_record(struct tsr_parser *parser)
     } else if (parser->type == XC_REC_CHECKPOINT) {
         want(parser, XL_RECORD, 8);
         return TSR_MARK_CHECKPOINT;
+    } else if (parser->type == XC_REC_X86_TSC_INFO && parser->tscs < 2) {
+        want(parser, XC_RECORD, 8);
+        return parser->tscs++ ? TSR_MARK_RESUMED : TSR_MARK_SUSPENDED;
     } else {
         want(parser, XC_RECORD, 8);
     }

@@ -8,8 +8,12 @@
  *   image header, domain header      24 + 16 bytes, version 2 or 3
  *   static records, STATIC_DATA_END  libxc records (version 3)
  *   then, again and again, one epoch:
+ *     X86_TSC_INFO                   libxc record: the guest is suspended here. libxc
+ *                                    writes it behind the pages, once; pause/ ahead of
+ *                                    them, and again as soon as the guest is resumed
  *     PAGE_DATA, vCPUs, devices      libxc records, in any order
- *     CHECKPOINT                     libxc record: the guest is suspended here
+ *     CHECKPOINT                     libxc record, the last one; where libxc wrote it
+ *                                    the guest is suspended still
  *     EMULATOR_*                     libxl records, HVM only
  *     CHECKPOINT_END                 libxl record: the epoch is complete
  *
@@ -36,6 +40,8 @@
 
 enum tsr_mark {
     TSR_MARK_NONE,
+    TSR_MARK_SUSPENDED,                 /* right behind an epoch's first X86_TSC_INFO */
+    TSR_MARK_RESUMED,                   /* and behind its second one, of pause/ */
     TSR_MARK_CHECKPOINT,                /* right behind a CHECKPOINT record */
     TSR_MARK_EPOCH_END,                 /* right behind a CHECKPOINT_END */
     TSR_MARK_PAGES,                     /* before page bodies, see tsr_parser_list */
@@ -66,6 +72,7 @@ struct tsr_parser {
     uint32_t version, guest_type;
     uint32_t width;                     /* of a PV guest, bytes */
     bool static_end, pv_info;
+    unsigned tscs;                      /* X86_TSC_INFO in this epoch */
     bool seen_context, seen_shared, seen_vcpu0;     /* in this epoch */
 };
 

@@ -82,8 +82,8 @@ TSR_API int tsr_domain_create(const char *config_json);
  * and a context of their own. Returns a handle. The thread drains the stream
  * into memory, at most LIMIT bytes unread (past that it stops reading, see
  * TSR_EV_STALLED; only libxl's own few records that end an epoch go beyond),
- * always before it serves libxl; checks every record; at each CHECKPOINT record,
- * while the guest is certainly suspended, sets the COUNT barriers whose handles are
+ * always before it serves libxl; checks every record; at the first X86_TSC_INFO of each
+ * epoch, while the guest is certainly suspended, sets the COUNT barriers whose handles are
  * in BARRIERS, in that order (none: nothing is buffered; at most TSR_BARRIERS_MAX,
  * the save keeps them until it ends); and after each CHECKPOINT_END holds libxl's
  * timer until tsr_save_checkpoint. *EVENT_FD receives the read end of the event
@@ -97,7 +97,7 @@ TSR_API int tsr_save_start(uint32_t domid, uint64_t limit, const int32_t *barrie
  * Lets the next checkpoint begin. -EAGAIN while an epoch is under way, or while 63
  * complete ones wait to be read; -ESHUTDOWN once the session is ending.
  *
- * LAST (1, else 0), for a handover: at the CHECKPOINT record of the epoch that begins
+ * LAST (1, else 0), for a handover: at the first X86_TSC_INFO of the epoch that begins
  * here, after its barriers, the guest is paused by way of another context, before libxl
  * can serve the resume: it does not run on behind the epoch. A pause that is refused
  * fails the session as a barrier does. From the pause on only tsr_domain_unpause lets

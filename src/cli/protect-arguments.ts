@@ -17,6 +17,7 @@ import {
   maxPendingSetting,
   nowhere,
   numberOf,
+  saveHelper,
   sshCommand,
   withoutWitness,
 } from '../config/settings.ts';
@@ -37,6 +38,7 @@ export interface ProtectFlags extends DiskFlags {
   readonly hold?: string;
   readonly awaitGuest?: string;
   readonly withoutWitness?: string;
+  readonly saveHelper?: string;
   readonly compression: boolean;
   readonly sshCommand?: string;
   readonly wait: boolean;
@@ -208,6 +210,7 @@ export function protectOptions(
     holdMs: numberOf(holdSetting, flags.hold, env),
     // Nobody is there who could go on instead.
     withoutWitness: isMeasured ? 'primary' : withoutWitness(flags.withoutWitness, env),
+    saveHelper: saveHelper(flags.saveHelper, env),
     sshCommand: isMeasured ? null : sshCommand(flags.sshCommand, env),
     compression: flags.compression,
     wait: flags.wait,

@@ -16,6 +16,7 @@ export interface GuestFlags {
   readonly heartbeatTimeout?: string;
   readonly hold?: string;
   readonly withoutWitness?: string;
+  readonly saveHelper?: string;
   readonly compression: boolean;
   readonly sshCommand?: string;
   readonly wait: boolean;
@@ -99,6 +100,7 @@ export function typedTable(host: string | undefined, flags: GuestFlags): FileTab
     'heartbeat-timeout': numberOrText(flags.heartbeatTimeout),
     hold: numberOrText(flags.hold),
     'without-witness': flags.withoutWitness,
+    'save-helper': flags.saveHelper,
     'ssh-command': flags.sshCommand,
     'netbuf-script': flags.netbufScript,
     'no-compression': !flags.compression || undefined,

@@ -6,6 +6,7 @@
  * Where a session keeps its state is not among them: `stop`, `failover` and a primary that asks
  * must find it whatever was written there last, and read no such file.
  */
+import { saveHelperDefault } from '../core/save-helper.ts';
 import { bufferLimit, bufferLimitVariable, netbufScript } from './buffer-limit.ts';
 import { resyncRate } from './resync-rate.ts';
 import {
@@ -20,6 +21,8 @@ import {
   maxPendingSetting,
   type NumberSetting,
   numberOf,
+  saveHelper,
+  saveHelperVariable,
   sshCommandVariable,
   withoutWitness,
   withoutWitnessVariable,
@@ -99,6 +102,13 @@ export const fileKeys: readonly FileKey[] = [
     types: ['text'],
     fallback: 'backup',
     check: (env) => withoutWitness(undefined, env),
+  },
+  {
+    key: 'save-helper',
+    variable: saveHelperVariable,
+    types: ['text'],
+    fallback: saveHelperDefault,
+    check: (env) => saveHelper(undefined, env),
   },
   {
     key: 'ssh-command',

@@ -2,6 +2,7 @@
  * Flags and environment -> settings. A flag wins over its TSREMUS_* variable, that over the
  * default. Pure: the environment is handed in, and nothing is read or printed here.
  */
+
 import {
   awaitGuestSecondsMax,
   heartbeatTimeoutMsMax,
@@ -19,6 +20,8 @@ import {
   pendingMaxMax,
 } from '../core/limits.ts';
 import { type Agreement, agreementDefault, agreements } from '../core/permission/tie.ts';
+import type { SaveHelper } from '../core/save-helper.ts';
+import { saveHelperDefault, saveHelpers } from '../core/save-helper.ts';
 import { UsageError } from './usage-error.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -114,6 +117,10 @@ export const awaitGuestSetting = {
 export const withoutWitnessFlag = '--without-witness';
 export const withoutWitnessVariable = 'TSREMUS_WITHOUT_WITNESS';
 
+/** What makes the checkpoints. */
+export const saveHelperFlag = '--save-helper';
+export const saveHelperVariable = 'TSREMUS_SAVE_HELPER';
+
 /** What a session may use of a host's memory; the backup has its own. */
 export const maxMemoryFlag = '--max-memory';
 export const maxMemoryVariable = 'TSREMUS_MAX_MEMORY';
@@ -201,14 +208,27 @@ export function intervalOf(flag: string | undefined, env: Environment): number |
 /** Who goes on unanswered: from the flag, else from the environment, else the backup. */
 export function withoutWitness(flag: string | undefined, env: Environment): Agreement {
   const setting = { flag: withoutWitnessFlag, variable: withoutWitnessVariable };
-  const value = said(setting, flag, env);
-  if (value === null) return agreementDefault;
+  return oneOf(agreements, agreementDefault, said(setting, flag, env));
+}
+
+/** What makes the checkpoints: from the flag, else from the environment, else our own. */
+export function saveHelper(flag: string | undefined, env: Environment): SaveHelper {
+  const setting = { flag: saveHelperFlag, variable: saveHelperVariable };
+  return oneOf(saveHelpers, saveHelperDefault, said(setting, flag, env));
+}
+
+function oneOf<Word extends string>(
+  words: readonly Word[],
+  fallback: Word,
+  value: Said | null,
+): Word {
+  if (value === null) return fallback;
   const { text, name, origin, joint } = value;
-  const found = agreements.find((one) => one === text);
+  const found = words.find((one) => one === text);
   if (found !== undefined) return found;
   const shown = JSON.stringify(text.slice(0, 40));
-  const hint = { name, joint, value: agreementDefault };
-  throw new UsageError(`${name}: ${shown} is none of ${agreements.join(', ')}`, hint, origin);
+  const hint = { name, joint, value: fallback };
+  throw new UsageError(`${name}: ${shown} is none of ${words.join(', ')}`, hint, origin);
 }
 
 const suffixes = ['', 'K', 'M', 'G', 'T'];

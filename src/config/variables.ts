@@ -28,6 +28,7 @@ export const variables: readonly string[] = [
   'TSREMUS_RUN_DIR',
   'TSREMUS_SSH_COMMAND',
   'TSREMUS_STATE_DIR',
+  'TSREMUS_SAVE_HELPER',
   'TSREMUS_WITHOUT_WITNESS',
 ];
 

@@ -4,6 +4,7 @@
  *
  * Every method fails with an OperationError that names the guest and what to type next.
  */
+import type { SaveHelper } from '../core/save-helper.ts';
 
 import type { FeatureUse } from '../core/check/features.ts';
 
@@ -129,6 +130,11 @@ export type SaveEvent =
    * down, a later epoch keeps the guest suspended. Once per epoch.
    */
   | { readonly kind: 'stalled'; readonly epoch: number; readonly waitingBytes: number }
+  /**
+   * What makes the checkpoints from here on; `reason`: why it is not what was wanted, a clause. At
+   * the seed's end, or sooner, and again when it changes.
+   */
+  | { readonly kind: 'save-helper'; readonly helper: SaveHelper; readonly reason: string | null }
   /** The guest's first output since the last barrier. Once per epoch, not in the seed. */
   | { readonly kind: 'output' }
   /** What the hypervisor logs, a line; `isError`: it says why something failed. */
@@ -169,7 +175,9 @@ export interface SaveOperation {
 }
 
 export interface SaveOptions {
-  /** The most that may wait for `read`, bytes. */
+  /** What is to make the checkpoints, if it can. */
+  readonly saveHelper: SaveHelper;
+  /** The most that may wait for `read`, and before that, bytes. */
   readonly limitBytes: number;
   /** Set in this order, in the moment of each suspend. */
   readonly barriers: readonly BarrierHandle[];

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CType, type ForeignFunction, type ForeignLibrary, openLibrary } from './ffi.ts';
 
-const abiVersion = 10;
+const abiVersion = 11;
 const xlBase = 10_000;
 
 /** A call of the native library that failed. */

@@ -4,7 +4,7 @@
  *
  * The barrier itself is not among the methods: it belongs to the moment at which the guest is
  * suspended, which only the native save loop knows (native/xen/save_drain.c). The save is given
- * `barrier`, and sets it at every CHECKPOINT record of the stream.
+ * `barrier`, and sets it at every epoch's first X86_TSC_INFO record.
  *
  * One order holds in every implementation: barrier(0), the end of the seed, closes the buffer;
  * barrier(n) seals what was sent since the last seal as epoch n, unless a sealed epoch still waits:

@@ -1,6 +1,8 @@
 /** Checks the text of a status file. Pure; unknown keys pass: newer sessions can be read. */
+
 import type { SessionState } from '../core/health/facts.ts';
 import { agreements } from '../core/permission/tie.ts';
+import { saveHelpers } from '../core/save-helper.ts';
 import type { Histograms, SessionStatus } from './status.ts';
 
 const states: Readonly<Record<SessionState, true>> = {
@@ -90,6 +92,8 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   buffered: isFlag,
   heartbeat_timeout_ms: isCount,
   without_witness: (value) => value === undefined || agreements.some((one) => one === value),
+  save_helper: (value) => value === undefined || saveHelpers.some((one) => one === value),
+  save_helper_reason: (value) => value === undefined || orNull(isText)(value),
   disks_left: (value) => value === undefined || isListOf(isText, linesMax)(value),
   disks_percent: (value) => value === undefined || isCount(value),
   seed_percent: orNull(isCount),

@@ -2,8 +2,10 @@
  * What the command line hands to the sessions and what it gets back. The command line checks
  * and converts arguments; a session never sees a string that should have been a number.
  */
+
 import type { BackupOutcome } from '../core/backup/types.ts';
 import type { Agreement } from '../core/permission/tie.ts';
+import type { SaveHelper } from '../core/save-helper.ts';
 import type { ProtectOutcome } from '../core/texts/outcomes.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import type { DiskOptions } from './disk-options.ts';
@@ -28,6 +30,8 @@ export interface ProtectOptions {
   readonly holdMs: number;
   /** Who goes on when the other host cannot be asked. */
   readonly withoutWitness: Agreement;
+  /** What makes the checkpoints; absent: our own. */
+  readonly saveHelper?: SaveHelper;
   /** -s: null is `ssh`; the empty string runs `host` itself as a shell command. */
   readonly sshCommand: string | null;
   /** False with -u: the stream goes as it is. */

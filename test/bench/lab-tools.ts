@@ -2,6 +2,7 @@
  * The two that are compared: stock `xl remus` and `tsremus protect`, with the same guest, the same
  * ssh and the same interval, started as an administrator would.
  */
+import type { GuestKind } from '../lab/guest.ts';
 import { guestState, type Lab, sleep, waitFor } from '../lab/lab.ts';
 import { backupName, protect, waitForEpoch } from '../lab/session.ts';
 import { guestName, replicationInterface, type Window } from './lab-window.ts';
@@ -51,11 +52,16 @@ async function startOurs(lab: Lab, args: readonly string[]): Promise<number> {
 
 export const stock: Tool = { name: 'xl remus', start: startStock };
 export const ours: Tool = { name: 'tsremus', start: startOurs };
+/** The same, but libxc writes what it copies while the guest is suspended. */
+export const oursStock: Tool = {
+  name: 'tsremus, stock helper',
+  start: (lab, args) => startOurs(lab, [...args, '--save-helper', 'stock']),
+};
 
 /** A guest as it is after its boot, alone on host A. */
-export async function freshGuest(lab: Lab): Promise<void> {
+export async function freshGuest(lab: Lab, kind: GuestKind): Promise<void> {
   await lab.clean();
-  await lab.createGuest('a', guestName, 'pv', { rate: 0, pages: guestPages });
+  await lab.createGuest('a', guestName, kind, { rate: 0, pages: guestPages });
   await sleep(3000);
 }
 

@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { benchNetwork } from '../lab/bench-net.ts';
+import type { GuestKind } from '../lab/guest.ts';
 import { isRunning } from '../lab/host.ts';
 import {
   type HeldFigures,
@@ -23,6 +24,7 @@ import {
   type LabRun,
   type LinkKind,
   ours,
+  oursStock,
   setLink,
   shaping,
   stock,
@@ -42,11 +44,12 @@ function say(text: string): void {
 
 async function runTool(
   lab: Lab,
+  kind: GuestKind,
   tool: Tool,
   link: LinkKind,
   plan: { readonly args: readonly string[]; readonly rates: readonly number[]; seconds: number },
 ): Promise<LabRun> {
-  await freshGuest(lab);
+  await freshGuest(lab, kind);
   await setLink(lab, link);
   const seedMs = await tool.start(lab, plan.args);
   say(`${tool.name}, ${link} link: first copy after ${(seedMs / 1000).toFixed(1)} s`);
@@ -63,23 +66,25 @@ async function runTool(
   return { tool: tool.name, link, args: plan.args, seedMs, windows };
 }
 
-async function measureAll(lab: Lab, seconds: number, links: readonly LinkKind[]) {
-  await freshGuest(lab);
+async function measureAll(lab: Lab, kind: GuestKind, seconds: number, links: readonly LinkKind[]) {
+  await freshGuest(lab, kind);
   const baseline: Window[] = [];
   for (const rate of rates) baseline.push(await measureWindow(lab, rate, seconds));
   const runs: LabRun[] = [];
   const plan = { args: intervalArgs, rates, seconds };
   for (const link of links) {
-    for (const tool of [stock, ours]) runs.push(await runTool(lab, tool, link, plan));
+    for (const tool of [stock, oursStock, ours]) {
+      runs.push(await runTool(lab, kind, tool, link, plan));
+    }
   }
-  runs.push(await runTool(lab, ours, 'free', { args: [], rates: [0], seconds }));
+  runs.push(await runTool(lab, kind, ours, 'free', { args: [], rates: [0], seconds }));
   return { baseline, runs };
 }
 
 /** What a client sees, and what the buffer costs and holds. */
-async function measureNetwork(lab: Lab, seconds: number) {
+async function measureNetwork(lab: Lab, kind: GuestKind, seconds: number) {
   const network = await benchNetwork(lab, { seconds: seconds / 2, say });
-  await freshGuest(lab);
+  await freshGuest(lab, kind);
   const held: (HeldFigures & { readonly load: HeldLoad })[] = [];
   for (const load of Object.keys(heldLoads) as HeldLoad[]) {
     const figures = await measureHeld(lab, guestName, load);
@@ -89,6 +94,7 @@ async function measureNetwork(lab: Lab, seconds: number) {
 }
 
 const usage = `usage: npm run bench:lab -- [--quick] [--json FILE] [--link free|shaped] [--net]
+                            [--kind pv|pvh]
 --net: besides, what a client sees of the guest at each interval, and what the output buffer
 costs and holds`;
 
@@ -98,11 +104,17 @@ async function main(): Promise<void> {
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
       link: { type: 'string' },
+      kind: { type: 'string', default: 'pvh' },
       net: { type: 'boolean', default: false },
     },
   });
   if (values.link !== undefined && values.link !== 'free' && values.link !== 'shaped') {
     console.error(`--link is free or shaped, not ${values.link}\n${usage}`);
+    process.exit(64);
+  }
+  const { kind } = values;
+  if (kind !== 'pv' && kind !== 'pvh') {
+    console.error(`--kind is pv or pvh, not ${kind}\n${usage}`);
     process.exit(64);
   }
   const links: LinkKind[] = values.link === undefined ? ['free', 'shaped'] : [values.link];
@@ -113,14 +125,22 @@ async function main(): Promise<void> {
   try {
     await lab.install();
     const seconds = values.quick ? windowSeconds.quick : windowSeconds.full;
-    const compared = await measureAll(lab, seconds, links);
+    const compared = await measureAll(lab, kind, seconds, links);
     await setLink(lab, 'free');
     const none = { network: [], held: [], plug: [] };
-    const found = { ...compared, ...(values.net ? await measureNetwork(lab, seconds) : none) };
+    const found = {
+      ...compared,
+      ...(values.net ? await measureNetwork(lab, kind, seconds) : none),
+    };
     const report = labReport(found, {
       scale: values.quick ? 'quick' : 'full',
       startedAt,
-      lab: { xen: lab.images.hypervisor.version, accelerator: lab.images.accelerator, shaping },
+      lab: {
+        kind,
+        xen: lab.images.hypervisor.version,
+        accelerator: lab.images.accelerator,
+        shaping,
+      },
     });
     console.log(report.text);
     if (values.json !== undefined) {

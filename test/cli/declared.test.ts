@@ -163,6 +163,7 @@ describe('--save', () => {
     const typed = {
       ...{ interval: 'auto', maxOverhead: '7', maxPending: '3', maxMemory: '64M' },
       ...{ bufferLimit: '2M', heartbeatTimeout: '2000', hold: '4000', withoutWitness: 'manual' },
+      saveHelper: 'stock',
       ...{
         sshCommand: 'ssh',
         compression: false,

@@ -99,7 +99,7 @@ it('tsremus.8 has every exit code', () => {
 });
 
 it('tsremus.8 has every variable of the environment', () => {
-  const used = ['src', 'native/common', 'native/xen', 'native/plug', 'native/codec']
+  const used = ['src', 'native/common', 'native/xen', 'native/plug', 'native/codec', 'native/pause']
     .flatMap((folder) =>
       readdirSync(join(repository, folder), { recursive: true, encoding: 'utf8' }).map((name) =>
         join(repository, folder, name),

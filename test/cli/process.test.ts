@@ -89,7 +89,7 @@ describe('what is loaded', () => {
     const texts = words.map((name) => `texts/${name}`);
     const permission = ['permission/evidence', 'permission/tie'];
     const health = ['health/death', 'health/health', 'health/history'];
-    const judgement = [...health, 'limits', ...permission, ...texts, 'units', 'who'];
+    const judgement = [...health, 'limits', ...permission, 'save-helper', ...texts, 'units', 'who'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
   });

@@ -33,6 +33,7 @@ describe('options', () => {
       heartbeatTimeoutMs: 1_000,
       holdMs: 3_000,
       withoutWitness: 'backup',
+      saveHelper: 'own',
       sshCommand: null,
       compression: true,
       wait: true,
@@ -206,6 +207,7 @@ describe('a refusal', () => {
     [['--max-pending', '0'], 64, /out of range \(epochs, 1 to 64\)$/, /2/],
     [['--max-memory', '1M'], 64, /^--max-memory: 1M is out of range \(64M to 16T\)$/, /512M/],
     [['--heartbeat-timeout', '10'], 64, /out of range \(milliseconds, 200 to 60000\)$/, /1000/],
+    [['--save-helper', 'mine'], 64, /--save-helper: "mine" is none of own, stock$/, /own/],
     [['--without-witness', 'both'], 64, /"both" is none of backup, primary, manual$/, /backup/],
     [['--hold', '1'], 64, /out of range \(milliseconds, 100 to 600000\)$/, /3000/],
   ];

@@ -61,6 +61,7 @@ it.each(fileKeys.map(({ key, variable }) => [key, variable] as const))(
       'max-memory': '"128M"',
       'buffer-limit': '"2M"',
       'without-witness': '"primary"',
+      'save-helper': '"stock"',
       'ssh-command': '"ssh -p 22"',
       'heartbeat-timeout': '2_000',
       'max-overhead': '7',

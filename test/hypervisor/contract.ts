@@ -68,6 +68,7 @@ class Save {
     this.#bench = bench;
     this.operation = bench.hypervisor.startSave(guest, {
       limitBytes,
+      saveHelper: 'own',
       barriers: [],
       onEvent: (event) => this.events.push(event),
     });

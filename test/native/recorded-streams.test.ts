@@ -50,7 +50,7 @@ async function simulated(kind: string, epochs: number): Promise<Buffer> {
     pair.a.create('guest', { type: kind as 'pv', rate: 2000 });
     const child = spawn(
       process.execPath,
-      ['--import', 'tsx', side, 'save', 'guest', String(epochs)],
+      ['--import', 'tsx', side, 'save', 'guest', String(epochs), 'stock'],
       { env: { ...process.env, ...pair.a.env }, stdio: ['ignore', 'pipe', 'ignore'] },
     );
     const chunks: Buffer[] = [];

@@ -2,17 +2,23 @@
  * One side of a copy over the hypervisor port, as a process of its own, because a process belongs
  * to one host. The stream goes through stdout and stdin; the last line on stderr is the result.
  *
- *     side.ts save NAME EPOCHS | side.ts restore CONFIG-FILE finish|discard
+ *     side.ts save NAME EPOCHS [own|stock] | side.ts restore CONFIG-FILE finish|discard
  */
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import type { SaveHelper } from '../../src/core/save-helper.ts';
 import type { Hypervisor, SaveEnd, SaveEvent } from '../../src/hypervisor/port.ts';
 import { openXen } from '../../src/hypervisor/xen/xen.ts';
 
 const report = (value: unknown) => process.stderr.write(`${JSON.stringify(value)}\n`);
 
-async function save(xen: Hypervisor, name: string, epochs: number): Promise<void> {
+async function save(
+  xen: Hypervisor,
+  name: string,
+  epochs: number,
+  saveHelper: SaveHelper,
+): Promise<void> {
   const guest = await xen.find(name);
   if (guest === null) throw new Error(`no domain ${name}`);
   const buffer = Buffer.alloc(1 << 20);
@@ -20,6 +26,7 @@ async function save(xen: Hypervisor, name: string, epochs: number): Promise<void
   const end = await new Promise<SaveEnd>((resolve) => {
     const operation = xen.startSave(guest, {
       limitBytes: 1 << 30,
+      saveHelper,
       barriers: [],
       onEvent,
     });
@@ -69,9 +76,10 @@ async function restore(xen: Hypervisor, file: string, how: string): Promise<void
   report(event);
 }
 
-const [role = '', subject = '', argument = ''] = process.argv.slice(2);
+const [role = '', subject = '', argument = '', helper = 'own'] = process.argv.slice(2);
 const xen = await openXen(process.env);
-if (role === 'save') await save(xen, subject, Number(argument));
-else await restore(xen, subject, argument);
+if (role === 'save') {
+  await save(xen, subject, Number(argument), helper === 'stock' ? 'stock' : 'own');
+} else await restore(xen, subject, argument);
 process.stdout.end();
 if (process.stdout.writableLength > 0) await once(process.stdout, 'finish');

@@ -74,6 +74,7 @@ export function addProtectArguments(command: Command): Command {
     .option('--hold <ms>', 'time from the end of the link to the takeover, ms (default: 3000)')
     .option('--await-guest <s>', 'time for which a guest that does not run is waited for, s')
     .option('--without-witness <who>', 'backup, primary or manual: who goes on (default: backup)')
+    .option('--save-helper <which>', 'own or stock: what makes the checkpoints (default: own)')
     .addOption(
       new Option(
         '--allow <key>',

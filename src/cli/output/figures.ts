@@ -1,4 +1,6 @@
 /** What a session does and how fast, below its line in `tsremus status DOMAIN`. Pure. */
+
+import { saveHelperText } from '../../core/save-helper.ts';
 import { disksLeftText } from '../../core/texts/disks-left.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
@@ -87,6 +89,11 @@ function witnessWords(status: SessionStatus): string[] {
     : [withoutWitnessText(agreed, status)];
 }
 
+function saveHelperWords({ save_helper, save_helper_reason, outcome }: SessionStatus): string[] {
+  if (save_helper === undefined || outcome !== null) return [];
+  return [printable(saveHelperText(save_helper, save_helper_reason ?? null))];
+}
+
 /** As long as a copy is there, or runs on what they hold. */
 function diskWords(status: SessionStatus): string[] {
   const { disks_left: left = [], outcome } = status;
@@ -108,6 +115,7 @@ export function figuresText(status: SessionStatus): string {
     streamWords(status).join('; '),
     ...pageWords(status),
     ...memoryWords(status),
+    ...saveHelperWords(status),
     ...witnessWords(status),
     ...diskWords(status),
     ...refusalWords(status),

@@ -2,6 +2,7 @@
  * What a session is judged by, and how both machines come to it: the same words in the status file,
  * in `tsremus status` and in the simulator. Pure.
  */
+
 import type { BackupPhase, BackupState } from '../backup/state.ts';
 import { silenceMs, waitsForPerson } from '../backup/state.ts';
 import type { Agreement } from '../permission/tie.ts';
@@ -13,6 +14,7 @@ import {
   type PrimaryState,
   wantsPromise,
 } from '../primary/state.ts';
+import type { SaveHelper } from '../save-helper.ts';
 import { lateAfterMs } from '../scheduler.ts';
 import { formatMs } from '../units.ts';
 import { leaseMs } from '../vocabulary.ts';
@@ -58,6 +60,9 @@ export interface SessionFacts {
   readonly buffered: boolean;
   /** Who goes on when the other host cannot be asked. Older sessions: absent. */
   readonly without_witness?: Agreement;
+  /** Primary: what makes the checkpoints, and why not what was wanted. Not known yet: absent. */
+  readonly save_helper?: SaveHelper;
+  readonly save_helper_reason?: string | null;
   /** Primary: this session paused the guest (once). */
   readonly guest_paused: boolean;
   /** Primary: it may go on here, but its output buffer could not be removed. Older: absent. */

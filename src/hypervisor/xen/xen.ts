@@ -49,6 +49,7 @@ import {
   checkPolicy,
   parseAllowed,
 } from './policy.ts';
+import { helperEventIn, SaveHelpers } from './save-helper.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -92,7 +93,8 @@ export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Prom
       await native.openXen(path);
       // The stand-in's host is a folder, and has its own files in it.
       const root = env['SIMXL_HOST'] ?? '';
-      return new Xen(native, env[allowFileVariable] || allowFileDefault, root);
+      const saveHelpers = new SaveHelpers(env, path, nativePath);
+      return new Xen(native, env[allowFileVariable] || allowFileDefault, root, saveHelpers);
     } catch (error) {
       last = error;
     }
@@ -145,8 +147,11 @@ class Xen implements Hypervisor {
   #words: EndWords | null = null;
   readonly #root: string;
 
-  constructor(native: XenLibrary, allowFile: string, root: string) {
+  readonly #saveHelpers: SaveHelpers;
+
+  constructor(native: XenLibrary, allowFile: string, root: string, saveHelpers: SaveHelpers) {
     this.#native = native;
+    this.#saveHelpers = saveHelpers;
     this.#allowFile = allowFile;
     this.#root = root;
   }
@@ -287,9 +292,16 @@ class Xen implements Hypervisor {
     const native = this.#native;
     let handle = -1;
     let broken: string | null = null;
+    const { ownBytes, event: chosen } = this.#saveHelpers.choose(options.saveHelper, limitBytes);
+    // Told with the first that happens: whoever starts the save has it not yet.
+    let first: SaveEvent | null = chosen;
     try {
-      handle = native.saveStart(id, limitBytes, barriers, (event) => {
+      handle = native.saveStart(id, limitBytes - ownBytes, barriers, (event) => {
         if (event.kind === 'failed') broken = event.text;
+        if (first !== null) onEvent(first);
+        first = null;
+        const changed = event.kind === 'log' ? helperEventIn(event.text) : null;
+        if (changed !== null) onEvent(changed);
         let ours = saveEvent(event);
         if (ours === null) return;
         // The library gave up because of a broken stream: it says which record, and where.
@@ -417,7 +429,7 @@ function saveEvent(event: NativeEvent): SaveEvent | null {
     case 'checkpoint':
       return { kind: 'checkpoint', epoch: event.a };
     case 'epoch-end': {
-      const pauseMs = (event.d + event.e) / 1e6;
+      const pauseMs = event.d / 1e6;
       const { a: epoch, b: bytes, c: pages } = event;
       return { kind: 'epoch-end', epoch, bytes, pages, pauseMs, stalledMs: event.f / 1e6 };
     }

@@ -170,6 +170,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     ack_time: running?.ackWall?.toISOString() ?? null,
     heartbeat_timeout_ms: options.heartbeatTimeoutMs,
     without_witness: options.withoutWitness,
+    ...saveHelperFacts(running),
     ...(view.disksLeft.length === 0 ? {} : { disks_left: view.disksLeft }),
     ...(seeding ? seedFacts(running, guest.memoryBytes) : { seed_percent: null }),
     ...stream,
@@ -182,6 +183,13 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     watch: options.wait,
     may_open: outcome?.kind === 'held' && outcome.mayOpen === true,
   };
+}
+
+/** Absent before it is known. */
+function saveHelperFacts(running: PrimarySession | null) {
+  const known = running?.saveHelper ?? null;
+  if (known === null) return {};
+  return { save_helper: known.helper, save_helper_reason: known.reason };
 }
 
 function withReason(first: string, second: string | null): string {

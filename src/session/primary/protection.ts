@@ -7,11 +7,13 @@
  * Each stage has what the one before took; what was taken is given back in the reverse order
  * (teardown.ts), however the session ends.
  */
+
 import { version } from '../../config/version.ts';
 import { lostFeatures, othersText, savedText } from '../../core/check/features.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
+import { saveHelperDefault } from '../../core/save-helper.ts';
 import { adviceLine, vouchClause } from '../../core/texts/advice.ts';
 import { disksLeftText } from '../../core/texts/disks-left.ts';
 import { farewell, measuredText } from '../../core/texts/outcomes.ts';
@@ -490,6 +492,7 @@ export class Protection {
       link: ready.connection.link,
       encoder: ready.encoder,
       queueBytes: ready.budget.queueBytes,
+      saveHelper: options.saveHelper ?? saveHelperDefault,
       output: ready.output,
       disks: ready.disks,
       diskEncoders: ready.diskEncoders,

@@ -2,6 +2,7 @@
  * Shell around the primary machine: carries out its effects on the guest, the link and the
  * transport, and turns what happens into its events. Decides nothing.
  */
+
 import { describePrimaryEffect, describePrimaryEvent } from '../../core/describe.ts';
 import { boundedReason, unpauseRetryMs } from '../../core/limits.ts';
 import { isPresent } from '../../core/permission/evidence.ts';
@@ -14,6 +15,8 @@ import type {
   PrimaryOutcome,
   StopBy,
 } from '../../core/primary/types.ts';
+import type { SaveHelper } from '../../core/save-helper.ts';
+import { saveHelperText } from '../../core/save-helper.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
 import { farewell } from '../../core/texts/outcomes.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
@@ -66,6 +69,7 @@ export interface PrimaryParts extends Time {
   readonly encoder: StreamEncoder;
   /** Bytes of the stream that may wait to be sent: past it a checkpoint keeps the guest waiting. */
   readonly queueBytes: number;
+  readonly saveHelper: SaveHelper;
   /** What the guest sends waits in it. */
   readonly output: OutputBuffer;
   /** The guest's disks: parts of every epoch, as its memory is. */
@@ -133,6 +137,8 @@ export class PrimarySession {
   #looks = 0;
   #changed: string | null = null;
   #over = false;
+  /** What makes the checkpoints, and why not what was wanted; null: not known yet. */
+  saveHelper: { readonly helper: SaveHelper; readonly reason: string | null } | null = null;
   readonly figures: SessionFigures;
   #ackWall: Date | null = null;
   /** Pauses of ours that are not undone yet; the hypervisor counts them, too. */
@@ -295,6 +301,7 @@ export class PrimarySession {
   #startSave(): void {
     const { hypervisor, guest, link, encoder, queueBytes, output, disks, clock } = this.#parts;
     this.#save = hypervisor.startSave(guest, {
+      saveHelper: this.#parts.saveHelper,
       limitBytes: queueBytes,
       // Disks first: what the guest sends may tell of what it wrote.
       barriers: [...disks, output].flatMap(({ barrier }) => (barrier === null ? [] : [barrier])),
@@ -491,6 +498,8 @@ export class PrimarySession {
         // In the seed the guest runs on, and a line slower than memory is the rule.
         if (event.epoch > 0) this.#onStalled(event.epoch, event.waitingBytes);
         return;
+      case 'save-helper':
+        return this.#onSaveHelper(event);
       case 'log':
         // What an order to end breaks is no news.
         this.#hypervisorLog.take(event, this.#abortWanted);
@@ -498,6 +507,12 @@ export class PrimarySession {
       case 'ended':
         this.#onSaveEnded(event, nowMs);
     }
+  }
+
+  #onSaveHelper({ helper, reason }: Extract<SaveEvent, { kind: 'save-helper' }>): void {
+    this.saveHelper = { helper, reason };
+    this.#parts.log.info(saveHelperText(helper, reason));
+    this.#parts.onChange();
   }
 
   #onStalled(epoch: number, waitingBytes: number): void {

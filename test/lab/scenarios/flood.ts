@@ -3,6 +3,7 @@
  * by frame, and held against the acknowledgements.
  */
 import { checkFlow } from '../commit-check.ts';
+import { installFault } from '../faults/build.ts';
 import type { FrameRecord } from '../frame-records.ts';
 import { type GuestKind, guestState, hangMs, heartbeatTimeoutMs, sleep } from '../lab.ts';
 import { peek, protectExit, status, waitForEpoch } from '../session.ts';
@@ -119,6 +120,24 @@ async function floodUnbuffered(trial: Trial): Promise<void> {
   await watched.checkCounts(guest);
 }
 
+/** What must be found where the barrier comes when the guest runs again. */
+async function floodPastLateBarrier(trial: Trial): Promise<void> {
+  const library = await installFault(trial.lab, 'a', 'late-barrier');
+  const guest = await trial.createGuest('a', 'pvh', 200, undefined, small);
+  const env = { TSREMUS_NATIVE: library };
+  const watched = await Watched.protect(trial, 'a', [guest], {
+    ...{ buffered: true, args: patience(), env },
+  });
+  const stopLoad = await startLoad(trial, guest);
+  const { epoch } = (await peek(trial.lab, 'a', guest, 'primary')) ?? {};
+  await waitForEpoch(trial.lab, 'a', guest, (epoch ?? 0) + 10);
+  await stopLoad();
+  await trial.lab.ssh('a', `tsremus stop ${guest}`);
+  const verdict = await watched.judge(guest, await watched.fetch());
+  trial.measure('early_frames', verdict.early);
+  trial.check('frames to leave early', verdict.early > 0, verdict);
+}
+
 export const flood: Scenario = {
   name: 'flood',
   proves:
@@ -138,4 +157,14 @@ export const floodWithout: Scenario = {
   trials: { ci: 0, soak: 2 },
   seconds: 55,
   run: floodUnbuffered,
+};
+
+export const floodLate: Scenario = {
+  name: 'late-barrier',
+  proves: 'where the barrier is set after the resume the same capture finds frames that left early',
+  tier: 'soak',
+  shows: [],
+  trials: { ci: 0, soak: 1 },
+  seconds: 80,
+  run: floodPastLateBarrier,
 };

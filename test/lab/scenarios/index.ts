@@ -8,7 +8,7 @@ import { cutLoad } from './cut-load.ts';
 import { diskCommit, diskReturn } from './disk-commit.ts';
 import { diskProcesses } from './disk-processes.ts';
 import { drill } from './drill.ts';
-import { flood, floodWithout } from './flood.ts';
+import { flood, floodLate, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { keptCopy } from './kept-copy.ts';
 import { kill, killSeed } from './kill.ts';
@@ -39,6 +39,7 @@ export const scenarios: readonly Scenario[] = [
   outputUnbuffered,
   flood,
   floodWithout,
+  floodLate,
   protectMuted,
   netbufScript,
   twoGuestsNet,

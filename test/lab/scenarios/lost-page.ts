@@ -1,31 +1,15 @@
 /** A check that cannot fail proves nothing: a build that loses a page must fail the checksum. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { buildLosingLibrary } from '../faults/build.ts';
+import { installFault } from '../faults/build.ts';
 import { hangMs, verifyGuest, waitFor } from '../lab.ts';
 import { protectOutput, waitForEpoch } from '../session.ts';
 import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 
-const library = '/opt/libtsremus-losing.so';
 /** One dirty page per hundred epochs; short epochs, so that the hundredth comes soon. */
 const loseEvery = 100;
 
-async function install(trial: Trial): Promise<void> {
-  const dir = mkdtempSync(join(tmpdir(), 'tsremus-losing-'));
-  try {
-    await buildLosingLibrary(join(dir, 'lib.so'));
-    const input = readFileSync(join(dir, 'lib.so')).toString('base64');
-    const put = await trial.lab.ssh('a', `base64 -d >${library}`, { input });
-    if (put.code !== 0) throw new Error(`cannot install the losing library: ${put.stderr}`);
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
-}
-
 async function losesPage(trial: Trial): Promise<void> {
-  await install(trial);
+  const library = await installFault(trial.lab, 'a', 'lose-page');
   // A page lost is seen until it is rewritten and copied again: after 4,096 / 400 seconds.
   const guest = await trial.createGuest('a', 'pv', 400);
   const env = { TSREMUS_NATIVE: library, TSREMUS_LAB_LOSE_EVERY: String(loseEvery) };

@@ -45,7 +45,7 @@ async function trial(
       schedule: { kind: 'fixed', intervalMs: 200 },
     },
     ...{ clock: systemClock, timers: systemTimers, guest: { uuid: 'u', id: 7 }, name: 'u' },
-    ...{ queueBytes: 1 << 20, log: silentLog, pulse: null },
+    ...{ queueBytes: 1 << 20, saveHelper: 'own' as const, log: silentLog, pulse: null },
     output,
     disks: [],
     diskEncoders: [],
