@@ -4,9 +4,9 @@
  *
  * Every method fails with an OperationError that names the guest and what to type next.
  */
-import type { SaveHelper } from '../core/save-helper.ts';
 
 import type { FeatureUse } from '../core/check/features.ts';
+import type { SaveHelper } from '../core/save-helper.ts';
 
 /** A guest that is, or was, on this host. */
 export interface GuestRef {

@@ -76,7 +76,7 @@ export function primaryDisks(
     name: 'mirror',
     openCompared: noDisks.openCompared,
     goOnAlone: (uuid, session) => noteAlone(place, uuid, session),
-    openPrimary(spec, session) {
+    openPrimary(spec, session, copy) {
       const [disk] = spec.writableDisks;
       const captures = new FileCaptures(
         nativePath,
@@ -88,8 +88,10 @@ export function primaryDisks(
         captures: async () => captures,
         run: async () => {},
         markSource: (one, by) => markSource(place, one, by),
+        // No volume of LVM's is in it.
+        followMarks: async () => {},
       };
-      return openMirrors(ports, spec, session);
+      return openMirrors(ports, spec, session, copy);
     },
   };
 }
