@@ -50,11 +50,12 @@ export function pageData(pages: readonly Page[], perRecord = 1024): Buffer {
   return Buffer.concat(records);
 }
 
-/** An epoch of these pages: HVM_CONTEXT, CHECKPOINT, CHECKPOINT_END behind them. */
+/** An epoch of these pages: X86_TSC_INFO, HVM_CONTEXT, CHECKPOINT, CHECKPOINT_END behind them. */
 export function epochOf(pages: readonly Page[], perRecord = 1024): Buffer {
   const state = Buffer.alloc(1000, 7);
   return Buffer.concat([
     pageData(pages, perRecord),
+    record(0x8, Buffer.alloc(24)),
     record(0x9, state),
     record(0xe, empty),
     record(4, empty),
