@@ -13,7 +13,7 @@ import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 import { guestNumberOf, Watched } from './watched.ts';
 
-const kinds: readonly GuestKind[] = ['pv', 'pvh'];
+const kinds: readonly GuestKind[] = ['pvh', 'pv'];
 /** Two trials of the soak look at more than 200 epochs together. */
 const epochsOf = { ci: 20, soak: 115 } as const;
 /** In some the guest may not have come to send anything, the slower the machine the more. */
