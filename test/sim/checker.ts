@@ -156,7 +156,7 @@ export class Checker {
     this.#require(ageMs <= limitMs, 'lease', `release ..${epoch}, last echo's age ${ageMs} ms`);
   }
 
-  /** `aloneMs`: how long the primary has run without its backup. */
+  /** `aloneMs`: how long its machine had run without its backup when it decided that; else 0. */
   opened(aloneMs: number): void {
     this.#isDecided = true;
     this.isOpened = true;

@@ -348,7 +348,9 @@ export async function protect(world: World, process: SimProcess): Promise<string
     hypervisor,
     step(state, event) {
       world.heardOnA(event);
-      return machines.stepPrimary(state, event);
+      const step = machines.stepPrimary(state, event);
+      world.decidingOnA(step.effects);
+      return step;
     },
     backup: {
       connect: (hello, signal) => connect(world, process, hello, signal),

@@ -119,6 +119,20 @@ describe('who goes on', () => {
     await expect(text).toMatchFileSnapshot('testdata/without-witness.txt');
   });
 
+  // Proves: decided is decided; what is heard before the buffer is open comes too late (96517).
+  it('stays so though the backup is heard again before the buffer is open', async () => {
+    for (let share = -0.3; share < 0.1; share += 0.01) {
+      const planned = planWith(7_000, true, 'primary', (ms) => {
+        const { holdMs } = planOf(7_000).config;
+        return [[0, { kind: 'stop-receive', forMs: (1 + share) * ms + holdMs }]];
+      });
+      const { heartbeatTimeoutMs: ms } = planned.config;
+      const slow = { delayMsMin: 0.1 * ms, delayMsMax: 0.12 * ms, datagramLoss: 0 };
+      const { violation } = await runPlan({ ...planned, ...slow }, realMachines);
+      expect(violation).toBeNull();
+    }
+  });
+
   it.each(tieMutants)('is checked: $name', async (mutant) => {
     expect((await hunt(mutant, 300)).seed).not.toBeNull();
   });

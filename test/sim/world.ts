@@ -7,7 +7,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BackupEffect } from '../../src/core/backup/types.ts';
 import { InvariantError } from '../../src/core/invariant.ts';
-import type { PrimaryEvent } from '../../src/core/primary/types.ts';
+import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import type { Message } from '../../src/link/messages.ts';
 import type { Protection } from '../../src/session/primary/protection.ts';
 import { Checker, type CopyContent, type Violation } from './checker.ts';
@@ -136,6 +136,8 @@ export class World implements Timeline {
   #heardByAMs = 0;
   #echoedToA = 0;
   #isLinkOverOnA = false;
+  /** How long the primary had run without its backup when its machine opened the buffer. */
+  #openedAloneMs = 0;
   #steps = 0;
   ending: string | null = null;
 
@@ -413,7 +415,7 @@ export class World implements Timeline {
   }
 
   openBuffer(): void {
-    this.checker.opened(this.#aloneMs());
+    this.checker.opened(this.#openedAloneMs);
     this.buffer?.open();
     this.checker.tornDown();
   }
@@ -477,6 +479,11 @@ export class World implements Timeline {
     const news = event.kind === 'answer' ? event.answer.kind : event.kind;
     if (['activated', 'running', 'ended', 'absent'].includes(news)) this.checker.heardActive();
     if (news === 'activating') this.checker.heardDeciding();
+  }
+
+  /** What the primary's machine wants: what it hears from then on comes too late for that. */
+  decidingOnA(effects: readonly PrimaryEffect[]): void {
+    if (effects.some(({ kind }) => kind === 'open-buffer')) this.#openedAloneMs = this.#aloneMs();
   }
 
   #heardByA(message: Message): void {
