@@ -9,10 +9,13 @@ export interface Progress {
   readonly acked: number;
   /** The primary's guest's count. */
   readonly count: number;
+  /** Somebody had yet to continue, or to obey. */
+  readonly isLate: boolean;
 }
 
 export function progressOf(world: World): Progress {
-  return { acked: world.checker.acked, count: world.guest.memory };
+  const { checker, guest, faults } = world;
+  return { acked: checker.acked, count: guest.memory, isLate: faults.latePending > 0 };
 }
 
 /** The end's name, or null. `before`: the progress two timeouts ago. */
@@ -55,7 +58,7 @@ function canBeReplaced(world: World): boolean {
 function namedEnding(world: World, before: Progress): string | null {
   const { checker, faults, outcome, protectProcess } = world;
   // Somebody continues what is stopped, and it must do no harm then.
-  if (faults.latePending > 0) return null;
+  if (faults.latePending > 0 || before.isLate) return null;
   if (outcome === null && protectProcess.isAlive && protectProcess.isStopped) {
     return stoppedEnding(world);
   }

@@ -122,6 +122,11 @@ const rebootedOnceActive: Scenario = (ms) => [
   },
 ];
 
+/** The guest is about to be asked to suspend for the second time. */
+const inCheckpoint = {
+  trigger: { kind: 'call', host: 'a', what: 'suspend', count: 2 },
+} as const;
+
 /** Among the files of a record: four are ready, then standby, decision, built, outcome. */
 const builtFile = 7;
 const outcomeFile = 8;
@@ -242,6 +247,11 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'protect and its guard killed, cleaned up': () => [
     { kind: 'kill-guard' },
     { kind: 'kill-protect' },
+  ],
+  // It stays held for want of an answer, and is resumed all the same (48612).
+  'host b crashes for good in a checkpoint, the guest suspends 90 s late': () => [
+    { ...inCheckpoint, fault: { kind: 'crash', host: 'b', rebootMs: null } },
+    { ...inCheckpoint, fault: { kind: 'late-suspend', byMs: 90_000 } },
   ],
   'time of day set back two hours on a': () => [{ kind: 'wall-step', host: 'a', byMs: -7_200_000 }],
   'libxl gives up on a': () => [{ kind: 'save-failed' }],

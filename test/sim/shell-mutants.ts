@@ -138,6 +138,12 @@ const obeysLate: readonly (readonly [When, What])[] = [
   [at(0), { kind: 'terminate' }],
 ];
 
+/** The same of a checkpoint's, and held meanwhile, because there is nobody to ask. */
+const obeysLateHeld: readonly (readonly [When, What])[] = [
+  [on('a', 'suspend', 2), { kind: 'crash', host: 'b', rebootMs: null }],
+  [on('a', 'suspend', 2), { kind: 'late-suspend', byMs: 90_000 }],
+];
+
 /** The copy took over, its host is rebooted, and the guest that it left behind is cleaned up. */
 const goneAfterTakeover = struck(
   [
@@ -1047,6 +1053,13 @@ const guests: readonly ShellMutant[] = [
     from: "if (end.kind !== 'guest-ended') this.#left = end.left;",
     to: '',
     by: sim(1, struck(obeysLate)),
+  },
+  {
+    name: 'a guest that obeys late stays suspended while its session is held',
+    file: 'session/primary/session.ts',
+    from: "if (this.#left !== 'runs' && !this.#over) void this.#seeToSuspend();",
+    to: '',
+    by: sim(1, manually(struck(obeysLateHeld))),
   },
   {
     name: 'the guard forgets a guest that obeys late',

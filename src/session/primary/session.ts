@@ -17,6 +17,7 @@ import type {
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
 import { type FirstCopy, firstCopyOf, type PrimaryDisk } from '../../disk/port.ts';
+import { awaitLateSuspend } from '../../guest/late-suspend.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { Log } from '../../host/log.ts';
@@ -507,6 +508,15 @@ export class PrimarySession {
       this.#dispatch({ kind: 'save-failed', reason, nowMs });
     }
     if (this.#abortWanted) this.#dispatch({ kind: 'save-ended', nowMs });
+    if (this.#left !== 'runs' && !this.#over) void this.#seeToSuspend();
+  }
+
+  /** The session goes on, held: nobody else would resume a guest that obeys late before its end. */
+  async #seeToSuspend(): Promise<void> {
+    const { guest: ref, name, log } = this.#parts;
+    const order = { say: (text: string) => log.info(text), isStopped: () => this.#over };
+    const end = await awaitLateSuspend(this.#parts, { ref, name }, order);
+    if (end !== 'stopped') this.#left = 'runs';
   }
 
   #perform(effect: PrimaryEffect): void {
