@@ -21,9 +21,9 @@ export class FaultInjector {
   #helplessUntilMs: number | null = null;
   isGuestEnded = false;
   isFailoverOrdered = false;
-  /** The backup is writing a decision. */
-  isDecidingOnB = false;
-  /** The end of the link was known on host B before anything was decided. */
+  /** The backup has decided to activate. */
+  isDecidedOnB = false;
+  /** The end of the link was known on host B before that. */
   isLinkEndKnown = false;
   /** What the administrator who cleans up achieved; null: nothing yet. */
   cleanedUp: string | null = null;

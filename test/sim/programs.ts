@@ -457,7 +457,7 @@ async function receive(
     hypervisor: b.hypervisor.portFor(process),
     step(state, event) {
       const step = machines.stepBackup(state, event);
-      world.decidingOnB(step.effects);
+      world.decidingOnB(step);
       return step;
     },
     async offerPulse(_session, _log, onHeard) {

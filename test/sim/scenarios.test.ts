@@ -158,6 +158,12 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'host b crashes and reboots': (ms) => [{ kind: 'crash', host: 'b', rebootMs: 2 * ms }],
   'protect killed': () => [{ kind: 'kill-protect' }],
   'protect killed, link cut': (ms) => [...cut(both, 5)(ms), { kind: 'kill-protect' }],
+  // The end of the link is heard once silence has decided, before that is written (21633, 77612).
+  'protect killed, link cut for 1.3 timeouts, the disk of b is slow': (ms) => [
+    ...cut(both, 1.3)(ms),
+    { kind: 'kill-protect' },
+    { kind: 'disk-slow', forMs: 5 * ms, byMs: ms },
+  ],
   'protect killed, cleaned up': () => [{ kind: 'kill-protect' }],
   'protect killed, link cut for 5 timeouts, cleaned up': (ms) => [
     ...cut(both, 5)(ms),

@@ -5,7 +5,7 @@
  * rule is broken or the run has come to a good end; the same seed gives the same hash of it all.
  */
 import { createHash, type Hash } from 'node:crypto';
-import type { BackupEffect } from '../../src/core/backup/types.ts';
+import type { BackupStep } from '../../src/core/backup/backup.ts';
 import { InvariantError } from '../../src/core/invariant.ts';
 import type { PrimaryEffect, PrimaryEvent } from '../../src/core/primary/types.ts';
 import type { Message } from '../../src/link/messages.ts';
@@ -196,9 +196,6 @@ export class World implements Timeline {
   }
 
   beforeCall(process: SimProcess, what: string): void {
-    if (process === this.receive && /^create .*\.decision\./.test(what)) {
-      this.faults.isDecidingOnB = true;
-    }
     this.first.faults.beforeCall(process, what);
     if (this.kind === 'other way') this.faults.beforeCall(process, what);
   }
@@ -498,8 +495,10 @@ export class World implements Timeline {
   }
 
   /** What the backup's machine wants: an activation for silence needs one. */
-  decidingOnB(effects: readonly BackupEffect[]): void {
+  decidingOnB({ state, effects }: BackupStep): void {
     const { checker, paths, nowMs, plan } = this;
+    // It forgets it where the record cannot be written.
+    this.faults.isDecidedOnB = state.goal?.kind === 'activate';
     for (const effect of effects) {
       if (effect.kind !== 'write-record' || effect.to !== 'activating') continue;
       checker.decidesToActivate(this.faults.struck.has('crash a'));
@@ -515,7 +514,7 @@ export class World implements Timeline {
   /** The link has ended for the process of that side, by the peer's doing or its own. */
   linkEnds(side: Side): void {
     if (side === 'a') this.#isLinkOverOnA = true;
-    else this.faults.isLinkEndKnown ||= !this.faults.isDecidingOnB;
+    else this.faults.isLinkEndKnown ||= !this.faults.isDecidedOnB;
   }
 
   damaged(epoch: number): void {
