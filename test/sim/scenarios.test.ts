@@ -265,6 +265,12 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'ordered stop': () => [{ kind: 'stop' }],
   'ordered stop, link cut for 2 timeouts': (ms) => [...cut(both, 2)(ms), { kind: 'stop' }],
   'protect stopped for good': () => [{ kind: 'stop-for-good', who: 'protect', lateMs: null }],
+  // With -n it has paused its guest by then, and what is promised comes too late (15890).
+  'ordered stop, the disk of b is slow, protect stopped for good': (ms) => [
+    { kind: 'disk-slow', forMs: 3 * ms, byMs: 2 * ms },
+    { kind: 'stop' },
+    { afterMs: 0.9 * ms, fault: { kind: 'stop-for-good', who: 'protect', lateMs: null } },
+  ],
   // A status from the future is not a young one (56204).
   'an epoch cannot be applied, protect stopped for good, the time of day put back': () => [
     { kind: 'apply-fails' },
