@@ -28,8 +28,8 @@ export function endingOf(world: World, before: Progress): string | null {
  * Nobody runs the guest, and nothing that is known excuses it: it ended by itself, a host went
  * down, it was left held on somebody's word, or it has no buffer and nobody has decided where it
  * may run, or could tell. Nor does it run where protect was stopped for ever in a checkpoint and
- * its guard cannot take its place, or was stopped for ever or died when it had paused a guest
- * without a buffer: until a person types what status says.
+ * its guard cannot take its place, or died in one together with its guard, or was stopped for ever
+ * or died when it had paused a guest without a buffer: until a person types what status says.
  */
 function standsStill(world: World, before: Progress): boolean {
   const { b, checker, copy, faults, guest, network, outcome, plan, protectProcess } = world;
@@ -38,8 +38,9 @@ function standsStill(world: World, before: Progress): boolean {
   if (guest.isRunning || guest.memory > before.count) return false;
   const isStopped = guest.isSuspended && protectProcess.isAlive && protectProcess.isStopped;
   if (isStopped && !canBeReplaced(world)) return false;
-  // Who would resume it is stopped for ever, too.
-  if (guest.isSuspended && !protectProcess.isAlive && faults.isGuardStopped) return false;
+  // Who would resume it is stopped for ever, too, or died with it.
+  const isLeftAlone = faults.isGuardStopped || faults.isUnguarded;
+  if (guest.isSuspended && !protectProcess.isAlive && isLeftAlone) return false;
   const isLeft = protectProcess.isAlive ? protectProcess.isStopped : !plan.cleansUp;
   const isLeftPaused = outcome === null && isLeft && !guest.isSuspended;
   if (isLeftPaused && !plan.config.buffered) return false;

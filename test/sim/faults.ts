@@ -20,6 +20,9 @@ export class FaultInjector {
   #helplessFromMs: number | null = null;
   #helplessUntilMs: number | null = null;
   isGuestEnded = false;
+  /** Its guard was killed, and protect has not had the time to start another one, or is dead. */
+  isUnguarded = false;
+  #guardsKilled = 0;
   isFailoverOrdered = false;
   /** The backup has decided to activate. */
   isDecidedOnB = false;
@@ -236,8 +239,7 @@ export class FaultInjector {
         this.#kill(this.#world.receive, fault.isAfter === true);
         return;
       case 'kill-guard':
-        this.#guard?.exit();
-        return;
+        return this.#killGuard();
       case 'stop-protect':
         return this.#stopProtect(fault.forMs);
       case 'stop-receive':
@@ -389,6 +391,20 @@ export class FaultInjector {
     this.#isAwaited = true;
   }
 
+  #killGuard(): void {
+    const { protectProcess, plan } = this.#world;
+    const guard = this.#guard;
+    if (guard === undefined) return;
+    guard.exit();
+    this.isUnguarded = true;
+    // The first is started again at once, the next ones after a second and more (KeptGuard).
+    const restartMs = 1_000 * this.#guardsKilled + plan.delayMsMin;
+    this.#guardsKilled += 1;
+    protectProcess.later(restartMs, () => {
+      this.isUnguarded = false;
+    });
+  }
+
   #terminateProtect(): void {
     const { protectProcess } = this.#world;
     if (!protectProcess.isAlive) return;
@@ -421,8 +437,8 @@ export class FaultInjector {
 
   /** Its guard was there, as far as faults are concerned. */
   get isGuarded(): boolean {
-    const { struck } = this;
-    return !struck.has('kill-guard') && !struck.has('stop-for-good') && !struck.has('crash a');
+    const { struck, isUnguarded } = this;
+    return !isUnguarded && !struck.has('stop-for-good') && !struck.has('crash a');
   }
 
   /** One that could act now. */

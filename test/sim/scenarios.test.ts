@@ -254,6 +254,27 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     { kind: 'kill-guard' },
     { kind: 'kill-protect' },
   ],
+  // Two deaths at once are one too many (16191, 95381).
+  'protect killed in a checkpoint, its guard when it resumes the guest': () => [
+    { ...inCheckpoint, fault: { kind: 'kill-protect', isAfter: true } },
+    {
+      trigger: { kind: 'call', host: 'a', what: 'resume', count: 1 },
+      fault: { kind: 'kill-guard' },
+    },
+  ],
+  'protect and its guard killed in a checkpoint, host b crashes for good, cleaned up': () => [
+    { ...inCheckpoint, fault: { kind: 'crash', host: 'b', rebootMs: null } },
+    { ...inCheckpoint, fault: { kind: 'kill-guard' } },
+    { ...inCheckpoint, fault: { kind: 'kill-protect', isAfter: true } },
+  ],
+  // The one that was started again stands by the guest as the first one did.
+  'guard killed in one checkpoint, protect killed in the next': () => [
+    { ...inCheckpoint, fault: { kind: 'kill-guard' } },
+    {
+      trigger: { kind: 'call', host: 'a', what: 'suspend', count: 3 },
+      fault: { kind: 'kill-protect', isAfter: true },
+    },
+  ],
   // It stays held for want of an answer, and is resumed all the same (48612).
   'host b crashes for good in a checkpoint, the guest suspends 90 s late': () => [
     { ...inCheckpoint, fault: { kind: 'crash', host: 'b', rebootMs: null } },
