@@ -5,7 +5,7 @@
 import { freemem, hostname, totalmem } from 'node:os';
 import { hostSettings } from '../config/host-settings.ts';
 import type { Environment } from '../config/settings.ts';
-import { noEventsText } from '../core/texts/events.ts';
+import { noEventsText, noFiguresText } from '../core/texts/events.ts';
 import { systemBootClock, systemChance, systemClock, systemTimers } from '../host/clock.ts';
 import { errorText } from '../host/errors.ts';
 import { systemFiles } from '../host/files.ts';
@@ -33,12 +33,27 @@ export interface ThisHost extends HostPorts {
 }
 
 /** Loaded with the first that is noted: most commands note nothing. */
-function eventsLater(stateDir: string, onLost: (error: Error) => void): EventSink {
+function eventsLater(
+  stateDir: string,
+  onLost: (error: Error, what: 'events' | 'figures') => void,
+): EventSink {
   let opened: Promise<EventSink> | null = null;
+  const open = () => {
+    opened ??= import('./events.ts').then(({ openEvents }) => openEvents(stateDir, onLost));
+    return opened;
+  };
   return {
     note(record) {
-      opened ??= import('./events.ts').then(({ openEvents }) => openEvents(stateDir, onLost));
-      opened.then((sink) => sink.note(record), onLost);
+      open().then(
+        (sink) => sink.note(record),
+        (error) => onLost(error, 'events'),
+      );
+    },
+    measure(record) {
+      open().then(
+        (sink) => sink.measure(record),
+        (error) => onLost(error, 'figures'),
+      );
     },
     async settled() {
       await opened?.then((sink) => sink.settled()).catch(() => {});
@@ -63,8 +78,9 @@ export function thisHost(env: Environment): ThisHost {
     processes: systemProcesses(),
     settings,
     refusals,
-    events: eventsLater(settings.stateDirectory, (error) => {
-      const text = noEventsText(errorText(error));
+    events: eventsLater(settings.stateDirectory, (error, what) => {
+      const textOf = what === 'events' ? noEventsText : noFiguresText;
+      const text = textOf(errorText(error));
       if (!refusals.includes(text)) refusals.push(text);
     }),
     openLog(name) {
@@ -82,7 +98,11 @@ export function thisHost(env: Environment): ThisHost {
 
 /** How this host notes what happens. */
 export function notingParts({ clock, settings, events }: ThisHost): NotingParts {
-  return { clock, host: settings.hostName, note: (record) => events.note(record) };
+  return {
+    ...{ clock, host: settings.hostName },
+    note: (record) => events.note(record),
+    measure: (record) => events.measure(record),
+  };
 }
 
 /** The sessions of this host; what becomes of them is noted. */

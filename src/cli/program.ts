@@ -13,6 +13,7 @@ import { addFailover } from './commands/failover.ts';
 import { addGuard, guardName } from './commands/guard.ts';
 import { addProtect } from './commands/protect.ts';
 import { addReceive } from './commands/receive.ts';
+import { addReport } from './commands/report.ts';
 import { addResync } from './commands/resync.ts';
 import { addSession } from './commands/session.ts';
 import { addSet } from './commands/set.ts';
@@ -70,6 +71,7 @@ export function buildProgram(context: Context): Command {
   addFailover(program, context);
   addStatus(program, context);
   addEvents(program, context);
+  addReport(program, context);
   addDrill(program, context);
   addResync(program, context);
   addReceive(program, context);

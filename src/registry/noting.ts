@@ -1,8 +1,9 @@
 /**
- * A registry that notes what becomes of sessions (core/health/history.ts), of what passes through
- * it anyway: the status that a session publishes, and what is changed in that of a dead one.
- * Sessions know nothing of it, and wait for nothing of it.
+ * A registry that notes what becomes of sessions (core/health/history.ts) and what is measured of
+ * them (measuring.ts), of what passes through it anyway: the status that a session publishes, and
+ * what is changed in that of a dead one. Sessions know nothing of it, and wait for nothing of it.
  */
+import { version } from '../config/version.ts';
 import { judge } from '../core/health/health.ts';
 import { type HistoryEvent, newHistory, noteAmended, noteFacts } from '../core/health/history.ts';
 import type { StopResult } from '../core/outcomes.ts';
@@ -10,6 +11,8 @@ import { stopText } from '../core/texts/outcomes.ts';
 import type { Clock } from '../host/clock.ts';
 import { cleanText } from '../host/text.ts';
 import type { EventRecord } from './event-record.ts';
+import type { FiguresRecord } from './figures-record.ts';
+import { type Course, measured, sessionRecord } from './measuring.ts';
 import type { Claim, Registry, SessionEntry } from './port.ts';
 import type { SessionStatus } from './status.ts';
 
@@ -21,6 +24,8 @@ export interface NotingParts {
   readonly host: string;
   /** Takes a record; neither throws nor waits. */
   readonly note: (record: EventRecord) => void;
+  /** The same of figures. */
+  readonly measure: (record: FiguresRecord) => void;
 }
 
 type Subject = Pick<
@@ -40,8 +45,14 @@ function recordOf(parts: NotingParts, event: HistoryEvent, status: Subject): Eve
   };
 }
 
+/** By whom and when something was seen. */
+function witnessed({ clock, host }: NotingParts) {
+  return { nowMs: clock.nowMs(), time: clock.wall().toISOString(), host, tsremus: version };
+}
+
 function notingClaim(claim: Claim, parts: NotingParts): Claim {
   let history = newHistory;
+  let course: Course | null = null;
   return {
     socketPath: claim.socketPath,
     unsettled: claim.unsettled,
@@ -49,6 +60,9 @@ function notingClaim(claim: Claim, parts: NotingParts): Claim {
       const noted = noteFacts(history, status, parts.clock.nowMs());
       history = noted.history;
       for (const event of noted.events) parts.note(recordOf(parts, event, status));
+      const drawn = measured(course, status, witnessed(parts));
+      course = drawn.course;
+      for (const record of drawn.records) parts.measure(record);
       return claim.publish(status);
     },
     release: (what) => claim.release(what),
@@ -66,9 +80,9 @@ export function notingRegistry(registry: Registry, parts: NotingParts): Registry
     amend(which, change) {
       registry.amend(which, (before) => {
         const status = change(before);
-        for (const event of noteAmended(before, status)) {
-          parts.note(recordOf(parts, event, status));
-        }
+        const events = noteAmended(before, status);
+        for (const event of events) parts.note(recordOf(parts, event, status));
+        if (events.length > 0) parts.measure(sessionRecord(status, witnessed(parts)));
         return status;
       });
     },

@@ -108,6 +108,9 @@ const checks: Readonly<Record<keyof SessionStatus, Check>> = {
   codec: orNull(isText),
   pages: orNull(hasKeys({ unchanged: isCount, zero: isCount, delta: isCount, raw: isCount })),
   histograms: orNull(hasKeys(histogramChecks)),
+  recent: (value) =>
+    value === undefined ||
+    hasKeys({ pause_ms_max: orNull(isCount), lag_ms_max: orNull(isCount) })(value),
   schedule: orNull(
     hasKeys({
       mode: isText,

@@ -39,6 +39,14 @@ export interface Histograms {
   readonly sent_bytes: HistogramSummary;
 }
 
+/** The worst of the last two to three seconds; null: there was none. */
+export interface RecentFigures {
+  /** Of the pauses. */
+  readonly pause_ms_max: number | null;
+  /** The longest time from an acknowledgement to the next one. */
+  readonly lag_ms_max: number | null;
+}
+
 /** When checkpoints begin: `fixed` has an interval, `auto` the most that pauses may take. */
 export interface ScheduleStatus {
   readonly mode: 'fixed' | 'auto';
@@ -104,6 +112,8 @@ export interface SessionStatus extends SessionFacts {
   readonly pages: PagesByKind | null;
   /** Primary. */
   readonly histograms: Histograms | null;
+  /** Primary. Older, or nothing is measured yet: absent. */
+  readonly recent?: RecentFigures;
   /** Primary. */
   readonly schedule: ScheduleStatus | null;
   /** Epochs that may be without acknowledgement, and that are; primary. */

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/host/clock.ts';
 import { type EventRecord, eventLine, parseEvent } from '../../src/registry/event-record.ts';
+import type { FiguresRecord } from '../../src/registry/figures-record.ts';
 import { noteDeath, noteStopped, notingRegistry } from '../../src/registry/noting.ts';
 import type { Claim, Registry, SessionEntry } from '../../src/registry/port.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
@@ -12,6 +13,7 @@ const subject = { uuid: 'u', domain: 'web1', role: 'primary' } as const;
 /** What is noted, and a registry whose claims keep what is published. */
 function bench() {
   const noted: EventRecord[] = [];
+  const measured: FiguresRecord[] = [];
   const published: SessionStatus[] = [];
   const claim: Claim = {
     socketPath: '/s',
@@ -29,8 +31,9 @@ function bench() {
   const parts = {
     ...{ clock: systemClock, host: 'hosta' },
     note: (record: EventRecord) => void noted.push(record),
+    measure: (record: FiguresRecord) => void measured.push(record),
   };
-  return { noted, published, parts, registry: notingRegistry(inner as Registry, parts) };
+  return { noted, measured, published, parts, registry: notingRegistry(inner as Registry, parts) };
 }
 
 // Proves: what a session publishes is published as it is, and what of it is news is noted.
@@ -55,14 +58,16 @@ it('begins anew with each claim', async () => {
   expect(noted).toHaveLength(2);
 });
 
+// Proves: how a dead session was ended is kept with all that it said, once its status is gone.
 it('notes what is changed of a dead session', () => {
-  const { noted, published, registry } = bench();
+  const { noted, measured, published, registry } = bench();
   const over = { state: 'ended', outcome: 'guest-ended', reason: 'power-off' } as const;
   registry.amend({ uuid: 'u', session: 's' }, (status) => ({ ...status, ...over }));
   expect(published).toHaveLength(1);
   expect(noted).toMatchObject([
     { event: 'guest-ended', text: 'the guest ended by itself: power-off' },
   ]);
+  expect(measured).toMatchObject([{ kind: 'session', host: 'hosta', status: over }]);
 });
 
 describe('what others note', () => {

@@ -52,7 +52,7 @@ function optionsOf(command: Command, given: ReadonlySet<string>): Candidate[] {
     });
 }
 
-const fileOptions: readonly string[] = ['--metrics', '--netbuf-script'];
+const fileOptions: readonly string[] = ['--metrics', '--netbuf-script', '--output'];
 /** Options whose value is the guest's name. */
 const guestOptions: readonly string[] = ['--vouch'];
 
@@ -74,7 +74,7 @@ async function valuesOf(option: Option, live: LiveNames): Promise<readonly Candi
 const ofGuests: readonly string[] = ['check', 'protect', 'resync'];
 
 /** Commands that speak of declared guests as well, whether they run and have a session or not. */
-const ofDeclared: readonly string[] = ['check', 'protect', 'status', 'events'];
+const ofDeclared: readonly string[] = ['check', 'protect', 'status', 'events', 'report'];
 
 async function guestsFor(command: string, live: LiveNames): Promise<readonly Candidate[]> {
   const first = ofGuests.includes(command)

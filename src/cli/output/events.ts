@@ -12,9 +12,14 @@ const bad: ReadonlySet<string> = new Set([
 ]);
 const doubtful: ReadonlySet<string> = new Set(['late', 'degraded', 'activating', 'gap']);
 
+/** How bad an event is. */
+export function toneOf(event: string): 'good' | 'doubtful' | 'bad' {
+  if (bad.has(event)) return 'bad';
+  return doubtful.has(event) ? 'doubtful' : 'good';
+}
+
 function painterOf(event: string, paint: ChalkInstance): (text: string) => string {
-  if (bad.has(event)) return paint.red;
-  return doubtful.has(event) ? paint.yellow : paint.green;
+  return { good: paint.green, doubtful: paint.yellow, bad: paint.red }[toneOf(event)];
 }
 
 /** `2026-11-30T19:12:31Z  web1  primary  protected  protected by hostb` */

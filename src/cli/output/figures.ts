@@ -12,18 +12,19 @@ const columns: readonly Column[] = [
   { title: 'max', align: 'right' },
 ];
 
-const measured: readonly (readonly [string, keyof Histograms, (value: number) => string])[] = [
-  ['pause', 'pause_ms', shortMs],
-  ['encode', 'encode_ms', shortMs],
-  ['transfer', 'transfer_ms', shortMs],
-  ['acknowledge', 'acknowledge_ms', shortMs],
-  ['period', 'period_ms', shortMs],
-  ['bytes in', 'raw_bytes', formatBytes],
-  ['bytes out', 'sent_bytes', formatBytes],
-];
+export const measured: readonly (readonly [string, keyof Histograms, (value: number) => string])[] =
+  [
+    ['pause', 'pause_ms', shortMs],
+    ['encode', 'encode_ms', shortMs],
+    ['transfer', 'transfer_ms', shortMs],
+    ['acknowledge', 'acknowledge_ms', shortMs],
+    ['period', 'period_ms', shortMs],
+    ['bytes in', 'raw_bytes', formatBytes],
+    ['bytes out', 'sent_bytes', formatBytes],
+  ];
 
 /** Times of an epoch are small: tenths count below 10 ms. */
-function shortMs(ms: number): string {
+export function shortMs(ms: number): string {
   return ms < 9.95 ? `${ms.toFixed(1)} ms` : formatMs(ms);
 }
 

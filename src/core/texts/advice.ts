@@ -58,6 +58,7 @@ interface Abouts {
   resync: OfPair;
 
   'show-all': object;
+  'show-events': OfGuest;
   show: OfGuest;
   'show-there': OfPair;
   'show-if-there': OfPair;
@@ -276,6 +277,7 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     tsremus(['resync', domain, isHostName(peer) ? peer : 'HOST'], 'sends what differs'),
 
   'show-all': () => tsremus(['status']),
+  'show-events': ({ domain }) => tsremus(['events', domain], 'what is known of its sessions'),
   show: ({ domain }) => tsremus(['status', domain]),
   'show-there': ({ domain, peer }) => there(peer, ['status', domain]),
   'show-if-there': ({ domain, peer }) => there(peer, ['status', domain], 'if it runs there'),

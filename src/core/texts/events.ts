@@ -38,6 +38,11 @@ export function noEventsText(why: string): string {
   return `cannot write down what happens (tsremus-events(8)): ${why}`;
 }
 
+/** The same of what it measures. */
+export function noFiguresText(why: string): string {
+  return `cannot write down its figures (tsremus-report(8)): ${why}`;
+}
+
 /** Of events that could not be written down when they happened. */
 export function lostEventsText(count: number): string {
   return `${count} ${count === 1 ? 'event' : 'events'} before this could not be written down`;

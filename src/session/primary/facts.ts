@@ -107,6 +107,7 @@ function streamFacts(view: PrimaryView) {
     codec: view.codec,
     pages: figures?.pages ?? null,
     histograms: figures?.histograms() ?? null,
+    ...(figures === undefined ? {} : { recent: figures.recent(view.nowMs) }),
     schedule: scheduleStatus(state?.schedule ?? scheduleSaid(options)),
     pending_max: options.pendingMax,
     in_flight: state === undefined || state.acked < 0 ? 0 : state.drained - state.acked,

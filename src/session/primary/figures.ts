@@ -6,8 +6,14 @@
 import { Histogram } from '../../core/histogram.ts';
 import { pendingMaxMax } from '../../core/limits.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
-import type { EpochFigures, Histograms, PagesByKind } from '../../registry/status.ts';
+import type {
+  EpochFigures,
+  Histograms,
+  PagesByKind,
+  RecentFigures,
+} from '../../registry/status.ts';
 import type { DrainedEpoch, SentEpoch } from '../../stream/pump.ts';
+import { RecentMost } from './recent-most.ts';
 
 /** An epoch that the guest has left behind, with what it cost the guest. */
 export interface MeasuredEpoch extends DrainedEpoch {
@@ -45,6 +51,9 @@ export class SessionFigures {
   readonly #epochs: EpochFigures[] = [];
   readonly #leftAtMs = new Map<number, number>();
   #drainedAtMs: number | null = null;
+  readonly #pauses = new RecentMost();
+  readonly #lags = new RecentMost();
+  #acknowledgedAtMs: number | null = null;
   #pages: PagesByKind = { unchanged: 0, zero: 0, delta: 0, raw: 0 };
   #drainedBytes = 0;
   #stalls = 0;
@@ -60,6 +69,7 @@ export class SessionFigures {
     if (this.#drainedAtMs !== null) this.#times.period.add(nowMs - this.#drainedAtMs);
     this.#drainedAtMs = nowMs;
     this.#times.pause.add(epoch.pauseMs);
+    this.#pauses.add(tenths(epoch.pauseMs), nowMs);
     this.#stalled = null;
     if (epoch.stalledMs > 0) {
       this.#stalls += 1;
@@ -103,6 +113,10 @@ export class SessionFigures {
 
   /** The backup acknowledged the epoch at `nowMs`. */
   acknowledged(epoch: number, nowMs: number): void {
+    if (this.#acknowledgedAtMs !== null) {
+      this.#lags.add(Math.max(0, Math.round(nowMs - this.#acknowledgedAtMs)), nowMs);
+    }
+    this.#acknowledgedAtMs = nowMs;
     const leftAtMs = this.#leftAtMs.get(epoch);
     if (leftAtMs === undefined) return;
     this.#leftAtMs.delete(epoch);
@@ -136,6 +150,11 @@ export class SessionFigures {
   /** The last few, oldest first. */
   get epochs(): readonly EpochFigures[] {
     return this.#epochs;
+  }
+
+  /** The worst of what has just been; the status is written less often than checkpoints come. */
+  recent(nowMs: number): RecentFigures {
+    return { pause_ms_max: this.#pauses.at(nowMs), lag_ms_max: this.#lags.at(nowMs) };
   }
 
   /** Pages sent since the session began, the seed's too. */
