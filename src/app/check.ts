@@ -33,6 +33,12 @@ import {
 } from '../session/check/host.ts';
 import type { CheckPorts } from '../session/check/ports.ts';
 import { askChecked, explainOld, measuredPiece, measurePath } from '../session/check/question.ts';
+import {
+  type DiskOptions,
+  factsFor,
+  refuseUnknownDisks,
+  specThere,
+} from '../session/disk-options.ts';
 import { findRunning, type Guest } from '../session/primary/preflight.ts';
 import { diskDrivers } from './backup-disks.ts';
 import { checkHello, checkPorts } from './check-host.ts';
@@ -47,6 +53,8 @@ export interface CheckOptions {
   /** -s, as for `tsremus protect`. */
   readonly sshCommand: string | null;
   readonly unsafe: CheckUnsafe;
+  /** --disk and --init-disk, as for `tsremus protect`. */
+  readonly disks: DiskOptions;
   /** Mends what is harmless, before it is looked at. */
   readonly fix: boolean;
   /** For hints that repeat the command. */
@@ -211,9 +219,14 @@ async function linesHere(
 }
 
 /** What a session would say of its disks; nothing where it cannot: a line of its own says why. */
-async function announced(ports: CheckPorts, spec: GuestSpec): Promise<readonly AnnouncedDisk[]> {
+async function announced(
+  ports: CheckPorts,
+  spec: GuestSpec,
+  said: DiskOptions,
+): Promise<readonly AnnouncedDisk[]> {
   if (spec.writableDisks.length === 0) return [];
-  return ports.describeDisks(spec).catch(() => []);
+  const disks = await ports.describeDisks(spec).catch(() => []);
+  return factsFor(disks, said);
 }
 
 /** Looks at everything. Throws an OperationError where there is no such guest. */
@@ -222,6 +235,7 @@ export async function runCheck(options: CheckOptions, env: Environment): Promise
   const ports = checkPorts(host);
   const { line: xen, opened } = await openLine(ports);
   const { guest, line } = await lookForGuest(opened, options.domain);
+  if (guest !== null) refuseUnknownDisks(guest.spec, options.disks);
   const here = await linesHere(host, ports, { xen, opened, guest }, options);
   if (line !== null) here.push(line);
   const names = { host: host.settings.hostName, domain: guest?.name ?? options.domain ?? null };
@@ -235,11 +249,12 @@ export async function runCheck(options: CheckOptions, env: Environment): Promise
     };
   }
   const { name: domain, ref, memoryBytes } = guest;
-  const disks = options.unsafe.disk ? await announced(ports, guest.spec) : [];
+  const disks = options.unsafe.disk ? await announced(ports, guest.spec, options.disks) : [];
+  const there = { ...guest, spec: specThere(opened.hypervisor, guest.spec, options.disks) };
   const drivers = disks.length > 0 ? diskDrivers : [];
   const hello = checkHello(host, { domain, uuid: ref.uuid, memoryBytes }, drivers);
   const back = await backLines(opened, guest, hello);
   const command = transportCommand(options.host, options.sshCommand ?? undefined);
-  const asked = await new OtherHost(host, ports, command).ask(guest, disks, hello, opened);
+  const asked = await new OtherHost(host, ports, command).ask(there, disks, hello, opened);
   return { ...alone, ...asked, lines: [...alone.lines, ...placed('here', back), ...asked.lines] };
 }

@@ -1,7 +1,7 @@
 /** The disks of this host's guests, and what replicates them. */
 import { join } from 'node:path';
 import type { MirrorPorts } from '../disk/mirror/host.ts';
-import type { AnnouncedDisk, DiskDriver } from '../disk/port.ts';
+import type { DiskDriver, DiskFacts } from '../disk/port.ts';
 import { errorText } from '../host/errors.ts';
 import { run } from '../host/runner.ts';
 import type { GuestSpec } from '../hypervisor/port.ts';
@@ -79,15 +79,14 @@ export function diskRefusals(host: ThisHost): Pick<DiskDriver, 'refusals'> {
 export async function describeDisks(
   host: ThisHost,
   spec: GuestSpec,
-): Promise<readonly AnnouncedDisk[]> {
+): Promise<readonly { readonly facts: DiskFacts }[]> {
   const { lookAtOwn } = await import('../disk/mirror/compared.ts');
   const { readMark, sourceGeneration } = await import('../disk/mirror/mark.ts');
   const { store, settings } = host;
   const place = { store, stateDirectory: settings.stateDirectory };
   const generationOf = async (name: string) =>
     sourceGeneration(await readMark(place, spec.uuid, name));
-  const own = await lookAtOwn(await mirrorPorts(host, spec, () => {}), spec, generationOf);
-  return own.map(({ facts }) => ({ ...facts, mayOverwrite: false }));
+  return lookAtOwn(await mirrorPorts(host, spec, () => {}), spec, generationOf);
 }
 
 /**

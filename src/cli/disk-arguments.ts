@@ -17,7 +17,8 @@ const collected = (value: string, before: unknown) => [
   value,
 ];
 
-export function addDiskOptions(command: Command): Command {
+/** Where disks are on the other host, and which of them may be written over. */
+export function addDiskPlaces(command: Command): Command {
   return command
     .addOption(
       new Option(
@@ -29,8 +30,14 @@ export function addDiskOptions(command: Command): Command {
       new Option('--init-disk <vdev>', 'write over what is on that disk of HOST').argParser(
         collected,
       ),
-    )
-    .option('--resync-rate <rate>', 'read no more of a disk in a second to copy it, such as 50M');
+    );
+}
+
+export function addDiskOptions(command: Command): Command {
+  return addDiskPlaces(command).option(
+    '--resync-rate <rate>',
+    'read no more of a disk in a second to copy it, such as 50M',
+  );
 }
 
 /** Throws UsageError. */

@@ -95,10 +95,13 @@ function resync(pair: Pair, ...more: string[]): Running {
   );
 }
 
-async function checked(pair: Pair): Promise<{ readonly level: string; readonly text: string }> {
+async function checked(
+  pair: Pair,
+  ...more: string[]
+): Promise<{ readonly level: string; readonly text: string }> {
   const command = pair.wire.command(pair.receive(pair.b));
   const env = { ...pair.a.env, TSREMUS_NATIVE: nativeFile('libtsremus.so') };
-  const words = [program, 'check', '--json', '-n', '-s', '', 'g1', command];
+  const words = [program, 'check', '--json', '-n', '-s', '', ...more, 'g1', command];
   const { out } = await run(process.execPath, words, env);
   const { lines } = JSON.parse(out) as { lines: { name: string; level: string; text: string }[] };
   const found = lines.filter(({ name }) => name === 'copy-disks');
@@ -390,6 +393,12 @@ it.concurrent('is looked at where it would be copied to', async ({ pair }) => {
     level: 'fail',
     text: expect.stringContaining("not marked as this guest's"),
   });
+  expect(await checked(pair, '--init-disk', 'xvda')).toMatchObject({ level: 'ok', text });
+  // By another path there.
+  const elsewhere = '/var/lib/xen/images/elsewhere.img';
+  putDisk(pair.b, Buffer.alloc(sizeBytes), elsewhere);
+  const placed = ['--disk', `xvda=${elsewhere}`];
+  expect(await checked(pair, ...placed)).toMatchObject({ level: 'ok', text });
   expect(readFileSync(there).equals(foreign)).toBe(true);
   expect(existsSync(join(pair.b.stateDir, 'disks'))).toBe(false);
 });

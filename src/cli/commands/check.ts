@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { sshCommand } from '../../config/settings.ts';
 import { UsageError } from '../../config/usage-error.ts';
 import { action, type Context } from '../context.ts';
+import { addDiskPlaces, diskOptions } from '../disk-arguments.ts';
 import { type ExitCode, exitOfCheck } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { painter } from '../output/color.ts';
@@ -13,7 +14,9 @@ interface Flags extends OutputOptions {
   readonly sshCommand?: string;
   readonly allow?: readonly string[];
   readonly network: boolean;
-  readonly disk: boolean;
+  /** As for protect. */
+  readonly disk: boolean | readonly string[];
+  readonly initDisk?: readonly string[];
   readonly fix?: boolean;
 }
 
@@ -37,14 +40,18 @@ async function check(
   flags: Flags,
 ): Promise<ExitCode> {
   if (domain === '') throw new UsageError('the domain is empty');
+  if (domain === undefined && (typeof flags.disk === 'object' || flags.initDisk !== undefined)) {
+    throw new UsageError('--disk and --init-disk speak of a guest, and no DOMAIN is named');
+  }
   const { runCheck } = await import('../../app/check.ts');
   const { env, flags: meant, ...under } = await asProtected(io, domain, host, flags);
-  const { network, disk, allow = [] } = meant;
+  const { network, allow = [] } = meant;
   const result = await runCheck(
     {
       ...{ domain, host: under.host, fix: flags.fix ?? false, argv: io.argv },
       sshCommand: sshCommand(meant.sshCommand, env),
-      unsafe: { network, disk, allow },
+      unsafe: { network, disk: meant.disk !== false, allow },
+      disks: diskOptions({ disk: meant.disk, initDisk: flags.initDisk ?? [] }),
     },
     env,
   );
@@ -56,8 +63,7 @@ async function check(
 }
 
 export function addCheck(program: Command, context: Context): void {
-  const command = program
-    .command('check')
+  const command = addDiskPlaces(program.command('check'))
     .summary('look whether a domain can be protected on HOST')
     .description(
       'Looks at everything that protection needs: of this host, of DOMAIN, and of HOST for it. ' +

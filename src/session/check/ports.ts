@@ -1,6 +1,6 @@
 /** What `tsremus check` looks through, on either host. */
 import type { CheckLine } from '../../core/check/line.ts';
-import type { AnnouncedDisk, DiskDriver } from '../../disk/port.ts';
+import type { AnnouncedDisk, DiskDriver, DiskFacts } from '../../disk/port.ts';
 import type { HostPorts } from '../../host/ports.ts';
 import type { GuestSpec, HostInfo, Hypervisor } from '../../hypervisor/port.ts';
 import type { Registry } from '../../registry/port.ts';
@@ -21,7 +21,7 @@ export interface CheckPorts extends HostPorts {
   readonly registry: Registry;
   readonly disks: Pick<DiskDriver, 'refusals'>;
   /** What a session would tell the other host of the guest's disks. Rejects with OperationError. */
-  describeDisks(spec: GuestSpec): Promise<readonly AnnouncedDisk[]>;
+  describeDisks(spec: GuestSpec): Promise<readonly { readonly facts: DiskFacts }[]>;
   /** Why this host's disks cannot be those of the copy. Rejects with OperationError. */
   copyDiskRefusals(
     spec: GuestSpec,
