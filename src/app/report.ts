@@ -115,7 +115,8 @@ function chosen(
   const found = sessions.find(({ session }) => session.startsWith(wanted));
   if (found !== undefined) return found;
   const known = sessions.slice(0, 5).map(({ session }) => session.slice(0, 8));
-  const text = `no session of ${domain} on this host begins with ${wanted}: ${known.join(', ')} do`;
+  const none = `no session of ${domain} on this host begins with ${wanted}`;
+  const text = `${none}: known are ${known.join(', ')}`;
   throw new OperationError('no-such-session', text, {
     op: 'report',
     subject: domain,

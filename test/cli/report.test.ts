@@ -143,7 +143,9 @@ describe('the session', () => {
   it('that nobody knows is refused, with those that there are', async () => {
     const ran = await report('--session', 'cc', 'web1');
     expect(ran.code).toBe(12);
-    expect(ran.err).toContain('no session of web1 on this host begins with cc: bbbb2, aaaa1 do');
+    expect(ran.err).toContain(
+      'no session of web1 on this host begins with cc: known are bbbb2, aaaa1',
+    );
   });
 });
 
