@@ -38,6 +38,7 @@ it.each([
   ['tsremus status --color=n', '--color=never'],
   ['tsremus status --json=', ''],
   ['tsremus status --metrics ', ':files'],
+  ['tsremus report -o ', ':files'],
   ['tsremus status --metrics x we', 'web2'],
   ['tsremus status web2 ', ''],
   ['tsremus status --watch ', 'web2|shop'],
