@@ -26,7 +26,7 @@ import { LineReader } from '../registry/line-reader.ts';
 
 /** Of each of the two files of events: years of an ordinary host, days of one that flickers. */
 const fileBytesMax = 2 * 1024 ** 2;
-/** Of each of the two of figures: four days of a session, less of each where there are several. */
+/** Of each of the two of figures: two days of a session, less of each where there are several. */
 const figuresFileBytesMax = 8 * 1024 ** 2;
 const queueMax = 256;
 /** A process that ends waits so long, at most, for the last of it to be written, ms. */
