@@ -12,6 +12,7 @@ import { sleep } from '../host/clock.ts';
 import { OperationError } from '../host/errors.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import type { SessionEntry } from '../registry/port.ts';
+import { plainDisks } from '../session/disk-options.ts';
 import { runCheck } from './check.ts';
 import { type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 
@@ -48,7 +49,7 @@ export async function checkBothWays(
   };
   const unsafe = { network: true, disk: true, allow: [] };
   const { lines } = await runCheck(
-    { domain: status.uuid, host, sshCommand, unsafe, fix: false, argv },
+    { domain: status.uuid, host, sshCommand, unsafe, disks: plainDisks, fix: false, argv },
     env,
   );
   if (lines.some(({ name, level }) => name === 'root' && level === 'fail')) {

@@ -97,7 +97,7 @@ it('tells of a session that is over, from what it left', async () => {
   put(lived({}, began, 10), 'figures.1.jsonl');
   put(lived({ outcome: 'stopped', state: 'ended' }, '2026-11-30T19:00:10.000Z', 1));
   const { out: page } = await report('-o', '-', '11111111-2222-3333-4444-555555555555');
-  expect(page).toMatch(/<span class="state ">stopped<\/span> primary of session <code>a1b2c3</);
+  expect(page).toMatch(/<span class="state ">stopped<\/span>\nprimary of session <code>a1b2c3</);
   expect(page).toContain('auto, pauses at most 20 %');
 });
 
