@@ -134,7 +134,6 @@ export function measured(
   const told = isNews ? [...course.told, moment] : course.told;
   const news = isNews ? [sessionRecord(status, by)] : [];
   const isOver = status.outcome !== null;
-  if (isOver && !isNews) return { course, records: [] };
   const ms = by.nowMs - course.since.atMs;
   const dueMs = by.nowMs - course.beganMs < youngMsMax ? youngEveryMs : everyMs;
   const isEnd = isOver && course.since.status.outcome === null && ms > 0;

@@ -36,9 +36,10 @@ function bench() {
   return { noted, measured, published, parts, registry: notingRegistry(inner as Registry, parts) };
 }
 
-// Proves: what a session publishes is published as it is, and what of it is news is noted.
+// Proves: what a session publishes is published as it is, what of it is news is noted, and what was
+// measured goes beside it.
 it('notes what is published', async () => {
-  const { noted, published, registry } = bench();
+  const { noted, measured, published, registry } = bench();
   const claim = await registry.claimSession(subject);
   const status = sampleStatus();
   claim.publish(status);
@@ -47,6 +48,7 @@ it('notes what is published', async () => {
   expect(noted).toMatchObject([
     { host: 'hosta', domain: 'web1', role: 'primary', event: 'protected', epoch: 42 },
   ]);
+  expect(measured).toMatchObject([{ kind: 'session', host: 'hosta', status }]);
 });
 
 // Proves: two sessions are told apart.
