@@ -76,9 +76,13 @@ function placed(where: CheckPlace, lines: readonly CheckLine[]): PlacedLine[] {
 }
 
 /** What this host would need of itself if the guest came back to it. */
-async function backLines(opened: Opened, guest: Guest, hello: HelloContent): Promise<CheckLine[]> {
-  const { hypervisor } = opened;
-  const config = guestConfig(guest.spec, guest.memoryBytes, []);
+async function backLines(
+  { hypervisor }: Opened,
+  guest: Guest,
+  disks: readonly AnnouncedDisk[],
+  hello: HelloContent,
+): Promise<CheckLine[]> {
+  const config = guestConfig(guest.spec, guest.memoryBytes, disks);
   const { line } = confinementLine(hypervisor, config, hello);
   const lines = [line, ...(await needsLines(hypervisor, guest.spec))];
   return lines.map(forTheWayBack);
@@ -253,7 +257,7 @@ export async function runCheck(options: CheckOptions, env: Environment): Promise
   const there = { ...guest, spec: specThere(opened.hypervisor, guest.spec, options.disks) };
   const drivers = disks.length > 0 ? diskDrivers : [];
   const hello = checkHello(host, { domain, uuid: ref.uuid, memoryBytes }, drivers);
-  const back = await backLines(opened, guest, hello);
+  const back = await backLines(opened, guest, disks, hello);
   const command = transportCommand(options.host, options.sshCommand ?? undefined);
   const asked = await new OtherHost(host, ports, command).ask(there, disks, hello, opened);
   return { ...alone, ...asked, lines: [...alone.lines, ...placed('here', back), ...asked.lines] };

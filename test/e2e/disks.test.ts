@@ -104,6 +104,8 @@ async function checked(
   const words = [program, 'check', '--json', '-n', '-s', '', ...more, 'g1', command];
   const { out } = await run(process.execPath, words, env);
   const { lines } = JSON.parse(out) as { lines: { name: string; level: string; text: string }[] };
+  const confined = lines.filter(({ name }) => name === 'confinement');
+  expect(confined.map(({ level }) => level)).toEqual(['ok', 'ok']);
   const found = lines.filter(({ name }) => name === 'copy-disks');
   expect(found).toHaveLength(1);
   return found[0] ?? { level: 'none', text: '' };

@@ -18,8 +18,8 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 export const shellSeedsMax = 100;
 
 /**
- * A mutant may turn a run into a loop without an end: by the seconds that the processor spent on it,
- * however busy the machine is. One in which nothing happens any more ends by itself.
+ * A mutant may turn a run into a loop without an end: by the seconds that the processor spent on
+ * it, however busy the machine is. One in which nothing happens any more ends by itself.
  */
 const childCpuSecondsMax = 600;
 
