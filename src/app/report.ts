@@ -58,15 +58,9 @@ function firstLine(path: string): string | null {
 
 /** Linux tells Xen's version without any library. */
 function xenVersion(sysfs: string): string | null {
-<<<<<<< HEAD
-  const [major, minor, extra] = ['major', 'minor', 'extra'].map((name) =>
-    firstLine(join(sysfs, 'hypervisor/version', name)),
-  );
-=======
   const folder = join(sysfs, 'hypervisor/version');
   const said = ['major', 'minor', 'extra'].map((name) => firstLine(join(folder, name)));
   const [major, minor, extra] = said;
->>>>>>> home
   return major == null || minor == null ? null : `${major}.${minor}${extra ?? ''}`;
 }
 

@@ -22,8 +22,8 @@ const cases = [
 ] as const;
 
 describe('the save helper', () => {
-  // Proves: which one it is is said by both forms of status, with the reason where it is not the one
-  // that was wanted; and under load the copy is the guest as it was, whichever it is.
+  // Proves: which one it is is said by both forms of status, with the reason where it is not the
+  // one that was wanted; and under load the copy is the guest as it was, whichever it is.
   it.concurrent.for(cases)('is $0', async ([, type, args, helper, reason, words], { pair }) => {
     pair.a.sim.create('g1', { type, memoryMib: 32, rate: 5_000 });
     await pair.protected({ args: [...noticing, ...args] });

@@ -217,26 +217,15 @@ function histogramsHtml({ subject }: Report): Html {
   return html`<h2>All epochs of the session</h2>\n${tableHtml(columns, rows)}`;
 }
 
-<<<<<<< HEAD
-=======
 function eventRow({ time, role, session, event, text }: EventRecord): readonly Shown[] {
   const word = html`<b class="${toneOf(event)}-text">${event}</b>`;
   return [timeText(time), role, session.slice(0, 8), word, text];
 }
 
->>>>>>> home
 function eventsHtml({ events }: Report): Html {
   if (events.length === 0) return nothing;
   const shown = events.slice(-eventsMax);
   const left = events.length - shown.length;
-<<<<<<< HEAD
-  const row = ({ time, role, session, event, text }: EventRecord) => [
-    ...[timeText(time), role, session.slice(0, 8)],
-    html`<b class="${toneOf(event)}-text">${event}</b>`,
-    text,
-  ];
-=======
->>>>>>> home
   const columns: readonly Column[] = [
     ...(['time (UTC)', 'role', 'session', 'event'] as const).map(
       (title) => ({ title, style: 'keep' }) as const,
@@ -244,11 +233,7 @@ function eventsHtml({ events }: Report): Html {
     { title: 'what was said' },
   ];
   const more = left === 0 ? nothing : html`<p class="soft">${left} older ones are left out.</p>\n`;
-<<<<<<< HEAD
-  const table = tableHtml(columns, shown.map(row));
-=======
   const table = tableHtml(columns, shown.map(eventRow));
->>>>>>> home
   return html`<h2>Events of the guest on this host</h2>\n${more}${table}`;
 }
 
