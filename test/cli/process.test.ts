@@ -71,7 +71,7 @@ describe('what is loaded', () => {
     const filesOf = (room: string) =>
       inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
     const names = [
-      ...['control', 'line-reader', 'noting', 'port', 'report', 'run-directory'],
+      ...['control', 'line-reader', 'measuring', 'noting', 'port', 'report', 'run-directory'],
       'status-parser',
     ];
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
