@@ -57,6 +57,9 @@ const stories: Readonly<Record<string, () => PrimaryStory>> = {
       .at(5_200, { kind: 'ask-failed', id: 1, reason: 'no route to host' })
       .at(5_800, { kind: 'answer', id: 2, answer: activating })
       .at(6_400, { kind: 'answer', id: 3, answer: running })
+      .say(
+        'the suspend that kept it from being paused is over: it must not work on until it is gone',
+      )
       .at(6_420, { kind: 'save-ended' })
       .at(6_500, { kind: 'destroyed' }),
 

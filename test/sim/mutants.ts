@@ -222,6 +222,27 @@ const runOnBesideTheCopy: Mutant = {
   rule: 'loser-runs',
 };
 
+/** As above, for as long as its interfaces are taken down. */
+const runOnUntilDestroyed: Mutant = {
+  ...primary('let the loser run on while it is destroyed', (state, event) => {
+    const step = stepPrimary(state, event);
+    const destroys = step.effects.some(({ kind }) => kind === 'destroy-guest');
+    const effects = step.effects.filter(({ kind }) => !destroys || kind !== 'pause-guest');
+    return { ...step, effects };
+  }),
+  tweak: (plan) => {
+    const { heartbeatTimeoutMs } = plan.config;
+    const trigger = { kind: 'call', host: 'a', what: 'suspend', count: 2 } as const;
+    const faults: readonly FaultKind[] = [
+      { kind: 'late-suspend', byMs: 5 * heartbeatTimeoutMs },
+      { kind: 'cut', directions: ['ab', 'ba'], forMs: 2 * heartbeatTimeoutMs },
+    ];
+    const config = { ...plan.config, buffered: true, withoutWitness: 'backup' as const };
+    return { ...plan, config, faults: faults.map((fault) => ({ trigger, fault })) };
+  },
+  rule: 'loser-runs',
+};
+
 const activateTorn = backup('activate a torn epoch', (state, event) =>
   mapBackup(state, event, (effect) =>
     effect.kind === 'build-copy'
@@ -436,6 +457,7 @@ export const mutants: readonly Mutant[] = [
   destroyWhenActive,
   destroyOnTheRecord,
   runOnBesideTheCopy,
+  runOnUntilDestroyed,
   runOnWhenTakenOver,
   ackTorn,
   feedBeforeAck,

@@ -122,6 +122,15 @@ const rebootedOnceActive: Scenario = (ms) => [
   },
 ];
 
+/** The guest is asked to suspend, obeys only after `byMs`, and a cut begins then. */
+const lateIn =
+  (timeouts: number): Faults =>
+  (ms) => {
+    const trigger = { kind: 'call', host: 'a', what: 'suspend', count: 2 } as const;
+    const late: FaultKind = { kind: 'late-suspend', byMs: timeouts * ms };
+    return [late, ...cut(both, 2)(ms)].map((fault) => ({ trigger, fault }));
+  };
+
 /** Among the files of a record: four are ready, then standby, decision, built, outcome. */
 const builtFile = 7;
 const outcomeFile = 8;
@@ -182,6 +191,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     ...cut(both, 2)(ms),
     { before: 'link', count: outcomeFile, fault: { kind: 'kill-receive' } },
   ],
+  // It runs again when its suspend has ended, and is not destroyed in no time (27069).
+  'a suspend is obeyed 5 timeouts late, cut both ways, 2 timeouts': lateIn(5),
   'receive told to end': () => [{ kind: 'terminate-receive' }],
   'receive told to end, link cut for 2 timeouts': (ms) => [
     ...cut(both, 2)(ms),

@@ -13,7 +13,7 @@ import { nextPace, type Schedule } from '../scheduler.ts';
 import { neverRan } from '../texts/advice.ts';
 import { formatMs } from '../units.ts';
 import { type Answer, heartbeatEveryMs } from '../vocabulary.ts';
-import { pump } from './pump.ts';
+import { pump, pumpPause } from './pump.ts';
 import {
   backupMayActivate,
   badAck,
@@ -306,8 +306,10 @@ function destroy(state: PrimaryState, effects: Effects): PrimaryState {
   if (evidenceAtMs === null || !isPresent(evidenceAtMs, nowMs, config.heartbeatTimeoutMs)) {
     return askNow({ ...state, evidenceAtMs: null });
   }
+  // What a suspend has kept from being paused runs again, and is not destroyed in no time.
+  const paused = pumpPause(state, effects);
   effects.push({ kind: 'destroy-guest', askedAtMs: evidenceAtMs });
-  return { ...state, ask: null, evidenceAtMs: null, destroying: true };
+  return { ...paused, ask: null, evidenceAtMs: null, destroying: true };
 }
 
 /** Unasked, or too late to be an answer: the guest is the older one, and whose it is is asked. */

@@ -43,7 +43,7 @@ function pumpHeartbeat(state: PrimaryState, effects: Effects): PrimaryState {
  * guest is mute as it is, and paused once it is known to be the loser: it must not work on beside
  * the copy. A suspend ends first.
  */
-function pumpPause(state: PrimaryState, effects: Effects): PrimaryState {
+export function pumpPause(state: PrimaryState, effects: Effects): PrimaryState {
   const mustPause =
     state.guest === 'here' &&
     backupMayActivate(state) &&

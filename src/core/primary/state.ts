@@ -12,8 +12,8 @@
  *   P6  output is released under a fresh lease, and never after the backup said that it took over
  *   P7  a checkpoint begins only while protected, with a fresh lease and an unpaused guest
  *   P8  `end` is emitted once, last, and always with the outcome that was decided
- *   P9  a guest is destroyed only on present evidence (E1), once no suspend of it is in flight, and
- *       is called taken over only when that is done
+ *   P9  a guest is destroyed only on present evidence (E1), once no suspend of it is in flight and
+ *       it stands still, and is called taken over only when that is done
  *   P10 a person's word opens the buffer only after a question asked since found nobody (E2)
  *   P11 unanswered, the primary goes on by itself only where that was agreed, after timeout and
  *       hold without its backup, and never once the backup said that somebody decides there
@@ -406,6 +406,7 @@ function checkEffect(before: PrimaryState, after: PrimaryState, effect: PrimaryE
       invariant(after.activeSeen && after.destroying && !before.destroying, 'P9 destroy');
       invariant(isPresent(effect.askedAtMs, nowMs, config.heartbeatTimeoutMs), 'P9 old news');
       invariant(isSaveOver(after), 'P9 in a suspend');
+      invariant(after.paused || after.guest === 'ended', 'P9 runs on until it is gone');
       return;
     }
     case 'end':
