@@ -17,6 +17,9 @@
  *                   a person's order or on his word; opened unanswered by the primary alone, after
  *                   timeout and hold without its backup, and then soon
  *
+ *   asked-first     the copy does not go on while a question of the primary waits; one that came
+ *                   over the link may wait while the primary hears nothing of the other side (B9)
+ *
  * and the protocol's own promises: permission, record, order, lease, no activation without cause.
  * Of the output, packet by packet: what leaves, leaves in the order in which the guest sent it;
  * what was acknowledged does not wait on and on; an opened buffer loses nothing; of a guest that
@@ -74,6 +77,13 @@ export class Checker {
 
   readonly #snapshots = new Map<number, Snapshot>();
   readonly #beatsMs = new Map<number, number>();
+  /** For how long the primary had no lease when it sent that heartbeat; 0: it had one. */
+  readonly #heldMs = new Map<number, number>();
+  /** The first lease is HELLO's. */
+  #firstBeatMs: number | null = null;
+  /** The newest heartbeat that reached whoever holds the copy, over the link or beside it. */
+  #beatHeard = -1;
+  #isLinkOverOnB = false;
   #leaseMs = Number.NEGATIVE_INFINITY;
   /** Newest epoch of which all bytes arrived at the backup; nothing is missing below it. */
   whole = -1;
@@ -138,6 +148,9 @@ export class Checker {
 
   heartbeatSent(seq: number, hostMs: number): void {
     this.#beatsMs.set(seq, hostMs);
+    this.#firstBeatMs ??= hostMs;
+    const leaseMs = Math.max(this.#firstBeatMs, this.#leaseMs) + 0.6 * this.#rules.timeoutMs;
+    this.#heldMs.set(seq, Math.max(0, hostMs - leaseMs));
   }
 
   echoArrived(seq: number): void {
@@ -395,13 +408,29 @@ export class Checker {
     this.#questions.delete(question);
   }
 
+  heartbeatArrived(seq: number): void {
+    this.#beatHeard = Math.max(this.#beatHeard, seq);
+  }
+
+  linkOverOnB(): void {
+    this.#isLinkOverOnB = true;
+  }
+
+  /** For how long the primary has heard nothing of the other side, as far as that can know, ms. */
+  get #unheardMs(): number {
+    if (!this.#rules.isBuffered || this.#isLinkOverOnB) return 0;
+    return this.#heldMs.get(this.#beatHeard) ?? 0;
+  }
+
   /**
    * The backup decides to activate: whoever asks is alive, and its promise comes first. A link
-   * outlives neither of its hosts: of one that went down since, its questions may still arrive.
+   * outlives neither of its hosts: of one that went down since, its questions may still arrive. And
+   * over a link on which it hears nothing the primary would not hear the promise either.
    */
   decidesToActivate(isLinkOfDeadHost: boolean): void {
+    const isLinkVain = isLinkOfDeadHost || this.#unheardMs > 0;
     for (const [question, { way, atMs }] of this.#questions) {
-      if (way === 'link' && isLinkOfDeadHost) continue;
+      if (way === 'link' && isLinkVain) continue;
       const ageMs = this.#nowMs() - atMs;
       const isForgotten = ageMs > 0.99 * questionWaitsMs;
       this.#require(isForgotten, 'asked-first', `activates, ${question} waits for ${ageMs} ms`);
@@ -422,6 +451,14 @@ export class Checker {
   foundSilence(silentMs: number, slackMs: number): void {
     const isLong = silentMs + slackMs >= 0.99 * this.#rules.timeoutMs;
     this.#require(isLong, 'false-activation', `activates on a silence of ${silentMs} ms`);
+  }
+
+  /** The primary is heard, and said that it has heard nothing for so long. */
+  foundHeld(): void {
+    const { timeoutMs, holdMs } = this.#rules;
+    const heldMs = this.#unheardMs;
+    const isLong = heldMs >= 0.99 * (timeoutMs + holdMs);
+    this.#require(isLong, 'false-activation', `activates, the primary is held for ${heldMs} ms`);
   }
 
   copyRuns(content: CopyContent): void {

@@ -396,6 +396,17 @@ const deafToTheHeld: Mutant = {
   },
 };
 
+/** One heartbeat that says it is held is enough. */
+const impatientWithTheHeld: Mutant = {
+  ...backup('take a primary that is held for a moment for a silent one', (state, event) => {
+    const isHeld = event.kind === 'heartbeat' && event.heldMs > 0 && state.config.buffered;
+    if (!isHeld) return stepBackup(state, event);
+    const since = { ...state, unheardSinceMs: Number.NEGATIVE_INFINITY };
+    return stepBackup(since, { ...event, heldMs: Number.POSITIVE_INFINITY });
+  }),
+  rule: 'false-activation',
+};
+
 /** The end of the link is taken for a question. */
 const promiseUnasked: Mutant = {
   ...backup('promise to nobody', (state, event) =>
@@ -416,6 +427,42 @@ const deafToQuestions: Mutant = {
       ? { state, effects: [] }
       : stepBackup(state, event),
   ),
+  rule: 'asked-first',
+};
+
+/** A question over the link, of a primary that hears this side well. */
+const deafOnTheLink: Mutant = {
+  ...backup('activate though the primary asks on the link', (state, event) =>
+    event.kind === 'ask' && event.way === 'link' && state.record === 'standby'
+      ? { state, effects: [] }
+      : stepBackup(state, event),
+  ),
+  fromSeed: 385,
+  rule: 'asked-first',
+};
+
+/** Once it heard nothing, its questions over the link count no more. */
+const deafForEver: Mutant = {
+  ...backup('take a primary that hears this side again for one that does not', (state, event) => {
+    const step = stepBackup(state, event);
+    if (event.kind !== 'heartbeat') return step;
+    const unheardSinceMs = step.state.unheardSinceMs ?? state.unheardSinceMs;
+    return { ...step, state: { ...step.state, unheardSinceMs } };
+  }),
+  tweak: (plan) => {
+    const { heartbeatTimeoutMs: ms } = plan.config;
+    const strikes: readonly (readonly [number, FaultKind])[] = [
+      [0, { kind: 'cut', directions: ['ba'], forMs: 0.9 * ms }],
+      [2.5, { kind: 'stop' }],
+      [2.65, { kind: 'stop-protect', forMs: 5 * ms }],
+    ];
+    const faults = strikes.map(([timeouts, fault]): Fault => {
+      const atMs = 0.5 * plan.calmAtMs + timeouts * ms;
+      return { trigger: { kind: 'time', atMs }, fault };
+    });
+    const config = { ...plan.config, buffered: true, withoutWitness: 'backup' as const };
+    return { ...plan, config, faults, calmAtMs: plan.calmAtMs + 10 * ms };
+  },
   rule: 'asked-first',
 };
 
@@ -471,10 +518,13 @@ export const mutants: readonly Mutant[] = [
   neverGiveUp,
   forgetTheDisk,
   deafToTheHeld,
+  impatientWithTheHeld,
   diskAtArrival,
   diskUnsettled,
   promiseUnasked,
   deafToQuestions,
+  deafOnTheLink,
+  deafForEver,
   leavePaused,
   ...bufferMutants,
   ...tieMutants,

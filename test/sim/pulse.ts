@@ -40,7 +40,9 @@ export class SimPulse implements Pulse {
     this.#process.run(() => {
       if (this.#isClosed || seq <= this.newest) return;
       this.newest = seq;
-      if (this.#side === 'a') this.#process.world.arrived('a', { kind: 'echo', seq });
+      const { world } = this.#process;
+      if (this.#side === 'a') world.arrived('a', { kind: 'echo', seq });
+      else world.arrived('b', { kind: 'heartbeat', seq, heldMs });
       this.#onHeard(seq, heldMs);
     });
   }

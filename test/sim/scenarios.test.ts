@@ -155,6 +155,16 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'cut b to a, for good': cut(['ba'], forGood),
   'ordered stop, cut b to a for good': (ms) => [...cut(['ba'], forGood)(ms), { kind: 'stop' }],
   'cut b to a, 10 timeouts': cut(['ba'], 10),
+  // It would not hear the promise: its question waits, and is none to wait for (33291, 25130).
+  'cut b to a, 10 timeouts, an ordered stop in it': (ms) => [
+    ...cut(['ba'], 10)(ms),
+    { afterMs: 1.2 * ms, fault: { kind: 'stop' } },
+  ],
+  'the same, and protect is stopped for 5 timeouts once it has asked': (ms) => [
+    ...cut(['ba'], 10)(ms),
+    { afterMs: 1.2 * ms, fault: { kind: 'stop' } },
+    { afterMs: 1.5 * ms, fault: { kind: 'stop-protect', forMs: 5 * ms } },
+  ],
   'link reset': () => [{ kind: 'reset', sides: ['a', 'b'] }],
   'link reset, only a hears': () => [{ kind: 'reset', sides: ['a'] }],
   'host a crashes': () => [{ kind: 'crash', host: 'a', rebootMs: null }],

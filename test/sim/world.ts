@@ -464,6 +464,8 @@ export class World implements Timeline {
     if (side === 'a') {
       this.#heardByA(message);
       if (message.kind === 'echo') this.checker.echoArrived(message.seq);
+    } else if (message.kind === 'heartbeat') {
+      this.checker.heartbeatArrived(message.seq);
     } else if (message.kind === 'ask') {
       this.checker.asked();
       this.checker.questionHeard(`question ${message.id}`, 'link');
@@ -496,6 +498,7 @@ export class World implements Timeline {
     for (const effect of effects) {
       if (effect.kind !== 'write-record' || effect.to !== 'activating') continue;
       checker.decidesToActivate(this.faults.struck.has('crash a'));
+      if (effect.why.startsWith('the primary has heard nothing')) checker.foundHeld();
       if (!effect.why.startsWith('silence')) continue;
       // Nothing is read from a stuck stream, and there may be no datagrams beside it.
       if (this.linkB?.isHung && plan.datagramLoss === 1) continue;
@@ -507,8 +510,12 @@ export class World implements Timeline {
 
   /** The link has ended for the process of that side, by the peer's doing or its own. */
   linkEnds(side: Side): void {
-    if (side === 'a') this.#isLinkOverOnA = true;
-    else this.faults.isLinkEndKnown ||= !this.faults.isDecidingOnB;
+    if (side === 'a') {
+      this.#isLinkOverOnA = true;
+      return;
+    }
+    this.checker.linkOverOnB();
+    this.faults.isLinkEndKnown ||= !this.faults.isDecidingOnB;
   }
 
   damaged(epoch: number): void {
