@@ -954,9 +954,11 @@ const primary: readonly ShellMutant[] = [
     name: 'a pause is written down after it is made',
     file: 'session/primary/session.ts',
     from: `    onPause();
-    hypervisor.pause(guest);`,
-    to: `    hypervisor.pause(guest);
-    onPause();`,
+    try {
+      hypervisor.pause(guest);`,
+    to: `    try {
+      hypervisor.pause(guest);
+      onPause();`,
     by: sim(
       1,
       buffered(
@@ -970,6 +972,20 @@ const primary: readonly ShellMutant[] = [
         ),
       ),
     ),
+  },
+  {
+    name: 'a guest that cannot be paused breaks a session that has lost',
+    file: 'session/primary/session.ts',
+    from: 'if (!config.buffered) throw error;',
+    to: 'throw error;',
+    by: 'test/session/primary/pause.test.ts',
+  },
+  {
+    name: 'a guest that cannot be paused is taken for paused, with -n',
+    file: 'session/primary/session.ts',
+    from: 'if (!config.buffered) throw error;',
+    to: '',
+    by: 'test/session/primary/pause.test.ts',
   },
   {
     name: 'the guest runs on when nobody has decided',

@@ -618,14 +618,20 @@ export class PrimarySession {
   }
 
   #pause(reason: string): void {
-    const { hypervisor, guest, log, onPause } = this.#parts;
+    const { hypervisor, guest, log, config, onPause } = this.#parts;
     // The hypervisor counts pauses as we do: an unpause that is still under way does not undo this
     // one.
     this.#pauses += 1;
     log.warning(`the guest is paused: ${reason}`);
     // On record first: should this process die, whoever clears up must know of the pause.
     onPause();
-    hypervisor.pause(guest);
+    try {
+      hypervisor.pause(guest);
+    } catch (error) {
+      // With a buffer it is mute as it is, and may be gone: what comes next is done all the same.
+      if (!config.buffered) throw error;
+      log.error(errorText(error));
+    }
   }
 
   /** The last look at the clock is here: this process may have stood still since it was decided. */
