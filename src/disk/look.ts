@@ -2,6 +2,7 @@
  * Looks at each of a guest's disks: what it is, and which driver takes it. A disk that none takes
  * is refused by what it is, and by its driver's own reason where it is of a driver's kind.
  */
+import { adviceLine } from '../core/texts/advice.ts';
 import type { GuestDisk } from '../hypervisor/port.ts';
 import { type Backing, type BlockDevice, backingOf, type DeviceFiles } from './backing.ts';
 import type { DiskRefusal } from './port.ts';
@@ -21,9 +22,9 @@ const words: Readonly<Record<Exclude<Backing['kind'], 'block'> | BlockDevice['so
   device: 'a block device',
 };
 
-/** What nobody takes who is there, said of what the disk is. */
-function byItself(what: string): Refused {
-  return { text: `is ${what}, which cannot be copied yet`, advice: null, isToCome: true };
+/** What nobody takes who is there, said of what the disk is; `advice`: what would be taken. */
+function byItself(what: string, advice: string | null): Refused {
+  return { text: `is ${what}, which cannot be copied yet`, advice, isToCome: true };
 }
 
 async function lookAt(
@@ -32,19 +33,21 @@ async function lookAt(
   { target, format, script }: GuestDisk,
 ): Promise<Refused | 'taken'> {
   if (script !== null || !target.startsWith('/')) {
-    return byItself(`what ${script ?? 'a back end'} makes of it`);
+    return byItself(`what ${script ?? 'a back end'} makes of it`, null);
   }
   const backing = await backingOf(files, target);
   if (backing.kind === 'absent') {
     return { text: `is ${words.absent}`, advice: null, isToCome: false };
   }
-  if (format !== 'raw') return byItself(`a ${format} image`);
-  if (backing.kind !== 'block') return byItself(words[backing.kind]);
+  const moved = adviceLine({ kind: 'move-to-volume', path: target, format });
+  if (format !== 'raw') return byItself(`a ${format} image`, moved);
+  if (backing.kind === 'other') return byItself(words.other, null);
+  if (backing.kind !== 'block') return byItself(words[backing.kind], moved);
   for (const driver of drivers) {
     const found = await driver(backing);
     if (found !== null) return found;
   }
-  return byItself(words[backing.sort]);
+  return byItself(words[backing.sort], moved);
 }
 
 /**

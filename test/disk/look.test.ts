@@ -41,18 +41,22 @@ function odd(asked: number[]): LookAt {
 
 describe('a disk', () => {
   it.each([
-    [disk('/file'), '/file is a file, which cannot be copied yet', true],
-    [disk('/file', { format: 'qcow2' }), '/file is a qcow2 image, which cannot be copied', true],
-    [disk('/dev/x1', { format: 'vhd' }), '/dev/x1 is a vhd image, which cannot be copied', true],
-    [disk('/dir'), '/dir is no block device, which cannot be copied yet', true],
-    [disk('/gone'), '/gone is not there', false],
-    [disk('/gone', { format: 'qcow2' }), '/gone is not there', false],
-    [disk('web1', { script: 'block-drbd' }), 'web1 is what block-drbd makes of it, which', true],
-    [disk('nbd:b:10809'), 'nbd:b:10809 is what a back end makes of it, which', true],
-  ])('that no driver could take is refused by what it is: %j', async (one, text, isToCome) => {
+    [disk('/file'), '/file is a file, which cannot be copied yet', 'raw'],
+    [disk('/file', { format: 'qcow2' }), '/file is a qcow2 image, which cannot be', 'qcow2'],
+    [disk('/dev/x1', { format: 'vhd' }), '/dev/x1 is a vhd image, which cannot be', 'vhd'],
+    [disk('/dir'), '/dir is no block device, which cannot be copied yet', null],
+    [disk('/gone'), '/gone is not there', null],
+    [disk('/gone', { format: 'qcow2' }), '/gone is not there', null],
+    [disk('web1', { script: 'block-drbd' }), 'web1 is what block-drbd makes of it, which', null],
+    [disk('nbd:b:10809'), 'nbd:b:10809 is what a back end makes of it, which', null],
+  ])('that no driver could take is refused by what it is: %j', async (one, text, moved) => {
     const asked: number[] = [];
     const [refusal] = await diskRefusals(files, [odd(asked)], [one]);
-    expect(refusal).toMatchObject({ disk: 'xvda', advice: null, isToCome });
+    expect(refusal).toMatchObject({ disk: 'xvda', isToCome: one.target !== '/gone' });
+    // A line that makes a disk of it that is taken, where there is one.
+    const [line] = refusal?.advice?.split('  #') ?? [null];
+    const convert = `qemu-img convert -p -n -f ${moved} -O raw ${one.target} /dev/VG/LV`;
+    expect(line).toBe(moved === null ? null : convert);
     expect(refusal?.text.startsWith(text)).toBe(true);
     expect(asked).toEqual([]);
   });
@@ -60,12 +64,13 @@ describe('a disk', () => {
   it('is refused by the driver whose kind it is, or by what it is', async () => {
     const asked: number[] = [];
     const none: LookAt = async () => null;
+    const moved = (path: string) => expect.stringContaining(`-O raw ${path} /dev/VG/LV`);
     const disks = [disk('/dev/x2'), disk('/dev/x1', { name: 'xvdb' }), disk('/dev/x4')];
     const refusals = await diskRefusals(files, [none, odd(asked)], disks);
     expect(refusals.map(({ disk: name, text, advice }) => [name, text, advice])).toEqual([
-      ['xvda', '/dev/x2 is a partition, which cannot be copied yet', null],
+      ['xvda', '/dev/x2 is a partition, which cannot be copied yet', moved('/dev/x2')],
       ['xvdb', '/dev/x1 is too new', 'wait'],
-      ['xvda', '/dev/x4 is a block device, which cannot be copied yet', null],
+      ['xvda', '/dev/x4 is a block device, which cannot be copied yet', moved('/dev/x4')],
     ]);
     expect(asked).toEqual([2, 1, 4]);
     const [volume] = await diskRefusals(files, [none], [disk('/dev/x1')]);

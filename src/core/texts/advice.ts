@@ -166,6 +166,10 @@ interface Abouts {
   'empty-disk': OfFile;
   /** The same of one that is marked as the newer one. */
   'forget-disk': OfFile & { readonly mark: string };
+  /** Of a disk that no driver takes as it is. */
+  'move-to-volume': OfFile & { readonly format: string };
+  /** What of a volume has to go first. */
+  'see-snapshots': { readonly group: string };
   'allow-line': { readonly line: string; readonly path: string };
   'allow-example': OfFile;
   'close-directory': OfFile;
@@ -408,6 +412,13 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     line(['blkdiscard', '-z', path], 'only if nobody needs what is on this disk: all of it goes'),
   'forget-disk': ({ path, mark }) =>
     line(['rm', mark], `only if what the guest wrote to ${path} there may be lost`),
+  'move-to-volume': ({ path, format }) =>
+    line(
+      ['qemu-img', 'convert', '-p', '-n', '-f', format, '-O', 'raw', path, '/dev/VG/LV'],
+      "with the guest off, onto a volume as large; then that is its disk, by 'raw'",
+    ),
+  'see-snapshots': ({ group }) =>
+    line(['lvs', '-o', 'lv_name,origin', group], 'lvremove those of it, or merge them'),
   // Its folder is only there where somebody had something to say before.
   'allow-line': ({ line: allowed, path }) => ({
     command:

@@ -21,6 +21,8 @@ export interface Volume {
   /** Of sessions and guards; LVM's of the volume group, empty where it is none of LVM's. */
   readonly lock: string;
   readonly vgLock: string;
+  /** As LVM calls it, `vg0/web1`; null: it is none of LVM's. */
+  readonly lvm: string | null;
   /** Of the smallest write that it takes. */
   readonly sectorBytes: number;
 }
@@ -53,19 +55,25 @@ async function textOf(files: MirrorFiles, path: string): Promise<string | null> 
 
 const folderOf = ({ major, minor }: DeviceNumber) => `/sys/dev/block/${major}:${minor}`;
 
-/** The volume group of LVM's volume `name`: its own hyphens are doubled (dm_split_lvm_name). */
-export function volumeGroupIn(name: string): string | null {
-  const [, group] = /^((?:[^-]|--)+)-(?!-)/.exec(name) ?? [];
-  return group?.replaceAll('--', '-') ?? null;
+/**
+ * Group and volume of what the device mapper calls `name` and `uuid`, where LVM made it: the
+ * hyphens of either are doubled (dm_split_lvm_name).
+ */
+export function lvmNamesIn(name: string, uuid: string): { group: string; volume: string } | null {
+  if (!/^LVM-\w{64}$/.test(uuid)) return null;
+  const [, group, volume] = /^((?:[^-]|--)+)-(?!-)(.+)$/.exec(name) ?? [];
+  if (group === undefined || volume === undefined) return null;
+  return { group: group.replaceAll('--', '-'), volume: volume.replaceAll('--', '-') };
 }
 
 function volumeOf(name: string, uuid: string, sectorBytes: number, folder: string): Volume {
-  const group = /^LVM-\w{64}$/.test(uuid) ? volumeGroupIn(name) : null;
+  const lvm = lvmNamesIn(name, uuid);
   return {
     name,
     under: prefix + name,
     lock: join(folder, `${name.replaceAll(/[^\w.+-]/g, '_')}.lock`),
-    vgLock: group === null ? '' : join(lvmLocks, `V_${group}`),
+    vgLock: lvm === null ? '' : join(lvmLocks, `V_${lvm.group}`),
+    lvm: lvm === null ? null : `${lvm.group}/${lvm.volume}`,
     sectorBytes,
   };
 }
@@ -73,6 +81,7 @@ function volumeOf(name: string, uuid: string, sectorBytes: number, folder: strin
 /** Why a volume is not taken, a clause. */
 export interface NotTaken {
   readonly why: string;
+  readonly advice: Advice | null;
   readonly isToCome: boolean;
 }
 
@@ -87,8 +96,20 @@ const otherTargets: Readonly<Record<string, string>> = {
   era: 'under dm-era',
 };
 
-function notTaken(why: string, isToCome = false): NotTaken {
-  return { why, isToCome };
+function notTaken(why: string, advice: Advice | null = null): NotTaken {
+  return { why, advice, isToCome: false };
+}
+
+/** A volume whose table has a `target` that is not taken. */
+function notLinear({ name, lvm }: Volume, target: string): NotTaken {
+  const what = otherTargets[target] ?? `of the type ${target}`;
+  const why = `is ${what}; only linear and striped volumes are taken`;
+  const [group = ''] = lvm?.split('/') ?? [];
+  const advice: Advice =
+    target === 'snapshot-origin' && group !== ''
+      ? { kind: 'see-snapshots', group }
+      : { kind: 'move-to-volume', path: `/dev/mapper/${name}`, format: 'raw' };
+  return { why, advice, isToCome: target === 'thin' };
 }
 
 /** The volume that this device is, where it can be mirrored. Rejects when the host does not say. */
@@ -107,14 +128,13 @@ export async function findVolume(
     return notTaken(`has a name of more than ${nameCharactersMax - prefix.length} letters`);
   }
   if (!sectorSizes.includes(sectorBytes)) return notTaken(`has sectors of ${sectorBytes} bytes`);
-  if ((await textOf(files, `${dir}/ro`)) === '1') return notTaken('is read-only on this host');
+  const see: Advice = { kind: 'see-disk', path: `/dev/mapper/${name}` };
+  if ((await textOf(files, `${dir}/ro`)) === '1') return notTaken('is read-only on this host', see);
   const [holder] = await files.list(`${dir}/holders`);
-  if (holder !== undefined) return notTaken(`is in use on this host, by ${holder}`);
+  if (holder !== undefined) return notTaken(`is in use on this host, by ${holder}`, see);
   const found = await (await captures()).lookAtVolume(name, volume.under);
   if (found === null) return notTaken('is not there any more');
-  if (found.state !== 'other') return volume;
-  const what = otherTargets[found.target] ?? `of the type ${found.target}`;
-  return notTaken(`is ${what}; only linear and striped volumes are taken`, found.target === 'thin');
+  return found.state === 'other' ? notLinear(volume, found.target) : volume;
 }
 
 /** The mirror driver's look at a block device: whether it is taken. */
@@ -124,7 +144,10 @@ export function lookForMirror(
   return async (device: BlockDevice) => {
     if (device.sort !== 'device-mapper') return null;
     const found = await findVolume(ports, device);
-    if (!('name' in found)) return { text: found.why, advice: null, isToCome: found.isToCome };
+    if (!('name' in found)) {
+      const { why, advice, isToCome } = found;
+      return { text: why, advice: advice === null ? null : adviceLine(advice), isToCome };
+    }
     const missing = await missingModules(ports);
     if (missing.length === 0) return 'taken';
     const text = `cannot be copied by this kernel, which has no ${missing.join(', ')}`;

@@ -111,6 +111,8 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'see-disk': { path: '/dev/vg0/web1' },
     'empty-disk': { path: '/dev/vg0/web1' },
     'forget-disk': { path: '/dev/vg0/web1', mark: '/var/lib/tsremus/disks/u.xvda' },
+    'move-to-volume': { path: '/images/web1.qcow2', format: 'qcow2' },
+    'see-snapshots': { group: 'vg0' },
     'allow-line': { line: 'nics.script /etc/xen/x', path: '/etc/tsremus/allow' },
     'allow-example': { path: '/etc/tsremus/allow' },
     'close-directory': { path: '/run/tsremus' },
@@ -235,6 +237,10 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'forget-disk':
     'rm /var/lib/tsremus/disks/u.xvda  ' +
     '# only if what the guest wrote to /dev/vg0/web1 there may be lost',
+  'move-to-volume':
+    'qemu-img convert -p -n -f qcow2 -O raw /images/web1.qcow2 /dev/VG/LV' +
+    "  # with the guest off, onto a volume as large; then that is its disk, by 'raw'",
+  'see-snapshots': 'lvs -o lv_name,origin vg0  # lvremove those of it, or merge them',
   'allow-line':
     "mkdir -p /etc/tsremus && echo 'nics.script /etc/xen/x' >> /etc/tsremus/allow" +
     '  # only if a guest from another host may have it',

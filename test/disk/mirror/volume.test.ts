@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { lookAtDrbd } from '../../../src/disk/drbd/look.ts';
 import { diskRefusals } from '../../../src/disk/look.ts';
-import { findVolume, lookForMirror, volumeGroupIn } from '../../../src/disk/mirror/volume.ts';
+import { findVolume, lookForMirror, lvmNamesIn } from '../../../src/disk/mirror/volume.ts';
 import { OperationError } from '../../../src/host/errors.ts';
 import { guestWith, StandIn } from './stand-in.ts';
 
@@ -14,14 +14,22 @@ const volumeUuid = `LVM-${'a'.repeat(64)}`;
 
 describe('a volume', () => {
   it.each([
-    ['tv-guest', 'tv'],
-    ['my--vg-lv--1', 'my-vg'],
-    ['a---b', 'a-'],
-    ['vg-a-b', 'vg'],
-    ['base', null],
-    ['-x', null],
-  ])('%s is of the group %s', (name, group) => {
-    expect(volumeGroupIn(name)).toBe(group);
+    ['tv-guest', 'tv', 'guest'],
+    ['my--vg-lv--1', 'my-vg', 'lv-1'],
+    ['a---b', 'a-', 'b'],
+    ['vg-a-b', 'vg', 'a-b'],
+  ])('%s is of the group %s, and called %s', (name, group, volume) => {
+    expect(lvmNamesIn(name, volumeUuid)).toEqual({ group, volume });
+  });
+
+  it.each([
+    ['base', volumeUuid],
+    ['-x', volumeUuid],
+    ['tv-', volumeUuid],
+    ['tv-guest', 'CRYPT-1'],
+    ['tv-guest', `${volumeUuid}-real`],
+  ])('%s of %s is none of LVM', (name, uuid) => {
+    expect(lvmNamesIn(name, uuid)).toBe(null);
   });
 
   it("has LVM's lock where it is LVM's, by its uuid", async () => {
@@ -33,10 +41,11 @@ describe('a volume', () => {
       under: 'tsremus-my--vg-web',
       lock: `${host.ports.folder}/my--vg-web.lock`,
       vgLock: '/run/lock/lvm/V_my-vg',
+      lvm: 'my-vg/web',
       sectorBytes: 4096,
     });
     host.texts.set('/sys/dev/block/253:1/dm/uuid', `${volumeUuid}-real\n`);
-    expect(await findVolume(host.ports, device(1))).toMatchObject({ vgLock: '' });
+    expect(await findVolume(host.ports, device(1))).toMatchObject({ vgLock: '', lvm: null });
   });
 
   it('is taken where it is plain, and where a session left its mirror', async () => {
@@ -86,16 +95,25 @@ describe('a volume', () => {
     ['cache', 'is cached', false],
     ['vdo', 'is of the type vdo;', false],
     ['mirror', 'is of the type mirror;', false],
+    ['era', 'is under dm-era', false],
+    ['snapshot', 'is a snapshot', false],
   ])('of the type %s is refused by that', async (target, text, isToCome) => {
     const host = new StandIn();
-    host.addVolume('vol', 1, { state: 'other', target });
+    host.addVolume('vg0-vol', 1, { state: 'other', target });
+    host.texts.set('/sys/dev/block/253:1/dm/uuid', `${volumeUuid}\n`);
     const [refusal] = await diskRefusals(
       host.ports.files,
       [lookForMirror(host.ports)],
-      guestWith('/dev/mapper/vol').writableDisks,
+      guestWith('/dev/mapper/vg0-vol').writableDisks,
     );
     expect(refusal).toMatchObject({ disk: 'xvda', isToCome });
-    expect(refusal?.text.startsWith(`/dev/mapper/vol ${text}`)).toBe(true);
+    expect(refusal?.text.startsWith(`/dev/mapper/vg0-vol ${text}`)).toBe(true);
+    const [line] = refusal?.advice?.split('  #') ?? [];
+    expect(line).toBe(
+      target === 'snapshot-origin'
+        ? 'lvs -o lv_name,origin vg0'
+        : 'qemu-img convert -p -n -f raw -O raw /dev/mapper/vg0-vol /dev/VG/LV',
+    );
   });
 
   it('is refused by its sectors, its holders, its rights and its name', async () => {
