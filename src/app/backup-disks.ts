@@ -1,11 +1,13 @@
 /** The disks of copies on this host: the mirror driver there, with what it needs of the host. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { MirrorBackupPorts } from '../disk/mirror/backup.ts';
+import type { MirrorBackupPorts, OpenCopy } from '../disk/mirror/backup.ts';
 import { type AnnouncedDisk, type DiskDriver, noDisks } from '../disk/port.ts';
+import { errorText } from '../host/errors.ts';
 import type { GuestSpec } from '../hypervisor/port.ts';
 import type { DeviceNumber } from '../native/capture.ts';
 import type { ThisHost } from './host.ts';
+import { lvmPorts } from './lvm.ts';
 
 /** Where the kernel lists what its block backend has open for guests. */
 const backendDevices = '/sys/bus/xen-backend/devices';
@@ -31,13 +33,18 @@ async function textOf(path: string): Promise<string> {
   return readFile(path, 'utf8').catch(() => '');
 }
 
-async function portsOf({ env, store, settings, nativePath }: ThisHost): Promise<MirrorBackupPorts> {
+async function portsOf(
+  host: ThisHost,
+  say: (text: string) => void = () => {},
+): Promise<MirrorBackupPorts> {
   const { ApplyLibrary } = await import('../native/apply.ts');
   const { HasherLibrary } = await import('../native/hasher.ts');
+  const { env, nativePath, timers } = host;
   // simxl has a host's files below its own folder, and plain files for disks.
   const simxl = env['SIMXL_HOST'] ?? '';
   return {
-    ...{ store, stateDirectory: settings.stateDirectory, guestDevices },
+    ...(await lvmPorts(host, say)),
+    ...{ guestDevices, timers },
     apply: new ApplyLibrary(nativePath),
     hasher: new HasherLibrary(nativePath),
     pathOf: (target) => join(simxl, target),
@@ -59,14 +66,35 @@ export async function copyDiskRefusals(
   return refusals.map(({ message, hint }) => ({ text: message, next: hint ?? null }));
 }
 
-/** What keeps the disks of guests from other hosts. */
-export function backupDisks(host: ThisHost): DiskDriver {
+/**
+ * What keeps the disks of guests from other hosts. `say`: for the log.
+ */
+export function backupDisks(host: ThisHost, say: (text: string) => void = () => {}): DiskDriver {
+  let opened: OpenCopy[] = [];
   return {
     ...noDisks,
     name: 'mirror',
-    async openBackup(spec, _session, facts) {
+    async bringOut(uuid) {
+      const { bringOut } = await import('../disk/mirror/lvm.ts');
+      return bringOut(await lvmPorts(host, say), uuid);
+    },
+    async release(uuid) {
+      const { followMarks } = await import('../disk/mirror/lvm.ts');
+      for (const disk of opened.splice(0)) {
+        await disk.close().catch((error: unknown) => say(errorText(error)));
+      }
+      await followMarks(await lvmPorts(host, say), uuid, 'all');
+    },
+    async openBackup(spec, { session, domain, host: peer }, facts) {
       const { openMirrorCopies } = await import('../disk/mirror/backup.ts');
-      return openMirrorCopies(await portsOf(host), spec, facts);
+      const ports = await portsOf(host, say);
+      const of = {
+        ...{ uuid: spec.uuid, domain, session },
+        // It is the primary that asks.
+        peer: { host: peer, sshCommand: null, heartbeatTimeoutMs: 0 },
+      };
+      opened = [...(await openMirrorCopies(ports, of, spec, facts))];
+      return [...opened];
     },
     async openCompared(spec, facts) {
       const { openCopies } = await import('../disk/mirror/compared.ts');

@@ -7,6 +7,7 @@ import { run } from '../host/runner.ts';
 import type { GuestSpec } from '../hypervisor/port.ts';
 import type { CaptureLibrary } from '../native/capture.ts';
 import type { ThisHost } from './host.ts';
+import { lvmPorts } from './lvm.ts';
 import { unitForDiskGuard } from './own-unit.ts';
 
 /** modprobe, and udev that may be busy, ms. */
@@ -32,13 +33,16 @@ export async function mirrorPorts(
     store,
     say,
     copyBytesPerSecond,
-    async markSource(disk, session) {
+    async markSource(disk, of) {
       const { markSource } = await import('../disk/mirror/mark.ts');
       const path = join(env['SIMXL_HOST'] ?? '', disk.path);
       const { stateDirectory } = settings;
-      return markSource({ store, stateDirectory }, { ...disk, path }, session);
+      return markSource({ store, stateDirectory }, { ...disk, path }, of);
     },
-    // simxl has a host's files below its own folder.
+    async followMarks(of) {
+      const { followMarks } = await import('../disk/mirror/lvm.ts');
+      await followMarks(await lvmPorts(host, say), of);
+    },
     files: mirrorFiles(env['SIMXL_HOST'] ?? ''),
     folder: mirrorFolder(settings.runDirectory),
     async captures() {
@@ -98,14 +102,16 @@ export function primaryDisks(
   host: ThisHost,
   say: (text: string) => void,
   copyBytesPerSecond = 0,
-): Pick<DiskDriver, 'name' | 'openPrimary' | 'openCompared' | 'goOnAlone'> {
+): Pick<DiskDriver, 'name' | 'openPrimary' | 'openCompared' | 'goOnAlone' | 'cede'> {
   return {
     name: 'mirror',
     goOnAlone: (uuid, session) => goOnAlone(host, { uuid, session }, say),
-    async openPrimary(spec, session) {
+    cede: (uuid, session) => cedeDisks(host, { uuid, session }, say),
+    async openPrimary(spec, session, copy) {
       if (spec.writableDisks.length === 0) return [];
       const { openMirrors } = await import('../disk/mirror/primary.ts');
-      return openMirrors(await mirrorPorts(host, spec, say, copyBytesPerSecond), spec, session);
+      const ports = await mirrorPorts(host, spec, say, copyBytesPerSecond);
+      return openMirrors(ports, spec, session, copy);
     },
     async openCompared(spec) {
       const { openOwn } = await import('../disk/mirror/compared.ts');
@@ -122,24 +128,62 @@ export function primaryDisks(
 export async function loadDiskRepair(): Promise<void> {
   await Promise.all([
     import('../disk/mirror/host.ts'),
+    import('../disk/backing.ts'),
     import('../disk/mirror/left.ts'),
+    import('../disk/mirror/lvm.ts'),
     import('../disk/mirror/mark.ts'),
     import('../native/loader.ts'),
     import('../native/capture.ts'),
   ]);
 }
 
-/** The guest goes on here without the copies of that session (mark.ts, M3). Never rejects. */
+interface EndedSession {
+  readonly uuid: string;
+  readonly session: string;
+}
+
+/**
+ * The guest goes on here without the copies of that session (mark.ts, M3), and everybody may use
+ * its disks again. Never rejects.
+ */
 export async function goOnAlone(
-  { store, settings }: ThisHost,
-  { uuid, session }: { readonly uuid: string; readonly session: string },
+  host: ThisHost,
+  { uuid, session }: EndedSession,
   say: (text: string) => void,
 ): Promise<void> {
   const { goOnAlone: note } = await import('../disk/mirror/mark.ts');
-  const { stateDirectory } = settings;
-  await note({ store, stateDirectory }, uuid, session).catch((error: unknown) => {
+  const { followMarks } = await import('../disk/mirror/lvm.ts');
+  const ports = await lvmPorts(host, say);
+  await note(ports, uuid, session).catch((error: unknown) => {
     say(`that ${uuid} goes on alone could not be noted of its disks: ${errorText(error)}`);
   });
+  await followMarks(ports, uuid);
+}
+
+/**
+ * It goes on with them, elsewhere. The disks here may be under mirrors still: whoever closes those
+ * puts the volumes away. Never rejects.
+ */
+async function cedeDisks(
+  { store, settings: { stateDirectory } }: ThisHost,
+  { uuid, session }: EndedSession,
+  say: (text: string) => void,
+): Promise<void> {
+  const { cede } = await import('../disk/mirror/mark.ts');
+  await cede({ store, stateDirectory }, uuid, session).catch((error: unknown) => {
+    say(`that ${uuid} goes on elsewhere could not be noted of its disks: ${errorText(error)}`);
+  });
+}
+
+/** The same where no session has them any more. Never rejects. */
+export async function cedeLeft(
+  host: ThisHost,
+  ended: EndedSession,
+  say: (text: string) => void,
+): Promise<void> {
+  const { followMarks } = await import('../disk/mirror/lvm.ts');
+  await cedeDisks(host, ended, say);
+  await followMarks(await lvmPorts(host, say), ended.uuid);
 }
 
 /**

@@ -5,6 +5,7 @@ import { type FoundCopy, findLeftCopy, runLeftCopy } from '../guest/left-copy.ts
 import type { Hypervisor } from '../hypervisor/port.ts';
 import { startGuard } from './guard.ts';
 import { thisHost, thisHypervisor } from './host.ts';
+import { followLeftMarks } from './lvm.ts';
 import { announceGuest } from './output.ts';
 import { leftCopyPorts } from './stop.ts';
 
@@ -27,7 +28,7 @@ export async function runCopy(copy: FoundCopy, said: Said, env: Environment): Pr
   };
   const log = host.openLog(`${copy.domain}.backup`);
   try {
-    return await runLeftCopy(copy, said, {
+    const told = await runLeftCopy(copy, said, {
       ...leftCopyPorts(host, open),
       ...{ clock: host.clock, timers: host.timers, startGuard: startGuard(host), log },
       async announce(guest) {
@@ -36,6 +37,9 @@ export async function runCopy(copy: FoundCopy, said: Said, env: Environment): Pr
         else await announceGuest(host, guest, spec, log);
       },
     });
+    // The guest's disks are everybody's again, which its owner did not come to.
+    for (const text of await followLeftMarks(host, copy.uuid)) log.warning(text);
+    return told;
   } finally {
     await host.events.settled();
     log.close();

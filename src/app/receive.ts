@@ -50,7 +50,8 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
       offerPulse(addressFromEnvironment(env), { session, log, onHeard, chance }),
     openDecoder: (agreed, allocate) => openStreamDecoder({ ...agreed, allocate, nativePath }),
     announce: (copy, spec, log) => announceGuest(host, copy, spec, log),
-    disks: backupDisks(host),
+    // Whoever reads the log of the primary's transport is told.
+    disks: backupDisks(host, (text) => process.emitWarning(text)),
     onLeaveRequest(hear) {
       for (const signal of ['SIGTERM', leaveSignal] as const) process.on(signal, hear);
     },
@@ -220,7 +221,12 @@ export async function runReceive(
     const { answerCheck } = await import('../session/check/answer.ts');
     const { answerCheckPorts } = await import('./check-host.ts');
     const here = thisHost(await sessionEnvironment(env));
-    await answerCheck(link, hello, answerCheckPorts(here));
+    const disks = backupDisks(here);
+    // Where that fails it is among what is found.
+    const isNew = await disks.bringOut(hello.uuid).catch(() => false);
+    await answerCheck(link, hello, answerCheckPorts(here)).finally(() => {
+      return isNew ? disks.release(hello.uuid) : undefined;
+    });
     return { outcome: answered };
   }
   const ports = answerPorts(host, () => ahead.get());

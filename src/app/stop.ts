@@ -20,14 +20,28 @@ import { noteStopped } from '../registry/noting.ts';
 import type { SessionStatus } from '../registry/status.ts';
 import { answerAsk, byPerson } from '../session/backup/answer.ts';
 import { askByCommand } from './backup.ts';
-import { goOnAlone, repairDisks } from './disks.ts';
+import { cedeLeft, goOnAlone, repairDisks } from './disks.ts';
 import { startGuard } from './guard.ts';
 import { notingParts, type ThisHost, thisHost, thisHypervisor, thisRegistry } from './host.ts';
 import { leftBufferPorts } from './listing.ts';
+import { followLeftMarks } from './lvm.ts';
 import { bufferStatePath, leftOutput } from './output.ts';
 import { answerPorts } from './receive.ts';
 
-async function askBackup(host: ThisHost, status: SessionStatus): Promise<Answered> {
+/** What a session's backup is asked by. */
+type Asked = Pick<
+  SessionStatus,
+  | 'domain'
+  | 'uuid'
+  | 'session'
+  | 'transport'
+  | 'heartbeat_timeout_ms'
+  | 'buffered'
+  | 'without_witness'
+>;
+
+/** Asks for the promise, on a person's word. Rejects when there was no answer. */
+export async function askBackup(host: ThisHost, status: Asked): Promise<Answered> {
   if (status.transport === null) {
     throw new OperationError('storage', 'nothing here says which host has its copy', {
       op: 'ask-backup',
@@ -86,7 +100,7 @@ function recoveryOf(host: ThisHost, hypervisor: () => Promise<Hypervisor>): Reco
   });
 }
 
-/** Where the guest goes on here without its copy its disks are newer from now on. */
+/** Where the guest goes on here without its copy its disks are newer from now on, else older. */
 async function notedOfDisks<Result extends { readonly outcome: StopOutcome }>(
   host: ThisHost,
   status: SessionStatus,
@@ -96,7 +110,10 @@ async function notedOfDisks<Result extends { readonly outcome: StopOutcome }>(
   // Of one whose buffer could not be opened that was decided, too.
   const isAlone =
     outcome.kind === 'stopped' || (outcome.kind === 'held' && outcome.mayOpen === true);
-  if (isAlone && status.role === 'primary') await goOnAlone(host, status, () => {});
+  if (status.role === 'backup') await followLeftMarks(host, status.uuid);
+  if (status.role !== 'primary') return result;
+  if (isAlone) await goOnAlone(host, status, () => {});
+  else if (outcome.kind === 'taken-over') await cedeLeft(host, status, () => {});
   return result;
 }
 

@@ -167,6 +167,20 @@ export interface DiskRefusal {
   readonly isToCome: boolean;
 }
 
+/** Where a guest's copy is, and how that host is asked for its promise (-s). */
+export interface CopyPlace {
+  readonly host: string;
+  readonly sshCommand: string | null;
+  readonly heartbeatTimeoutMs: number;
+}
+
+/** A session of another host's. */
+export interface SessionOf {
+  readonly session: string;
+  readonly domain: string;
+  readonly host: string;
+}
+
 /** A way to replicate disks. */
 export interface DiskDriver {
   /**
@@ -179,8 +193,16 @@ export interface DiskDriver {
    * Rejects when this host does not say.
    */
   refusals(spec: GuestSpec): Promise<readonly DiskRefusal[]>;
-  /** The guest's writable disks, ready for a session; all or none. */
-  openPrimary(spec: GuestSpec, session: string): Promise<readonly PrimaryDisk[]>;
+  /**
+   * The guest's writable disks, ready for a session; all or none. `copy`: where the guest's own is
+   * made, so that nobody uses the disks here unasked once it may have gone on; null: only the disks
+   * are copied.
+   */
+  openPrimary(
+    spec: GuestSpec,
+    session: string,
+    copy: CopyPlace | null,
+  ): Promise<readonly PrimaryDisk[]>;
   /**
    * Those of the copy, in the order of `facts`, which is what the primary said of its own. Throws
    * OperationError('unsupported-guest') when one cannot take the place of the guest's: nothing of
@@ -188,14 +210,29 @@ export interface DiskDriver {
    */
   openBackup(
     spec: GuestSpec,
-    session: string,
+    of: SessionOf,
     facts: readonly AnnouncedDisk[],
   ): Promise<readonly BackupDisk[]>;
+  /**
+   * The guest's disks on this host can be opened for copies, and looked at, where nobody has been
+   * able to since `release` or a boot; whether that was so. Rejects with OperationError.
+   */
+  bringOut(uuid: string): Promise<boolean>;
+  /**
+   * No session here has the guest's copies any more: they are closed, and refused to everybody else
+   * unless the guest may run on them. Once or more often, the same. Never rejects.
+   */
+  release(uuid: string): Promise<void>;
   /**
    * The guest goes on on its own host without the copy that the session made: neither's disks are
    * to be written over by the other's unasked. Once or more often, the same. Never rejects.
    */
   goOnAlone(uuid: string, session: string): Promise<void>;
+  /**
+   * The guest goes on with the copy that the session made: its disks on its own host are the older
+   * ones. As `goOnAlone`.
+   */
+  cede(uuid: string, session: string): Promise<void>;
   /**
    * The guest's writable disks on its own host (`facts` null), or those of a copy, in the order of
    * what the primary said of its own. Nothing is written to them. Throws as `openBackup` does.
@@ -237,6 +274,9 @@ export const noDisks: DiskDriver = {
     }),
   openPrimary: async () => [],
   openBackup: async () => [],
+  bringOut: async () => false,
+  release: async () => {},
   goOnAlone: async () => {},
+  cede: async () => {},
   openCompared: async () => [],
 };

@@ -52,10 +52,11 @@ export async function activateVolumes(lab: Lab, id: HostId): Promise<void> {
   await each(lab, id, [`vgchange -q --activate y ${group}`]);
 }
 
-/** A digest of all that a volume holds now. */
+/** A digest of all that a volume holds now, though it is put away. */
 export async function digestVolume(lab: Lab, id: HostId, name: string): Promise<string> {
+  const bringOut = `lvchange -q -ay -K ${group}/${name}`;
   const read = `dd if=${volumePath(name)} bs=1M iflag=direct status=none | sha256sum`;
-  return (await each(lab, id, [read])).split(' ')[0] as string;
+  return (await each(lab, id, [bringOut, read])).split(' ')[0] as string;
 }
 
 /** How many entries of a guest's journal its volume holds, by the bytes that are there. */

@@ -281,7 +281,10 @@ export function simDisks(process: SimProcess): DiskDriver {
   return {
     name: 'sim',
     refusals: async () => [],
+    bringOut: async () => false,
+    release: async () => {},
     goOnAlone: async () => {},
+    cede: async () => {},
     openCompared: async () => [],
     openPrimary: async () => {
       const disk = new SimPrimaryDisk(process);

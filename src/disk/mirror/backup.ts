@@ -12,6 +12,7 @@ import { diskEpochBytesMax } from '../../core/limits.ts';
 import { type Advice, adviceLine } from '../../core/texts/advice.ts';
 import { formatBytes } from '../../core/units.ts';
 import type { AnnouncedDisk } from '../../core/vocabulary.ts';
+import { type Cancel, every, type Timers } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { GuestDisk, GuestSpec } from '../../hypervisor/port.ts';
 import type { ApplyLibrary } from '../../native/apply.ts';
@@ -20,13 +21,20 @@ import type { NativeEvent } from '../../native/events.ts';
 import { NativeError } from '../../native/loader.ts';
 import type { BackupDisk, DiskEvents } from '../port.ts';
 import { DiskDigests, type Hasher } from './digests.ts';
-import { type DiskMark, type MarkPlace, markPath, readMark, writeMark } from './mark.ts';
+import { type LvmPorts, lvmNameOf, refuseAfterBoot } from './lvm.ts';
+import { type DiskMark, type MarkedPeer, markPath, readMark, writeMark } from './mark.ts';
 
 /**
  * Acknowledged and not written yet, bytes, before the primary waits. A takeover waits for all of
  * it: a disk that writes 100 MB/s is done in less than a second.
  */
 export const diskRoomBytes = 64 * 1024 * 1024;
+
+/**
+ * A guest that was given the disk meanwhile is looked for so often, ms: the kernel's block backend
+ * opens it whoever holds it.
+ */
+export const foreignLookEveryMs = 5_000;
 
 /** What may be taken in one call. */
 const pieceBytesMax = 1024 * 1024;
@@ -48,7 +56,8 @@ export type Apply = Pick<
   | 'applyClose'
 >;
 
-export interface MirrorBackupPorts extends MarkPlace {
+export interface MirrorBackupPorts extends LvmPorts {
+  readonly timers: Timers;
   readonly apply: Apply;
   readonly hasher: Hasher;
   /** Where a path of a guest's configuration is on this host. */
@@ -67,6 +76,7 @@ interface Opened {
   readonly handle: number;
   /** It was a copy of the guest's before: most of it may be right. */
   readonly isCompared: boolean;
+  readonly device: DeviceNumber;
 }
 
 type Heard = { take: (event: NativeEvent) => void };
@@ -84,6 +94,7 @@ class MirrorBackupDisk implements BackupDisk {
   #closing: Promise<void> | null = null;
   #digests: Promise<DiskDigests> | null = null;
   #waiting: (() => void)[] = [];
+  #stopLooking: Cancel = () => {};
   #settling: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
 
   constructor(opened: Opened, heard: Heard) {
@@ -95,6 +106,19 @@ class MirrorBackupDisk implements BackupDisk {
   listen(events: DiskEvents): void {
     this.#events = events;
     this.#tellLost();
+    const { timers } = this.#opened.ports;
+    this.#stopLooking = every(timers, foreignLookEveryMs, () => void this.#lookForGuests());
+  }
+
+  /** One that opens the disk while it is a copy's writes to it, or reads what is torn. */
+  async #lookForGuests(): Promise<void> {
+    const { ports, device, handle } = this.#opened;
+    const isForeign = await hasGuest(ports, device);
+    // The copy itself opens it once it was settled.
+    if (!isForeign || this.#isDone) return;
+    ports.apply.applyRollBack(handle);
+    this.#lose('a guest that runs here has opened it');
+    this.#wake();
   }
 
   async take(_epoch: number, bytes: Buffer): Promise<void> {
@@ -174,6 +198,7 @@ class MirrorBackupDisk implements BackupDisk {
   }
 
   #lose(reason: string): void {
+    this.#stopLooking();
     this.#failure ??= reason;
     this.#tellLost();
   }
@@ -206,7 +231,7 @@ class MirrorBackupDisk implements BackupDisk {
     this.#isMarkedWhole = true;
     await writeMark(ports, {
       ...mark,
-      ...{ state: 'whole', generation: generation + 1, parent: generation },
+      ...{ state: 'whole', generation: generation + 1, parent: generation, session: null },
     });
     await this.close();
   }
@@ -231,13 +256,14 @@ class MirrorBackupDisk implements BackupDisk {
     const { ports, mark } = this.#opened;
     await this.#written();
     if (this.#isDone) throw this.#failed('it was given up');
-    await writeMark(ports, { ...mark, state: 'whole' });
+    await writeMark(ports, { ...mark, state: 'whole', session: null });
     await this.close();
   }
 
   async rollBack(): Promise<void> {
     const { ports, handle, mark } = this.#opened;
     this.#isRolledBack = true;
+    this.#stopLooking();
     if (this.#closing === null) ports.apply.applyRollBack(handle);
     this.#wake();
     if (!this.#isMarkedWhole) return;
@@ -245,9 +271,11 @@ class MirrorBackupDisk implements BackupDisk {
     await writeMark(ports, mark);
   }
 
-  /** From now on it is this guest's, and torn (M1, M2). */
-  mark(): Promise<void> {
-    return writeMark(this.#opened.ports, this.#opened.mark);
+  /** From now on it is this guest's, and torn, and nobody else gets it (M1, M2, M5). */
+  async mark(): Promise<void> {
+    const { ports, mark } = this.#opened;
+    await writeMark(ports, mark);
+    if (mark.lvm !== null) await refuseAfterBoot(ports, mark.lvm);
   }
 
   /** The disk is somebody else's from now on. Idempotent. */
@@ -258,6 +286,7 @@ class MirrorBackupDisk implements BackupDisk {
 
   async #close(): Promise<void> {
     const { ports, handle } = this.#opened;
+    this.#stopLooking();
     const digests = await this.#digests?.catch(() => null);
     await digests?.close();
     await ports.apply.applyClose(handle);
@@ -318,6 +347,15 @@ interface Looked {
   readonly disk: GuestDisk;
 }
 
+/** Whether the block backend has it open for a guest. A plain file has no number. */
+async function hasGuest(
+  { guestDevices }: Pick<MirrorBackupPorts, 'guestDevices'>,
+  { major, minor }: DeviceNumber,
+): Promise<boolean> {
+  const used = major === 0 ? [] : await guestDevices();
+  return used.some((one) => one.major === major && one.minor === minor);
+}
+
 /** Throws where it cannot take the place of the guest's; nothing of it was changed. */
 async function checkDisk(looked: Looked, path: string): Promise<void> {
   const { ports, facts, found, disk } = looked;
@@ -329,20 +367,27 @@ async function checkDisk(looked: Looked, path: string): Promise<void> {
     const text = `${path} has ${said(found.sizeBytes, found.sectorBytes)}, the guest's ${there}`;
     throw refuse(disk, text, { kind: 'see-disk', path });
   }
-  const { major, minor } = found;
-  const used = major === 0 ? [] : await ports.guestDevices();
-  if (used.some((one) => one.major === major && one.minor === minor)) {
+  if (await hasGuest(ports, found)) {
     throw refuse(disk, `a guest that runs here has ${path}`, { kind: 'see-disk', path });
   }
   checkMark(looked, path);
 }
 
+/** Of whom the copies are, and which session makes them. */
+export interface CopyOf {
+  readonly uuid: string;
+  readonly domain: string;
+  readonly session: string;
+  readonly peer: MarkedPeer;
+}
+
 async function openOne(
   ports: MirrorBackupPorts,
-  uuid: string,
+  of: CopyOf,
   disk: GuestDisk,
   facts: AnnouncedDisk,
 ): Promise<MirrorBackupDisk> {
+  const { uuid } = of;
   const path = ports.pathOf(disk.target);
   const marked = await readMark(ports, uuid, disk.name);
   const heard: Heard = { take: () => {} };
@@ -359,14 +404,17 @@ async function openOne(
       throw openError(error, disk, path);
     });
   const { generation } = facts;
+  const lvm = found.major === 0 ? null : await lvmNameOf(ports.files, found);
   const mark: DiskMark = {
-    ...{ uuid, disk: disk.name, path, generation, parent: generation },
+    ...{ ...of, disk: disk.name, path, lvm, generation, parent: generation },
     role: 'copy',
     state: 'copying',
-    session: null,
   };
   const isCompared = isOurs(marked, path);
-  const opened = new MirrorBackupDisk({ ports, facts, mark, handle, isCompared }, heard);
+  const opened = new MirrorBackupDisk(
+    { ports, facts, mark, handle, isCompared, device: found },
+    heard,
+  );
   try {
     await checkDisk({ ports, facts, found, mark: marked, uuid, disk }, path);
   } catch (error) {
@@ -376,21 +424,27 @@ async function openOne(
   return opened;
 }
 
+type CopyDisks = Pick<GuestSpec, 'writableDisks'>;
+
+/** A disk of a copy, for a session. */
+export type OpenCopy = BackupDisk & Pick<MirrorBackupDisk, 'close'>;
+
 /**
  * The disks of a copy, all or none: each is looked at before the first of them is marked. Throws
  * OperationError('unsupported-guest') for one that cannot take the place of the guest's.
  */
 export async function openMirrorCopies(
   ports: MirrorBackupPorts,
-  { uuid, writableDisks }: Pick<GuestSpec, 'uuid' | 'writableDisks'>,
+  of: CopyOf,
+  { writableDisks }: CopyDisks,
   facts: readonly AnnouncedDisk[],
-): Promise<readonly BackupDisk[]> {
+): Promise<readonly OpenCopy[]> {
   const opened: MirrorBackupDisk[] = [];
   try {
     for (const one of facts) {
       const disk = writableDisks.find(({ name }) => name === one.name);
       if (disk === undefined) throw new Error(`the guest has no disk ${one.name}`);
-      opened.push(await openOne(ports, uuid, disk, one));
+      opened.push(await openOne(ports, of, disk, one));
     }
     // M1: before the first byte can come.
     for (const disk of opened) await disk.mark();
@@ -407,15 +461,17 @@ export async function openMirrorCopies(
  */
 export async function copyRefusals(
   ports: MirrorBackupPorts,
-  { uuid, writableDisks }: Pick<GuestSpec, 'uuid' | 'writableDisks'>,
+  { uuid, name: domain, writableDisks }: Pick<GuestSpec, 'uuid' | 'name' | 'writableDisks'>,
   facts: readonly AnnouncedDisk[],
 ): Promise<readonly OperationError[]> {
+  const nobody = { session: '', peer: { host: '', sshCommand: null, heartbeatTimeoutMs: 0 } };
+  const of = { uuid, domain, ...nobody };
   const refusals: OperationError[] = [];
   for (const one of facts) {
     const disk = writableDisks.find(({ name }) => name === one.name);
     if (disk === undefined) throw new Error(`the guest has no disk ${one.name}`);
     try {
-      await (await openOne(ports, uuid, disk, one)).close();
+      await (await openOne(ports, of, disk, one)).close();
     } catch (error) {
       if (!(error instanceof OperationError) || error.code !== 'unsupported-guest') throw error;
       refusals.push(error);

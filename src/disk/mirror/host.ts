@@ -11,7 +11,7 @@ import { errorText } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
 import type { CaptureLibrary, GuardDescriptors } from '../../native/capture.ts';
 import { type DeviceFiles, deviceFiles } from '../backing.ts';
-import type { MarkedDisk } from './mark.ts';
+import type { MarkedDisk, SourceSession } from './mark.ts';
 
 /** What is asked of the native half. */
 export type Captures = Pick<
@@ -62,8 +62,10 @@ export interface MirrorPorts extends Time {
     given: GuardDescriptors,
     onLine: (line: string) => void,
   ): GuardProcess;
-  /** Marks a disk as the one that the session copies from (mark.ts); its generation. */
-  markSource(disk: MarkedDisk, session: string): Promise<number>;
+  /** Marks a disk as one that a session copies from (mark.ts); its generation. */
+  markSource(disk: MarkedDisk, of: SourceSession): Promise<number>;
+  /** Has LVM do as the marks of the guest's disks say (lvm.ts). Never rejects. */
+  followMarks(uuid: string): Promise<void>;
   /** For the log. */
   say(text: string): void;
 }

@@ -10,6 +10,8 @@
  *       the newer to the older one, and what holds another one is never written over but by a
  *       person's word, who removes the mark
  *   M4  a disk without this guest's mark is somebody else's, unless it is blank
+ *   M5  one that is torn, or older than another, or whose guest may have gone on with its copy, is
+ *       refused to everybody else: LVM is told so (lvm.ts), which outlives this host's boot
  */
 import { join } from 'node:path';
 import { OperationError } from '../../host/errors.ts';
@@ -28,12 +30,35 @@ export interface DiskMark {
   readonly generation: number;
   /** From which this one was made. */
   readonly parent: number;
-  /** Of a source: whose copy was begun, and may go on without it; null: none was. */
+  /**
+   * Of a source: whose copy was begun, and may go on without it; null: none was. Of a copy: which
+   * writes to it, as long as it is torn.
+   */
   readonly session: string | null;
+  /** As LVM calls it, `vg0/web1`; null: it is none of LVM's, or an older version's mark. */
+  readonly lvm: string | null;
+  /** The guest's name; null: an older version's mark. */
+  readonly domain: string | null;
+  /** The other host of that session, where the guest's copy may go on; null: none may. */
+  readonly peer: MarkedPeer | null;
+}
+
+/** Who has the other end of a disk, for whoever asks after a boot. */
+export interface MarkedPeer {
+  readonly host: string;
+  /** Of a source: how its backup is asked for the promise (-s); null: by ssh. */
+  readonly sshCommand: string | null;
+  readonly heartbeatTimeoutMs: number;
 }
 
 /** A disk of a guest, and where it is here. */
-export type MarkedDisk = Pick<DiskMark, 'uuid' | 'disk' | 'path'>;
+export type MarkedDisk = Pick<DiskMark, 'uuid' | 'disk' | 'path' | 'lvm' | 'domain'>;
+
+/** A session, and where its copy of the guest is; `peer` null: only disks are copied. */
+export interface SourceSession {
+  readonly session: string;
+  readonly peer: MarkedPeer | null;
+}
 
 const version = 1;
 const bytesMax = 4096;
@@ -88,44 +113,96 @@ export function sourceGeneration(found: DiskMark | null): number {
   return (found?.generation ?? 1) + (isNew ? 1 : 0);
 }
 
-/** Marks the disk of a guest that runs here as what `session` copies from; its generation. */
+/**
+ * Marks the disk of a guest that runs here as what a session copies from; its generation. Where
+ * that makes no copy of the guest, one that was made before may still go on.
+ */
 export async function markSource(
   place: MarkPlace,
   disk: MarkedDisk,
-  session: string,
+  of: SourceSession,
 ): Promise<number> {
   const found = await readMark(place, disk.uuid, disk.disk);
   const generation = sourceGeneration(found);
   const isNew = found !== null && generation > found.generation;
   const parent = isNew ? found.generation : (found?.parent ?? 0);
-  const { uuid, path } = disk;
-  const mark = { uuid, disk: disk.disk, path, generation, parent, session } as const;
-  await writeMark(place, { ...mark, role: 'source', state: 'whole' });
+  const isOpen = of.peer === null && found !== null && isRefused(found) && found.role === 'source';
+  const { session, peer } = isOpen ? found : of;
+  const { uuid, path, lvm, domain } = disk;
+  const mark = { uuid, disk: disk.disk, path, lvm, domain, generation, parent } as const;
+  await writeMark(place, { ...mark, session, peer, role: 'source', state: 'whole' });
   return generation;
+}
+
+/** Whether nobody but a session is to use the disk (M5). */
+export function isRefused(mark: DiskMark): boolean {
+  const { role, state, session, peer, generation, parent } = mark;
+  if (role === 'source') return session !== null && peer !== null;
+  // Whole, and nobody has run on it: the guest's own disk is elsewhere.
+  return state === 'copying' || generation === parent;
+}
+
+type ListedPlace = MarkPlace & { readonly store: Pick<Store, 'listDir'> };
+
+/** The marks of this host, or of one guest here, as far as they can be read. */
+export async function listMarks(place: ListedPlace, uuid?: string): Promise<readonly DiskMark[]> {
+  const names = await place.store.listDir(join(place.stateDirectory, 'disks'));
+  const found: DiskMark[] = [];
+  for (const name of names) {
+    const dot = name.indexOf('.');
+    const of = name.slice(0, dot);
+    if (dot < 0 || (uuid !== undefined && of !== uuid)) continue;
+    // What is no mark of a disk is nobody's: whoever uses it is told.
+    const mark = await readMark(place, of, name.slice(dot + 1)).catch(() => null);
+    if (mark !== null) found.push(mark);
+  }
+  return found;
+}
+
+async function sourcesOf(
+  place: ListedPlace,
+  uuid: string,
+  session: string,
+): Promise<readonly DiskMark[]> {
+  const marks = await listMarks(place, uuid);
+  return marks.filter((mark) => mark.role === 'source' && mark.session === session);
 }
 
 /**
  * The guest goes on here without the copies that `session` made: what its disks hold is a new
  * generation (M3). Once for each session, however often it is called.
  */
-export async function goOnAlone(
-  place: MarkPlace & { readonly store: Pick<Store, 'listDir'> },
-  uuid: string,
-  session: string,
-): Promise<void> {
-  const prefix = `${uuid}.`;
-  const names = await place.store.listDir(join(place.stateDirectory, 'disks'));
-  for (const name of names.filter((one) => one.startsWith(prefix))) {
-    // What is no mark of a disk is nobody's: whoever uses it is told.
-    const mark = await readMark(place, uuid, name.slice(prefix.length)).catch(() => null);
-    if (mark?.role !== 'source' || mark.session !== session) continue;
+export async function goOnAlone(place: ListedPlace, uuid: string, session: string): Promise<void> {
+  for (const mark of await sourcesOf(place, uuid, session)) {
     const { generation: parent } = mark;
-    await writeMark(place, { ...mark, generation: parent + 1, parent, session: null });
+    const alone = { generation: parent + 1, parent, session: null, peer: null };
+    await writeMark(place, { ...mark, ...alone });
+  }
+}
+
+/**
+ * The guest goes on elsewhere, with the copies that `session` made: its disks here have what was
+ * never committed, and are torn copies of what it has there (M2).
+ */
+export async function cede(place: ListedPlace, uuid: string, session: string): Promise<void> {
+  for (const mark of await sourcesOf(place, uuid, session)) {
+    const { generation } = mark;
+    await writeMark(place, { ...mark, role: 'copy', state: 'copying', parent: generation });
   }
 }
 
 const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+
+/** lvm(8), VALID NAMES. */
+const lvmName = /^[A-Za-z0-9+_.][A-Za-z0-9+_.-]*\/[A-Za-z0-9+_.][A-Za-z0-9+_.-]*$/;
+
+function isPeer(value: unknown): value is MarkedPeer {
+  if (typeof value !== 'object' || value === null) return false;
+  const { host, sshCommand, heartbeatTimeoutMs } = value as Record<string, unknown>;
+  if (typeof host !== 'string' || !isCount(heartbeatTimeoutMs)) return false;
+  return sshCommand === null || typeof sshCommand === 'string';
+}
 
 function parseMark(text: string): DiskMark | null {
   let found: Readonly<Record<string, unknown>>;
@@ -136,10 +213,16 @@ function parseMark(text: string): DiskMark | null {
   }
   if (typeof found !== 'object' || found === null || found['version'] !== version) return null;
   const { uuid, disk, path, role, state, generation, parent, session = null } = found;
+  const { lvm = null, domain = null, peer = null } = found;
   if (typeof uuid !== 'string' || typeof disk !== 'string' || typeof path !== 'string') return null;
   if (role !== 'source' && role !== 'copy') return null;
   if (state !== 'copying' && state !== 'whole') return null;
   if (!isCount(generation) || !isCount(parent)) return null;
   if (session !== null && typeof session !== 'string') return null;
-  return { uuid, disk, path, role, state, generation, parent, session };
+  // It becomes a word of a command.
+  if (lvm !== null && (typeof lvm !== 'string' || !lvmName.test(lvm))) return null;
+  if (domain !== null && typeof domain !== 'string') return null;
+  if (peer !== null && !isPeer(peer)) return null;
+  const about = { lvm, domain, peer };
+  return { uuid, disk, path, role, state, generation, parent, session, ...about };
 }

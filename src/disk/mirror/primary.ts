@@ -20,6 +20,8 @@ import { DiskGuard, guardArguments, LegBusy } from './guard.ts';
 import type { Captures, MirrorPorts } from './host.ts';
 import { removeNote, repairLeft, writeNote } from './left.ts';
 import { chooseLeg, type Leg } from './legs.ts';
+import { refuseAfterBoot } from './lvm.ts';
+import type { MarkedPeer } from './mark.ts';
 import { repairVolume, type Volume, volumeBehind } from './volume.ts';
 
 /** For what a guest wrote and nobody has read yet, of each disk: the longest epoch. */
@@ -323,11 +325,15 @@ async function makeLockFolders(ports: MirrorPorts, volumes: readonly Volume[]): 
   }
 }
 
-/** The guest's writable disks under mirrors to be; all or none. Throws OperationError. */
+/**
+ * The guest's writable disks under mirrors to be; all or none. `peer`: where its copy is; null:
+ * only its disks are copied, and nobody else is refused. Throws OperationError.
+ */
 export async function openMirrors(
   ports: MirrorPorts,
   { writableDisks, name: domain, uuid }: GuestSpec,
   session: string,
+  peer: MarkedPeer | null,
 ): Promise<readonly PrimaryDisk[]> {
   for (const text of await repairLeft(ports, uuid)) ports.say(text);
   const named: Named[] = [];
@@ -338,8 +344,12 @@ export async function openMirrors(
       const text = `${name} and ${same.name} are the same volume, ${volume.name}`;
       throw new OperationError('unsupported-guest', text, { op: 'open-mirror', subject: name });
     }
-    const generation = await ports.markSource({ uuid, disk: name, path: target }, session);
-    named.push({ name, volume, generation });
+    const marked = { uuid, disk: name, path: target, lvm: volume.lvm, domain };
+    named.push({ name, volume, generation: await ports.markSource(marked, { session, peer }) });
+  }
+  // From now on its copy may go on, and this host come back without having heard of it.
+  for (const { volume } of peer === null ? [] : named) {
+    if (volume.lvm !== null) await refuseAfterBoot(ports, volume.lvm);
   }
   const volumes = named.map(({ volume }) => volume);
   await makeLockFolders(ports, volumes);
@@ -351,6 +361,7 @@ export async function openMirrors(
     areWhole &&= isWhole;
     if (left > 0 || !areWhole) return;
     await removeNote(ports, uuid).catch((error: unknown) => ports.say(errorText(error)));
+    await ports.followMarks(uuid);
   };
   const opened: PrimaryDisk[] = [];
   try {

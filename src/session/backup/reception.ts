@@ -263,7 +263,10 @@ export class Reception {
       this.#status.write();
       await this.#link.close('the session is over');
       pulse?.pulse.close();
+      // A guest that took over does not wait for it.
+      const released = this.#ports.disks.release(hello.uuid);
       if (outcome.kind === 'activated') await this.#watch();
+      await released;
       return outcome;
     } finally {
       this.#status.close();
@@ -345,6 +348,7 @@ export class Reception {
     }
     const spec = this.#specIn(message);
     const { hypervisor, settings } = this.#ports;
+    await this.#ports.disks.bringOut(hello.uuid);
     await checkNeeds(hypervisor, spec, settings.hostName);
     const disks = await this.#openDisks(message, spec);
     const copy = this.#newCopy(spec);
@@ -368,7 +372,7 @@ export class Reception {
     if (message.disks.length === 0) return [];
     const { cacheBytes } = this.#set.stream;
     checkOwnMemory(this.#ports.settings, hello, cacheBytes, message.disks.length);
-    return this.#ports.disks.openBackup(spec, hello.session, message.disks);
+    return this.#ports.disks.openBackup(spec, hello, message.disks);
   }
 
   #tellDisksLeft(left: readonly string[]): void {

@@ -168,9 +168,9 @@ type Stage =
       readonly guestEnd: GuestEnd | null;
     };
 
-/** The guest runs on here, and nobody has a copy of it that may go on. */
+/** What is of the guest goes on here: nobody has a copy of it that may. */
 function isAlone({ kind }: PrimaryOutcome | HeldOutcome): boolean {
-  return kind === 'stopped' || kind === 'unprotected' || kind === 'never-protected';
+  return kind !== 'held' && kind !== 'taken-over';
 }
 
 /** A session; `run` leads to its outcome. */
@@ -286,6 +286,8 @@ export class Protection {
         // A session that never began leaves no trace; one that broke must not look as if it had
         // ended well.
         claim.release('keep-status');
+      } else {
+        await this.#ports.disks.goOnAlone(this.#set.guest.ref.uuid, this.#session);
       }
       this.#status.close();
       throw error;
@@ -342,7 +344,10 @@ export class Protection {
   /** None where they are left alone. */
   async #openDisks(): Promise<readonly PrimaryDisk[]> {
     if (this.#disks().length === 0) return [];
-    return this.#ports.disks.openPrimary(this.#set.guest.spec, this.#session);
+    const { options, guest } = this.#set;
+    const { host, sshCommand, heartbeatTimeoutMs, blackhole } = options;
+    const copy = blackhole === undefined ? { host, sshCommand, heartbeatTimeoutMs } : null;
+    return this.#ports.disks.openPrimary(guest.spec, this.#session, copy);
   }
 
   async #openDiskEncoders(
@@ -584,6 +589,14 @@ export class Protection {
     return { text: measuredText(guest.name, this.#running?.state.acked ?? -1) };
   }
 
+  /** Which of the disks are the newer ones from now on; where that is open they say so. */
+  async #noteOfDisks(ended: PrimaryOutcome | HeldOutcome): Promise<void> {
+    const { disks } = this.#ports;
+    const { uuid } = this.#set.guest.ref;
+    if (isAlone(ended)) await disks.goOnAlone(uuid, this.#session);
+    else if (ended.kind === 'taken-over') await disks.cede(uuid, this.#session);
+  }
+
   async #conclude(ended: PrimaryOutcome | HeldOutcome): Promise<ProtectResult> {
     const { claim, log } = this.#set;
     const { stage } = this.#staged();
@@ -593,9 +606,7 @@ export class Protection {
     const decided = ordered ? ({ kind: 'unprotected', reason } as const) : ended;
     const outcome = heldBack(decided, was?.session.unopened ?? null);
     log.info(`the session is over: ${JSON.stringify(outcome)}`);
-    if (was !== null && isAlone(decided)) {
-      await this.#ports.disks.goOnAlone(this.#set.guest.ref.uuid, this.#session);
-    }
+    await this.#noteOfDisks(decided);
     this.#stage = { kind: 'concluded', was, outcome, guestEnd: null };
     const guestEnd = outcome.kind === 'guest-ended' ? await this.#watch.settle() : null;
     this.#stage = { kind: 'concluded', was, outcome, guestEnd };

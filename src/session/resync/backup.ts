@@ -139,7 +139,8 @@ async function takeDisks(
   const { config, spec } = await reception.config();
   // There is no memory to be copied, and no page cache.
   checkOwnMemory(ports.settings, { ...hello, memoryBytes: 0 }, 0, config.disks.length);
-  const disks = await ports.disks.openBackup(spec, hello.session, config.disks);
+  await ports.disks.bringOut(hello.uuid);
+  const disks = await ports.disks.openBackup(spec, hello, config.disks);
   const onBroken = (error: OperationError) => reception.fail(error);
   const intakes = await openDiskIntakes(ports, link, disks, stream, onBroken);
   let left = disks.length;
@@ -194,6 +195,7 @@ async function tellDisks(
   reception: DisksReception,
 ): Promise<void> {
   const { config, spec } = await reception.config();
+  await ports.disks.bringOut(spec.uuid);
   const disks = await ports.disks.openCompared(spec, config.disks);
   const onError = (error: OperationError) => reception.fail(error);
   const asked = disks.map((disk: ComparedDisk, number) => {
@@ -231,6 +233,7 @@ export async function serveResync(
     link.fail(error);
     throw error;
   } finally {
+    await ports.disks.release(hello.uuid);
     claim.release('as-before');
     log.close();
   }

@@ -127,7 +127,7 @@ async function getReady(
     connection = made;
   };
   const open = async () => {
-    disks = await ports.disks.openPrimary(guest.spec, hello.session);
+    disks = await ports.disks.openPrimary(guest.spec, hello.session, null);
     for (const disk of disks) teardown.took(`disk ${disk.name}`, () => disk.close());
   };
   await allOf([connect(), open()], () => ending.abort());

@@ -22,5 +22,6 @@ export const cases: ReadonlyMap<string, string> = new Map([
   ['driver-guard', 'the guard is killed: the session hears of it, no error'],
   ['driver-kill-all', 'both are killed: the next session takes the mirror away, no error'],
   ['driver-lost-write', 'a write that is lost on purpose is seen by whoever judges the copy'],
+  ['refused', 'by its mark nobody but a session finds a volume: now, after a boot, after a kill'],
   ['random', 'one process killed or stopped at a random moment, four times: no error'],
 ]);

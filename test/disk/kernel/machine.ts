@@ -86,8 +86,8 @@ async function makeDriver(into: string): Promise<void> {
   stageInstallation(join(into, 'tsremus'));
   await build({
     absWorkingDir: checkoutDir,
-    entryPoints: [join(here, 'mirror.ts')],
-    outfile: join(into, 'tsremus/dist/mirror.js'),
+    entryPoints: ['mirror.ts', 'marks.ts'].map((name) => join(here, name)),
+    outdir: join(into, 'tsremus/dist'),
     bundle: true,
     format: 'esm',
     platform: 'node',

@@ -31,6 +31,9 @@ const uuid = '11111111-2222-3333-4444-555555555555';
 const disks = [{ name: 'xvda', target, format: 'raw', script: null }];
 const guest = { name: 'guest', uuid, writableDisks: disks } as unknown as GuestSpec;
 
+const session = 'a'.repeat(32);
+const peer = { host: 'hostb', sshCommand: null, heartbeatTimeoutMs: 1000 };
+
 const say = (text: string) => console.log(`session: ${text}`);
 
 function putFile(name: string, text: string): void {
@@ -199,7 +202,7 @@ async function main(): Promise<number> {
     },
   };
   const openedAt = Math.round(performance.now());
-  const [disk] = await openMirrors(ports, guest, 'a'.repeat(32));
+  const [disk] = await openMirrors(ports, guest, session, peer);
   if (disk === undefined) throw new Error('no disk was opened');
   say(`up after ${openedAt} ms, its mirror ready after ${Math.round(performance.now())} ms`);
   const pump = pumpOf(disk);

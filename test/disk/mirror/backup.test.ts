@@ -4,24 +4,30 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { digestBlockBytes, digestBytes } from '../../../src/core/digests.ts';
 import { diskEpochBytesMax } from '../../../src/core/limits.ts';
+import { deviceFiles } from '../../../src/disk/backing.ts';
 import {
   type Apply,
+  type CopyOf,
   copyRefusals,
   diskRoomBytes,
+  foreignLookEveryMs,
   type MirrorBackupPorts,
   openMirrorCopies,
 } from '../../../src/disk/mirror/backup.ts';
 import { type DiskMark, markPath, readMark, writeMark } from '../../../src/disk/mirror/mark.ts';
 import { roomBytes } from '../../../src/disk/mirror/primary.ts';
 import type { AnnouncedDisk, BackupDisk } from '../../../src/disk/port.ts';
+import type { Timers } from '../../../src/host/clock.ts';
+import { OperationError } from '../../../src/host/errors.ts';
 import type { GuestDisk } from '../../../src/hypervisor/port.ts';
 import { ApplyLibrary } from '../../../src/native/apply.ts';
+import type { DeviceNumber } from '../../../src/native/capture.ts';
 import { HasherLibrary } from '../../../src/native/hasher.ts';
-import { store } from '../../fixtures/here.ts';
+import { store, time } from '../../fixtures/here.ts';
 import { operationError } from '../../link/support.ts';
 import { type Bench, clauses, type SectorBytes } from '../contract.ts';
 import { encodeRecord, PieceLink, recordFlags } from '../pieces.ts';
@@ -92,6 +98,10 @@ function place(changes: Partial<MirrorBackupPorts> = {}) {
     pathOf: (target) => join(dir, target),
     guestDevices: async () => [],
     isAnyFile: true,
+    files: deviceFiles(''),
+    timers: time.timers,
+    run: async () => {},
+    say: () => {},
     ...changes,
   };
   return { dir, apply, ports };
@@ -105,14 +115,20 @@ async function makeDisk(dir: string, disk: string, content: Buffer): Promise<voi
 const diskOf = (disk: string): GuestDisk => {
   return { name: disk, target: disk, format: 'raw', script: null };
 };
-const specOf = (...disks: string[]) => ({ uuid, writableDisks: disks.map(diskOf) });
+const specOf = (...disks: string[]) => {
+  return { uuid, name: 'web1', writableDisks: disks.map(diskOf) };
+};
+const of: CopyOf = {
+  ...{ uuid, domain: 'web1', session: 's1' },
+  peer: { host: 'hosta', sshCommand: null, heartbeatTimeoutMs: 0 },
+};
 const markOf = (ports: MirrorBackupPorts) => readMark(ports, uuid, 'xvda');
 
 /** A disk that this guest had copied to it before, so that it may be written over. */
 function oursAt(path: string, changes: Partial<DiskMark> = {}): DiskMark {
   return {
     ...{ uuid, disk: 'xvda', path, role: 'copy', state: 'copying', generation: 1, parent: 1 },
-    session: null,
+    ...{ session: null, lvm: null, domain: 'web1', peer: null },
     ...changes,
   };
 }
@@ -144,7 +160,7 @@ async function openBench(sectorBytes: SectorBytes, kind: 'file' | 'device'): Pro
   const path = device ?? join(dir, 'xvda');
   const ports = { ...ofFile, pathOf: () => path, isAnyFile: device === null };
   await writeMark(ports, oursAt(path));
-  const [backup] = await openMirrorCopies(ports, specOf('xvda'), [
+  const [backup] = await openMirrorCopies(ports, of, specOf('xvda'), [
     { ...primary.facts, mayOverwrite: false },
   ]);
   if (backup === undefined) throw new Error('no disk');
@@ -233,7 +249,7 @@ async function opening(
   const { dir, apply, ports } = place(changes);
   await makeDisk(dir, 'xvda', content);
   if (mark !== undefined) await writeMark(ports, oursAt(join(dir, 'xvda'), mark));
-  const open = () => openMirrorCopies(ports, specOf('xvda'), [said]);
+  const open = () => openMirrorCopies(ports, of, specOf('xvda'), [said]);
   return { dir, apply, ports, open };
 }
 
@@ -250,7 +266,7 @@ describe('a disk on the backup', () => {
     const { dir, apply, ports, open } = await opening(blank);
     const [disk] = await open();
     const path = join(dir, 'xvda');
-    const copying = oursAt(path, { generation: 3, parent: 3 });
+    const copying = oursAt(path, { ...of, generation: 3, parent: 3 });
     expect(await markOf(ports)).toEqual(copying);
     await disk?.take(0, encodeRecord({ at: 0, length: 512, flags: 0 }, Buffer.alloc(512, 1)));
     await disk?.settle();
@@ -286,7 +302,7 @@ describe('a disk on the backup', () => {
     );
     expect(() => apply.applyLook(apply.handles[0] ?? -1)).toThrow();
     // A later session finds it as a copy that is not newer.
-    const again = await openMirrorCopies(ports, specOf('xvda'), [facts()]);
+    const again = await openMirrorCopies(ports, of, specOf('xvda'), [facts()]);
     expect(again).toHaveLength(1);
     expect(await markOf(ports)).toMatchObject({ state: 'copying' });
     await apply.closeAll();
@@ -392,11 +408,59 @@ describe('a disk on the backup', () => {
     expect(await markOf(ports)).toBe(null);
   });
 
+  // Proves: a guest that is given the disk in the middle of a session ends that, and what was not
+  // committed is not written any more; the guest that goes on on it is no such one.
+  it('is lost when a guest that runs here opens it later, unless that is the copy', async () => {
+    const devices: DeviceNumber[] = [];
+    const looks: (() => void)[] = [];
+    const timers: Timers = {
+      ...time.timers,
+      after(delayMs, look) {
+        expect(delayMs).toBe(foreignLookEveryMs);
+        looks.push(look);
+        return () => void looks.splice(0);
+      },
+    };
+    const look = async () => {
+      looks.shift()?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    const { apply, open } = await opening(blank, { timers, guestDevices: async () => devices });
+    const real = apply.applyOpen.bind(apply);
+    apply.applyOpen = async (...args) => {
+      const { handle, found } = await real(...args);
+      return { handle, found: { ...found, major: 254, minor: 7 } };
+    };
+    const lost: string[] = [];
+    const events = { whole: () => {}, lost: (reason: string) => lost.push(reason) };
+    const [disk] = await open();
+    disk?.listen(events);
+    await look();
+    devices.push({ major: 254, minor: 8 });
+    await look();
+    expect(lost).toEqual([]);
+    devices.push({ major: 254, minor: 7 });
+    await look();
+    expect(lost).toEqual([expect.stringMatching(/xvda cannot be used: a guest that runs here/)]);
+    expect(looks).toEqual([]);
+    expect((await operationError(async () => disk?.settle())).code).toBe('storage');
+    await apply.closeAll();
+
+    devices.pop();
+    const [taking] = await open();
+    taking?.listen(events);
+    await taking?.rollBack();
+    devices.push({ major: 254, minor: 7 });
+    expect(looks).toEqual([]);
+    await taking?.settle();
+    expect(lost).toHaveLength(1);
+  });
+
   it.skipIf(!isLoopThere())('is refused when somebody else holds it', async () => {
     const { dir, apply, ports } = await opening(blank);
     const device = loopOver(join(dir, 'xvda'), 512) ?? '';
     const held = { ...ports, pathOf: () => device, isAnyFile: false };
-    const open = () => openMirrorCopies(held, specOf('xvda'), [facts()]);
+    const open = () => openMirrorCopies(held, of, specOf('xvda'), [facts()]);
     expect(await open()).toHaveLength(1);
     const error = await operationError(open);
     expect(error.code).toBe('unsupported-guest');
@@ -404,6 +468,32 @@ describe('a disk on the backup', () => {
     expect(error.hint).toContain(`lsblk -b -o NAME,SIZE,LOG-SEC,TYPE,MOUNTPOINTS ${device}`);
     await apply.closeAll();
     spawnSync('losetup', ['--detach', device]);
+  });
+
+  // Proves: no byte comes before LVM keeps the volume from others, whatever boots this host next.
+  it('is refused to others as it is marked, and not taken where that cannot be', async () => {
+    const texts: Record<string, string> = { name: 'vg0-web1', uuid: `LVM-${'a'.repeat(64)}` };
+    const files = {
+      ...deviceFiles(''),
+      readText: async (path: string) => texts[basename(path)] ?? '',
+    };
+    const ran: string[] = [];
+    const run = async (argv: readonly string[]) => {
+      ran.push(`${argv.join(' ')} (${(await markOf(ports))?.state})`);
+      if (ran.length > 1)
+        throw new OperationError('command-failed', 'lvchange: no', { op: 'test' });
+    };
+    const { apply, ports, open } = await opening(blank, { files, run });
+    const real = apply.applyOpen.bind(apply);
+    apply.applyOpen = async (...args) => {
+      const { handle, found } = await real(...args);
+      return { handle, found: { ...found, major: 253, minor: 1 } };
+    };
+    await open();
+    expect(ran).toEqual(['lvchange --quiet --setactivationskip y vg0/web1 (copying)']);
+    expect(await markOf(ports)).toMatchObject({ ...of, lvm: 'vg0/web1' });
+    await apply.closeAll();
+    expect((await operationError(open)).message).toBe('lvchange: no');
   });
 
   it('is refused with a damaged mark', async () => {
@@ -416,7 +506,7 @@ describe('a disk on the backup', () => {
     const { dir, ports } = await opening(blank);
     await makeDisk(dir, 'xvdb', used);
     const both = [facts(), facts({ name: 'xvdb' })];
-    const open = () => openMirrorCopies(ports, specOf('xvda', 'xvdb'), both);
+    const open = () => openMirrorCopies(ports, of, specOf('xvda', 'xvdb'), both);
     expect((await operationError(open)).message).toContain('disk xvdb of the guest');
     expect(await markOf(ports)).toBe(null);
   });

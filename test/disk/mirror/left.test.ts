@@ -11,7 +11,7 @@ import { StandIn, session, uuid } from './stand-in.ts';
 const other = '00000000-0000-4000-8000-000000000000';
 
 const volume = (name: string) => ({
-  ...{ name, under: `tsremus-${name}`, lock: '/x', vgLock: '', sectorBytes: 512 },
+  ...{ name, under: `tsremus-${name}`, lock: '/x', vgLock: '', lvm: null, sectorBytes: 512 },
 });
 
 function left(...names: readonly string[]): StandIn {

@@ -22,7 +22,8 @@ const place = () => ({
 
 const mark: DiskMark = {
   ...{ uuid, disk: 'xvda', path: '/dev/vg0/web1', role: 'copy', state: 'copying' },
-  ...{ generation: 7, parent: 6, session: null },
+  ...{ generation: 7, parent: 6, session: null, lvm: 'vg0/web1', domain: 'web1' },
+  peer: { host: 'hosta', sshCommand: null, heartbeatTimeoutMs: 0 },
 };
 
 describe('a mark', () => {
@@ -52,6 +53,11 @@ describe('a mark', () => {
     ['of a generation below zero', (text) => text.replace('"parent":6', '"parent":-6')],
     ['of half a session', (text) => text.replace('"session":null', '"session":7')],
     ['without a path', (text) => text.replace('"/dev/vg0/web1"', '1')],
+    [
+      'with an option for a volume',
+      (text) => text.replace('vg0/web1","domain', '-y/web1","domain'),
+    ],
+    ['of a host that is none', (text) => text.replace('"host":"hosta"', '"host":7')],
     ['very long', (text) => text.padEnd(10_000)],
   ])('that is damaged is no mark, and no missing one: %s', async (_what, damage) => {
     const here = place();
@@ -64,14 +70,20 @@ describe('a mark', () => {
 });
 
 describe('the disk of a guest that runs here', () => {
-  const disk = { uuid, disk: 'xvda', path: '/dev/vg0/web1' };
+  const disk = {
+    ...{ uuid, disk: 'xvda', path: '/dev/vg0/web1' },
+    lvm: 'vg0/web1',
+    domain: 'web1',
+  };
+  const peer = { host: 'hostb', sshCommand: 'ssh -p 2', heartbeatTimeoutMs: 1000 };
+  const of = (session: string) => ({ session, peer });
 
   it('begins with a generation', async () => {
     const here = place();
-    expect(await markSource(here, disk, 's1')).toBe(1);
+    expect(await markSource(here, disk, of('s1'))).toBe(1);
     expect(await readMark(here, uuid, 'xvda')).toEqual({
       ...disk,
-      ...{ role: 'source', state: 'whole', generation: 1, parent: 0, session: 's1' },
+      ...{ role: 'source', state: 'whole', generation: 1, parent: 0, session: 's1', peer },
     });
   });
 
@@ -80,7 +92,7 @@ describe('the disk of a guest that runs here', () => {
   it('is a new one once the guest has gone on without the copy of its session', async () => {
     const here = place();
     const other = { ...disk, disk: 'xvdb' };
-    for (const one of [disk, other]) await markSource(here, one, 's1');
+    for (const one of [disk, other]) await markSource(here, one, of('s1'));
     await writeMark(here, { ...mark, disk: 'xvdc' });
     await goOnAlone(here, uuid, 's2');
     expect(await readMark(here, uuid, 'xvda')).toMatchObject({ generation: 1, session: 's1' });
@@ -90,23 +102,33 @@ describe('the disk of a guest that runs here', () => {
       expect(await readMark(here, uuid, name)).toMatchObject(alone);
     }
     expect(await readMark(here, uuid, 'xvdc')).toEqual({ ...mark, disk: 'xvdc' });
-    expect(await markSource(here, disk, 's3')).toBe(2);
+    expect(await markSource(here, disk, of('s3'))).toBe(2);
     // Its session ended without a word, and the guest runs.
-    expect(await markSource(here, disk, 's4')).toBe(3);
+    expect(await markSource(here, disk, of('s4'))).toBe(3);
     expect(await readMark(here, uuid, 'xvda')).toMatchObject({ parent: 2, session: 's4' });
+  });
+
+  // Proves: a copy that may have gone on is not forgotten because disks were copied meanwhile.
+  it('keeps the session whose copy may go on where only disks are copied', async () => {
+    const here = place();
+    expect(await markSource(here, disk, { session: 's0', peer: null })).toBe(1);
+    expect(await readMark(here, uuid, 'xvda')).toMatchObject({ session: 's0', peer: null });
+    await markSource(here, disk, of('s1'));
+    await markSource(here, disk, { session: 's0', peer: null });
+    expect(await readMark(here, uuid, 'xvda')).toMatchObject({ session: 's1', peer });
   });
 
   it('keeps that of the activation here', async () => {
     const here = place();
     await writeMark(here, { ...mark, state: 'whole', generation: 8, parent: 7 });
-    expect(await markSource(here, disk, 's1')).toBe(8);
+    expect(await markSource(here, disk, of('s1'))).toBe(8);
     expect(await readMark(here, uuid, 'xvda')).toMatchObject({ role: 'source', parent: 7 });
   });
 
   it('is a generation of its own where it was a torn copy', async () => {
     const here = place();
     await writeMark(here, mark);
-    expect(await markSource(here, disk, 's1')).toBe(8);
+    expect(await markSource(here, disk, of('s1'))).toBe(8);
     expect(await readMark(here, uuid, 'xvda')).toMatchObject({ state: 'whole', parent: 7 });
   });
 });

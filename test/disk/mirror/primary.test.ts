@@ -8,7 +8,7 @@ import { listNotes } from '../../../src/disk/mirror/left.ts';
 import { openMirrors } from '../../../src/disk/mirror/primary.ts';
 import type { PrimaryDisk } from '../../../src/disk/port.ts';
 import { operationError } from '../../link/support.ts';
-import { guestWith, refusal, refuseGuard, StandIn, session, uuid } from './stand-in.ts';
+import { guestWith, peer, refusal, refuseGuard, StandIn, session, uuid } from './stand-in.ts';
 
 function hostWith(...names: readonly string[]): StandIn {
   const host = new StandIn();
@@ -21,7 +21,7 @@ function hostWith(...names: readonly string[]): StandIn {
 
 async function open(host: StandIn, ...names: readonly string[]): Promise<PrimaryDisk> {
   const guest = guestWith(...names.map((name) => `/dev/mapper/${name}`));
-  const [disk] = await openMirrors(host.ports, guest, session);
+  const [disk] = await openMirrors(host.ports, guest, session, peer);
   if (disk === undefined) throw new Error('no disk');
   return disk;
 }
@@ -284,13 +284,41 @@ describe('the disks of a guest', () => {
   it('keep their note until the last one is away, and where something is left', async () => {
     const host = hostWith('vol', 'data');
     const guest = guestWith('/dev/mapper/vol', '/dev/mapper/data');
-    const [one, other] = await openMirrors(host.ports, guest, session);
+    const [one, other] = await openMirrors(host.ports, guest, session, peer);
     await one?.close();
     expect(await listNotes(host.ports)).toHaveLength(1);
     host.fails.set('repair', [new Error('cannot remove the device tsremus-data: busy')]);
     await other?.close();
     expect(await listNotes(host.ports)).toHaveLength(1);
     expect(host.said.at(-1)).toContain('something is left of the mirror of data: cannot remove');
+  });
+
+  // Proves: whoever boots this host next finds no volume of a guest whose copy may have gone on.
+  it('are refused after a boot before anything is made, and given back at the end', async () => {
+    const host = hostWith('tv-vol', 'tv-data');
+    for (const minor of [0, 1]) {
+      host.texts.set(`/sys/dev/block/253:${minor}/dm/uuid`, `LVM-${'a'.repeat(64)}\n`);
+    }
+    const guest = guestWith('/dev/mapper/tv-vol', '/dev/mapper/tv-data');
+    const skip = (lvm: string) => `lvchange --quiet --setactivationskip y ${lvm}`;
+    const [one, other] = await openMirrors(host.ports, guest, session, peer);
+    const begun = ['mark tv/vol hostb', 'mark tv/data hostb', skip('tv/vol'), skip('tv/data')];
+    expect(host.did.slice(0, 5)).toEqual([...begun, 'repair tv-vol']);
+    await one?.close();
+    expect(host.followed).toBe(0);
+    await other?.close();
+    expect(host.followed).toBe(1);
+    const alone = hostWith('tv-vol');
+    alone.texts.set('/sys/dev/block/253:0/dm/uuid', `LVM-${'a'.repeat(64)}\n`);
+    await openMirrors(alone.ports, guestWith('/dev/mapper/tv-vol'), session, null);
+    expect(alone.did.slice(0, 2)).toEqual(['mark tv/vol', 'repair tv-vol']);
+    const mute = hostWith('tv-vol');
+    mute.texts.set('/sys/dev/block/253:0/dm/uuid', `LVM-${'a'.repeat(64)}\n`);
+    mute.fails.set('lvchange', [refusal('lvchange: no')]);
+    await operationError(() => {
+      return openMirrors(mute.ports, guestWith('/dev/mapper/tv-vol'), session, peer);
+    });
+    expect(mute.did).toEqual(['mark tv/vol hostb', skip('tv/vol')]);
   });
 
   it('are no two names of one volume', async () => {
@@ -310,7 +338,7 @@ describe('the disks of a guest', () => {
     host.devices.set('/dev/sda3', (8 << 8) | 3);
     host.texts.set('/sys/dev/block/8:3/partition', '3\n');
     const partition = await operationError(() => {
-      return openMirrors(host.ports, guestWith('/dev/sda3'), session);
+      return openMirrors(host.ports, guestWith('/dev/sda3'), session, peer);
     });
     expect(partition.message).toContain('it is no device-mapper volume');
   });

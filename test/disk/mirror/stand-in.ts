@@ -71,6 +71,8 @@ export class StandIn {
   readonly guards: FakeGuard[] = [];
   /** Disks that are marked as the ones that are copied from. */
   readonly marked: string[] = [];
+  /** How often LVM was to do as the marks say. */
+  followed = 0;
   /** Of the device mapper, by name. */
   readonly volumes = new Map<string, FoundVolume>();
   /** What sysfs and /dev have; a folder is what is below it. */
@@ -195,9 +197,13 @@ export class StandIn {
       this.onGuard(guard);
       return guard;
     },
-    markSource: async ({ disk }) => {
+    markSource: async ({ disk, lvm }, { peer }) => {
       this.marked.push(disk);
+      this.did.push(...(lvm === null ? [] : [`mark ${lvm} ${peer?.host ?? ''}`.trim()]));
       return 7;
+    },
+    followMarks: async () => {
+      this.followed += 1;
     },
     say: (text) => this.said.push(text),
   };
@@ -208,5 +214,8 @@ export function refuseGuard(guard: FakeGuard): void {
   guard.say('event=failed device=x why="NBD_SET_SOCK: Device or resource busy"');
   guard.die('exit code 1');
 }
+
+/** Where the guest's copy is. */
+export const peer = { host: 'hostb', sshCommand: null, heartbeatTimeoutMs: 1000 };
 
 export const refusal = (text: string) => new OperationError('storage', text, { op: 'test' });

@@ -109,6 +109,10 @@ async function returnDisk(trial: Trial): Promise<void> {
   await firstAnswer(trial, guest, killedMs);
   await trial.bootAgain('a');
   await activateVolumes(lab, 'a');
+  const found = await lab.ssh('a', `test -e ${disk}`);
+  trial.check('no path to the disk of a guest that may be elsewhere', found.code !== 0, found);
+  const asked = await lab.ssh('a', `tsremus status; tsremus stop ${guest}`);
+  trial.check('exit code 17 of stop on a host that came back', asked.code === 17, asked);
   // The guest writes on meanwhile.
   const {
     bytes = 0,
@@ -135,6 +139,8 @@ async function returnDisk(trial: Trial): Promise<void> {
   const stopped = await lab.ssh('b', `tsremus stop ${guest}`);
   trial.check('exit code 0 of stop', stopped.code === 0, stopped);
   await trial.checkContinues(guest, before, await guestState(guest));
+  const away = await lab.ssh('a', `test -e ${disk}`);
+  trial.check('no path to a copy that no session has', away.code !== 0, away);
   const digests = await Promise.all((['a', 'b'] as const).map((id) => digestVolume(lab, id, name)));
   trial.check('the same bytes on both disks', digests[0] === digests[1], digests);
   const verified = await lab.ssh('b', `tsremus resync --verify ${guest} ${backupName('b')}`);

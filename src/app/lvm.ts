@@ -1,0 +1,32 @@
+/** What tells LVM whose the guests' volumes on this host are; what dead sessions left untold. */
+import type { LvmPorts } from '../disk/mirror/lvm.ts';
+import { run } from '../host/runner.ts';
+import type { ThisHost } from './host.ts';
+
+/** LVM may wait for a lock of its own, or for a disk that is slow to answer, ms. */
+const commandMsMax = 30_000;
+
+/** `say`: for the log. */
+export async function lvmPorts(host: ThisHost, say: (text: string) => void): Promise<LvmPorts> {
+  const { deviceFiles } = await import('../disk/backing.ts');
+  const { store, settings, env } = host;
+  return {
+    ...{ store, stateDirectory: settings.stateDirectory, say },
+    // simxl has a host's files below its own folder.
+    files: deviceFiles(env['SIMXL_HOST'] ?? ''),
+    async run(argv) {
+      await run(argv, { timeoutMs: commandMsMax });
+    },
+  };
+}
+
+/**
+ * Has LVM do of a guest's copies here what a session that died did not come to; what it did not do.
+ * Never rejects.
+ */
+export async function followLeftMarks(host: ThisHost, uuid: string): Promise<readonly string[]> {
+  const { followMarks } = await import('../disk/mirror/lvm.ts');
+  const said: string[] = [];
+  await followMarks(await lvmPorts(host, (text) => said.push(text)), uuid);
+  return said;
+}
