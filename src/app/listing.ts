@@ -2,7 +2,8 @@
 import { statfsSync } from 'node:fs';
 import type { Environment } from '../config/settings.ts';
 import { adviceLine } from '../core/texts/advice.ts';
-import { mirrorsLeftText } from '../core/texts/disks-left.ts';
+import { copiesRefusedText, disksRefusedText, mirrorsLeftText } from '../core/texts/disks-left.ts';
+import type { RefusedDisks } from '../disk/mirror/refused.ts';
 import { type LeftBufferPorts, listAll } from '../guest/left-buffers.ts';
 import { errnoCode, errorText, OperationError } from '../host/errors.ts';
 
@@ -104,6 +105,54 @@ export async function leftMirrors(
       ),
       next: adviceLine({ kind: 'stop-clear', domain }),
     }));
+}
+
+export type { RefusedDisks };
+
+/** What the marks of this host tell of guests whose sessions are not in `sessions`. */
+export interface MarkedHere {
+  /** Of guests of this host, whose copies may have gone on. */
+  readonly sources: readonly RefusedDisks[];
+  readonly copies: readonly RefusedDisks[];
+}
+
+/** Rejects when the marks cannot be read. */
+export async function markedHere(
+  env: Environment,
+  sessions: readonly SessionEntry[],
+): Promise<MarkedHere> {
+  const { store, settings } = thisHost(env);
+  const { listMarks } = await import('../disk/mirror/mark.ts');
+  const { refusedIn } = await import('../disk/mirror/refused.ts');
+  const marks = await listMarks({ store, stateDirectory: settings.stateDirectory });
+  const isKnown = (session: string) => sessions.some(({ status }) => status.session === session);
+  return {
+    sources: refusedIn(marks, 'source', isKnown),
+    copies: refusedIn(marks, 'copy', isKnown),
+  };
+}
+
+/** Disks of guests of this host that wait for an answer of the other one; none if unreadable. */
+export async function refusedDisks(
+  env: Environment,
+  sessions: readonly SessionEntry[],
+): Promise<HostProblem[]> {
+  const { sources } = await markedHere(env, sessions).catch(() => ({ sources: [] }));
+  return sources.map(({ domain, paths, peer }) => ({
+    text: disksRefusedText(domain, paths, peer.host),
+    next: adviceLine({ kind: 'stop-ask-and-clear', domain, peer: peer.host }),
+  }));
+}
+
+/** What is said of a guest that only copies on this host tell of; null: none does. */
+export async function copiesHere(
+  domain: string,
+  env: Environment,
+  sessions: readonly SessionEntry[],
+): Promise<string | null> {
+  const { copies } = await markedHere(env, sessions).catch(() => ({ copies: [] }));
+  const found = copies.find((one) => one.domain === domain || one.uuid === domain.toLowerCase());
+  return found === undefined ? null : copiesRefusedText(found.paths, found.peer.host);
 }
 
 function isFull(dir: string): boolean {

@@ -223,6 +223,64 @@ it.concurrent('is a new generation where its session was killed and it goes on',
   expect(markOn(pair.a)).toMatchObject({ generation: 2, parent: 1, session: null });
 });
 
+/** Host a as it is after a boot: what was in memory is gone, and the link is there again. */
+async function bootHostA(pair: Pair): Promise<void> {
+  rmSync(pair.a.runDir, { recursive: true });
+  await pair.wire.heal();
+}
+
+/** By the program with played disks. */
+function onHostA(pair: Pair, ...words: string[]) {
+  const env = { ...pair.a.env, TSREMUS_NATIVE: nativeFile('libtsremus.so') };
+  return run(process.execPath, [program, ...words], env);
+}
+
+// Proves: a host that was booted since knows by the marks whom to ask, says so, and takes its disks
+// for the older ones where the copy took over.
+it.concurrent('is older, and known as that, where its copy took over before a boot', async ({
+  pair,
+}) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const session = protect(pair, ...noticing);
+  await pair.acknowledged(pair.a, 'g1', 3);
+  await crashHostA(pair, session);
+  await until('the copy took over', () => pair.b.session('g1')?.state === 'active');
+  await bootHostA(pair);
+  const status = await onHostA(pair, 'status');
+  expect(status.code).toBe(1);
+  expect(status.out).toContain('of g1 is refused to everybody here: it was protected to ');
+  const stopped = await onHostA(pair, 'stop', 'g1');
+  expect(stopped.err).toContain('is older here and stays refused');
+  expect(stopped.code).toBe(17);
+  expect(markOn(pair.a)).toMatchObject({ role: 'copy', state: 'copying', generation: 1 });
+  expect((await onHostA(pair, 'status')).out).not.toContain('is refused to everybody here');
+  const again = await onHostA(pair, 'stop', 'g1');
+  expect([again.code, again.err]).toEqual([10, expect.stringMatching(/is a copy of its disk on /)]);
+});
+
+// Proves: the same where both lost their power: nobody knows more than the record, and that gives
+// the guest back to where it was.
+it.concurrent('is given back after a boot by the record of a copy that never ran', async ({
+  pair,
+}) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const session = protect(pair);
+  await pair.acknowledged(pair.a, 'g1', 3);
+  await pair.wire.cut();
+  signal(pair.receiver(), 'SIGKILL');
+  await crashHostA(pair, session);
+  await bootHostA(pair);
+  expect(markOn(pair.a)).toMatchObject({ generation: 1, session: expect.any(String) });
+  const stopped = await onHostA(pair, 'stop', 'g1');
+  expect(stopped.out).toContain('can be used again');
+  expect(stopped.code).toBe(0);
+  expect(markOn(pair.a)).toMatchObject({ generation: 2, parent: 1, session: null, peer: null });
+});
+
 // Proves: nobody else's disk is written over; the guest is told why, and nothing was begun.
 it.concurrent('is refused where its disk would be somebody else’s', async ({ pair }) => {
   pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });

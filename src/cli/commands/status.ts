@@ -50,13 +50,21 @@ export interface Findings {
 
 /** Of one guest, or of all; declared ones that have no session, too. */
 async function find(io: Io, domain: string | undefined): Promise<Findings> {
-  const { listEverything, listSinceBoot, fullDisks, leftMirrors, missingGuests } = await import(
-    '../../app/listing.ts'
-  );
+  const {
+    copiesHere,
+    fullDisks,
+    leftMirrors,
+    listEverything,
+    listSinceBoot,
+    missingGuests,
+    refusedDisks,
+  } = await import('../../app/listing.ts');
   const { declaredGuests } = await import('../../app/settings-files.ts');
   const declared = declaredGuests(io.env).filter((name) => domain === undefined || name === domain);
-  // Where a guest is declared it is no unknown that none has a session: it is bad.
-  const list = declared.length === 0 ? listEverything : listSinceBoot;
+  // Where a guest is declared it is no unknown that none has a session: it is bad. So it is where
+  // a copy of one may have gone on since.
+  const isEmpty = declared.length === 0 && (await refusedDisks(io.env, [])).length === 0;
+  const list = isEmpty ? listEverything : listSinceBoot;
   const { sessions, broken } = await list(io.env);
   const all = judgeAll(sessions, momentNow(io));
   const reports = domain === undefined ? all : meantBy(io, domain, all);
@@ -64,7 +72,10 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
   const isUnknown = domain !== undefined && reports.length === 0 && missing.length === 0;
   const unknown: Level[] = isUnknown || broken.length > 0 ? ['unknown'] : [];
   const full = reports.length === 0 ? [] : fullDisks(io.env);
-  const problems = [...full, ...(await leftMirrors(io.env, sessions))];
+  const left = await leftMirrors(io.env, sessions);
+  const problems = [...full, ...left, ...(await refusedDisks(io.env, sessions))];
+  const none = `there is no session of ${domain} on this host`;
+  const copies = isUnknown ? await copiesHere(domain, io.env, sessions) : null;
   const warning: Level[] = problems.length > 0 ? ['warning'] : [];
   const judged = [...reports, ...missing].map(({ level }) => level);
   return {
@@ -75,7 +86,7 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
     broken,
     problems,
     detailed: domain !== undefined,
-    empty: domain === undefined ? 'no sessions' : `there is no session of ${domain} on this host`,
+    empty: domain === undefined ? 'no sessions' : copies === null ? none : `${none}; ${copies}`,
   };
 }
 

@@ -1,21 +1,25 @@
 /** `tsremus stop DOMAIN`: ends protection, clears leftovers, or notes an end that was seen. */
 import { type Command, Option } from 'commander';
+import type { RefusedDisks } from '../../app/listing.ts';
 import { UsageError } from '../../config/usage-error.ts';
 import type { StopResult } from '../../core/outcomes.ts';
 import { mayVouch } from '../../core/permission/evidence.ts';
 import type { RecoveryOrder } from '../../core/permission/recovery.ts';
 import { adviceCommand, adviceLine, adviceLines, neverRan } from '../../core/texts/advice.ts';
+import { copiesRefusedText } from '../../core/texts/disks-left.ts';
 import { adviceOnAnswer, stopText } from '../../core/texts/outcomes.ts';
 import { hostWord } from '../../core/texts/quote.ts';
+import { guestsOf } from '../../core/who.ts';
 import { OperationError } from '../../host/errors.ts';
 import { isSettled, type SessionEntry } from '../../registry/port.ts';
+import type { SessionStatus } from '../../registry/status.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfStop } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
 import { CommandFailure, printFailure } from '../output/errors.ts';
 import { writeJson } from '../output/json.ts';
 import { printable } from '../output/table.ts';
-import { order, registryOf, sessionsOf } from '../sessions.ts';
+import { ambiguous, order, registryOf, sessionsOf } from '../sessions.ts';
 import {
   addHelp,
   colorOption,
@@ -130,11 +134,14 @@ function refuseOnBackup(entry: SessionEntry): CommandFailure {
   });
 }
 
-function printStopped(io: Io, entry: SessionEntry, result: StopResult, flags: Flags): ExitCode {
+/** A guest and its other host. */
+type Pair = Pick<SessionStatus, 'domain' | 'peer'>;
+
+function printStopped(io: Io, pair: Pair, result: StopResult, flags: Flags): ExitCode {
   const code = exitOfStop(result.outcome);
-  const { message, next } = stopText(result, entry.status);
+  const { message, next } = stopText(result, pair);
   if (flags.json) {
-    const { domain } = entry.status;
+    const { domain } = pair;
     const outcome = result.outcome.kind;
     writeJson(io.out, { domain, outcome, text: message, next, exit: code });
   } else if (code === exit.ok) {
@@ -213,7 +220,7 @@ async function sureToDestroy(io: Io, { status }: SessionEntry, flags: Flags): Pr
 }
 
 /** It was asked, and whoever answers need not be vouched for. */
-function forceRefusal({ status }: SessionEntry, result: StopResult): CommandFailure | null {
+function forceRefusal(pair: Pair, result: StopResult): CommandFailure | null {
   const { outcome } = result;
   if (outcome.kind !== 'held' || outcome.mayOpen || outcome.found === undefined) return null;
   const { found } = outcome;
@@ -221,7 +228,7 @@ function forceRefusal({ status }: SessionEntry, result: StopResult): CommandFail
   return new CommandFailure({
     code: 'split-brain-risk',
     message: `--force-unsafe is refused: ${outcome.reason}`,
-    hints: adviceLines(adviceOnAnswer(found, status)),
+    hints: adviceLines(adviceOnAnswer(found, pair)),
     exit: exit.refused,
   });
 }
@@ -230,7 +237,7 @@ function forceRefusal({ status }: SessionEntry, result: StopResult): CommandFail
 async function stopForced(io: Io, entry: SessionEntry, flags: Flags): Promise<StopResult> {
   const { domain, peer } = entry.status;
   const asked = await stopSession(io, entry, { force: false, destroy: false });
-  const refusal = forceRefusal(entry, asked);
+  const refusal = forceRefusal(entry.status, asked);
   if (refusal !== null) throw refusal;
   const { outcome } = asked;
   if (outcome.kind !== 'held' || outcome.mayOpen) return asked;
@@ -243,7 +250,7 @@ async function stopForced(io: Io, entry: SessionEntry, flags: Flags): Promise<St
   await vouched(io, domain, known, flags);
   const now = registryOf(io).refreshed(entry) ?? entry;
   const result = await stopSession(io, now, { force: true, destroy: false });
-  const late = forceRefusal(entry, result);
+  const late = forceRefusal(entry.status, result);
   if (late !== null) throw late;
   return result;
 }
@@ -285,11 +292,71 @@ async function stopLost(io: Io, domain: string, flags: Flags): Promise<ExitCode>
   return exit.ok;
 }
 
+/** By its marks alone: this host was booted since, or the session's state is lost. */
+async function stopMarked(io: Io, left: RefusedDisks, flags: Flags): Promise<ExitCode> {
+  const { stopLeftDisks } = await import('../../app/left-disks.ts');
+  const { domain, peer, paths } = left;
+  const pair = { domain, peer: peer.host };
+  const settle = (force: boolean) => stopLeftDisks(left, force, io.env);
+  let result = await settle(false);
+  if (flags.forceUnsafe && result.outcome.kind === 'held') {
+    const refusal = forceRefusal(pair, result);
+    if (refusal !== null) throw refusal;
+    const other = hostWord(pair.peer);
+    const known = [
+      `${paths.join(', ')} of ${domain} is refused here: ${result.outcome.reason}`,
+      `  if its copy on ${other} ran, or ever runs, TWO GUESTS RUN, or what it did there is lost`,
+      `  make sure first that ${other} is off, and that it was before it could take over`,
+    ];
+    await vouched(io, domain, known, flags);
+    result = await settle(true);
+    const late = forceRefusal(pair, result);
+    if (late !== null) throw late;
+  }
+  return printStopped(io, pair, result, flags);
+}
+
+/** A guest without a session, of which marks of disks may tell; null: none does. */
+async function stopWithoutSession(io: Io, wanted: string, flags: Flags): Promise<ExitCode | null> {
+  const { listSinceBoot, markedHere } = await import('../../app/listing.ts');
+  const { sessions } = await listSinceBoot(io.env);
+  const { sources, copies } = await markedHere(io.env, sessions);
+  const isMeant = ({ domain, uuid }: RefusedDisks) =>
+    domain === wanted || uuid === wanted.toLowerCase();
+  const meant = sources.filter(isMeant);
+  const [source] = meant;
+  if (source !== undefined && !flags.destroy) {
+    const named = meant.map(({ domain: name, uuid }) => ({ name, uuid, id: null }));
+    if (guestsOf(named).length > 1) throw ambiguous(io, wanted, named);
+    return stopMarked(io, source, flags);
+  }
+  const copy = copies.find(isMeant);
+  if (copy === undefined) return null;
+  // What its session did not come to.
+  const { followLeft } = await import('../../app/left-disks.ts');
+  await followLeft(copy.uuid, io.env);
+  const { domain, peer, paths } = copy;
+  throw new CommandFailure({
+    code: 'wrong-host',
+    message: `no session of ${domain} is here: ${copiesRefusedText(paths, peer.host)}`,
+    hints: adviceLines([{ kind: 'stop-if-there', domain, peer: peer.host }]),
+    exit: exit.failed,
+  });
+}
+
 async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   const { forceUnsafe: force = false, destroy = false } = flags;
   checkVouching(io, domain, flags);
   if (flags.lost) return stopLost(io, domain, flags);
-  const entries = await found(io, domain);
+  let entries: SessionEntry[];
+  try {
+    entries = await found(io, domain);
+  } catch (error) {
+    if (!(error instanceof OperationError) || error.code !== 'no-such-session') throw error;
+    const code = await stopWithoutSession(io, domain, flags);
+    if (code === null) throw error;
+    return code;
+  }
   const open = entries.filter(({ status }) => !isSettled(status));
   // Both roles at once: the guest that runs here is what DOMAIN means.
   const entry = open.find(({ status }) => status.role === 'primary') ?? open[0];
@@ -303,13 +370,13 @@ async function stop(io: Io, domain: string, flags: Flags): Promise<ExitCode> {
   const isAlive = entry.liveness === 'alive';
   const isBackup = entry.status.role === 'backup';
   if (isBackup && (isAlive || force)) throw refuseOnBackup(entry);
-  if (isBackup) return printStopped(io, entry, await stopCopy(io, entry, flags), flags);
+  if (isBackup) return printStopped(io, entry.status, await stopCopy(io, entry, flags), flags);
   if (destroy && isAlive) throw refuseDestroy(entry);
   if (destroy && canAsk(io, flags)) await sureToDestroy(io, entry, flags);
   const result = force
     ? await stopForced(io, entry, flags)
     : await stopSession(io, entry, { force, destroy });
-  return printStopped(io, entry, result, flags);
+  return printStopped(io, entry.status, result, flags);
 }
 
 export function addStop(program: Command, context: Context): void {

@@ -25,3 +25,18 @@ export function mirrorsLeftText(domain: string, volumes: readonly string[]): str
     "guard died, too, the guest's writes wait; tsremus stop or the next protect takes them away"
   );
 }
+
+/** Of a guest's own disks, while nobody here knows whether its copy went on. */
+export function disksRefusedText(domain: string, paths: readonly string[], peer: string): string {
+  const other = hostWord(peer);
+  return (
+    `${paths.join(', ')} of ${domain} is refused to everybody here: it was protected to ` +
+    `${other}, which may have taken over since, and was not asked`
+  );
+}
+
+/** Of copies, a clause. */
+export function copiesRefusedText(paths: readonly string[], peer: string): string {
+  const whose = `a copy of its disk on ${hostWord(peer)}`;
+  return `${paths.join(', ')} is ${whose}, refused to everybody else`;
+}
