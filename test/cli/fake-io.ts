@@ -78,6 +78,20 @@ export class TemporaryRun {
     writeFileSync(join(this.dir, name), JSON.stringify(status));
   }
 
+  /** A mark of a guest's disk (src/disk/mirror/mark.ts), as a session with hostb left it. */
+  mark(changes: object = {}): void {
+    const uuid = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
+    const dir = join(this.dir, 'state/disks');
+    mkdirSync(dir, { recursive: true });
+    const mark = {
+      ...{ version: 1, uuid, disk: 'xvda', path: '/dev/vg0/web1', role: 'source', state: 'whole' },
+      ...{ generation: 1, parent: 0, session: 's1', lvm: null, domain: 'web1' },
+      peer: { host: 'hostb', sshCommand: null, heartbeatTimeoutMs: 1000 },
+      ...changes,
+    };
+    writeFileSync(join(dir, `${uuid}.xvda`), JSON.stringify(mark));
+  }
+
   socketPath(status: SessionStatus): string {
     return join(this.dir, `${status.uuid}.${status.role}.sock`);
   }

@@ -224,6 +224,30 @@ describe('what is wrong beside the sessions', () => {
     expect(JSON.parse((await status('--json')).out)).toMatchObject({ problems: [] });
   });
 
+  // Proves: after a boot nobody is left to wonder why the guest's disk has no path.
+  it('is a disk that waits for an answer of the other host', async () => {
+    run.mark();
+    const text =
+      '/dev/vg0/web1 of web1 is refused to everybody here: it was protected to hostb, ' +
+      'which may have taken over since, and was not asked';
+    const shown = await status();
+    expect(shown.code).toBe(1);
+    expect(shown.out).toContain(`warning: ${text}\n  Try: tsremus stop web1  # asks hostb`);
+    expect(JSON.parse((await status('--json')).out)).toMatchObject({ problems: [text] });
+    // Whoever shows its session shows that.
+    run.put(sampleStatus({ session: 's1' }));
+    expect((await status()).out).not.toContain('is refused to everybody');
+  });
+
+  it('is no copy, which is told to whoever asks for its guest', async () => {
+    run.mark({ role: 'copy', state: 'copying', parent: 1 });
+    expect((await status()).out).toBe('no sessions\n');
+    const copy =
+      'there is no session of web1 on this host; /dev/vg0/web1 is a copy of its disk on hostb';
+    const { code, out } = await status('web1');
+    expect([code, out]).toEqual([3, expect.stringContaining(copy)]);
+  });
+
   it('is a full disk, too', async () => {
     run.put(sampleStatus());
     const problems = [{ text: '/var/log/tsremus is full: logs have gaps', next: 'df -h /var/log' }];

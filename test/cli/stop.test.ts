@@ -546,3 +546,21 @@ describe('a refusal', () => {
     expect(ran.err).toContain('Try: tsremus failover web1  # here');
   });
 });
+
+describe('a guest of which only marks of disks tell', () => {
+  // Proves: on the host of the copies nothing is asked or given back; who can be asked is named.
+  it('is not stopped on the host that has its copies', async () => {
+    run.mark({ role: 'copy', state: 'copying', parent: 1 });
+    const { code, err } = await stop('web1');
+    expect(code).toBe(10);
+    expect(err).toContain(
+      'no session of web1 is here: /dev/vg0/web1 is a copy of its disk on hostb',
+    );
+    expect(err).toContain('ssh hostb tsremus stop web1');
+  });
+
+  it('is nobody once it runs on them', async () => {
+    run.mark({ role: 'copy', generation: 2, parent: 1, session: null });
+    expect((await stop('web1')).code).toBe(12);
+  });
+});

@@ -61,10 +61,12 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
   } = await import('../../app/listing.ts');
   const { declaredGuests } = await import('../../app/settings-files.ts');
   const declared = declaredGuests(io.env).filter((name) => domain === undefined || name === domain);
-  // Where a guest is declared it is no unknown that none has a session: it is bad. So it is where
-  // a copy of one may have gone on since.
-  const isEmpty = declared.length === 0 && (await refusedDisks(io.env, [])).length === 0;
-  const list = isEmpty ? listEverything : listSinceBoot;
+  // Where a guest is declared it is no unknown that none has a session: it is bad. And where disks
+  // are marked there is something to be said.
+  const isMarked =
+    (await refusedDisks(io.env, [])).length > 0 ||
+    (domain !== undefined && (await copiesHere(domain, io.env, [])) !== null);
+  const list = declared.length === 0 && !isMarked ? listEverything : listSinceBoot;
   const { sessions, broken } = await list(io.env);
   const all = judgeAll(sessions, momentNow(io));
   const reports = domain === undefined ? all : meantBy(io, domain, all);

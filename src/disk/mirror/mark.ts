@@ -61,7 +61,8 @@ export interface SourceSession {
 }
 
 const version = 1;
-const bytesMax = 4096;
+/** A transport command may be long. */
+const bytesMax = 64 * 1024;
 
 type MarkStore = Pick<Store, 'ensureDir' | 'readText' | 'writeDurably'>;
 

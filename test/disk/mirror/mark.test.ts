@@ -58,7 +58,7 @@ describe('a mark', () => {
       (text) => text.replace('vg0/web1","domain', '-y/web1","domain'),
     ],
     ['of a host that is none', (text) => text.replace('"host":"hosta"', '"host":7')],
-    ['very long', (text) => text.padEnd(10_000)],
+    ['very long', (text) => text.padEnd(100_000)],
   ])('that is damaged is no mark, and no missing one: %s', async (_what, damage) => {
     const here = place();
     await writeMark(here, mark);
