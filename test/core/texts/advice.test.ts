@@ -322,6 +322,7 @@ function carried(words: readonly string[]): readonly string[] {
 
 /** Other programs' own, which a parser of ours does not know. */
 const tools = [
+  ...['lvs', 'qemu-img'],
   ...[
     'xl',
     'ps',
