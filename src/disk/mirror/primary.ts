@@ -161,7 +161,6 @@ class MirrorDisk implements PrimaryDisk {
 
   get firstCopy(): FirstCopy {
     const { captures, capture } = this.#parts;
-    // A capture that is closed tells nothing any more.
     if (!this.#isClosing) {
       const { copiedBytes, toCopyBytes, equalBytes } = captures.lookAtCapture(capture.handle);
       this.#firstCopy = { doneBytes: copiedBytes, totalBytes: toCopyBytes, equalBytes };
@@ -198,6 +197,8 @@ class MirrorDisk implements PrimaryDisk {
 
   async #end(): Promise<void> {
     const { captures, capture, volume, guard } = this.#parts;
+    // A capture that is closed tells nothing any more.
+    this.#firstCopy = this.firstCopy;
     this.#isClosing = true;
     await this.#begun;
     const ended = guard.end();
