@@ -22,5 +22,6 @@ export const cases: ReadonlyMap<string, string> = new Map([
   ['driver-guard', 'the guard is killed: the session hears of it, no error'],
   ['driver-kill-all', 'both are killed: the next session takes the mirror away, no error'],
   ['driver-lost-write', 'a write that is lost on purpose is seen by whoever judges the copy'],
+  ['speed', 'figures: reads and writes with the mirror, without it, and over the leg alone'],
   ['random', 'one process killed or stopped at a random moment, four times: no error'],
 ]);

@@ -90,6 +90,10 @@ int main(int argc, char **argv)
         return same_main(argc - 1, argv + 1);
     if (argc > 1 && !strcmp(argv[1], "sink"))
         return sink_main(argc - 1, argv + 1);
-    fprintf(stderr, "disktest load|session|repair|blocks|judge|same|sink ...\n");
+    if (argc > 1 && !strcmp(argv[1], "speed"))
+        return speed_main(argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "hop"))
+        return hop_main(argc - 1, argv + 1);
+    fprintf(stderr, "disktest load|session|repair|blocks|judge|same|sink|speed|hop ...\n");
     return 64;
 }

@@ -67,5 +67,7 @@ int blocks_main(int argc, char **argv);
 int judge_main(int argc, char **argv);
 int same_main(int argc, char **argv);
 int sink_main(int argc, char **argv);
+int speed_main(int argc, char **argv);
+int hop_main(int argc, char **argv);
 
 #endif
