@@ -10,7 +10,6 @@
 #include <sys/types.h>
 
 #define DEVICES 4
-#define SECTORS 65536
 
 struct table {
     bool there;
@@ -29,6 +28,7 @@ char dm_model_health[3];
 unsigned long dm_model_refuse;
 int dm_model_refuse_with;
 bool dm_model_overwritten;
+uint64_t dm_model_sectors = 65536;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -64,7 +64,7 @@ static void swap_in(struct device *device)
 
 static void put_targets(struct dm_ioctl *head, const struct table *table, bool is_status)
 {
-    struct dm_target_spec spec = { .length = SECTORS };
+    struct dm_target_spec spec = { .length = dm_model_sectors };
     char *at = (char *)head + head->data_start;
     char text[600];
 

@@ -9,6 +9,9 @@
 
 #include "../disk/dm.h"
 
+/* Of each device, whatever its table. */
+extern uint64_t dm_model_sectors;
+
 /* Replaces the kernel, with one device "vol" (253:0) of the table "linear 8:0 0", and, where
  * WITH_UNDER, "under" (253:1) over the same. */
 void dm_model_start(bool with_under);

@@ -9,6 +9,9 @@ import { fixtureOf } from '../lab/record-mixes.ts';
 import { readRecords, recordName } from '../native/stream-records.ts';
 import { epochOf, streamStart } from '../stream/codec/streams.ts';
 import { createGuest, save, withHost } from './bench-host.ts';
+import { disk } from './disk.ts';
+import { sectionOf, turnsIn } from './disk-mirror.ts';
+import { diskReturn } from './disk-return.ts';
 import { encoder } from './encoder.ts';
 import { lineThrough, quantile, undisturbed } from './figures.ts';
 import { epochsOf, filterPages, isZero, loadMixes, pagesOf } from './mixes.ts';
@@ -195,6 +198,51 @@ it('spawns while epochs are held', async () => {
     3, 3, 3,
   ]);
   expect(targets).toHaveLength(1);
+});
+
+describe('a disk', () => {
+  // Proves: each way of the library's is measured beside the one that does nothing else.
+  it('is captured, digested, compared and written', async () => {
+    const { tables, targets, raw } = await disk('tiny');
+    expect(tables.map(({ rows }) => rows.length)).toEqual([4, 4]);
+    expect(targets.map(({ value }) => value > 0)).toEqual([true, true, true, true]);
+    expect(raw['rows']).toHaveLength(4);
+  });
+
+  // Proves: of a disk that was brought up to date before what changed is sent and no more; the
+  // part itself has compared both disks byte by byte.
+  it('of a returned host costs what changed', async () => {
+    const { raw } = await diskReturn('tiny');
+    const blocks = (raw['cases'] as { equal_bytes: number; sent_bytes: number }[]).map((one) => {
+      return { equal: one.equal_bytes / 65_536, isSent: one.sent_bytes > 0 };
+    });
+    const [whole, same, runs, pages] = blocks;
+    expect(whole).toEqual({ equal: 0, isSent: true });
+    expect(same).toEqual({ equal: 128, isSent: false });
+    expect(runs).toEqual({ equal: 112, isSent: true });
+    expect(pages?.equal).toBeGreaterThanOrEqual(128 - 20);
+    expect(pages?.equal).toBeLessThan(128);
+  });
+
+  it('under the mirror is told by the turns of its machine', () => {
+    const line = (where: string, what: string, operations: number) =>
+      `   figure: speed: where=${where} what=${what} length=4096 depth=32 ` +
+      `operations=${operations} ms=500`;
+    const said = [
+      ...[line('bare', 'read', 100), line('mirror', 'read', 95), line('bare', 'read', 80)],
+      ...[line('bare', 'write', 1_000), line('mirror', 'write', 500), line('hop', 'write', 800)],
+    ].join('\n');
+    const { tables, targets } = sectionOf(turnsIn(said), '6.1');
+    expect(tables[0]?.rows).toEqual([
+      ['read 4 KiB, 32 under way', 200, 190, 0.95],
+      ['write 4 KiB, 32 under way', 2_000, 1_000, 0.5],
+    ]);
+    expect(tables[1]?.rows).toEqual([['write 4 KiB, 32 under way', 16, 20, 32, '63 %']]);
+    expect(targets.map(({ target, met }) => [target, met])).toEqual([
+      [0.9, true],
+      [0.7, false],
+    ]);
+  });
 });
 
 describe('figures', () => {
