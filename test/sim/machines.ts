@@ -18,6 +18,10 @@ export interface Machines {
   readonly diskAppliesAt: 'commit' | 'arrival';
   /** Whether what host B's disk was told to apply is awaited. */
   readonly diskSettles: boolean;
+  /** What of the first copy enters the stream: what the guest has not written meanwhile. */
+  readonly diskAdmits: 'uncovered' | 'all';
+  /** What of the first copy stays out where host B's disk is compared. */
+  readonly diskLeavesOut: 'equal' | 'asked';
   /** How whoever cleans up asks the backup. */
   readonly askBackup: (ask: () => Promise<Answered>, left: SessionStatus) => Promise<Answered>;
 }
@@ -30,5 +34,7 @@ export const realMachines: Machines = {
   barrierAt: 'suspended',
   diskAppliesAt: 'commit',
   diskSettles: true,
+  diskAdmits: 'uncovered',
+  diskLeavesOut: 'equal',
   askBackup: (ask) => ask(),
 };

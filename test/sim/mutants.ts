@@ -419,6 +419,28 @@ const diskUnsettled: Mutant = {
   rule: 'one-commit',
 };
 
+/** Host B's disk was a copy of the guest's before, and is compared. */
+const olderDisk = (plan: Plan): Plan => ({ ...plan, diskThere: 'older' });
+
+const leaveOutWhatDiffers: Mutant = {
+  name: 'leave out of the first copy a block that differs',
+  machines: { ...realMachines, diskLeavesOut: 'asked' },
+  tweak: olderDisk,
+  rule: 'one-commit',
+};
+
+const admitOverTheGuest: Mutant = {
+  name: 'let a block of the first copy in over what the guest wrote meanwhile',
+  machines: { ...realMachines, diskAdmits: 'all' },
+  // A later epoch has the block once more.
+  tweak: (plan) => ({
+    ...struckBy(olderDisk(plan), { kind: 'crash', host: 'a', rebootMs: null }),
+    diskLagMs: plan.config.heartbeatTimeoutMs,
+    config: { ...plan.config, withoutWitness: 'backup' },
+  }),
+  rule: 'one-commit',
+};
+
 /** Every one of these must be caught. */
 export const mutants: readonly Mutant[] = [
   releaseBeforeAck,
@@ -451,6 +473,8 @@ export const mutants: readonly Mutant[] = [
   deafToTheHeld,
   diskAtArrival,
   diskUnsettled,
+  leaveOutWhatDiffers,
+  admitOverTheGuest,
   promiseUnasked,
   deafToQuestions,
   leavePaused,

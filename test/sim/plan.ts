@@ -103,6 +103,8 @@ export interface Plan {
   readonly diskMs: number;
   /** How much later than the barrier an epoch's writes are sent, at most. */
   readonly diskLagMs: number;
+  /** What host B's disk is before the session; unless `unasked` it is compared. */
+  readonly diskThere: 'unasked' | 'blank' | 'older';
   /** The share of datagrams that are lost. */
   readonly datagramLoss: number;
   readonly applyMs: number;
@@ -145,7 +147,13 @@ export function planOf(seed: number): Plan {
   const again = kind === 'again' ? { afterMs, times: 3 } : null;
   const otherWay = kind === 'other way' ? otherWayOf(plan, random.int(1, 1_000_000_000)) : null;
   const faults = [...plan.faults, ...strange, ...lossesOf(seed, plan), ...lateOf(seed, timeoutMs)];
-  return { ...plan, faults, again, otherWay };
+  return { ...plan, faults, again, otherWay, diskThere: diskThereOf(seed) };
+}
+
+/** By a chance of its own, too. */
+function diskThereOf(seed: number): Plan['diskThere'] {
+  const random = new Random(seed ^ 0x1b873593);
+  return random.chance(0.12) ? random.pick(['blank', 'older', 'older'] as const) : 'unasked';
 }
 
 /** From a number of its own, too. */
@@ -229,6 +237,7 @@ function planOfOne(seed: number): Plan {
     drainMs: timeoutMs * random.pick([0.005, 0.05]),
     diskMs,
     diskLagMs: timeoutMs * random.pick([0, 0.05, 0.3]),
+    diskThere: 'unasked',
     datagramLoss: random.pick([0, 0.1, 1]),
     applyMs: timeoutMs * random.pick([0.01, 0.1]),
     diskApplyMs: timeoutMs * random.pick([0.01, 0.1, 0.5]),

@@ -48,7 +48,7 @@ function beforeCall(what: string, count = 1): Fault['trigger'] {
 function planWith(seed: number, buffered: boolean, scenario: Scenario): Plan {
   const { faults: make, change } =
     typeof scenario === 'function' ? { faults: scenario, change: null } : scenario;
-  const plan = planOf(seed);
+  const plan: Plan = { ...planOf(seed), diskThere: 'unasked' };
   const { heartbeatTimeoutMs } = plan.config;
   const seedMs = 2 * plan.diskLagMs + plan.seedChunks * plan.chunkMs + heartbeatTimeoutMs;
   const atMs = seedMs + ((seed * 7919) % 1000) * 0.001 * 2 * heartbeatTimeoutMs;

@@ -709,6 +709,13 @@ const backup: readonly ShellMutant[] = [
     ),
   },
   {
+    name: 'a disk is asked the next question before it has answered one',
+    file: 'stream/disk-questions.ts',
+    from: 'this.#answered = this.#answered.then(() => this.#answer(first, count));',
+    to: 'void this.#answer(first, count);',
+    by: sim(1, (plan) => ({ ...plan, diskThere: 'older' })),
+  },
+  {
     name: 'an epoch ends before its disks have',
     file: 'stream/pump.ts',
     from: 'if (!(await parts.left(end.epoch)) || this.#stopped) return false;',

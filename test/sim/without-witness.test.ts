@@ -54,7 +54,7 @@ function planWith(
   withoutWitness: (typeof agreements)[number],
   of: Strikes,
 ): Plan {
-  const plan = planOf(seed);
+  const plan: Plan = { ...planOf(seed), diskThere: 'unasked' };
   const { heartbeatTimeoutMs: timeoutMs } = plan.config;
   const fromMs = 2 * plan.diskLagMs + plan.seedChunks * plan.chunkMs + 2 * timeoutMs;
   const faults = of(timeoutMs).map(([afterTimeouts, fault]) => ({

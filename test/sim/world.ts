@@ -14,8 +14,10 @@ import { Checker, type CopyContent, type Violation } from './checker.ts';
 import {
   type DiskContent,
   diskBarrier,
+  olderBlocks,
   type SimBackupDisk,
   type SimPrimaryDisk,
+  writesOf,
 } from './disk-part.ts';
 import { endingOf, type Progress, progressOf } from './ending.ts';
 import { EventQueue } from './event-queue.ts';
@@ -105,7 +107,7 @@ export class World implements Timeline {
   /** Host A's; null with -n. In the kernel, so it survives the process, not the host. */
   readonly buffer: OutputBuffer | null;
   /** The disk of host B. */
-  readonly diskOfB: DiskContent = { epoch: -1, disk: -1 };
+  readonly diskOfB: DiskContent;
   readonly guest: Guest;
   readonly domain: Domain;
   readonly protectProcess: SimProcess;
@@ -160,10 +162,19 @@ export class World implements Timeline {
     this.guestUuid = guestUuids[this.guestName] ?? '';
     this.#isOutputOpen = this.#before === null;
     this.guest = this.#before?.guest ?? new Guest('a', 0, 0);
+    this.diskOfB = { epoch: -1, blocks: this.#blocksThere() };
     this.domain = this.#before?.domain ?? this.a.hypervisor.add(this, this.guestName, this.guest);
     this.protectProcess = this.a.start('tsremus protect', this);
     this.faults = new FaultInjector(this);
     this.first.sessions.push(this);
+  }
+
+  /** What host B's disk holds when the session begins: what the one before left, if it is one. */
+  #blocksThere(): number[] | null {
+    const { diskThere, seed } = this.plan;
+    if (diskThere === 'unasked') return null;
+    if (this.#before !== null) return this.#before.diskOfB.blocks?.slice() ?? null;
+    return diskThere === 'older' ? olderBlocks(new Random(seed ^ 0x85ebca6b)) : null;
   }
 
   get nowMs(): number {
@@ -566,7 +577,8 @@ export class World implements Timeline {
     if (host === this.a || domain.pauses > 0 || this.checker.isCopyRunning) return;
     if (guest === null) return this.checker.fail('whole-epochs', 'what was not built is let run');
     const { epoch, memory, isTorn } = this.#built ?? { epoch: -1, memory: -1, isTorn: true };
-    const { disk, epoch: diskEpoch } = this.diskOfB;
+    const { blocks, epoch: diskEpoch } = this.diskOfB;
+    const disk = writesOf(blocks ?? []);
     guest.disk = disk;
     this.trace('B', () => `the copy runs from epoch ${epoch}`);
     this.checker.copyRuns({ epoch, memory, isTorn, disk, diskEpoch });
