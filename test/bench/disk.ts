@@ -80,9 +80,9 @@ interface Captured {
   readonly rounds: Record<'capture' | 'sink' | 'store', Rounds>;
 }
 
-function measureCaptures({ rounds, turns }: Sizes): Captured[] {
+function measureCaptures({ rounds, turns, fileMib }: Sizes): Captured[] {
   return loads.map((load) => {
-    const words = [load.length, load.depth, load.bytes, rounds];
+    const words = [load.length, load.depth, Math.min(load.bytes, fileMib * mib), rounds];
     return { load, rounds: takeTurns(['capture', 'sink', 'store'], turns, ...words) };
   });
 }
