@@ -10,6 +10,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { artifact } from './cache.ts';
 import { execute } from './command.ts';
+import type { Suite } from './suites.ts';
 
 export type Accelerator = 'tcg' | 'kvm';
 
@@ -17,6 +18,7 @@ const probeTimeoutMs = 25_000;
 
 /** What the hosts run with on this machine. */
 export async function ensureAccelerator(
+  suite: Suite,
   xen: string,
   kernel: string,
   initramfs: string,
@@ -26,7 +28,7 @@ export async function ensureAccelerator(
   if (!canOpen('/dev/kvm')) return 'tcg';
   const model = /^model name.*$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[0] ?? '';
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
-  const dir = await artifact('kvm', [model, release(), bootId, xen], async (target) => {
+  const dir = await artifact(`kvm-${suite}`, [model, release(), bootId, xen], async (target) => {
     const passed = await probe(xen, kernel, initramfs);
     writeFileSync(join(target, 'result'), passed ? 'kvm' : 'tcg');
   });

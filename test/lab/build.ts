@@ -11,14 +11,16 @@ import { artifact, digest, digestFiles, openCache } from './cache.ts';
 import { run } from './command.ts';
 import { makeInitramfs } from './initramfs.ts';
 import { ensureDom0Kernel, ensureGuestKernel, type Kernel } from './kernel.ts';
-import { ensureTools, updatePackageLists } from './machine.ts';
-import { ensurePackageLists, StaleListsError } from './packages.ts';
+import { ensureTools } from './machine.ts';
+import { ensurePackageLists, StaleListsError, updateLists } from './packages.ts';
 import { ensureRootDisk } from './rootfs.ts';
 import { labDir } from './settings.ts';
+import type { Suite } from './suites.ts';
 import { ensureHypervisor, type Hypervisor } from './xen.ts';
 
 /** All that `up` needs, by path. */
 export interface Images {
+  readonly suite: Suite;
   readonly hypervisor: Hypervisor;
   readonly kernel: string;
   readonly initramfs: string;
@@ -35,42 +37,42 @@ export interface Images {
 export type Report = (line: string) => void;
 
 /** Builds what is missing; with everything in the cache this takes about a second. */
-export async function ensureBuilt(report: Report = () => {}): Promise<Images> {
+export async function ensureBuilt(suite: Suite, report: Report = () => {}): Promise<Images> {
   await ensureTools(report);
   openCache();
-  await ensurePackageLists();
+  await ensurePackageLists(suite);
   try {
-    return await buildAll(report);
+    return await buildAll(suite, report);
   } catch (error) {
     if (!(error instanceof StaleListsError)) throw error;
     report('the package lists are out of date: reading them anew');
-    await updatePackageLists();
-    return buildAll(report);
+    await updateLists(suite);
+    return buildAll(suite, report);
   }
 }
 
-async function buildAll(report: Report): Promise<Images> {
+async function buildAll(suite: Suite, report: Report): Promise<Images> {
   const timed = timer(report);
-  const hypervisor = timed('hypervisor', ensureHypervisor());
-  const dom0Kernel = timed('kernel of the hosts', ensureDom0Kernel());
-  const guestKernel = timed('kernel of the guests', ensureGuestKernel());
+  const hypervisor = timed('hypervisor', ensureHypervisor(suite));
+  const dom0Kernel = timed('kernel of the hosts', ensureDom0Kernel(suite));
+  const guestKernel = timed('kernel of the guests', ensureGuestKernel(suite));
   const program = timed('labguest', ensureProgram());
   const keys = ensureKeys();
   const rootDisk = timed(
     'root disk',
-    hypervisor.then(({ series }) => ensureRootDisk(series, dom0Kernel)),
+    hypervisor.then(({ series }) => ensureRootDisk(suite, series, dom0Kernel)),
   );
-  const initramfs = ensureInitramfs('host', program, dom0Kernel, [
+  const initramfs = ensureInitramfs(`${suite}-host`, program, dom0Kernel, [
     'virtio_pci',
     'virtio_blk',
     'crc32c_generic',
     'ext4',
   ]);
-  const guestInitramfs = ensureInitramfs('guest', program, guestKernel, [
+  const guestInitramfs = ensureInitramfs(`${suite}-guest`, program, guestKernel, [
     'xen-netfront',
     'xen-blkfront',
   ]);
-  const accelerator = timed('accelerator', probe(hypervisor, dom0Kernel, initramfs));
+  const accelerator = timed('accelerator', probe(suite, hypervisor, dom0Kernel, initramfs));
   // Wait for all before failing with the first: a build must not go on behind the caller's back.
   const parts = [
     hypervisor,
@@ -86,6 +88,7 @@ async function buildAll(report: Report): Promise<Images> {
   const failed = (await Promise.allSettled(parts)).find((part) => part.status === 'rejected');
   if (failed) throw (failed as PromiseRejectedResult).reason;
   return {
+    suite,
     hypervisor: await hypervisor,
     kernel: (await dom0Kernel).vmlinux,
     initramfs: await initramfs,
@@ -99,11 +102,12 @@ async function buildAll(report: Report): Promise<Images> {
 }
 
 async function probe(
+  suite: Suite,
   hypervisor: Promise<Hypervisor>,
   kernel: Promise<Kernel>,
   initramfs: Promise<string>,
 ): Promise<Accelerator> {
-  return ensureAccelerator((await hypervisor).path, (await kernel).vmlinux, await initramfs);
+  return ensureAccelerator(suite, (await hypervisor).path, (await kernel).vmlinux, await initramfs);
 }
 
 function timer(report: Report): <T>(what: string, work: Promise<T>) => Promise<T> {
@@ -142,7 +146,7 @@ export async function ensureProgram(): Promise<string> {
 }
 
 async function ensureInitramfs(
-  kind: 'host' | 'guest',
+  kind: `${Suite}-${'host' | 'guest'}`,
   program: Promise<string>,
   kernel: Promise<Kernel>,
   modules: readonly string[],

@@ -26,6 +26,9 @@ export class LabError extends Error {
   }
 }
 
+/** What was asked for is not to be had here, and nothing of it was begun. */
+export class RefusedError extends LabError {}
+
 export interface CommandResult {
   /** Exit code; 124 when the time limit ended it, 128 + n when a signal did. */
   readonly code: number;

@@ -5,6 +5,7 @@
  * there, the disk is of the same moment, what was durable before is there, and the client's
  * connection goes on with the very next number.
  */
+import { parseArgs } from 'node:util';
 import { checkNumbers } from './commit-check.ts';
 import { journalOn, makeVolume } from './disks.ts';
 import {
@@ -15,6 +16,7 @@ import {
   hangMs,
   hosts,
   type Lab,
+  LabError,
   openLab,
   setGuestDisk,
   setGuestRate,
@@ -23,6 +25,7 @@ import {
   waitForGuest,
 } from './lab.ts';
 import { peek, protect, protectOutput, sessionLog, waitForEpoch } from './session.ts';
+import { askedSuite } from './suites.ts';
 import { startTalk, type Talk } from './traffic.ts';
 
 const guest = 'g1';
@@ -169,16 +172,25 @@ function indent(text: string): string {
     .join('\n');
 }
 
-const keep = process.argv.includes('--keep');
+async function main(): Promise<boolean> {
+  const { values } = parseArgs({
+    options: { suite: { type: 'string' }, keep: { type: 'boolean', default: false } },
+  });
+  const lab = await openLab('demo', say, { suite: askedSuite(values.suite) });
+  try {
+    return await run(lab);
+  } finally {
+    lab.close();
+    if (!values.keep) await down();
+  }
+}
+
 let ok = false;
-const lab = await openLab('demo', say);
 try {
-  ok = await run(lab);
+  ok = await main();
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
-} finally {
-  lab.close();
-  if (!keep) await down();
+  if (error instanceof LabError && error.hint) console.error(`Try: ${error.hint}`);
 }
 console.log(ok ? '\nThe guest survived the death of its host.' : '\nThe demonstration FAILED.');
 process.exitCode = ok ? 0 : 1;

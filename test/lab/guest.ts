@@ -5,12 +5,35 @@
  * is: g1, g2, … are PV, h1, h2, … are PVH by habit, and any name may be of either kind.
  */
 import type { Images } from './build.ts';
-import { hangMs, LabError, waitFor } from './command.ts';
+import { hangMs, LabError, RefusedError, waitFor } from './command.ts';
 import { executeIn, quote } from './host.ts';
 import { executeInside } from './network.ts';
 import { type HostId, hosts } from './settings.ts';
 
 export type GuestKind = 'pv' | 'pvh';
+
+/** Reads a kind of guest from a command line. */
+export function parseKind(text: string | undefined): GuestKind {
+  if (text === 'pv' || text === 'pvh') return text;
+  if (text === 'hvm') {
+    throw new RefusedError('no HVM guests: the hosts of the lab have no device model', {
+      hint: 'use a PVH guest',
+    });
+  }
+  throw new LabError(`expected pv or pvh, not ${text || 'nothing'}`);
+}
+
+/** Fails where guests of a kind cannot be protected in hosts of these images, and says why. */
+export function requireKind(images: Pick<Images, 'hypervisor' | 'suite'>, kind: GuestKind): void {
+  const { version, shadowPaging } = images.hypervisor;
+  if (kind !== 'pv' || shadowPaging) return;
+  throw new RefusedError(
+    `no PV guests on ${images.suite}: Xen ${version} is built without shadow paging (XSA-495), ` +
+      'without which the pages that a PV guest writes cannot be told, and the suite has no ' +
+      'build with it',
+    { hint: 'use a PVH guest' },
+  );
+}
 
 export interface GuestOptions {
   /** Pages rewritten per second from the start; changeable later. Default 0. */
@@ -143,13 +166,7 @@ export async function createGuest(
   kind: GuestKind,
   options: GuestOptions = {},
 ): Promise<void> {
-  if (kind === 'pv' && !images.hypervisor.shadowPaging) {
-    throw new LabError(
-      `no PV guests: Xen ${images.hypervisor.version} is built without shadow paging, and the ` +
-        'configured apt sources have no build with it',
-      { hint: 'use a PVH guest' },
-    );
-  }
+  requireKind(images, kind);
   const path = `/run/${name}.cfg`;
   const script = `cat > ${quote(path)} && xl create -q ${quote(path)}`;
   const input = guestConfig(name, kind, options);

@@ -17,6 +17,7 @@ import { basename, dirname, join } from 'node:path';
 import { artifact, digestFiles } from './cache.ts';
 import { execute, LabError, run } from './command.ts';
 import { dependencyOf, downloadPackage, unpackPackage } from './packages.ts';
+import type { Suite } from './suites.ts';
 
 export interface Kernel {
   readonly vmlinux: string;
@@ -57,25 +58,39 @@ const dom0Modules = [
 const guestModules = ['drivers/net/xen-netfront.ko*', 'drivers/block/xen-blkfront.ko*'];
 
 /** Kernel and modules of the hosts. */
-export function ensureDom0Kernel(): Promise<Kernel> {
-  return ensureKernel('linux-image-amd64', /^linux-image-[\d.-]+-amd64$/, dom0Modules);
+export function ensureDom0Kernel(suite: Suite): Promise<Kernel> {
+  // 6.1.0-57-amd64, 6.12.118+deb13-amd64
+  const name = /^linux-image-\d[\d.-]*(\+deb\d+)?-amd64$/;
+  return ensureKernel(suite, 'linux-image-amd64', name, dom0Modules);
 }
 
 /** Kernel and modules of the guests. */
-export function ensureGuestKernel(): Promise<Kernel> {
-  return ensureKernel('linux-image-cloud-amd64', /^linux-image-.*-cloud-amd64$/, guestModules);
+export function ensureGuestKernel(suite: Suite): Promise<Kernel> {
+  const name = /^linux-image-.*-cloud-amd64$/;
+  return ensureKernel(suite, 'linux-image-cloud-amd64', name, guestModules);
 }
 
-async function ensureKernel(meta: string, name: RegExp, modules: string[]): Promise<Kernel> {
-  const wanted = await dependencyOf(meta, name);
+async function ensureKernel(
+  suite: Suite,
+  meta: string,
+  name: RegExp,
+  modules: string[],
+): Promise<Kernel> {
+  const wanted = await dependencyOf(suite, meta, name);
   const inputs = [wanted.name, wanted.version, ...modules, digestFiles(['kernel.ts'])];
-  const dir = await artifact(`kernel-${meta}`, inputs, async (target) => {
-    const patterns = modules.map((path) => `./lib/modules/*/kernel/${path}`);
-    await unpackPackage(await downloadPackage(wanted), target, [
+  const dir = await artifact(`kernel-${suite}-${meta}`, inputs, async (target) => {
+    // In ./lib, or in ./usr/lib since Debian 13.
+    const patterns = modules.map((path) => `./*lib/modules/*/kernel/${path}`);
+    await unpackPackage(await downloadPackage(suite, wanted), target, [
       './boot/vmlinuz-*',
-      './lib/modules/*/modules.*',
+      './*lib/modules/*/modules.*',
       ...patterns,
     ]);
+    const usr = join(target, 'usr');
+    if (existsSync(usr)) {
+      renameSync(join(usr, 'lib'), join(target, 'lib'));
+      rmSync(usr, { recursive: true });
+    }
     const image = readdirSync(join(target, 'boot'))[0] as string;
     await extractVmlinux(join(target, 'boot', image), join(target, 'vmlinux'));
     rmSync(join(target, 'boot'), { recursive: true });

@@ -13,8 +13,14 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureBuilt, type Images, type Report } from './build.ts';
-import { type CommandResult, LabError, run } from './command.ts';
-import { createGuest, type GuestKind, type GuestOptions, setProgram } from './guest.ts';
+import { type CommandResult, LabError, RefusedError, run } from './command.ts';
+import {
+  createGuest,
+  type GuestKind,
+  type GuestOptions,
+  requireKind,
+  setProgram,
+} from './guest.ts';
 import {
   closeConnection,
   emulatorPid,
@@ -30,6 +36,7 @@ import { requireRoot } from './machine.ts';
 import { createNetwork, deleteNetwork, heal, networkExists, processesInside } from './network.ts';
 import { buildStamp, makePayload, stageInstallation } from './payload.ts';
 import { type HostId, hostIds, hosts, runDir } from './settings.ts';
+import { askedSuite, defaultSuite, type Suite } from './suites.ts';
 
 export {
   type Beacon,
@@ -38,7 +45,7 @@ export {
   findGaps,
   findTwoSpeakers,
 } from './beacons.ts';
-export { type CommandResult, hangMs, LabError, sleep, waitFor } from './command.ts';
+export { type CommandResult, hangMs, LabError, RefusedError, sleep, waitFor } from './command.ts';
 export * from './guest.ts';
 export { monitor } from './host.ts';
 export { type CutDirection, type CutTimes, cut, cutFor, heal } from './network.ts';
@@ -74,11 +81,25 @@ export interface Lab {
   close(): void;
 }
 
-/** Takes the lock, brings everything up that is not, and hands out the lab. */
-export async function openLab(purpose: string, report: Report = () => {}): Promise<Lab> {
+/** What a user of the lab cannot do without; nothing is booted where it is not to be had. */
+export interface Asked {
+  readonly suite?: Suite | undefined;
+  readonly kind?: GuestKind | null;
+}
+
+/**
+ * Takes the lock, brings everything up that is not, and hands out the lab: of the suite that was
+ * asked for, here or by TSREMUS_LAB_SUITE, else of the default. Hosts of another one that are up
+ * are refused, so that no result is of another suite than its reader thinks.
+ */
+export async function openLab(
+  purpose: string,
+  report: Report = () => {},
+  { suite = askedSuite() ?? defaultSuite, kind = null }: Asked = {},
+): Promise<Lab> {
   const release = acquireLock(purpose);
   try {
-    const images = await up({ report });
+    const images = await up({ report, suite, kind });
     return labOf(images, release);
   } catch (error) {
     release();
@@ -108,15 +129,23 @@ function labOf(images: Images, release: () => void): Lab {
 }
 
 /** Builds what is missing and boots the hosts that do not run. Fresh hosts get fresh disks. */
-export async function up(options: { report?: Report; only?: HostId } = {}): Promise<Images> {
-  const report = options.report ?? (() => {});
+export async function up(
+  options: Asked & { report?: Report; only?: HostId } = {},
+): Promise<Images> {
+  const { report = () => {}, suite = askedSuite(), kind = null } = options;
   requireRoot();
   return withLock('lab up', async () => {
     await endHalfBooted();
     if (!hostIds.some(isRunning)) await sweep();
     // Hosts that run decide what the others boot: the pair must be of one build.
     const running = existsSync(imagesPath) && networkExists();
-    const images = running ? currentImages() : await ensureBuilt(report);
+    const images = running ? currentImages() : await ensureBuilt(suite ?? defaultSuite, report);
+    if (suite !== undefined && images.suite !== suite) {
+      throw new RefusedError(`the lab that is up is of ${images.suite}, not of ${suite}`, {
+        hint: `npm run lab -- down; or take it as it is, with --suite ${images.suite}`,
+      });
+    }
+    if (kind !== null) requireKind(images, kind);
     if (!networkExists()) {
       mkdirSync(runDir, { recursive: true, mode: 0o700 });
       await createNetwork();

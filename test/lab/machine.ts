@@ -85,7 +85,7 @@ export async function ensureTools(report: (line: string) => void): Promise<void>
 }
 
 /** Reads the package lists of the machine's configured sources anew. */
-export async function updatePackageLists(): Promise<void> {
+async function updatePackageLists(): Promise<void> {
   await run(['apt-get', 'update', '--quiet'], { timeoutMs: buildMs, env: aptEnvironment });
 }
 

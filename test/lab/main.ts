@@ -4,7 +4,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { ensureBuilt } from './build.ts';
 import { LabError } from './command.ts';
-import { askGuest, createGuest, type GuestKind, guestConfig, guestIp } from './guest.ts';
+import { askGuest, createGuest, guestConfig, guestIp, parseKind } from './guest.ts';
 import { emulatorPid } from './host.ts';
 import { clean, currentImages, down, freeze, install, kill, ssh, thaw, up } from './lab.ts';
 import { lockHolder, withLock } from './lock.ts';
@@ -12,8 +12,9 @@ import { requireRoot } from './machine.ts';
 import { cut, cutFor, heal, networkExists, parseDirection } from './network.ts';
 import { selftest } from './selftest.ts';
 import { cacheDir, hostIds, hosts, parseHostId, runDir } from './settings.ts';
+import { defaultSuite, type Suite, suites, takeSuite } from './suites.ts';
 
-const usage = `usage: npm run lab -- COMMAND
+const usage = `usage: npm run lab -- [--suite ${suites.join('|')}] COMMAND
 
   build                     make everything that a host needs; nothing is started
   selftest                  whether the lab's own checks find what they must
@@ -32,25 +33,25 @@ const usage = `usage: npm run lab -- COMMAND
   guest config NAME pv|pvh  print the configuration that xl would get
 `;
 
-type Command = (args: readonly string[]) => Promise<number>;
+type Command = (args: readonly string[], suite: Suite | undefined) => Promise<number>;
 
 const say = (line: string) => {
   process.stdout.write(`${line}\n`);
 };
 
 const commands: Readonly<Record<string, Command>> = {
-  build: async () => {
-    const images = await withLock('lab build', () => ensureBuilt(say));
+  build: async (_, suite = defaultSuite) => {
+    const images = await withLock('lab build', () => ensureBuilt(suite, say));
     const { version, shadowPaging } = images.hypervisor;
     say(
-      `Xen ${version}, ${shadowPaging ? 'PV and PVH' : 'PVH only (no shadow paging)'}; ` +
+      `${suite}: Xen ${version}, ${shadowPaging ? 'PV and PVH' : 'PVH only (no shadow paging)'}; ` +
         `${images.accelerator}; cache ${cacheDir}`,
     );
     return 0;
   },
   selftest: async () => ((await selftest(say)) === 0 ? 0 : 1),
-  up: async ([id]) => {
-    await up({ report: say, ...(id ? { only: parseHostId(id) } : {}) });
+  up: async ([id], suite) => {
+    await up({ report: say, suite, ...(id ? { only: parseHostId(id) } : {}) });
     return 0;
   },
   down: async () => {
@@ -116,11 +117,6 @@ async function guestCommand(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-function parseKind(text: string | undefined): GuestKind {
-  if (text === 'pv' || text === 'pvh') return text;
-  throw new LabError(`expected pv or pvh, not ${text ?? 'nothing'}`);
-}
-
 function showStatus(): number {
   const holder = lockHolder();
   const user = holder && `${holder.purpose}, process ${holder.pid}, since ${holder.since}`;
@@ -136,13 +132,14 @@ function showStatus(): number {
 }
 
 async function main(argv: readonly string[]): Promise<number> {
-  const command = commands[argv[0] ?? ''];
-  if (!command) {
-    process.stderr.write(usage);
-    return 64;
-  }
   try {
-    return await command(argv.slice(1));
+    const { suite, rest } = takeSuite(argv);
+    const command = commands[rest[0] ?? ''];
+    if (!command) {
+      process.stderr.write(usage);
+      return 64;
+    }
+    return await command(rest.slice(1), suite);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     process.stderr.write(`lab: ${error.message}\n`);

@@ -1,6 +1,10 @@
 /**
- * Debian packages from the machine's own configured sources: found, downloaded, unpacked.
- * No version is written down here or anywhere in the lab.
+ * Debian packages of a suite: found, downloaded, unpacked. No version is written down here or
+ * anywhere in the lab.
+ *
+ * apt is asked with lists, sources and a state of its own in the cache, so that it knows nothing
+ * of what the machine has installed, and the machine's own apt knows nothing of the suite. What
+ * the machine's configuration says beside that (a proxy, for one) counts.
  */
 import {
   existsSync,
@@ -14,7 +18,8 @@ import {
 import { join } from 'node:path';
 import { artifact, digest } from './cache.ts';
 import { buildMs, execute, LabError, run } from './command.ts';
-import { updatePackageLists } from './machine.ts';
+import { cacheDir } from './settings.ts';
+import { type Suite, sourcesFor } from './suites.ts';
 
 export interface PackageVersion {
   readonly name: string;
@@ -24,42 +29,94 @@ export interface PackageVersion {
 /** A download failed: the package lists are older than the archive, which has moved on. */
 export class StaleListsError extends LabError {}
 
-/** The suite that this machine runs, as its sources name it. */
-export function debianSuite(): string {
-  const release = readFileSync('/etc/os-release', 'utf8');
-  const suite = /^VERSION_CODENAME=(\w+)$/m.exec(release)?.[1];
-  if (!suite) throw new LabError('/etc/os-release names no VERSION_CODENAME: is this Debian?');
-  return suite;
+const aptDir = (suite: Suite) => join(cacheDir, `lists-${suite}`);
+
+/** The sources file of a suite, written anew where the machine's sources have changed. */
+export function sourcesFile(suite: Suite): string {
+  const path = join(aptDir(suite), 'lab.sources');
+  const text = sourcesFor(suite, machineSources(), machineCodename());
+  if (!existsSync(path) || readFileSync(path, 'utf8') !== text) {
+    mkdirSync(aptDir(suite), { recursive: true });
+    writeFileSync(`${path}.new`, text);
+    renameSync(`${path}.new`, path);
+  }
+  return path;
 }
 
-/** Makes sure that apt knows packages at all; fresh containers come without lists. */
-export async function ensurePackageLists(): Promise<void> {
-  if ((await versionsOf(['linux-image-amd64'])).length === 0) await updatePackageLists();
+function machineSources(): { readonly path: string; readonly text: string }[] {
+  const dir = '/etc/apt/sources.list.d';
+  const listed = existsSync(dir) ? readdirSync(dir).map((name) => join(dir, name)) : [];
+  return ['/etc/apt/sources.list', ...listed]
+    .filter((path) => /\.(list|sources)$/.test(path) && existsSync(path))
+    .map((path) => ({ path, text: readFileSync(path, 'utf8') }));
+}
+
+/** The release of this machine as its sources name it; empty where it is none of Debian's. */
+function machineCodename(): string {
+  const release = readFileSync('/etc/os-release', 'utf8');
+  const isDebian = /^ID="?debian"?$/m.test(release);
+  return (isDebian && /^VERSION_CODENAME=(\w+)$/m.exec(release)?.[1]) || '';
+}
+
+/** Makes apt a stranger on this machine: see above. */
+function aptOptions(suite: Suite): string[] {
+  const dir = aptDir(suite);
+  const lists = join(dir, 'lists');
+  const archives = join(dir, 'cache/archives');
+  for (const folder of [lists, archives]) mkdirSync(join(folder, 'partial'), { recursive: true });
+  const status = join(dir, 'status');
+  if (!existsSync(status)) writeFileSync(status, '');
+  const options = {
+    'Dir::Etc::sourcelist': sourcesFile(suite),
+    'Dir::Etc::sourceparts': '-',
+    'Dir::State::lists': lists,
+    'Dir::State::status': status,
+    'Dir::Cache': join(dir, 'cache'),
+    // Containers switch it off; without it each question takes a second.
+    'Dir::Cache::pkgcache': 'pkgcache.bin',
+    // The cache is root's alone.
+    'APT::Sandbox::User': 'root',
+    'Acquire::Languages': 'none',
+  };
+  return Object.entries(options).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+}
+
+/** Makes sure that apt knows packages of the suite at all. */
+export async function ensurePackageLists(suite: Suite): Promise<void> {
+  if ((await versionsOf(suite, ['linux-image-amd64'])).length === 0) await updateLists(suite);
+}
+
+/** Reads the package lists of a suite anew. */
+export async function updateLists(suite: Suite): Promise<void> {
+  await run(['apt-get', 'update', '--quiet', ...aptOptions(suite)], { timeoutMs: buildMs });
 }
 
 /**
- * What apt-cache answers, remembered for as long as apt's lists and sources stay as they are:
- * beside two emulators, and where apt keeps no binary cache, each question takes a second.
+ * What apt-cache answers, remembered for as long as the suite's lists and sources stay as they
+ * are: beside two emulators each question takes a second.
  */
-async function aptCache(...words: readonly string[]): Promise<string> {
-  const dir = await artifact(`apt-${digest(words)}`, [listsState()], async (target) => {
-    writeFileSync(join(target, 'answer'), await run(['apt-cache', ...words]));
+async function aptCache(suite: Suite, ...words: readonly string[]): Promise<string> {
+  const kind = `apt-${suite}-${digest(words)}`;
+  const dir = await artifact(kind, [listsState(suite)], async (target) => {
+    const argv = ['apt-cache', ...aptOptions(suite), ...words];
+    writeFileSync(join(target, 'answer'), await run(argv));
   });
   return readFileSync(join(dir, 'answer'), 'utf8');
 }
 
-function listsState(): string {
-  const folders = ['/var/lib/apt/lists', '/etc/apt', '/etc/apt/sources.list.d'];
-  return folders
-    .filter((dir) => existsSync(dir))
-    .flatMap((dir) => readdirSync(dir).map((name) => join(dir, name)))
-    .map((path) => `${path} ${statSync(path).size} ${statSync(path).mtimeMs}`)
-    .join('\n');
+function listsState(suite: Suite): string {
+  const lists = join(aptDir(suite), 'lists');
+  const files = existsSync(lists) ? readdirSync(lists).map((name) => join(lists, name)) : [];
+  const stamps = files.map((path) => `${path} ${statSync(path).size} ${statSync(path).mtimeMs}`);
+  return [readFileSync(sourcesFile(suite), 'utf8'), ...stamps].join('\n');
 }
 
-/** All versions of these packages that the configured sources offer, newest first per package. */
-export async function versionsOf(names: readonly string[]): Promise<PackageVersion[]> {
-  const output = await aptCache('madison', ...names);
+/** All versions of these packages that the suite offers, newest first per package. */
+export async function versionsOf(
+  suite: Suite,
+  names: readonly string[],
+): Promise<PackageVersion[]> {
+  const output = await aptCache(suite, 'madison', ...names);
   const found = new Map<string, PackageVersion>();
   for (const line of output.split('\n')) {
     const [name, version, source] = line.split('|').map((field) => field.trim());
@@ -70,8 +127,11 @@ export async function versionsOf(names: readonly string[]): Promise<PackageVersi
 }
 
 /** The version that apt would install of each package; fails when one has none. */
-export async function candidates(names: readonly string[]): Promise<PackageVersion[]> {
-  const output = await aptCache('policy', ...names);
+export async function candidates(
+  suite: Suite,
+  names: readonly string[],
+): Promise<PackageVersion[]> {
+  const output = await aptCache(suite, 'policy', ...names);
   const found = new Map<string, string>();
   let name = '';
   for (const line of output.split('\n')) {
@@ -81,34 +141,40 @@ export async function candidates(names: readonly string[]): Promise<PackageVersi
   }
   const missing = names.filter((wanted) => !found.has(wanted));
   if (missing.length > 0) {
-    throw new LabError(`the configured apt sources do not have ${missing.join(', ')}`, {
-      hint: 'the lab needs Debian main and its security updates, see /etc/apt',
+    throw new LabError(`the sources of ${suite} do not have ${missing.join(', ')}`, {
+      hint: `look at ${sourcesFile(suite)}, made from this machine's own in /etc/apt`,
     });
   }
   return names.map((wanted) => ({ name: wanted, version: found.get(wanted) as string }));
 }
 
 /** The one package that a metapackage stands for, by the pattern of its name. */
-export async function dependencyOf(meta: string, pattern: RegExp): Promise<PackageVersion> {
-  const output = await aptCache('show', '--no-all-versions', meta);
+export async function dependencyOf(
+  suite: Suite,
+  meta: string,
+  pattern: RegExp,
+): Promise<PackageVersion> {
+  const output = await aptCache(suite, 'show', '--no-all-versions', meta);
   const depends = /^Depends: (.*)$/m.exec(output)?.[1] ?? '';
   const name = depends.split(/[ ,|()=]+/).find((word) => pattern.test(word));
   if (!name) throw new LabError(`${meta} depends on nothing that looks like ${pattern}`);
-  return (await candidates([name]))[0] as PackageVersion;
+  return (await candidates(suite, [name]))[0] as PackageVersion;
 }
 
 /** Names of packages that match a pattern, as apt knows them. */
-export async function packageNames(pattern: string): Promise<string[]> {
-  const output = await aptCache('pkgnames', pattern.replace(/^\^/, '').split(/[[(]/)[0] ?? '');
+export async function packageNames(suite: Suite, pattern: string): Promise<string[]> {
+  const begin = pattern.replace(/^\^/, '').split(/[[(]/)[0] ?? '';
+  const output = await aptCache(suite, 'pkgnames', begin);
   return output.split('\n').filter((name) => new RegExp(pattern).test(name));
 }
 
 /** Downloads one package; the answer is the path of its .deb in the cache. */
-export async function downloadPackage(wanted: PackageVersion): Promise<string> {
+export async function downloadPackage(suite: Suite, wanted: PackageVersion): Promise<string> {
   const dir = await artifact(`deb-${wanted.name}`, [wanted.version], async (target) => {
     const work = join(target, 'partial');
     mkdirSync(work);
-    const argv = ['apt-get', 'download', `${wanted.name}=${wanted.version}`];
+    const which = `${wanted.name}=${wanted.version}`;
+    const argv = ['apt-get', 'download', ...aptOptions(suite), which];
     const result = await execute(argv, { cwd: work, timeoutMs: buildMs });
     const file = readdirSync(work).find((name) => name.endsWith('.deb'));
     if (result.code !== 0 || !file) {

@@ -1,6 +1,7 @@
 /**
  * What trials brought: kept in a file, so that a soak of hours can be ended and taken up again,
- * and shown as a table. Results are of one commit; those of another one are not mixed in.
+ * and shown as a table. Results are of one commit, on one suite and with the kinds of guests that
+ * were asked for; those of another one are not mixed in.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,10 +37,15 @@ export class ResultStore {
   readonly path: string;
   readonly results: TrialResult[];
 
-  constructor(commit: string, { fresh }: { readonly fresh: boolean }) {
+  /** `of` names what the results are of, beside the commit. */
+  constructor(
+    commit: string,
+    of: readonly (string | null)[],
+    { fresh }: { readonly fresh: boolean },
+  ) {
     const dir = process.env['TSREMUS_LAB_SOAK'] || join(cacheDir, 'soak');
     mkdirSync(dir, { recursive: true });
-    this.path = join(dir, `${commit}.json`);
+    this.path = join(dir, `${[commit, ...of].filter((word) => word !== null).join('-')}.json`);
     if (fresh) rmSync(this.path, { force: true });
     this.results = existsSync(this.path)
       ? (JSON.parse(readFileSync(this.path, 'utf8')) as TrialResult[])

@@ -1,7 +1,7 @@
 /**
- * The root disk of the hosts: Debian packages, unpacked and not configured, the machine's own
- * node, and a PID 1 of a few lines. What changes often (the checkout, the lab's scripts) is not
- * in it but comes with the payload disk at every boot: see payload.ts.
+ * The root disk of the hosts: Debian packages, unpacked and not configured, node (the suite's or
+ * the machine's own), and a PID 1 of a few lines. What changes often (the checkout, the lab's
+ * scripts) is not in it but comes with the payload disk at every boot: see payload.ts.
  */
 import {
   appendFileSync,
@@ -9,7 +9,6 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -21,8 +20,9 @@ import { basename, dirname, join } from 'node:path';
 import { artifact, digest, digestFiles } from './cache.ts';
 import { buildMs, execute, LabError, run } from './command.ts';
 import type { Kernel } from './kernel.ts';
-import { candidates, debianSuite } from './packages.ts';
+import { candidates, sourcesFile } from './packages.ts';
 import { labDir } from './settings.ts';
+import { type Suite, suitesWithNode } from './suites.ts';
 
 /** What a dom0 of the lab consists of; Xen's tools are added by series. */
 const packages = [
@@ -75,26 +75,31 @@ const packages = [
   'mandoc',
 ];
 
-const diskBytes = 1200 * 1024 * 1024;
+const diskBytes = 1600 * 1024 * 1024;
 
 /** Builds the root disk, or finds it; the answer is the path of a raw ext4 image. */
-export async function ensureRootDisk(series: string, kernel: Promise<Kernel>): Promise<string> {
-  const wanted = [...packages, `xen-utils-${series}`];
-  const versions = await candidates(wanted);
-  const base = artifact('base', ['2', debianSuite(), JSON.stringify(versions)], (dir) =>
-    bootstrap(dir, wanted),
+export async function ensureRootDisk(
+  suite: Suite,
+  series: string,
+  kernel: Promise<Kernel>,
+): Promise<string> {
+  const hasNode = suitesWithNode.includes(suite);
+  const wanted = [...packages, `xen-utils-${series}`, ...(hasNode ? ['nodejs'] : [])];
+  const versions = await candidates(suite, wanted);
+  const base = artifact(`base-${suite}`, ['2', JSON.stringify(versions)], (dir) =>
+    bootstrap(suite, dir, wanted),
   );
   const node = statSync(process.execPath);
   const inputs = [
     digest([await base, (await kernel).dir]),
-    `${process.version} ${node.size} ${node.mtimeMs}`,
+    hasNode ? "the suite's node" : `${process.version} ${node.size} ${node.mtimeMs}`,
     digestFiles(['rootfs.ts', 'host/init']),
   ];
-  const dir = await artifact('rootdisk', inputs, async (target) => {
+  const dir = await artifact(`rootdisk-${suite}`, inputs, async (target) => {
     const root = join(target, 'root');
     await run(['cp', '--archive', join(await base, 'root'), root], { timeoutMs: buildMs });
     configure(root, series);
-    await installNode(root);
+    if (!hasNode) await installNode(root);
     const modules = join((await kernel).dir, 'lib/modules');
     await run(['cp', '--archive', modules, join(root, 'usr/lib/modules')]);
     await run(['ldconfig', '-r', root]);
@@ -105,7 +110,7 @@ export async function ensureRootDisk(series: string, kernel: Promise<Kernel>): P
 }
 
 /** Unpacks the packages without running their scripts: seconds instead of a minute. */
-async function bootstrap(target: string, wanted: readonly string[]): Promise<void> {
+async function bootstrap(suite: Suite, target: string, wanted: readonly string[]): Promise<void> {
   const result = await execute(
     [
       'mmdebstrap',
@@ -115,9 +120,9 @@ async function bootstrap(target: string, wanted: readonly string[]): Promise<voi
       `--include=${wanted.join(',')}`,
       '--dpkgopt=path-exclude=/usr/share/doc/*',
       '--dpkgopt=path-exclude=/usr/share/locale/*',
-      debianSuite(),
+      suite,
       join(target, 'root'),
-      ...debianSources(),
+      sourcesFile(suite),
     ],
     { timeoutMs: buildMs },
   );
@@ -134,17 +139,6 @@ async function bootstrap(target: string, wanted: readonly string[]): Promise<voi
   ]) {
     rmSync(path, { recursive: true, force: true });
   }
-}
-
-/** The machine's configured sources; others than Debian's (node's, for one) only cost time. */
-export function debianSources(): string[] {
-  const dir = '/etc/apt/sources.list.d';
-  const listed = existsSync(dir) ? readdirSync(dir).map((name) => join(dir, name)) : [];
-  const all = ['/etc/apt/sources.list', ...listed].filter(
-    (path) => /\.(list|sources)$/.test(path) && existsSync(path),
-  );
-  const debian = all.filter((path) => /debian/i.test(readFileSync(path, 'utf8')));
-  return debian.length > 0 ? debian : all;
 }
 
 /** Does what the packages' own scripts would have done, as far as the lab needs it. */

@@ -8,7 +8,7 @@
 import { writeFileSync } from 'node:fs';
 import { collectEvidence } from './evidence.ts';
 import { isRunning } from './host.ts';
-import { bootSeconds, down, type Lab, LabError, openLab } from './lab.ts';
+import { bootSeconds, down, type Lab, LabError, openLab, RefusedError } from './lab.ts';
 import { waitForTurn } from './lock.ts';
 import {
   currentCommit,
@@ -88,7 +88,7 @@ async function attempt(
   const startMs = performance.now();
   const sequence = attempts === 0 ? '' : ` again ${attempts}`;
   const random = randomOf(options.seed, `${scenario.name} ${index}${sequence}`);
-  const trial = new Trial(lab, random, options.soak ? 'soak' : 'ci', (text) => say(`  ${text}`));
+  const trial = new Trial(lab, random, options, (text) => say(`  ${text}`));
   try {
     await trial.begin();
     await inTime(scenario.run(trial, index));
@@ -183,9 +183,11 @@ async function runScenario(
 async function runAll(lab: Lab, chosen: readonly Scenario[], options: TestOptions) {
   await lab.install();
   const commit = currentCommit();
-  const store = options.soak ? new ResultStore(commit, options) : null;
-  const { version } = lab.images.hypervisor;
-  say(`Xen ${version}, ${lab.images.accelerator}; commit ${commit}; seed ${options.seed}`);
+  const { images } = lab;
+  const of = [images.suite, options.kind];
+  const store = options.soak ? new ResultStore(commit, of, options) : null;
+  say(`${images.suite}, Xen ${images.hypervisor.version}, ${images.accelerator}`);
+  say(`commit ${commit}; seed ${options.seed}`);
   if (store !== null) say(`results are kept in ${store.path}: ${store.results.length} so far`);
   const results: TrialResult[] = [];
   for (const scenario of chosen) {
@@ -273,9 +275,9 @@ async function main(): Promise<boolean> {
   const keep = options.keep || (!inCi && hostIds.some(isRunning));
   let lab: Lab;
   try {
-    lab = await openLab(options.soak ? 'soak' : 'lab tests', say);
+    lab = await openLab(options.soak ? 'soak' : 'lab tests', say, options);
   } catch (error) {
-    if (!(error instanceof LabError)) throw error;
+    if (!(error instanceof LabError) || error instanceof RefusedError) throw error;
     const hint = error.hint === undefined ? '' : `; try: ${error.hint}`;
     return report(chosen, options, { results: [], skipped: `${error.message}${hint}` });
   }

@@ -1,9 +1,15 @@
 /** The command line of run-tests.ts. */
 import { parseArgs } from 'node:util';
 import { LabError } from './command.ts';
+import { type GuestKind, parseKind } from './guest.ts';
+import { askedSuite, type Suite } from './suites.ts';
 
 export interface TestOptions {
   readonly names: readonly string[];
+  /** Debian's release in the hosts; undefined: the default. */
+  readonly suite: Suite | undefined;
+  /** All guests are of this kind; null: of those that each trial says, as far as there are. */
+  readonly kind: GuestKind | null;
   readonly soak: boolean;
   /** The core, and of the rest what the commit's hash chooses. */
   readonly ci: boolean;
@@ -24,6 +30,8 @@ export const usage = `usage: npm run test:lab -- [OPTION...] [NAME...]
 
 NAME chooses lab tests; "cut" means all whose name begins with cut-. Without names: all.
 
+  --suite S    hosts of bookworm (Xen 4.17) or trixie (Xen 4.20); also TSREMUS_LAB_SUITE
+  --kind K     guests of that kind alone: pvh, pv
   --ci         the core, and of the rest those whose turn it is by the commit's hash
   --minutes N  with --ci: begin nothing of the rest that would not be done by then
   --runs N     trials of each test (default: few in test:lab, the full counts in the soak)
@@ -45,6 +53,8 @@ export function parseTestOptions(argv: readonly string[]): TestOptions {
     args: [...argv],
     allowPositionals: true,
     options: {
+      suite: { type: 'string' },
+      kind: { type: 'string' },
       soak: { type: 'boolean', default: false },
       ci: { type: 'boolean', default: false },
       minutes: { type: 'string' },
@@ -64,6 +74,8 @@ export function parseTestOptions(argv: readonly string[]): TestOptions {
   }
   return {
     names: positionals,
+    suite: askedSuite(values.suite),
+    kind: values.kind === undefined ? null : parseKind(values.kind),
     soak: values.soak,
     ci: values.ci,
     minutes: wholeNumber('minutes', values.minutes),

@@ -18,6 +18,7 @@ import {
   unpackPackage,
   versionsOf,
 } from './packages.ts';
+import type { Suite } from './suites.ts';
 
 export interface Hypervisor {
   /** `4.17`: what the package names of the tools end in. */
@@ -30,12 +31,12 @@ export interface Hypervisor {
 }
 
 /** Finds, downloads and unpacks the hypervisor. */
-export async function ensureHypervisor(): Promise<Hypervisor> {
-  const series = await newestSeries();
-  const builds = await versionsOf([`xen-hypervisor-${series}-amd64`]);
+export async function ensureHypervisor(suite: Suite): Promise<Hypervisor> {
+  const series = await newestSeries(suite);
+  const builds = await versionsOf(suite, [`xen-hypervisor-${series}-amd64`]);
   let newest: Hypervisor | undefined;
   for (const build of builds) {
-    const hypervisor = await unpackHypervisor(series, build);
+    const hypervisor = await unpackHypervisor(suite, series, build);
     if (hypervisor.shadowPaging) return hypervisor;
     newest ??= hypervisor;
   }
@@ -43,21 +44,25 @@ export async function ensureHypervisor(): Promise<Hypervisor> {
   return newest;
 }
 
-async function newestSeries(): Promise<string> {
-  const names = await packageNames('^xen-hypervisor-[0-9.]+-amd64$');
+async function newestSeries(suite: Suite): Promise<string> {
+  const names = await packageNames(suite, '^xen-hypervisor-[0-9.]+-amd64$');
   const series = names.map((name) => name.split('-')[2] as string);
   const newest = series.sort((x, y) => y.localeCompare(x, 'en', { numeric: true }))[0];
   if (!newest) {
-    throw new LabError('the configured apt sources have no xen-hypervisor-*-amd64', {
-      hint: 'the lab needs Debian main, see /etc/apt',
+    throw new LabError(`the sources of ${suite} have no xen-hypervisor-*-amd64`, {
+      hint: "the lab needs Debian main among this machine's own sources, see /etc/apt",
     });
   }
   return newest;
 }
 
-async function unpackHypervisor(series: string, build: PackageVersion): Promise<Hypervisor> {
-  const dir = await artifact('xen', [build.name, build.version, '1'], async (target) => {
-    await unpackPackage(await downloadPackage(build), target, ['./boot/xen-*']);
+async function unpackHypervisor(
+  suite: Suite,
+  series: string,
+  build: PackageVersion,
+): Promise<Hypervisor> {
+  const dir = await artifact(`xen-${suite}`, [build.name, build.version, '1'], async (target) => {
+    await unpackPackage(await downloadPackage(suite, build), target, ['./boot/xen-*']);
     const boot = join(target, 'boot');
     const find = (end: string) => readdirSync(boot).find((name) => name.endsWith(end));
     const [image, config] = [find('.gz'), find('.config')];

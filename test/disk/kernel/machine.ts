@@ -25,6 +25,7 @@ import { ensureDom0Kernel, type Kernel } from '../../lab/kernel.ts';
 import { ensureTools } from '../../lab/machine.ts';
 import { ensurePackageLists } from '../../lab/packages.ts';
 import { checkoutDir } from '../../lab/settings.ts';
+import { defaultSuite } from '../../lab/suites.ts';
 import { ensureRoot } from './root.ts';
 
 const here = import.meta.dirname;
@@ -42,8 +43,8 @@ export interface DiskMachine {
 export async function ensureMachine(report: (line: string) => void): Promise<DiskMachine> {
   await ensureTools(report);
   openCache();
-  await ensurePackageLists();
-  const kernel = await ensureDom0Kernel();
+  await ensurePackageLists(defaultSuite);
+  const kernel = await ensureDom0Kernel(defaultSuite);
   const modules = ['virtio_pci', 'virtio_blk', 'crc32c_generic', 'ext4'];
   const program = await ensureProgram();
   const inputs = [digest([program, kernel.dir]), ...modules];

@@ -14,8 +14,8 @@ import { join } from 'node:path';
 import { artifact, digest } from '../../lab/cache.ts';
 import { buildMs, execute, LabError, run } from '../../lab/command.ts';
 import type { Kernel } from '../../lab/kernel.ts';
-import { candidates, debianSuite } from '../../lab/packages.ts';
-import { debianSources } from '../../lab/rootfs.ts';
+import { candidates, sourcesFile } from '../../lab/packages.ts';
+import { defaultSuite as suite } from '../../lab/suites.ts';
 
 const here = import.meta.dirname;
 
@@ -29,9 +29,9 @@ const diskBytes = 700 * 1024 * 1024;
 
 /** The machine's root disk, built or found; its path. */
 export async function ensureRoot(kernel: Kernel): Promise<string> {
-  const versions = JSON.stringify(await candidates(packages));
+  const versions = JSON.stringify(await candidates(suite, packages));
   const own = digest(['init', 'root.ts'].map((name) => readFileSync(join(here, name), 'utf8')));
-  const inputs = [debianSuite(), versions, kernel.dir, own];
+  const inputs = [suite, versions, kernel.dir, own];
   const dir = await artifact('diskroot', inputs, async (target) => {
     const root = join(target, 'root');
     await bootstrap(root);
@@ -59,7 +59,7 @@ async function bootstrap(root: string): Promise<void> {
       ...['doc', 'locale', 'man', 'info'].map(
         (one) => `--dpkgopt=path-exclude=/usr/share/${one}/*`,
       ),
-      ...[debianSuite(), root, ...debianSources()],
+      ...[suite, root, sourcesFile(suite)],
     ],
     { timeoutMs: buildMs },
   );

@@ -56,7 +56,7 @@ class JournalClient {
 }
 
 async function commitDisk(trial: Trial, index: number): Promise<void> {
-  const kind = index % 2 === 0 ? 'pvh' : 'pv';
+  const kind = trial.kindFor(index % 2 === 0 ? 'pvh' : 'pv');
   const name = kind === 'pv' ? 'g1' : 'h1';
   const disk = await makeVolume(trial.lab, name, volumeMib);
   const guest = await trial.createGuest('a', kind, 200, name, { disk });

@@ -13,7 +13,8 @@ import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 
 async function killWhileProtected(trial: Trial, index: number): Promise<void> {
-  const { kind, rate } = variantOf(index);
+  const { kind: wish, rate } = variantOf(index);
+  const kind = trial.kindFor(wish);
   const guest = await trial.createGuest('a', kind, rate);
   await trial.protect('a', guest, 2);
   const waitMs = trial.random.between(0, 4000);

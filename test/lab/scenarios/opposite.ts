@@ -25,7 +25,7 @@ async function useXl(trial: Trial, host: HostId): Promise<void> {
   const listed = await trial.lab.ssh(host, 'xl list');
   trial.check(`${name}: xl list beside tsremus`, listed.code === 0, listed);
   const script = `cat >/run/${third}.cfg && xl create -q /run/${third}.cfg`;
-  const input = guestConfig(third, 'pv');
+  const input = guestConfig(third, trial.kindFor('pv'));
   const beganMs = Date.now();
   const created = await trial.lab.ssh(host, script, { input });
   trial.measure('xl_create_ms', Date.now() - beganMs);

@@ -33,9 +33,10 @@ interface Death {
 /** A guest with clients, protected, and its host killed at a random moment. */
 async function killUnderClients(
   trial: Trial,
-  { kind, rate }: Variant,
+  { kind: wish, rate }: Variant,
   buffered: boolean,
 ): Promise<Death> {
+  const kind = trial.kindFor(wish);
   const guest = await trial.createGuest('a', kind, rate, undefined, small);
   const before = await guestState(guest);
   await trial.protect('a', guest, 1, { buffered });

@@ -44,6 +44,7 @@ export class Trial {
   /** Every measured time or size, by name with its unit; a name may be measured repeatedly. */
   readonly figures: Record<string, number[]> = {};
   readonly problems: string[] = [];
+  readonly #kind: GuestKind | null;
   readonly #say: (text: string) => void;
   readonly #revived: Promise<void>[] = [];
   readonly #dead = new Set<HostId>();
@@ -54,10 +55,16 @@ export class Trial {
   #returnedMs = Number.POSITIVE_INFINITY;
   #void: string | null = null;
 
-  constructor(lab: Lab, random: Random, mode: Mode, say: (text: string) => void) {
+  constructor(
+    lab: Lab,
+    random: Random,
+    options: { readonly soak: boolean; readonly kind: GuestKind | null },
+    say: (text: string) => void,
+  ) {
     this.lab = lab;
     this.random = random;
-    this.mode = mode;
+    this.mode = options.soak ? 'soak' : 'ci';
+    this.#kind = options.kind;
     this.#say = say;
   }
 
@@ -108,13 +115,25 @@ export class Trial {
     return this.#capture;
   }
 
+  /**
+   * The kind of a guest: the only one that is meant (--kind), else `wish`, but PVH where the hosts
+   * cannot copy a PV guest. `createGuest` asks by itself.
+   */
+  kindFor(wish: GuestKind): GuestKind {
+    if (this.#kind !== null) return this.#kind;
+    return wish === 'pv' && !this.lab.images.hypervisor.shadowPaging ? 'pvh' : wish;
+  }
+
+  /** Creates a guest, of the kind that `kindFor` says; the answer is its name. */
   async createGuest(
     host: HostId,
-    kind: GuestKind,
+    wish: GuestKind,
     rate: number,
-    name = firstName[kind],
+    given?: string,
     options: GuestOptions = {},
   ): Promise<string> {
+    const kind = this.kindFor(wish);
+    const name = given ?? firstName[kind];
     await this.lab.createGuest(host, name, kind, { rate, ...options });
     return name;
   }
