@@ -131,6 +131,31 @@ TEST(log_keeps_the_errors)
     tsr_log_free(log);
 }
 
+/* Proves: where nothing was an error the last warning explains, and no line forges another one. */
+TEST(log_keeps_the_last_warning)
+{
+    struct tsr_log *log = tsr_log_open(NULL);
+    FILE *f = tsr_log_stream(log);
+    char text[1024];
+
+    fprintf(f, "libxl: warning: libxl_a.c:1:f: Domain 3:older\n");
+    fprintf(f, "libxl: warning: libxl_remus.c:9:f: Domain 3:Remus ended\x1b[2J with\t-8\r\n");
+    fprintf(f, "libxl: info: chatter\n");
+    fflush(f);
+    tsr_log_text(log, text, sizeof(text));
+    CHECK(!strcmp(text, "Domain 3:Remus ended [2J with -8"));
+    tsr_log_text(log, text, 7);
+    CHECK(!strcmp(text, "Domain"));
+    fprintf(f, "libxl: error: libxl_dom_suspend.c:372:f: Domain 3:timed out\n");
+    fflush(f);
+    tsr_log_text(log, text, sizeof(text));
+    CHECK(!strcmp(text, "Domain 3:timed out"));
+    tsr_log_reset(log);
+    tsr_log_text(log, text, sizeof(text));
+    CHECK(!text[0]);
+    tsr_log_free(log);
+}
+
 /* A child of libxl that logs must not reach the parent's pipe. */
 TEST(log_is_silent_in_children)
 {

@@ -2,7 +2,8 @@
  * What libxl logs. Every context has a stream of its own (fopencookie), which
  * libxl's stdio logger writes to; the save and restore helpers log through libxl,
  * so their lines come here as well. Lines go to a session's event pipe, and the
- * error lines are kept for the sentence that explains a failure.
+ * error lines are kept for the sentence that explains a failure; where there is
+ * none, the last warning. No control character of a line is kept.
  *
  * libxl forks. A child may still log before it execs, so a write in another
  * process than ours does nothing: neither our locks nor our pipe are its own.
@@ -30,9 +31,11 @@ struct tsr_log {
     size_t len;
     unsigned errors;
     char kept[KEEP][KEEP_BYTES];
+    char warned[KEEP_BYTES];
 };
 
-static int level_of(const char *line)
+/* And what follows the mark of the level; all of a line without one. */
+static int level_of(const char *line, const char **text)
 {
     static const struct {
         const char *mark;
@@ -48,6 +51,7 @@ static int level_of(const char *line)
     int level = XTL_INFO;
     size_t i;
 
+    *text = line;
     /* "libxl: error: file:line:function: text": the first mark is the level. */
     for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         const char *at = strstr(line, marks[i].mark);
@@ -55,31 +59,22 @@ static int level_of(const char *line)
         if (at && (!best || at < best)) {
             best = at;
             level = marks[i].level;
+            *text = at + strlen(marks[i].mark);
         }
     }
     return level;
 }
 
-/* "libxl: error: libxl_x.c:12:f: Domain 3:text" -> "Domain 3:text". */
-static const char *message_of(const char *line)
+/* "libxl_x.c:12:f: Domain 3:text" -> "Domain 3:text". */
+static const char *message_of(const char *text)
 {
-    const char *text = strstr(line, ": error: ");
-    const char *colon;
+    const char *colon = strstr(text, ": ");
 
-    if (!text)
-        text = strstr(line, ": critical: ");
-    if (!text)
-        return line;
-    text = strchr(text + 2, ' ') + 1;
-    colon = strstr(text, ": ");
-    if (!strncmp(text, "libxl", 5) && colon)
-        text = colon + 2;
-    return text;
+    return !strncmp(text, "libxl", 5) && colon ? colon + 2 : text;
 }
 
-static void keep_error(struct tsr_log *log)
+static void keep_error(struct tsr_log *log, const char *message)
 {
-    const char *message = message_of(log->line);
     unsigned slot = log->errors;
 
     if (slot >= KEEP) {
@@ -94,13 +89,16 @@ static void keep_error(struct tsr_log *log)
 static void end_line(struct tsr_log *log)
 {
     struct tsr_event values = { 0 };
+    const char *text;
 
     if (!log->len)
         return;
     log->line[log->len] = 0;
-    values.a = level_of(log->line);
+    values.a = level_of(log->line, &text);
     if (values.a >= XTL_ERROR)
-        keep_error(log);
+        keep_error(log, message_of(text));
+    else if (values.a == XTL_WARN)
+        snprintf(log->warned, KEEP_BYTES, "%.*s", KEEP_BYTES - 1, message_of(text));
     if (log->events)
         tsr_events_send(log->events, TSR_EV_LOG, &values, log->line);
     log->len = 0;
@@ -118,7 +116,8 @@ static ssize_t cookie_write(void *cookie, const char *data, size_t size)
         if (data[i] == '\n')
             end_line(log);
         else if (data[i] != '\r' && log->len < LINE_MAX_BYTES)
-            log->line[log->len++] = data[i];
+            log->line[log->len++] = (unsigned char)data[i] < 0x20 || data[i] == 0x7f
+                                        ? ' ' : data[i];
     }
     pthread_mutex_unlock(&log->lock);
     return (ssize_t)size;
@@ -151,6 +150,7 @@ void tsr_log_reset(struct tsr_log *log)
 {
     pthread_mutex_lock(&log->lock);
     log->errors = 0;
+    log->warned[0] = 0;
     pthread_mutex_unlock(&log->lock);
 }
 
@@ -162,6 +162,8 @@ void tsr_log_text(struct tsr_log *log, char *out, size_t size)
     out[0] = 0;
     pthread_mutex_lock(&log->lock);
     n = log->errors < KEEP ? log->errors : KEEP;
+    if (!n)
+        len += (size_t)snprintf(out, size, "%s", log->warned);
     for (i = 0; i < n && len < size; i++)
         len += (size_t)snprintf(out + len, size - len, "%s%s",
                                 i ? "; " : "", log->kept[i]);

@@ -128,7 +128,8 @@ export type SaveEvent =
   | { readonly kind: 'stalled'; readonly epoch: number; readonly waitingBytes: number }
   /** The guest's first output since the last barrier. Once per epoch, not in the seed. */
   | { readonly kind: 'output' }
-  | { readonly kind: 'log'; readonly level: number; readonly text: string }
+  /** What the hypervisor logs, a line; `isError`: it says why something failed. */
+  | { readonly kind: 'log'; readonly isError: boolean; readonly text: string }
   /** The operation is over, and what is left of it is said. Always the last event. */
   | { readonly kind: 'ended'; readonly end: SaveEnd };
 
@@ -175,7 +176,8 @@ export interface SaveOptions {
 export type RestoreEvent =
   /** The first `bytes` of the stream are with the builder. */
   | { readonly kind: 'fed'; readonly bytes: number }
-  | { readonly kind: 'log'; readonly level: number; readonly text: string }
+  /** What the hypervisor logs, a line; `isError`: it says why something failed. */
+  | { readonly kind: 'log'; readonly isError: boolean; readonly text: string }
   /** After `finish`: the copy is built, paused, under the name that it had then. */
   | { readonly kind: 'built'; readonly copy: GuestRef }
   /** After `discard`: no trace of the copy is left. */

@@ -40,8 +40,11 @@ export interface Connection {
   readonly reply: HelloAccepted;
   /** A line that the backup offers for its own host, as it is to be typed here. */
   there(line: string): string;
-  /** Says goodbye, and ends the transport's processes. Never rejects. */
-  close(reason: string): Promise<void>;
+  /**
+   * Says goodbye, waits `patienceMs` for the transport's command to end by itself, and ends it.
+   * Never rejects.
+   */
+  close(reason: string, patienceMs?: number): Promise<void>;
 }
 
 export type HelloContent = Omit<Hello, 'kind' | 'protocol'>;
@@ -63,7 +66,7 @@ export async function connectBackup(
     const timeoutMs = options.timeoutMs ?? helloTimeoutMsDefault;
     const patience = { timers, timeoutMs, signal, there };
     const reply = await greetBackup(link, command.host, hello, patience);
-    const close = (reason: string) => closeConnection(link, transport, reason);
+    const close: Connection['close'] = (...how) => closeConnection(link, transport, ...how);
     return { link, transport, reply, there, close };
   } catch (error) {
     const best = error instanceof OperationError ? await bestReason(error, link, transport) : error;
@@ -86,9 +89,14 @@ export function startTransport(command: TransportCommand, options: ConnectOption
   return { transport, link };
 }
 
-async function closeConnection(link: Link, transport: Transport, reason: string): Promise<void> {
+async function closeConnection(
+  link: Link,
+  transport: Transport,
+  reason: string,
+  patienceMs?: number,
+): Promise<void> {
   await link.close(reason);
-  await transport.close();
+  await transport.close(patienceMs);
 }
 
 /** What the transport's command said on stderr is more telling than what the link saw. */

@@ -98,6 +98,7 @@ export class Link {
   readonly #decoder = new FrameDecoder();
   #handlers: LinkHandlers | null = null;
   #close: LinkClose | null = null;
+  #farewell: string | null = null;
   #closeDelivered = false;
   #draining = false;
   #cancelGrace: Cancel | null = null;
@@ -134,6 +135,11 @@ export class Link {
   /** Null while the link is open. */
   get closed(): LinkClose | null {
     return this.#close;
+  }
+
+  /** What the peer said last, if that came after we had closed the link; null: nothing. */
+  get farewell(): string | null {
+    return this.#farewell;
   }
 
   get counters(): LinkCounters {
@@ -256,10 +262,27 @@ export class Link {
       return;
     }
     this.#bytesReceived += chunk.length;
-    if (this.#close !== null) return;
+    if (this.#close !== null) return this.#hearFarewell(chunk);
     this.#handlers?.bytes?.(chunk.length);
     this.#decoder.push(chunk);
     this.#drain();
+  }
+
+  /** We have ended; the peer's own last frame may still come, and says why it ends. */
+  #hearFarewell(chunk: Buffer | null): void {
+    if (this.#close?.kind !== 'local' || this.#farewell !== null) return;
+    try {
+      if (chunk !== null) this.#decoder.push(chunk);
+      for (let frame = this.#decoder.next(); frame !== null; frame = this.#decoder.next()) {
+        const message = decodeMessage(frame);
+        if (message.kind === 'goodbye') this.#farewell = message.reason;
+        if (message.kind === 'error') this.#farewell = message.text;
+      }
+    } catch (error) {
+      // What is wrong there is nobody's affair any more.
+      if (!(error instanceof OperationError)) throw error;
+      this.#farewell = '';
+    }
   }
 
   /** Delivers every whole frame that is here, while somebody listens. */
@@ -359,6 +382,8 @@ export class Link {
   #finish(close: LinkClose, last: ControlMessage | null = null): void {
     if (this.#close !== null) return;
     this.#close = close;
+    // It may be here already, behind what this was decided by.
+    this.#hearFarewell(null);
     this.#output.end(last);
     this.#startGrace(() => this.#destroyStreams());
     // From here on bytes are read only to find the end.

@@ -65,6 +65,20 @@ it.concurrent('an epoch that libxl cannot apply', async ({ pair }) => {
   expect(pair.b.record('')).toEqual(['promised', 'standby']);
 });
 
+// Proves: when protect of a seed that failed returns, its copy is gone, though it took the backup
+// longer than a transport is given to end by itself.
+it.concurrent('a seed in which the guest does not suspend', async ({ pair }) => {
+  pair.a.sim.create('g1', guest);
+  pair.a.sim.fault('guest.suspend stall 45000 epoch=0');
+  pair.b.sim.fault('libxl_domain_destroy stall 5000');
+  const protect = pair.protect({ env: { SIMXL_SUSPEND_TIMEOUT_MS: '1000' } });
+  await protect.ended;
+  expect(pair.b.sim.list()).toEqual([]);
+  const reason = 'the checkpoints ended: Domain 1:guest did not suspend, timed out';
+  expect(protect.events.at(-1)).toMatchObject({ outcome: 'never-protected', reason });
+  expect(pair.b.log('g1.backup')).toContain(reason);
+});
+
 // Proves: so in the seed.
 it.concurrent('a seed that libxl cannot apply', async ({ pair }) => {
   pair.a.sim.create('g1', guest);

@@ -49,13 +49,19 @@ describe('a suspend that is obeyed late', () => {
     expect(pair.a.sim.wrong('g1')).toBeNull();
   });
 
-  // Proves: so at epoch 5, when libxl itself gives up (its 60 s, made short).
+  // Proves: so at epoch 5, when libxl itself gives up (its 60 s, made short); and what libxl logged
+  // as its reason is what the result, the status and the logs of both hosts say.
   it.concurrent('after libxl gave up at epoch 5', async ({ pair }) => {
     pair.a.sim.create('g1', guest);
     pair.a.sim.fault(`guest.suspend stall ${lateMs} epoch=5`);
     const protect = pair.protect({ env: { SIMXL_SUSPEND_TIMEOUT_MS: '2000' } });
     expect((await protect.ended).code).toBe(16);
     expect(protect.events.at(-1)?.['text']).toContain('its guard resumes it');
+    const why = 'the checkpoints ended: Domain 1:guest did not suspend, timed out';
+    expect(protect.events.at(-1)?.['reason']).toBe(why);
+    expect(pair.a.session('g1')?.reason).toBe(why);
+    expect(pair.a.log('g1.primary')).toMatch(/^WARNING .* hypervisor: .*did not suspend, timed/m);
+    await until("the backup's log says why", () => pair.b.log('g1.backup').includes(why));
     expect(pair.a.state('g1')).toBe('running');
     await expectResumed(pair);
   });

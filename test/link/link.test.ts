@@ -243,6 +243,49 @@ describe('the end of a link', () => {
     expect(onPrimary.closes.length).toBe(1);
   });
 
+  // Proves: whoever has ended hears why the other one did, though no listener hears anything more.
+  it.each(['goodbye', 'error'] as const)('keeps what a %s says that comes later', async (kind) => {
+    const { link, input, say } = rawPeer('backup');
+    const heard = new Heard(link);
+    say(helloMessage);
+    await heard.untilKind('hello');
+    const closed = link.close('the session is over');
+    say({ kind: 'ask', id: 1 });
+    const reason = 'the checkpoints ended';
+    say(
+      kind === 'goodbye'
+        ? { kind, reason }
+        : { kind, code: 'hypervisor', text: reason, hint: null },
+    );
+    input.end();
+    await closed;
+    expect(link.farewell).toBe(reason);
+    expect(heard.kinds).toEqual(['hello']);
+  });
+
+  // Proves: so where it came in one piece with what made us end.
+  it('keeps what a goodbye says that has come behind the last message', async () => {
+    const { link, input } = rawPeer('backup');
+    const said: readonly Message[] = [helloMessage, { kind: 'goodbye', reason: 'it failed' }];
+    const frames = said.map((message, sequence) =>
+      encodeFrame(frameKindOf(message), sequence, encodeBody(message)),
+    );
+    link.listen({ message: () => void link.close('refused'), close: () => {} });
+    input.end(Buffer.concat(frames));
+    await link.close('refused');
+    expect(link.farewell).toBe('it failed');
+  });
+
+  // Proves: what is no frame is nobody's affair then.
+  it('takes damage that comes after its own end for silence', async () => {
+    const { link, input } = rawPeer('backup');
+    new Heard(link);
+    const closed = link.close('the session is over');
+    input.end(Buffer.from('Connection closed by foreign host'));
+    await closed;
+    expect(link.farewell).toBe('');
+  });
+
   it('lets messages that still wait go out before the goodbye, but no data', async () => {
     const { primary, backup } = greetedPair();
     const heard = new Heard(backup);

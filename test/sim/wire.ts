@@ -202,6 +202,9 @@ export class SimLink implements Endpoint<Message> {
     });
   }
 
+  /** What comes behind one's own last word is not looked at here. */
+  readonly farewell = null;
+
   fail(error: OperationError): void {
     if (this.#close !== null) return;
     const { code, message: text, hint = null } = error;

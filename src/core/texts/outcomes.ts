@@ -61,6 +61,12 @@ export function loggedOutcome(outcome: SessionOutcome): string {
   return look(logged, outcome, null);
 }
 
+/** What the primary says last, for the log of its backup: a failure's reason, if it is one. */
+export function farewell(outcome: PrimaryOutcome | HeldOutcome | null): string {
+  const isFailure = outcome?.kind === 'unprotected' || outcome?.kind === 'never-protected';
+  return isFailure ? outcome.reason : 'the session is over';
+}
+
 /** A guest that runs on without a copy is a state that lasts, and no ending. */
 type Ending = Exclude<SessionOutcome['kind'], 'unprotected'>;
 

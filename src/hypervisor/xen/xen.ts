@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { OperationError } from '../../host/errors.ts';
+import { cleanText } from '../../host/text.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import { NativeError } from '../../native/loader.ts';
 import { XenLibrary, xlError } from '../../native/xen.ts';
@@ -336,7 +337,7 @@ class XenRestore implements RestoreOperation {
     const config = JSON.stringify(copyConfig(configOf(spec), waitingName(spec.name)));
     try {
       this.#handle = native.restoreStart(config, limitBytes, (event) => {
-        if (event.kind === 'log') onEvent({ kind: 'log', level: event.a, text: event.text });
+        if (event.kind === 'log') onEvent(logEvent(event));
         else if (event.kind === 'fed') onEvent({ kind: 'fed', bytes: event.a });
         else if (event.kind === 'failed') this.#why = event.text;
         else if (event.kind === 'ended') {
@@ -355,8 +356,7 @@ class XenRestore implements RestoreOperation {
     if (this.#wanted === 'build' && event.a === 0) {
       return { kind: 'built', copy: { uuid: this.#uuid, id: event.b } };
     }
-    const reason = this.#why ?? (event.text || `libxl ended with ${event.a}`);
-    return { kind: 'failed', reason };
+    return { kind: 'failed', reason: whyEnded(this.#why ?? event.text, event.a) };
   }
 
   feed(data: Buffer): StreamPosition | null {
@@ -393,6 +393,22 @@ class XenRestore implements RestoreOperation {
   }
 }
 
+/** libxl's XTL_ERROR; only XTL_CRITICAL is above it. */
+const errorLevel = 8;
+
+function logEvent({ a: level, text }: NativeEvent) {
+  return { kind: 'log', isError: level >= errorLevel, text } as const;
+}
+
+/** What libxl logged of its errors (native/xen/log.c), one line; most of its codes say nothing. */
+function whyEnded(said: string, code: number): string {
+  const reason = cleanText(said, reasonBytesMax);
+  return reason === '' ? `libxl logged no error, and ended with ${code}` : reason;
+}
+
+/** A reason is for a log line, a record and the wire. */
+const reasonBytesMax = 400;
+
 function saveEvent(event: NativeEvent): SaveEvent | null {
   switch (event.kind) {
     case 'data':
@@ -408,9 +424,9 @@ function saveEvent(event: NativeEvent): SaveEvent | null {
     case 'stalled':
       return { kind: 'stalled', epoch: event.a, waitingBytes: event.b };
     case 'log':
-      return { kind: 'log', level: event.a, text: event.text };
+      return logEvent(event);
     case 'failed':
-      return { kind: 'log', level: 6, text: event.text };
+      return { kind: 'log', isError: true, text: event.text };
     case 'ended':
       return { kind: 'ended', end: saveEnd(event) };
     default:
@@ -427,7 +443,7 @@ function saveEnd(event: NativeEvent): SaveEnd {
   const isSuspended = found.shutdown === true;
   const left: GuestLeft = isSuspended ? 'suspended' : event.c === 1 ? 'asked' : 'runs';
   if (event.a === xlError.aborted) return { kind: 'aborted', left };
-  return { kind: 'failed', reason: found.error ?? `libxl ended with ${event.a}`, left };
+  return { kind: 'failed', reason: whyEnded(found.error ?? '', event.a), left };
 }
 
 interface EndText {

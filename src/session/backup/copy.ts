@@ -21,6 +21,7 @@ import {
   type StreamPosition,
   waitingName,
 } from '../../hypervisor/port.ts';
+import { HypervisorLog } from '../hypervisor-log.ts';
 
 /** The most that is taken at once. */
 const pieceBytesMax = 1024 * 1024;
@@ -47,6 +48,7 @@ export interface CopyOptions {
 export class Copy {
   readonly #options: CopyOptions;
   readonly #restore: RestoreOperation;
+  readonly #hypervisorLog: HypervisorLog;
   /** Where whole epochs end that were not applied yet. */
   readonly #ends = new Map<number, number>();
   #position: StreamPosition = { bytes: 0, epochs: 0, epochEnd: 0, atBoundary: false };
@@ -65,6 +67,7 @@ export class Copy {
 
   constructor(options: CopyOptions) {
     this.#options = options;
+    this.#hypervisorLog = new HypervisorLog(options.log);
     // What `room` allows, and one piece: the library's own limit is never met.
     const limitBytes = options.queueBytesMax + options.epochBytesMax + pieceBytesMax;
     const onEvent = (event: RestoreEvent) => this.#onEvent(event);
@@ -173,7 +176,8 @@ export class Copy {
         this.#fedBytes = event.bytes;
         return this.#wake();
       case 'log':
-        return this.#options.log.debug(`hypervisor: ${event.text}`);
+        // A copy that is built has its stream ended, which may be an error to who reads it.
+        return this.#hypervisorLog.take(event, this.#expected);
       case 'built':
         this.#ended = event;
         break;

@@ -62,7 +62,7 @@ import { type BackupParts, BackupSession, type SessionRecord } from './session.t
 /** The backup's end of a link. */
 export type ReceptionLink = Pick<
   Link,
-  'listen' | 'send' | 'consumed' | 'fail' | 'close' | 'counters'
+  'listen' | 'send' | 'consumed' | 'fail' | 'close' | 'counters' | 'farewell'
 >;
 
 const toldToEnd = 'the backup was told to end';
@@ -262,6 +262,7 @@ export class Reception {
       log.info(`the session is over: ${JSON.stringify(outcome)}`);
       this.#status.write();
       await this.#link.close('the session is over');
+      if (this.#link.farewell) log.info(`the primary says: ${this.#link.farewell}`);
       pulse?.pulse.close();
       if (outcome.kind === 'activated') await this.#watch();
       return outcome;

@@ -13,7 +13,7 @@ import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
 import { adviceLine, vouchClause } from '../../core/texts/advice.ts';
 import { disksLeftText } from '../../core/texts/disks-left.ts';
-import { measuredText } from '../../core/texts/outcomes.ts';
+import { farewell, measuredText } from '../../core/texts/outcomes.ts';
 import { withoutWitnessText } from '../../core/texts/without-witness.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
 import { type DiskDriver, diskNames, type PrimaryDisk } from '../../disk/port.ts';
@@ -63,6 +63,8 @@ import { type PrimaryParts, PrimarySession } from './session.ts';
 
 /** Whoever waits for the end hears at least this often what is being waited for. */
 const progressEveryMs = 5_000;
+/** A backup that is there removes a copy in a moment; its hypervisor may take longer. */
+const copyGoneMs = 60_000;
 /** The seed's progress is shown this often, ms. */
 const seedShownEveryMs = 200;
 
@@ -95,8 +97,11 @@ export interface BackupConnection {
   readonly reply: HelloAccepted;
   /** A line that the backup offers for its own host, as it is to be typed here. */
   there(line: string): string;
-  /** Says goodbye, and ends the transport. Never rejects. */
-  close(reason: string): Promise<void>;
+  /**
+   * Says goodbye, and waits until the transport has ended, for as long as it may take the backup to
+   * give up its copy; then it is ended, and the backup goes on by itself. Never rejects.
+   */
+  close(reason: string, patienceMs?: number): Promise<void>;
 }
 
 type OnLine = (line: string) => void;
@@ -363,7 +368,7 @@ export class Protection {
     const { backup } = this.#ports;
     const onLine = (line: string) => log.info(`transport: ${line}`);
     const connection = await backup.connect(this.#hello, ending.signal, onLine);
-    this.#teardown.took('the connection', () => connection.close('the session is over'));
+    this.#teardown.took('the connection', () => this.#closeConnection(connection));
     const pulse = this.#followPulse(connection.reply.pulse);
     const offered = { codecs: codecsOf(options.compression), cacheBytes: this.#hello.cacheBytes };
     const agreed = agreedStream(connection.reply.stream, offered);
@@ -371,6 +376,17 @@ export class Protection {
     this.#teardown.took('the encoder', () => encoder.close());
     const budget = memoryBudget(this.#maxMemoryBytes, agreed.cacheBytes);
     return { connection, pulse, encoder, agreed, budget };
+  }
+
+  /**
+   * Whoever types the next command finds no copy of this session there, if the backup is there to
+   * remove it: it ends when it has.
+   */
+  #closeConnection(connection: BackupConnection): Promise<void> {
+    const outcome = this.#stage.kind === 'concluded' ? this.#stage.outcome : null;
+    const isGivenUp = outcome?.kind === 'never-protected' || outcome?.kind === 'stopped';
+    const isThere = this.#running?.hears ?? false;
+    return connection.close(farewell(outcome), isGivenUp && isThere ? copyGoneMs : undefined);
   }
 
   #followPulse(offer: PulseOffer | null): Pulse | null {

@@ -15,6 +15,7 @@ import type {
   StopBy,
 } from '../../core/primary/types.ts';
 import { isDeferred, type Schedule } from '../../core/scheduler.ts';
+import { farewell } from '../../core/texts/outcomes.ts';
 import type { Answer, Answered } from '../../core/vocabulary.ts';
 import { type FirstCopy, firstCopyOf, type PrimaryDisk } from '../../disk/port.ts';
 import { type Cancel, sleep, type Time } from '../../host/clock.ts';
@@ -39,6 +40,7 @@ import { nullBuffer, type OutputBuffer } from '../../output/port.ts';
 import type { StreamEncoder } from '../../stream/codec/codec.ts';
 import { DiskPump, type DiskSink } from '../../stream/disk-pump.ts';
 import { EpochPump, type PumpSink } from '../../stream/pump.ts';
+import { HypervisorLog } from '../hypervisor-log.ts';
 import { Machine, Row } from '../machine.ts';
 import { WakeTimer } from '../wake-timer.ts';
 import { changeOf } from './change.ts';
@@ -124,6 +126,7 @@ export class PrimarySession {
   #abortWanted = false;
   #pump: EpochPump | null = null;
   readonly #diskPump: DiskPump;
+  readonly #hypervisorLog: HypervisorLog;
   readonly #timer: WakeTimer;
   #stopLooking: Cancel | null = null;
   #looks = 0;
@@ -155,6 +158,7 @@ export class PrimarySession {
     });
     this.#row = new Row((error) => parts.log.error(errorText(error)));
     this.#diskPump = this.#newDiskPump();
+    this.#hypervisorLog = new HypervisorLog(parts.log);
     this.#done = new Promise((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
@@ -421,6 +425,12 @@ export class PrimarySession {
     return this.#changed;
   }
 
+  /** Whether the backup was there, by the last that was heard of it. */
+  get hears(): boolean {
+    const { nowMs, heardAtMs, config } = this.state;
+    return nowMs - heardAtMs < config.heartbeatTimeoutMs;
+  }
+
   /** What the backup offered to be typed on its host when it ended the session; null: nothing. */
   get peerHint(): string | null {
     return this.#peerHint;
@@ -481,7 +491,8 @@ export class PrimarySession {
         if (event.epoch > 0) this.#onStalled(event.epoch, event.waitingBytes);
         return;
       case 'log':
-        this.#parts.log.debug(`hypervisor: ${event.text}`);
+        // What an order to end breaks is no news.
+        this.#hypervisorLog.take(event, this.#abortWanted);
         return;
       case 'ended':
         this.#onSaveEnded(event, nowMs);
@@ -562,7 +573,7 @@ export class PrimarySession {
       case 'refuse-force':
         return this.#parts.onForceRefused(effect.reason, effect.found);
       case 'close-link':
-        void link.close('the session is over');
+        void link.close(farewell(this.state.outcome));
         return;
       case 'end':
         return this.#end(effect.outcome);

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   ending,
+  farewell,
   loggedOutcome,
   type ProtectOutcome,
   protectText,
@@ -109,6 +110,13 @@ function rows<Made>(table: Readonly<Record<string, Made>>): [StopOutcome, Made][
 
 it.each(rows(inLogs))('in logs: $kind', (outcome, text) => {
   expect(loggedOutcome(outcome as SessionOutcome)).toBe(text);
+});
+
+// Proves: the backup's log is told a failure's reason, and no news of an end in order.
+it.each(rows(inLogs))('as the last word to the backup: $kind', (outcome) => {
+  const said = farewell(outcome as ProtectOutcome);
+  const isFailure = outcome.kind === 'unprotected' || outcome.kind === 'never-protected';
+  expect(said).toBe(isFailure ? outcome.reason : 'the session is over');
 });
 
 describe('in status', () => {
