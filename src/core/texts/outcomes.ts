@@ -61,10 +61,17 @@ export function loggedOutcome(outcome: SessionOutcome): string {
   return look(logged, outcome, null);
 }
 
-/** What the primary says last, for the log of its backup: a failure's reason, if it is one. */
-export function farewell(outcome: PrimaryOutcome | HeldOutcome | null): string {
-  const isFailure = outcome?.kind === 'unprotected' || outcome?.kind === 'never-protected';
-  return isFailure ? outcome.reason : 'the session is over';
+/** What a side says last to the other one: a failure's reason, if it is one. */
+export function farewell(outcome: SessionOutcome | HeldOutcome | null): string {
+  switch (outcome?.kind) {
+    case 'unprotected':
+    case 'never-protected':
+    case 'never-whole':
+    case 'copy-lost':
+      return outcome.reason;
+    default:
+      return 'the session is over';
+  }
 }
 
 /** A guest that runs on without a copy is a state that lasts, and no ending. */

@@ -9,7 +9,7 @@ import type { BackupOutcome, OwnPermission } from '../../core/backup/types.ts';
 import { askWaitsMs, configMsMax } from '../../core/limits.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { disksLeftText } from '../../core/texts/disks-left.ts';
-import { loggedOutcome } from '../../core/texts/outcomes.ts';
+import { farewell, loggedOutcome } from '../../core/texts/outcomes.ts';
 import type { Answer, Permission } from '../../core/vocabulary.ts';
 import { type BackupDisk, type DiskDriver, diskNames } from '../../disk/port.ts';
 import { watchCopy } from '../../guest/watch.ts';
@@ -261,7 +261,7 @@ export class Reception {
       this.#closeStream();
       log.info(`the session is over: ${JSON.stringify(outcome)}`);
       this.#status.write();
-      await this.#link.close('the session is over');
+      await this.#link.close(farewell(outcome));
       if (this.#link.farewell) log.info(`the primary says: ${this.#link.farewell}`);
       pulse?.pulse.close();
       if (outcome.kind === 'activated') await this.#watch();

@@ -20,6 +20,7 @@ import { describeBackupEffect, describeBackupEvent } from '../../core/describe.t
 import { recordRetryMs } from '../../core/limits.ts';
 import { answerOf } from '../../core/permission/record.ts';
 import { neededToActivate, type Said } from '../../core/permission/tie.ts';
+import { farewell } from '../../core/texts/outcomes.ts';
 import type { Answer } from '../../core/vocabulary.ts';
 import type { BackupDisk } from '../../disk/port.ts';
 import { sleep, type Time } from '../../host/clock.ts';
@@ -299,7 +300,7 @@ export class BackupSession {
         this.#failovers.delete(effect.token);
         return;
       case 'close-link':
-        return closeLink('the session is over');
+        return closeLink(farewell(this.state.outcome));
       case 'end':
         return this.#end(effect.outcome);
     }

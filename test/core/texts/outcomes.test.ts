@@ -112,11 +112,11 @@ it.each(rows(inLogs))('in logs: $kind', (outcome, text) => {
   expect(loggedOutcome(outcome as SessionOutcome)).toBe(text);
 });
 
-// Proves: the backup's log is told a failure's reason, and no news of an end in order.
-it.each(rows(inLogs))('as the last word to the backup: $kind', (outcome) => {
-  const said = farewell(outcome as ProtectOutcome);
-  const isFailure = outcome.kind === 'unprotected' || outcome.kind === 'never-protected';
-  expect(said).toBe(isFailure ? outcome.reason : 'the session is over');
+// Proves: the other side is told a failure's reason, and no news of an end in order.
+it.each(rows(inLogs))('as the last word to the other side: $kind', (outcome) => {
+  const said = farewell(outcome as SessionOutcome);
+  const failures = ['unprotected', 'never-protected', 'never-whole', 'copy-lost'];
+  expect(said).toBe(failures.includes(outcome.kind) ? reason : 'the session is over');
 });
 
 describe('in status', () => {
