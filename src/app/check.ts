@@ -155,7 +155,7 @@ class OtherHost {
     const between = [
       loginLine(said, this.#command),
       ...theirs.filter(isWay),
-      ...compareHosts({ here, there: facts }, looks),
+      ...compareHosts({ here, there: facts }, looks, about.spec.features),
       bandwidthLine(bytesPerSecond),
     ];
     const there = [...theirs.filter((line) => !isWay(line)), compareVcpus(about.spec.vcpus, facts)];

@@ -142,7 +142,8 @@ async function protectWith(
       options.save === undefined
         ? reporter
         : savingFor(reporter, guest.name, options.save, host.env);
-    const about = { options, reporter: saving, guest, hypervisorVersion: info.version };
+    const { version: hypervisorVersion, features } = info;
+    const about = { options, reporter: saving, guest, hypervisorVersion, features };
     const set = { ...about, claim, log, ending: early.ending };
     return await new Protection(ports, set).run();
   } catch (error) {

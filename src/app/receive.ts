@@ -143,7 +143,8 @@ class Desk {
     const options = await ofSession(this.#options, this.#env);
     const prepared = await prepareReception(ports, hello, options);
     this.taken = { kind: 'session', ports, prepared };
-    return { accept: true, pulse: prepared.pulseOffer, stream: prepared.stream };
+    const { pulseOffer: pulse, stream, features } = prepared;
+    return { accept: true, pulse, stream, features };
   }
 
   async #takeResync(ports: ReceptionPorts, hello: Hello): Promise<Decision> {

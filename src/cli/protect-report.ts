@@ -53,7 +53,7 @@ function jsonReporter(io: Io, domain: string, wall: () => Date): ClosingReporter
 
 /** Events that somebody has to see to. */
 const warnings: ReadonlySet<string> = new Set([
-  ...['held', 'disks-left', 'force-refused', 'not-saved', 'service', 'unwatched'],
+  ...['held', 'disks-left', 'force-refused', 'not-saved', 'processors', 'service', 'unwatched'],
 ]);
 
 /** Lines on stderr: stdout has the result alone. */

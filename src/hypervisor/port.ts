@@ -5,6 +5,8 @@
  * Every method fails with an OperationError that names the guest and what to type next.
  */
 
+import type { FeatureUse } from '../core/check/features.ts';
+
 /** A guest that is, or was, on this host. */
 export interface GuestRef {
   /** Which guest, for ever and on every host. Lower case. */
@@ -81,6 +83,7 @@ export interface GuestSpec {
   /** Its virtual processors, at most; null: the configuration does not say. */
   readonly vcpus: number | null;
   readonly writableDisks: readonly GuestDisk[];
+  readonly features: FeatureUse;
   /** Why it cannot be protected; empty: it can. */
   readonly refusals: readonly Refusal[];
   readonly onEnd: Readonly<Record<LifeEvent, EndAction>>;

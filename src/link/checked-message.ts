@@ -6,12 +6,12 @@ import type { ClockLooks, HostFacts } from '../core/check/compare.ts';
 import { type CheckLine, checkLevels } from '../core/check/line.ts';
 import { cleanText } from '../host/text.ts';
 import { Fields, parseJson } from './checks.ts';
+import { featuresMax } from './hello-message.ts';
 
 const textChars = 400;
 const nextChars = 400;
 /** A guest has devices by the dozen, at most; each may lack something. */
 const linesMax = 64;
-const featuresMax = 64;
 
 export interface Checked {
   readonly kind: 'checked';

@@ -85,6 +85,8 @@ export interface HelloAccepted extends Speaker {
   readonly pulse: PulseOffer | null;
   /** Null where nothing is replicated. */
   readonly stream: StreamChoice | null;
+  /** Of its host's processors, as in HostFacts; empty: it does not say. */
+  readonly features: readonly number[];
 }
 
 /** ... or it refuses, with an operation code, a sentence and what to do. */
@@ -98,6 +100,8 @@ export interface HelloRefused extends Speaker {
 export type HelloReply = HelloAccepted | HelloRefused;
 
 const refusalBytesMax = 1024;
+/** Words of 32 bits. */
+export const featuresMax = 64;
 
 /** Parses a HELLO body of either side; throws an OperationError `protocol`. */
 export function parseHello(body: Uint8Array): Hello | HelloReply {
@@ -108,7 +112,10 @@ export function parseHello(body: Uint8Array): Hello | HelloReply {
   if (fields.boolean('accepted')) {
     const pulse = fields.has('pulse') ? parsePulse(fields.object('pulse')) : null;
     const stream = fields.has('stream') ? parseStream(fields.object('stream')) : null;
-    return { kind: 'hello-accepted', ...speaker, pulse, stream };
+    const features = fields.has('features')
+      ? fields.integers('features', featuresMax, 0xffff_ffff)
+      : [];
+    return { kind: 'hello-accepted', ...speaker, pulse, stream, features };
   }
   return {
     kind: 'hello-refused',

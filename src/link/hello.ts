@@ -45,6 +45,7 @@ export type Decision =
       readonly accept: true;
       readonly pulse: PulseOffer | null;
       readonly stream: StreamChoice | null;
+      readonly features?: readonly number[];
     }
   | {
       readonly accept: false;
@@ -102,8 +103,8 @@ export async function greetPrimary(
   const decision = await decide(hello);
   const ours = { ...speaker, protocol: protocolVersion };
   if (decision.accept) {
-    const { pulse, stream } = decision;
-    link.send({ kind: 'hello-accepted', ...ours, pulse, stream });
+    const { pulse, stream, features = [] } = decision;
+    link.send({ kind: 'hello-accepted', ...ours, pulse, stream, features });
     return hello;
   }
   const { code, message, hint } = decision;

@@ -39,6 +39,34 @@ it.concurrent('a bridge that is not there is refused at the start', async ({ pai
   await until('nothing is left there', () => pair.b.leftovers().length === 0);
 });
 
+const hostFile = (host: Host, line: string) => make(host, '/xen', `${line}\n`);
+
+// Proves: registers that the backup's processors have not are found before anything is copied, and
+// not when the copy is to run; the backup's log has the reason, too, and no copy was begun.
+it.concurrent('a processor without AVX is refused at the start', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16 });
+  hostFile(pair.b, 'hw_cap1=0xe7fa3203');
+  const { code, err } = await pair.protect().ended;
+  expect(code).toBe(10);
+  expect(err).toContain('its processors have no AVX, whose registers are a part of');
+  expect(err).toContain('PROCESSORS: cpuid= gives the guest what both have');
+  expect(pair.a.state('g1')).toBe('running');
+  await until('nothing is left there', () => pair.b.leftovers().length === 0);
+  expect(pair.b.log('g1.backup')).toContain('its processors have no AVX');
+  expect(pair.b.log('g1.backup')).not.toContain('ack 0');
+});
+
+// Proves: what only a program in the guest may miss is said, and is no reason not to protect it.
+it.concurrent('a processor without SSSE3 is warned of', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16 });
+  hostFile(pair.b, 'hw_cap1=0xf7fa3003');
+  const protect = await pair.protected();
+  const told = protect.events.find((event) => event['message_type'] === 'processors');
+  expect(told?.['text']).toContain('1 feature is missing there that a guest may use');
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  await protect.ended;
+});
+
 /** The primary's host loses its power. */
 function kill(pair: Pair, ...pids: number[]): void {
   for (const pid of [...pids, ...pair.guards()]) signal(pid, 'SIGKILL');

@@ -430,6 +430,12 @@ const cases: readonly Case[] = [
     cure: /^man tsremus-requirements {2}# PROCESSORS/,
   },
   {
+    what: 'a processor there that cannot take the state of the guest',
+    breaks: ({ b }) => xen(b, 'hw_cap1=0xe7fa3203'),
+    amiss: ['between processors fail'],
+    cure: /^man tsremus-requirements {2}# PROCESSORS/,
+  },
+  {
     what: 'a clock that is an hour ahead there',
     breaks: ({ envB }) => {
       envB['NODE_OPTIONS'] = `--import=${ahead}`;

@@ -116,6 +116,7 @@ export const acceptedMessage: HelloAccepted = {
   ...speakerB,
   pulse: null,
   stream: { codec: 'none', cacheBytes: 0 },
+  features: [1, 2 ** 32 - 1],
 };
 
 /** Everything that a link told its listener, in order. */

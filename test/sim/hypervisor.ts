@@ -35,6 +35,7 @@ export function simSpec(name: string, uuid = guestUuids[name] ?? ''): GuestSpec 
     disks: ['xvda'],
     interfaces: [{ index: 0, mac: null, ips: [] }],
     writableDisks: [{ name: 'xvda', target: '/dev/xvda', format: 'raw', script: null }],
+    features: { hidden: [], saved: [] },
     vcpus: null,
     refusals: [],
     onEnd: {

@@ -382,6 +382,7 @@ export async function protect(world: World, process: SimProcess): Promise<string
     log,
     ending: new AbortController(),
     hypervisorVersion: null,
+    features: [],
   };
   const protection = new Protection(session, set);
   world.protection = protection;
@@ -478,6 +479,7 @@ async function receive(
     ...speakerOf(ports, hello),
     pulse: prepared.pulseOffer,
     stream: prepared.stream,
+    features: prepared.features,
   };
   process.later(0, () => {
     reception.run().then(

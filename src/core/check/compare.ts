@@ -1,6 +1,14 @@
 /** What the facts of two hosts say of each other, and what a path carries. Pure. */
 import { adviceLine } from '../texts/advice.ts';
 import { formatBytes, formatMs } from '../units.ts';
+import {
+  bitsMissing,
+  countBits,
+  type FeatureUse,
+  lostFeatures,
+  othersText,
+  savedText,
+} from './features.ts';
 import { type CheckLine, failLine, okLine, skipLine, warnLine } from './line.ts';
 
 /** What a host says of itself so that the other one can compare; null: it is not known. */
@@ -73,33 +81,28 @@ function hypervisors({ here, there }: HostPair): CheckLine {
   return warnLine('xen-versions', `${text}: there is no way back`, page(why));
 }
 
-/** Features that the first has and the second has not. */
-function missing(from: readonly number[], to: readonly number[]): number {
-  return from
-    .map((word, at) => (word & ~(to[at] ?? 0)) >>> 0)
-    .reduce((sum, word) => sum + word.toString(2).replaceAll('0', '').length, 0);
-}
-
-function processors({ here, there }: HostPair): CheckLine {
-  if (here.features.length === 0 || there.features.length === 0) {
+function processors({ here, there }: HostPair, use: FeatureUse): CheckLine {
+  const lost = lostFeatures(here.features, there.features, use);
+  if (lost === null) {
     return skipLine('processors', 'a host does not say what its processors can do');
   }
-  const lost = missing(here.features, there.features);
-  const gained = missing(there.features, here.features);
+  const gained = countBits(bitsMissing(there.features, here.features));
   const same = here.processor === there.processor ? '' : `; here ${here.processor ?? 'unknown'}`;
   const text = `${there.host} has ${there.processor ?? 'unknown'}${same}`;
-  if (lost === 0 && gained === 0) return okLine('processors', text);
+  const { saved, others } = lost;
+  const isLess = saved.length > 0 || others > 0;
+  if (!isLess && gained === 0) return okLine('processors', text);
   const next = adviceLine({
     kind: 'read-page',
     page: 'tsremus-requirements',
     why: 'PROCESSORS: cpuid= gives the guest what both have',
   });
-  if (lost === 0) {
+  if (!isLess) {
     const back = `${gained} features are only there: of no use until the guest is booted there`;
     return okLine('processors', `${text}; ${back}`);
   }
-  const many = lost === 1 ? '1 feature is' : `${lost} features are`;
-  return warnLine('processors', `${text}; ${many} missing there that a guest may use`, next);
+  if (saved.length > 0) return failLine('processors', `${text}: ${savedText(saved)}`, next);
+  return warnLine('processors', `${text}; ${othersText(others)}`, next);
 }
 
 /**
@@ -139,10 +142,14 @@ function mtu({ here, there }: HostPair): CheckLine {
   return warnLine('mtu', `${text}: large packets may be lost`, adviceLine({ kind: 'see-links' }));
 }
 
-/** What is to be the same on both hosts, or nearly. */
-export function compareHosts(pair: HostPair, looks: ClockLooks): readonly CheckLine[] {
+/** What is to be the same on both hosts, or nearly, for a guest with that use of their features. */
+export function compareHosts(
+  pair: HostPair,
+  looks: ClockLooks,
+  use: FeatureUse,
+): readonly CheckLine[] {
   const time = clock(pair.there.host, looks);
-  return [programs(pair), hypervisors(pair), processors(pair), time, mtu(pair)];
+  return [programs(pair), hypervisors(pair), processors(pair, use), time, mtu(pair)];
 }
 
 /** More virtual processors than there are real ones make the copy slower, and nothing else. */

@@ -6,6 +6,7 @@ import { errorText, OperationError } from '../../host/errors.ts';
 import type { GuestDisk, GuestInterface, GuestSpec, Refusal } from '../port.ts';
 import { refusalsOf } from './admission.ts';
 import { type EndWords, endAction } from './end-words.ts';
+import { featureUse } from './features.ts';
 
 /** libxl_domain_config as it comes from JSON; looked at only here. */
 export type DomainConfig = { readonly [key: string]: unknown };
@@ -33,6 +34,7 @@ export function specOf(config: DomainConfig, words: EndWords): GuestSpec {
     interfaces: interfaces(config),
     vcpus: kbOf(object(config['b_info']), 'max_vcpus') || null,
     writableDisks: writableDisks(config),
+    features: featureUse(object(config['b_info'])['cpuid'], info['type'] === 'pv'),
     refusals: refusals(config),
     onEnd: {
       poweroff: endAction(config, 'poweroff', words),

@@ -12,6 +12,7 @@ import type { HostPorts } from '../../host/ports.ts';
 import {
   type GuestRef,
   type GuestSpec,
+  type HostInfo,
   type Hypervisor,
   type Lack,
   waitingName,
@@ -71,17 +72,17 @@ export async function checkNeeds(
 }
 
 /**
- * Throws OperationError('unsupported-guest') when this host's hypervisor is older than the
- * primary's: the guest would be protected until it is needed.
+ * What this host is, for HELLO. Throws OperationError('unsupported-guest') when its hypervisor is
+ * older than the primary's: the guest would be protected until it is needed.
  */
 export async function checkVersions(
   hypervisor: Hypervisor,
   { domain, host, xen }: Pick<Hello, 'domain' | 'host' | 'xen'>,
   hostName: string,
-): Promise<void> {
-  if (xen === null) return;
-  const { version } = await hypervisor.host();
-  if (!isOlder(version, xen)) return;
+): Promise<HostInfo> {
+  const info = await hypervisor.host();
+  const { version } = info;
+  if (!isOlder(version, xen)) return info;
   throw new OperationError(
     'unsupported-guest',
     `${domain} could not run on ${hostName}: that has Xen ${version}, ${host} has ${xen}`,

@@ -17,7 +17,7 @@ import { every, within } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { ProcessLog } from '../../host/log.ts';
 import type { HostPorts } from '../../host/ports.ts';
-import type { GuestRef, GuestSpec, Hypervisor } from '../../hypervisor/port.ts';
+import type { GuestRef, GuestSpec, HostInfo, Hypervisor } from '../../hypervisor/port.ts';
 import { checkConfig, checkConfigDisks, type GuestConfig } from '../../link/config-message.ts';
 import type { Hello, PulseOffer } from '../../link/hello-message.ts';
 import type { ControlMessage, Link } from '../../link/link.ts';
@@ -105,6 +105,8 @@ export interface Prepared {
   readonly heartbeats: { take: OnHeard };
   readonly watch: boolean;
   readonly stream: StreamAgreement;
+  /** Of this host's processors. */
+  readonly features: HostInfo['features'];
   readonly budget: MemoryBudget;
   readonly decoder: StreamDecoder;
   /** Those of the decoder. */
@@ -158,7 +160,7 @@ export async function prepareReception(
   const claim = await registry.claimSession(subject);
   try {
     checkOtherHost(registry, hello);
-    await checkVersions(hypervisor, hello, settings.hostName);
+    const { features } = await checkVersions(hypervisor, hello, settings.hostName);
     checkDisks(ports.disks, hello);
     await checkNames(ports, hello);
     await checkRoom(hypervisor, hello);
@@ -175,7 +177,7 @@ export async function prepareReception(
     const pulse = await ports.offerPulse(hello.session, log, onHeard);
     const watch = options.wait && !hello.noWait;
     const pulseOffer = pulse?.offer ?? null;
-    const session = { hello, claim, log, record, pulse, pulseOffer, heartbeats, watch };
+    const session = { hello, claim, log, record, pulse, pulseOffer, features, heartbeats, watch };
     return { ...session, ...(await prepareStream(ports, agreed)) };
   } catch (error) {
     claim.release('as-before');
@@ -199,6 +201,12 @@ type StreamMessage = Extract<
 function stopIntakes({ intake, diskIntakes }: Receiving): void {
   intake.stop();
   for (const disk of diskIntakes) disk.close();
+}
+
+/** Why the primary ends the session, if that is what it says. */
+function endIn(message: Message): string | null {
+  if (message.kind === 'goodbye') return `the primary ended the session: ${message.reason}`;
+  return message.kind === 'error' ? `the primary failed: ${message.text}` : null;
 }
 
 export class Reception {
@@ -324,13 +332,14 @@ export class Reception {
     else void this.#link.close(toldToEnd);
   }
 
-  /** The message after HELLO; null when the link ended before, and why. Holds back what follows. */
+  /** The message after HELLO; null: the primary ended before, and why. Holds back what follows. */
   #firstMessage(): Promise<{ readonly message: Message | null; readonly reason: string }> {
     return new Promise((resolve) => {
       this.#link.listen({
         message: (message) => {
           this.#link.listen(null);
-          resolve({ message, reason: '' });
+          const ended = endIn(message);
+          resolve(ended === null ? { message, reason: '' } : { message: null, reason: ended });
         },
         close: ({ reason }) => resolve({ message: null, reason }),
       });
@@ -495,9 +504,8 @@ export class Reception {
       case 'ask':
         return session.onAsk(message.id);
       case 'goodbye':
-        return session.onLinkClosed(`the primary ended the session: ${message.reason}`);
       case 'error':
-        return session.onLinkClosed(`the primary failed: ${message.text}`);
+        return session.onLinkClosed(endIn(message) ?? '');
       default:
         throw new OperationError('protocol', `${message.kind} within a session`, {
           op: 'read-message',

@@ -8,6 +8,7 @@
  * (teardown.ts), however the session ends.
  */
 import { version } from '../../config/version.ts';
+import { lostFeatures, othersText, savedText } from '../../core/check/features.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
@@ -65,6 +66,11 @@ import { type PrimaryParts, PrimarySession } from './session.ts';
 const progressEveryMs = 5_000;
 /** A backup that is there removes a copy in a moment; its hypervisor may take longer. */
 const copyGoneMs = 60_000;
+const hiddenFeatures = adviceLine({
+  kind: 'read-page',
+  page: 'tsremus-requirements',
+  why: 'PROCESSORS: cpuid= gives the guest what both have',
+});
 /** The seed's progress is shown this often, ms. */
 const seedShownEveryMs = 200;
 
@@ -142,6 +148,8 @@ export interface Setting {
   readonly ending: AbortController;
   /** Of the hypervisor here; null: nobody looked. */
   readonly hypervisorVersion: string | null;
+  /** Of the processors here, as in HostInfo. */
+  readonly features: readonly number[];
 }
 
 /** Everything that a session needs besides its process. */
@@ -326,6 +334,8 @@ export class Protection {
     ending.signal.throwIfAborted();
     if (rest === null) throw new Error('connected to nothing');
     const connected = rest as Connected;
+    // Only here: a failure above ends the transport at once, and the backup would not hear why.
+    this.#compareProcessors(connected.connection);
     const diskEncoders = await this.#openDiskEncoders(mine.disks, connected.agreed);
     const ready: Ready = { ...connected, ...mine, diskEncoders };
     this.#stage = { kind: 'ready', ready };
@@ -387,6 +397,33 @@ export class Protection {
     const isGivenUp = outcome?.kind === 'never-protected' || outcome?.kind === 'stopped';
     const isThere = this.#running?.hears ?? false;
     return connection.close(farewell(outcome), isGivenUp && isThere ? copyGoneMs : undefined);
+  }
+
+  /**
+   * Before anything is copied: what the guest's state has and the backup cannot take would show
+   * when the copy is to run. Throws OperationError('unsupported-guest').
+   */
+  #compareProcessors({ link, reply }: BackupConnection): void {
+    const { features: here, guest, options } = this.#set;
+    // With -b nothing is to run anywhere.
+    if (options.blackhole !== undefined) return;
+    const { name: domain, spec } = guest;
+    const { host } = reply;
+    const lost = lostFeatures(here, reply.features, spec.features);
+    if (lost === null) {
+      const text = `whether the processors of ${host} have all that ${domain} uses is not known`;
+      return this.#news.tell('processors', `${text}: a host does not say what its own have`);
+    }
+    if (lost.saved.length > 0) {
+      const text = `${domain} could not run on ${host}: ${savedText(lost.saved)}`;
+      const detail = { op: 'compare-processors', subject: domain, hint: hiddenFeatures };
+      const error = new OperationError('unsupported-guest', text, detail);
+      link.fail(error);
+      throw error;
+    }
+    if (lost.others === 0) return;
+    const text = `${host} lacks what programs in ${domain} may use: ${othersText(lost.others)}`;
+    this.#news.tell('processors', text);
   }
 
   #followPulse(offer: PulseOffer | null): Pulse | null {

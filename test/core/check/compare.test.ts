@@ -6,6 +6,7 @@ import {
   compareVcpus,
   type HostFacts,
 } from '../../../src/core/check/compare.ts';
+import type { FeatureUse } from '../../../src/core/check/features.ts';
 import {
   failLine,
   forTheWayBack,
@@ -25,11 +26,16 @@ const facts: HostFacts = {
   mtuBytes: 1500,
 };
 const here = facts;
+/** Bit 3 of the first word is a part of the guest's state; bit 2 is hidden from it. */
+const use: FeatureUse = {
+  hidden: [0b100],
+  saved: [{ name: 'AVX', word: 0, bit: 3 }],
+};
 const sameTime: ClockLooks = { askedMs: 1_000, heardMs: 1_010, saidMs: 3_000, answeredMs: 3_010 };
 
 function levels(changes: Partial<HostFacts>, looks = sameTime): string {
   const there = { ...facts, host: 'hostb', ...changes };
-  const lines = compareHosts({ here, there }, looks);
+  const lines = compareHosts({ here, there }, looks, use);
   return lines
     .filter(({ level }) => level !== 'ok')
     .map(({ name, level }) => `${name} ${level}`)
@@ -46,7 +52,9 @@ it.each([
   [{ hypervisor: '3.30' }, 'xen-versions fail'],
   [{ hypervisor: '5.0' }, 'xen-versions warn'],
   [{ hypervisor: 'sim' }, 'xen-versions skip'],
-  [{ features: [0b0111, 0b1] }, 'processors warn'],
+  [{ features: [0b1110, 0b1] }, 'processors warn'],
+  [{ features: [0b0111, 0b1] }, 'processors fail'],
+  [{ features: [0b1011, 0b1] }, ''],
   [{ features: [0b1111] }, 'processors warn'],
   [{ features: [0b11111, 0b11] }, ''],
   [{ features: [] }, 'processors skip'],
@@ -64,7 +72,7 @@ it.each([
   [{ askedMs: 20_000, heardMs: 10, saidMs: 1_000, answeredMs: 21_000 }, '20.0 s behind'],
   [{ askedMs: 0, heardMs: 990, saidMs: 2_000, answeredMs: 1_010 }, ''],
 ] as const)('%j: %s', (looks, expected) => {
-  const lines = compareHosts({ here, there: { ...facts, host: 'hostb' } }, looks);
+  const lines = compareHosts({ here, there: { ...facts, host: 'hostb' } }, looks, use);
   const line = lines.find(({ name }) => name === 'clock');
   expect(line?.level).toBe(expected === '' ? 'ok' : 'warn');
   expect(line?.text).toContain(expected);
