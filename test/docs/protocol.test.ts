@@ -281,12 +281,14 @@ function examplesOf(value: string): { readonly good: unknown[]; readonly bad: un
     if (integer[3] === undefined) return { good: [min, max], bad: [...bad, null, ...wrong] };
     return { good: [min, max, null, undefined], bad: [{}, [], ...wrong] };
   }
-  const numbers = /^up to (\d+) numbers$/.exec(value);
+  const numbers = /^up to (\d+) numbers(, or null)?$/.exec(value);
   if (numbers !== null) {
     const list = (count: number) => Array.from({ length: count }, (_, at) => at);
     const max = Number(numbers[1]);
     const wrong = [list(max + 1), [-1], [0.5], [2 ** 32], ['1'], 1];
-    return { good: [list(max), [], [2 ** 32 - 1]], bad: [undefined, null, {}, ...wrong] };
+    const good = [list(max), [], [2 ** 32 - 1]];
+    if (numbers[2] === undefined) return { good, bad: [undefined, null, {}, ...wrong] };
+    return { good: [...good, null, undefined], bad: [{}, ...wrong] };
   }
   const length = /^text up to ([\d,]+)(, or null)?$/.exec(value);
   if (length !== null) {

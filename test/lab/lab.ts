@@ -89,16 +89,17 @@ export interface Asked {
 
 /**
  * Takes the lock, brings everything up that is not, and hands out the lab: of the suite that was
- * asked for, here or by TSREMUS_LAB_SUITE; else of the one that runs, else of the default.
+ * asked for, here or by TSREMUS_LAB_SUITE, else of the default. Hosts of another one that are up
+ * are refused, so that no result is of another suite than its reader thinks.
  */
 export async function openLab(
   purpose: string,
   report: Report = () => {},
-  asked: Asked = { suite: askedSuite() },
+  { suite = askedSuite() ?? defaultSuite, kind = null }: Asked = {},
 ): Promise<Lab> {
   const release = acquireLock(purpose);
   try {
-    const images = await up({ report, ...asked });
+    const images = await up({ report, suite, kind });
     return labOf(images, release);
   } catch (error) {
     release();
@@ -141,7 +142,7 @@ export async function up(
     const images = running ? currentImages() : await ensureBuilt(suite ?? defaultSuite, report);
     if (suite !== undefined && images.suite !== suite) {
       throw new RefusedError(`the lab that is up is of ${images.suite}, not of ${suite}`, {
-        hint: 'npm run lab -- down',
+        hint: `npm run lab -- down; or take it as it is, with --suite ${images.suite}`,
       });
     }
     if (kind !== null) requireKind(images, kind);

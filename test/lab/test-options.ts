@@ -6,7 +6,7 @@ import { askedSuite, type Suite } from './suites.ts';
 
 export interface TestOptions {
   readonly names: readonly string[];
-  /** Debian's release in the hosts; undefined: what runs, else the default. */
+  /** Debian's release in the hosts; undefined: the default. */
   readonly suite: Suite | undefined;
   /** All guests are of this kind; null: of those that each trial says, as far as there are. */
   readonly kind: GuestKind | null;

@@ -15,7 +15,8 @@ import {
 } from './support.ts';
 
 const stream = { codec: 'none', cacheBytes: 0 };
-const accept = () => ({ accept: true as const, pulse: null, stream });
+const { features } = acceptedMessage;
+const accept = () => ({ accept: true as const, pulse: null, stream, features });
 
 describe('HELLO', () => {
   it('opens the link when the backup accepts', async () => {

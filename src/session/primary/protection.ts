@@ -338,6 +338,8 @@ export class Protection {
     ending.signal.throwIfAborted();
     if (rest === null) throw new Error('connected to nothing');
     const connected = rest as Connected;
+    // Only here: a failure above ends the transport at once, and the backup would not hear why.
+    this.#compareProcessors(connected.connection);
     const diskEncoders = await this.#openDiskEncoders(mine.disks, connected.agreed);
     const ready: Ready = { ...connected, ...mine, diskEncoders };
     this.#stage = { kind: 'ready', ready };
@@ -384,7 +386,6 @@ export class Protection {
     const onLine = (line: string) => log.info(`transport: ${line}`);
     const connection = await backup.connect(this.#hello, ending.signal, onLine);
     this.#teardown.took('the connection', () => this.#closeConnection(connection));
-    this.#compareProcessors(connection);
     const pulse = this.#followPulse(connection.reply.pulse);
     const offered = { codecs: codecsOf(options.compression), cacheBytes: this.#hello.cacheBytes };
     const agreed = agreedStream(connection.reply.stream, offered);
