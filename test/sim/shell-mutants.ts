@@ -87,6 +87,19 @@ const killProtect: FaultKind = { kind: 'kill-protect' };
 const killReceive: FaultKind = { kind: 'kill-receive' };
 const cleansUp = { cleansUp: true };
 
+/** The backup decides, and is long about it; meanwhile somebody sees to what protect left. */
+const cleanedWhileActivating = buffered(
+  true,
+  struck(
+    [
+      [at(0), cut(1.5)],
+      [at(0), killProtect],
+      [at(0), (ms) => ({ kind: 'disk-slow', forMs: 30 * ms, byMs: 6 * ms })],
+    ],
+    cleansUp,
+  ),
+);
+
 /** The decision's among the files of a record, as they are made: four are ready, one standby. */
 const decisionFile = 6;
 
@@ -340,7 +353,7 @@ const rules: readonly ShellMutant[] = [
     case 'absent':
     case 'unknown':
       if (force`,
-    by: sim(32),
+    by: sim(1, cleanedWhileActivating),
   },
   {
     name: 'the guest goes on when nobody knows the session',
