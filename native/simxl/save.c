@@ -112,6 +112,20 @@ static uint8_t *page_at(struct job *j, uint64_t pfn, uint32_t place)
     return j->d->mem + pfn * SX_PAGE;
 }
 
+/* What has no room waits no longer: in the pause. */
+static int write_through(struct job *j, struct iovec *iov, int count)
+{
+    int rc;
+
+    j->w.hold = NULL;
+    rc = sx_writer_write(&j->w, j->held.data, j->held.used);
+    if (!rc)
+        rc = sx_writer_writev(&j->w, iov, count);
+    j->held.used = 0;
+    j->w.hold = &j->held;
+    return rc;
+}
+
 static int flush(struct job *j)
 {
     struct { struct record r; uint32_t count, res; } head = { 0 };
@@ -142,6 +156,8 @@ static int flush(struct job *j)
     iov[0] = (struct iovec){ &head, sizeof(head) };
     iov[1] = (struct iovec){ wire, 8 * j->batch };
     j->batch = 0;
+    if (j->w.hold && j->held.used + head.r.length > j->s->own_bytes)
+        return write_through(j, iov, n);
     return sx_writer_writev(&j->w, iov, n);
 }
 

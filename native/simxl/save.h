@@ -21,6 +21,7 @@ struct sx_save {
     bool started;                 /* the headers went out, the thread runs */
     bool waits;                   /* for the guest to suspend */
     bool own;                     /* LIBXL_SAVE_HELPER names tsremus's */
+    size_t own_bytes;             /* and what may wait in it */
     int rc;                       /* why it ends, before Remus' tear-down */
 };
 

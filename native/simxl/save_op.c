@@ -282,6 +282,7 @@ static struct sx_save *save_new(libxl_ctx *ctx, uint32_t domid)
 {
     const char *limit = getenv("SIMXL_SUSPEND_TIMEOUT_MS");
     const char *helper = getenv("LIBXL_SAVE_HELPER");
+    const char *bytes = getenv("_TSREMUS_PAUSE_BYTES");
     struct sx_save *s = calloc(1, sizeof(*s));
 
     if (!s)
@@ -295,6 +296,7 @@ static struct sx_save *save_new(libxl_ctx *ctx, uint32_t domid)
         goto fail;
     }
     memcpy(s->name, s->d.st->name, sizeof(s->name));
+    s->own_bytes = bytes ? strtoul(bytes, NULL, 10) : SIZE_MAX;
     s->own = helper && *helper && strcmp(helper, stock_helper);
     s->suspend_timeout_ms = limit ? atol(limit) : 60000;
     s->op.domid = domid;

@@ -134,8 +134,8 @@ void run_epoch(struct session *s, int64_t epoch)
     CHECK(checkpoint && event.e.a == epoch);
     CHECK(event.e.b == bytes);
     CHECK(event.e.c == s->stats.pages);
-    CHECK(event.e.e == (world->pages_last && epoch));
-    CHECK(event.e.e || stalled == (event.e.f > 0));
+    CHECK((event.e.e == 0) == (world->pages_last && epoch) && event.e.e <= event.e.d);
+    CHECK(!event.e.e || stalled == (event.e.f > 0));
     CHECK(event.e.f <= event.e.d && event.e.d < 20000000000u);
     CHECK(s->stats.at_boundary && s->stats.epoch == (uint64_t)epoch + 1);
     CHECK(tsr_save_read(s->handle, (uint8_t *)&event, sizeof(event)) == 0);

@@ -29,7 +29,8 @@ enum tsr_xen_event_kind {
     /*
      * save: epoch a has ended, the guest was resumed, the timer is held.
      * b = bytes, c = pages, d = nanoseconds from the epoch's first byte until the guest
-     * had been resumed, e = 1: the pages were written after that (pause/),
+     * had been resumed, e = of these until its CHECKPOINT record; 0: the pages were
+     * written after the resume (pause/),
      * f = nanoseconds of d in which LIMIT bytes waited and no more was taken.
      */
     TSR_EV_EPOCH_END = 5,
@@ -41,7 +42,8 @@ enum tsr_xen_event_kind {
     TSR_EV_FED = 7,
     /*
      * save: LIMIT bytes wait, no more of epoch a is taken until tsr_save_read has
-     * made room: the seed is slowed down, a checkpoint keeps the guest suspended.
+     * made room: the seed is slowed down, a checkpoint keeps the guest suspended
+     * (so not once it was resumed).
      * b = bytes that wait. Once per epoch.
      */
     TSR_EV_STALLED = 8,

@@ -52,7 +52,7 @@ struct tsr_save {
     bool aborted, aborted_held;
     bool aborted_unasked;               /* in the seed, the helper being at its pages */
     uint64_t aborted_ns, looked_ns;
-    uint64_t epoch_start, first_ns;
+    uint64_t epoch_start, first_ns, checkpoint_ns;
     uint64_t resumed_ns;                /* of an epoch that was written after the resume; 0 */
     uint64_t stalled_from_ns;           /* 0: it is not, at the moment */
     uint64_t stalled_ns;                /* of this epoch, and done with */

@@ -124,6 +124,12 @@ static void at_suspended(struct tsr_save *save)
         tsr_events_send(save->events, TSR_EV_CHECKPOINT, &values, NULL);
 }
 
+static void at_checkpoint(struct tsr_save *save)
+{
+    save->checkpoint_ns = tsr_now_ns();
+    set_libxl_writes(save, true);
+}
+
 /* What the stream waits for from here on costs the guest no pause. */
 static void at_resumed(struct tsr_save *save)
 {
@@ -141,9 +147,10 @@ static void begin_stall(struct tsr_save *save)
 
     if (!save->stalled_from_ns)
         save->stalled_from_ns = tsr_now_ns();
-    if (!save->stall_told)
+    /* What was written after the resume keeps nobody suspended. */
+    if (!save->stall_told && !save->resumed_ns)
         tsr_events_send(save->events, TSR_EV_STALLED, &values, NULL);
-    save->stall_told = true;
+    save->stall_told |= !save->resumed_ns;
 }
 
 static void end_stall(struct tsr_save *save)
@@ -161,7 +168,7 @@ static void at_epoch_end(struct tsr_save *save)
         .b = save->parser.offset - save->epoch_start,
         .c = save->parser.pages,
         .d = (save->resumed_ns ? save->resumed_ns : now) - save->first_ns,
-        .e = save->resumed_ns != 0,
+        .e = save->resumed_ns ? 0 : save->checkpoint_ns - save->first_ns,
         .f = save->resumed_ns ? save->paused_stalled_ns : save->stalled_ns,
     };
 
@@ -213,7 +220,7 @@ static void take(struct tsr_save *save, const uint8_t *data, size_t n)
         else if (mark == TSR_MARK_RESUMED)
             at_resumed(save);
         else if (mark == TSR_MARK_CHECKPOINT)
-            set_libxl_writes(save, true);
+            at_checkpoint(save);
         else if (mark == TSR_MARK_EPOCH_END)
             at_epoch_end(save);
         data += taken;

@@ -13,6 +13,7 @@ import { type DiskDriver, noDisks } from '../../src/disk/port.ts';
 import { CaptureLibrary } from '../../src/native/capture.ts';
 
 export {
+  cedeLeft,
   describeDisks,
   diskRefusals,
   goOnAlone,

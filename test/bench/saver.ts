@@ -127,7 +127,13 @@ async function runStep(saver: Saver, plan: SaverPlan, step: SaverStep): Promise<
     const waitMs = startMs + n * plan.everyMs - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     const { b, c, d, e } = await saver.epoch();
-    epochs.push({ bytes: b, pages: c, drainNs: d, resumeNs: e, atMs: performance.now() - startMs });
+    epochs.push({
+      bytes: b,
+      pages: c,
+      drainNs: e,
+      resumeNs: d - e,
+      atMs: performance.now() - startMs,
+    });
   }
   return epochs;
 }
