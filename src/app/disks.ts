@@ -7,7 +7,7 @@ import { run } from '../host/runner.ts';
 import type { GuestSpec } from '../hypervisor/port.ts';
 import type { CaptureLibrary } from '../native/capture.ts';
 import type { ThisHost } from './host.ts';
-import { lvmPorts } from './lvm.ts';
+import { loadLvm, lvmPorts } from './lvm.ts';
 import { unitForDiskGuard } from './own-unit.ts';
 
 /** modprobe, and udev that may be busy, ms. */
@@ -126,6 +126,7 @@ export function primaryDisks(
 /** What repairDisks and goOnAlone need, loaded while the files are there: an upgrade takes them. */
 export async function loadDiskRepair(): Promise<void> {
   await Promise.all([
+    loadLvm(),
     import('../disk/mirror/host.ts'),
     import('../disk/backing.ts'),
     import('../disk/mirror/left.ts'),

@@ -6,6 +6,14 @@ import type { ThisHost } from './host.ts';
 /** LVM may wait for a lock of its own, or for a disk that is slow to answer, ms. */
 const commandMsMax = 30_000;
 
+/**
+ * What the two below load, loaded while the files are there. From here: Node looks for the file once
+ * for each module that asks for it, though it has it already.
+ */
+export async function loadLvm(): Promise<void> {
+  await Promise.all([import('../disk/backing.ts'), import('../disk/mirror/lvm.ts')]);
+}
+
 /** `say`: for the log. */
 export async function lvmPorts(host: ThisHost, say: (text: string) => void): Promise<LvmPorts> {
   const { deviceFiles } = await import('../disk/backing.ts');
