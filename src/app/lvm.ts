@@ -7,8 +7,8 @@ import type { ThisHost } from './host.ts';
 const commandMsMax = 30_000;
 
 /**
- * What the two below load, loaded while the files are there. From here: Node looks for the file once
- * for each module that asks for it, though it has it already.
+ * What the two below load, loaded while the files are there. From here: Node looks for the file
+ * once for each module that asks for it, though it has it already.
  */
 export async function loadLvm(): Promise<void> {
   await Promise.all([import('../disk/backing.ts'), import('../disk/mirror/lvm.ts')]);
