@@ -25,6 +25,9 @@ export async function mirrorPorts(
   const { mirrorFiles, spawnGuard } = await import('../disk/mirror/host.ts');
   const { mirrorFolder } = await import('../disk/mirror/left.ts');
   const { besideNative } = await import('../native/loader.ts');
+  // Now: a session's end may come when an upgrade has taken the files away.
+  const { followMarks } = await import('../disk/mirror/lvm.ts');
+  const lvm = await lvmPorts(host, say);
   const { clock, timers, store, settings, env, nativePath } = host;
   let library: CaptureLibrary | null = null;
   return {
@@ -39,10 +42,7 @@ export async function mirrorPorts(
       const { stateDirectory } = settings;
       return markSource({ store, stateDirectory }, { ...disk, path }, of);
     },
-    async followMarks(of) {
-      const { followMarks } = await import('../disk/mirror/lvm.ts');
-      await followMarks(await lvmPorts(host, say), of);
-    },
+    followMarks: (of) => followMarks(lvm, of),
     files: mirrorFiles(env['SIMXL_HOST'] ?? ''),
     folder: mirrorFolder(settings.runDirectory),
     async captures() {
