@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import type { Environment } from '../config/settings.ts';
 import {
   beatText,
+  type Farewell,
   farewellIn,
   farewellText,
   type Guarded,
@@ -137,6 +138,22 @@ export function startGuard(host: Pick<ThisHost, 'timers' | 'refusals'>): StartGu
     // A guard that fails to start is reported through `ready`; nobody may wait for it later.
     ready.catch(() => {});
     child.stdin?.on('error', () => {});
+    /** Says farewell; false: the guard did not say that it has the watch. */
+    async function leaveTo(farewell: Exclude<Farewell, { kind: 'none' }>): Promise<boolean> {
+      if (child.exitCode !== null || child.signalCode !== null || child.stdout === null) {
+        return false;
+      }
+      isTold = true;
+      const answered = once(child.stdout, 'data').then(() => true);
+      const gone = once(child, 'exit').then(() => false);
+      child.stdin?.end(farewellText(farewell));
+      const first = Promise.race([answered, gone]);
+      const watches = await within(timers, watchingMsMax, first, () => false).catch(() => false);
+      for (const one of [answered, gone]) one.catch(() => {});
+      child.stdout.destroy();
+      child.unref();
+      return watches;
+    }
     return {
       ready,
       gone,
@@ -150,21 +167,8 @@ export function startGuard(host: Pick<ThisHost, 'timers' | 'refusals'>): StartGu
         child.stdout?.destroy();
         child.unref();
       },
-      async watch(guest, duties) {
-        if (child.exitCode !== null || child.signalCode !== null || child.stdout === null) {
-          return false;
-        }
-        isTold = true;
-        const answered = once(child.stdout, 'data').then(() => true);
-        const gone = once(child, 'exit').then(() => false);
-        child.stdin?.end(farewellText({ kind: 'watch', id: guest.id, duties }));
-        const first = Promise.race([answered, gone]);
-        const watches = await within(timers, watchingMsMax, first, () => false).catch(() => false);
-        for (const one of [answered, gone]) one.catch(() => {});
-        child.stdout.destroy();
-        child.unref();
-        return watches;
-      },
+      watch: (guest, duties) => leaveTo({ kind: 'watch', id: guest.id, duties }),
+      standIn: () => leaveTo({ kind: 'stand-in' }),
     };
   };
 }

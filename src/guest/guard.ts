@@ -35,6 +35,11 @@ export interface Guard {
   done(): void;
   /** Protect ended and the guest runs on as `guest`: false when the guard cannot watch it. */
   watch(guest: GuestRef, duties: Duties): Promise<boolean>;
+  /**
+   * Protect died, and the guard with it: this one, started since, does what that one would have
+   * done. False when it cannot.
+   */
+  standIn(): Promise<boolean>;
 }
 
 /** What a guard sees to once protect has ended in order; not nothing. */
@@ -54,16 +59,21 @@ export type Farewell =
   | { readonly kind: 'done' }
   /** Protect ended in order; the guest runs on under this number. */
   | { readonly kind: 'watch'; readonly id: number; readonly duties: Duties }
+  /** Protect died before this guard was started. */
+  | { readonly kind: 'stand-in' }
   /** Protect died. */
   | { readonly kind: 'none' };
 
 /** What says through the pipe that protect moves. */
 export const beatText = '.\n';
 
+const standInText = 'stand in\n';
+
 /** The farewell in what came through the pipe until it ended. */
 export function farewellIn(all: string): Farewell {
   const said = all.slice(all.lastIndexOf(beatText) + 1).replace(/^\n/, '');
   if (said.endsWith('done\n')) return { kind: 'done' };
+  if (said === standInText) return { kind: 'stand-in' };
   const [, id, words = ''] = /^watch (\d+)((?: end| late)+)\n$/.exec(said) ?? [];
   if (id === undefined) return { kind: 'none' };
   const duties = { end: words.includes('end'), lateSuspend: words.includes('late') };
@@ -73,6 +83,7 @@ export function farewellIn(all: string): Farewell {
 /** As text for the pipe. */
 export function farewellText(farewell: Exclude<Farewell, { kind: 'none' }>): string {
   if (farewell.kind === 'done') return 'done\n';
+  if (farewell.kind === 'stand-in') return standInText;
   const { id, duties } = farewell;
   return `watch ${id}${duties.end ? ' end' : ''}${duties.lateSuspend ? ' late' : ''}\n`;
 }
@@ -96,11 +107,12 @@ async function seeToSuspend(
 }
 
 /** Protect died: nobody resumes the guest any more, and nobody sees to its end. */
-async function standIn(ports: GuardPorts, guarded: Guarded): Promise<void> {
+async function standIn(ports: GuardPorts, guarded: Guarded, watching: () => void): Promise<void> {
   const { registry, isStopped } = ports;
   const { ref, name } = guarded;
   const release = await registry.claimWatch({ uuid: ref.uuid, name });
   if (release === null) return; // a later session has begun
+  watching();
   try {
     // Both at once: what is resumed has not ended, and what has ended is not resumed. Not any
     // longer than the watch is ours: what a later session suspends is no leftover.
@@ -140,7 +152,7 @@ export async function guardAfter(
   watching: () => void,
 ): Promise<void> {
   if (farewell.kind === 'done') return;
-  if (farewell.kind === 'none') return standIn(ports, guarded);
+  if (farewell.kind !== 'watch') return standIn(ports, guarded, watching);
   const { registry } = ports;
   const { ref, name } = guarded;
   const release = await registry.claimWatch({ uuid: ref.uuid, name });

@@ -111,6 +111,7 @@ export class Recovery {
     const { outcome } = result;
     if (outcome.kind !== 'held' && !status.buffer_only) this.#forget(status);
     if ('mayOpen' in outcome && outcome.mayOpen) await this.#noteUnopened(status, outcome.reason);
+    if (outcome.kind === 'held') return this.#heldWatched(status, result);
     if (outcome.kind !== 'stopped' || status.watch === false) return result;
     try {
       await this.#ensureWatch(status);
@@ -299,6 +300,27 @@ export class Recovery {
     this.#ports.registry.amend(left, (status) => {
       return { ...status, state: 'held', outcome: 'held', may_open: true, next: [], reason };
     });
+  }
+
+  /**
+   * The guest stays as its session left it, and is not to stay suspended: where its guard died,
+   * too, another one does what that would have done.
+   */
+  async #heldWatched(status: SessionStatus, result: StopResult): Promise<StopResult> {
+    const { registry, startGuard } = this.#ports;
+    const { domain: name, session, watch } = status;
+    const ref = refOf(status);
+    if (status.role !== 'primary' || ref === null) return result;
+    if (registry.watcherOf(ref.uuid) !== null) return result;
+    try {
+      const guard = startGuard({ ref, name, session, wait: watch !== false });
+      await guard.ready;
+      if (await guard.standIn()) return result;
+      throw new Error('the guard does not watch');
+    } catch (error) {
+      const detail = `nobody resumes it if it is suspended: ${errorText(error)}`;
+      return { ...result, detail };
+    }
   }
 
   /** The session's guard watches the guest, as a rule; if that died too, another one begins. */

@@ -99,6 +99,23 @@ describe('a suspend that is obeyed late', () => {
   });
 });
 
+// Proves: where protect and its guard were killed together, `stop` leaves no guest suspended for
+// good, even if it may not open its buffer: the one it starts does what the dead one would have.
+it.concurrent('a protect that was killed with its guard', async ({ pair }) => {
+  pair.a.sim.create('g1', guest);
+  pair.a.sim.fault('save.pages stall 600000 epoch=3');
+  const protect = pair.protect();
+  await until('the guest is suspended', () => pair.a.state('g1') === 'suspended');
+  await pair.wire.set({ there: 'cut', back: 'cut', refuse: true });
+  for (const pid of [protect.pid, ...pair.guards()]) signal(pid, 'SIGKILL');
+  await protect.ended;
+  expect(pair.a.state('g1')).toBe('suspended');
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(18);
+  await until('the guest runs', () => pair.a.state('g1') === 'running');
+  expect(pair.guards()).toHaveLength(1);
+  expect(pair.a.session('g1')?.state).not.toBe('ended');
+});
+
 // Proves: a protect that is stopped for ever in a checkpoint leaves its guest suspended no longer
 // than it takes to see it and to get the promise: the guard ends it, and the guest runs on.
 it.concurrent('a protect that is stopped in a checkpoint', async ({ pair }) => {

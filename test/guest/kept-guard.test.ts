@@ -30,6 +30,7 @@ function fakeGuard(ready: Promise<void>): FakeGuard {
     beats,
     beat: () => beats.push(0),
     done: () => said.push('done'),
+    standIn: async () => true,
     watch: async () => said.push('watch') > 0,
   };
 }

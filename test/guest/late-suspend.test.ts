@@ -143,8 +143,10 @@ it('the words for the guard are the same on both ends of its pipe', () => {
     const farewell = { kind: 'watch', id: 7, duties: { end, lateSuspend } } as const;
     expect(farewellIn(farewellText(farewell))).toEqual(farewell);
   }
-  expect(farewellIn('done\n')).toEqual({ kind: 'done' });
-  for (const odd of ['', 'watch 7\n', 'watch 7 end', 'watch  late\n']) {
+  for (const kind of ['done', 'stand-in'] as const) {
+    expect(farewellIn(farewellText({ kind }))).toEqual({ kind });
+  }
+  for (const odd of ['', 'stand in', 'watch 7\n', 'watch 7 end', 'watch  late\n']) {
     expect(farewellIn(odd)).toEqual({ kind: 'none' });
   }
 });

@@ -98,6 +98,7 @@ function ports(): RunCopyPorts & AnswerPorts {
       gone: new Promise(() => {}),
       beat() {},
       done() {},
+      standIn: async () => true,
       async watch() {
         done.push('watch');
         return true;

@@ -1,9 +1,11 @@
 /** What becomes of a guest whose session died, when the backup's answer is old, or changes. */
 import { describe, expect, it } from 'vitest';
 import type { Answer, Answered } from '../../src/core/vocabulary.ts';
+import type { Guard } from '../../src/guest/guard.ts';
 import { Recovery, type RecoveryPorts } from '../../src/guest/recovery.ts';
 import type { GuestInfo, Hypervisor } from '../../src/hypervisor/port.ts';
 import { nullBuffer } from '../../src/output/port.ts';
+import type { Registry } from '../../src/registry/port.ts';
 import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
 
 const plain = { force: false, destroy: false };
@@ -49,7 +51,7 @@ function trial(
       },
     }),
   } as unknown as RecoveryPorts;
-  return { done, settle: (order = plain) => new Recovery(ports).settle(status, order) };
+  return { done, ports, settle: (order = plain) => new Recovery(ports).settle(status, order) };
 }
 
 describe('a guest that a dead session left suspended', () => {
@@ -61,6 +63,42 @@ describe('a guest that a dead session left suspended', () => {
     const unknown = trial(['activating'], 100, 0, true, 'suspended');
     expect((await unknown.settle()).outcome.kind).toBe('held');
     expect(unknown.done).not.toContain('resume');
+  });
+});
+
+describe('a guest that stays held', () => {
+  /** `tsremus stop` where nobody answers: `watcher` is who watches the guest, the guard does so. */
+  async function stopped(watcher: number | null, standsIn = true) {
+    const began: string[] = [];
+    const guard: Partial<Guard> = {
+      ready: Promise.resolve(),
+      standIn: async () => standsIn,
+    };
+    const { ports } = trial([], 0, 0);
+    const recovery = new Recovery({
+      ...ports,
+      registry: { watcherOf: () => watcher } as unknown as Registry,
+      startGuard: ({ session, wait }) => {
+        began.push(`${session} ${wait}`);
+        return guard as Guard;
+      },
+    });
+    return { result: await recovery.stop(status, plain), began };
+  }
+
+  // Proves: where its guard died, too, nobody else would resume it if it is suspended.
+  it('gets a guard that stands in, where it has none', async () => {
+    const { result, began } = await stopped(null);
+    expect(result.outcome.kind).toBe('held');
+    expect(result.detail).toBeUndefined();
+    expect(began).toEqual([`${status.session} false`]);
+    expect((await stopped(4711)).began).toEqual([]);
+  });
+
+  it('is said to have none when that cannot be', async () => {
+    const { result } = await stopped(null, false);
+    expect(result.outcome.kind).toBe('held');
+    expect(result.detail).toMatch(/^nobody resumes it if it is suspended: /);
   });
 });
 

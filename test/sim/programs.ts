@@ -146,6 +146,17 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
     process.onExit(() => watching(false));
     parent.onExit(() => world.after(0, after));
     const ready = new Promise<void>((resolve) => parent.later(world.plan.delayMsMin, resolve));
+    const leaveTo = (said: Farewell) =>
+      new Promise<boolean>((resolve) => {
+        if (!process.isAlive) return resolve(false);
+        isTold = true;
+        watching = (does) => parent.later(0, () => resolve(does));
+        parent.later(guardMsMax, () => resolve(false));
+        parent.call('farewell', () => {
+          farewell = said;
+          after();
+        });
+      });
     const guard: Guard = {
       ready,
       gone,
@@ -159,17 +170,8 @@ function startGuard(host: SimHost, parent: SimProcess): StartGuard {
           after();
         });
       },
-      watch: ({ id }, duties) =>
-        new Promise((resolve) => {
-          if (!process.isAlive) return resolve(false);
-          isTold = true;
-          watching = (does) => parent.later(0, () => resolve(does));
-          parent.later(guardMsMax, () => resolve(false));
-          parent.call('farewell', () => {
-            farewell = { kind: 'watch', id, duties };
-            after();
-          });
-        }),
+      watch: ({ id }, duties) => leaveTo({ kind: 'watch', id, duties }),
+      standIn: () => leaveTo({ kind: 'stand-in' }),
     };
     return guard;
   };
