@@ -122,8 +122,9 @@ bool sx_fault_valid(const char *line)
 {
     static const char *const points[] = {
         "save.start", "save.live", "save.suspend", "save.page", "save.pages",
-        "save.state", "save.postcopy", "save.resume", "save.checkpoint",
-        "save.wait", "save.stream", "save.end", "guest.suspend", "restore.start",
+        "save.map", "save.state", "save.postcopy", "save.resume", "save.held",
+        "save.checkpoint", "save.wait", "save.stream", "save.end",
+        "guest.suspend", "restore.start",
         "restore.apply", "restore.build", "libxl_ctx_alloc",
         "libxl_ao_abort", "libxl_name_to_domid", "libxl_domain_info",
         "libxl_list_domain",

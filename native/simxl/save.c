@@ -241,7 +241,7 @@ static int suspend(struct job *j)
         return rc;
     if (sx_helper_ask(h, SX_ASK_SUSPENDED, rc) <= 0)
         return ERROR_FAIL;
-    return 0;
+    return send_pages(j);
 }
 
 /*
@@ -280,6 +280,20 @@ static int write_tsc(struct job *j)
     return sx_writer_write(&j->w, j->tsc.data, j->tsc.used);
 }
 
+/*
+ * A page could not be mapped: the checkpoint is libxc's again, from its pages
+ * on, and so are those behind it. What was copied is dropped.
+ */
+static int give_back(struct job *j)
+{
+    j->s->own = false;
+    j->w.hold = NULL;
+    j->held.used = 0;
+    if (sx_helper_ask(&j->s->helper, SX_ASK_SAY, 0) <= 0)
+        return ERROR_FAIL;
+    return 0;
+}
+
 static int send_suspended(struct job *j)
 {
     struct sx_buffer records = { 0 };
@@ -302,6 +316,8 @@ static int send_suspended(struct job *j)
     rc = fault(j, "save.pages", NULL);
     if (!rc)
         rc = send_pages(j);
+    if (!rc && j->w.hold && fault(j, "save.map", NULL))
+        rc = give_back(j);
     if (!rc)
         rc = fault(j, "save.state", NULL);
     if (!rc && !j->w.hold)
@@ -321,6 +337,8 @@ static int send_held(struct job *j)
 
     j->w.hold = NULL;
     rc = write_tsc(j);
+    if (!rc)
+        rc = fault(j, "save.held", NULL);
     return rc ? rc : sx_writer_write(&j->w, j->held.data, j->held.used);
 }
 

@@ -100,6 +100,9 @@ static void say_helper(struct sx_save *s)
     if (s->d.st->type == SX_PV)
         sx_log_as(s->op.ctx, XTL_WARN, "tsremus",
                   "checkpoints are libxc's own: libxc writes other records");
+    else if (!s->own)
+        sx_log_as(s->op.ctx, XTL_WARN, "tsremus",
+                  "checkpoints are libxc's own: Cannot allocate memory");
     else
         sx_log_as(s->op.ctx, XTL_NOTICE, "tsremus",
                   "checkpoints are written after the guest was resumed");
