@@ -148,6 +148,31 @@ static void answer_state(struct client *client)
     answer(client, text);
 }
 
+/* What the guest takes for the time: by each of its clocks, and which counter drives them. */
+static void answer_clocks(struct client *client)
+{
+    static const clockid_t clocks[] = { CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME };
+    char text[256], source[32] = "";
+    double ms[3];
+    FILE *file = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "re");
+
+    if (file) {
+        if (fscanf(file, "%31s", source) != 1)
+            source[0] = 0;
+        fclose(file);
+    }
+    for (int i = 0; i < 3; i++) {
+        struct timespec now;
+
+        clock_gettime(clocks[i], &now);
+        ms[i] = (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+    }
+    snprintf(text, sizeof(text),
+             "{\"realtimeMs\":%.3f,\"monotonicMs\":%.3f,\"boottimeMs\":%.3f,\"source\":\"%s\"}",
+             ms[0], ms[1], ms[2], source);
+    answer(client, text);
+}
+
 static void answer_verified(struct client *client)
 {
     const struct pattern_report *r = &s.report;
@@ -255,6 +280,8 @@ static void obey(struct client *client, char *line)
     }
     if (!strcmp(line, "state")) {
         answer_state(client);
+    } else if (!strcmp(line, "clocks")) {
+        answer_clocks(client);
     } else if (!strcmp(line, "verify")) {
         begin_verification(client);
     } else if (!strcmp(line, "rate") && argument && value >= 0) {

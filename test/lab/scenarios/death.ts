@@ -1,5 +1,5 @@
 /** What every trial has in common in which the primary's host dies: variants, figures, checks. */
-import type { GuestKind } from '../lab.ts';
+import type { GuestClocks, GuestKind } from '../lab.ts';
 import { peek, sessionLog } from '../session.ts';
 import type { Trial } from './trial.ts';
 
@@ -73,6 +73,21 @@ export async function decidedMs(trial: Trial, guest: string): Promise<number> {
   const timeMs = log.find((line) => activating.test(line.text))?.timeMs;
   if (timeMs === undefined) throw new Error(`no decision in the backup's log of ${guest}`);
   return timeMs;
+}
+
+/**
+ * What became of the guest's clocks: how much further than the time outside each of them went
+ * between the two looks. What a clock stood still for counts against it.
+ */
+export function measureClocks(trial: Trial, before: GuestClocks, after: GuestClocks): void {
+  const outsideMs = after.outsideMs - before.outsideMs;
+  const clocks = ['realtime', 'monotonic', 'boottime'] as const;
+  for (const clock of clocks) {
+    const passedMs = after[`${clock}Ms`] - before[`${clock}Ms`];
+    trial.measure(`${clock}_ahead_ms`, passedMs - outsideMs);
+  }
+  trial.measure('clocks_within_ms', before.withinMs + after.withinMs);
+  trial.say(`driven by ${before.source}, then by ${after.source}`);
 }
 
 /** Where the time went, by the backup's log. */

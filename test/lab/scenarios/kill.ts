@@ -1,11 +1,12 @@
 /** The death of the primary's host, at random moments of protection and of the first copy. */
-import { guestState, hangMs, type Lab, sleep, waitFor } from '../lab.ts';
+import { guestClocks, guestState, hangMs, type Lab, sleep, waitFor } from '../lab.ts';
 import { peek, protect, sessionLog, status } from '../session.ts';
 import {
   acknowledgedEpoch,
   checkActivatedFrom,
   checkLoss,
   firstAnswer,
+  measureClocks,
   measureSteps,
   variantOf,
 } from './death.ts';
@@ -20,6 +21,7 @@ async function killWhileProtected(trial: Trial, index: number): Promise<void> {
   const waitMs = trial.random.between(0, 4000);
   trial.say(`${guest}: ${kind}, ${rate} pages/s, killed after ${Math.round(waitMs)} ms`);
   await sleep(waitMs);
+  const clocks = await guestClocks(guest);
   const before = await guestState(guest);
   const least = await acknowledgedEpoch(trial, guest);
   const killedMs = await trial.kill('a');
@@ -29,6 +31,7 @@ async function killWhileProtected(trial: Trial, index: number): Promise<void> {
   await checkActivatedFrom(trial, guest, least);
   checkLoss(trial, guest, killedMs, { buffered: false });
   await measureSteps(trial, guest, killedMs);
+  measureClocks(trial, clocks, await guestClocks(guest));
   await trial.checkDomains('b', [guest]);
   const after = await status(trial.lab, 'b', guest);
   const state = after.sessions.find((entry) => entry.role === 'backup')?.state;
