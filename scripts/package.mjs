@@ -181,6 +181,8 @@ function deb(work) {
   put(join(tree, 'usr/lib/systemd/system', unit), readFileSync(join(root, 'share/systemd', unit)));
   const agent = readFileSync(join(root, 'share/ocf/protect'));
   put(join(tree, 'usr/lib/ocf/resource.d/tsremus/protect'), agent, 0o755);
+  const blockScript = readFileSync(join(root, 'share/xen/block-tsremus'));
+  put(join(tree, 'etc/xen/scripts/block-tsremus'), blockScript, 0o755);
   const overrides = readFileSync(join(root, 'share/debian/lintian-overrides'));
   put(join(tree, 'usr/share/lintian/overrides/tsremus'), overrides);
   const files = filesIn(tree).sort();
@@ -190,7 +192,8 @@ function deb(work) {
       .digest('hex');
   const bytes = files.reduce((all, name) => all + statSync(join(tree, name)).size, 0);
   put(join(tree, 'DEBIAN/control'), controlOf(version, Math.ceil(bytes / 1024)));
-  put(join(tree, 'DEBIAN/conffiles'), '/etc/logrotate.d/tsremus\n');
+  const settings = ['/etc/logrotate.d/tsremus', '/etc/xen/scripts/block-tsremus'];
+  put(join(tree, 'DEBIAN/conffiles'), settings.map((name) => `${name}\n`).join(''));
   put(join(tree, 'DEBIAN/md5sums'), files.map((name) => `${sum(name)}  ${name}\n`).join(''));
   for (const name of ['prerm', 'postrm']) {
     put(join(tree, 'DEBIAN', name), readFileSync(join(root, 'share/debian', name)), 0o755);

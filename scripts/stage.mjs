@@ -14,7 +14,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export const installedParts = [
   ...['dist', 'native/build/libtsremus.so', 'native/build/tsremus-disk-guard'],
   ...['native/build/libtsremus-pause.so', 'native/build/libxl-save-helper'],
-  ...['man', 'docs/JSON.md', 'docs/PROTOCOL.md', 'README.md', 'LICENSE'],
+  ...['share/xen/block-tsremus', 'man', 'docs/JSON.md', 'docs/PROTOCOL.md', 'README.md', 'LICENSE'],
 ];
 
 /** What node_modules has of a package, by its name; null where it is not installed. */

@@ -1,9 +1,11 @@
 /** The disks of copies on this host: the mirror driver there, with what it needs of the host. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { blockScriptOf } from '../disk/block-script.ts';
 import type { MirrorBackupPorts, OpenCopy } from '../disk/mirror/backup.ts';
 import { type AnnouncedDisk, type DiskDriver, noDisks } from '../disk/port.ts';
 import { errorText } from '../host/errors.ts';
+import { run } from '../host/runner.ts';
 import type { GuestSpec } from '../hypervisor/port.ts';
 import type { DeviceNumber } from '../native/capture.ts';
 import type { ThisHost } from './host.ts';
@@ -33,8 +35,32 @@ async function textOf(path: string): Promise<string> {
   return readFile(path, 'utf8').catch(() => '');
 }
 
+/** losetup and dmsetup wait for udev, ms. */
+const scriptMsMax = 30_000;
+
+/** Devices that a script has made of targets, for copies (share/xen/block-tsremus). */
+class ScriptDevices {
+  readonly #made: { readonly script: string; readonly target: string }[] = [];
+
+  async make(script: string, target: string): Promise<string> {
+    const { stdout } = await run([script, 'open', target], { timeoutMs: scriptMsMax });
+    this.#made.push({ script, target });
+    return stdout.trim();
+  }
+
+  /** Those that no guest has by now go. Never rejects. */
+  async letGo(say: (text: string) => void): Promise<void> {
+    for (const { script, target } of this.#made.splice(0)) {
+      await run([script, 'close', target], { timeoutMs: scriptMsMax }).catch((error: unknown) =>
+        say(errorText(error)),
+      );
+    }
+  }
+}
+
 async function portsOf(
   host: ThisHost,
+  devices: ScriptDevices,
   say: (text: string) => void = () => {},
 ): Promise<MirrorBackupPorts> {
   const { ApplyLibrary } = await import('../native/apply.ts');
@@ -48,6 +74,10 @@ async function portsOf(
     apply: new ApplyLibrary(nativePath),
     hasher: new HasherLibrary(nativePath),
     pathOf: (target) => join(simxl, target),
+    async attach(disk) {
+      const script = simxl === '' ? blockScriptOf(disk) : null;
+      return script === null ? join(simxl, disk.target) : devices.make(script, disk.target);
+    },
     isAnyFile: simxl !== '',
   };
 }
@@ -62,7 +92,9 @@ export async function copyDiskRefusals(
   facts: readonly AnnouncedDisk[],
 ): Promise<readonly { readonly text: string; readonly next: string | null }[]> {
   const { copyRefusals } = await import('../disk/mirror/backup.ts');
-  const refusals = await copyRefusals(await portsOf(host), spec, facts);
+  const devices = new ScriptDevices();
+  const ports = await portsOf(host, devices);
+  const refusals = await copyRefusals(ports, spec, facts).finally(() => devices.letGo(() => {}));
   return refusals.map(({ message, hint }) => ({ text: message, next: hint ?? null }));
 }
 
@@ -71,6 +103,7 @@ export async function copyDiskRefusals(
  */
 export function backupDisks(host: ThisHost, say: (text: string) => void = () => {}): DiskDriver {
   let opened: OpenCopy[] = [];
+  const devices = new ScriptDevices();
   return {
     ...noDisks,
     name: 'mirror',
@@ -83,11 +116,12 @@ export function backupDisks(host: ThisHost, say: (text: string) => void = () => 
       for (const disk of opened.splice(0)) {
         await disk.close().catch((error: unknown) => say(errorText(error)));
       }
+      await devices.letGo(say);
       await followMarks(await lvmPorts(host, say), uuid, 'all');
     },
     async openBackup(spec, { session, domain, host: peer }, facts) {
       const { openMirrorCopies } = await import('../disk/mirror/backup.ts');
-      const ports = await portsOf(host, say);
+      const ports = await portsOf(host, devices, say);
       const of = {
         ...{ uuid: spec.uuid, domain, session },
         // It is the primary that asks.
@@ -98,7 +132,7 @@ export function backupDisks(host: ThisHost, say: (text: string) => void = () => 
     },
     async openCompared(spec, facts) {
       const { openCopies } = await import('../disk/mirror/compared.ts');
-      return openCopies(await portsOf(host), spec, facts ?? []);
+      return openCopies(await portsOf(host, devices), spec, facts ?? []);
     },
   };
 }

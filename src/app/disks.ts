@@ -1,10 +1,11 @@
 /** The disks of this host's guests, and what replicates them. */
 import { join } from 'node:path';
+import { devicePathOf } from '../disk/block-script.ts';
 import type { MirrorPorts } from '../disk/mirror/host.ts';
 import type { DiskDriver, DiskFacts } from '../disk/port.ts';
 import { errorText } from '../host/errors.ts';
 import { run } from '../host/runner.ts';
-import type { GuestSpec } from '../hypervisor/port.ts';
+import type { GuestDisk, GuestSpec } from '../hypervisor/port.ts';
 import type { CaptureLibrary } from '../native/capture.ts';
 import type { ThisHost } from './host.ts';
 import { loadLvm, lvmPorts } from './lvm.ts';
@@ -116,8 +117,8 @@ export function primaryDisks(
       const { openOwn } = await import('../disk/mirror/compared.ts');
       const { HasherLibrary } = await import('../native/hasher.ts');
       const { nativePath, env } = host;
-      const pathOf = (target: string) => join(env['SIMXL_HOST'] ?? '', target);
-      const ports = { hasher: new HasherLibrary(nativePath), pathOf, isAnyFile: false };
+      const attach = async (disk: GuestDisk) => join(env['SIMXL_HOST'] ?? '', devicePathOf(disk));
+      const ports = { hasher: new HasherLibrary(nativePath), attach, isAnyFile: false };
       return openOwn(await mirrorPorts(host, spec, say), ports, spec);
     },
   };

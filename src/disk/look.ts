@@ -5,6 +5,7 @@
 import { adviceLine } from '../core/texts/advice.ts';
 import type { GuestDisk } from '../hypervisor/port.ts';
 import { type Backing, type BlockDevice, backingOf, type DeviceFiles } from './backing.ts';
+import { blockScriptOf, devicePathOf } from './block-script.ts';
 import type { DiskRefusal } from './port.ts';
 
 type Refused = Omit<DiskRefusal, 'disk'>;
@@ -30,24 +31,28 @@ function byItself(what: string, advice: string | null): Refused {
 async function lookAt(
   files: DeviceFiles,
   drivers: readonly LookAt[],
-  { target, format, script }: GuestDisk,
+  disk: GuestDisk,
 ): Promise<Refused | 'taken'> {
-  if (script !== null || !target.startsWith('/')) {
+  const { target, format, script } = disk;
+  const isScripts = script !== null && blockScriptOf(disk) === null;
+  if (isScripts || !target.startsWith('/')) {
     return byItself(`what ${script ?? 'a back end'} makes of it`, null);
   }
-  const backing = await backingOf(files, target);
+  const backing = await backingOf(files, devicePathOf(disk));
   if (backing.kind === 'absent') {
-    return { text: `is ${words.absent}`, advice: null, isToCome: false };
+    const text = script === null ? words.absent : `not under ${devicePathOf(disk)} on this host`;
+    return { text: `is ${text}`, advice: null, isToCome: false };
   }
   const moved = adviceLine({ kind: 'move-to-volume', path: target, format });
   if (format !== 'raw') return byItself(`a ${format} image`, moved);
   if (backing.kind === 'other') return byItself(words.other, null);
-  if (backing.kind !== 'block') return byItself(words[backing.kind], moved);
+  const wrapped = adviceLine({ kind: 'use-block-script', path: target });
+  if (backing.kind !== 'block') return byItself(words[backing.kind], wrapped);
   for (const driver of drivers) {
     const found = await driver(backing);
     if (found !== null) return found;
   }
-  return byItself(words[backing.sort], moved);
+  return byItself(words[backing.sort], backing.sort === 'device-mapper' ? moved : wrapped);
 }
 
 /**

@@ -41,9 +41,13 @@ function odd(asked: number[]): LookAt {
 
 describe('a disk', () => {
   it.each([
-    [disk('/file'), '/file is a file, which cannot be copied yet', 'raw'],
     [disk('/file', { format: 'qcow2' }), '/file is a qcow2 image, which cannot be', 'qcow2'],
     [disk('/dev/x1', { format: 'vhd' }), '/dev/x1 is a vhd image, which cannot be', 'vhd'],
+    [
+      disk('/gone', { script: 'block-tsremus' }),
+      '/gone is not under /dev/mapper/block-gone-',
+      null,
+    ],
     [disk('/dir'), '/dir is no block device, which cannot be copied yet', null],
     [disk('/gone'), '/gone is not there', null],
     [disk('/gone', { format: 'qcow2' }), '/gone is not there', null],
@@ -64,15 +68,18 @@ describe('a disk', () => {
   it('is refused by the driver whose kind it is, or by what it is', async () => {
     const asked: number[] = [];
     const none: LookAt = async () => null;
-    const moved = (path: string) => expect.stringContaining(`-O raw ${path} /dev/VG/LV`);
+    const wrapped = (path: string) => expect.stringContaining(`block-tsremus,target=${path} `);
     const disks = [disk('/dev/x2'), disk('/dev/x1', { name: 'xvdb' }), disk('/dev/x4')];
     const refusals = await diskRefusals(files, [none, odd(asked)], disks);
     expect(refusals.map(({ disk: name, text, advice }) => [name, text, advice])).toEqual([
-      ['xvda', '/dev/x2 is a partition, which cannot be copied yet', moved('/dev/x2')],
+      ['xvda', '/dev/x2 is a partition, which cannot be copied yet', wrapped('/dev/x2')],
       ['xvdb', '/dev/x1 is too new', 'wait'],
-      ['xvda', '/dev/x4 is a block device, which cannot be copied yet', moved('/dev/x4')],
+      ['xvda', '/dev/x4 is a block device, which cannot be copied yet', wrapped('/dev/x4')],
     ]);
     expect(asked).toEqual([2, 1, 4]);
+    const [file] = await diskRefusals(files, [none], [disk('/file')]);
+    expect(file?.text).toBe('/file is a file, which cannot be copied yet');
+    expect(file?.advice).toEqual(wrapped('/file'));
     const [volume] = await diskRefusals(files, [none], [disk('/dev/x1')]);
     expect(volume?.text).toBe('/dev/x1 is a device-mapper volume, which cannot be copied yet');
   });

@@ -147,6 +147,7 @@ describe('the Debian package', () => {
     expect(files).toEqual(
       expect.arrayContaining([
         'etc/logrotate.d/tsremus',
+        'etc/xen/scripts/block-tsremus',
         'usr/lib/ocf/resource.d/tsremus/protect',
         'etc/tsremus',
         'usr/lib/systemd/system/tsremus@.service',

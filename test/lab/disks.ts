@@ -46,6 +46,28 @@ export async function makeVolume(lab: Lab, name: string, mib: number): Promise<s
   return volumePath(name);
 }
 
+/** The path of a disk that is a file; the same on both hosts, where Xen keeps such. */
+export function filePath(name: string): string {
+  return `/var/lib/xen/images/${name}.img`;
+}
+
+/** Makes a file of `mib` on both hosts, blank, and puts the script for it where Xen looks. */
+export async function makeFile(lab: Lab, name: string, mib: number): Promise<string> {
+  const path = filePath(name);
+  await Promise.all(
+    hostIds.map(async (id) => {
+      await prepare(lab, id);
+      await each(lab, id, [
+        'modprobe loop',
+        'cp /opt/tsremus/share/xen/block-tsremus /etc/xen/scripts/',
+        'mkdir -p /var/lib/xen/images',
+        `dd if=/dev/zero of=${path} bs=1M count=${mib} conv=fsync status=none`,
+      ]);
+    }),
+  );
+  return path;
+}
+
 /** Makes the volumes of a host that was booted again usable. */
 export async function activateVolumes(lab: Lab, id: HostId): Promise<void> {
   await prepare(lab, id);
@@ -59,12 +81,12 @@ export async function digestVolume(lab: Lab, id: HostId, name: string): Promise<
   return (await each(lab, id, [bringOut, read])).split(' ')[0] as string;
 }
 
-/** How many entries of a guest's journal its volume holds, by the bytes that are there. */
+/** How many entries of a guest's journal its disk holds, by the bytes that are there. */
 export async function journalOn(
   lab: Lab,
   id: HostId,
-  name: string,
+  path: string,
   bootId: string,
 ): Promise<number> {
-  return Number(await each(lab, id, [`labguest journal ${volumePath(name)} ${bootId}`]));
+  return Number(await each(lab, id, [`labguest journal ${path} ${bootId}`]));
 }

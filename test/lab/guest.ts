@@ -45,6 +45,8 @@ export interface GuestOptions {
   readonly interfaces?: number;
   /** A block device of the host that is the guest's disk, written to by `setGuestDisk`. */
   readonly disk?: string;
+  /** What makes the disk a block device, of Xen's scripts; `disk` is its target then. */
+  readonly diskScript?: string;
   /** Lines added to the guest's configuration as they are. */
   readonly extraConfig?: string;
   /** Whether to wait until the guest answers. Default true. */
@@ -162,12 +164,18 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     `memory = ${options.memoryMb ?? 128}`,
     'vcpus = 1',
     `vif = [${vifs.join(', ')}]`,
-    ...(options.disk === undefined ? [] : [`disk = ["phy:${options.disk},xvda,w"]`]),
+    ...diskLine(options),
     // RDTSCP fails in an emulated SVM guest otherwise.
     ...(kind === 'pvh' ? ['tsc_mode = "native"'] : []),
     ...(options.extraConfig ? [options.extraConfig] : []),
     '',
   ].join('\n');
+}
+
+function diskLine({ disk, diskScript }: GuestOptions): string[] {
+  if (disk === undefined) return [];
+  if (diskScript === undefined) return [`disk = ["phy:${disk},xvda,w"]`];
+  return [`disk = ["format=raw,vdev=xvda,access=w,script=${diskScript},target=${disk}"]`];
 }
 
 /** Creates a guest in a host and waits until it answers. */

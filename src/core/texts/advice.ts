@@ -169,6 +169,8 @@ interface Abouts {
   'forget-disk': OfFile & { readonly mark: string };
   /** Of a disk that no driver takes as it is. */
   'move-to-volume': OfFile & { readonly format: string };
+  /** Of a raw file, or a partition: it can have a volume put under it. */
+  'use-block-script': OfFile;
   /** What of a volume has to go first. */
   'see-snapshots': { readonly group: string };
   'allow-line': { readonly line: string; readonly path: string };
@@ -418,6 +420,11 @@ const lines: { readonly [Kind in AdviceKind]: (about: Abouts[Kind]) => Line } = 
     line(
       ['qemu-img', 'convert', '-p', '-n', '-f', format, '-O', 'raw', path, '/dev/VG/LV'],
       "with the guest off, onto a volume as large; then that is its disk, by 'raw'",
+    ),
+  'use-block-script': ({ path }) =>
+    line(
+      ['man', 'tsremus-protect'],
+      `DISKS: script=block-tsremus,target=${path} puts a volume under it, from its next boot on`,
     ),
   'see-snapshots': ({ group }) =>
     line(['lvs', '-o', 'lv_name,origin', group], 'lvremove those of it, or merge them'),

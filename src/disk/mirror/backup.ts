@@ -62,6 +62,11 @@ export interface MirrorBackupPorts extends LvmPorts {
   readonly hasher: Hasher;
   /** Where a path of a guest's configuration is on this host. */
   readonly pathOf: (target: string) => string;
+  /**
+   * The path of the disk's device, which is made where a script makes it (block-script.ts). Rejects
+   * with an Error that says why it cannot be.
+   */
+  readonly attach: (disk: GuestDisk) => Promise<string>;
   /** Devices that running guests have on this host: who opens one for a guest holds it not. */
   readonly guestDevices: () => Promise<readonly DeviceNumber[]>;
   /** For tests: a plain file will do, too. */
@@ -74,6 +79,8 @@ interface Opened {
   readonly facts: AnnouncedDisk;
   readonly mark: DiskMark;
   readonly handle: number;
+  /** What was opened: `mark.path`, or what a script has made of that. */
+  readonly devicePath: string;
   /** It was a copy of the guest's before: most of it may be right. */
   readonly isCompared: boolean;
   readonly device: DeviceNumber;
@@ -147,9 +154,9 @@ class MirrorBackupDisk implements BackupDisk {
   }
 
   #openDigests(): Promise<DiskDigests> {
-    const { ports, mark, facts } = this.#opened;
+    const { ports, devicePath, facts } = this.#opened;
     const { hasher, isAnyFile } = ports;
-    const about = { path: mark.path, sizeBytes: facts.sizeBytes, isAnyFile };
+    const about = { path: devicePath, sizeBytes: facts.sizeBytes, isAnyFile };
     // It is held for us alone already.
     this.#digests ??= DiskDigests.open(hasher, { ...about, isAlone: false });
     return this.#digests;
@@ -391,8 +398,11 @@ async function openOne(
   const path = ports.pathOf(disk.target);
   const marked = await readMark(ports, uuid, disk.name);
   const heard: Heard = { take: () => {} };
+  const devicePath = await ports.attach(disk).catch((error: unknown) => {
+    throw refuse(disk, errorText(error), { kind: 'see-missing', path });
+  });
   const settings = {
-    path,
+    path: devicePath,
     ...{ sizeBytes: facts.sizeBytes, sectorBytes: facts.sectorBytes },
     limitBytes: diskEpochBytesMax + diskRoomBytes + pieceBytesMax,
     roomBytes: diskRoomBytes,
@@ -412,7 +422,7 @@ async function openOne(
   };
   const isCompared = isOurs(marked, path);
   const opened = new MirrorBackupDisk(
-    { ports, facts, mark, handle, isCompared, device: found },
+    { ports, facts, mark, handle, devicePath, isCompared, device: found },
     heard,
   );
   try {

@@ -1,7 +1,8 @@
 /** Disks that are read to be compared with those of the other host: nothing is written to them. */
 import type { DiskFacts } from '../../core/vocabulary.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
-import type { GuestSpec } from '../../hypervisor/port.ts';
+import type { GuestDisk, GuestSpec } from '../../hypervisor/port.ts';
+import { devicePathOf } from '../block-script.ts';
 import type { ComparedDisk } from '../port.ts';
 import { DiskDigests, type Hasher } from './digests.ts';
 import type { MirrorPorts } from './host.ts';
@@ -10,21 +11,31 @@ import { volumeBehind } from './volume.ts';
 /** Where they are, and what reads them. */
 export interface ComparedPorts {
   readonly hasher: Hasher;
-  readonly pathOf: (target: string) => string;
+  /** As MirrorBackupPorts has it. */
+  readonly attach: (disk: GuestDisk) => Promise<string>;
   /** For tests: a plain file will do, too. */
   readonly isAnyFile: boolean;
 }
 
 type Disks = Pick<GuestSpec, 'writableDisks'>;
 
+interface ToCompare {
+  readonly facts: DiskFacts;
+  readonly own: GuestDisk;
+  readonly isAlone: boolean;
+}
+
 async function openOne(
-  { hasher, pathOf, isAnyFile }: ComparedPorts,
-  { facts, target, isAlone }: { facts: DiskFacts; target: string; isAlone: boolean },
+  ports: ComparedPorts,
+  { facts, own, isAlone }: ToCompare,
 ): Promise<ComparedDisk> {
+  const { hasher, isAnyFile } = ports;
   const { name, sizeBytes } = facts;
-  const path = pathOf(target);
-  const about = { path, sizeBytes, isAlone, isAnyFile };
-  const disk = await DiskDigests.open(hasher, about).catch((error: unknown) => {
+  const open = async () => {
+    const path = await ports.attach(own);
+    return DiskDigests.open(hasher, { path, sizeBytes, isAlone, isAnyFile });
+  };
+  const disk = await open().catch((error: unknown) => {
     const text = `disk ${name} cannot be compared: ${errorText(error)}`;
     const more = { op: 'open-disk', subject: name, cause: error };
     throw new OperationError('unsupported-guest', text, more);
@@ -39,7 +50,7 @@ async function openOne(
 /** All or none. */
 async function openAll(
   ports: ComparedPorts,
-  disks: readonly { facts: DiskFacts; target: string; isAlone: boolean }[],
+  disks: readonly ToCompare[],
 ): Promise<readonly ComparedDisk[]> {
   const opened: ComparedDisk[] = [];
   try {
@@ -59,10 +70,12 @@ export async function lookAtOwn(
   mirror: MirrorPorts,
   { writableDisks }: Disks,
   generationOf: (name: string) => Promise<number>,
-): Promise<{ facts: DiskFacts; target: string }[]> {
+): Promise<Pick<ToCompare, 'facts' | 'own'>[]> {
   const captures = await mirror.captures();
-  const disks: { facts: DiskFacts; target: string }[] = [];
-  for (const { name, target } of writableDisks) {
+  const disks: Pick<ToCompare, 'facts' | 'own'>[] = [];
+  for (const disk of writableDisks) {
+    const { name } = disk;
+    const target = devicePathOf(disk);
     const { name: volume, under, sectorBytes } = await volumeBehind(mirror, target);
     const found = await captures.lookAtVolume(volume, under);
     if (found === null) {
@@ -70,7 +83,8 @@ export async function lookAtOwn(
       throw new OperationError('storage', `${target} is not there any more`, about);
     }
     const generation = await generationOf(name);
-    disks.push({ facts: { name, sizeBytes: found.sizeBytes, sectorBytes, generation }, target });
+    const { sizeBytes } = found;
+    disks.push({ facts: { name, sizeBytes, sectorBytes, generation }, own: disk });
   }
   return disks;
 }
@@ -98,7 +112,7 @@ export async function openCopies(
   const disks = all.map((facts) => {
     const disk = writableDisks.find(({ name }) => name === facts.name);
     if (disk === undefined) throw new Error(`the guest has no disk ${facts.name}`);
-    return { facts, target: disk.target, isAlone: true };
+    return { facts, own: disk, isAlone: true };
   });
   return openAll(ports, disks);
 }

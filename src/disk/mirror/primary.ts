@@ -15,6 +15,7 @@ import { errorText, OperationError } from '../../host/errors.ts';
 import type { BarrierHandle, GuestSpec } from '../../hypervisor/port.ts';
 import type { OpenCapture } from '../../native/capture.ts';
 import type { NativeEvent } from '../../native/events.ts';
+import { devicePathOf } from '../block-script.ts';
 import type { DiskFacts, DiskPiece, FirstCopy, PrimaryDisk, PrimaryDiskEvents } from '../port.ts';
 import { DiskGuard, guardArguments, LegBusy } from './guard.ts';
 import type { Captures, MirrorPorts } from './host.ts';
@@ -338,8 +339,9 @@ export async function openMirrors(
 ): Promise<readonly PrimaryDisk[]> {
   for (const text of await repairLeft(ports, uuid)) ports.say(text);
   const named: Named[] = [];
-  for (const { name, target } of writableDisks) {
-    const volume = await volumeBehind(ports, target);
+  for (const disk of writableDisks) {
+    const { name, target } = disk;
+    const volume = await volumeBehind(ports, devicePathOf(disk));
     const same = named.find((one) => one.volume.name === volume.name);
     if (same !== undefined) {
       const text = `${name} and ${same.name} are the same volume, ${volume.name}`;

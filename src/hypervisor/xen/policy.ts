@@ -162,7 +162,7 @@ const harmless: Table = {
   ...each('disks', onlyOff, 'colo_enable colo_restore_enable'),
   'disks.backend': oneOf('phy', 'qdisk', 'tap'),
   'disks.specification': oneOf('xen'),
-  'disks.script': scripts('block'),
+  'disks.script': scripts('block', 'block-tsremus'),
   // Volumes are this host's own affair: which of them a guest has may nobody else say.
   'disks.pdev_path': below('/var/lib/xen/images/', '/dev/drbd'),
   ...each('nics', isNumber, 'devid mtu rate_bytes_per_interval rate_interval_usecs'),

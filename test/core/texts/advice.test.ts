@@ -113,6 +113,7 @@ function adviceOn(domain: string, peer: string): readonly Advice[] {
     'empty-disk': { path: '/dev/vg0/web1' },
     'forget-disk': { path: '/dev/vg0/web1', mark: '/var/lib/tsremus/disks/u.xvda' },
     'move-to-volume': { path: '/images/web1.qcow2', format: 'qcow2' },
+    'use-block-script': { path: '/srv/web1.img' },
     'see-snapshots': { group: 'vg0' },
     'allow-line': { line: 'nics.script /etc/xen/x', path: '/etc/tsremus/allow' },
     'allow-example': { path: '/etc/tsremus/allow' },
@@ -242,6 +243,9 @@ const lines: Readonly<Record<AdviceKind, string>> = {
   'move-to-volume':
     'qemu-img convert -p -n -f qcow2 -O raw /images/web1.qcow2 /dev/VG/LV' +
     "  # with the guest off, onto a volume as large; then that is its disk, by 'raw'",
+  'use-block-script':
+    'man tsremus-protect' +
+    '  # DISKS: script=block-tsremus,target=/srv/web1.img puts a volume under it, from its next boot on',
   'see-snapshots': 'lvs -o lv_name,origin vg0  # lvremove those of it, or merge them',
   'allow-line':
     "mkdir -p /etc/tsremus && echo 'nics.script /etc/xen/x' >> /etc/tsremus/allow" +

@@ -96,6 +96,9 @@ function place(changes: Partial<MirrorBackupPorts> = {}) {
     apply,
     hasher: new HasherLibrary(),
     pathOf: (target) => join(dir, target),
+    async attach({ target }) {
+      return this.pathOf(target);
+    },
     guestDevices: async () => [],
     isAnyFile: true,
     files: deviceFiles(''),

@@ -2,7 +2,7 @@
  * A guest with a disk at the death of its host: what it goes on with is memory and disk of one
  * moment, and what a client was told is durable is on the disk.
  */
-import { activateVolumes, digestVolume, journalOn, makeVolume } from '../disks.ts';
+import { activateVolumes, digestVolume, journalOn, makeFile, makeVolume } from '../disks.ts';
 import {
   appendInGuest,
   guestState,
@@ -55,11 +55,15 @@ class JournalClient {
   }
 }
 
-async function commitDisk(trial: Trial, index: number): Promise<void> {
+/** What the guest has for a disk. */
+type DiskSort = 'volume' | 'file';
+
+async function commitDisk(trial: Trial, index: number, sort: DiskSort): Promise<void> {
   const kind = trial.kindFor(index % 2 === 0 ? 'pvh' : 'pv');
   const name = kind === 'pv' ? 'g1' : 'h1';
-  const disk = await makeVolume(trial.lab, name, volumeMib);
-  const guest = await trial.createGuest('a', kind, 200, name, { disk });
+  const disk = await (sort === 'file' ? makeFile : makeVolume)(trial.lab, name, volumeMib);
+  const script = sort === 'file' ? { diskScript: 'block-tsremus' } : {};
+  const guest = await trial.createGuest('a', kind, 200, name, { disk, ...script });
   const before = await guestState(guest);
   await setGuestDisk(guest, requestsPerSecond);
   await trial.protect('a', guest, 3, { buffered: true, disks: true });
@@ -82,7 +86,7 @@ async function commitDisk(trial: Trial, index: number): Promise<void> {
   trial.check(`${guest}: a disk of the moment that its memory is of`, disked.ok, disked);
   trial.measure('sectors_checked', disked.sectors);
   trial.measure('requests', disked.requests);
-  const entries = await journalOn(trial.lab, 'b', name, before.boot);
+  const entries = await journalOn(trial.lab, 'b', disk, before.boot);
   trial.check(`${told} entries or more, which a client was told of`, entries >= told, entries);
   trial.check('that a client was told of an entry', told > 0, told);
   trial.measure('journal_told', told);
@@ -165,5 +169,15 @@ export const diskCommit: Scenario = {
   shows: ['one-commit', 'host-dies'],
   trials: { ci: 2, soak: 20, core: 1 },
   seconds: 110,
-  run: commitDisk,
+  run: (trial, index) => commitDisk(trial, index, 'volume'),
+};
+
+export const diskFile: Scenario = {
+  name: 'disk-file',
+  proves: 'a disk that is a file, under the script for it, is as good as a volume',
+  tier: 'turn',
+  shows: ['one-commit', 'host-dies'],
+  trials: { ci: 1, soak: 4 },
+  seconds: 110,
+  run: (trial, index) => commitDisk(trial, index, 'file'),
 };

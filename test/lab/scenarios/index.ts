@@ -5,7 +5,7 @@ import { bufferLost } from './buffer-lost.ts';
 import { checkTest } from './check.ts';
 import { cutLong, cutShort, enduranceTest } from './cut.ts';
 import { cutLoad } from './cut-load.ts';
-import { diskCommit, diskReturn } from './disk-commit.ts';
+import { diskCommit, diskFile, diskReturn } from './disk-commit.ts';
 import { diskProcesses } from './disk-processes.ts';
 import { drill } from './drill.ts';
 import { flood, floodLate, floodWithout } from './flood.ts';
@@ -31,6 +31,7 @@ export const scenarios: readonly Scenario[] = [
   diskCommit,
   diskProcesses,
   diskReturn,
+  diskFile,
   plugContract,
   plugContractFallback,
   bufferLost,
