@@ -81,7 +81,7 @@ const habitTools = {
 const habitTests = [
   ...['test/e2e/completion.test.ts', 'test/e2e/status.test.ts', 'test/e2e/ssh.test.ts'],
   ...['test/e2e/pacemaker.test.ts', 'test/cli/output/metrics.test.ts', 'test/cli/man.test.ts'],
-  'test/e2e/node-releases.test.ts',
+  ...['test/e2e/node-releases.test.ts', 'test/disk/block-script.test.ts'],
 ];
 
 /** The maintained releases of Node that a host may have. */

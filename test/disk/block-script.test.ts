@@ -3,11 +3,21 @@
  * src/disk/block-script.ts knows of it.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { blockScriptOf, devicePathOf } from '../../src/disk/block-script.ts';
+import { goOnAlone, markPath, markSource } from '../../src/disk/mirror/mark.ts';
+import { store } from '../fixtures/here.ts';
 
 const script = join(import.meta.dirname, '../../share/xen/block-tsremus');
 
@@ -65,7 +75,9 @@ function calls(): string[] {
 /** The script with these words; with `xenbus` as Xen runs it. */
 function run(words: readonly string[], xenbus: string | null = null) {
   // The stand-ins come first all the same: what the script puts in front of PATH has none of them.
-  const text = readFileSync(script, 'utf8').replace('PATH="', `PATH="${dir}/bin:`);
+  const text = readFileSync(script, 'utf8')
+    .replace('PATH="', `PATH="${dir}/bin:`)
+    .replace('/var/lib/tsremus', join(dir, 'state'));
   const path = join(dir, 'scripts/run');
   writeFileSync(path, text, { mode: 0o755 });
   const env = { PATH: process.env['PATH'], ...(xenbus === null ? {} : { XENBUS_PATH: xenbus }) };
@@ -98,6 +110,13 @@ describe('a disk of the script', () => {
       expect(out.length).toBeLessThan('/dev/mapper/'.length + 100);
     },
   );
+
+  it('has a script that is written as shellcheck has it', ({ skip }) => {
+    skip(!existsSync('/usr/bin/shellcheck'), 'shellcheck is not installed');
+    const { status, stdout } = spawnSync('shellcheck', [script], { encoding: 'utf8' });
+    expect(stdout).toBe('');
+    expect(status).toBe(0);
+  });
 
   it('is opened once, and closed unless somebody has it', () => {
     expect(run(['open', image])).toMatchObject({ status: 0, out: volume() });
@@ -143,6 +162,30 @@ describe('a disk of the script', () => {
     expect(run(['add'], backend)).toMatchObject({ status: 0, out: `device: ${volume()}` });
     expect(run(['remove'], backend).status).toBe(0);
     expect(calls().at(-1)).toBe('losetup --detach /dev/loop3');
+  });
+
+  // Proves: a file has no flag of LVM's, so after a boot this is all that keeps a guest from a disk
+  // that is torn, or whose copy may have gone on elsewhere.
+  it('is not given to a guest while its mark refuses it', async () => {
+    image = join(dir, 'web "1\\.img');
+    writeFileSync(image, 'x');
+    writeFileSync(join(dir, 'params'), image);
+    const place = { store, stateDirectory: join(dir, 'state') };
+    const of = { uuid: '11111111-2222-3333-4444-555555555555', disk: 'xvda', path: image };
+    const disk = { ...of, lvm: null, domain: 'web1' };
+    const peer = { host: 'hostb', sshCommand: null, heartbeatTimeoutMs: 1000 };
+    expect(run(['add'], backend).out).toBe(`device: ${volume()}`);
+    run(['remove'], backend);
+    await markSource(place, disk, { session: 'a', peer });
+    const mark = markPath(place.stateDirectory, of.uuid, of.disk);
+    expect(run(['add'], backend)).toMatchObject({
+      status: 1,
+      out: `fatal: block-tsremus: ${image} is no guest's for now: tsremus status says why (${mark})`,
+    });
+    // A session makes the volume all the same, for the copy.
+    expect(run(['open', image]).status).toBe(0);
+    await goOnAlone(place, of.uuid, 'a');
+    expect(run(['add'], backend).out).toBe(`device: ${volume()}`);
   });
 
   // Proves: the kernel's back end opens a device whoever has it, so nobody else would look.

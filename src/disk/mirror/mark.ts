@@ -11,7 +11,8 @@
  *       person's word, who removes the mark
  *   M4  a disk without this guest's mark is somebody else's, unless it is blank
  *   M5  one that is torn, or older than another, or whose guest may have gone on with its copy, is
- *       refused to everybody else: LVM is told so (lvm.ts), which outlives this host's boot
+ *       refused to everybody else: LVM is told so (lvm.ts), which outlives this host's boot, and
+ *       block-tsremus reads it here
  */
 import { join } from 'node:path';
 import { OperationError } from '../../host/errors.ts';
@@ -101,7 +102,9 @@ export async function writeMark(
 ): Promise<void> {
   await store.ensureDir(join(stateDirectory, 'disks'));
   const path = markPath(stateDirectory, mark.uuid, mark.disk);
-  await store.writeDurably(path, `${JSON.stringify({ version, ...mark })}\n`);
+  // Said for share/xen/block-tsremus, which looks for that and for the path.
+  const refused = isRefused(mark);
+  await store.writeDurably(path, `${JSON.stringify({ version, ...mark, refused })}\n`);
 }
 
 /**
