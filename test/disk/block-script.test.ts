@@ -178,9 +178,10 @@ describe('a disk of the script', () => {
     run(['remove'], backend);
     await markSource(place, disk, { session: 'a', peer });
     const mark = markPath(place.stateDirectory, of.uuid, of.disk);
+    const why = "is no guest's for now: tsremus status says why";
     expect(run(['add'], backend)).toMatchObject({
       status: 1,
-      out: `fatal: block-tsremus: ${image} is no guest's for now: tsremus status says why (${mark})`,
+      out: `fatal: block-tsremus: ${image} ${why} (${mark})`,
     });
     // A session makes the volume all the same, for the copy.
     expect(run(['open', image]).status).toBe(0);
