@@ -2,6 +2,7 @@
  * A guest with a disk at the death of its host: what it goes on with is memory and disk of one
  * moment, and what a client was told is durable is on the disk.
  */
+import { devicePathOf } from '../../../src/disk/block-script.ts';
 import { activateVolumes, digestVolume, journalOn, makeFile, makeVolume } from '../disks.ts';
 import {
   appendInGuest,
@@ -63,6 +64,7 @@ async function commitDisk(trial: Trial, index: number, sort: DiskSort): Promise<
   const name = kind === 'pv' ? 'g1' : 'h1';
   const disk = await (sort === 'file' ? makeFile : makeVolume)(trial.lab, name, volumeMib);
   const script = sort === 'file' ? { diskScript: 'block-tsremus' } : {};
+  const device = devicePathOf({ target: disk, script: script.diskScript ?? null });
   const guest = await trial.createGuest('a', kind, 200, name, { disk, ...script });
   const before = await guestState(guest);
   await setGuestDisk(guest, requestsPerSecond);
@@ -86,7 +88,7 @@ async function commitDisk(trial: Trial, index: number, sort: DiskSort): Promise<
   trial.check(`${guest}: a disk of the moment that its memory is of`, disked.ok, disked);
   trial.measure('sectors_checked', disked.sectors);
   trial.measure('requests', disked.requests);
-  const entries = await journalOn(trial.lab, 'b', disk, before.boot);
+  const entries = await journalOn(trial.lab, 'b', device, before.boot);
   trial.check(`${told} entries or more, which a client was told of`, entries >= told, entries);
   trial.check('that a client was told of an entry', told > 0, told);
   trial.measure('journal_told', told);
