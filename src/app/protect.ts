@@ -3,6 +3,7 @@
  * here in the order in which failing is cheapest, while the transport starts beside it.
  */
 import type { Environment } from '../config/settings.ts';
+import { placed } from '../core/check/line.ts';
 import { noDisks } from '../disk/port.ts';
 import {
   lowerOomScore,
@@ -20,6 +21,7 @@ import {
   type ProtectResult,
   transportOf,
 } from '../session/options.ts';
+import { tellWarned } from '../session/primary/news.ts';
 import {
   awaitRunning,
   inspectGuest,
@@ -104,7 +106,10 @@ async function protectWith(
   const info = await hypervisor.host();
   if (options.check !== false) {
     const isMeasured = options.blackhole !== undefined;
-    refuseFailed(guest.name, hostLooks(info, guest.spec, placesOf(host)), isMeasured);
+    const names = { here: host.settings.hostName, there: options.host };
+    const looks = placed('here', hostLooks(info, guest.spec, placesOf(host)));
+    refuseFailed(guest.name, looks, names, isMeasured);
+    tellWarned(looks, names, (text, data) => reporter.event('check', text, data));
   }
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
@@ -136,6 +141,10 @@ async function protectWith(
         openStreamEncoder({ ...agreed, nativePath: host.nativePath }),
       // With -b nobody would take what they write.
       disks: options.disk && options.blackhole === undefined ? disks : noDisks,
+      async factsHere(toPeer: string | null) {
+        const { sessionFacts } = await import('./check-host.ts');
+        return sessionFacts(host, info, toPeer);
+      },
       onEndSignals,
     };
     const saving =
