@@ -104,18 +104,16 @@ async function protectWith(
   const said = options.disks ?? plainDisks;
   refuseUnknownDisks(guest.spec, said);
   const info = await hypervisor.host();
-  if (options.check !== false) {
-    const isMeasured = options.blackhole !== undefined;
-    const names = { here: host.settings.hostName, there: options.host };
-    const looks = placed('here', hostLooks(info, guest.spec, placesOf(host)));
-    refuseFailed(guest.name, looks, names, isMeasured);
-    tellWarned(looks, names, (text, data) => reporter.event('check', text, data));
-  }
+  const names = { here: host.settings.hostName, there: options.host };
+  const isChecked = options.check !== false;
+  const looks = placed('here', isChecked ? hostLooks(info, guest.spec, placesOf(host)) : []);
+  refuseFailed(guest.name, looks, names, options.blackhole !== undefined);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   try {
     refuseUnsettled(claim, guest);
     const log = host.openLog(`${guest.name}.primary`);
+    tellWarned(looks, names, (text, data) => reporter.event('check', text, data));
     raisePriority((text) => log.info(text));
     lowerOomScore((text) => {
       log.warning(text);

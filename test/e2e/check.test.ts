@@ -165,7 +165,7 @@ function otherProgram(bench: Bench, sed: string): void {
   cpSync(dirname(main), join(dir, 'dist'), { recursive: true });
   symlinkSync(join(repository, 'node_modules'), join(dir, 'node_modules'));
   cpSync(join(repository, 'package.json'), join(dir, 'package.json'));
-  bench.beforeB = `sed -i '${sed}' ${dir}/dist/*.js`;
+  bench.beforeB = `sed -i '${sed}' ${dir}/dist/*.mjs`;
   bench.programB = join(dir, 'dist/main.js');
   bench.envB['TSREMUS_NATIVE'] = nativeFile('libtsremus.so');
 }
