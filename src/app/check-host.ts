@@ -44,13 +44,26 @@ function processorName(procDir: string): string | null {
   }
 }
 
-/** `ip route get` says which interface leads there; sysfs, how large its packets may be. */
+interface Route {
+  readonly dev?: string;
+  readonly metrics?: readonly { readonly mtu?: number }[];
+  /** Of what the kernel has learned of the path, and forgets again. */
+  readonly expires?: unknown;
+}
+
+/**
+ * `ip route get` says which interface leads there, and a lesser size that was set for the route;
+ * sysfs, how large the interface's packets may be.
+ */
 async function wayTo(address: string | null, { run, sysfs }: LookPlaces): Promise<Way> {
   if (address === null) return { mtuBytes: null };
   try {
     const { stdout } = await run(['ip', '-json', 'route', 'get', address]);
-    const [route] = JSON.parse(stdout) as { readonly dev?: string }[];
-    const mtu = Number(readFileSync(join(sysfs, 'class/net', route?.dev ?? '', 'mtu'), 'utf8'));
+    const [route = {}] = JSON.parse(stdout) as Route[];
+    const { dev = '', metrics = [], expires } = route;
+    const own = Number(readFileSync(join(sysfs, 'class/net', dev, 'mtu'), 'utf8'));
+    const set = expires === undefined ? metrics.map(({ mtu }) => mtu ?? own) : [];
+    const mtu = Math.min(own, ...set);
     return { mtuBytes: Number.isInteger(mtu) && mtu > 0 ? mtu : null };
   } catch {
     return { mtuBytes: null };

@@ -450,6 +450,18 @@ const cases: readonly Case[] = [
     cure: /^ip -s link/,
   },
   {
+    what: 'a route for smaller packets here',
+    breaks: ({ pair, envA }) => {
+      const bin = join(pair.dir, 'bin');
+      mkdirSync(bin);
+      const route = '[{"dst":"192.0.2.1","dev":"eth0","metrics":[{"mtu":1400}]}]';
+      writeFileSync(join(bin, 'ip'), `#!/bin/sh\necho '${route}'\n`, { mode: 0o755 });
+      envA['PATH'] = `${bin}:${envA['PATH']}`;
+    },
+    amiss: ['between mtu warn'],
+    cure: /^ip -s link/,
+  },
+  {
     what: 'no way back',
     breaks: ({ envB }) => {
       envB['PATH'] = `${join(repository, 'test/fixtures/bin')}:${envB['PATH']}`;

@@ -97,7 +97,8 @@ export async function measurePath(link: Link, piece: Buffer, { clock, timers }: 
   const digest = { rawBytes: bytes, checksum: 0n, cacheState: 0n };
   await link.endEpoch(0, Math.ceil(bytes / 4096), digest);
   await within(timers, drainMsMax, acknowledged, () => {
-    throw cutOff(`no acknowledgement within ${drainMsMax / 1000} s`);
+    const said = `what was sent is not acknowledged within ${drainMsMax / 1000} s`;
+    throw cutOff(`${said}: large packets may be lost on their way`);
   });
   return (bytes * 1_000) / Math.max(1, clock.nowMs() - beganMs);
 }
@@ -105,6 +106,7 @@ export async function measurePath(link: Link, piece: Buffer, { clock, timers }: 
 function cutOff(reason: string): OperationError {
   return new OperationError('peer-unreachable', `the path could not be measured: ${reason}`, {
     op: 'measure-path',
+    hint: adviceLine({ kind: 'see-links' }),
   });
 }
 
