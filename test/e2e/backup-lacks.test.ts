@@ -2,9 +2,19 @@
  * What the backup's host has not is found before it is needed; what goes after that is waited for,
  * and the copy is kept until it is there again.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { main, nativeFile, repository } from './built.ts';
 import { it } from './fixture.ts';
 import { cleanUp, type Host, noticing, type Pair, prepare } from './pair.ts';
 import { signal, until } from './process.ts';
@@ -100,6 +110,39 @@ it.concurrent('what is not well on the other host is said at the start', async (
       ...{ name: 'balloon', where: 'there', next: expect.stringContaining('autoballoon="off"') },
     }),
   ]);
+});
+
+/** A program that knows nothing of HELLO's `checks`, as that of before it; `receive` of it. */
+function receiveOfOlder(pair: Pair): string {
+  const home = join(pair.dir, 'older');
+  const dist = join(home, 'dist');
+  cpSync(dirname(main), dist, { recursive: true });
+  symlinkSync(join(repository, 'node_modules'), join(home, 'node_modules'));
+  const known = /\bhello\.checks\b/g;
+  let uses = 0;
+  for (const name of readdirSync(dist).filter((one) => one.endsWith('.mjs'))) {
+    const text = readFileSync(join(dist, name), 'utf8');
+    uses += text.match(known)?.length ?? 0;
+    writeFileSync(join(dist, name), text.replaceAll(known, 'hello.unknown'));
+  }
+  expect(uses).toBeGreaterThanOrEqual(2);
+  const path = join(pair.dir, 'receive-older');
+  const script = readFileSync(pair.receive(pair.b), 'utf8')
+    .replace(main, join(dist, 'main.js'))
+    .replace('exec ', `export TSREMUS_NATIVE='${nativeFile('libtsremus.so')}'\nexec `);
+  writeFileSync(path, script);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+// Proves: a backup that does not answer CONFIG is not waited for.
+it.concurrent('an older backup, which is asked nothing, is protected to as ever', async ({
+  pair,
+}) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
+  make(pair.b, boots, "name='g1'\n");
+  await pair.protected({ command: pair.wire.command(receiveOfOlder(pair)) });
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
 });
 
 /** The primary's host loses its power. */
