@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type Environment, maxMemory, sshCommand } from '../config/settings.ts';
 import { version } from '../config/version.ts';
+import type { HostFacts } from '../core/check/compare.ts';
 import { type CheckLine, failLine, okLine, readOn, warnLine } from '../core/check/line.ts';
 import { heartbeatTimeoutMsMin, holdMsMin } from '../core/limits.ts';
 import { agreementDefault } from '../core/permission/tie.ts';
@@ -12,14 +13,17 @@ import { adviceLine } from '../core/texts/advice.ts';
 import { isHostName } from '../core/texts/quote.ts';
 import { within } from '../host/clock.ts';
 import { errorText, OperationError } from '../host/errors.ts';
+import type { GuestSpec, HostInfo, Hypervisor } from '../hypervisor/port.ts';
 import { hostLooks, suspendLook } from '../hypervisor/xen/looks.ts';
+import type { GuestConfig } from '../link/config-message.ts';
 import { connectBackup, type HelloContent } from '../link/connect.ts';
 import type { Hello } from '../link/hello-message.ts';
 import { newSessionId } from '../link/identity.ts';
 import { addressFromEnvironment } from '../link/pulse.ts';
 import { transportCommand } from '../link/transport-command.ts';
 import { bufferLooks, interfacesLook, type LookPlaces } from '../output/plug/looks.ts';
-import type { AnswerCheckPorts } from '../session/check/answer.ts';
+import { type AnswerCheckPorts, lookForSession } from '../session/check/answer.ts';
+import { type HostLook, hostFacts } from '../session/check/host.ts';
 import type { CheckPorts, Way } from '../session/check/ports.ts';
 import { codecsOf } from '../stream/agreement.ts';
 import { cacheBytesWithin, defaultMaxMemory } from '../stream/budget.ts';
@@ -40,13 +44,26 @@ function processorName(procDir: string): string | null {
   }
 }
 
-/** `ip route get` says which interface leads there; sysfs, how large its packets may be. */
+interface Route {
+  readonly dev?: string;
+  readonly metrics?: readonly { readonly mtu?: number }[];
+  /** Of what the kernel has learned of the path, and forgets again. */
+  readonly expires?: unknown;
+}
+
+/**
+ * `ip route get` says which interface leads there, and a lesser size that was set for the route;
+ * sysfs, how large the interface's packets may be.
+ */
 async function wayTo(address: string | null, { run, sysfs }: LookPlaces): Promise<Way> {
   if (address === null) return { mtuBytes: null };
   try {
     const { stdout } = await run(['ip', '-json', 'route', 'get', address]);
-    const [route] = JSON.parse(stdout) as { readonly dev?: string }[];
-    const mtu = Number(readFileSync(join(sysfs, 'class/net', route?.dev ?? '', 'mtu'), 'utf8'));
+    const [route = {}] = JSON.parse(stdout) as Route[];
+    const { dev = '', metrics = [], expires } = route;
+    const own = Number(readFileSync(join(sysfs, 'class/net', dev, 'mtu'), 'utf8'));
+    const set = expires === undefined ? metrics.map(({ mtu }) => mtu ?? own) : [];
+    const mtu = Math.min(own, ...set);
     return { mtuBytes: Number.isInteger(mtu) && mtu > 0 ? mtu : null };
   } catch {
     return { mtuBytes: null };
@@ -156,6 +173,27 @@ async function wayBackLine(host: ThisHost, { host: name, ...hello }: Hello): Pro
     const hint = error instanceof OperationError ? error.hint : undefined;
     return failLine('way-back', errorText(error), hint ?? readOn('way-back'));
   }
+}
+
+/** What the primary of a session is told of this host before that begins. */
+export function sessionLook(
+  host: ThisHost,
+  hypervisor: Hypervisor,
+  spec: GuestSpec,
+  config: GuestConfig,
+  { timing }: Hello,
+): Promise<HostLook> {
+  const ports = { ...answerCheckPorts(host), openHypervisor: async () => hypervisor };
+  return lookForSession(ports, spec, config, timing.buffered);
+}
+
+/** What that compares it with; `toPeer`: the backup's address, where it is known. */
+export function sessionFacts(
+  host: ThisHost,
+  info: HostInfo,
+  toPeer: string | null,
+): Promise<HostFacts> {
+  return hostFacts(checkPorts(host), info, toPeer);
 }
 
 /** The same for a host that is asked by another one. */

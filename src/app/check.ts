@@ -1,16 +1,16 @@
 /** `tsremus check`: what protection needs of this host, of a guest and of another host. */
 import type { Environment } from '../config/settings.ts';
-import { bandwidthLine, compareHosts, compareVcpus } from '../core/check/compare.ts';
+import { bandwidthLine } from '../core/check/compare.ts';
 import {
   type CheckLine,
-  type CheckPlace,
   forTheWayBack,
   okLine,
   type PlacedLine,
+  placed,
   skipLine,
   warnLine,
 } from '../core/check/line.ts';
-import { adviceLine, lineThere } from '../core/texts/advice.ts';
+import { adviceLine } from '../core/texts/advice.ts';
 import { formatMs } from '../core/units.ts';
 import type { AnnouncedDisk } from '../disk/port.ts';
 import { OperationError } from '../host/errors.ts';
@@ -32,7 +32,13 @@ import {
   openLine,
 } from '../session/check/host.ts';
 import type { CheckPorts } from '../session/check/ports.ts';
-import { askChecked, explainOld, measuredPiece, measurePath } from '../session/check/question.ts';
+import {
+  askChecked,
+  checkedLines,
+  explainOld,
+  measuredPiece,
+  measurePath,
+} from '../session/check/question.ts';
 import {
   type DiskOptions,
   factsFor,
@@ -69,10 +75,6 @@ export interface CheckResult {
   readonly lines: readonly PlacedLine[];
   /** What the path carried; null: it was not measured. */
   readonly bytesPerSecond: number | null;
-}
-
-function placed(where: CheckPlace, lines: readonly CheckLine[]): PlacedLine[] {
-  return lines.map((line) => ({ ...line, where }));
 }
 
 /** What this host would need of itself if the guest came back to it. */
@@ -155,25 +157,19 @@ class OtherHost {
   ): Promise<Asked> {
     const { link, reply } = connection;
     const { checked, looks } = await askChecked(link, hello, about, this.#host);
-    const { facts, lines, address } = checked;
-    const here = await hostFacts(this.#ports, opened.info, address);
+    const here = await hostFacts(this.#ports, opened.info, checked.address);
     const bytesPerSecond = await measurePath(link, measuredPiece(this.#host.chance), this.#host);
-    const remote = this.#command.remoteShell;
-    const theirs = lines.map((line) => ({
-      ...line,
-      next: line.next === null ? null : lineThere(remote, line.next),
-    }));
-    const isWay = ({ name }: CheckLine) => name === 'way-back';
+    const { spec } = about;
+    const beside = { here, looks, spec, there: (line: string) => connection.there(line) };
+    const found = checkedLines(checked, beside);
     const between = [
       loginLine(said, this.#command),
-      ...theirs.filter(isWay),
-      ...compareHosts({ here, there: facts }, looks, about.spec.features),
+      ...found.between,
       bandwidthLine(bytesPerSecond),
     ];
-    const there = [...theirs.filter((line) => !isWay(line)), compareVcpus(about.spec.vcpus, facts)];
     return {
       peer: reply.host,
-      lines: [...placed('there', there), ...before, ...placed('between', between)],
+      lines: [...placed('there', found.there), ...before, ...placed('between', between)],
       bytesPerSecond,
     };
   }

@@ -1,6 +1,6 @@
 /** The streams, the environment and the clock of this process, for its command line. */
 import { writeFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { isatty } from 'node:tty';
 import { systemBootClock, systemClock } from '../host/clock.ts';
 import { errnoCode, errorText } from '../host/errors.ts';
 import { isJournal } from '../host/log.ts';
@@ -17,14 +17,21 @@ function neverBlock(stream: NodeJS.WriteStream): void {
   if (stream.isTTY) handle?.setBlocking?.(false);
 }
 
-/** One of this process's output streams (src/cli/io.ts, Stream). */
+/** One of this process's output streams (src/cli/io.ts, Stream), made when it is needed. */
 class ProcessStream {
-  readonly #stream: NodeJS.WriteStream;
+  readonly #open: () => NodeJS.WriteStream;
+  #opened: NodeJS.WriteStream | null = null;
   failure: string | null = null;
   #gone = false;
 
-  constructor(stream: NodeJS.WriteStream) {
-    this.#stream = stream;
+  constructor(open: () => NodeJS.WriteStream) {
+    this.#open = open;
+  }
+
+  get #stream(): NodeJS.WriteStream {
+    if (this.#opened !== null) return this.#opened;
+    const stream = this.#open();
+    this.#opened = stream;
     neverBlock(stream);
     // A reader that went away (`tsremus status | head -1`) is no failure: a session must not end,
     // and nobody wants a stack, because nobody listens any more.
@@ -32,6 +39,7 @@ class ProcessStream {
       this.#gone = true;
       if (errnoCode(error) !== 'EPIPE') this.failure = errorText(error);
     });
+    return stream;
   }
 
   get isGone(): boolean {
@@ -47,7 +55,7 @@ class ProcessStream {
   }
 
   get isBehind(): boolean {
-    return !this.#gone && this.#stream.writableLength > waitingBytesMax;
+    return !this.#gone && (this.#opened?.writableLength ?? 0) > waitingBytesMax;
   }
 
   get columns(): number {
@@ -61,13 +69,15 @@ class ProcessStream {
   flush(): Promise<void> {
     return new Promise((resolve) => {
       // A failed write reports itself in the turn after its callback.
-      if (this.#gone) resolve();
-      else this.#stream.write('', () => setImmediate(resolve));
+      if (this.#gone || this.#opened === null) resolve();
+      else this.#opened.write('', () => setImmediate(resolve));
     });
   }
 }
 
-function askOnTerminal(question: string): Promise<string | null> {
+async function askOnTerminal(question: string): Promise<string | null> {
+  // Few commands ask.
+  const { createInterface } = await import('node:readline');
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   return new Promise((resolve) => {
     lines.once('close', () => resolve(null));
@@ -97,12 +107,12 @@ export function nameProcess(argv: readonly string[]): void {
 /** The real thing. */
 export function processIo() {
   return {
-    out: new ProcessStream(process.stdout),
-    err: new ProcessStream(process.stderr),
+    out: new ProcessStream(() => process.stdout),
+    err: new ProcessStream(() => process.stderr),
     env: process.env,
     clock: systemClock,
     bootClock: systemBootClock,
-    stdinIsTty: process.stdin.isTTY === true,
+    stdinIsTty: isatty(0),
     ask: askOnTerminal,
     argv: process.argv.slice(2),
   };

@@ -3,6 +3,7 @@
  * here in the order in which failing is cheapest, while the transport starts beside it.
  */
 import type { Environment } from '../config/settings.ts';
+import { placed } from '../core/check/line.ts';
 import { noDisks } from '../disk/port.ts';
 import {
   lowerOomScore,
@@ -20,6 +21,7 @@ import {
   type ProtectResult,
   transportOf,
 } from '../session/options.ts';
+import { tellWarned } from '../session/primary/news.ts';
 import {
   awaitRunning,
   inspectGuest,
@@ -102,15 +104,16 @@ async function protectWith(
   const said = options.disks ?? plainDisks;
   refuseUnknownDisks(guest.spec, said);
   const info = await hypervisor.host();
-  if (options.check !== false) {
-    const isMeasured = options.blackhole !== undefined;
-    refuseFailed(guest.name, hostLooks(info, guest.spec, placesOf(host)), isMeasured);
-  }
+  const names = { here: host.settings.hostName, there: options.host };
+  const isChecked = options.check !== false;
+  const looks = placed('here', isChecked ? hostLooks(info, guest.spec, placesOf(host)) : []);
+  refuseFailed(guest.name, looks, names, options.blackhole !== undefined);
   const subject = { uuid: guest.ref.uuid, domain: guest.name, role: 'primary' } as const;
   const claim = await registry.claimSession(subject);
   try {
     refuseUnsettled(claim, guest);
     const log = host.openLog(`${guest.name}.primary`);
+    tellWarned(looks, names, (text, data) => reporter.event('check', text, data));
     raisePriority((text) => log.info(text));
     lowerOomScore((text) => {
       log.warning(text);
@@ -136,6 +139,10 @@ async function protectWith(
         openStreamEncoder({ ...agreed, nativePath: host.nativePath }),
       // With -b nobody would take what they write.
       disks: options.disk && options.blackhole === undefined ? disks : noDisks,
+      async factsHere(toPeer: string | null) {
+        const { sessionFacts } = await import('./check-host.ts');
+        return sessionFacts(host, info, toPeer);
+      },
       onEndSignals,
     };
     const saving =

@@ -50,6 +50,10 @@ function receptionPorts(host: ThisHost, hypervisor: Hypervisor): ReceptionPorts 
       offerPulse(addressFromEnvironment(env), { session, log, onHeard, chance }),
     openDecoder: (agreed, allocate) => openStreamDecoder({ ...agreed, allocate, nativePath }),
     announce: (copy, spec, log) => announceGuest(host, copy, spec, log),
+    async look(...about) {
+      const { sessionLook } = await import('./check-host.ts');
+      return sessionLook(host, hypervisor, ...about);
+    },
     // Whoever reads the log of the primary's transport is told.
     disks: backupDisks(host, (text) => process.emitWarning(text)),
     onLeaveRequest(hear) {
@@ -145,7 +149,7 @@ class Desk {
     const prepared = await prepareReception(ports, hello, options);
     this.taken = { kind: 'session', ports, prepared };
     const { pulseOffer: pulse, stream, features } = prepared;
-    return { accept: true, pulse, stream, features };
+    return { accept: true, pulse, stream, features, checks: hello.checks ?? false };
   }
 
   async #takeResync(ports: ReceptionPorts, hello: Hello): Promise<Decision> {

@@ -53,20 +53,22 @@ function jsonReporter(io: Io, domain: string, wall: () => Date): ClosingReporter
 
 /** Events that somebody has to see to. */
 const warnings: ReadonlySet<string> = new Set([
-  ...['held', 'disks-left', 'force-refused', 'not-saved', 'processors', 'service', 'unwatched'],
+  ...['check', 'held', 'disks-left', 'force-refused', 'not-saved', 'processors', 'service'],
+  'unwatched',
 ]);
 
 /** Lines on stderr: stdout has the result alone. */
 function textReporter(io: Io, domain: string): ClosingReporter {
   const progress = new ProgressLine(io.err, printable(domain), () => io.clock.nowMs());
-  const say = (level: LogLevel, text: string) => {
+  const say = (level: LogLevel, text: string, next: unknown = null) => {
     progress.clear();
     const mark = io.err.isJournal ? journalMark(level) : '';
     io.err.write(`${mark}${printable(domain)}: ${printable(text)}\n`);
+    if (typeof next === 'string') io.err.write(`${mark}  Try: ${printable(next)}\n`);
   };
   return {
     seedProgress: (seed) => progress.update(seed),
-    event: (kind, text) => say(warnings.has(kind) ? 'warning' : 'info', text),
+    event: (kind, text, data) => say(warnings.has(kind) ? 'warning' : 'info', text, data?.['next']),
     unread: (events) => say('info', unreadText(events)),
     close: () => progress.clear(),
   };

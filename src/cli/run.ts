@@ -1,12 +1,13 @@
 /** Runs one command line from its arguments to its exit code. Prints every failure, throws none. */
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { failureStyle } from './commands/options.ts';
-import { newContext } from './context.ts';
+import { type Context, newContext } from './context.ts';
 import { type ExitCode, exit } from './exit-codes.ts';
 import type { Io } from './io.ts';
 import { colorChoices } from './output/color.ts';
 import { describeFailure, type Failure, printFailure } from './output/errors.ts';
-import { buildProgram } from './program.ts';
+
+type Build = (context: Context) => Command;
 
 /** The subcommand that was typed: the first argument that is no option. */
 function subcommand(argv: readonly string[]): string | undefined {
@@ -31,9 +32,9 @@ function failureExit(failure: Failure, command: string | undefined): ExitCode {
   return command === 'status' ? exit.statusUnknown : failure.exit;
 }
 
-function onFailure(error: unknown, argv: readonly string[], io: Io): ExitCode {
+function onFailure(error: unknown, argv: readonly string[], io: Io, build: Build): ExitCode {
   const command = subcommand(argv);
-  const known = buildProgram(newContext(io)).commands.find((one) => one.name() === command);
+  const known = build(newContext(io)).commands.find((one) => one.name() === command);
   const typed = {
     command: known === undefined ? 'tsremus' : `tsremus ${command}`,
     argv,
@@ -47,20 +48,20 @@ function onFailure(error: unknown, argv: readonly string[], io: Io): ExitCode {
 }
 
 /** Runs `argv` (without node and script); returns when what it printed is out. */
-export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
-  return run(argv, io).finally(() => io.err.flush());
+export async function runCli(argv: readonly string[], io: Io, build: Build): Promise<ExitCode> {
+  return run(argv, io, build).finally(() => io.err.flush());
 }
 
-async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
+async function run(argv: readonly string[], io: Io, build: Build): Promise<ExitCode> {
   const context = newContext(io);
   try {
-    await buildProgram(context).parseAsync([...argv], { from: 'user' });
+    await build(context).parseAsync([...argv], { from: 'user' });
   } catch (error) {
     // Help and version come as errors with exit code 0, so that nothing runs after them.
     if (error instanceof CommanderError && error.exitCode === 0) return exit.ok;
     // `tsremus` alone: its help is on stderr by now, and says more than an error would.
     if (error instanceof CommanderError && error.code === 'commander.help') return exit.usage;
-    return onFailure(error, argv, io);
+    return onFailure(error, argv, io, build);
   }
   await io.out.flush();
   return unwritten(io, argv) ?? context.code;

@@ -62,6 +62,8 @@ export interface Hello extends Speaker {
   readonly cacheBytes: number;
   /** True (xl remus -e): after activation nobody watches the guest for its end. */
   readonly noWait: boolean;
+  /** True: it begins its session by CHECKED, if the backup says that it will send that. */
+  readonly checks?: boolean;
 }
 
 /** Where the backup listens for datagrams, and the key that signs them. Never logged. */
@@ -87,6 +89,8 @@ export interface HelloAccepted extends Speaker {
   readonly stream: StreamChoice | null;
   /** Of its host's processors, as in HostFacts; empty: it does not say. */
   readonly features: readonly number[];
+  /** True: CHECKED answers CONFIG, and the session begins with what the primary says after it. */
+  readonly checks?: boolean;
 }
 
 /** ... or it refuses, with an operation code, a sentence and what to do. */
@@ -115,7 +119,7 @@ export function parseHello(body: Uint8Array): Hello | HelloReply {
     const features = fields.has('features')
       ? fields.integers('features', featuresMax, 0xffff_ffff)
       : [];
-    return { kind: 'hello-accepted', ...speaker, pulse, stream, features };
+    return { kind: 'hello-accepted', ...speaker, pulse, stream, features, ...parseChecks(fields) };
   }
   return {
     kind: 'hello-refused',
@@ -163,7 +167,13 @@ function parsePrimary(fields: Fields, speaker: Speaker): Hello {
     memoryBytes: fields.integer('memoryBytes', 0, guestBytesMax),
     cacheBytes: fields.integer('cacheBytes', 0, guestBytesMax),
     noWait: fields.boolean('noWait'),
+    ...parseChecks(fields),
   };
+}
+
+/** Of either side; one of before it does not say. */
+function parseChecks(fields: Fields): { readonly checks?: boolean } {
+  return fields.has('checks') ? { checks: fields.boolean('checks') } : {};
 }
 
 function parseStream(fields: Fields): StreamChoice {

@@ -46,6 +46,7 @@ export type Decision =
       readonly pulse: PulseOffer | null;
       readonly stream: StreamChoice | null;
       readonly features?: readonly number[];
+      readonly checks?: boolean;
     }
   | {
       readonly accept: false;
@@ -103,8 +104,8 @@ export async function greetPrimary(
   const decision = await decide(hello);
   const ours = { ...speaker, protocol: protocolVersion };
   if (decision.accept) {
-    const { pulse, stream, features = [] } = decision;
-    link.send({ kind: 'hello-accepted', ...ours, pulse, stream, features });
+    const { accept: _, features = [], ...rest } = decision;
+    link.send({ kind: 'hello-accepted', ...ours, ...rest, features });
     return hello;
   }
   const { code, message, hint } = decision;
@@ -139,7 +140,11 @@ function checkProtocol(link: Link, speaker: Speaker): void {
  * The next message of a link that nobody listens to; afterwards nobody listens again, so that what
  * follows waits for the next listener. `host` names the peer in errors.
  */
-export function nextMessage(link: Link, host: string, options: HelloOptions): Promise<Message> {
+export function nextMessage(
+  link: Pick<Link, 'listen'>,
+  host: string,
+  options: HelloOptions,
+): Promise<Message> {
   const timeoutMs = options.timeoutMs ?? helloTimeoutMsDefault;
   return new Promise((resolve, reject) => {
     const settle = (act: () => void) => {

@@ -226,9 +226,11 @@ function notUnderstood(
     if (detail.subject === terminalFound) return { kind: 'try-terminal', remote };
     return { kind: 'try-greeting', remote };
   });
+  // Of a whole command no part asks for a version: the error's own line says what to do.
+  const isOwn = code === 'version-mismatch' && command.remoteTrial === null;
   return new OperationError(code, `${command.host}: ${message}${quoted(stderr)}`, {
     ...detail,
-    hint: adviceLine(advice),
+    hint: isOwn ? error.hint : adviceLine(advice),
   });
 }
 

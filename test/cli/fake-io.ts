@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Io, Stream } from '../../src/cli/io.ts';
+import { buildProgram } from '../../src/cli/program.ts';
 import { runCli } from '../../src/cli/run.ts';
 import { systemBootClock, systemClock } from '../../src/host/clock.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
@@ -64,7 +65,7 @@ export interface Ran {
 /** Runs one command line in this process. */
 export async function runLine(argv: readonly string[], io: FakeIo = fakeIo()): Promise<Ran> {
   io.argv = argv;
-  const code = await runCli(argv, io);
+  const code = await runCli(argv, io, buildProgram);
   return { code, out: io.out.text, err: io.err.text, io };
 }
 

@@ -14,6 +14,7 @@ import { bundleProgram, nativePackages } from './bundle.ts';
 let root: string;
 let runDir: string;
 let metafile: Metafile;
+let statusMetafile: Metafile;
 
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'tsremus-process-'));
@@ -23,7 +24,7 @@ beforeAll(async () => {
     mkdirSync(dir, { recursive: true });
     writeFileSync(join(dir, 'index.js'), `throw new Error('POISON: ${name} was loaded');`);
   }
-  metafile = await bundleProgram(root);
+  ({ program: metafile, status: statusMetafile } = await bundleProgram(root));
   mkdirSync(runDir);
   const path = join(runDir, 'x.primary.json');
   writeFileSync(path, JSON.stringify(sampleStatus({ ...deadOwner(), buffered: false })));
@@ -61,7 +62,7 @@ describe('what is loaded', () => {
   it('at the start is the command line, and of the rest what reads and judges', () => {
     const entry = Object.entries(metafile.outputs).find(([, one]) => one.entryPoint !== undefined);
     const inputs = staticInputs(
-      Object.keys(metafile.outputs).find((name) => name.endsWith('dist/main.js')) ?? '',
+      Object.keys(metafile.outputs).find((name) => name.endsWith('dist/tsremus.mjs')) ?? '',
     );
     expect(entry).toBeDefined();
     const own = inputs.filter((name) => name.startsWith('src/')).map((name) => name.split('/')[1]);
@@ -92,6 +93,15 @@ describe('what is loaded', () => {
     const judgement = [...health, 'limits', ...permission, 'save-helper', ...texts, 'units', 'who'];
     expect(filesOf('core')).toEqual(judgement.map((name) => `src/core/${name}.ts`));
     for (const name of nativePackages) expect(inputs).not.toContain(name);
+  });
+
+  // Proves: the file that `status` is loads no other one of ours, whatever it is asked for.
+  it('for status is one file', () => {
+    const [output, ...more] = Object.values(statusMetafile.outputs);
+    expect(more).toEqual([]);
+    const outside = output?.imports.map(({ path }) => path) ?? [];
+    expect(outside.filter((path) => !/^(node:)?[a-z_/]+$/.test(path))).toEqual([]);
+    expect(Object.keys(output?.inputs ?? {})).not.toContain('src/cli/commands/protect.ts');
   });
 
   it.each([

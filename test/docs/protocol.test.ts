@@ -311,6 +311,9 @@ function examplesOf(value: string): { readonly good: unknown[]; readonly bad: un
     return { good, bad: [...bad, null, '', 'status', 'Primary'] };
   }
   if (value === 'true or false') return { good: [true, false], bad: [...bad, null, 0, 'true'] };
+  if (value === 'true or false, or null') {
+    return { good: [true, false, null, undefined], bad: [{}, [], 0, 'true'] };
+  }
   throw new Error(`what is "${value}"?`);
 }
 

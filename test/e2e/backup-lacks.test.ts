@@ -2,9 +2,19 @@
  * What the backup's host has not is found before it is needed; what goes after that is waited for,
  * and the copy is kept until it is there again.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { main, nativeFile, repository } from './built.ts';
 import { it } from './fixture.ts';
 import { cleanUp, type Host, noticing, type Pair, prepare } from './pair.ts';
 import { signal, until } from './process.ts';
@@ -61,10 +71,78 @@ it.concurrent('a processor without SSSE3 is warned of', async ({ pair }) => {
   pair.a.sim.create('g1', { memoryMib: 16 });
   hostFile(pair.b, 'hw_cap1=0xf7fa3003');
   const protect = await pair.protected();
-  const told = protect.events.find((event) => event['message_type'] === 'processors');
-  expect(told?.['text']).toContain('1 feature is missing there that a guest may use');
   expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
   await protect.ended;
+  const told = protect.events.find((event) => event['message_type'] === 'processors');
+  expect(told?.['text']).toContain('1 feature is missing there that a guest may use');
+});
+
+const boots = '/etc/xen/auto/g1';
+
+// Proves: what check fails of the other host is refused before anything is copied, with the line
+// that mends it there, and with its own words to go on all the same.
+it.concurrent('a host that boots the guest by itself is refused at the start', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
+  make(pair.b, boots, "name='g1'\n");
+  const { code, err } = await pair.protect().ended;
+  expect(code).toBe(10);
+  expect(err).toMatch(/on \S+: \/etc\/xen\/auto\/g1 boots g1 with the host, whoever runs it then/);
+  expect(err).toContain('mv /etc/xen/auto/g1 /etc/xen/');
+  expect(pair.a.state('g1')).toBe('running');
+  await until('nothing is left there', () => pair.b.leftovers().length === 0);
+  expect(pair.b.log('g1.backup')).toContain('boots g1 with the host');
+  expect(pair.b.log('g1.backup')).not.toContain('link open');
+  await pair.protected({ args: ['--no-check'] });
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+});
+
+// Proves: what check only warns of is said, with what to type, and the guest is protected.
+it.concurrent('what is not well on the other host is said at the start', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
+  remove(pair.b, '/etc/xen/xl.conf');
+  const protect = await pair.protected();
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  await protect.ended;
+  const told = protect.events.filter((event) => event['message_type'] === 'check');
+  expect(told).toEqual([
+    expect.objectContaining({
+      text: expect.stringMatching(/^on \S+: autoballoon is on/),
+      ...{ name: 'balloon', where: 'there', next: expect.stringContaining('autoballoon="off"') },
+    }),
+  ]);
+});
+
+/** A program that knows nothing of HELLO's `checks`, as that of before it; `receive` of it. */
+function receiveOfOlder(pair: Pair): string {
+  const home = join(pair.dir, 'older');
+  const dist = join(home, 'dist');
+  cpSync(dirname(main), dist, { recursive: true });
+  symlinkSync(join(repository, 'node_modules'), join(home, 'node_modules'));
+  const known = /\bhello\.checks\b/g;
+  let uses = 0;
+  for (const name of readdirSync(dist).filter((one) => one.endsWith('.mjs'))) {
+    const text = readFileSync(join(dist, name), 'utf8');
+    uses += text.match(known)?.length ?? 0;
+    writeFileSync(join(dist, name), text.replaceAll(known, 'hello.unknown'));
+  }
+  expect(uses).toBeGreaterThanOrEqual(2);
+  const path = join(pair.dir, 'receive-older');
+  const script = readFileSync(pair.receive(pair.b), 'utf8')
+    .replace(main, join(dist, 'main.js'))
+    .replace('exec ', `export TSREMUS_NATIVE='${nativeFile('libtsremus.so')}'\nexec `);
+  writeFileSync(path, script);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+// Proves: a backup that does not answer CONFIG is not waited for.
+it.concurrent('an older backup, which is asked nothing, is protected to as ever', async ({
+  pair,
+}) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000 });
+  make(pair.b, boots, "name='g1'\n");
+  await pair.protected({ command: pair.wire.command(receiveOfOlder(pair)) });
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
 });
 
 /** The primary's host loses its power. */

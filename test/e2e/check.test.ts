@@ -165,7 +165,7 @@ function otherProgram(bench: Bench, sed: string): void {
   cpSync(dirname(main), join(dir, 'dist'), { recursive: true });
   symlinkSync(join(repository, 'node_modules'), join(dir, 'node_modules'));
   cpSync(join(repository, 'package.json'), join(dir, 'package.json'));
-  bench.beforeB = `sed -i '${sed}' ${dir}/dist/*.js`;
+  bench.beforeB = `sed -i '${sed}' ${dir}/dist/*.mjs`;
   bench.programB = join(dir, 'dist/main.js');
   bench.envB['TSREMUS_NATIVE'] = nativeFile('libtsremus.so');
 }
@@ -446,6 +446,18 @@ const cases: readonly Case[] = [
   {
     what: 'smaller packets there',
     breaks: ({ b }) => put(b, '/sys/class/net/eth0/mtu', '1400\n'),
+    amiss: ['between mtu warn'],
+    cure: /^ip -s link/,
+  },
+  {
+    what: 'a route for smaller packets here',
+    breaks: ({ pair, envA }) => {
+      const bin = join(pair.dir, 'bin');
+      mkdirSync(bin);
+      const route = '[{"dst":"192.0.2.1","dev":"eth0","metrics":[{"mtu":1400}]}]';
+      writeFileSync(join(bin, 'ip'), `#!/bin/sh\necho '${route}'\n`, { mode: 0o755 });
+      envA['PATH'] = `${bin}:${envA['PATH']}`;
+    },
     amiss: ['between mtu warn'],
     cure: /^ip -s link/,
   },

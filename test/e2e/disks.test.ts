@@ -293,19 +293,34 @@ it.concurrent('is refused where its disk would be somebody else’s', async ({ p
   const foreign = Buffer.alloc(sizeBytes, 'of another guest ');
   const there = putDisk(pair.b, foreign);
   const session = protect(pair);
-  const { code } = await session.ended;
-  expect(code).not.toBe(0);
-  expect(JSON.stringify(session.events)).toContain('not marked as this guest');
+  const { code, err } = await session.ended;
+  expect(code).toBe(10);
+  expect(err).toContain('not marked as this guest');
   expect(readFileSync(there).equals(foreign)).toBe(true);
   expect(pair.a.state('g1')).toBe('running');
   expect(pair.b.sim.list()).toEqual([]);
 
   // What it said is what has to be typed, where that may go.
-  expect(JSON.stringify(session.events)).toContain('with --init-disk xvda if it may go');
+  expect(err).toContain('with --init-disk xvda if it may go');
   const taken = resync(pair, '--init-disk', 'xvda');
   expect((await taken.ended).code).toBe(0);
   expect(hashOf(there)).toBe(epochsOf(pair).get(0));
   expect((await resync(pair, '--init-disk', 'xvdz').ended).code).toBe(10);
+});
+
+// Proves: a session that is refused for its host leaves the disk there what it was: unmarked, where
+// it is marked as torn as soon as a session begins.
+it.concurrent('is not marked by a session that is refused', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const auto = join(pair.b.sim.dir, 'etc/xen/auto');
+  mkdirSync(auto, { recursive: true });
+  writeFileSync(join(auto, 'g1'), "name='g1'\n");
+  const { code, err } = await protect(pair).ended;
+  expect(code).toBe(10);
+  expect(err).toContain('boots g1 with the host');
+  expect(readdirSync(pair.b.stateDir)).not.toContain('disks');
 });
 
 // Proves: where a person said another place for it, the disk is there, and so it is for the copy.

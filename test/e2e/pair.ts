@@ -2,7 +2,15 @@
  * Two simulated hosts, the program on both, and a link between them that can be cut. Every pair has
  * folders of its own; `close` ends every process that was started for it and removes them.
  */
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { SessionStatus } from '../../src/registry/status.ts';
 import { bundleFixture } from '../fixtures/bundle.ts';
@@ -66,6 +74,9 @@ export class Host {
     this.runDir = join(dir, `run-${name}`);
     this.stateDir = join(dir, `state-${name}`);
     this.logDir = join(dir, `log-${name}`);
+    // As tsremus-requirements(7) has it; what warns of that is seen where it is tested.
+    mkdirSync(join(sim.dir, 'etc/xen'), { recursive: true });
+    writeFileSync(join(sim.dir, 'etc/xen/xl.conf'), 'autoballoon="off"\n');
     this.env = {
       PATH: process.env['PATH'],
       SIMXL_HOST: sim.dir,

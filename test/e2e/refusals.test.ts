@@ -109,8 +109,8 @@ describe('what check fails of this host', () => {
       const ran = await tsremus(toB());
       expect(ran.code).toBe(10);
       expect(ran.err).toContain(
-        'domain g1 cannot be protected: /etc/xen/auto/g1.cfg boots g1 with the host, ' +
-          'whoever runs it then (--no-check goes on all the same)\n' +
+        `domain g1 cannot be protected: on ${hostname()}: /etc/xen/auto/g1.cfg boots g1 ` +
+          'with the host, whoever runs it then (--no-check goes on all the same)\n' +
           'Try: mv /etc/xen/auto/g1.cfg /etc/xen/  # ',
       );
       await expectAsBefore();

@@ -16,7 +16,7 @@ import {
 
 const stream = { codec: 'none', cacheBytes: 0 };
 const { features } = acceptedMessage;
-const accept = () => ({ accept: true as const, pulse: null, stream, features });
+const accept = () => ({ accept: true as const, pulse: null, stream, features, checks: true });
 
 describe('HELLO', () => {
   it('opens the link when the backup accepts', async () => {

@@ -69,6 +69,7 @@ export const sampleHello: HelloContent = {
   memoryBytes: 128 * 1024 * 1024,
   cacheBytes: 64 * 1024 * 1024,
   noWait: false,
+  checks: true,
 };
 
 /** What the end of some epoch may say. */
@@ -117,6 +118,7 @@ export const acceptedMessage: HelloAccepted = {
   pulse: null,
   stream: { codec: 'none', cacheBytes: 0 },
   features: [1, 2 ** 32 - 1],
+  checks: true,
 };
 
 /** Everything that a link told its listener, in order. */

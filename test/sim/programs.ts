@@ -4,6 +4,7 @@
  * src/app puts together, over the simulator's ports; nothing here decides.
  */
 
+import type { HostFacts } from '../../src/core/check/compare.ts';
 import type { StopBy } from '../../src/core/primary/types.ts';
 import type { Answer, Answered } from '../../src/core/vocabulary.ts';
 import { type Farewell, type Guard, guardAfter, type StartGuard } from '../../src/guest/guard.ts';
@@ -374,6 +375,7 @@ export async function protect(world: World, process: SimProcess): Promise<string
     },
     openEncoder: async () => simEncoder(),
     disks,
+    factsHere: async () => factsOf('hosta'),
     onEndSignals: (hear) => signals.push(hear),
   };
   const reporter = { seedProgress() {}, event() {} };
@@ -396,6 +398,12 @@ export async function protect(world: World, process: SimProcess): Promise<string
   } finally {
     claim.release('as-before');
   }
+}
+
+/** Hosts that have nothing to compare. */
+function factsOf(host: string): HostFacts {
+  const unknown = { hypervisor: null, cpus: null, processor: null, mtuBytes: null };
+  return { host, tsremus: 'sim', features: [], ...unknown };
 }
 
 /** The transport's way to `tsremus receive` on host B, and HELLO. */
@@ -468,6 +476,7 @@ async function receive(
       return offered(world.pulseOfB);
     },
     openDecoder: async (_agreed, allocate) => simDecoder(allocate),
+    look: async () => ({ lines: [], facts: factsOf('hostb'), address: null }),
     disks: simDisks(process),
     announce: async () => {},
     onLeaveRequest: (hear) => process.onTerm(hear),
@@ -484,6 +493,7 @@ async function receive(
     pulse: prepared.pulseOffer,
     stream: prepared.stream,
     features: prepared.features,
+    checks: hello.checks ?? false,
   };
   process.later(0, () => {
     reception.run().then(

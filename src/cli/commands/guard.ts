@@ -2,8 +2,7 @@
 import type { Command } from 'commander';
 import type { Context } from '../context.ts';
 import type { ExitCode } from '../exit-codes.ts';
-
-export const guardName = 'guard';
+import { guardName } from '../root.ts';
 
 export function addGuard(program: Command, context: Context): void {
   program

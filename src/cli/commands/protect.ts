@@ -81,7 +81,7 @@ export function addProtectArguments(command: Command): Command {
         'protect a guest although KEY may not be copied (with -F)',
       ).argParser((key: string, keys: string[] = []) => [...keys, key]),
     )
-    .option('--no-check', 'do not look first at what check looks at on this host')
+    .option('--no-check', 'do not look first at what check looks at of both hosts')
     .addOption(new Option('--save', 'declare the guest: write what is typed into guests.d'))
     .addOption(new Option('-q, --quiet', 'say nothing unless something is wrong'))
     .addOption(jsonOption('report as JSON lines on stdout'))

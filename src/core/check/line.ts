@@ -66,6 +66,18 @@ export function readOn(name: CheckName): string {
   });
 }
 
+export function placed(where: CheckPlace, lines: readonly CheckLine[]): PlacedLine[] {
+  return lines.map((line) => ({ ...line, where }));
+}
+
+/** How the hosts are called. */
+export type HostNames = Readonly<Record<'here' | 'there', string>>;
+
+/** A line by itself: where that was looked at, and what was found, a clause. */
+export function placedText({ where, text }: PlacedLine, hosts: HostNames): string {
+  return where === 'between' ? text : `on ${hosts[where]}: ${text}`;
+}
+
 /** The worst of some lines; `ok` of none. */
 export function worstOf(lines: readonly CheckLine[]): CheckLevel {
   return lines.reduce<CheckLevel>(

@@ -5,9 +5,9 @@ export function awaitingText(domain: string, seconds: number, why: string): stri
   return `waiting up to ${seconds} s for ${domain} to run: ${why}`;
 }
 
-/** What a check of its host failed, clauses. */
-export function notCheckedText(failed: readonly string[]): string {
-  return `${failed.join('; ')} (--no-check goes on all the same)`;
+/** What a check of the hosts failed, clauses. `isFinal`: it is refused unchecked, too. */
+export function notCheckedText(failed: readonly string[], isFinal: boolean): string {
+  return `${failed.join('; ')}${isFinal ? '' : ' (--no-check goes on all the same)'}`;
 }
 
 /** Its processes could not be put into a unit of their own: `whose` end comes with the login's. */

@@ -42,6 +42,7 @@ import {
 import type { StreamDecoder } from '../../stream/codec/codec.ts';
 import type { DiskIntake } from '../../stream/disk-intake.ts';
 import { RawBuffers, StreamIntake } from '../../stream/intake.ts';
+import type { HostLook } from '../check/host.ts';
 import type { ReceiveOptions } from '../options.ts';
 import { Copy } from './copy.ts';
 import { askOf, openDiskIntakes } from './disk-intakes.ts';
@@ -82,6 +83,8 @@ export interface ReceptionPorts extends HostPorts {
   offerPulse(session: string, log: ProcessLog, onHeard: OnHeard): Promise<OfferedPulse | null>;
   openDecoder(agreed: StreamAgreement, allocate: Allocate): Promise<StreamDecoder>;
   readonly disks: DiskDriver;
+  /** What `tsremus check` would say of this host for the guest of CONFIG. Changes nothing. */
+  look(spec: GuestSpec, config: GuestConfig, hello: Hello): Promise<HostLook>;
   /** The machine, where a test breaks it on purpose. */
   readonly step?: BackupParts['step'];
   /** Tells the network where the guest is now. Never rejects. */
@@ -124,6 +127,11 @@ interface Receiving {
   readonly diskIntakes: readonly DiskIntake[];
   readonly assembler: EpochAssembler;
 }
+
+/** What came of CONFIG; `first`: what the primary said to begin, where it waited for CHECKED. */
+type Begun =
+  | { readonly receiving: Receiving; readonly first: Message | null }
+  | { readonly receiving: null; readonly reason: string };
 
 /** Chooses the codec, and counts the memory that it and an epoch need here. */
 export function agreeStream(
@@ -306,19 +314,22 @@ export class Reception {
     const first = within(this.#ports.timers, configMsMax, this.#firstMessage(), late);
     const { message, reason } = await first;
     if (message === null) return { kind: 'never-whole', reason };
-    let receiving: Receiving;
+    let begun: Begun;
     try {
-      receiving = await this.#begin(message);
+      begun = await this.#begin(message);
     } catch (error) {
       if (!(error instanceof OperationError)) throw error;
       this.#link.fail(error);
       return { kind: 'never-whole', reason: error.message };
     }
+    if (begun.receiving === null) return { kind: 'never-whole', reason: begun.reason };
+    const { receiving, first: early } = begun;
     this.#receiving = receiving;
     const { session } = receiving;
     return new Promise((resolve, reject) => {
       session.run().then(resolve, reject);
       if (this.#isLeaving) session.leave(toldToEnd);
+      if (early !== null) this.#onMessage(early, receiving);
       this.#link.listen({
         bytes: () => session.onBytes(),
         message: (next) => this.#onMessage(next, receiving),
@@ -350,16 +361,20 @@ export class Reception {
   }
 
   /** The first message must be CONFIG: with it the copy can be prepared. */
-  async #begin(message: Message): Promise<Receiving> {
+  async #begin(message: Message): Promise<Begun> {
     const { hello, log } = this.#set;
     const { registry } = this.#ports;
     if (message.kind !== 'config') {
       throw new OperationError('protocol', `${message.kind} before CONFIG`, { op: 'read-message' });
     }
+    const heardMs = this.#ports.clock.wall().getTime();
     const spec = this.#specIn(message);
     const { hypervisor, settings } = this.#ports;
     await this.#ports.disks.bringOut(hello.uuid);
     await checkNeeds(hypervisor, spec, settings.hostName);
+    // Before a disk is marked: a primary that refuses leaves all of them what they were.
+    const said = await this.#sayChecked(spec, message, heardMs);
+    if (said.reason !== null) return { receiving: null, reason: said.reason };
     const disks = await this.#openDisks(message, spec);
     const copy = this.#newCopy(spec);
     const session = this.#newSession(spec, copy, disks);
@@ -372,13 +387,33 @@ export class Reception {
     const receiving = { spec, copy, session, disksLeft, intake, assembler, diskIntakes };
     this.#set.heartbeats.take = (seq, heldMs) => session.onHeartbeat(seq, heldMs);
     void supersede({ uuid: hello.uuid, role: 'backup' }, registry, this.#ports, log);
-    return receiving;
+    return { receiving, first: said.first };
+  }
+
+  /**
+   * Says what this host is like, where the primary waits for that; `first` is what it says to
+   * begin, `reason` why it does not.
+   */
+  async #sayChecked(
+    spec: GuestSpec,
+    config: GuestConfig,
+    heardMs: number,
+  ): Promise<{ readonly first: Message | null; readonly reason: string | null }> {
+    const { hello } = this.#set;
+    const { clock, timers } = this.#ports;
+    if (hello.checks !== true) return { first: null, reason: null };
+    const look = await this.#ports.look(spec, config, hello);
+    const saidMs = clock.wall().getTime();
+    this.#link.send({ kind: 'checked', ...look, clock: { heardMs, saidMs } });
+    const silence = `${hello.host} did not begin within ${configMsMax / 1000} s of CHECKED`;
+    const late = () => ({ message: null, reason: silence });
+    const { message, reason } = await within(timers, configMsMax, this.#firstMessage(), late);
+    return { first: message, reason: message === null ? reason : null };
   }
 
   /** Those that the primary carries; none where they are left alone. */
   async #openDisks(message: GuestConfig, spec: GuestSpec): Promise<readonly BackupDisk[]> {
     const { hello } = this.#set;
-    checkConfigDisks(message, hello, spec.writableDisks);
     if (message.disks.length === 0) return [];
     const { cacheBytes } = this.#set.stream;
     checkOwnMemory(this.#ports.settings, hello, cacheBytes, message.disks.length);
@@ -394,6 +429,7 @@ export class Reception {
   #specIn(message: GuestConfig): GuestSpec {
     const spec = this.#ports.hypervisor.readSpec(message.config);
     checkConfig(message, this.#set.hello, spec);
+    checkConfigDisks(message, this.#set.hello, spec.writableDisks);
     return spec;
   }
 

@@ -1,16 +1,19 @@
 /**
  * The backup's side of `tsremus check`, in a run of `tsremus receive` of its own: what this host is
  * like for the guest of CONFIG, then DATA that is counted and thrown away, so that the path can be
- * measured. It makes nothing, claims nothing and records nothing.
+ * measured. It makes nothing, claims nothing and records nothing. A session's primary is told the
+ * same before it begins (lookForSession), as far as nobody refuses it anyhow.
  */
 import { type CheckLine, forTheWayBack } from '../../core/check/line.ts';
 import { type Timers, within } from '../../host/clock.ts';
 import { OperationError } from '../../host/errors.ts';
+import type { GuestSpec } from '../../hypervisor/port.ts';
+import type { GuestConfig } from '../../link/config-message.ts';
 import { nextMessage } from '../../link/hello.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { Link } from '../../link/link.ts';
-import { copyLines } from './copy.ts';
-import { hostFacts, hostLines, openLine } from './host.ts';
+import { copyLines, diskLines } from './copy.ts';
+import { type HostLook, hostFacts, hostLines, openLine } from './host.ts';
 import type { CheckPorts } from './ports.ts';
 
 /** Where the transport says that it comes from and where it arrived; null: it does not say. */
@@ -52,13 +55,42 @@ export async function answerCheck(
   const { line: xen, opened } = await openLine(ports);
   const info = opened?.info ?? null;
   const copy = await copyLines(ports, opened, hello, config);
-  const host = await hostLines(ports, { xen, info, spec: copy.spec, buffered: true, argv: null });
-  const own = host.map((line) => (ofThePrimary.includes(line.name) ? forTheWayBack(line) : line));
+  const own = await backupLines(ports, { xen, info, spec: copy.spec }, true);
   const lines = [...own, ...copy.lines, forTheWayBack(await wayBack)];
   const facts = await hostFacts(ports, info, ports.ends.peer);
   const clock = { heardMs, saidMs: ports.clock.wall().getTime() };
   link.send({ kind: 'checked', lines, facts, clock, address: ports.ends.own });
   await swallow(link, ports.timers);
+}
+
+/** Of this host alone, for a copy of the guest; `buffered`: false with -n. */
+async function backupLines(
+  ports: CheckPorts,
+  found: Pick<Parameters<typeof hostLines>[1], 'xen' | 'info' | 'spec'>,
+  buffered: boolean,
+): Promise<readonly CheckLine[]> {
+  const lines = await hostLines(ports, { ...found, buffered, argv: null });
+  return lines.map((line) => (ofThePrimary.includes(line.name) ? forTheWayBack(line) : line));
+}
+
+/**
+ * What a session's primary is told before it begins. What the backup refuses by itself (its needs,
+ * its name, its room) is not among it; nor the way back, which takes a connection of its own.
+ */
+export async function lookForSession(
+  ports: CheckPorts & { readonly ends: Ends },
+  spec: GuestSpec,
+  config: GuestConfig,
+  buffered: boolean,
+): Promise<HostLook> {
+  const { line: xen, opened } = await openLine(ports);
+  const info = opened?.info ?? null;
+  const [own, disks, facts] = await Promise.all([
+    backupLines(ports, { xen, info, spec }, buffered),
+    diskLines(ports, spec, config),
+    hostFacts(ports, info, ports.ends.peer),
+  ]);
+  return { lines: [...own, ...disks], facts, address: ports.ends.own };
 }
 
 /** Uses up whatever comes, acknowledges its end, until the other side has had enough. */

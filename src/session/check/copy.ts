@@ -44,7 +44,7 @@ const readDisks = adviceLine({
 });
 
 /** A line for each disk that cannot take the place of the guest's. */
-async function diskLines(
+export async function diskLines(
   ports: CheckPorts,
   spec: GuestSpec,
   { disks }: GuestConfig,

@@ -15,8 +15,12 @@ import { adviceLine } from '../../core/texts/advice.ts';
 import { formatBytes } from '../../core/units.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { GuestSpec, HostInfo, Hypervisor } from '../../hypervisor/port.ts';
+import type { Checked } from '../../link/checked-message.ts';
 import { defaultMaxMemory } from '../../stream/budget.ts';
 import type { CheckPorts } from './ports.ts';
+
+/** What one host of a session tells the other one, before that begins. */
+export type HostLook = Omit<Checked, 'kind' | 'clock'>;
 
 /** A failure as a line; whoever asks does the rest. */
 export function failedLine(name: CheckName, error: unknown): CheckLine {

@@ -1,5 +1,11 @@
 /** The primary's side of `tsremus check`: asks the backup, and measures the path to it. */
-import type { ClockLooks } from '../../core/check/compare.ts';
+import {
+  type ClockLooks,
+  compareHosts,
+  compareVcpus,
+  type HostFacts,
+} from '../../core/check/compare.ts';
+import type { CheckLine } from '../../core/check/line.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import type { AnnouncedDisk } from '../../disk/port.ts';
 import { type Time, within } from '../../host/clock.ts';
@@ -42,6 +48,34 @@ export async function askChecked(
   throw new OperationError('peer-refused', `the backup gave no answer: ${said}`, { op: 'check' });
 }
 
+/** What this host has beside it. */
+interface Beside {
+  readonly here: HostFacts;
+  readonly looks: ClockLooks;
+  readonly spec: GuestSpec;
+  /** A line that is typed on the backup's host, as it is typed here. */
+  there(line: string): string;
+}
+
+/** What the backup said of its host and of the way to it, and what the two hosts come to. */
+export function checkedLines(
+  { lines, facts }: Pick<Checked, 'lines' | 'facts'>,
+  { here, looks, spec, there }: Beside,
+): { readonly there: readonly CheckLine[]; readonly between: readonly CheckLine[] } {
+  const theirs = lines.map((line) => ({
+    ...line,
+    next: line.next === null ? null : there(line.next),
+  }));
+  const isWay = ({ name }: CheckLine) => name === 'way-back';
+  return {
+    there: [...theirs.filter((line) => !isWay(line)), compareVcpus(spec.vcpus, facts)],
+    between: [
+      ...theirs.filter(isWay),
+      ...compareHosts({ here, there: facts }, looks, spec.features),
+    ],
+  };
+}
+
 /**
  * Sends bytes that cannot be compressed for a second, as an epoch is sent; bytes a second up to the
  * acknowledgement. Throws OperationError.
@@ -63,7 +97,8 @@ export async function measurePath(link: Link, piece: Buffer, { clock, timers }: 
   const digest = { rawBytes: bytes, checksum: 0n, cacheState: 0n };
   await link.endEpoch(0, Math.ceil(bytes / 4096), digest);
   await within(timers, drainMsMax, acknowledged, () => {
-    throw cutOff(`no acknowledgement within ${drainMsMax / 1000} s`);
+    const said = `what was sent is not acknowledged within ${drainMsMax / 1000} s`;
+    throw cutOff(`${said}: large packets may be lost on their way`);
   });
   return (bytes * 1_000) / Math.max(1, clock.nowMs() - beganMs);
 }
@@ -71,6 +106,7 @@ export async function measurePath(link: Link, piece: Buffer, { clock, timers }: 
 function cutOff(reason: string): OperationError {
   return new OperationError('peer-unreachable', `the path could not be measured: ${reason}`, {
     op: 'measure-path',
+    hint: adviceLine({ kind: 'see-links' }),
   });
 }
 

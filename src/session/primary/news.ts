@@ -1,4 +1,5 @@
 /** What `tsremus protect` says on its way: events, each state once, and the seed's progress. */
+import { type HostNames, type PlacedLine, placedText } from '../../core/check/line.ts';
 import type { SessionState } from '../../core/health/facts.ts';
 import { type Agreement, mayOpenUnanswered } from '../../core/permission/tie.ts';
 import { askClause } from '../../core/texts/advice.ts';
@@ -20,6 +21,16 @@ export interface ProtectNewsParts {
   readonly withoutWitness: Agreement;
 }
 
+type TellLine = (text: string, data: Readonly<Record<string, unknown>>) => void;
+
+/** Each line that warns, with what to type. */
+export function tellWarned(lines: readonly PlacedLine[], hosts: HostNames, tell: TellLine): void {
+  for (const line of lines) {
+    const { level, name, where, next } = line;
+    if (level === 'warn') tell(placedText(line, hosts), { name, where, next });
+  }
+}
+
 export class ProtectNews {
   readonly #parts: ProtectNewsParts;
   #told: SessionState | null = null;
@@ -35,6 +46,15 @@ export class ProtectNews {
   tell(kind: string, text: string): void {
     this.#parts.log.info(text);
     this.#parts.reporter.event(kind, text);
+  }
+
+  /** What of the hosts does not do well; all else is not worth a line. */
+  checked(lines: readonly PlacedLine[], hosts: HostNames): void {
+    const { log, reporter } = this.#parts;
+    tellWarned(lines, hosts, (text, data) => {
+      log.info(text);
+      reporter.event('check', text, data);
+    });
   }
 
   /** Says what the session has come to, once each time; being late is for `status` to say. */

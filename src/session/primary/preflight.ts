@@ -2,7 +2,7 @@
  * What is looked at before a session begins: which guest is meant, and whether it can be protected.
  * Everything is refused here, with a reason, rather than half-way.
  */
-import type { CheckLine } from '../../core/check/line.ts';
+import { type HostNames, type PlacedLine, placedText } from '../../core/check/line.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
 import { awaitingText, notCheckedText } from '../../core/texts/service.ts';
 import { formOf } from '../../core/who.ts';
@@ -141,17 +141,27 @@ export function refuseUnknown({ name, refusals }: GuestSpec, allow: readonly str
   throw unsupported(name, why, adviceLine(page));
 }
 
+/** Lines that say early what the session itself would refuse. */
+const refusedAnyhow: readonly string[] = ['copy-disks', 'directories'];
+
 /**
- * What `tsremus check` fails of the guest's host and nothing else refuses, with the same cure.
+ * What `tsremus check` fails of either host and nothing else refuses, with the same cure.
  * `isMeasured`: there is no copy that the host could boot the guest beside.
  */
-export function refuseFailed(name: string, lines: readonly CheckLine[], isMeasured: boolean): void {
+export function refuseFailed(
+  name: string,
+  lines: readonly PlacedLine[],
+  hosts: HostNames,
+  isMeasured = false,
+): void {
   const failed = lines.filter(
     (line) => line.level === 'fail' && !(isMeasured && line.name === 'autostart'),
   );
   const [first] = failed;
   if (first === undefined) return;
-  throw unsupported(name, notCheckedText(failed.map(({ text }) => text)), first.next ?? readLimits);
+  const clauses = failed.map((line) => placedText(line, hosts));
+  const isFinal = failed.some((line) => refusedAnyhow.includes(line.name));
+  throw unsupported(name, notCheckedText(clauses, isFinal), first.next ?? readLimits);
 }
 
 /** All or none: of a guest with a disk that is left out, the copy would be of two moments. */

@@ -9,7 +9,9 @@
  */
 
 import { version } from '../../config/version.ts';
+import type { HostFacts } from '../../core/check/compare.ts';
 import { lostFeatures, othersText, savedText } from '../../core/check/features.ts';
+import { placed } from '../../core/check/line.ts';
 import { describeSchedule } from '../../core/describe.ts';
 import { type HeldOutcome, heldBack, type StopResult } from '../../core/outcomes.ts';
 import type { PrimaryOutcome, StopBy } from '../../core/primary/types.ts';
@@ -30,9 +32,11 @@ import type { HostPorts } from '../../host/ports.ts';
 import type { GuestLeft, Hypervisor } from '../../hypervisor/port.ts';
 import { guestConfig } from '../../link/config-message.ts';
 import type { HelloContent } from '../../link/connect.ts';
+import { nextMessage } from '../../link/hello.ts';
 import type { HelloAccepted, PulseOffer } from '../../link/hello-message.ts';
 import { newSessionId } from '../../link/identity.ts';
 import type { Link } from '../../link/link.ts';
+import { peerError } from '../../link/messages.ts';
 import type { Pulse } from '../../link/pulse.ts';
 import { leaveOutput } from '../../output/open.ts';
 import { nullBuffer, type OutputBuffer } from '../../output/port.ts';
@@ -54,16 +58,19 @@ import {
 } from '../../stream/budget.ts';
 import type { StreamEncoder } from '../../stream/codec/codec.ts';
 import { allOf } from '../all-of.ts';
+import { checkedLines } from '../check/question.ts';
 import { factsFor, plainDisks, specThere } from '../disk-options.ts';
 import type { ProtectOptions, ProtectReporter, ProtectResult } from '../options.ts';
 import { Teardown } from '../teardown.ts';
 import { primaryConfigOf, timingOf } from './config.ts';
 import { primaryFacts } from './facts.ts';
 import { ProtectNews } from './news.ts';
-import type { Guest } from './preflight.ts';
+import { type Guest, refuseFailed } from './preflight.ts';
 import { changedSchedule, type SetRequest } from './schedule-change.ts';
 import { type PrimaryParts, PrimarySession } from './session.ts';
 
+/** For the backup to look at itself, ms. */
+const checkedMsMax = 90_000;
 /** Whoever waits for the end hears at least this often what is being waited for. */
 const progressEveryMs = 5_000;
 /** A backup that is there removes a copy in a moment; its hypervisor may take longer. */
@@ -133,6 +140,8 @@ export interface ProtectionPorts extends HostPorts {
   openOutput(session: string, onNews: (text: string) => void): Promise<OutputBuffer>;
   openEncoder(agreed: StreamAgreement): Promise<StreamEncoder>;
   readonly disks: DiskDriver;
+  /** What the backup's host is compared with; `toPeer`: its address, where it is known. */
+  factsHere(toPeer: string | null): Promise<HostFacts>;
   /** The machine, where a test breaks it on purpose. */
   readonly step?: PrimaryParts['step'];
   /** Signals that end a session, as long as this process lives. */
@@ -242,6 +251,8 @@ export class Protection {
       memoryBytes: guest.memoryBytes,
       cacheBytes: cacheBytesWithin(this.#maxMemoryBytes, guest.memoryBytes),
       noWait: !options.wait,
+      // With -b nothing is to run anywhere.
+      checks: options.check !== false && options.blackhole === undefined,
     };
     const facts = () => primaryFacts(this.#view());
     const owner = processes.self;
@@ -433,6 +444,43 @@ export class Protection {
     this.#news.tell('processors', text);
   }
 
+  /**
+   * CONFIG was sent, and nothing is copied: what the backup's host is like for this guest. What
+   * fails is refused, and what does not do well is said. Throws OperationError, the backup's own
+   * refusal too.
+   */
+  async #hearChecked(connection: BackupConnection, askedMs: number): Promise<void> {
+    const { guest, options, ending } = this.#set;
+    const { timers, clock, settings } = this.#ports;
+    const { link, reply } = connection;
+    const patience = { timers, signal: ending.signal, timeoutMs: checkedMsMax };
+    const message = await nextMessage(link, options.host, patience);
+    if (message.kind === 'error') {
+      throw peerError(options.host, message, connection.there);
+    }
+    if (message.kind !== 'checked') {
+      throw new OperationError('protocol', `${message.kind} instead of CHECKED`, {
+        op: 'read-message',
+      });
+    }
+    const looks = { askedMs, ...message.clock, answeredMs: clock.wall().getTime() };
+    const here = await this.#ports.factsHere(message.address);
+    const there = (line: string) => connection.there(line);
+    const found = checkedLines(message, { here, looks, spec: guest.spec, there });
+    const lines = [...placed('there', found.there), ...placed('between', found.between)]
+      // Compared already, and not by this alone.
+      .filter(({ name }) => name !== 'processors');
+    const names = { here: settings.hostName, there: reply.host };
+    try {
+      refuseFailed(guest.name, lines, names);
+    } catch (error) {
+      // The other host's log has the reason, too.
+      if (error instanceof OperationError) link.fail(error);
+      throw error;
+    }
+    this.#news.checked(lines, names);
+  }
+
   #followPulse(offer: PulseOffer | null): Pulse | null {
     if (offer === null) return null;
     const onHeard = (seq: number) => this.#running?.onEcho(seq);
@@ -445,11 +493,13 @@ export class Protection {
     const { options, guest, log } = this.#set;
     const { registry, timers } = this.#ports;
     const { link } = ready.connection;
-    // With it the backup begins to count heartbeats: only when all is ready here.
+    // What follows it begins the session there, and is awaited: only when all is ready here.
     const { disks: said = plainDisks } = options;
     const facts = factsFor(ready.disks, said);
     const spec = specThere(this.#ports.hypervisor, guest.spec, said);
+    const askedMs = this.#ports.clock.wall().getTime();
     await link.sendConfig(guestConfig(spec, guest.memoryBytes, facts));
+    if (ready.connection.reply.checks === true) await this.#hearChecked(ready.connection, askedMs);
     this.#news.tell('connected', `connected to ${options.host}; the first copy begins`);
     this.#tellWhoGoesOn();
     const subject = { uuid: guest.ref.uuid, role: 'primary' } as const;
