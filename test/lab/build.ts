@@ -21,11 +21,15 @@ import { ensureHypervisor, type Hypervisor } from './xen.ts';
 /** All that `up` needs, by path. */
 export interface Images {
   readonly suite: Suite;
+  /** Whether the hosts have what HVM guests need. */
+  readonly deviceModel: boolean;
   readonly hypervisor: Hypervisor;
   readonly kernel: string;
   readonly initramfs: string;
   readonly rootDisk: string;
   readonly guestKernel: string;
+  /** The same kernel as HVM guests' firmware loads it. */
+  readonly guestImage: string;
   readonly guestInitramfs: string;
   /** labguest, which is also the lab's tool in its namespace. */
   readonly program: string;
@@ -37,21 +41,25 @@ export interface Images {
 export type Report = (line: string) => void;
 
 /** Builds what is missing; with everything in the cache this takes about a second. */
-export async function ensureBuilt(suite: Suite, report: Report = () => {}): Promise<Images> {
+export async function ensureBuilt(
+  suite: Suite,
+  deviceModel: boolean,
+  report: Report = () => {},
+): Promise<Images> {
   await ensureTools(report);
   openCache();
   await ensurePackageLists(suite);
   try {
-    return await buildAll(suite, report);
+    return await buildAll(suite, deviceModel, report);
   } catch (error) {
     if (!(error instanceof StaleListsError)) throw error;
     report('the package lists are out of date: reading them anew');
     await updateLists(suite);
-    return buildAll(suite, report);
+    return buildAll(suite, deviceModel, report);
   }
 }
 
-async function buildAll(suite: Suite, report: Report): Promise<Images> {
+async function buildAll(suite: Suite, deviceModel: boolean, report: Report): Promise<Images> {
   const timed = timer(report);
   const hypervisor = timed('hypervisor', ensureHypervisor(suite));
   const dom0Kernel = timed('kernel of the hosts', ensureDom0Kernel(suite));
@@ -60,7 +68,7 @@ async function buildAll(suite: Suite, report: Report): Promise<Images> {
   const keys = ensureKeys();
   const rootDisk = timed(
     'root disk',
-    hypervisor.then(({ series }) => ensureRootDisk(suite, series, dom0Kernel)),
+    hypervisor.then(({ series }) => ensureRootDisk(suite, series, dom0Kernel, deviceModel)),
   );
   const initramfs = ensureInitramfs(`${suite}-host`, program, dom0Kernel, [
     'virtio_pci',
@@ -89,11 +97,13 @@ async function buildAll(suite: Suite, report: Report): Promise<Images> {
   if (failed) throw (failed as PromiseRejectedResult).reason;
   return {
     suite,
+    deviceModel,
     hypervisor: await hypervisor,
     kernel: (await dom0Kernel).vmlinux,
     initramfs: await initramfs,
     rootDisk: await rootDisk,
     guestKernel: (await guestKernel).vmlinux,
+    guestImage: (await guestKernel).image,
     guestInitramfs: await guestInitramfs,
     program: await program,
     keys: await keys,

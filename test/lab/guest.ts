@@ -2,7 +2,7 @@
  * The guests: created in a host, and asked from outside, wherever they run at the moment.
  *
  * A guest's name decides its address, so that a test can ask a guest without knowing where it
- * is: g1, g2, … are PV, h1, h2, … are PVH by habit, and any name may be of either kind.
+ * is: g1, g2, … are PV, h1, h2, … are PVH or HVM by habit, and any name may be of any kind.
  */
 import type { Images } from './build.ts';
 import { hangMs, LabError, RefusedError, waitFor } from './command.ts';
@@ -10,21 +10,26 @@ import { executeIn, quote } from './host.ts';
 import { executeInside } from './network.ts';
 import { type HostId, hosts } from './settings.ts';
 
-export type GuestKind = 'pv' | 'pvh';
+export const guestKinds = ['pv', 'pvh', 'hvm'] as const;
+export type GuestKind = (typeof guestKinds)[number];
 
 /** Reads a kind of guest from a command line. */
 export function parseKind(text: string | undefined): GuestKind {
-  if (text === 'pv' || text === 'pvh') return text;
-  if (text === 'hvm') {
-    throw new RefusedError('no HVM guests: the hosts of the lab have no device model', {
-      hint: 'use a PVH guest',
-    });
-  }
-  throw new LabError(`expected pv or pvh, not ${text || 'nothing'}`);
+  const kind = guestKinds.find((name) => name === text);
+  if (kind !== undefined) return kind;
+  throw new LabError(`expected ${guestKinds.join(', ')}, not ${text || 'nothing'}`);
 }
 
 /** Fails where guests of a kind cannot be protected in hosts of these images, and says why. */
-export function requireKind(images: Pick<Images, 'hypervisor' | 'suite'>, kind: GuestKind): void {
+export function requireKind(
+  images: Pick<Images, 'hypervisor' | 'suite' | 'deviceModel'>,
+  kind: GuestKind,
+): void {
+  if (kind === 'hvm' && !images.deviceModel) {
+    throw new RefusedError('no HVM guests: the hosts that are up have no device model', {
+      hint: 'npm run lab -- down; npm run lab -- --kind hvm up',
+    });
+  }
   const { version, shadowPaging } = images.hypervisor;
   if (kind !== 'pv' || shadowPaging) return;
   throw new RefusedError(
@@ -144,7 +149,8 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
   return [
     `name = "${name}"`,
     `type = "${kind}"`,
-    'kernel = "/lab/vmlinux"',
+    // What firmware loads is a kernel as its package has it.
+    `kernel = "/lab/${kind === 'hvm' ? 'vmlinuz' : 'vmlinux'}"`,
     'ramdisk = "/lab/initramfs"',
     `extra = "${extra}"`,
     `memory = ${options.memoryMb ?? 128}`,
@@ -152,7 +158,7 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     `vif = [${vifs.join(', ')}]`,
     ...(options.disk === undefined ? [] : [`disk = ["phy:${options.disk},xvda,w"]`]),
     // RDTSCP fails in an emulated SVM guest otherwise.
-    ...(kind === 'pvh' ? ['tsc_mode = "native"'] : []),
+    ...(kind === 'pv' ? [] : ['tsc_mode = "native"']),
     ...(options.extraConfig ? [options.extraConfig] : []),
     '',
   ].join('\n');

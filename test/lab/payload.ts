@@ -40,6 +40,7 @@ export async function makePayload(
   };
   put(join(labDir, 'host/start'), 'lab/start', 0o755);
   put(images.guestKernel, 'lab/vmlinux');
+  if (images.deviceModel) put(images.guestImage, 'lab/vmlinuz');
   put(images.guestInitramfs, 'lab/initramfs');
   put(images.program, 'usr/local/bin/labguest', 0o755);
   put(join(labDir, 'host/allow'), 'etc/tsremus/allow');

@@ -31,7 +31,7 @@ export const usage = `usage: npm run test:lab -- [OPTION...] [NAME...]
 NAME chooses lab tests; "cut" means all whose name begins with cut-. Without names: all.
 
   --suite S    hosts of bookworm (Xen 4.17) or trixie (Xen 4.20); also TSREMUS_LAB_SUITE
-  --kind K     guests of that kind alone: pvh, pv
+  --kind K     guests of that kind alone: pvh, hvm, pv
   --ci         the core, and of the rest those whose turn it is by the commit's hash
   --minutes N  with --ci: begin nothing of the rest that would not be done by then
   --runs N     trials of each test (default: few in test:lab, the full counts in the soak)

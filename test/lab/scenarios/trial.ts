@@ -34,8 +34,8 @@ import type { Random } from './random.ts';
 
 export type Mode = 'ci' | 'soak';
 
-/** How a guest is known by habit: g… is PV, h… is PVH. */
-const firstName: Readonly<Record<GuestKind, string>> = { pv: 'g1', pvh: 'h1' };
+/** How a guest is known by habit: g… is PV, h… is PVH or HVM. */
+const firstName: Readonly<Record<GuestKind, string>> = { pv: 'g1', pvh: 'h1', hvm: 'h1' };
 
 export class Trial {
   readonly lab: Lab;
