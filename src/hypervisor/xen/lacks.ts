@@ -8,12 +8,14 @@
  * domcreate_complete with its retain_domain). So a bridge that is not there would be met at the
  * failover, and would cost the copy. A kernel is not read for a restore (initiate_domain_create:
  * "restoring, not running bootloader"), but for the guest's next boot, on that host: it is asked
- * for before a copy is begun, and no failover waits for it. So is the CPU pool, which the domain is
+ * for before a copy is begun, and no failover waits for it; that of an HVM guest is named to its
+ * device model, which does not start without it. So is the CPU pool, which the domain is
  * put into when it is made (libxl__domain_config_setdefault, libxl__domain_make).
  */
 import { stat } from 'node:fs/promises';
 import { type Advice, adviceLine } from '../../core/texts/advice.ts';
 import type { Lack } from '../port.ts';
+import { isHvm, takesBuiltIn } from './device-model.ts';
 import type { DomainConfig } from './guest-config.ts';
 
 /** A file, a device or an interface that has to be there; `free-name`: that must not be. */
@@ -21,7 +23,7 @@ interface Need {
   /** What it is to the guest. */
   readonly what: string;
   readonly path: string;
-  readonly kind: 'bridge' | 'switch' | 'script' | 'file' | 'free-name';
+  readonly kind: 'bridge' | 'switch' | 'script' | 'file' | 'model' | 'free-name';
   /** What does as well. */
   readonly instead?: string;
 }
@@ -100,33 +102,54 @@ function files(named: readonly (readonly [string, unknown])[]): Need[] {
   });
 }
 
-/** libxl_dm.c, libxl__domain_device_model: one of the guest's own; else where libxl has it. */
-function ofModel(config: DomainConfig): Need[] {
-  return files([['the device model', object(config['b_info'])['device_model']]]);
+/** The program; of an HVM guest that is booted directly also what it is told to load, each time. */
+function ofModel(config: DomainConfig, builtIn: () => string | null): Need[] {
+  const what = 'the device model';
+  const path = takesBuiltIn(config) ? builtIn() : null;
+  return [
+    ...files([[what, object(config['b_info'])['device_model']]]),
+    ...(path === null ? [] : [{ what, path, kind: 'model' as const }]),
+    ...(isHvm(config) ? ofKernel(config) : []),
+  ];
+}
+
+function ofKernel(config: DomainConfig): Need[] {
+  const build = object(config['b_info']);
+  return files([
+    ['the kernel', build['kernel']],
+    ['the ramdisk', build['ramdisk']],
+  ]);
 }
 
 /** What is read at a boot alone. */
 function ofBoot(config: DomainConfig): Need[] {
-  const build = object(config['b_info']);
-  const ofType = (kind: string) => object(object(build['type'])[kind]);
-  return files([
-    ['the kernel', build['kernel']],
-    ['the ramdisk', build['ramdisk']],
-    ['the kernel', ofType('pv')['kernel']],
-    ['the ramdisk', ofType('pv')['ramdisk']],
-    ['the shim', ofType('pvh')['pvshim_path']],
-    ['the firmware', ofType('hvm')['system_firmware']],
-  ]);
+  const ofType = (kind: string) => object(object(object(config['b_info'])['type'])[kind]);
+  const ofFirmware = files([['the firmware', ofType('hvm')['system_firmware']]]);
+  if (isHvm(config)) return ofFirmware;
+  return [
+    ...ofKernel(config),
+    ...files([
+      ['the kernel', ofType('pv')['kernel']],
+      ['the ramdisk', ofType('pv')['ramdisk']],
+      ['the shim', ofType('pvh')['pvshim_path']],
+    ]),
+  ];
 }
 
 /** Devices and files that are looked for, at most; a hostile configuration has thousands. */
 const needsMax = 256;
 
-/** Everything, in the order of the configuration; before a build: what that takes. Pure. */
-export function needsOf(config: DomainConfig, before: 'copy' | 'build'): readonly Need[] {
+/** When it is looked at, and which device model this host's library has built in. */
+export interface NeedsAt {
+  readonly before: 'copy' | 'build';
+  readonly builtInModel: () => string | null;
+}
+
+/** Everything, in the order of the configuration; before a build: what that takes. */
+export function needsOf(config: DomainConfig, { before, builtInModel }: NeedsAt): readonly Need[] {
   return [
     ...(before === 'copy' ? ofBoot(config) : []),
-    ...ofModel(config),
+    ...ofModel(config, builtInModel),
     ...list(config['disks']).flatMap(ofDisk),
     ...list(config['nics']).flatMap(ofInterface),
   ].slice(0, needsMax);
@@ -146,6 +169,11 @@ const adviceOf: { readonly [Kind in Need['kind']]: (path: string, name: string) 
   switch: (_path, name) => ({ kind: 'make-switch', name }),
   script: (path) => ({ kind: 'see-missing', path }),
   file: (path) => ({ kind: 'see-missing', path }),
+  model: (path) => ({
+    kind: 'install-packages',
+    packages: ['qemu-system-xen'],
+    why: `which has ${path} on Debian`,
+  }),
   'free-name': (_path, name) => ({ kind: 'see-interface', name }),
 };
 
@@ -172,9 +200,9 @@ async function lackOf(need: Need, root: string): Promise<Lack | null> {
 export async function lacksOf(
   config: DomainConfig,
   root: string,
-  before: 'copy' | 'build',
+  at: NeedsAt,
 ): Promise<readonly Lack[]> {
-  const found = await Promise.all(needsOf(config, before).map((need) => lackOf(need, root)));
+  const found = await Promise.all(needsOf(config, at).map((need) => lackOf(need, root)));
   return found.filter((lack) => lack !== null);
 }
 

@@ -28,6 +28,7 @@ import {
   type StreamPosition,
   waitingName,
 } from '../port.ts';
+import { modelBuiltInto } from './device-model.ts';
 import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { checkVariables, isXen, libxenlightCandidates } from './find-library.ts';
 import {
@@ -94,7 +95,8 @@ export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Prom
       // The stand-in's host is a folder, and has its own files in it.
       const root = env['SIMXL_HOST'] ?? '';
       const saveHelpers = new SaveHelpers(env, path, nativePath);
-      return new Xen(native, env[allowFileVariable] || allowFileDefault, root, saveHelpers);
+      const allowFile = env[allowFileVariable] || allowFileDefault;
+      return new Xen(native, path, allowFile, root, saveHelpers);
     } catch (error) {
       last = error;
     }
@@ -143,14 +145,24 @@ function operationError(op: string, subject: string, error: unknown): OperationE
 
 class Xen implements Hypervisor {
   readonly #native: XenLibrary;
+  /** The file that libxl is in. */
+  readonly #library: string;
   readonly #allowFile: string;
   #words: EndWords | null = null;
+  #model: { readonly path: string | null } | null = null;
   readonly #root: string;
 
   readonly #saveHelpers: SaveHelpers;
 
-  constructor(native: XenLibrary, allowFile: string, root: string, saveHelpers: SaveHelpers) {
+  constructor(
+    native: XenLibrary,
+    library: string,
+    allowFile: string,
+    root: string,
+    saveHelpers: SaveHelpers,
+  ) {
     this.#native = native;
+    this.#library = library;
     this.#saveHelpers = saveHelpers;
     this.#allowFile = allowFile;
     this.#root = root;
@@ -227,9 +239,16 @@ class Xen implements Hypervisor {
     });
   }
 
+  /** Looked for once, before a copy is begun: no failover waits for it. */
+  #builtInModel(): string | null {
+    this.#model ??= { path: modelBuiltInto(this.#library) };
+    return this.#model.path;
+  }
+
   async lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]> {
     const config = configOf(spec);
-    const devices = await lacksOf(config, this.#root, before);
+    const builtInModel = () => this.#builtInModel();
+    const devices = await lacksOf(config, this.#root, { before, builtInModel });
     // A copy that was begun is in its pool, whatever that is called now.
     if (before === 'build') return devices;
     return [...(await poolLacks(config, (pool) => this.#native.poolInfo(pool))), ...devices];

@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { modelBuiltInto } from '../../../src/hypervisor/xen/device-model.ts';
 import { lacksOf, poolLacks } from '../../../src/hypervisor/xen/lacks.ts';
 
 const guest = {
@@ -21,6 +22,10 @@ const guest = {
     { devid: 2, script: 'vif-openvswitch', bridge: 'ovsbr0.20:30', ifname: 'web1-lan' },
   ],
 };
+
+/** A library that has no device model built in. */
+const copy = { before: 'copy', builtInModel: () => null } as const;
+const build = { before: 'build', builtInModel: () => null } as const;
 
 const there = {
   '/boot/vmlinuz': 0o644,
@@ -51,8 +56,8 @@ function without(path: keyof typeof there): Readonly<Record<string, number>> {
 }
 
 it('finds nothing where all is there', async () => {
-  expect(await lacksOf(guest, hostWith(there), 'copy')).toEqual([]);
-  expect(await lacksOf({}, hostWith({}), 'copy')).toEqual([]);
+  expect(await lacksOf(guest, hostWith(there), copy)).toEqual([]);
+  expect(await lacksOf({}, hostWith({}), copy)).toEqual([]);
 });
 
 describe('a host without', () => {
@@ -67,7 +72,7 @@ describe('a host without', () => {
     ['/sys/class/net/ovsbr0', 'the bridge of interface 2 (ovsbr0)', 'ovs-vsctl add-br ovsbr0'],
     ['/sys/class/net/eth0', 'the gateway of interface 1', 'ls -l /sys/class/net/eth0'],
   ] as const)('%s', async (path, what, advice) => {
-    const lacks = await lacksOf(guest, hostWith(without(path)), 'copy');
+    const lacks = await lacksOf(guest, hostWith(without(path)), copy);
     expect(lacks).toHaveLength(1);
     expect(lacks[0]?.what).toContain(what);
     expect(lacks[0]?.what).toContain(' is not there');
@@ -77,21 +82,21 @@ describe('a host without', () => {
 
 it('finds a script that cannot be executed', async () => {
   const host = hostWith({ ...there, '/etc/xen/scripts/vif-bridge': 0o644 });
-  const [lack] = await lacksOf(guest, host, 'copy');
+  const [lack] = await lacksOf(guest, host, copy);
   expect(lack?.what).toMatch(/of interface 0 .* cannot be executed$/);
   expect(lack?.advice).toBe('chmod +x /etc/xen/scripts/vif-bridge');
 });
 
 it('takes eth1 for xenbr1 where that is a bridge, as the script does', async () => {
   const files = { ...without('/sys/class/net/xenbr1'), '/sys/class/net/eth1/bridge': 0o644 };
-  expect(await lacksOf(guest, hostWith(files), 'copy')).toEqual([]);
+  expect(await lacksOf(guest, hostWith(files), copy)).toEqual([]);
 });
 
 // Proves: a name that the scripts would give to the interface, and that another one has here, is
 // found; they end with an error there, which costs the copy.
 it('finds the name of an interface taken', async () => {
   const host = hostWith({ ...there, '/sys/class/net/web1-lan': 0o644 });
-  const [lack, ...more] = await lacksOf(guest, host, 'build');
+  const [lack, ...more] = await lacksOf(guest, host, build);
   expect(lack?.what).toBe('the name of interface 2 (web1-lan) is taken');
   expect(lack?.advice).toMatch(/^ip -d link show web1-lan /);
   expect(more).toEqual([]);
@@ -99,7 +104,7 @@ it('finds the name of an interface taken', async () => {
 
 // Proves: no failover waits for what the build does not take.
 it('asks for no kernel before a build', async () => {
-  expect(await lacksOf(guest, hostWith(without('/boot/vmlinuz')), 'build')).toEqual([]);
+  expect(await lacksOf(guest, hostWith(without('/boot/vmlinuz')), build)).toEqual([]);
 });
 
 describe('a CPU pool', () => {
@@ -133,5 +138,57 @@ describe('a CPU pool', () => {
     const config = { c_info: { pool_name: 'fast' } };
     expect(await poolLacks(config, async () => 'unknown')).toEqual([]);
     expect(await poolLacks(config, () => Promise.reject(new Error('no')))).toEqual([]);
+  });
+});
+
+describe('the device model', () => {
+  const builtIn = '/usr/libexec/xen-qemu-system-i386';
+  const at = (before: 'copy' | 'build') => ({ before, builtInModel: () => builtIn });
+  const hvm = { c_info: { type: 'hvm' }, b_info: { kernel: '/boot/vmlinuz', type: { hvm: {} } } };
+  const nothing = hostWith({});
+
+  it('of an HVM guest is the one built into libxl, with what it is told to load', async () => {
+    for (const before of ['copy', 'build'] as const) {
+      const [model, kernel, ...more] = await lacksOf(hvm, nothing, at(before));
+      expect(model).toEqual({
+        what: `the device model (${builtIn}) is not there`,
+        advice: `apt-get install qemu-system-xen  # which has ${builtIn} on Debian`,
+      });
+      expect(kernel?.what).toBe('the kernel (/boot/vmlinuz) is not there');
+      expect(more).toEqual([]);
+    }
+    const files = { [builtIn]: 0o755, '/boot/vmlinuz': 0o644 };
+    expect(await lacksOf(hvm, hostWith(files), at('copy'))).toEqual([]);
+  });
+
+  it("is the guest's own where it names one", async () => {
+    const own = { ...hvm, b_info: { device_model: '/opt/qemu' } };
+    const found = await lacksOf(own, nothing, at('build'));
+    expect(found.map(({ what }) => what)).toEqual(['the device model (/opt/qemu) is not there']);
+  });
+
+  it('serves a disk of any guest that the kernel cannot', async () => {
+    const served = (backend: string) => ({ disks: [{ vdev: 'xvda', backend }] });
+    expect(await lacksOf(served('qdisk'), nothing, at('build'))).toHaveLength(1);
+    expect(await lacksOf(served('phy'), nothing, at('build'))).toEqual([]);
+  });
+
+  it('is not asked for in a domain of its own, nor as the older program', async () => {
+    for (const other of [
+      { device_model_stubdomain: true },
+      { device_model_version: 'qemu_xen_traditional' },
+    ]) {
+      const config = { c_info: { type: 'hvm' }, b_info: other };
+      expect(await lacksOf(config, nothing, at('copy'))).toEqual([]);
+    }
+  });
+
+  it('is a text in the library; nothing is asked for where it has none', () => {
+    const library = join(hostWith({ '/libxenlight.so': 0o644 }), 'libxenlight.so');
+    writeFileSync(library, `\x7fELF\0/usr/lib/xen\0x${builtIn}\0/var/run/xen\0`);
+    expect(modelBuiltInto(library)).toBe(builtIn);
+    writeFileSync(library, '\x7fELF\0/usr/bin/qemu-system-i386.old\0');
+    expect(modelBuiltInto(library)).toBe(null);
+    expect(modelBuiltInto('/nowhere/libxenlight.so')).toBe(null);
   });
 });
