@@ -6,7 +6,8 @@
  * (libxl_dm.c, qemu_xen_path) and tells nobody which. It is a text in the library, the only one
  * with that end.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { cleanText } from '../../host/text.ts';
 
 type Json = { readonly [key: string]: unknown };
 
@@ -41,4 +42,30 @@ export function takesBuiltIn(config: Json): boolean {
   const disks = Array.isArray(config['disks']) ? config['disks'].map(object) : [];
   const isServed = disks.some(({ backend }) => backend === 'qdisk');
   return isHvm(config) || isServed;
+}
+
+/** What it says of itself when all is well. */
+const ordinary = /^(VNC server running on .*)?$/;
+const saidBytesMax = 150;
+
+/**
+ * What the device model of the domain `name`, which is not begun yet, says last: for the sentence
+ * that says why it did not start. libxl knows only that, and has what the program says written to a
+ * file, a new one each time (libxl_dm.c, libxl__spawn_local_dm). Null: it said nothing.
+ */
+export function listenToModel(name: string, root: string): () => string | null {
+  const path = `${root}/var/log/xen/qemu-dm-${name}.log`;
+  const earlier = inodeOf(path);
+  return () => {
+    const now = inodeOf(path);
+    if (now === 0 || now === earlier) return null;
+    const lines = readFileSync(path, 'utf8').split('\n');
+    const last = lines.findLast((line) => !ordinary.test(line));
+    return last === undefined ? null : cleanText(last, saidBytesMax);
+  };
+}
+
+/** 0: there is no such file. */
+function inodeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.ino ?? 0;
 }
