@@ -7,6 +7,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Accelerator, ensureAccelerator } from './accelerator.ts';
+import { ensureBootDisk } from './boot-disk.ts';
 import { artifact, digest, digestFiles, openCache } from './cache.ts';
 import { run } from './command.ts';
 import { makeInitramfs } from './initramfs.ts';
@@ -28,9 +29,9 @@ export interface Images {
   readonly initramfs: string;
   readonly rootDisk: string;
   readonly guestKernel: string;
-  /** The same kernel as HVM guests' firmware loads it. */
-  readonly guestImage: string;
   readonly guestInitramfs: string;
+  /** Both on a disk, for HVM guests; null: none without a device model. */
+  readonly bootDisk: string | null;
   /** labguest, which is also the lab's tool in its namespace. */
   readonly program: string;
   /** Folder with the lab's ssh keys. */
@@ -59,6 +60,9 @@ export async function ensureBuilt(
   }
 }
 
+/** Modules of every guest. */
+const frontEnds = ['xen-netfront', 'xen-blkfront'];
+
 async function buildAll(suite: Suite, deviceModel: boolean, report: Report): Promise<Images> {
   const timed = timer(report);
   const hypervisor = timed('hypervisor', ensureHypervisor(suite));
@@ -76,10 +80,15 @@ async function buildAll(suite: Suite, deviceModel: boolean, report: Report): Pro
     'crc32c_generic',
     'ext4',
   ]);
-  const guestInitramfs = ensureInitramfs(`${suite}-guest`, program, guestKernel, [
-    'xen-netfront',
-    'xen-blkfront',
-  ]);
+  const guestInitramfs = ensureInitramfs(`${suite}-guest`, program, guestKernel, frontEnds);
+  const bootDisk = deviceModel
+    ? ensureInitramfs(`${suite}-hvm`, program, guestKernel, [
+        ...frontEnds,
+        // An HVM guest without PV drivers has an emulated interface alone.
+        'virtio_pci',
+        'virtio_net',
+      ]).then(async (archive) => ensureBootDisk(suite, (await guestKernel).image, archive))
+    : Promise.resolve(null);
   const accelerator = timed('accelerator', probe(suite, hypervisor, dom0Kernel, initramfs));
   // Wait for all before failing with the first: a build must not go on behind the caller's back.
   const parts = [
@@ -91,6 +100,7 @@ async function buildAll(suite: Suite, deviceModel: boolean, report: Report): Pro
     rootDisk,
     initramfs,
     guestInitramfs,
+    bootDisk,
     accelerator,
   ];
   const failed = (await Promise.allSettled(parts)).find((part) => part.status === 'rejected');
@@ -103,8 +113,8 @@ async function buildAll(suite: Suite, deviceModel: boolean, report: Report): Pro
     initramfs: await initramfs,
     rootDisk: await rootDisk,
     guestKernel: (await guestKernel).vmlinux,
-    guestImage: (await guestKernel).image,
     guestInitramfs: await guestInitramfs,
+    bootDisk: await bootDisk,
     program: await program,
     keys: await keys,
     accelerator: await accelerator,
@@ -156,7 +166,7 @@ export async function ensureProgram(): Promise<string> {
 }
 
 async function ensureInitramfs(
-  kind: `${Suite}-${'host' | 'guest'}`,
+  kind: `${Suite}-${'host' | 'guest' | 'hvm'}`,
   program: Promise<string>,
   kernel: Promise<Kernel>,
   modules: readonly string[],

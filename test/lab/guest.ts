@@ -4,11 +4,12 @@
  * A guest's name decides its address, so that a test can ask a guest without knowing where it
  * is: g1, g2, … are PV, h1, h2, … are PVH or HVM by habit, and any name may be of any kind.
  */
+import { bootDiskPath, lineBytesMax, makeBootDisk } from './boot-disk.ts';
 import type { Images } from './build.ts';
 import { hangMs, LabError, RefusedError, waitFor } from './command.ts';
-import { executeIn, quote } from './host.ts';
+import { executeIn, isRunning, quote } from './host.ts';
 import { executeInside } from './network.ts';
-import { type HostId, hosts } from './settings.ts';
+import { type HostId, hostIds, hosts } from './settings.ts';
 
 export const guestKinds = ['pv', 'pvh', 'hvm'] as const;
 export type GuestKind = (typeof guestKinds)[number];
@@ -46,10 +47,14 @@ export interface GuestOptions {
   /** Pages of the working set. Default 4,096 (16 MB). */
   readonly pages?: number;
   readonly memoryMb?: number;
+  /** Virtual processors. Default 1. */
+  readonly vcpus?: number;
   /** Network interfaces. Default 1. */
   readonly interfaces?: number;
   /** A block device of the host that is the guest's disk, written to by `setGuestDisk`. */
   readonly disk?: string;
+  /** Words added to its kernel's command line. */
+  readonly extraLine?: string;
   /** Lines added to the guest's configuration as they are. */
   readonly extraConfig?: string;
   /** Whether to wait until the guest answers. Default true. */
@@ -133,6 +138,23 @@ function guestNumber(name: string): number {
   return 200 + sum;
 }
 
+/** The command line of the guest's kernel. */
+function guestLine(name: string, options: GuestOptions): string {
+  return [
+    'console=hvc0 quiet mitigations=off panic=1',
+    `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 4096}`,
+    `lab.rate=${options.rate ?? 0} lab.vifs=${options.interfaces ?? 1}`,
+    ...(options.disk === undefined ? [] : ['lab.disk=1']),
+    ...(options.extraLine === undefined ? [] : [options.extraLine]),
+  ].join(' ');
+}
+
+/** Of the guest's memory. */
+const displayMb = 8;
+
+/** SeaBIOS moves no byte of an AHCI disk itself; of an IDE disk each. */
+const hvmLines = ['boot = "c"', 'hdtype = "ahci"'];
+
 /** The configuration that xl gets. */
 export function guestConfig(name: string, kind: GuestKind, options: GuestOptions = {}): string {
   const interfaces = options.interfaces ?? 1;
@@ -140,28 +162,42 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     { length: interfaces },
     (_, index) => `"mac=${guestMac(name, index)},bridge=xenbr0"`,
   );
-  const extra = [
-    'console=hvc0 quiet mitigations=off panic=1',
-    `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 4096}`,
-    `lab.rate=${options.rate ?? 0} lab.vifs=${interfaces}`,
-    ...(options.disk === undefined ? [] : ['lab.disk=1']),
-  ].join(' ');
+  const disks = [
+    ...(options.disk === undefined ? [] : [`"phy:${options.disk},xvda,w"`]),
+    // Not where xvda may be: to Linux hda is the same.
+    ...(kind === 'hvm' ? [`"${bootDiskPath(name)},raw,hdd,w"`] : []),
+  ];
   return [
     `name = "${name}"`,
     `type = "${kind}"`,
-    // What firmware loads is a kernel as its package has it.
-    `kernel = "/lab/${kind === 'hvm' ? 'vmlinuz' : 'vmlinux'}"`,
-    'ramdisk = "/lab/initramfs"',
-    `extra = "${extra}"`,
-    `memory = ${options.memoryMb ?? 128}`,
-    'vcpus = 1',
+    ...(kind === 'hvm'
+      ? hvmLines
+      : [
+          'kernel = "/lab/vmlinux"',
+          'ramdisk = "/lab/initramfs"',
+          `extra = "${guestLine(name, options)}"`,
+        ]),
+    `memory = ${(options.memoryMb ?? 128) + (kind === 'hvm' ? displayMb : 0)}`,
+    `vcpus = ${options.vcpus ?? 1}`,
     `vif = [${vifs.join(', ')}]`,
-    ...(options.disk === undefined ? [] : [`disk = ["phy:${options.disk},xvda,w"]`]),
+    ...(disks.length === 0 ? [] : [`disk = [${disks.join(', ')}]`]),
     // RDTSCP fails in an emulated SVM guest otherwise.
     ...(kind === 'pv' ? [] : ['tsc_mode = "native"']),
     ...(options.extraConfig ? [options.extraConfig] : []),
     '',
   ].join('\n');
+}
+
+/** The guest's disk to boot from, in both hosts: it is opened at a failover, too. */
+async function putBootDisks(images: Images, name: string, options: GuestOptions): Promise<void> {
+  const input = guestLine(name, options);
+  if (Buffer.byteLength(input) >= lineBytesMax) throw new LabError(`${name}: too many options`);
+  const put = async (id: HostId) => {
+    const result = await executeIn(id, images, makeBootDisk(name), { input });
+    if (result.code === 0) return;
+    throw new LabError(`no disk for ${name} on ${hosts[id].name}: ${result.stderr.trim()}`);
+  };
+  await Promise.all(hostIds.filter(isRunning).map(put));
 }
 
 /** Creates a guest in a host and waits until it answers. */
@@ -173,6 +209,7 @@ export async function createGuest(
   options: GuestOptions = {},
 ): Promise<void> {
   requireKind(images, kind);
+  if (kind === 'hvm') await putBootDisks(images, name, options);
   const path = `/run/${name}.cfg`;
   const script = `cat > ${quote(path)} && xl create -q ${quote(path)}`;
   const input = guestConfig(name, kind, options);

@@ -58,7 +58,14 @@ const dom0Modules = [
 ];
 
 /** Paths below kernel/ whose modules the guests get. */
-const guestModules = ['drivers/net/xen-netfront.ko*', 'drivers/block/xen-blkfront.ko*'];
+const guestModules = [
+  'drivers/net/xen-netfront.ko*',
+  'drivers/block/xen-blkfront.ko*',
+  'drivers/net/virtio_net.ko*',
+  'drivers/net/net_failover.ko*',
+  'drivers/virtio',
+  'net/core/failover.ko*',
+];
 
 /** Kernel and modules of the hosts. */
 export function ensureDom0Kernel(suite: Suite): Promise<Kernel> {

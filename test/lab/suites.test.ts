@@ -5,7 +5,7 @@
  */
 import { afterEach, expect, it, vi } from 'vitest';
 import { needsModel, takeAsked } from './asked.ts';
-import { requireKind } from './guest.ts';
+import { guestConfig, requireKind } from './guest.ts';
 import type { Lab } from './lab.ts';
 import { randomOf } from './scenarios/random.ts';
 import { Trial } from './scenarios/trial.ts';
@@ -114,6 +114,8 @@ it('takes suite and kind from the begin of a command line, else the environment'
 it('refuses by name the kinds that the hosts cannot have', () => {
   const { names, suite, kind } = parseTestOptions(['kill', '--suite', 'trixie', '--kind', 'pvh']);
   expect({ names, suite, kind }).toEqual({ names: ['kill'], suite: 'trixie', kind: 'pvh' });
+  expect(parseTestOptions(['--vcpus', '2']).vcpus).toBe(2);
+  expect(guestConfig('h1', 'pvh', { vcpus: 2 })).toContain('\nvcpus = 2\n');
   expect(() => parseTestOptions(['--kind', 'vmx'])).toThrow('expected pv, pvh, hvm, not vmx');
   expect(['pv', 'pvh', 'hvm', null].map((one) => needsModel(one as never))).toEqual([
     false,
