@@ -1,10 +1,10 @@
 /**
- * Which program is the device model of a guest: what an HVM guest cannot run without, and what
- * serves a disk that is neither a device nor raw.
+ * Which program is the device model of a guest, and which firmware boots it: what an HVM guest
+ * cannot run without. A disk that is neither a device nor raw is served by the former, too.
  *
- * The guest's configuration may name one; else libxl takes the one that was built into it
- * (libxl_dm.c, qemu_xen_path) and tells nobody which. It is a text in the library, the only one
- * with that end.
+ * The guest's configuration may name them; else libxl takes those that were built into it
+ * (libxl_dm.c, qemu_xen_path; libxl_paths.c) and tells nobody which. Each is a text in the library,
+ * the only one with that end.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { cleanText } from '../../host/text.ts';
@@ -14,16 +14,28 @@ type Json = { readonly [key: string]: unknown };
 const object = (value: unknown): Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
 
-/** `qemu-system-i386`, which is called so for guests of 64 bits too (tools/configure.ac). */
-const builtIn = /\/[\w/.+-]*qemu-system-i386(?=\0)/;
+const ends = {
+  /** Called so for guests of 64 bits too (tools/configure.ac). */
+  model: /\/[\w/.+-]*qemu-system-i386(?=\0)/,
+  seabios: /\/[\w/.+-]*seabios[\w/.+-]*\.bin(?=\0)/,
+  ovmf: /\/[\w/.+-]*ovmf[\w/.+-]*(?=\0)/i,
+} as const;
 
-/** The path that libxl at `library` has built in; null: it is not to be found. */
-export function modelBuiltInto(library: string): string | null {
+/** Paths that are built into a libxl; null: it is not to be found, or there is none. */
+export type BuiltIn = { readonly [Name in keyof typeof ends]: string | null };
+
+export const nothingBuiltIn: BuiltIn = { model: null, seabios: null, ovmf: null };
+
+/** Those of the libxl in the file `library`. */
+export function builtInto(library: string): BuiltIn {
+  let text: string;
   try {
-    return builtIn.exec(readFileSync(library, 'latin1'))?.[0] ?? null;
+    text = readFileSync(library, 'latin1');
   } catch {
-    return null;
+    return nothingBuiltIn;
   }
+  const pathOf = (name: keyof typeof ends) => ends[name].exec(text)?.[0] ?? null;
+  return { model: pathOf('model'), seabios: pathOf('seabios'), ovmf: pathOf('ovmf') };
 }
 
 /** Whether it is an HVM guest, of which libxl says so in two places. */
@@ -42,6 +54,16 @@ export function takesBuiltIn(config: Json): boolean {
   const disks = Array.isArray(config['disks']) ? config['disks'].map(object) : [];
   const isServed = disks.some(({ backend }) => backend === 'qdisk');
   return isHvm(config) || isServed;
+}
+
+/** Which firmware that is built into libxl boots the guest; null: another one, or none. */
+export function firmwareOf(config: Json): 'seabios' | 'ovmf' | null {
+  if (!isHvm(config)) return null;
+  const { bios = 'seabios', system_firmware: own } = object(
+    object(object(config['b_info'])['type'])['hvm'],
+  );
+  const isOwn = typeof own === 'string' && own !== '';
+  return !isOwn && (bios === 'seabios' || bios === 'ovmf') ? bios : null;
 }
 
 /** What it says of itself when all is well. */

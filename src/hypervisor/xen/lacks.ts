@@ -15,7 +15,7 @@
 import { stat } from 'node:fs/promises';
 import { type Advice, adviceLine } from '../../core/texts/advice.ts';
 import type { Lack } from '../port.ts';
-import { isHvm, takesBuiltIn } from './device-model.ts';
+import { type BuiltIn, firmwareOf, isHvm, takesBuiltIn } from './device-model.ts';
 import type { DomainConfig } from './guest-config.ts';
 
 /** A file, a device or an interface that has to be there; `free-name`: that must not be. */
@@ -23,9 +23,11 @@ interface Need {
   /** What it is to the guest. */
   readonly what: string;
   readonly path: string;
-  readonly kind: 'bridge' | 'switch' | 'script' | 'file' | 'model' | 'free-name';
+  readonly kind: 'bridge' | 'switch' | 'script' | 'file' | 'packaged' | 'free-name';
   /** What does as well. */
   readonly instead?: string;
+  /** Debian's, which has it. */
+  readonly package?: string;
 }
 
 type Json = DomainConfig;
@@ -103,12 +105,12 @@ function files(named: readonly (readonly [string, unknown])[]): Need[] {
 }
 
 /** The program; of an HVM guest that is booted directly also what it is told to load, each time. */
-function ofModel(config: DomainConfig, builtIn: () => string | null): Need[] {
+function ofModel(config: DomainConfig, builtIn: () => BuiltIn): Need[] {
   const what = 'the device model';
-  const path = takesBuiltIn(config) ? builtIn() : null;
+  const path = takesBuiltIn(config) ? builtIn().model : null;
   return [
     ...files([[what, object(config['b_info'])['device_model']]]),
-    ...(path === null ? [] : [{ what, path, kind: 'model' as const }]),
+    ...packaged(what, path, 'qemu-system-xen'),
     ...(isHvm(config) ? ofKernel(config) : []),
   ];
 }
@@ -121,10 +123,16 @@ function ofKernel(config: DomainConfig): Need[] {
   ]);
 }
 
+function packaged(what: string, path: string | null, name: string): Need[] {
+  return path === null ? [] : [{ what, path, kind: 'packaged', package: name }];
+}
+
 /** What is read at a boot alone. */
-function ofBoot(config: DomainConfig): Need[] {
+function ofBoot(config: DomainConfig, builtIn: () => BuiltIn): Need[] {
   const ofType = (kind: string) => object(object(object(config['b_info'])['type'])[kind]);
   const ofFirmware = files([['the firmware', ofType('hvm')['system_firmware']]]);
+  const firmware = firmwareOf(config);
+  if (firmware !== null) return packaged('the firmware', builtIn()[firmware], firmware);
   if (isHvm(config)) return ofFirmware;
   return [
     ...ofKernel(config),
@@ -139,17 +147,17 @@ function ofBoot(config: DomainConfig): Need[] {
 /** Devices and files that are looked for, at most; a hostile configuration has thousands. */
 const needsMax = 256;
 
-/** When it is looked at, and which device model this host's library has built in. */
+/** When it is looked at, and what this host's library has built in. */
 export interface NeedsAt {
   readonly before: 'copy' | 'build';
-  readonly builtInModel: () => string | null;
+  readonly builtIn: () => BuiltIn;
 }
 
 /** Everything, in the order of the configuration; before a build: what that takes. */
-export function needsOf(config: DomainConfig, { before, builtInModel }: NeedsAt): readonly Need[] {
+export function needsOf(config: DomainConfig, { before, builtIn }: NeedsAt): readonly Need[] {
   return [
-    ...(before === 'copy' ? ofBoot(config) : []),
-    ...ofModel(config, builtInModel),
+    ...(before === 'copy' ? ofBoot(config, builtIn) : []),
+    ...ofModel(config, builtIn),
     ...list(config['disks']).flatMap(ofDisk),
     ...list(config['nics']).flatMap(ofInterface),
   ].slice(0, needsMax);
@@ -164,14 +172,15 @@ async function modeOf(path: string): Promise<number | null> {
   }
 }
 
+/** `name`: the last part of the path, or the package that has it. */
 const adviceOf: { readonly [Kind in Need['kind']]: (path: string, name: string) => Advice } = {
   bridge: (_path, name) => ({ kind: 'make-bridge', name }),
   switch: (_path, name) => ({ kind: 'make-switch', name }),
   script: (path) => ({ kind: 'see-missing', path }),
   file: (path) => ({ kind: 'see-missing', path }),
-  model: (path) => ({
+  packaged: (path, name) => ({
     kind: 'install-packages',
-    packages: ['qemu-system-xen'],
+    packages: [name],
     why: `which has ${path} on Debian`,
   }),
   'free-name': (_path, name) => ({ kind: 'see-interface', name }),
@@ -181,7 +190,7 @@ async function lackOf(need: Need, root: string): Promise<Lack | null> {
   const { what, path, kind, instead } = need;
   const mode = await modeOf(root + path);
   const name = path.slice(path.lastIndexOf('/') + 1);
-  const advice = adviceLine(adviceOf[kind](path, name));
+  const advice = adviceLine(adviceOf[kind](path, need.package ?? name));
   const shown = path.startsWith(interfaces) && kind !== 'file' ? name : path;
   if (kind === 'free-name') {
     return mode === null ? null : { what: `${what} (${shown}) is taken`, advice };

@@ -28,7 +28,7 @@ import {
   type StreamPosition,
   waitingName,
 } from '../port.ts';
-import { isHvm, listenToModel, modelBuiltInto } from './device-model.ts';
+import { type BuiltIn, builtInto, isHvm, listenToModel } from './device-model.ts';
 import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { checkVariables, isXen, libxenlightCandidates } from './find-library.ts';
 import {
@@ -149,7 +149,7 @@ class Xen implements Hypervisor {
   readonly #library: string;
   readonly #allowFile: string;
   #words: EndWords | null = null;
-  #model: { readonly path: string | null } | null = null;
+  #builtIn: BuiltIn | null = null;
   readonly #root: string;
 
   readonly #saveHelpers: SaveHelpers;
@@ -240,15 +240,15 @@ class Xen implements Hypervisor {
   }
 
   /** Looked for once, before a copy is begun: no failover waits for it. */
-  #builtInModel(): string | null {
-    this.#model ??= { path: modelBuiltInto(this.#library) };
-    return this.#model.path;
+  #builtInto(): BuiltIn {
+    this.#builtIn ??= builtInto(this.#library);
+    return this.#builtIn;
   }
 
   async lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]> {
     const config = configOf(spec);
-    const builtInModel = () => this.#builtInModel();
-    const devices = await lacksOf(config, this.#root, { before, builtInModel });
+    const builtIn = () => this.#builtInto();
+    const devices = await lacksOf(config, this.#root, { before, builtIn });
     // A copy that was begun is in its pool, whatever that is called now.
     if (before === 'build') return devices;
     return [...(await poolLacks(config, (pool) => this.#native.poolInfo(pool))), ...devices];

@@ -6,8 +6,9 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { modelBuiltInto } from '../../../src/hypervisor/xen/device-model.ts';
-import { lacksOf, poolLacks } from '../../../src/hypervisor/xen/lacks.ts';
+import { builtInto, nothingBuiltIn } from '../../../src/hypervisor/xen/device-model.ts';
+import type { DomainConfig } from '../../../src/hypervisor/xen/guest-config.ts';
+import { lacksOf, type NeedsAt, poolLacks } from '../../../src/hypervisor/xen/lacks.ts';
 
 const guest = {
   b_info: { kernel: '/boot/vmlinuz', device_model: '/usr/lib/xen/bin/own-qemu', type: { pvh: {} } },
@@ -23,9 +24,9 @@ const guest = {
   ],
 };
 
-/** A library that has no device model built in. */
-const copy = { before: 'copy', builtInModel: () => null } as const;
-const build = { before: 'build', builtInModel: () => null } as const;
+/** A library that has nothing built in. */
+const copy = { before: 'copy', builtIn: () => nothingBuiltIn } as const;
+const build = { before: 'build', builtIn: () => nothingBuiltIn } as const;
 
 const there = {
   '/boot/vmlinuz': 0o644,
@@ -141,54 +142,69 @@ describe('a CPU pool', () => {
   });
 });
 
-describe('the device model', () => {
-  const builtIn = '/usr/libexec/xen-qemu-system-i386';
-  const at = (before: 'copy' | 'build') => ({ before, builtInModel: () => builtIn });
+describe('a guest that needs a device model', () => {
+  const model = '/usr/libexec/xen-qemu-system-i386';
+  const seabios = '/usr/share/seabios/bios-256k.bin';
+  const ovmf = '/usr/share/ovmf/OVMF.fd';
+  const builtIn = () => ({ model, seabios, ovmf });
   const hvm = { c_info: { type: 'hvm' }, b_info: { kernel: '/boot/vmlinuz', type: { hvm: {} } } };
   const nothing = hostWith({});
+  const first = { before: 'copy', builtIn } as const;
+  const later = { before: 'build', builtIn } as const;
+  const whatOf = async (config: DomainConfig, at: NeedsAt = later) =>
+    (await lacksOf(config, nothing, at)).map(({ what }) => what);
 
-  it('of an HVM guest is the one built into libxl, with what it is told to load', async () => {
-    for (const before of ['copy', 'build'] as const) {
-      const [model, kernel, ...more] = await lacksOf(hvm, nothing, at(before));
-      expect(model).toEqual({
-        what: `the device model (${builtIn}) is not there`,
-        advice: `apt-get install qemu-system-xen  # which has ${builtIn} on Debian`,
-      });
-      expect(kernel?.what).toBe('the kernel (/boot/vmlinuz) is not there');
-      expect(more).toEqual([]);
-    }
-    const files = { [builtIn]: 0o755, '/boot/vmlinuz': 0o644 };
-    expect(await lacksOf(hvm, hostWith(files), at('copy'))).toEqual([]);
+  it('takes the one built into libxl, with what it is told to load', async () => {
+    const lacks = await lacksOf(hvm, nothing, later);
+    expect(lacks).toEqual([
+      {
+        what: `the device model (${model}) is not there`,
+        advice: `apt-get install qemu-system-xen  # which has ${model} on Debian`,
+      },
+      expect.objectContaining({ what: 'the kernel (/boot/vmlinuz) is not there' }),
+    ]);
+    const files = { [model]: 0o755, '/boot/vmlinuz': 0o644, [seabios]: 0o644 };
+    expect(await lacksOf(hvm, hostWith(files), first)).toEqual([]);
   });
 
-  it("is the guest's own where it names one", async () => {
+  it('is booted by its firmware, which is looked for before a copy is begun', async () => {
+    const bios = (name: string) => ({ ...hvm, b_info: { type: { hvm: { bios: name } } } });
+    const lacks = await lacksOf(bios('ovmf'), nothing, first);
+    expect(lacks[0]).toEqual({
+      what: `the firmware (${ovmf}) is not there`,
+      advice: `apt-get install ovmf  # which has ${ovmf} on Debian`,
+    });
+    expect(await whatOf(hvm, first)).toContain(`the firmware (${seabios}) is not there`);
+    expect(await whatOf(bios('rombios'), first)).toHaveLength(1);
+    expect((await whatOf(hvm)).join()).not.toContain('firmware');
+  });
+
+  it('may have one of its own', async () => {
     const own = { ...hvm, b_info: { device_model: '/opt/qemu' } };
-    const found = await lacksOf(own, nothing, at('build'));
-    expect(found.map(({ what }) => what)).toEqual(['the device model (/opt/qemu) is not there']);
+    expect(await whatOf(own)).toEqual(['the device model (/opt/qemu) is not there']);
   });
 
-  it('serves a disk of any guest that the kernel cannot', async () => {
+  it('has a disk that the kernel cannot serve', async () => {
     const served = (backend: string) => ({ disks: [{ vdev: 'xvda', backend }] });
-    expect(await lacksOf(served('qdisk'), nothing, at('build'))).toHaveLength(1);
-    expect(await lacksOf(served('phy'), nothing, at('build'))).toEqual([]);
+    expect(await whatOf(served('qdisk'))).toHaveLength(1);
+    expect(await whatOf(served('phy'))).toEqual([]);
   });
 
-  it('is not asked for in a domain of its own, nor as the older program', async () => {
+  it('is not looked at where that is a domain, or the older program', async () => {
     for (const other of [
       { device_model_stubdomain: true },
       { device_model_version: 'qemu_xen_traditional' },
     ]) {
-      const config = { c_info: { type: 'hvm' }, b_info: other };
-      expect(await lacksOf(config, nothing, at('copy'))).toEqual([]);
+      expect(await whatOf({ c_info: { type: 'hvm' }, b_info: other })).toEqual([]);
     }
   });
 
-  it('is a text in the library; nothing is asked for where it has none', () => {
+  it('is told apart by texts in the library; nothing is asked for where it has none', () => {
     const library = join(hostWith({ '/libxenlight.so': 0o644 }), 'libxenlight.so');
-    writeFileSync(library, `\x7fELF\0/usr/lib/xen\0x${builtIn}\0/var/run/xen\0`);
-    expect(modelBuiltInto(library)).toBe(builtIn);
+    writeFileSync(library, `\x7fELF\0/usr/lib/xen\0x${model}\0${ovmf}\0/xen\0${seabios}\0`);
+    expect(builtInto(library)).toEqual(builtIn());
     writeFileSync(library, '\x7fELF\0/usr/bin/qemu-system-i386.old\0');
-    expect(modelBuiltInto(library)).toBe(null);
-    expect(modelBuiltInto('/nowhere/libxenlight.so')).toBe(null);
+    expect(builtInto(library)).toEqual(nothingBuiltIn);
+    expect(builtInto('/nowhere/libxenlight.so')).toEqual(nothingBuiltIn);
   });
 });
