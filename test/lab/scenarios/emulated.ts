@@ -7,7 +7,7 @@ import { status } from '../session.ts';
 import { small } from './clients.ts';
 import { acknowledgedEpoch, checkActivatedFrom, firstAnswer, measureSteps } from './death.ts';
 import type { Scenario } from './scenario.ts';
-import type { Trial } from './trial.ts';
+import { backupOf, type Trial } from './trial.ts';
 
 const guest = 'h1';
 /** The seed, and of these the pauses are looked at. */
@@ -26,6 +26,24 @@ const variants: readonly { readonly name: string; readonly options: GuestOptions
   { name: 'pv_drivers', options: small },
 ];
 
+const model = '/usr/libexec/xen-qemu-system-i386';
+
+/** A backup that has no device model says so before there is a copy. */
+async function refusedWithoutModel(trial: Trial): Promise<void> {
+  const { lab } = trial;
+  const aside = `${model}.aside`;
+  await lab.ssh('b', `mv ${model} ${aside}`);
+  try {
+    const refused = await lab.ssh('a', `tsremus protect -F -n -d ${guest} ${backupOf('a')}`);
+    trial.checkEqual('exit code without a device model', refused.code, 10);
+    for (const words of [`the device model (${model}) is not there`, 'install qemu-system-xen']) {
+      trial.check(words, refused.stderr.includes(words), refused.stderr);
+    }
+  } finally {
+    await lab.ssh('b', `mv ${aside} ${model}`);
+  }
+}
+
 async function killHvm(trial: Trial, index: number): Promise<void> {
   const { lab } = trial;
   const { name, options } = variants[index % variants.length] as (typeof variants)[number];
@@ -40,6 +58,7 @@ async function killHvm(trial: Trial, index: number): Promise<void> {
     said.stdout.trim() === '1',
     name === 'pv_drivers',
   );
+  if (name === 'emulated') await refusedWithoutModel(trial);
   const entry = await trial.protect('a', guest, epochs, { buffered: true });
   for (const { epoch, pause_ms: pauseMs } of entry.epochs) {
     if (epoch > 0) trial.measure(`pause_${name}_ms`, pauseMs);
