@@ -10,6 +10,9 @@ import { labDir } from './settings.ts';
 
 const sectorBytes = 512;
 const kernelSector = 8;
+/** Where guest/boot.S puts the initramfs, and how much room there is in the smallest guest. */
+const initramfsAddress = 80 * 1024 * 1024;
+const initramfsBytesMax = 6 * 1024 * 1024;
 /** Where the sector of code has what it reads. */
 const numbersAt = 0x1a0;
 
@@ -47,6 +50,11 @@ export async function ensureBootDisk(
 /** Documentation/arch/x86/boot.rst: setup_sects, behind which the kernel proper begins. */
 function layOut(code: Buffer, kernel: Buffer, initramfs: Buffer): Buffer {
   if (code.length !== sectorBytes) throw new LabError(`guest/boot.S is ${code.length} bytes long`);
+  // pref_address and init_size: where the kernel unpacks itself to, and what that takes.
+  const kernelEnd = Number(kernel.readBigUInt64LE(0x258)) + kernel.readUInt32LE(0x260);
+  if (kernelEnd > initramfsAddress || initramfs.length > initramfsBytesMax) {
+    throw new LabError(`guest/boot.S has no room: kernel ${kernelEnd}, ${initramfs.length} bytes`);
+  }
   const sectors = (data: Buffer) => Math.ceil(data.length / sectorBytes);
   const setupSectors = (kernel[0x1f1] || 4) + 1;
   const initramfsSector = kernelSector + sectors(kernel);
