@@ -7,6 +7,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Accelerator, ensureAccelerator } from './accelerator.ts';
+import { ensureBootDisk } from './boot-disk.ts';
 import { artifact, digest, digestFiles, openCache } from './cache.ts';
 import { run } from './command.ts';
 import { makeInitramfs } from './initramfs.ts';
@@ -21,12 +22,16 @@ import { ensureHypervisor, type Hypervisor } from './xen.ts';
 /** All that `up` needs, by path. */
 export interface Images {
   readonly suite: Suite;
+  /** Whether the hosts have what HVM guests need. */
+  readonly deviceModel: boolean;
   readonly hypervisor: Hypervisor;
   readonly kernel: string;
   readonly initramfs: string;
   readonly rootDisk: string;
   readonly guestKernel: string;
   readonly guestInitramfs: string;
+  /** Both on a disk, for HVM guests; null: none without a device model. */
+  readonly bootDisk: string | null;
   /** labguest, which is also the lab's tool in its namespace. */
   readonly program: string;
   /** Folder with the lab's ssh keys. */
@@ -37,21 +42,28 @@ export interface Images {
 export type Report = (line: string) => void;
 
 /** Builds what is missing; with everything in the cache this takes about a second. */
-export async function ensureBuilt(suite: Suite, report: Report = () => {}): Promise<Images> {
+export async function ensureBuilt(
+  suite: Suite,
+  deviceModel: boolean,
+  report: Report = () => {},
+): Promise<Images> {
   await ensureTools(report);
   openCache();
   await ensurePackageLists(suite);
   try {
-    return await buildAll(suite, report);
+    return await buildAll(suite, deviceModel, report);
   } catch (error) {
     if (!(error instanceof StaleListsError)) throw error;
     report('the package lists are out of date: reading them anew');
     await updateLists(suite);
-    return buildAll(suite, report);
+    return buildAll(suite, deviceModel, report);
   }
 }
 
-async function buildAll(suite: Suite, report: Report): Promise<Images> {
+/** Modules of every guest. */
+const frontEnds = ['xen-netfront', 'xen-blkfront'];
+
+async function buildAll(suite: Suite, deviceModel: boolean, report: Report): Promise<Images> {
   const timed = timer(report);
   const hypervisor = timed('hypervisor', ensureHypervisor(suite));
   const dom0Kernel = timed('kernel of the hosts', ensureDom0Kernel(suite));
@@ -60,7 +72,7 @@ async function buildAll(suite: Suite, report: Report): Promise<Images> {
   const keys = ensureKeys();
   const rootDisk = timed(
     'root disk',
-    hypervisor.then(({ series }) => ensureRootDisk(suite, series, dom0Kernel)),
+    hypervisor.then(({ series }) => ensureRootDisk(suite, series, dom0Kernel, deviceModel)),
   );
   const initramfs = ensureInitramfs(`${suite}-host`, program, dom0Kernel, [
     'virtio_pci',
@@ -68,10 +80,15 @@ async function buildAll(suite: Suite, report: Report): Promise<Images> {
     'crc32c_generic',
     'ext4',
   ]);
-  const guestInitramfs = ensureInitramfs(`${suite}-guest`, program, guestKernel, [
-    'xen-netfront',
-    'xen-blkfront',
-  ]);
+  const guestInitramfs = ensureInitramfs(`${suite}-guest`, program, guestKernel, frontEnds);
+  const bootDisk = deviceModel
+    ? ensureInitramfs(`${suite}-hvm`, program, guestKernel, [
+        ...frontEnds,
+        // An HVM guest without PV drivers has an emulated interface alone.
+        'virtio_pci',
+        'virtio_net',
+      ]).then(async (archive) => ensureBootDisk(suite, (await guestKernel).image, archive))
+    : Promise.resolve(null);
   const accelerator = timed('accelerator', probe(suite, hypervisor, dom0Kernel, initramfs));
   // Wait for all before failing with the first: a build must not go on behind the caller's back.
   const parts = [
@@ -83,18 +100,21 @@ async function buildAll(suite: Suite, report: Report): Promise<Images> {
     rootDisk,
     initramfs,
     guestInitramfs,
+    bootDisk,
     accelerator,
   ];
   const failed = (await Promise.allSettled(parts)).find((part) => part.status === 'rejected');
   if (failed) throw (failed as PromiseRejectedResult).reason;
   return {
     suite,
+    deviceModel,
     hypervisor: await hypervisor,
     kernel: (await dom0Kernel).vmlinux,
     initramfs: await initramfs,
     rootDisk: await rootDisk,
     guestKernel: (await guestKernel).vmlinux,
     guestInitramfs: await guestInitramfs,
+    bootDisk: await bootDisk,
     program: await program,
     keys: await keys,
     accelerator: await accelerator,
@@ -146,7 +166,7 @@ export async function ensureProgram(): Promise<string> {
 }
 
 async function ensureInitramfs(
-  kind: `${Suite}-${'host' | 'guest'}`,
+  kind: `${Suite}-${'host' | 'guest' | 'hvm'}`,
   program: Promise<string>,
   kernel: Promise<Kernel>,
   modules: readonly string[],

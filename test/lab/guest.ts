@@ -2,29 +2,35 @@
  * The guests: created in a host, and asked from outside, wherever they run at the moment.
  *
  * A guest's name decides its address, so that a test can ask a guest without knowing where it
- * is: g1, g2, … are PV, h1, h2, … are PVH by habit, and any name may be of either kind.
+ * is: g1, g2, … are PV, h1, h2, … are PVH or HVM by habit, and any name may be of any kind.
  */
+import { bootDiskPath, lineBytesMax, makeBootDisk } from './boot-disk.ts';
 import type { Images } from './build.ts';
 import { hangMs, LabError, RefusedError, waitFor } from './command.ts';
-import { executeIn, quote } from './host.ts';
+import { executeIn, isRunning, quote } from './host.ts';
 import { executeInside } from './network.ts';
-import { type HostId, hosts } from './settings.ts';
+import { type HostId, hostIds, hosts } from './settings.ts';
 
-export type GuestKind = 'pv' | 'pvh';
+export const guestKinds = ['pv', 'pvh', 'hvm'] as const;
+export type GuestKind = (typeof guestKinds)[number];
 
 /** Reads a kind of guest from a command line. */
 export function parseKind(text: string | undefined): GuestKind {
-  if (text === 'pv' || text === 'pvh') return text;
-  if (text === 'hvm') {
-    throw new RefusedError('no HVM guests: the hosts of the lab have no device model', {
-      hint: 'use a PVH guest',
-    });
-  }
-  throw new LabError(`expected pv or pvh, not ${text || 'nothing'}`);
+  const kind = guestKinds.find((name) => name === text);
+  if (kind !== undefined) return kind;
+  throw new LabError(`expected ${guestKinds.join(', ')}, not ${text || 'nothing'}`);
 }
 
 /** Fails where guests of a kind cannot be protected in hosts of these images, and says why. */
-export function requireKind(images: Pick<Images, 'hypervisor' | 'suite'>, kind: GuestKind): void {
+export function requireKind(
+  images: Pick<Images, 'hypervisor' | 'suite' | 'deviceModel'>,
+  kind: GuestKind,
+): void {
+  if (kind === 'hvm' && !images.deviceModel) {
+    throw new RefusedError('no HVM guests: the hosts that are up have no device model', {
+      hint: 'npm run lab -- down; npm run lab -- --kind hvm up',
+    });
+  }
   const { version, shadowPaging } = images.hypervisor;
   if (kind !== 'pv' || shadowPaging) return;
   throw new RefusedError(
@@ -41,12 +47,16 @@ export interface GuestOptions {
   /** Pages of the working set. Default 4,096 (16 MB). */
   readonly pages?: number;
   readonly memoryMb?: number;
+  /** Virtual processors. Default 1. */
+  readonly vcpus?: number;
   /** Network interfaces. Default 1. */
   readonly interfaces?: number;
   /** A block device of the host that is the guest's disk, written to by `setGuestDisk`. */
   readonly disk?: string;
   /** What makes the disk a block device, of Xen's scripts; `disk` is its target then. */
   readonly diskScript?: string;
+  /** Words added to its kernel's command line. */
+  readonly extraLine?: string;
   /** Lines added to the guest's configuration as they are. */
   readonly extraConfig?: string;
   /** Whether to wait until the guest answers. Default true. */
@@ -142,6 +152,23 @@ function guestNumber(name: string): number {
   return 200 + sum;
 }
 
+/** The command line of the guest's kernel. */
+function guestLine(name: string, options: GuestOptions): string {
+  return [
+    'console=hvc0 quiet mitigations=off panic=1',
+    `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 4096}`,
+    `lab.rate=${options.rate ?? 0} lab.vifs=${options.interfaces ?? 1}`,
+    ...(options.disk === undefined ? [] : ['lab.disk=1']),
+    ...(options.extraLine === undefined ? [] : [options.extraLine]),
+  ].join(' ');
+}
+
+/** Of the guest's memory. */
+const displayMb = 8;
+
+/** SeaBIOS moves no byte of an AHCI disk itself; of an IDE disk each. */
+const hvmLines = ['boot = "c"', 'hdtype = "ahci"'];
+
 /** The configuration that xl gets. */
 export function guestConfig(name: string, kind: GuestKind, options: GuestOptions = {}): string {
   const interfaces = options.interfaces ?? 1;
@@ -149,33 +176,48 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     { length: interfaces },
     (_, index) => `"mac=${guestMac(name, index)},bridge=xenbr0"`,
   );
-  const extra = [
-    'console=hvc0 quiet mitigations=off panic=1',
-    `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 4096}`,
-    `lab.rate=${options.rate ?? 0} lab.vifs=${interfaces}`,
-    ...(options.disk === undefined ? [] : ['lab.disk=1']),
-  ].join(' ');
+  const disks = [
+    ...diskOf(options),
+    // Not where xvda may be: to Linux hda is the same.
+    ...(kind === 'hvm' ? [`"${bootDiskPath(name)},raw,hdd,w"`] : []),
+  ];
   return [
     `name = "${name}"`,
     `type = "${kind}"`,
-    'kernel = "/lab/vmlinux"',
-    'ramdisk = "/lab/initramfs"',
-    `extra = "${extra}"`,
-    `memory = ${options.memoryMb ?? 128}`,
-    'vcpus = 1',
+    ...(kind === 'hvm'
+      ? hvmLines
+      : [
+          'kernel = "/lab/vmlinux"',
+          'ramdisk = "/lab/initramfs"',
+          `extra = "${guestLine(name, options)}"`,
+        ]),
+    `memory = ${(options.memoryMb ?? 128) + (kind === 'hvm' ? displayMb : 0)}`,
+    `vcpus = ${options.vcpus ?? 1}`,
     `vif = [${vifs.join(', ')}]`,
-    ...diskLine(options),
+    ...(disks.length === 0 ? [] : [`disk = [${disks.join(', ')}]`]),
     // RDTSCP fails in an emulated SVM guest otherwise.
-    ...(kind === 'pvh' ? ['tsc_mode = "native"'] : []),
+    ...(kind === 'pv' ? [] : ['tsc_mode = "native"']),
     ...(options.extraConfig ? [options.extraConfig] : []),
     '',
   ].join('\n');
 }
 
-function diskLine({ disk, diskScript }: GuestOptions): string[] {
+function diskOf({ disk, diskScript }: GuestOptions): string[] {
   if (disk === undefined) return [];
-  if (diskScript === undefined) return [`disk = ["phy:${disk},xvda,w"]`];
-  return [`disk = ["format=raw,vdev=xvda,access=w,script=${diskScript},target=${disk}"]`];
+  if (diskScript === undefined) return [`"phy:${disk},xvda,w"`];
+  return [`"format=raw,vdev=xvda,access=w,script=${diskScript},target=${disk}"`];
+}
+
+/** The guest's disk to boot from, in both hosts: it is opened at a failover, too. */
+async function putBootDisks(images: Images, name: string, options: GuestOptions): Promise<void> {
+  const input = guestLine(name, options);
+  if (Buffer.byteLength(input) >= lineBytesMax) throw new LabError(`${name}: too many options`);
+  const put = async (id: HostId) => {
+    const result = await executeIn(id, images, makeBootDisk(name), { input });
+    if (result.code === 0) return;
+    throw new LabError(`no disk for ${name} on ${hosts[id].name}: ${result.stderr.trim()}`);
+  };
+  await Promise.all(hostIds.filter(isRunning).map(put));
 }
 
 /** Creates a guest in a host and waits until it answers. */
@@ -187,6 +229,7 @@ export async function createGuest(
   options: GuestOptions = {},
 ): Promise<void> {
   requireKind(images, kind);
+  if (kind === 'hvm') await putBootDisks(images, name, options);
   const path = `/run/${name}.cfg`;
   const script = `cat > ${quote(path)} && xl create -q ${quote(path)}`;
   const input = guestConfig(name, kind, options);

@@ -13,8 +13,9 @@ import { type CommandResult, execute, hangMs, LabError, run, waitFor } from './c
 import { inNamespace } from './network.ts';
 import { type HostId, hosts, labDir } from './settings.ts';
 
-const memoryMb = 2048;
-const dom0MemoryMb = 768;
+/** Of a host and of its dom0; qemu takes of the latter for each guest that it serves. */
+const memoryMb = { plain: 2048, model: 3072 } as const;
+const dom0MemoryMb = { plain: 768, model: 1024 } as const;
 
 /** The emulator's process id, if it runs and is ours. */
 export function emulatorPid(id: HostId): number | undefined {
@@ -92,7 +93,8 @@ function emulatorArguments(
   const host = hosts[id];
   const accelerator = images.accelerator === 'kvm' ? 'kvm' : 'tcg,thread=multi,tb-size=512';
   const dom0 = `console=hvc0 ro quiet mitigations=off net.ifnames=0 lab.host=${id}`;
-  const memory = `dom0_mem=${dom0MemoryMb}M,max:${dom0MemoryMb}M`;
+  const size = images.deviceModel ? 'model' : 'plain';
+  const memory = `dom0_mem=${dom0MemoryMb[size]}M,max:${dom0MemoryMb[size]}M`;
   const drive = (name: string, file: string, more: string) => [
     '-drive',
     `file=${file},if=none,id=${name},cache=unsafe,${more}`,
@@ -118,7 +120,7 @@ function emulatorArguments(
     '-smp',
     process.env['TSREMUS_LAB_SMP'] ?? '1',
     '-m',
-    String(memoryMb),
+    String(memoryMb[size]),
     '-display',
     'none',
     '-nodefaults',

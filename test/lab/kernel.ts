@@ -1,7 +1,8 @@
 /**
  * The two kernels of the lab, both Debian's: the dom0's with the modules that the lab needs, and
  * the smaller cloud kernel for the guests (it has no XEN_DOM0). Both are stored uncompressed:
- * under emulation the machine would spend seconds on unpacking its own kernel.
+ * under emulation the machine would spend seconds on unpacking its own kernel. HVM guests get
+ * theirs as it is, because their firmware loads nothing else.
  */
 import {
   chmodSync,
@@ -21,6 +22,8 @@ import type { Suite } from './suites.ts';
 
 export interface Kernel {
   readonly vmlinux: string;
+  /** As the package has it, for what loads kernels in Linux's own boot protocol. */
+  readonly image: string;
   readonly release: string;
   /** Folder that holds lib/modules/RELEASE. */
   readonly dir: string;
@@ -55,7 +58,14 @@ const dom0Modules = [
 ];
 
 /** Paths below kernel/ whose modules the guests get. */
-const guestModules = ['drivers/net/xen-netfront.ko*', 'drivers/block/xen-blkfront.ko*'];
+const guestModules = [
+  'drivers/net/xen-netfront.ko*',
+  'drivers/block/xen-blkfront.ko*',
+  'drivers/net/virtio_net.ko*',
+  'drivers/net/net_failover.ko*',
+  'drivers/virtio',
+  'net/core/failover.ko*',
+];
 
 /** Kernel and modules of the hosts. */
 export function ensureDom0Kernel(suite: Suite): Promise<Kernel> {
@@ -93,10 +103,16 @@ async function ensureKernel(
     }
     const image = readdirSync(join(target, 'boot'))[0] as string;
     await extractVmlinux(join(target, 'boot', image), join(target, 'vmlinux'));
+    renameSync(join(target, 'boot', image), join(target, 'vmlinuz'));
     rmSync(join(target, 'boot'), { recursive: true });
     await run(['depmod', '--basedir', target, releaseIn(target)]);
   });
-  return { dir, vmlinux: join(dir, 'vmlinux'), release: releaseIn(dir) };
+  return {
+    dir,
+    vmlinux: join(dir, 'vmlinux'),
+    image: join(dir, 'vmlinuz'),
+    release: releaseIn(dir),
+  };
 }
 
 function releaseIn(dir: string): string {

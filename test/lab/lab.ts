@@ -12,6 +12,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Asked, needsModel } from './asked.ts';
 import { ensureBuilt, type Images, type Report } from './build.ts';
 import { type CommandResult, LabError, RefusedError, run } from './command.ts';
 import {
@@ -36,7 +37,7 @@ import { requireRoot } from './machine.ts';
 import { createNetwork, deleteNetwork, heal, networkExists, processesInside } from './network.ts';
 import { buildStamp, makePayload, stageInstallation } from './payload.ts';
 import { type HostId, hostIds, hosts, runDir } from './settings.ts';
-import { askedSuite, defaultSuite, type Suite } from './suites.ts';
+import { askedSuite, defaultSuite } from './suites.ts';
 
 export {
   type Beacon,
@@ -79,12 +80,6 @@ export interface Lab {
   install(): Promise<void>;
   /** Gives the lock back. The hosts stay up. */
   close(): void;
-}
-
-/** What a user of the lab cannot do without; nothing is booted where it is not to be had. */
-export interface Asked {
-  readonly suite?: Suite | undefined;
-  readonly kind?: GuestKind | null;
 }
 
 /**
@@ -139,7 +134,9 @@ export async function up(
     if (!hostIds.some(isRunning)) await sweep();
     // Hosts that run decide what the others boot: the pair must be of one build.
     const running = existsSync(imagesPath) && networkExists();
-    const images = running ? currentImages() : await ensureBuilt(suite ?? defaultSuite, report);
+    const images = running
+      ? currentImages()
+      : await ensureBuilt(suite ?? defaultSuite, needsModel(kind), report);
     if (suite !== undefined && images.suite !== suite) {
       throw new RefusedError(`the lab that is up is of ${images.suite}, not of ${suite}`, {
         hint: `npm run lab -- down; or take it as it is, with --suite ${images.suite}`,

@@ -2,9 +2,10 @@
  * The lab's command line: reads arguments, calls the library, prints. See README.md.
  */
 import { existsSync, readdirSync } from 'node:fs';
+import { type Asked, needsModel, takeAsked } from './asked.ts';
 import { ensureBuilt } from './build.ts';
 import { LabError } from './command.ts';
-import { askGuest, createGuest, guestConfig, guestIp, parseKind } from './guest.ts';
+import { askGuest, createGuest, guestConfig, guestIp, guestKinds, parseKind } from './guest.ts';
 import { emulatorPid } from './host.ts';
 import { clean, currentImages, down, freeze, install, kill, ssh, thaw, up } from './lab.ts';
 import { lockHolder, withLock } from './lock.ts';
@@ -12,9 +13,11 @@ import { requireRoot } from './machine.ts';
 import { cut, cutFor, heal, networkExists, parseDirection } from './network.ts';
 import { selftest } from './selftest.ts';
 import { cacheDir, hostIds, hosts, parseHostId, runDir } from './settings.ts';
-import { defaultSuite, type Suite, suites, takeSuite } from './suites.ts';
+import { defaultSuite, suites } from './suites.ts';
 
-const usage = `usage: npm run lab -- [--suite ${suites.join('|')}] COMMAND
+const usage = `usage: npm run lab -- [--suite SUITE] [--kind KIND] COMMAND
+
+  SUITE: ${suites.join(', ')}; KIND: ${guestKinds.join(', ')}; both are for build and up
 
   build                     make everything that a host needs; nothing is started
   selftest                  whether the lab's own checks find what they must
@@ -28,30 +31,29 @@ const usage = `usage: npm run lab -- [--suite ${suites.join('|')}] COMMAND
   freeze a|b, thaw a|b      stop that host for a while: its clock runs on
   cut [a-b|b-a|both] [MS]   drop packets between the hosts, until heal or for MS milliseconds
   heal                      let them pass again
-  guest create a|b NAME pv|pvh [RATE [PAGES]]
+  guest create a|b NAME pv|pvh|hvm [RATE [PAGES]]
   guest NAME state|verify|reset|rate N|runs N|beacon MS|poweroff|reboot|crash
-  guest config NAME pv|pvh  print the configuration that xl would get
+  guest config NAME pv|pvh|hvm  print the configuration that xl would get
 `;
 
-type Command = (args: readonly string[], suite: Suite | undefined) => Promise<number>;
+type Command = (args: readonly string[], asked: Required<Asked>) => Promise<number>;
 
 const say = (line: string) => {
   process.stdout.write(`${line}\n`);
 };
 
 const commands: Readonly<Record<string, Command>> = {
-  build: async (_, suite = defaultSuite) => {
-    const images = await withLock('lab build', () => ensureBuilt(suite, say));
+  build: async (_, { suite = defaultSuite, kind }) => {
+    const model = needsModel(kind);
+    const images = await withLock('lab build', () => ensureBuilt(suite, model, say));
     const { version, shadowPaging } = images.hypervisor;
-    say(
-      `${suite}: Xen ${version}, ${shadowPaging ? 'PV and PVH' : 'PVH only (no shadow paging)'}; ` +
-        `${images.accelerator}; cache ${cacheDir}`,
-    );
+    const kinds = [...(shadowPaging ? ['PV'] : []), 'PVH', ...(model ? ['HVM'] : [])];
+    say(`${suite}: Xen ${version}; ${kinds.join(', ')}; ${images.accelerator}; cache ${cacheDir}`);
     return 0;
   },
   selftest: async () => ((await selftest(say)) === 0 ? 0 : 1),
-  up: async ([id], suite) => {
-    await up({ report: say, suite, ...(id ? { only: parseHostId(id) } : {}) });
+  up: async ([id], asked) => {
+    await up({ report: say, ...asked, ...(id ? { only: parseHostId(id) } : {}) });
     return 0;
   },
   down: async () => {
@@ -133,13 +135,13 @@ function showStatus(): number {
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
-    const { suite, rest } = takeSuite(argv);
+    const { asked, rest } = takeAsked(argv);
     const command = commands[rest[0] ?? ''];
     if (!command) {
       process.stderr.write(usage);
       return 64;
     }
-    return await command(rest.slice(1), suite);
+    return await command(rest.slice(1), asked);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     process.stderr.write(`lab: ${error.message}\n`);

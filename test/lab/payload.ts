@@ -3,7 +3,7 @@
  *
  *   /opt/tsremus     this checkout, as its packages install it (scripts/stage.mjs)
  *   /usr/local/sbin  tsremus, in PATH also for `ssh HOST tsremus`
- *   /lab             kernel and initramfs of the guests, the host's start script
+ *   /lab             kernel and initramfs of the guests, HVM guests' disk, the host's start script
  *   /root/.ssh, /etc keys and configuration of ssh, names of the hosts
  */
 import {
@@ -40,6 +40,7 @@ export async function makePayload(
   };
   put(join(labDir, 'host/start'), 'lab/start', 0o755);
   put(images.guestKernel, 'lab/vmlinux');
+  if (images.bootDisk !== null) put(images.bootDisk, 'lab/boot.img');
   put(images.guestInitramfs, 'lab/initramfs');
   put(images.program, 'usr/local/bin/labguest', 0o755);
   put(join(labDir, 'host/allow'), 'etc/tsremus/allow');

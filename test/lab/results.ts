@@ -40,7 +40,7 @@ export class ResultStore {
   /** `of` names what the results are of, beside the commit. */
   constructor(
     commit: string,
-    of: readonly (string | null)[],
+    of: readonly (string | number | null)[],
     { fresh }: { readonly fresh: boolean },
   ) {
     const dir = process.env['TSREMUS_LAB_SOAK'] || join(cacheDir, 'soak');

@@ -75,18 +75,33 @@ const packages = [
   'mandoc',
 ];
 
-const diskBytes = 1600 * 1024 * 1024;
+/** What HVM guests need on top: qemu, which brings their firmware along. */
+const modelPackages = ['qemu-system-xen'];
 
-/** Builds the root disk, or finds it; the answer is the path of a raw ext4 image. */
+const diskBytes = 1600 * 1024 * 1024;
+/** Of the packages above with all that they need. */
+const modelBytes = 400 * 1024 * 1024;
+
+/**
+ * Builds the root disk, or finds it; the answer is the path of a raw ext4 image. With a device
+ * model it is another one, so that who wants no HVM guest does not wait for its packages.
+ */
 export async function ensureRootDisk(
   suite: Suite,
   series: string,
   kernel: Promise<Kernel>,
+  deviceModel: boolean,
 ): Promise<string> {
   const hasNode = suitesWithNode.includes(suite);
-  const wanted = [...packages, `xen-utils-${series}`, ...(hasNode ? ['nodejs'] : [])];
+  const wanted = [
+    ...packages,
+    `xen-utils-${series}`,
+    ...(hasNode ? ['nodejs'] : []),
+    ...(deviceModel ? modelPackages : []),
+  ];
+  const kind = deviceModel ? `${suite}-hvm` : suite;
   const versions = await candidates(suite, wanted);
-  const base = artifact(`base-${suite}`, ['2', JSON.stringify(versions)], (dir) =>
+  const base = artifact(`base-${kind}`, ['2', JSON.stringify(versions)], (dir) =>
     bootstrap(suite, dir, wanted),
   );
   const node = statSync(process.execPath);
@@ -95,7 +110,7 @@ export async function ensureRootDisk(
     hasNode ? "the suite's node" : `${process.version} ${node.size} ${node.mtimeMs}`,
     digestFiles(['rootfs.ts', 'host/init']),
   ];
-  const dir = await artifact(`rootdisk-${suite}`, inputs, async (target) => {
+  const dir = await artifact(`rootdisk-${kind}`, inputs, async (target) => {
     const root = join(target, 'root');
     await run(['cp', '--archive', join(await base, 'root'), root], { timeoutMs: buildMs });
     configure(root, series);
@@ -103,7 +118,7 @@ export async function ensureRootDisk(
     const modules = join((await kernel).dir, 'lib/modules');
     await run(['cp', '--archive', modules, join(root, 'usr/lib/modules')]);
     await run(['ldconfig', '-r', root]);
-    await makeImage(root, join(target, 'root.raw'));
+    await makeImage(root, join(target, 'root.raw'), diskBytes + (deviceModel ? modelBytes : 0));
     rmSync(root, { recursive: true });
   });
   return join(dir, 'root.raw');
@@ -184,11 +199,11 @@ async function installNode(root: string): Promise<void> {
 }
 
 /** A journal, small: a killed host must be able to boot again from what it left. */
-async function makeImage(root: string, image: string): Promise<void> {
+async function makeImage(root: string, image: string, bytes: number): Promise<void> {
   if (readlinkSync(join(root, 'bin')) !== 'usr/bin') {
     throw new LabError('the unpacked Debian has no merged /usr: mmdebstrap is too old');
   }
-  await run(['truncate', '--size', String(diskBytes), image]);
+  await run(['truncate', '--size', String(bytes), image]);
   const extended = 'lazy_itable_init=1,lazy_journal_init=1,nodiscard';
   await run(
     [

@@ -184,7 +184,7 @@ async function runAll(lab: Lab, chosen: readonly Scenario[], options: TestOption
   await lab.install();
   const commit = currentCommit();
   const { images } = lab;
-  const of = [images.suite, options.kind];
+  const of = [images.suite, options.kind, options.vcpus];
   const store = options.soak ? new ResultStore(commit, of, options) : null;
   say(`${images.suite}, Xen ${images.hypervisor.version}, ${images.accelerator}`);
   say(`commit ${commit}; seed ${options.seed}`);
@@ -269,7 +269,9 @@ async function main(): Promise<boolean> {
     return true;
   }
   if (options.minutes !== null) budget = new Budget(begunMs + options.minutes * 60_000);
-  const chosen = options.ci ? chosenForCi() : chooseScenarios(options.names, options.soak);
+  const chosen = options.ci
+    ? chosenForCi()
+    : chooseScenarios(options.names, options.soak, options.kind);
   await waitForTurn(say);
   // A lab that was up before belongs to somebody who wants it up.
   const keep = options.keep || (!inCi && hostIds.some(isRunning));

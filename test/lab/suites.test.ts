@@ -4,11 +4,12 @@
  * line or the environment asks for.
  */
 import { afterEach, expect, it, vi } from 'vitest';
-import { requireKind } from './guest.ts';
+import { needsModel, takeAsked } from './asked.ts';
+import { guestConfig, requireKind } from './guest.ts';
 import type { Lab } from './lab.ts';
 import { randomOf } from './scenarios/random.ts';
 import { Trial } from './scenarios/trial.ts';
-import { askedSuite, sourcesFor, takeSuite } from './suites.ts';
+import { askedSuite, sourcesFor } from './suites.ts';
 import { parseTestOptions } from './test-options.ts';
 
 const stanzas = `Types: deb deb-src
@@ -88,12 +89,19 @@ it("asks Debian's own archive where the machine has none of Debian's", () => {
   expect(sources).not.toContain('ubuntu');
 });
 
-it('takes the suite from the begin of a command line, else from the environment', () => {
+it('takes suite and kind from the begin of a command line, else the environment', () => {
+  const takeSuite = (words: readonly string[]) => {
+    const { asked, rest } = takeAsked(words);
+    return { suite: asked.suite, rest };
+  };
   vi.stubEnv('TSREMUS_LAB_SUITE', 'bookworm');
   expect(takeSuite(['--suite', 'trixie', 'up'])).toEqual({ suite: 'trixie', rest: ['up'] });
   expect(takeSuite(['--suite=trixie', 'up'])).toEqual({ suite: 'trixie', rest: ['up'] });
   const command = ['ssh', 'a', 'grep', '--suite', 'x'];
   expect(takeSuite(command)).toEqual({ suite: 'bookworm', rest: command });
+  const asked = { suite: 'trixie', kind: 'hvm' };
+  expect(takeAsked(['--kind=hvm', '--suite', 'trixie', 'up'])).toEqual({ asked, rest: ['up'] });
+  expect(() => takeAsked(['--kind'])).toThrow('expected pv, pvh, hvm, not nothing');
   expect(askedSuite('trixie')).toBe('trixie');
   vi.stubEnv('TSREMUS_LAB_SUITE', '');
   expect(askedSuite()).toBe(undefined);
@@ -106,8 +114,17 @@ it('takes the suite from the begin of a command line, else from the environment'
 it('refuses by name the kinds that the hosts cannot have', () => {
   const { names, suite, kind } = parseTestOptions(['kill', '--suite', 'trixie', '--kind', 'pvh']);
   expect({ names, suite, kind }).toEqual({ names: ['kill'], suite: 'trixie', kind: 'pvh' });
-  expect(() => parseTestOptions(['--kind', 'hvm'])).toThrow('no device model');
-  expect(() => parseTestOptions(['--kind', 'vmx'])).toThrow('expected pv or pvh, not vmx');
+  expect(parseTestOptions(['--vcpus', '2']).vcpus).toBe(2);
+  expect(guestConfig('h1', 'pvh', { vcpus: 2 })).toContain('\nvcpus = 2\n');
+  expect(() => parseTestOptions(['--kind', 'vmx'])).toThrow('expected pv, pvh, hvm, not vmx');
+  expect(['pv', 'pvh', 'hvm', null].map((one) => needsModel(one as never))).toEqual([
+    false,
+    false,
+    true,
+    false,
+  ]);
+  expect(() => requireKind(imagesOf(true), 'hvm')).toThrow('no device model');
+  expect(() => requireKind({ ...imagesOf(false), deviceModel: true }, 'hvm')).not.toThrow();
   expect(() => requireKind(imagesOf(false), 'pv')).toThrow(/no PV guests on trixie.*XSA-495/);
   expect(() => requireKind(imagesOf(true), 'pv')).not.toThrow();
   expect(() => requireKind(imagesOf(false), 'pvh')).not.toThrow();
@@ -131,5 +148,5 @@ it('gives a trial the kind that was asked for, else its own as far as the hosts 
 function imagesOf(shadowPaging: boolean) {
   const version = shadowPaging ? '4.17.5' : '4.20.4';
   const hypervisor = { series: '', path: '', version, shadowPaging };
-  return { hypervisor, suite: shadowPaging ? 'bookworm' : 'trixie' } as const;
+  return { hypervisor, suite: shadowPaging ? 'bookworm' : 'trixie', deviceModel: false } as const;
 }

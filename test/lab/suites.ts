@@ -29,18 +29,6 @@ export function askedSuite(word?: string): Suite | undefined {
   return text ? parseSuite(text) : undefined;
 }
 
-/** Takes `--suite NAME` off the begin of a command line; what follows may be a host's command. */
-export function takeSuite(words: readonly string[]): {
-  readonly suite: Suite | undefined;
-  readonly rest: readonly string[];
-} {
-  const [first = '', second = '', ...others] = words;
-  if (first === '--suite') return { suite: parseSuite(second), rest: others };
-  const name = /^--suite=(.*)$/.exec(first)?.[1];
-  if (name !== undefined) return { suite: parseSuite(name), rest: words.slice(1) };
-  return { suite: askedSuite(), rest: words };
-}
-
 /** One source of apt's, as far as the lab needs it. */
 interface Source {
   readonly uris: string;

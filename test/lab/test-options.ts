@@ -10,6 +10,8 @@ export interface TestOptions {
   readonly suite: Suite | undefined;
   /** All guests are of this kind; null: of those that each trial says, as far as there are. */
   readonly kind: GuestKind | null;
+  /** Virtual processors of each guest; null: one. */
+  readonly vcpus: number | null;
   readonly soak: boolean;
   /** The core, and of the rest what the commit's hash chooses. */
   readonly ci: boolean;
@@ -31,7 +33,8 @@ export const usage = `usage: npm run test:lab -- [OPTION...] [NAME...]
 NAME chooses lab tests; "cut" means all whose name begins with cut-. Without names: all.
 
   --suite S    hosts of bookworm (Xen 4.17) or trixie (Xen 4.20); also TSREMUS_LAB_SUITE
-  --kind K     guests of that kind alone: pvh, pv
+  --kind K     guests of that kind alone: pvh, hvm, pv
+  --vcpus N    guests with that many processors
   --ci         the core, and of the rest those whose turn it is by the commit's hash
   --minutes N  with --ci: begin nothing of the rest that would not be done by then
   --runs N     trials of each test (default: few in test:lab, the full counts in the soak)
@@ -55,6 +58,7 @@ export function parseTestOptions(argv: readonly string[]): TestOptions {
     options: {
       suite: { type: 'string' },
       kind: { type: 'string' },
+      vcpus: { type: 'string' },
       soak: { type: 'boolean', default: false },
       ci: { type: 'boolean', default: false },
       minutes: { type: 'string' },
@@ -76,6 +80,7 @@ export function parseTestOptions(argv: readonly string[]): TestOptions {
     names: positionals,
     suite: askedSuite(values.suite),
     kind: values.kind === undefined ? null : parseKind(values.kind),
+    vcpus: wholeNumber('vcpus', values.vcpus),
     soak: values.soak,
     ci: values.ci,
     minutes: wholeNumber('minutes', values.minutes),

@@ -8,12 +8,14 @@
  * domcreate_complete with its retain_domain). So a bridge that is not there would be met at the
  * failover, and would cost the copy. A kernel is not read for a restore (initiate_domain_create:
  * "restoring, not running bootloader"), but for the guest's next boot, on that host: it is asked
- * for before a copy is begun, and no failover waits for it. So is the CPU pool, which the domain is
+ * for before a copy is begun, and no failover waits for it; that of an HVM guest is named to its
+ * device model, which does not start without it. So is the CPU pool, which the domain is
  * put into when it is made (libxl__domain_config_setdefault, libxl__domain_make).
  */
 import { stat } from 'node:fs/promises';
 import { type Advice, adviceLine } from '../../core/texts/advice.ts';
 import type { Lack } from '../port.ts';
+import { type BuiltIn, firmwareOf, isHvm, takesBuiltIn } from './device-model.ts';
 import type { DomainConfig } from './guest-config.ts';
 
 /** A file, a device or an interface that has to be there; `free-name`: that must not be. */
@@ -21,9 +23,11 @@ interface Need {
   /** What it is to the guest. */
   readonly what: string;
   readonly path: string;
-  readonly kind: 'bridge' | 'switch' | 'script' | 'file' | 'free-name';
+  readonly kind: 'bridge' | 'switch' | 'script' | 'file' | 'packaged' | 'free-name';
   /** What does as well. */
   readonly instead?: string;
+  /** Debian's, which has it. */
+  readonly package?: string;
 }
 
 type Json = DomainConfig;
@@ -100,33 +104,60 @@ function files(named: readonly (readonly [string, unknown])[]): Need[] {
   });
 }
 
-/** libxl_dm.c, libxl__domain_device_model: one of the guest's own; else where libxl has it. */
-function ofModel(config: DomainConfig): Need[] {
-  return files([['the device model', object(config['b_info'])['device_model']]]);
+/** The program; of an HVM guest that is booted directly also what it is told to load, each time. */
+function ofModel(config: DomainConfig, builtIn: () => BuiltIn): Need[] {
+  const what = 'the device model';
+  const path = takesBuiltIn(config) ? builtIn().model : null;
+  return [
+    ...files([[what, object(config['b_info'])['device_model']]]),
+    ...packaged(what, path, 'qemu-system-xen'),
+    ...(isHvm(config) ? ofKernel(config) : []),
+  ];
 }
 
-/** What is read at a boot alone. */
-function ofBoot(config: DomainConfig): Need[] {
+function ofKernel(config: DomainConfig): Need[] {
   const build = object(config['b_info']);
-  const ofType = (kind: string) => object(object(build['type'])[kind]);
   return files([
     ['the kernel', build['kernel']],
     ['the ramdisk', build['ramdisk']],
-    ['the kernel', ofType('pv')['kernel']],
-    ['the ramdisk', ofType('pv')['ramdisk']],
-    ['the shim', ofType('pvh')['pvshim_path']],
-    ['the firmware', ofType('hvm')['system_firmware']],
   ]);
+}
+
+function packaged(what: string, path: string | null, name: string): Need[] {
+  return path === null ? [] : [{ what, path, kind: 'packaged', package: name }];
+}
+
+/** What is read at a boot alone. */
+function ofBoot(config: DomainConfig, builtIn: () => BuiltIn): Need[] {
+  const ofType = (kind: string) => object(object(object(config['b_info'])['type'])[kind]);
+  const ofFirmware = files([['the firmware', ofType('hvm')['system_firmware']]]);
+  const firmware = firmwareOf(config);
+  if (firmware !== null) return packaged('the firmware', builtIn()[firmware], firmware);
+  if (isHvm(config)) return ofFirmware;
+  return [
+    ...ofKernel(config),
+    ...files([
+      ['the kernel', ofType('pv')['kernel']],
+      ['the ramdisk', ofType('pv')['ramdisk']],
+      ['the shim', ofType('pvh')['pvshim_path']],
+    ]),
+  ];
 }
 
 /** Devices and files that are looked for, at most; a hostile configuration has thousands. */
 const needsMax = 256;
 
-/** Everything, in the order of the configuration; before a build: what that takes. Pure. */
-export function needsOf(config: DomainConfig, before: 'copy' | 'build'): readonly Need[] {
+/** When it is looked at, and what this host's library has built in. */
+export interface NeedsAt {
+  readonly before: 'copy' | 'build';
+  readonly builtIn: () => BuiltIn;
+}
+
+/** Everything, in the order of the configuration; before a build: what that takes. */
+export function needsOf(config: DomainConfig, { before, builtIn }: NeedsAt): readonly Need[] {
   return [
-    ...(before === 'copy' ? ofBoot(config) : []),
-    ...ofModel(config),
+    ...(before === 'copy' ? ofBoot(config, builtIn) : []),
+    ...ofModel(config, builtIn),
     ...list(config['disks']).flatMap(ofDisk),
     ...list(config['nics']).flatMap(ofInterface),
   ].slice(0, needsMax);
@@ -141,11 +172,17 @@ async function modeOf(path: string): Promise<number | null> {
   }
 }
 
+/** `name`: the last part of the path, or the package that has it. */
 const adviceOf: { readonly [Kind in Need['kind']]: (path: string, name: string) => Advice } = {
   bridge: (_path, name) => ({ kind: 'make-bridge', name }),
   switch: (_path, name) => ({ kind: 'make-switch', name }),
   script: (path) => ({ kind: 'see-missing', path }),
   file: (path) => ({ kind: 'see-missing', path }),
+  packaged: (path, name) => ({
+    kind: 'install-packages',
+    packages: [name],
+    why: `which has ${path} on Debian`,
+  }),
   'free-name': (_path, name) => ({ kind: 'see-interface', name }),
 };
 
@@ -153,7 +190,7 @@ async function lackOf(need: Need, root: string): Promise<Lack | null> {
   const { what, path, kind, instead } = need;
   const mode = await modeOf(root + path);
   const name = path.slice(path.lastIndexOf('/') + 1);
-  const advice = adviceLine(adviceOf[kind](path, name));
+  const advice = adviceLine(adviceOf[kind](path, need.package ?? name));
   const shown = path.startsWith(interfaces) && kind !== 'file' ? name : path;
   if (kind === 'free-name') {
     return mode === null ? null : { what: `${what} (${shown}) is taken`, advice };
@@ -172,9 +209,9 @@ async function lackOf(need: Need, root: string): Promise<Lack | null> {
 export async function lacksOf(
   config: DomainConfig,
   root: string,
-  before: 'copy' | 'build',
+  at: NeedsAt,
 ): Promise<readonly Lack[]> {
-  const found = await Promise.all(needsOf(config, before).map((need) => lackOf(need, root)));
+  const found = await Promise.all(needsOf(config, at).map((need) => lackOf(need, root)));
   return found.filter((lack) => lack !== null);
 }
 

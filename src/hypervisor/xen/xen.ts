@@ -28,6 +28,7 @@ import {
   type StreamPosition,
   waitingName,
 } from '../port.ts';
+import { type BuiltIn, builtInto, isHvm, listenToModel } from './device-model.ts';
 import { type EndWords, endWords, lifeEventOf } from './end-words.ts';
 import { checkVariables, isXen, libxenlightCandidates } from './find-library.ts';
 import {
@@ -94,7 +95,8 @@ export async function openXen(env: NodeJS.ProcessEnv, nativePath?: string): Prom
       // The stand-in's host is a folder, and has its own files in it.
       const root = env['SIMXL_HOST'] ?? '';
       const saveHelpers = new SaveHelpers(env, path, nativePath);
-      return new Xen(native, env[allowFileVariable] || allowFileDefault, root, saveHelpers);
+      const allowFile = env[allowFileVariable] || allowFileDefault;
+      return new Xen(native, path, allowFile, root, saveHelpers);
     } catch (error) {
       last = error;
     }
@@ -143,14 +145,24 @@ function operationError(op: string, subject: string, error: unknown): OperationE
 
 class Xen implements Hypervisor {
   readonly #native: XenLibrary;
+  /** The file that libxl is in. */
+  readonly #library: string;
   readonly #allowFile: string;
   #words: EndWords | null = null;
+  #builtIn: BuiltIn | null = null;
   readonly #root: string;
 
   readonly #saveHelpers: SaveHelpers;
 
-  constructor(native: XenLibrary, allowFile: string, root: string, saveHelpers: SaveHelpers) {
+  constructor(
+    native: XenLibrary,
+    library: string,
+    allowFile: string,
+    root: string,
+    saveHelpers: SaveHelpers,
+  ) {
     this.#native = native;
+    this.#library = library;
     this.#saveHelpers = saveHelpers;
     this.#allowFile = allowFile;
     this.#root = root;
@@ -227,9 +239,16 @@ class Xen implements Hypervisor {
     });
   }
 
+  /** Looked for once, before a copy is begun: no failover waits for it. */
+  #builtInto(): BuiltIn {
+    this.#builtIn ??= builtInto(this.#library);
+    return this.#builtIn;
+  }
+
   async lacks(spec: GuestSpec, before: 'copy' | 'build'): Promise<readonly Lack[]> {
     const config = configOf(spec);
-    const devices = await lacksOf(config, this.#root, before);
+    const builtIn = () => this.#builtInto();
+    const devices = await lacksOf(config, this.#root, { before, builtIn });
     // A copy that was begun is in its pool, whatever that is called now.
     if (before === 'build') return devices;
     return [...(await poolLacks(config, (pool) => this.#native.poolInfo(pool))), ...devices];
@@ -322,7 +341,7 @@ class Xen implements Hypervisor {
   }
 
   startRestore(spec: GuestSpec, options: RestoreOptions): RestoreOperation {
-    return new XenRestore(this.#native, spec, options);
+    return new XenRestore(this.#native, this.#root, spec, options);
   }
 
   otherWatcher(guest: GuestRef, name: string): string | null {
@@ -342,11 +361,20 @@ class XenRestore implements RestoreOperation {
   #ended = false;
   #why: string | null = null;
   readonly #stats = Buffer.alloc(streamStatsBytes);
+  /** What the copy's device model said, should that be why there is none. */
+  readonly #modelSaid: () => string | null;
 
-  constructor(native: XenLibrary, spec: GuestSpec, { limitBytes, onEvent }: RestoreOptions) {
+  constructor(
+    native: XenLibrary,
+    root: string,
+    spec: GuestSpec,
+    { limitBytes, onEvent }: RestoreOptions,
+  ) {
     this.#native = native;
     this.#uuid = spec.uuid;
-    const config = JSON.stringify(copyConfig(configOf(spec), waitingName(spec.name)));
+    const name = waitingName(spec.name);
+    const config = JSON.stringify(copyConfig(configOf(spec), name));
+    this.#modelSaid = isHvm(configOf(spec)) ? listenToModel(name, root) : () => null;
     try {
       this.#handle = native.restoreStart(config, limitBytes, (event) => {
         if (event.kind === 'log') onEvent(logEvent(event));
@@ -368,7 +396,8 @@ class XenRestore implements RestoreOperation {
     if (this.#wanted === 'build' && event.a === 0) {
       return { kind: 'built', copy: { uuid: this.#uuid, id: event.b } };
     }
-    return { kind: 'failed', reason: whyEnded(this.#why ?? event.text, event.a) };
+    const reason = whyEnded(this.#why ?? event.text, event.a, this.#modelSaid());
+    return { kind: 'failed', reason };
   }
 
   feed(data: Buffer): StreamPosition | null {
@@ -413,9 +442,11 @@ function logEvent({ a: level, text }: NativeEvent) {
 }
 
 /** What libxl logged of its errors (native/xen/log.c), one line; most of its codes say nothing. */
-function whyEnded(said: string, code: number): string {
-  const reason = cleanText(said, reasonBytesMax);
-  return reason === '' ? `libxl logged no error, and ended with ${code}` : reason;
+function whyEnded(said: string, code: number, modelWords: string | null = null): string {
+  const own = said === '' ? `libxl logged no error, and ended with ${code}` : said;
+  if (modelWords === null) return cleanText(own, reasonBytesMax);
+  const end = `; its device model said: ${modelWords}`;
+  return `${cleanText(own, reasonBytesMax - Buffer.byteLength(end))}${end}`;
 }
 
 /** A reason is for a log line, a record and the wire. */

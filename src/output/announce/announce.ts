@@ -13,8 +13,9 @@
  * itself learns nothing from what it sends, so it is told (`bridge fdb replace`) as soon as it
  * would learn on that port: with EPERM it refuses where the port neither learns nor forwards
  * (net/bridge/br_fdb.c, fdb_add_entry), as while the guest's driver has not connected. Where that
- * takes longer it learns from the guest's own first frame. An interface that hangs on no bridge of
- * the kernel's (routed, Open vSwitch) is left to what made it.
+ * takes longer it learns from the guest's own first frame. An HVM guest that has no such driver
+ * hangs on the emulated interface, whose port learns from the beginning: that one is told of. An
+ * interface that hangs on no bridge of the kernel's (routed, Open vSwitch) is left to what made it.
  */
 import type { Environment } from '../../config/settings.ts';
 import { sleep, type Time } from '../../host/clock.ts';
@@ -66,12 +67,15 @@ export async function announce(
   for (const dueMs of atMs) {
     const waitMs = beganMs + dueMs - clock.nowMs();
     if (waitMs > 0) await sleep(timers, waitMs);
-    for (const { name, devid, emulated } of tools.ofGuest(domid)) {
+    const found = tools.ofGuest(domid);
+    const isConnected = (devid: number) =>
+      found.some((one) => one.devid === devid && !one.emulated && tools.isLearning(one.name));
+    for (const { name, devid, emulated } of found) {
       const { mac: address, ips } = nics.get(devid) ?? { mac: '', ips: [] };
       const mac = parseMac(address);
       const bridge = tools.bridgeOf(name);
-      if (mac === null || bridge === null || emulated) continue;
-      for (const frame of announcement(mac, ips)) {
+      if (mac === null || bridge === null || (emulated && isConnected(devid))) continue;
+      for (const frame of emulated ? [] : announcement(mac, ips)) {
         await tried(name, () => tools.sendFrame(bridge, frame));
       }
       if (told.has(name) || !tools.isLearning(name)) continue;

@@ -6,7 +6,9 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { lacksOf, poolLacks } from '../../../src/hypervisor/xen/lacks.ts';
+import { builtInto, nothingBuiltIn } from '../../../src/hypervisor/xen/device-model.ts';
+import type { DomainConfig } from '../../../src/hypervisor/xen/guest-config.ts';
+import { lacksOf, type NeedsAt, poolLacks } from '../../../src/hypervisor/xen/lacks.ts';
 
 const guest = {
   b_info: { kernel: '/boot/vmlinuz', device_model: '/usr/lib/xen/bin/own-qemu', type: { pvh: {} } },
@@ -21,6 +23,10 @@ const guest = {
     { devid: 2, script: 'vif-openvswitch', bridge: 'ovsbr0.20:30', ifname: 'web1-lan' },
   ],
 };
+
+/** A library that has nothing built in. */
+const copy = { before: 'copy', builtIn: () => nothingBuiltIn } as const;
+const build = { before: 'build', builtIn: () => nothingBuiltIn } as const;
 
 const there = {
   '/boot/vmlinuz': 0o644,
@@ -51,8 +57,8 @@ function without(path: keyof typeof there): Readonly<Record<string, number>> {
 }
 
 it('finds nothing where all is there', async () => {
-  expect(await lacksOf(guest, hostWith(there), 'copy')).toEqual([]);
-  expect(await lacksOf({}, hostWith({}), 'copy')).toEqual([]);
+  expect(await lacksOf(guest, hostWith(there), copy)).toEqual([]);
+  expect(await lacksOf({}, hostWith({}), copy)).toEqual([]);
 });
 
 describe('a host without', () => {
@@ -67,7 +73,7 @@ describe('a host without', () => {
     ['/sys/class/net/ovsbr0', 'the bridge of interface 2 (ovsbr0)', 'ovs-vsctl add-br ovsbr0'],
     ['/sys/class/net/eth0', 'the gateway of interface 1', 'ls -l /sys/class/net/eth0'],
   ] as const)('%s', async (path, what, advice) => {
-    const lacks = await lacksOf(guest, hostWith(without(path)), 'copy');
+    const lacks = await lacksOf(guest, hostWith(without(path)), copy);
     expect(lacks).toHaveLength(1);
     expect(lacks[0]?.what).toContain(what);
     expect(lacks[0]?.what).toContain(' is not there');
@@ -77,21 +83,21 @@ describe('a host without', () => {
 
 it('finds a script that cannot be executed', async () => {
   const host = hostWith({ ...there, '/etc/xen/scripts/vif-bridge': 0o644 });
-  const [lack] = await lacksOf(guest, host, 'copy');
+  const [lack] = await lacksOf(guest, host, copy);
   expect(lack?.what).toMatch(/of interface 0 .* cannot be executed$/);
   expect(lack?.advice).toBe('chmod +x /etc/xen/scripts/vif-bridge');
 });
 
 it('takes eth1 for xenbr1 where that is a bridge, as the script does', async () => {
   const files = { ...without('/sys/class/net/xenbr1'), '/sys/class/net/eth1/bridge': 0o644 };
-  expect(await lacksOf(guest, hostWith(files), 'copy')).toEqual([]);
+  expect(await lacksOf(guest, hostWith(files), copy)).toEqual([]);
 });
 
 // Proves: a name that the scripts would give to the interface, and that another one has here, is
 // found; they end with an error there, which costs the copy.
 it('finds the name of an interface taken', async () => {
   const host = hostWith({ ...there, '/sys/class/net/web1-lan': 0o644 });
-  const [lack, ...more] = await lacksOf(guest, host, 'build');
+  const [lack, ...more] = await lacksOf(guest, host, build);
   expect(lack?.what).toBe('the name of interface 2 (web1-lan) is taken');
   expect(lack?.advice).toMatch(/^ip -d link show web1-lan /);
   expect(more).toEqual([]);
@@ -99,7 +105,7 @@ it('finds the name of an interface taken', async () => {
 
 // Proves: no failover waits for what the build does not take.
 it('asks for no kernel before a build', async () => {
-  expect(await lacksOf(guest, hostWith(without('/boot/vmlinuz')), 'build')).toEqual([]);
+  expect(await lacksOf(guest, hostWith(without('/boot/vmlinuz')), build)).toEqual([]);
 });
 
 describe('a CPU pool', () => {
@@ -133,5 +139,72 @@ describe('a CPU pool', () => {
     const config = { c_info: { pool_name: 'fast' } };
     expect(await poolLacks(config, async () => 'unknown')).toEqual([]);
     expect(await poolLacks(config, () => Promise.reject(new Error('no')))).toEqual([]);
+  });
+});
+
+describe('a guest that needs a device model', () => {
+  const model = '/usr/libexec/xen-qemu-system-i386';
+  const seabios = '/usr/share/seabios/bios-256k.bin';
+  const ovmf = '/usr/share/ovmf/OVMF.fd';
+  const builtIn = () => ({ model, seabios, ovmf });
+  const hvm = { c_info: { type: 'hvm' }, b_info: { kernel: '/boot/vmlinuz', type: { hvm: {} } } };
+  const nothing = hostWith({});
+  const first = { before: 'copy', builtIn } as const;
+  const later = { before: 'build', builtIn } as const;
+  const whatOf = async (config: DomainConfig, at: NeedsAt = later) =>
+    (await lacksOf(config, nothing, at)).map(({ what }) => what);
+
+  it('takes the one built into libxl, with what it is told to load', async () => {
+    const lacks = await lacksOf(hvm, nothing, later);
+    expect(lacks).toEqual([
+      {
+        what: `the device model (${model}) is not there`,
+        advice: `apt-get install qemu-system-xen  # which has ${model} on Debian`,
+      },
+      expect.objectContaining({ what: 'the kernel (/boot/vmlinuz) is not there' }),
+    ]);
+    const files = { [model]: 0o755, '/boot/vmlinuz': 0o644, [seabios]: 0o644 };
+    expect(await lacksOf(hvm, hostWith(files), first)).toEqual([]);
+  });
+
+  it('is booted by its firmware, which is looked for before a copy is begun', async () => {
+    const bios = (name: string) => ({ ...hvm, b_info: { type: { hvm: { bios: name } } } });
+    const lacks = await lacksOf(bios('ovmf'), nothing, first);
+    expect(lacks[0]).toEqual({
+      what: `the firmware (${ovmf}) is not there`,
+      advice: `apt-get install ovmf  # which has ${ovmf} on Debian`,
+    });
+    expect(await whatOf(hvm, first)).toContain(`the firmware (${seabios}) is not there`);
+    expect(await whatOf(bios('rombios'), first)).toHaveLength(1);
+    expect((await whatOf(hvm)).join()).not.toContain('firmware');
+  });
+
+  it('may have one of its own', async () => {
+    const own = { ...hvm, b_info: { device_model: '/opt/qemu' } };
+    expect(await whatOf(own)).toEqual(['the device model (/opt/qemu) is not there']);
+  });
+
+  it('has a disk that the kernel cannot serve', async () => {
+    const served = (backend: string) => ({ disks: [{ vdev: 'xvda', backend }] });
+    expect(await whatOf(served('qdisk'))).toHaveLength(1);
+    expect(await whatOf(served('phy'))).toEqual([]);
+  });
+
+  it('is not looked at where that is a domain, or the older program', async () => {
+    for (const other of [
+      { device_model_stubdomain: true },
+      { device_model_version: 'qemu_xen_traditional' },
+    ]) {
+      expect(await whatOf({ c_info: { type: 'hvm' }, b_info: other })).toEqual([]);
+    }
+  });
+
+  it('is told apart by texts in the library; nothing is asked for where it has none', () => {
+    const library = join(hostWith({ '/libxenlight.so': 0o644 }), 'libxenlight.so');
+    writeFileSync(library, `\x7fELF\0/usr/lib/xen\0x${model}\0${ovmf}\0/xen\0${seabios}\0`);
+    expect(builtInto(library)).toEqual(builtIn());
+    writeFileSync(library, '\x7fELF\0/usr/bin/qemu-system-i386.old\0');
+    expect(builtInto(library)).toEqual(nothingBuiltIn);
+    expect(builtInto('/nowhere/libxenlight.so')).toEqual(nothingBuiltIn);
   });
 });

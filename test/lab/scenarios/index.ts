@@ -1,5 +1,6 @@
 /** All scenarios in their order: what takes the longest to diagnose comes first. */
 
+import type { GuestKind } from '../lab.ts';
 import { backupLacksTest } from './backup-lacks.ts';
 import { bufferLost } from './buffer-lost.ts';
 import { checkTest } from './check.ts';
@@ -8,6 +9,7 @@ import { cutLoad } from './cut-load.ts';
 import { diskCommit, diskFile, diskReturn } from './disk-commit.ts';
 import { diskProcesses } from './disk-processes.ts';
 import { drill } from './drill.ts';
+import { emulatedTest } from './emulated.ts';
 import { flood, floodLate, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
 import { keptCopy } from './kept-copy.ts';
@@ -44,6 +46,7 @@ export const scenarios: readonly Scenario[] = [
   protectMuted,
   netbufScript,
   twoGuestsNet,
+  emulatedTest,
   cutLoad,
   killSeed,
   lostPage,
@@ -69,8 +72,23 @@ export const scenarios: readonly Scenario[] = [
   lateSuspend,
 ];
 
-/** The scenarios that `names` choose: `cut` means cut-short and cut-long; none means all. */
-export function chooseScenarios(names: readonly string[], soak: boolean): Scenario[] {
+/**
+ * The scenarios that `names` choose: `cut` means cut-short and cut-long; none means all. Without
+ * those that need guests of another kind than `kind`.
+ */
+export function chooseScenarios(
+  names: readonly string[],
+  soak: boolean,
+  kind: GuestKind | null,
+): Scenario[] {
+  return named(names, soak).filter((scenario) => {
+    if (scenario.kind === undefined || scenario.kind === kind) return true;
+    if (!names.includes(scenario.name)) return false;
+    throw new Error(`${scenario.name} is for other guests: add --kind ${scenario.kind}`);
+  });
+}
+
+function named(names: readonly string[], soak: boolean): Scenario[] {
   const isMeant = (scenario: Scenario, name: string) =>
     scenario.name === name || scenario.name.startsWith(`${name}-`);
   for (const name of names) {

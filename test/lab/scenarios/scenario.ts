@@ -1,4 +1,5 @@
 /** What a lab test is: a name, a sentence on what it proves, and a trial that can be repeated. */
+import type { GuestKind } from '../lab.ts';
 import type { Trial } from './trial.ts';
 
 /** What must always hold, and the leading kinds of what befalls a guest under protection. */
@@ -37,6 +38,8 @@ export interface Scenario {
   /** One sentence; printed before the trials. */
   readonly proves: string;
   readonly tier: Tier;
+  /** Only where all guests are to be of that kind (--kind). */
+  readonly kind?: GuestKind;
   /** What it has a trial of; the core has one of everything. */
   readonly shows: readonly Shown[];
   /**

@@ -30,12 +30,13 @@ import {
   waitForEpoch,
 } from '../session.ts';
 import { hostIds } from '../settings.ts';
+import type { TestOptions } from '../test-options.ts';
 import type { Random } from './random.ts';
 
 export type Mode = 'ci' | 'soak';
 
-/** How a guest is known by habit: g… is PV, h… is PVH. */
-const firstName: Readonly<Record<GuestKind, string>> = { pv: 'g1', pvh: 'h1' };
+/** How a guest is known by habit: g… is PV, h… is PVH or HVM. */
+const firstName: Readonly<Record<GuestKind, string>> = { pv: 'g1', pvh: 'h1', hvm: 'h1' };
 
 export class Trial {
   readonly lab: Lab;
@@ -45,6 +46,7 @@ export class Trial {
   readonly figures: Record<string, number[]> = {};
   readonly problems: string[] = [];
   readonly #kind: GuestKind | null;
+  readonly #vcpus: number | null;
   readonly #say: (text: string) => void;
   readonly #revived: Promise<void>[] = [];
   readonly #dead = new Set<HostId>();
@@ -58,13 +60,14 @@ export class Trial {
   constructor(
     lab: Lab,
     random: Random,
-    options: { readonly soak: boolean; readonly kind: GuestKind | null },
+    options: Pick<TestOptions, 'soak' | 'kind'> & Partial<Pick<TestOptions, 'vcpus'>>,
     say: (text: string) => void,
   ) {
     this.lab = lab;
     this.random = random;
     this.mode = options.soak ? 'soak' : 'ci';
     this.#kind = options.kind;
+    this.#vcpus = options.vcpus ?? null;
     this.#say = say;
   }
 
@@ -134,7 +137,8 @@ export class Trial {
   ): Promise<string> {
     const kind = this.kindFor(wish);
     const name = given ?? firstName[kind];
-    await this.lab.createGuest(host, name, kind, { rate, ...options });
+    const vcpus = this.#vcpus === null ? {} : { vcpus: this.#vcpus };
+    await this.lab.createGuest(host, name, kind, { rate, ...vcpus, ...options });
     return name;
   }
 

@@ -205,6 +205,18 @@ describe('an announcement', () => {
     expect(later.sent).toHaveLength(16);
   });
 
+  // Proves: an HVM guest without PV drivers is reached at once, one with them by the right port.
+  it('tells of the emulated interface while nothing drives the other one', async () => {
+    const bridgeOf = (name: string) => (name.startsWith('vif3.0') ? 'xenbr0' : null);
+    const alone = bench({ bridgeOf, isLearning: (name) => name === 'vif3.0-emu' });
+    expect(await announce(3, nics, alone.tools)).toEqual([]);
+    expect(alone.commands).toEqual([`bridge fdb replace ${mac} dev vif3.0-emu master dynamic`]);
+    expect(alone.sent).toHaveLength(12);
+    const both = bench({ bridgeOf });
+    await announce(3, nics, both.tools);
+    expect(both.commands).toEqual([`bridge fdb replace ${mac} dev vif3.0 master dynamic`]);
+  });
+
   it('says what could not be done, and goes on', async () => {
     const { tools } = bench({
       sendFrame() {
