@@ -24,6 +24,7 @@ export async function mirrorPorts(
 ): Promise<MirrorPorts> {
   const { mirrorFiles, spawnGuard } = await import('../disk/mirror/host.ts');
   const { mirrorFolder } = await import('../disk/mirror/left.ts');
+  const { readGuestDevices } = await import('../disk/mirror/guests.ts');
   const { besideNative } = await import('../native/loader.ts');
   // Now: a session's end may come when an upgrade has taken the files away.
   const { followMarks } = await import('../disk/mirror/lvm.ts');
@@ -36,6 +37,8 @@ export async function mirrorPorts(
     store,
     say,
     copyBytesPerSecond,
+    memory: settings,
+    guestDevices: readGuestDevices,
     async markSource(disk, of) {
       const { markSource } = await import('../disk/mirror/mark.ts');
       const path = join(env['SIMXL_HOST'] ?? '', disk.path);
@@ -128,6 +131,7 @@ export async function loadDiskRepair(): Promise<void> {
   await Promise.all([
     loadLvm(),
     import('../disk/mirror/host.ts'),
+    import('../disk/mirror/guests.ts'),
     import('../disk/backing.ts'),
     import('../disk/mirror/left.ts'),
     import('../disk/mirror/lvm.ts'),

@@ -16,6 +16,7 @@ import {
   withoutSession,
 } from '../registry/missing.ts';
 import type { Listing, SessionEntry } from '../registry/port.ts';
+import type { ResyncStatus } from '../registry/resync-status.ts';
 import { type ThisHost, thisHost, thisRegistry } from './host.ts';
 import { guestFilePath, guestSettings } from './settings-files.ts';
 
@@ -39,6 +40,16 @@ export async function listSinceBoot(env: Environment): Promise<Listing> {
     if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') {
       return { sessions: [], broken: [] };
     }
+    throw error;
+  }
+}
+
+/** Resyncs that run here; none where nothing of ours has run since this host was booted. */
+export function listResyncs(env: Environment): readonly ResyncStatus[] {
+  try {
+    return thisRegistry(thisHost(env)).resyncs();
+  } catch (error) {
+    if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') return [];
     throw error;
   }
 }

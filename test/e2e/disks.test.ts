@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { DifferentRange } from '../../src/core/texts/resync.ts';
+import type { ResyncStatus } from '../../src/registry/resync-status.ts';
 import { nativePackages } from '../cli/bundle.ts';
 import { nativeFile, repository } from './built.ts';
 import { it } from './fixture.ts';
@@ -357,6 +358,54 @@ it.concurrent('is copied to the other host while nobody protects it', async ({ p
   expect(bytes).toBe(differingBytes(readFileSync(here), readFileSync(there)));
   expect(ranges.reduce((sum, range) => sum + range.bytes, 0)).toBe(bytes);
 });
+
+interface Told {
+  readonly level: string;
+  readonly sessions: readonly unknown[];
+  readonly resyncs: readonly ResyncStatus[];
+}
+
+// Proves: while it goes on both hosts' status tell how far it is, by their own count, and nothing
+// of it once it is over, however that came.
+it.concurrent.for(['SIGINT', 'SIGKILL'] as const)(
+  'is told of in the status of both hosts while it is copied: %s',
+  async (how, { pair }) => {
+    pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+    putDisk(pair.a, older());
+    putDisk(pair.b, Buffer.alloc(sizeBytes));
+    const session = resync(pair, '--resync-rate', '256K');
+    const hosts = [pair.a, pair.b] as const;
+    const told = async (host: Host): Promise<Told> => {
+      const { out } = await host.tsremus('status', '--json');
+      // Where nothing has run yet there is nothing to be read.
+      return out === '' ? { level: '', sessions: [], resyncs: [] } : (JSON.parse(out) as Told);
+    };
+    for (const [at, host] of hosts.entries()) {
+      await until('it tells how far it is', async () => {
+        const { resyncs } = await told(host);
+        return resyncs.some(({ bytes }) => bytes > 0);
+      });
+      const { level, sessions, resyncs } = await told(host);
+      expect([level, sessions.length]).toEqual(['warning', 0]);
+      expect(resyncs).toMatchObject([
+        { domain: 'g1', role: at === 0 ? 'primary' : 'backup', compare_only: false },
+      ]);
+      const [{ bytes = 0, total_bytes: total = 0, seconds_left: left = 0 } = {}] = resyncs;
+      expect(total).toBe(sizeBytes);
+      expect(bytes).toBeLessThan(total);
+      expect(left).toBeGreaterThan(0);
+      const { code, out } = await host.tsremus('status', 'g1');
+      expect(code).toBe(1);
+      expect(out).toMatch(/^g1 +(primary|backup) +resync \d+ % /m);
+      expect(out).toMatch(/g1: its disks are copied (to|from) .*: .* of 4\.2 MB, .*\/s, .* left/);
+    }
+    signal(session.pid, how);
+    await session.ended;
+    for (const host of hosts) {
+      await until('it is not told of', async () => (await told(host)).resyncs.length === 0);
+    }
+  },
+);
 
 const receivers = (pair: Pair) =>
   pair

@@ -63,7 +63,7 @@ export async function lookAtOwn(
   const captures = await mirror.captures();
   const disks: { facts: DiskFacts; target: string }[] = [];
   for (const { name, target } of writableDisks) {
-    const { name: volume, under, sectorBytes } = await volumeBehind(mirror, target);
+    const { name: volume, under, sectorBytes } = (await volumeBehind(mirror, target)).volume;
     const found = await captures.lookAtVolume(volume, under);
     if (found === null) {
       const about = { op: 'open-disk', subject: name };

@@ -6,11 +6,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
+import type { HostSettings } from '../../config/host-settings.ts';
 import type { Time } from '../../host/clock.ts';
 import { errorText } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
 import type { CaptureLibrary, GuardDescriptors } from '../../native/capture.ts';
 import { type DeviceFiles, deviceFiles } from '../backing.ts';
+import type { GuestPorts } from './guests.ts';
 import type { MarkedDisk, SourceSession } from './mark.ts';
 
 /** What is asked of the native half. */
@@ -45,13 +47,15 @@ export interface GuardProcess {
   kill(): void;
 }
 
-export interface MirrorPorts extends Time {
+export interface MirrorPorts extends Time, GuestPorts {
   /** Loads FFI; opened when a disk is looked at. */
   captures(): Promise<Captures>;
   readonly files: MirrorFiles;
   readonly store: Store;
   /** Where locks, and notes of what was put under which volume, are kept. */
   readonly folder: string;
+  /** Of this host's own system. */
+  readonly memory: Pick<HostSettings, 'memoryBytes' | 'availableBytes'>;
   /** What a first copy may read of a disk in a second; 0: as much as goes. */
   readonly copyBytesPerSecond: number;
   /** Runs a command of this host's; rejects with an OperationError that names it. */

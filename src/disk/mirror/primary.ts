@@ -8,15 +8,22 @@
  *   N2  The mirror is put in when the session listens, not before: until then the guest writes as
  *       ever, however long the other host takes to answer.
  *   N3  No epoch counts before the mirror was seen to be as it was put in, after its barrier.
+ *   N4  Nothing keeps xl from giving the volume to another guest of this host, too: that is looked
+ *       for while the session listens, and said for as long as it is so. Both write to it, and all
+ *       of that is in every epoch.
  */
 import { diskEpochBytesMax } from '../../core/limits.ts';
-import { sleep } from '../../host/clock.ts';
+import { adviceLine } from '../../core/texts/advice.ts';
+import { sharedDiskText } from '../../core/texts/disks-left.ts';
+import { formatBytes } from '../../core/units.ts';
+import { type Cancel, every, sleep } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { BarrierHandle, GuestSpec } from '../../hypervisor/port.ts';
-import type { OpenCapture } from '../../native/capture.ts';
+import type { DeviceNumber, OpenCapture } from '../../native/capture.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import type { DiskFacts, DiskPiece, FirstCopy, PrimaryDisk, PrimaryDiskEvents } from '../port.ts';
 import { DiskGuard, guardArguments, LegBusy } from './guard.ts';
+import { foreignLookEveryMs, guestsWith } from './guests.ts';
 import type { Captures, MirrorPorts } from './host.ts';
 import { removeNote, repairLeft, writeNote } from './left.ts';
 import { chooseLeg, type Leg } from './legs.ts';
@@ -54,6 +61,7 @@ async function whenFree(
 interface Parts {
   readonly name: string;
   readonly volume: Volume;
+  readonly device: DeviceNumber;
   readonly sizeBytes: number;
   readonly generation: number;
   readonly captures: Captures;
@@ -69,6 +77,8 @@ class MirrorDisk implements PrimaryDisk {
   readonly #parts: Parts;
   #events: PrimaryDiskEvents | null = null;
   #lost: string | null = null;
+  #shared: string | null = null;
+  #stopLooking: Cancel = () => {};
   #hasCopied: () => void = () => {};
   readonly #copied: Promise<void>;
   #begun: Promise<void> = Promise.resolve();
@@ -122,6 +132,22 @@ class MirrorDisk implements PrimaryDisk {
     this.#events = events;
     if (this.#lost !== null) return events.lost(this.#lost);
     this.#begun = this.#begin();
+    const { timers } = this.#ports;
+    this.#stopLooking = every(timers, foreignLookEveryMs, () => void this.#lookForGuests());
+  }
+
+  get shared(): string | null {
+    return this.#shared;
+  }
+
+  /** N4 */
+  async #lookForGuests(): Promise<void> {
+    const domids = await guestsWith(this.#ports, this.#parts.device);
+    if (this.#isClosing) return;
+    const before = this.#shared;
+    this.#shared = domids.length < 2 ? null : sharedDiskText(this.name, domids);
+    if (this.#shared === before) return;
+    this.#ports.say(this.#shared ?? `disk ${this.name} is one guest's alone again`);
   }
 
   /** N2 */
@@ -202,6 +228,8 @@ class MirrorDisk implements PrimaryDisk {
     // A capture that is closed tells nothing any more.
     this.#firstCopy = this.firstCopy;
     this.#isClosing = true;
+    this.#stopLooking();
+    this.#shared = null;
     await this.#begun;
     const ended = guard.end();
     let isWhole = true;
@@ -277,13 +305,14 @@ async function openOnAnyLeg(
 interface Named {
   readonly name: string;
   readonly volume: Volume;
+  readonly device: DeviceNumber;
   readonly generation: number;
 }
 
 /** `onClosed` hears of it once, here where it fails: whether nothing of it is left. */
 async function openMirror(
   ports: MirrorPorts,
-  { name, volume, generation }: Named,
+  { name, volume, device, generation }: Named,
   onClosed: (isWhole: boolean) => Promise<void>,
 ): Promise<MirrorDisk> {
   try {
@@ -298,11 +327,7 @@ async function openMirror(
     let onEvent: (event: NativeEvent) => void = (event) => early.push(event);
     const about = { volume, plain, sizeBytes: found.sizeBytes };
     const opened = await openOnAnyLeg(ports, captures, about, (event) => onEvent(event));
-    // Udev looks at the new device, and must be done with it before it is a leg.
-    await ports.run(['udevadm', 'settle', '--timeout=10']).catch((error: unknown) => {
-      ports.say(`udev may still look at an NBD device: ${errorText(error)}`);
-    });
-    const parts = { name, generation, captures, ...about, ...opened };
+    const parts = { name, device, generation, captures, ...about, ...opened };
     const disk = new MirrorDisk(ports, parts, onClosed);
     onEvent = (event) => disk.onEvent(event);
     for (const event of early) disk.onEvent(event);
@@ -319,11 +344,34 @@ async function openMirror(
   }
 }
 
+/**
+ * Throws OperationError('limit') where this system has not the memory in which the guest's writes
+ * wait, which is locked: the kernel would kill somebody for it.
+ */
+function checkRoom({ memory }: MirrorPorts, domain: string, disks: number): void {
+  const { memoryBytes, availableBytes } = memory;
+  const need = disks * roomBytes;
+  if (availableBytes >= need) return;
+  const text =
+    `not enough memory in this host's own system for what ${domain} writes: its ${disks} disks ` +
+    `need ${formatBytes(need)}, ${formatBytes(availableBytes)} are available`;
+  const mib = Math.ceil((memoryBytes + need - availableBytes) / 1024 ** 2);
+  const hint = adviceLine({ kind: 'grow-own-memory', mib });
+  throw new OperationError('limit', text, { op: 'open-mirror', subject: domain, hint });
+}
+
 /** LVM makes the folder of its locks when it takes the first one. */
 async function makeLockFolders(ports: MirrorPorts, volumes: readonly Volume[]): Promise<void> {
   for (const { vgLock } of volumes) {
     if (vgLock !== '') await ports.store.ensureDir(vgLock.slice(0, vgLock.lastIndexOf('/')));
   }
+}
+
+/** Udev looks at each new device, and must be done with it before it is a leg. */
+async function awaitUdev(ports: MirrorPorts): Promise<void> {
+  await ports.run(['udevadm', 'settle', '--timeout=10']).catch((error: unknown) => {
+    ports.say(`udev may still look at an NBD device: ${errorText(error)}`);
+  });
 }
 
 /**
@@ -336,17 +384,23 @@ export async function openMirrors(
   session: string,
   peer: MarkedPeer | null,
 ): Promise<readonly PrimaryDisk[]> {
+  checkRoom(ports, domain, writableDisks.length);
   for (const text of await repairLeft(ports, uuid)) ports.say(text);
   const named: Named[] = [];
   for (const { name, target } of writableDisks) {
-    const volume = await volumeBehind(ports, target);
+    const { volume, device } = await volumeBehind(ports, target);
     const same = named.find((one) => one.volume.name === volume.name);
     if (same !== undefined) {
       const text = `${name} and ${same.name} are the same volume, ${volume.name}`;
       throw new OperationError('unsupported-guest', text, { op: 'open-mirror', subject: name });
     }
     const marked = { uuid, disk: name, path: target, lvm: volume.lvm, domain };
-    named.push({ name, volume, generation: await ports.markSource(marked, { session, peer }) });
+    named.push({
+      name,
+      volume,
+      device,
+      generation: await ports.markSource(marked, { session, peer }),
+    });
   }
   // From now on its copy may go on, and this host come back without having heard of it.
   for (const { volume } of peer === null ? [] : named) {
@@ -367,6 +421,7 @@ export async function openMirrors(
   const opened: PrimaryDisk[] = [];
   try {
     for (const one of named) opened.push(await openMirror(ports, one, onClosed));
+    await awaitUdev(ports);
     return opened;
   } catch (error) {
     for (const disk of opened) await disk.close();

@@ -3,6 +3,7 @@
  * written, or read, and that is all. No copy of the guest is here, so nothing is recorded that
  * could permit one to go on; the guest is claimed, so that no session begins beside it.
  */
+import { digestBlockBytes } from '../../core/digests.ts';
 import { configMsMax, resyncBeatMs, resyncSilenceMsMax } from '../../core/limits.ts';
 import type { BackupDisk, ComparedDisk, DiskDriver } from '../../disk/port.ts';
 import { every } from '../../host/clock.ts';
@@ -14,13 +15,15 @@ import { checkConfig, checkConfigDisks, type GuestConfig } from '../../link/conf
 import { nextMessage } from '../../link/hello.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { Link } from '../../link/link.ts';
-import type { Message } from '../../link/messages.ts';
+import type { Compare, Message } from '../../link/messages.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
+import { ResyncTeller } from '../../registry/resync-teller.ts';
 import { chooseStream, type StreamAgreement } from '../../stream/agreement.ts';
 import { EpochAssembler } from '../../stream/assembler.ts';
 import { DiskQuestions } from '../../stream/disk-questions.ts';
 import { askOf, type DiskIntakePorts, openDiskIntakes } from '../backup/disk-intakes.ts';
 import { checkDisks, checkNames, checkOtherHost, checkOwnMemory } from '../backup/preflight.ts';
+import { disksProgress, resyncFigures } from '../progress.ts';
 
 export interface ResyncBackupPorts extends HostPorts, DiskIntakePorts {
   readonly registry: Registry;
@@ -129,13 +132,60 @@ class DisksReception {
 const unexpected = (kind: string) =>
   new OperationError('protocol', `${kind} while disks are copied`, { op: 'read-message' });
 
+/**
+ * How far the primary has come, as it is seen here: to where it has asked what a disk holds, or
+ * sent of it where it asks nothing. What its guest writes meanwhile is in what it sends.
+ */
+class SeenCopy {
+  readonly #sizes: readonly number[];
+  readonly #asked: number[];
+  /** Of a disk. */
+  readonly #takenBytes: (disk: number) => number;
+
+  constructor(disks: readonly { readonly sizeBytes: number }[], takenBytes = (_disk: number) => 0) {
+    this.#sizes = disks.map(({ sizeBytes }) => sizeBytes);
+    this.#asked = disks.map(() => 0);
+    this.#takenBytes = takenBytes;
+  }
+
+  asked({ disk, first, count }: Pick<Compare, 'disk' | 'first' | 'count'>): void {
+    const before = this.#asked[disk];
+    if (before === undefined) return;
+    this.#asked[disk] = Math.max(before, (first + count) * digestBlockBytes);
+  }
+
+  get progress() {
+    const sum = (all: readonly number[]) => all.reduce((total, one) => total + one, 0);
+    const done = this.#sizes.map((size, disk) => {
+      return Math.min(size, Math.max(this.#asked[disk] ?? 0, this.#takenBytes(disk)));
+    });
+    return { doneBytes: sum(done), totalBytes: sum(this.#sizes) };
+  }
+}
+
+/** Tells of it in this host's status until the reception is over. */
+function tellOf(
+  ports: ResyncBackupPorts,
+  { hello, claim, log }: PreparedResync,
+  seen: SeenCopy,
+): ResyncTeller {
+  const { domain, uuid, host: peer, purpose } = hello;
+  const beganMs = ports.clock.nowMs();
+  return new ResyncTeller({
+    ...{ ...ports, claim, log, owner: ports.processes.self },
+    of: { domain, uuid, role: 'backup', peer, compare_only: purpose === 'verify' },
+    figures: () => resyncFigures(disksProgress(seen.progress, ports.clock.nowMs() - beganMs)),
+  });
+}
+
 /** Throws OperationError where the disks are not whole. */
 async function takeDisks(
   ports: ResyncBackupPorts,
-  { hello, log, stream }: PreparedResync,
+  prepared: PreparedResync,
   link: Link,
   reception: DisksReception,
 ): Promise<void> {
+  const { hello, log, stream } = prepared;
   const { config, spec } = await reception.config();
   // There is no memory to be copied, and no page cache.
   checkOwnMemory(ports.settings, { ...hello, memoryBytes: 0 }, 0, config.disks.length);
@@ -175,14 +225,19 @@ async function takeDisks(
     onEpoch() {},
     disks: intakes.map(({ assembly }) => assembly),
   });
+  const seen = new SeenCopy(config.disks, (disk) => intakes[disk]?.rawBytes ?? 0);
+  const teller = tellOf(ports, prepared, seen);
   try {
     await reception.serve((message) => {
       if (message.kind === 'disk') assembler.onDisk(message);
       else if (message.kind === 'disk-end') assembler.onDiskEnd(message);
-      else if (message.kind === 'compare') askOf(intakes, message);
-      else throw unexpected(message.kind);
+      else if (message.kind === 'compare') {
+        askOf(intakes, message);
+        seen.asked(message);
+      } else throw unexpected(message.kind);
     });
   } finally {
+    teller.close();
     for (const intake of intakes) intake.close();
     if (!(await keeping)) for (const disk of disks) await disk.rollBack();
   }
@@ -191,6 +246,7 @@ async function takeDisks(
 /** Throws OperationError where they could not be compared. */
 async function tellDisks(
   ports: ResyncBackupPorts,
+  prepared: PreparedResync,
   link: Link,
   reception: DisksReception,
 ): Promise<void> {
@@ -203,12 +259,16 @@ async function tellDisks(
       void link.send({ kind: 'digests', disk: number, ...answer });
     return { questions: new DiskQuestions({ disk, onDigests, onError }) };
   });
+  const seen = new SeenCopy(config.disks);
+  const teller = tellOf(ports, prepared, seen);
   try {
     await reception.serve((message) => {
-      if (message.kind === 'compare') askOf(asked, message);
-      else throw unexpected(message.kind);
+      if (message.kind !== 'compare') throw unexpected(message.kind);
+      askOf(asked, message);
+      seen.asked(message);
     });
   } finally {
+    teller.close();
     for (const { questions } of asked) questions.close();
     for (const disk of disks) await disk.close();
   }
@@ -224,7 +284,7 @@ export async function serveResync(
   const reception = new DisksReception(ports, link, hello);
   log.info(`the disks of ${hello.domain}: ${hello.purpose}, from ${hello.host}`);
   try {
-    if (hello.purpose === 'verify') await tellDisks(ports, link, reception);
+    if (hello.purpose === 'verify') await tellDisks(ports, prepared, link, reception);
     else await takeDisks(ports, prepared, link, reception);
     await link.close('it is done');
   } catch (error) {

@@ -70,6 +70,7 @@ function findings(sessions: readonly SessionStatus[], more: Partial<Findings> = 
   );
   return {
     ...{ level: 'critical', reports, declared: [], missing: [], broken: [], problems: [] },
+    resyncs: [],
     ...{ detailed: false, empty: 'no sessions' },
     ...more,
   };
