@@ -37,7 +37,6 @@ export async function mirrorPorts(
     store,
     say,
     copyBytesPerSecond,
-    memory: settings,
     guestDevices: readGuestDevices,
     async markSource(disk, of) {
       const { markSource } = await import('../disk/mirror/mark.ts');
@@ -73,11 +72,13 @@ export function diskRefusals(host: ThisHost): Pick<DiskDriver, 'refusals'> {
       const { diskRefusals: refusalsOf } = await import('../disk/look.ts');
       const { lookAtDrbd } = await import('../disk/drbd/look.ts');
       const { drbdTools } = await import('../disk/drbd/tools.ts');
+      const { roomRefusals } = await import('../disk/mirror/room.ts');
       const { lookForMirror } = await import('../disk/mirror/volume.ts');
       const ports = await mirrorPorts(host, spec, () => {});
       const { files } = ports;
       const drivers = [lookAtDrbd(drbdTools(files)), lookForMirror(ports)];
-      return refusalsOf(files, drivers, writableDisks);
+      const refusals = await refusalsOf(files, drivers, writableDisks);
+      return [...refusals, ...roomRefusals(host.settings, writableDisks)];
     },
   };
 }

@@ -88,7 +88,6 @@ export function primaryDisks(
         folder: mirrorFolder(settings.runDirectory),
         captures: async () => captures,
         run: async () => {},
-        memory: settings,
         guestDevices: async () => [],
         markSource: (one, by) => markSource(place, one, by),
         // No volume of LVM's is in it.

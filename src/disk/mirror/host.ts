@@ -6,7 +6,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
-import type { HostSettings } from '../../config/host-settings.ts';
 import type { Time } from '../../host/clock.ts';
 import { errorText } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
@@ -54,8 +53,6 @@ export interface MirrorPorts extends Time, GuestPorts {
   readonly store: Store;
   /** Where locks, and notes of what was put under which volume, are kept. */
   readonly folder: string;
-  /** Of this host's own system. */
-  readonly memory: Pick<HostSettings, 'memoryBytes' | 'availableBytes'>;
   /** What a first copy may read of a disk in a second; 0: as much as goes. */
   readonly copyBytesPerSecond: number;
   /** Runs a command of this host's; rejects with an OperationError that names it. */

@@ -12,10 +12,7 @@
  *       for while the session listens, and said for as long as it is so. Both write to it, and all
  *       of that is in every epoch.
  */
-import { diskEpochBytesMax } from '../../core/limits.ts';
-import { adviceLine } from '../../core/texts/advice.ts';
 import { sharedDiskText } from '../../core/texts/disks-left.ts';
-import { formatBytes } from '../../core/units.ts';
 import { type Cancel, every, sleep } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { BarrierHandle, GuestSpec } from '../../hypervisor/port.ts';
@@ -29,10 +26,9 @@ import { removeNote, repairLeft, writeNote } from './left.ts';
 import { chooseLeg, type Leg } from './legs.ts';
 import { refuseAfterBoot } from './lvm.ts';
 import type { MarkedPeer } from './mark.ts';
+import { roomBytes } from './room.ts';
 import { repairVolume, type Volume, volumeBehind } from './volume.ts';
 
-/** For what a guest wrote and nobody has read yet, of each disk: the longest epoch. */
-export const roomBytes = diskEpochBytesMax;
 const askBytes = roomBytes / 2;
 /** A write of the guest's waits for room, and nobody reads for so long, ms: that is the end. */
 const waitMs = 10_000;
@@ -344,22 +340,6 @@ async function openMirror(
   }
 }
 
-/**
- * Throws OperationError('limit') where this system has not the memory in which the guest's writes
- * wait, which is locked: the kernel would kill somebody for it.
- */
-function checkRoom({ memory }: MirrorPorts, domain: string, disks: number): void {
-  const { memoryBytes, availableBytes } = memory;
-  const need = disks * roomBytes;
-  if (availableBytes >= need) return;
-  const text =
-    `not enough memory in this host's own system for what ${domain} writes: its ${disks} disks ` +
-    `need ${formatBytes(need)}, ${formatBytes(availableBytes)} are available`;
-  const mib = Math.ceil((memoryBytes + need - availableBytes) / 1024 ** 2);
-  const hint = adviceLine({ kind: 'grow-own-memory', mib });
-  throw new OperationError('limit', text, { op: 'open-mirror', subject: domain, hint });
-}
-
 /** LVM makes the folder of its locks when it takes the first one. */
 async function makeLockFolders(ports: MirrorPorts, volumes: readonly Volume[]): Promise<void> {
   for (const { vgLock } of volumes) {
@@ -384,7 +364,6 @@ export async function openMirrors(
   session: string,
   peer: MarkedPeer | null,
 ): Promise<readonly PrimaryDisk[]> {
-  checkRoom(ports, domain, writableDisks.length);
   for (const text of await repairLeft(ports, uuid)) ports.say(text);
   const named: Named[] = [];
   for (const { name, target } of writableDisks) {

@@ -3,7 +3,7 @@
  * written, or read, and that is all. No copy of the guest is here, so nothing is recorded that
  * could permit one to go on; the guest is claimed, so that no session begins beside it.
  */
-import { digestBlockBytes } from '../../core/digests.ts';
+import { digestBlockBytes, digestBytes } from '../../core/digests.ts';
 import { configMsMax, resyncBeatMs, resyncSilenceMsMax } from '../../core/limits.ts';
 import type { BackupDisk, ComparedDisk, DiskDriver } from '../../disk/port.ts';
 import { every } from '../../host/clock.ts';
@@ -15,11 +15,12 @@ import { checkConfig, checkConfigDisks, type GuestConfig } from '../../link/conf
 import { nextMessage } from '../../link/hello.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { Link } from '../../link/link.ts';
-import type { Compare, Message } from '../../link/messages.ts';
+import type { Digests, Message } from '../../link/messages.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
 import { ResyncTeller } from '../../registry/resync-teller.ts';
 import { chooseStream, type StreamAgreement } from '../../stream/agreement.ts';
 import { EpochAssembler } from '../../stream/assembler.ts';
+import type { DiskIntake } from '../../stream/disk-intake.ts';
 import { DiskQuestions } from '../../stream/disk-questions.ts';
 import { askOf, type DiskIntakePorts, openDiskIntakes } from '../backup/disk-intakes.ts';
 import { checkDisks, checkNames, checkOtherHost, checkOwnMemory } from '../backup/preflight.ts';
@@ -133,31 +134,31 @@ const unexpected = (kind: string) =>
   new OperationError('protocol', `${kind} while disks are copied`, { op: 'read-message' });
 
 /**
- * How far the primary has come, as it is seen here: to where it has asked what a disk holds, or
- * sent of it where it asks nothing. What its guest writes meanwhile is in what it sends.
+ * How far the primary has come, as it is seen here: to where it was told what a disk holds, or to
+ * what it has sent, where there was nothing to tell. What its guest writes meanwhile is in that.
  */
 class SeenCopy {
   readonly #sizes: readonly number[];
-  readonly #asked: number[];
+  readonly #told: number[];
   /** Of a disk. */
   readonly #takenBytes: (disk: number) => number;
 
   constructor(disks: readonly { readonly sizeBytes: number }[], takenBytes = (_disk: number) => 0) {
     this.#sizes = disks.map(({ sizeBytes }) => sizeBytes);
-    this.#asked = disks.map(() => 0);
+    this.#told = disks.map(() => 0);
     this.#takenBytes = takenBytes;
   }
 
-  asked({ disk, first, count }: Pick<Compare, 'disk' | 'first' | 'count'>): void {
-    const before = this.#asked[disk];
-    if (before === undefined) return;
-    this.#asked[disk] = Math.max(before, (first + count) * digestBlockBytes);
+  told(disk: number, { first, digests }: Pick<Digests, 'first' | 'digests'>): void {
+    if (digests.length === 0) return;
+    const at = (first + digests.length / digestBytes) * digestBlockBytes;
+    this.#told[disk] = Math.max(this.#told[disk] ?? 0, at);
   }
 
   get progress() {
     const sum = (all: readonly number[]) => all.reduce((total, one) => total + one, 0);
     const done = this.#sizes.map((size, disk) => {
-      return Math.min(size, Math.max(this.#asked[disk] ?? 0, this.#takenBytes(disk)));
+      return Math.min(size, Math.max(this.#told[disk] ?? 0, this.#takenBytes(disk)));
     });
     return { doneBytes: sum(done), totalBytes: sum(this.#sizes) };
   }
@@ -192,7 +193,16 @@ async function takeDisks(
   await ports.disks.bringOut(hello.uuid);
   const disks = await ports.disks.openBackup(spec, hello, config.disks);
   const onBroken = (error: OperationError) => reception.fail(error);
-  const intakes = await openDiskIntakes(ports, link, disks, stream, onBroken);
+  const intakes: DiskIntake[] = [];
+  const seen = new SeenCopy(config.disks, (disk) => intakes[disk]?.rawBytes ?? 0);
+  const answering = {
+    consumed: (bytes: number) => link.consumed(bytes),
+    send(message: Parameters<Link['send']>[0]) {
+      if (message.kind === 'digests') seen.told(message.disk, message);
+      return link.send(message);
+    },
+  };
+  intakes.push(...(await openDiskIntakes(ports, answering, disks, stream, onBroken)));
   let left = disks.length;
   let keeping: Promise<boolean> = Promise.resolve(false);
   const keep = async () => {
@@ -225,16 +235,13 @@ async function takeDisks(
     onEpoch() {},
     disks: intakes.map(({ assembly }) => assembly),
   });
-  const seen = new SeenCopy(config.disks, (disk) => intakes[disk]?.rawBytes ?? 0);
   const teller = tellOf(ports, prepared, seen);
   try {
     await reception.serve((message) => {
       if (message.kind === 'disk') assembler.onDisk(message);
       else if (message.kind === 'disk-end') assembler.onDiskEnd(message);
-      else if (message.kind === 'compare') {
-        askOf(intakes, message);
-        seen.asked(message);
-      } else throw unexpected(message.kind);
+      else if (message.kind === 'compare') askOf(intakes, message);
+      else throw unexpected(message.kind);
     });
   } finally {
     teller.close();
@@ -254,18 +261,19 @@ async function tellDisks(
   await ports.disks.bringOut(spec.uuid);
   const disks = await ports.disks.openCompared(spec, config.disks);
   const onError = (error: OperationError) => reception.fail(error);
+  const seen = new SeenCopy(config.disks);
   const asked = disks.map((disk: ComparedDisk, number) => {
-    const onDigests = (answer: { first: number; digests: Buffer }) =>
-      void link.send({ kind: 'digests', disk: number, ...answer });
+    const onDigests = (answer: { first: number; digests: Buffer }) => {
+      seen.told(number, answer);
+      link.send({ kind: 'digests', disk: number, ...answer });
+    };
     return { questions: new DiskQuestions({ disk, onDigests, onError }) };
   });
-  const seen = new SeenCopy(config.disks);
   const teller = tellOf(ports, prepared, seen);
   try {
     await reception.serve((message) => {
       if (message.kind !== 'compare') throw unexpected(message.kind);
       askOf(asked, message);
-      seen.asked(message);
     });
   } finally {
     teller.close();

@@ -19,7 +19,7 @@ import {
 } from '../../../src/disk/mirror/backup.ts';
 import { foreignLookEveryMs, type GuestDevice } from '../../../src/disk/mirror/guests.ts';
 import { type DiskMark, markPath, readMark, writeMark } from '../../../src/disk/mirror/mark.ts';
-import { roomBytes } from '../../../src/disk/mirror/primary.ts';
+import { roomBytes } from '../../../src/disk/mirror/room.ts';
 import type { AnnouncedDisk, BackupDisk } from '../../../src/disk/port.ts';
 import type { Timers } from '../../../src/host/clock.ts';
 import { OperationError } from '../../../src/host/errors.ts';

@@ -6,7 +6,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { foreignLookEveryMs } from '../../../src/disk/mirror/guests.ts';
 import { listNotes } from '../../../src/disk/mirror/left.ts';
-import { openMirrors, roomBytes } from '../../../src/disk/mirror/primary.ts';
+import { openMirrors } from '../../../src/disk/mirror/primary.ts';
 import type { PrimaryDisk } from '../../../src/disk/port.ts';
 import type { Timers } from '../../../src/host/clock.ts';
 import { operationError } from '../../link/support.ts';
@@ -101,17 +101,6 @@ describe('a mirror', () => {
     expect(told).toEqual([text, "disk xvda is one guest's alone again"]);
     await disk.close();
     expect(looks).toEqual([]);
-  });
-
-  it('is refused where its writes have no memory to wait in', async () => {
-    const host = hostWith('vol', 'two');
-    const guest = guestWith('/dev/mapper/vol', '/dev/mapper/two');
-    const memory = { memoryBytes: 2 ** 30, availableBytes: 2 * roomBytes - 1 };
-    const ports = { ...host.ports, memory };
-    const error = await operationError(() => openMirrors(ports, guest, session, peer));
-    expect(error).toMatchObject({ code: 'limit', hint: expect.stringMatching(/Domain-0 1025m/) });
-    expect(error.message).toMatch(/its 2 disks need 134 MB, 134 MB are available/);
-    expect([host.did, host.marked]).toEqual([[], []]);
   });
 
   it('asks what the other disk holds, and takes what it asked for', async () => {

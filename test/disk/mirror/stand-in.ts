@@ -187,7 +187,6 @@ export class StandIn {
     store,
     folder: join(this.#folder, 'disks'),
     copyBytesPerSecond: 0,
-    memory: { memoryBytes: 1 << 30, availableBytes: 256 * 1024 * 1024 },
     guestDevices: async () => this.used,
     files: this.#files,
     captures: async () => this.#captures,
