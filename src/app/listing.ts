@@ -101,14 +101,17 @@ export function fullDisks(env: Environment): HostProblem[] {
 export async function leftMirrors(
   env: Environment,
   sessions: readonly SessionEntry[],
+  resyncs: readonly ResyncStatus[],
 ): Promise<HostProblem[]> {
   const host = thisHost(env);
   const { listNotes, mirrorFolder } = await import('../disk/mirror/left.ts');
   const notes = await listNotes({ ...host, folder: mirrorFolder(host.settings.runDirectory) });
   const isAlive = (session: string) =>
     sessions.some(({ status, liveness }) => status.session === session && liveness === 'alive');
+  const isCopied = (of: string) =>
+    resyncs.some(({ uuid, role }) => uuid === of && role === 'primary');
   return notes
-    .filter(({ session }) => !isAlive(session))
+    .filter(({ session, uuid }) => !isAlive(session) && !isCopied(uuid))
     .map(({ domain, volumes }) => ({
       text: mirrorsLeftText(
         domain,

@@ -116,7 +116,7 @@ async function resyncGuest(
       ...{ domain, uuid: guest.ref.uuid, role: 'primary', peer: options.host },
       compare_only: options.isVerified,
     },
-    figures: () => (progress === null ? null : resyncFigures(progress)),
+    figures: () => resyncFigures(progress),
   });
   const set = { options, reporter: told, guest, log, ending };
   try {

@@ -14,8 +14,7 @@ export interface ResyncTellerParts extends Time {
   /** This process. */
   readonly owner: ProcessId;
   readonly of: Pick<ResyncStatus, 'domain' | 'uuid' | 'role' | 'peer' | 'compare_only'>;
-  /** Null: there is nothing to tell yet. */
-  readonly figures: () => ResyncFigures | null;
+  readonly figures: () => ResyncFigures;
 }
 
 /** Tells every second, until it is closed. */
@@ -29,15 +28,15 @@ export class ResyncTeller {
     this.#parts = parts;
     this.#started = parts.clock.wall().toISOString();
     this.#cancel = every(parts.timers, periodMs, () => this.#tell());
+    // What it puts under a volume is nothing that was left, from the first moment on.
+    this.#tell();
   }
 
   /** A full disk must not end it: that is said once. */
   #tell(): void {
     const { claim, log, owner, of, figures, clock } = this.#parts;
-    const known = figures();
-    if (known === null) return;
     const error = claim.publishResync({
-      ...{ schema: 1, ...of, ...known },
+      ...{ schema: 1, ...of, ...figures() },
       ...{ started: this.#started, updated: clock.wall().toISOString() },
       ...{ pid: owner.pid, pid_start: owner.startTicks, boot_id: owner.bootId },
     });

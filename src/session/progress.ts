@@ -27,8 +27,11 @@ export function disksProgress(
   return { percent, bytes, ...paceOf(bytes, totalBytes, forMs), disksBytes: totalBytes };
 }
 
-/** The same as a resync says it in its status. */
-export function resyncFigures(progress: SeedProgress): ResyncFigures {
+/** The same as a resync says it in its status; null: it has not begun to copy. */
+export function resyncFigures(progress: SeedProgress | null): ResyncFigures {
+  if (progress === null) {
+    return { bytes: 0, total_bytes: 0, bytes_per_second: 0, seconds_left: null };
+  }
   const { bytes, disksBytes = 0, bytesPerSecond, secondsLeft } = progress;
   return {
     ...{ bytes, total_bytes: disksBytes },

@@ -306,5 +306,11 @@ describe('what is wrong beside the sessions', () => {
     const check = await status('--check');
     expect(check.code).toBe(1);
     expect(check.out).toContain('web1 died and left devices under vg-web1');
+    // A resync is no session, and its mirrors are nothing that was left.
+    run.putResync(sampleResync({ uuid: note.uuid }));
+    expect((await status('--check')).out).not.toContain('died');
+    run.putResync(sampleResync({ uuid: note.uuid, role: 'backup' }));
+    run.putResync(sampleResync({ uuid: note.uuid, ...deadOwner() }));
+    expect((await status('--check')).out).toContain('web1 died and left');
   });
 });

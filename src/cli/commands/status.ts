@@ -75,7 +75,8 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
   const { sessions, broken } = await list(io.env);
   const all = judgeAll(sessions, momentNow(io));
   const reports = domain === undefined ? all : meantBy(io, domain, all);
-  const resyncs = listResyncs(io.env).filter(
+  const copied = listResyncs(io.env);
+  const resyncs = copied.filter(
     (one) => domain === undefined || one.domain === domain || one.uuid === domain,
   );
   const missing = await missingGuests(declared, sessions, io.env);
@@ -83,7 +84,7 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
   const isUnknown = domain !== undefined && known.length === 0;
   const unknown: Level[] = isUnknown || broken.length > 0 ? ['unknown'] : [];
   const full = reports.length === 0 ? [] : fullDisks(io.env);
-  const left = await leftMirrors(io.env, sessions);
+  const left = await leftMirrors(io.env, sessions, copied);
   const problems = [...full, ...left, ...(await refusedDisks(io.env, sessions))];
   const none = `there is no session of ${domain} on this host`;
   const copies = isUnknown ? await copiesHere(domain, io.env, sessions) : null;

@@ -98,9 +98,10 @@ export function resyncingText(resync: Resyncing): string {
   const { role, compare_only: isCompared, seconds_left: left } = resync;
   const peer = hostWord(resync.peer);
   const copied = role === 'primary' ? `copied to ${peer}` : `copied from ${peer}`;
+  const what = isCompared ? `compared with those of ${peer}` : copied;
+  if (resync.total_bytes === 0) return `its disks are to be ${what}`;
   const done = `${formatBytes(resync.bytes)} of ${formatBytes(resync.total_bytes)}`;
   const pace = `${formatBytes(resync.bytes_per_second)}/s`;
   const yet = left === null ? '' : `, ${formatSeconds(left)} left`;
-  const what = isCompared ? `compared with those of ${peer}` : copied;
   return `its disks are ${what}: ${done}, ${pace}${yet}`;
 }
