@@ -1,5 +1,4 @@
 /** The disks of copies on this host: the mirror driver there, with what it needs of the host. */
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { blockScriptOf } from '../disk/block-script.ts';
 import type { MirrorBackupPorts, OpenCopy } from '../disk/mirror/backup.ts';
@@ -7,33 +6,8 @@ import { type AnnouncedDisk, type DiskDriver, noDisks } from '../disk/port.ts';
 import { errorText } from '../host/errors.ts';
 import { run } from '../host/runner.ts';
 import type { GuestSpec } from '../hypervisor/port.ts';
-import type { DeviceNumber } from '../native/capture.ts';
 import type { ThisHost } from './host.ts';
 import { lvmPorts } from './lvm.ts';
-
-/** Where the kernel lists what its block backend has open for guests. */
-const backendDevices = '/sys/bus/xen-backend/devices';
-
-/** `fd:3`, as the block backend says it. */
-const deviceNumber = /^([0-9a-f]{1,3}):([0-9a-f]{1,5})$/;
-
-/** Nobody holds a device that the block backend has opened: it is asked by name. */
-async function guestDevices(): Promise<readonly DeviceNumber[]> {
-  const names = await readdir(backendDevices).catch(() => []);
-  const found: DeviceNumber[] = [];
-  for (const name of names.filter((one) => one.startsWith('vbd-'))) {
-    const path = join(backendDevices, name, 'physical_device');
-    const [, major, minor] = deviceNumber.exec((await textOf(path)).trim()) ?? [];
-    if (major === undefined || minor === undefined) continue;
-    found.push({ major: Number.parseInt(major, 16), minor: Number.parseInt(minor, 16) });
-  }
-  return found;
-}
-
-/** A device may go while it is looked at. */
-async function textOf(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => '');
-}
 
 /** losetup and dmsetup wait for udev, ms. */
 const scriptMsMax = 30_000;
@@ -63,6 +37,7 @@ async function portsOf(
   devices: ScriptDevices,
   say: (text: string) => void = () => {},
 ): Promise<MirrorBackupPorts> {
+  const { readGuestDevices } = await import('../disk/mirror/guests.ts');
   const { ApplyLibrary } = await import('../native/apply.ts');
   const { HasherLibrary } = await import('../native/hasher.ts');
   const { env, nativePath, timers } = host;
@@ -70,7 +45,7 @@ async function portsOf(
   const simxl = env['SIMXL_HOST'] ?? '';
   return {
     ...(await lvmPorts(host, say)),
-    ...{ guestDevices, timers },
+    ...{ guestDevices: readGuestDevices, timers },
     apply: new ApplyLibrary(nativePath),
     hasher: new HasherLibrary(nativePath),
     pathOf: (target) => join(simxl, target),

@@ -25,6 +25,7 @@ export async function mirrorPorts(
 ): Promise<MirrorPorts> {
   const { mirrorFiles, spawnGuard } = await import('../disk/mirror/host.ts');
   const { mirrorFolder } = await import('../disk/mirror/left.ts');
+  const { readGuestDevices } = await import('../disk/mirror/guests.ts');
   const { besideNative } = await import('../native/loader.ts');
   // Now: a session's end may come when an upgrade has taken the files away.
   const { followMarks } = await import('../disk/mirror/lvm.ts');
@@ -37,6 +38,7 @@ export async function mirrorPorts(
     store,
     say,
     copyBytesPerSecond,
+    guestDevices: readGuestDevices,
     async markSource(disk, of) {
       const { markSource } = await import('../disk/mirror/mark.ts');
       const path = join(env['SIMXL_HOST'] ?? '', disk.path);
@@ -71,11 +73,13 @@ export function diskRefusals(host: ThisHost): Pick<DiskDriver, 'refusals'> {
       const { diskRefusals: refusalsOf } = await import('../disk/look.ts');
       const { lookAtDrbd } = await import('../disk/drbd/look.ts');
       const { drbdTools } = await import('../disk/drbd/tools.ts');
+      const { roomRefusals } = await import('../disk/mirror/room.ts');
       const { lookForMirror } = await import('../disk/mirror/volume.ts');
       const ports = await mirrorPorts(host, spec, () => {});
       const { files } = ports;
       const drivers = [lookAtDrbd(drbdTools(files)), lookForMirror(ports)];
-      return refusalsOf(files, drivers, writableDisks);
+      const refusals = await refusalsOf(files, drivers, writableDisks);
+      return [...refusals, ...roomRefusals(host.settings, writableDisks)];
     },
   };
 }
@@ -129,6 +133,7 @@ export async function loadDiskRepair(): Promise<void> {
   await Promise.all([
     loadLvm(),
     import('../disk/mirror/host.ts'),
+    import('../disk/mirror/guests.ts'),
     import('../disk/backing.ts'),
     import('../disk/mirror/left.ts'),
     import('../disk/mirror/lvm.ts'),

@@ -16,6 +16,7 @@ import {
   withoutSession,
 } from '../registry/missing.ts';
 import type { Listing, SessionEntry } from '../registry/port.ts';
+import type { ResyncStatus } from '../registry/resync-status.ts';
 import { type ThisHost, thisHost, thisRegistry } from './host.ts';
 import { guestFilePath, guestSettings } from './settings-files.ts';
 
@@ -39,6 +40,16 @@ export async function listSinceBoot(env: Environment): Promise<Listing> {
     if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') {
       return { sessions: [], broken: [] };
     }
+    throw error;
+  }
+}
+
+/** Resyncs that run here; none where nothing of ours has run since this host was booted. */
+export function listResyncs(env: Environment): readonly ResyncStatus[] {
+  try {
+    return thisRegistry(thisHost(env)).resyncs();
+  } catch (error) {
+    if (error instanceof OperationError && errnoCode(error.detail.cause) === 'ENOENT') return [];
     throw error;
   }
 }
@@ -90,14 +101,17 @@ export function fullDisks(env: Environment): HostProblem[] {
 export async function leftMirrors(
   env: Environment,
   sessions: readonly SessionEntry[],
+  resyncs: readonly ResyncStatus[],
 ): Promise<HostProblem[]> {
   const host = thisHost(env);
   const { listNotes, mirrorFolder } = await import('../disk/mirror/left.ts');
   const notes = await listNotes({ ...host, folder: mirrorFolder(host.settings.runDirectory) });
   const isAlive = (session: string) =>
     sessions.some(({ status, liveness }) => status.session === session && liveness === 'alive');
+  const isCopied = (of: string) =>
+    resyncs.some(({ uuid, role }) => uuid === of && role === 'primary');
   return notes
-    .filter(({ session }) => !isAlive(session))
+    .filter(({ session, uuid }) => !isAlive(session) && !isCopied(uuid))
     .map(({ domain, volumes }) => ({
       text: mirrorsLeftText(
         domain,

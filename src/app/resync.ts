@@ -6,14 +6,17 @@ import { lowerOomScore, onEndSignals } from '../host/process-settings.ts';
 import type { GuestSpec, Hypervisor } from '../hypervisor/port.ts';
 import { type EarlyTransport, startEarly } from '../link/early-transport.ts';
 import { type TransportCommand, transportCommand } from '../link/transport-command.ts';
+import type { Claim } from '../registry/port.ts';
+import { ResyncTeller } from '../registry/resync-teller.ts';
 import { refuseUnknownDisks } from '../session/disk-options.ts';
-import type { ProtectReporter } from '../session/options.ts';
+import type { ProtectReporter, SeedProgress } from '../session/options.ts';
 import {
   findRunning,
   type Guest,
   refuseDisks,
   refuseUnsettled,
 } from '../session/primary/preflight.ts';
+import { resyncFigures } from '../session/progress.ts';
 import type { ResyncOptions, ResyncResult } from '../session/resync/options.ts';
 import { Ended, resyncDisks } from '../session/resync/primary.ts';
 import { compareDisks } from '../session/resync/verify.ts';
@@ -65,7 +68,8 @@ async function resyncWith(
   const claim = await registry.claimSession(subject);
   try {
     refuseUnsettled(claim, guest);
-    return await resyncGuest({ ...host, hypervisor }, early, command, options, reporter, guest);
+    const ports = { ...host, hypervisor };
+    return await resyncGuest(ports, claim, early, command, options, reporter, guest);
   } finally {
     // How a session before ended is still news.
     claim.release('as-before');
@@ -74,6 +78,7 @@ async function resyncWith(
 
 async function resyncGuest(
   host: ThisHost & { readonly hypervisor: Hypervisor },
+  claim: Claim,
   early: EarlyTransport,
   command: TransportCommand,
   options: ResyncOptions,
@@ -97,7 +102,23 @@ async function resyncGuest(
       openStreamEncoder({ ...agreed, nativePath: host.nativePath }),
     disks: primaryDisks(host, say, options.disks.bytesPerSecond ?? 0),
   };
-  const set = { options, reporter, guest, log, ending };
+  let progress: SeedProgress | null = null;
+  const told: ProtectReporter = {
+    seedProgress(now) {
+      progress = now;
+      reporter.seedProgress(now);
+    },
+    event: (...about) => reporter.event(...about),
+  };
+  const teller = new ResyncTeller({
+    ...{ ...host, claim, log, owner: host.processes.self },
+    of: {
+      ...{ domain, uuid: guest.ref.uuid, role: 'primary', peer: options.host },
+      compare_only: options.isVerified,
+    },
+    figures: () => resyncFigures(progress),
+  });
+  const set = { options, reporter: told, guest, log, ending };
   try {
     if (options.isVerified) {
       return { kind: 'compared', domain, difference: await compareDisks(ports, set) };
@@ -108,6 +129,7 @@ async function resyncGuest(
     log.info(error.message);
     return { kind: 'stopped', domain, by: error.by };
   } finally {
+    teller.close();
     log.close();
   }
 }

@@ -77,7 +77,7 @@ export const intervalMsMax = 60_000;
 /** Epochs in flight. More would only add memory: the link is full long before. */
 export const pendingMaxMax = 64;
 
-/** Disks of one guest that are replicated; each takes a few megabytes on either host. */
+/** Disks of one guest that are replicated; each takes memory on either host (diskEpochBytesMax). */
 export const disksMax = 32;
 
 /** A disk, bytes: 512 TiB. */

@@ -68,6 +68,11 @@ export interface PrimaryDisk {
   /** From now on `events` are told, and the first copy runs. Called once. */
   listen(events: PrimaryDiskEvents): void;
   /**
+   * Who else writes to it on its host, a clause: what they wrote is in every epoch, too. Null:
+   * nobody that is known.
+   */
+  readonly shared: string | null;
+  /**
    * The next bytes for the other host, without waiting; null: there are none now. Of epoch 0 they
    * come while it is open, the first copy and what the guest writes meanwhile; of a later epoch
    * once its barrier is set. Throws when the disk was lost.

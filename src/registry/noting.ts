@@ -65,6 +65,7 @@ function notingClaim(claim: Claim, parts: NotingParts): Claim {
       for (const record of drawn.records) parts.measure(record);
       return claim.publish(status);
     },
+    publishResync: (status) => claim.publishResync(status),
     release: (what) => claim.release(what),
   };
 }
@@ -74,6 +75,7 @@ export function notingRegistry(registry: Registry, parts: NotingParts): Registry
   return {
     claimSession: async (subject) => notingClaim(await registry.claimSession(subject), parts),
     sessions: () => registry.sessions(),
+    resyncs: () => registry.resyncs(),
     socketOf: (subject) => registry.socketOf(subject),
     refreshed: (entry) => registry.refreshed(entry),
     forget: (entry) => registry.forget(entry),

@@ -8,6 +8,7 @@ import { errnoCode, OperationError } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import type { ProcessId } from '../host/process-id.ts';
 import type { ControlHandler, ControlRequest, ControlServer, RequestOptions } from './control.ts';
+import type { ResyncStatus } from './resync-status.ts';
 import type { SessionStatus } from './status.ts';
 
 export type Role = SessionStatus['role'];
@@ -40,6 +41,8 @@ export interface Claim {
   readonly unsettled: SessionStatus | null;
   /** Replaces the status file. A failure is returned, not thrown: it must not end protection. */
   publish(status: SessionStatus): OperationError | null;
+  /** The same of a resync that has the claim, beside the status; it goes with `release`. */
+  publishResync(status: ResyncStatus): OperationError | null;
   /**
    * Gives the domain back. `forget` removes the status file too: an end that was ordered.
    * `as-before` puts back what stood there at the claim: a session that could not even begin
@@ -60,6 +63,8 @@ export interface Registry {
   }): Promise<Claim>;
   /** Every session. Throws OperationError('storage') when they cannot be listed. */
   sessions(): Listing;
+  /** Those of processes that live. Throws as `sessions` does. */
+  resyncs(): readonly ResyncStatus[];
   /** Where the session of a guest in that role answers, whatever its status says of it. */
   socketOf(subject: {
     readonly uuid: string;

@@ -3,6 +3,7 @@
  *
  *     KEY.ROLE.json                 what the session says of itself; replaced by rename, so a
  *                                   reader sees a whole file, old or new, never half of one
+ *     KEY.ROLE.resync               what a resync says of itself, which has the same claim
  *     KEY.ROLE.sock                 its control socket
  *     KEY.ROLE.PID-START.claim      the process that owns KEY.ROLE
  *     KEY.watch.PID-START.claim     the process that watches the guest's own end (watch.ts)
@@ -52,6 +53,7 @@ import {
   type Role,
   type SessionEntry,
 } from './port.ts';
+import { parseResync, type ResyncStatus } from './resync-status.ts';
 import type { SessionStatus } from './status.ts';
 import { parseStatus } from './status-parser.ts';
 
@@ -138,7 +140,10 @@ export interface RunDirectoryPorts {
   readonly processes: Processes;
 }
 
-function livenessOf(status: SessionStatus, processes: Processes): Liveness {
+function livenessOf(
+  status: Pick<SessionStatus, 'pid' | 'pid_start' | 'boot_id'>,
+  processes: Processes,
+): Liveness {
   const id = { pid: status.pid, startTicks: status.pid_start, bootId: status.boot_id };
   const state = processes.state(id);
   return state === 'dead' && isHidden(id.pid) ? 'alive' : state;
@@ -158,6 +163,15 @@ function readEntry(statusPath: string, processes: Processes): SessionEntry | Bro
   const { status } = parsed;
   const socketPath = statusPath.replace(/\.json$/, '.sock');
   return { status, liveness: livenessOf(status, processes), statusPath, socketPath };
+}
+
+/** Null: it is over, or not to be read; what it tells is only for whoever waits. */
+function readResync(path: string): ResyncStatus | null {
+  try {
+    return parseResync(readBounded(path));
+  } catch {
+    return null;
+  }
 }
 
 function namesIn(dir: string): string[] {
@@ -242,11 +256,15 @@ async function claimAlone(
 /** Drafts that a process left which was killed while it wrote; only the owner writes any. */
 function sweepDrafts(dir: string, base: string): void {
   for (const name of namesIn(dir)) {
-    if (name.startsWith(`${base}.json.`)) unlinkIfThere(join(dir, name));
+    const isDraft = ['json', 'resync'].some((kind) => name.startsWith(`${base}.${kind}.`));
+    if (isDraft) unlinkIfThere(join(dir, name));
   }
 }
 
-function publishTo(statusPath: string, status: SessionStatus): OperationError | null {
+function publishTo(
+  statusPath: string,
+  status: SessionStatus | ResyncStatus,
+): OperationError | null {
   const draft = `${statusPath}.${process.pid}.new`;
   try {
     writeFileSync(draft, `${JSON.stringify(status)}\n`, { mode: statusMode });
@@ -312,6 +330,18 @@ export class RunDirectory implements Registry {
     return { sessions, broken };
   }
 
+  resyncs(): readonly ResyncStatus[] {
+    const found: ResyncStatus[] = [];
+    for (const name of namesIn(this.#dir)) {
+      if (!/\.(primary|backup)\.resync$/.test(name)) continue;
+      const status = readResync(join(this.#dir, name));
+      if (status !== null && livenessOf(status, this.#ports.processes) === 'alive') {
+        found.push(status);
+      }
+    }
+    return found;
+  }
+
   socketOf(subject: Subject): string {
     return join(this.#dir, `${baseOf(subject)}.sock`);
   }
@@ -333,6 +363,9 @@ export class RunDirectory implements Registry {
     const claimPath = await claimAlone(dir, base, subject.domain, subject.role, this.#ports);
     sweepDrafts(dir, base);
     const statusPath = join(dir, `${base}.json`);
+    const resyncPath = join(dir, `${base}.resync`);
+    // Of one that died.
+    unlinkIfThere(resyncPath);
     const socketPath = this.socketOf(subject);
     const before = this.#read(statusPath);
     let released = false;
@@ -344,10 +377,16 @@ export class RunDirectory implements Registry {
         keepClaim(claimPath);
         return publishTo(statusPath, status);
       },
+      publishResync(status) {
+        if (released) return null;
+        keepClaim(claimPath);
+        return publishTo(resyncPath, status);
+      },
       release(what) {
         if (released) return;
         released = true;
         unlinkIfThere(socketPath);
+        unlinkIfThere(resyncPath);
         if (what === 'as-before' && before !== null) {
           if ('status' in before) publishTo(statusPath, before.status);
         } else if (what !== 'keep-status') unlinkIfThere(statusPath);

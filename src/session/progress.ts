@@ -1,5 +1,6 @@
 /** How far a copy is: shown while it goes on, in status and to whoever waits. */
 import type { FirstCopy } from '../disk/port.ts';
+import type { ResyncFigures } from '../registry/resync-status.ts';
 import type { SeedProgress } from './options.ts';
 
 /** Percent of a seed, at most 99 until it is acknowledged. */
@@ -24,4 +25,17 @@ export function disksProgress(
 ): SeedProgress {
   const percent = seedPercent(bytes, totalBytes);
   return { percent, bytes, ...paceOf(bytes, totalBytes, forMs), disksBytes: totalBytes };
+}
+
+/** The same as a resync says it in its status; null: it has not begun to copy. */
+export function resyncFigures(progress: SeedProgress | null): ResyncFigures {
+  if (progress === null) {
+    return { bytes: 0, total_bytes: 0, bytes_per_second: 0, seconds_left: null };
+  }
+  const { bytes, disksBytes = 0, bytesPerSecond, secondsLeft } = progress;
+  return {
+    ...{ bytes, total_bytes: disksBytes },
+    bytes_per_second: Math.round(bytesPerSecond),
+    seconds_left: secondsLeft === null ? null : Math.round(secondsLeft),
+  };
 }

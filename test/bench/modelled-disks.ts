@@ -88,6 +88,7 @@ export function primaryDisks(
         folder: mirrorFolder(settings.runDirectory),
         captures: async () => captures,
         run: async () => {},
+        guestDevices: async () => [],
         markSource: (one, by) => markSource(place, one, by),
         // No volume of LVM's is in it.
         followMarks: async () => {},

@@ -7,6 +7,7 @@ import type { Io, Stream } from '../../src/cli/io.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { runCli } from '../../src/cli/run.ts';
 import { systemBootClock, systemClock } from '../../src/host/clock.ts';
+import type { ResyncStatus } from '../../src/registry/resync-status.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
 
 export class FakeStream implements Stream {
@@ -77,6 +78,11 @@ export class TemporaryRun {
     mkdirSync(this.dir, { recursive: true });
     const name = `${status.uuid}.${status.role}.json`;
     writeFileSync(join(this.dir, name), JSON.stringify(status));
+  }
+
+  /** What a resync says of itself. */
+  putResync(status: ResyncStatus): void {
+    writeFileSync(join(this.dir, `${status.uuid}.${status.role}.resync`), JSON.stringify(status));
   }
 
   /** A mark of a guest's disk (src/disk/mirror/mark.ts), as a session with hostb left it. */

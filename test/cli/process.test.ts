@@ -72,8 +72,8 @@ describe('what is loaded', () => {
     const filesOf = (room: string) =>
       inputs.filter((name) => name.startsWith(`src/${room}/`)).sort();
     const names = [
-      ...['control', 'line-reader', 'measuring', 'noting', 'port', 'report', 'run-directory'],
-      'status-parser',
+      ...['control', 'line-reader', 'measuring', 'noting', 'port', 'report', 'resync-status'],
+      ...['run-directory', 'status-parser'],
     ];
     expect(filesOf('registry')).toEqual(names.map((name) => `src/registry/${name}.ts`));
     const words = [
@@ -83,6 +83,7 @@ describe('what is loaded', () => {
       'events',
       'outcomes',
       'quote',
+      'resync',
       'states',
       'window',
       'without-witness',

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { deadOwner, sampleStatus } from '../registry/sample-status.ts';
+import { deadOwner, sampleResync, sampleStatus } from '../registry/sample-status.ts';
 import { fakeIo, runLine, TemporaryRun } from './fake-io.ts';
 
 let run: TemporaryRun;
@@ -41,6 +41,38 @@ describe('the table', () => {
     const ran = await status();
     expect(ran.code).toBe(1);
     expect(ran.out).toMatch(/web1 {4}primary {2}seeding 41 % {6}- {6}- {6}- {5}- {2}hostb/);
+  });
+
+  // Proves: a resync is seen beside what a session before it said, and alone, by its guest, too.
+  it('shows how far a resync is', async () => {
+    run.putResync(sampleResync({ uuid: 'u2' }));
+    const ran = await status('web1');
+    expect(ran.code).toBe(1);
+    expect(ran.out).toBe(
+      [
+        'DOMAIN  ROLE     STATE        EPOCH  ACKED  PAUSE  SIZE  PEER',
+        'web1    primary  resync 50 %      -      -      -     -  hostb',
+        '',
+        'web1: its disks are copied to hostb: 1.1 GB of 2.1 GB, 42.0 MB/s, 25 s left',
+        '',
+      ].join('\n'),
+    );
+    const there = {
+      role: 'backup',
+      peer: 'hosta',
+      seconds_left: null,
+      compare_only: true,
+    } as const;
+    run.putResync(sampleResync({ ...there, uuid: 'u3', domain: 'db' }));
+    expect((await status('u3')).out).toMatch(
+      /db .*comparing 50 %[\s\S]*compared with those of hosta:/,
+    );
+    expect((await status('mail')).code).toBe(3);
+    run.put(sampleStatus({ state: 'active', role: 'backup', outcome: 'activated' }));
+    expect((await status()).code).toBe(2);
+    const { out } = await status('--check');
+    expect(out).toMatch(/^TSREMUS CRITICAL - web1 active.*; (web1 resync|db comparing) 50 %/);
+    expect(JSON.parse((await status('--json')).out).resyncs).toHaveLength(2);
   });
 
   it('says below what happened and what to type, the worst last', async () => {
@@ -274,5 +306,11 @@ describe('what is wrong beside the sessions', () => {
     const check = await status('--check');
     expect(check.code).toBe(1);
     expect(check.out).toContain('web1 died and left devices under vg-web1');
+    // A resync is no session, and its mirrors are nothing that was left.
+    run.putResync(sampleResync({ uuid: note.uuid }));
+    expect((await status('--check')).out).not.toContain('died');
+    run.putResync(sampleResync({ uuid: note.uuid, role: 'backup' }));
+    run.putResync(sampleResync({ uuid: note.uuid, ...deadOwner() }));
+    expect((await status('--check')).out).toContain('web1 died and left');
   });
 });

@@ -130,6 +130,7 @@ interface WaitingEpoch {
 }
 
 export class ToyPrimary implements PrimaryDisk {
+  readonly shared = null;
   readonly name = 'xvda';
   readonly barrier = 1;
   readonly facts: DiskFacts;

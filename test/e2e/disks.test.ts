@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { DifferentRange } from '../../src/core/texts/resync.ts';
+import type { ResyncStatus } from '../../src/registry/resync-status.ts';
 import { nativePackages } from '../cli/bundle.ts';
 import { nativeFile, repository } from './built.ts';
 import { it } from './fixture.ts';
@@ -373,6 +374,56 @@ it.concurrent('is copied to the other host while nobody protects it', async ({ p
   expect(ranges.reduce((sum, range) => sum + range.bytes, 0)).toBe(bytes);
 });
 
+interface Told {
+  readonly level: string;
+  readonly sessions: readonly unknown[];
+  readonly resyncs: readonly ResyncStatus[];
+}
+
+// Proves: while it goes on both hosts' status tell how far it is, by their own count, and nothing
+// of it once it is over, however that came.
+it.concurrent.for(['SIGINT', 'SIGKILL'] as const)(
+  'is told of in the status of both hosts while it is copied: %s',
+  async (how, { pair }) => {
+    pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+    putDisk(pair.a, older());
+    putDisk(pair.b, Buffer.alloc(sizeBytes));
+    writeFileSync(join(pair.a.sim.dir, `${image}.hold`), '');
+    const session = resync(pair);
+    const hosts = [pair.a, pair.b] as const;
+    const told = async (host: Host): Promise<Told> => {
+      const { out } = await host.tsremus('status', '--json');
+      // Where nothing has run yet there is nothing to be read.
+      return out === '' ? { level: '', sessions: [], resyncs: [] } : (JSON.parse(out) as Told);
+    };
+    for (const [at, host] of hosts.entries()) {
+      await until('it tells how far it is', async () => {
+        const { resyncs } = await told(host);
+        // What is played leaves when all of it is there.
+        return resyncs.some(({ bytes }) => host === pair.b || bytes === sizeBytes / 2);
+      });
+      const { level, sessions, resyncs } = await told(host);
+      expect([level, sessions.length]).toEqual(['warning', 0]);
+      expect(resyncs).toMatchObject([
+        { domain: 'g1', role: at === 0 ? 'primary' : 'backup', compare_only: false },
+      ]);
+      const [{ bytes = 0, total_bytes: total = 0, seconds_left: left = 0 } = {}] = resyncs;
+      expect(total).toBe(sizeBytes);
+      expect(bytes).toBeLessThan(total);
+      if (host === pair.a) expect(left).toBeGreaterThan(0);
+      const { code, out } = await host.tsremus('status', 'g1');
+      expect(code).toBe(1);
+      expect(out).toMatch(/^g1 +(primary|backup) +resync \d+ % /m);
+      expect(out).toMatch(/g1: its disks are copied (to|from) .*: .* of 4\.2 MB, .*\/s/);
+    }
+    signal(session.pid, how);
+    await session.ended;
+    for (const host of hosts) {
+      await until('it is not told of', async () => (await told(host)).resyncs.length === 0);
+    }
+  },
+);
+
 const receivers = (pair: Pair) =>
   pair
     .processes()
@@ -440,6 +491,29 @@ it.concurrent.for(['SIGINT', 'SIGKILL', 'SIGKILL there'] as const)(
     expect(markOn(pair.b)).toMatchObject({ state: 'whole' });
   },
 );
+
+// Proves: where another guest has the disk, too, protection goes on, and status warns and says who
+// and what to type, for as long as it is so.
+it.concurrent('is warned of while another guest has it, too', async ({ pair }) => {
+  pair.a.sim.create('g1', { memoryMib: 16, rate: 1_000, more: ['--disk'] });
+  putDisk(pair.a, older());
+  putDisk(pair.b, Buffer.alloc(sizeBytes));
+  const session = protect(pair);
+  await until('it is protected', () => session.said('protected'));
+  const said = join(pair.a.sim.dir, `${image}.shared`);
+  writeFileSync(said, 'disk xvda was given to domains 1 and 2');
+  await until('it is said', () => pair.a.session('g1')?.degraded?.startsWith('shared: disk xvda'));
+  const warned = await pair.a.tsremus('status', 'g1');
+  expect([warned.code, pair.a.session('g1')?.state]).toEqual([1, 'protected']);
+  expect(warned.out).toMatch(
+    /g1: shared: disk xvda was given to domains 1 and 2\n {2}Try: xl list\n/,
+  );
+  rmSync(said);
+  await until('it is over', () => pair.a.session('g1')?.degraded === null);
+  expect((await pair.a.tsremus('status', 'g1')).code).toBe(0);
+  expect((await pair.a.tsremus('stop', 'g1')).code).toBe(0);
+  await session.ended;
+});
 
 // Proves: beside a session nothing is copied, and beside a resync no session begins.
 it.concurrent('is not copied while it is protected', async ({ pair }) => {

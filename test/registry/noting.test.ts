@@ -22,6 +22,7 @@ function bench() {
       published.push(status);
       return null;
     },
+    publishResync: () => null,
     release() {},
   };
   const inner: Partial<Registry> = {

@@ -23,7 +23,7 @@ import { ownProcessId, systemProcesses } from '../../src/host/process-id.ts';
 import { type Claim, isSettled, namedBy } from '../../src/registry/port.ts';
 import { fileKey, RunDirectory } from '../../src/registry/run-directory.ts';
 import { parseStatus } from '../../src/registry/status-parser.ts';
-import { deadOwner, sampleStatus } from './sample-status.ts';
+import { deadOwner, sampleResync, sampleStatus } from './sample-status.ts';
 
 const uuid = sampleStatus().uuid;
 const subject = { uuid, domain: 'web1', role: 'primary' } as const;
@@ -66,6 +66,29 @@ describe('a claim', () => {
       const mode = name.endsWith('.json') ? 0o644 : 0o600;
       expect(statSync(join(dir, name)).mode & 0o777, name).toBe(mode);
     }
+  });
+
+  // Proves: how far a resync is is told beside what a session said, by a process that lives.
+  it('publishes how far a resync is, until it is given back or its process is dead', async () => {
+    const before = await claim();
+    before.publish(sampleStatus({ state: 'ended', outcome: 'unprotected' }));
+    before.release('keep-status');
+    const mine = await claim();
+    expect(registry.resyncs()).toEqual([]);
+    expect(mine.publishResync(sampleResync())).toBeNull();
+    expect(registry.resyncs()).toEqual(
+      [sampleResync()].map((one) => expect.objectContaining({ pid: one.pid, bytes: one.bytes })),
+    );
+    expect(registry.sessions().sessions).toMatchObject([{ status: { state: 'ended' } }]);
+    mine.publishResync(sampleResync(deadOwner()));
+    expect(registry.resyncs()).toEqual([]);
+    put(`${uuid}.backup.resync`, JSON.stringify({ ...sampleResync(), bytes: -1 }));
+    expect(registry.resyncs()).toEqual([]);
+    mine.publishResync(sampleResync());
+    mine.release('as-before');
+    expect(mine.publishResync(sampleResync())).toBeNull();
+    expect(registry.resyncs()).toEqual([]);
+    expect(registry.sessions().sessions).toMatchObject([{ status: { state: 'ended' } }]);
   });
 
   // Proves: who clears /run does not make a session that lives look like what a dead one left.

@@ -1,7 +1,19 @@
 /** A session's status for tests: healthy, and of this very process, unless told otherwise. */
 
 import { ownProcessId } from '../../src/host/process-id.ts';
+import type { ResyncStatus } from '../../src/registry/resync-status.ts';
 import type { SessionStatus } from '../../src/registry/status.ts';
+
+/** The same of a resync that is half done. */
+export function sampleResync(changes: Partial<ResyncStatus> = {}): ResyncStatus {
+  const { domain, uuid, peer, started, updated, pid, pid_start, boot_id } = sampleStatus();
+  return {
+    ...{ schema: 1, domain, uuid, role: 'primary', peer, compare_only: false },
+    ...{ bytes: 1_050_000_000, total_bytes: 2_100_000_000, bytes_per_second: 42_000_000 },
+    ...{ seconds_left: 25, started, updated, pid, pid_start, boot_id },
+    ...changes,
+  };
+}
 
 export function sampleStatus(changes: Partial<SessionStatus> = {}): SessionStatus {
   const owner = ownProcessId();

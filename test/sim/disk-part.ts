@@ -90,6 +90,7 @@ function digestsOf(values: readonly number[]): Buffer {
 }
 
 export class SimPrimaryDisk implements PrimaryDisk {
+  readonly shared = null;
   readonly name = diskName;
   readonly barrier = diskBarrier;
   readonly facts: DiskFacts;

@@ -50,6 +50,8 @@ export class SimRegistry {
       claimSession: ({ uuid, domain, role }) =>
         process.perform('claim', 0, () => this.#claimSession(process, `${uuid}.${role}`, domain)),
       sessions: (): Listing => ({ sessions: this.entries(), broken: [] }),
+      // No resync is simulated.
+      resyncs: () => [],
       socketOf: ({ uuid, role }) => `${uuid}.${role}.sock`,
       refreshed: ({ statusPath }) => {
         const status = this.#status.get(statusPath);
@@ -105,6 +107,7 @@ export class SimRegistry {
         });
         return null;
       },
+      publishResync: () => null,
       release: (what) => {
         if (isReleased) return;
         isReleased = true;

@@ -791,6 +791,27 @@ const backup: readonly ShellMutant[] = [
     by: 'test/disk/mirror/backup.test.ts',
   },
   {
+    name: 'nobody says that another guest was given a protected disk',
+    file: 'disk/mirror/primary.ts',
+    from: 'this.#shared = domids.length < 2 ? null',
+    to: 'this.#shared = domids.length < 9 ? null',
+    by: 'test/disk/mirror/primary.test.ts',
+  },
+  {
+    name: 'disks are taken whose writes have no memory to wait in',
+    file: 'disk/mirror/room.ts',
+    from: 'if (availableBytes >= need) return [];',
+    to: 'if (availableBytes >= 0) return [];',
+    by: 'test/disk/mirror/room.test.ts',
+  },
+  {
+    name: 'a resync that is dead is told of',
+    file: 'registry/run-directory.ts',
+    from: "if (status !== null && livenessOf(status, this.#ports.processes) === 'alive') {",
+    to: 'if (status !== null) {',
+    by: 'test/registry/run-directory.test.ts',
+  },
+  {
     name: 'a newer disk is written over',
     file: 'disk/mirror/backup.ts',
     from: 'if (isOurs(mark, path) && !isOlder(mark, facts)) {',

@@ -24,6 +24,7 @@ async function settled(): Promise<void> {
 }
 
 class PlayedDisk implements PrimaryDisk {
+  readonly shared = null;
   readonly name: string;
   readonly barrier = null;
   readonly facts = { name: '', sizeBytes: 4096, sectorBytes: 512, generation: 0 };

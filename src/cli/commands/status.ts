@@ -8,9 +8,11 @@ import type { HostProblem } from '../../app/listing.ts';
 import { UsageError } from '../../config/usage-error.ts';
 import { version } from '../../config/version.ts';
 import type { Level } from '../../core/health/health.ts';
+import { resyncWord } from '../../core/texts/resync.ts';
 import type { MissingGuest } from '../../registry/missing.ts';
 import type { BrokenEntry } from '../../registry/port.ts';
 import { judgeAll, momentNow, type SessionReport, worst } from '../../registry/report.ts';
+import type { ResyncStatus } from '../../registry/resync-status.ts';
 import { action, type Context } from '../context.ts';
 import { type ExitCode, exit, exitOfLevel } from '../exit-codes.ts';
 import type { Io } from '../io.ts';
@@ -40,6 +42,8 @@ export interface Findings {
   readonly declared: readonly string[];
   /** Of them those that no session here protects or holds a copy of. */
   readonly missing: readonly MissingGuest[];
+  /** Copies and comparisons of disks that run without a session. */
+  readonly resyncs: readonly ResyncStatus[];
   /** What is wrong with this host and not with one session, sentences. */
   readonly problems: readonly HostProblem[];
   /** One domain was named: its figures are shown as well. */
@@ -55,6 +59,7 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
     fullDisks,
     leftMirrors,
     listEverything,
+    listResyncs,
     listSinceBoot,
     missingGuests,
     refusedDisks,
@@ -70,15 +75,20 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
   const { sessions, broken } = await list(io.env);
   const all = judgeAll(sessions, momentNow(io));
   const reports = domain === undefined ? all : meantBy(io, domain, all);
+  const copied = listResyncs(io.env);
+  const resyncs = copied.filter(
+    (one) => domain === undefined || one.domain === domain || one.uuid === domain,
+  );
   const missing = await missingGuests(declared, sessions, io.env);
-  const isUnknown = domain !== undefined && reports.length === 0 && missing.length === 0;
+  const known = [...reports, ...missing, ...resyncs];
+  const isUnknown = domain !== undefined && known.length === 0;
   const unknown: Level[] = isUnknown || broken.length > 0 ? ['unknown'] : [];
   const full = reports.length === 0 ? [] : fullDisks(io.env);
-  const left = await leftMirrors(io.env, sessions);
+  const left = await leftMirrors(io.env, sessions, copied);
   const problems = [...full, ...left, ...(await refusedDisks(io.env, sessions))];
   const none = `there is no session of ${domain} on this host`;
   const copies = isUnknown ? await copiesHere(domain, io.env, sessions) : null;
-  const warning: Level[] = problems.length > 0 ? ['warning'] : [];
+  const warning: Level[] = problems.length + resyncs.length > 0 ? ['warning'] : [];
   const judged = [...reports, ...missing].map(({ level }) => level);
   return {
     level: worst([...judged, ...unknown, ...warning]),
@@ -86,6 +96,7 @@ async function find(io: Io, domain: string | undefined): Promise<Findings> {
     declared,
     missing,
     broken,
+    resyncs,
     problems,
     detailed: domain !== undefined,
     empty: domain === undefined ? 'no sessions' : copies === null ? none : `${none}; ${copies}`,
@@ -207,7 +218,8 @@ async function status(io: Io, domain: string | undefined, flags: Flags): Promise
   if (flags.json) writeJson(io.out, statusDocument(findings, code));
   else if (flags.check) {
     const unreadable = findings.broken.map(({ statusPath, reason }) => `${statusPath}: ${reason}`);
-    const others = [...unreadable, ...findings.problems.map(({ text }) => text)];
+    const resyncs = findings.resyncs.map((one) => `${one.domain} ${resyncWord(one)}`);
+    const others = [...resyncs, ...unreadable, ...findings.problems.map(({ text }) => text)];
     io.out.write(checkLine(findings, others));
   } else {
     const paint = painter(flags.color, io.env, io.out);

@@ -2,9 +2,11 @@
 import type { ChalkInstance } from 'chalk';
 import type { Level } from '../../core/health/health.ts';
 import { adviceLine } from '../../core/texts/advice.ts';
+import { resyncingText, resyncWord } from '../../core/texts/resync.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
 import type { MissingGuest } from '../../registry/missing.ts';
 import type { SessionReport } from '../../registry/report.ts';
+import type { ResyncStatus } from '../../registry/resync-status.ts';
 import type { EpochFigures } from '../../registry/status.ts';
 import type { Findings } from '../commands/status.ts';
 import { figuresText } from './figures.ts';
@@ -79,6 +81,15 @@ function missingRow({ domain, peer }: MissingGuest, paint: ChalkInstance): Cell[
   return [...known, state, ...unknown, { text: printable(peerText(peer ?? '')) }];
 }
 
+/** Disks that are copied, or compared, beside or without a session. */
+function resyncRow(resync: ResyncStatus, paint: ChalkInstance): Cell[] {
+  const { domain, role, peer } = resync;
+  const state = { text: resyncWord(resync), paint: paint.yellow };
+  const nothing = ['-', '-', '-', '-'].map((text) => ({ text }));
+  const known = [domain, role].map((text) => ({ text: printable(text) }));
+  return [...known, state, ...nothing, { text: printable(peerText(peer)) }];
+}
+
 interface Advised {
   readonly domain: string;
   readonly reason: string | null;
@@ -103,8 +114,9 @@ function tryLines(next: readonly string[]): string {
 
 /** What `tsremus status` prints; with the figures of each session where they were asked for. */
 export function statusText(findings: Findings, paint: ChalkInstance): string {
-  const { reports, missing, broken, empty, problems } = findings;
+  const { reports, missing, broken, resyncs, empty, problems } = findings;
   const rows = [
+    ...resyncs.map((resync) => resyncRow(resync, paint)),
     ...reports.map((report) => row(report, paint)),
     ...missing.map((guest) => missingRow(guest, paint)),
   ];
@@ -117,6 +129,7 @@ export function statusText(findings: Findings, paint: ChalkInstance): string {
   const advised = [
     ...reports.map(({ status, reason, next }) => ({ domain: status.domain, reason, next })),
     ...missing,
+    ...resyncs.map((one) => ({ domain: one.domain, reason: resyncingText(one), next: [] })),
   ].map(advice);
   return [table, ...figures, ...advised, ...unreadable, ...more].join('');
 }
@@ -136,6 +149,7 @@ export function statusDocument(findings: Findings, exitCode: number): object {
       reason: report.reason,
       next: report.next,
     })),
+    resyncs: findings.resyncs,
     declared: findings.declared,
     missing: findings.missing,
     problems: findings.problems.map(({ text }) => text),

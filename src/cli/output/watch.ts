@@ -4,6 +4,7 @@
  */
 import type { ChalkInstance } from 'chalk';
 import type { Level } from '../../core/health/health.ts';
+import { resyncingText } from '../../core/texts/resync.ts';
 import { formatBytes, formatMs } from '../../core/units.ts';
 import type { SessionReport } from '../../registry/report.ts';
 import type { Findings } from '../commands/status.ts';
@@ -186,9 +187,10 @@ function missingLines(findings: Findings, { columns, paint }: WatchView): string
   ]);
 }
 
-/** What is wrong with this host and not with one session. */
-function hostLines({ broken, problems }: Findings, columns: number): string[][] {
+/** What is of this host and not of one session. */
+function hostLines({ broken, resyncs, problems }: Findings, columns: number): string[][] {
   const texts = [
+    ...resyncs.map((one) => `${one.domain}: ${resyncingText(one)}`),
     ...broken.map(({ statusPath, reason }) => `unknown: ${statusPath}: ${reason}`),
     ...problems.map(({ text }) => `warning: ${text}`),
   ];

@@ -1,4 +1,4 @@
-/** What it means that disks are left alone (-d), or that a session left something of them. Pure. */
+/** What it means that disks are left alone (-d), or given to others, or left by a session. Pure. */
 import { hostWord } from './quote.ts';
 
 interface Subject {
@@ -16,6 +16,12 @@ export function disksLeftText(disks: readonly string[], { role, domain, peer }: 
     `disks are left alone: what ${domain} writes is not copied, ` +
     `and its copy finds what they hold ${where}: ${disks.join(', ')}`
   );
+}
+
+/** Of a protected guest's disk that another guest of its host has, too, a clause. */
+export function sharedDiskText(disk: string, domids: readonly number[]): string {
+  const domains = `${domids.slice(0, -1).join(', ')} and ${domids.at(-1)}`;
+  return `disk ${disk} was given to domains ${domains}: what either writes is in the copy`;
 }
 
 /** Of a session that died, and what it put under volumes of its guest: for whoever looks. */

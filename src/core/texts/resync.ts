@@ -1,5 +1,6 @@
 /** What is said of disks that were copied, or compared. */
-import { formatBytes, formatMs } from '../units.ts';
+import { formatBytes, formatMs, formatSeconds } from '../units.ts';
+import { hostWord } from './quote.ts';
 
 /** Disks that were brought to be as the guest's are. */
 export interface CopiedDisks {
@@ -72,4 +73,35 @@ export function comparedText(
 /** `xvda: 65536 bytes at 4194304` */
 export function rangeText({ disk, at, bytes }: DifferentRange): string {
   return `${disk}: ${bytes} bytes at ${at}`;
+}
+
+/** How far a resync or a comparison is, by what it says in the run directory (registry). */
+export interface Resyncing {
+  readonly domain: string;
+  readonly role: 'primary' | 'backup';
+  readonly peer: string;
+  readonly compare_only: boolean;
+  readonly bytes: number;
+  readonly total_bytes: number;
+  readonly bytes_per_second: number;
+  readonly seconds_left: number | null;
+}
+
+/** `resync 37 %` */
+export function resyncWord({ compare_only: isCompared, bytes, total_bytes }: Resyncing): string {
+  const percent = total_bytes > 0 ? Math.min(99, Math.floor((100 * bytes) / total_bytes)) : 0;
+  return `${isCompared ? 'comparing' : 'resync'} ${percent} %`;
+}
+
+/** A sentence. */
+export function resyncingText(resync: Resyncing): string {
+  const { role, compare_only: isCompared, seconds_left: left } = resync;
+  const peer = hostWord(resync.peer);
+  const copied = role === 'primary' ? `copied to ${peer}` : `copied from ${peer}`;
+  const what = isCompared ? `compared with those of ${peer}` : copied;
+  if (resync.total_bytes === 0) return `its disks are to be ${what}`;
+  const done = `${formatBytes(resync.bytes)} of ${formatBytes(resync.total_bytes)}`;
+  const pace = `${formatBytes(resync.bytes_per_second)}/s`;
+  const yet = left === null ? '' : `, ${formatSeconds(left)} left`;
+  return `its disks are ${what}: ${done}, ${pace}${yet}`;
 }

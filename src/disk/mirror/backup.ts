@@ -21,6 +21,7 @@ import type { NativeEvent } from '../../native/events.ts';
 import { NativeError } from '../../native/loader.ts';
 import type { BackupDisk, DiskEvents } from '../port.ts';
 import { DiskDigests, type Hasher } from './digests.ts';
+import { foreignLookEveryMs, type GuestPorts, hasGuest } from './guests.ts';
 import { type LvmPorts, lvmNameOf, refuseAfterBoot } from './lvm.ts';
 import { type DiskMark, type MarkedPeer, markPath, readMark, writeMark } from './mark.ts';
 
@@ -29,12 +30,6 @@ import { type DiskMark, type MarkedPeer, markPath, readMark, writeMark } from '.
  * it: a disk that writes 100 MB/s is done in less than a second.
  */
 export const diskRoomBytes = 64 * 1024 * 1024;
-
-/**
- * A guest that was given the disk meanwhile is looked for so often, ms: the kernel's block backend
- * opens it whoever holds it.
- */
-export const foreignLookEveryMs = 5_000;
 
 /** What may be taken in one call. */
 const pieceBytesMax = 1024 * 1024;
@@ -56,7 +51,7 @@ export type Apply = Pick<
   | 'applyClose'
 >;
 
-export interface MirrorBackupPorts extends LvmPorts {
+export interface MirrorBackupPorts extends LvmPorts, GuestPorts {
   readonly timers: Timers;
   readonly apply: Apply;
   readonly hasher: Hasher;
@@ -67,8 +62,6 @@ export interface MirrorBackupPorts extends LvmPorts {
    * with an Error that says why it cannot be.
    */
   readonly attach: (disk: GuestDisk) => Promise<string>;
-  /** Devices that running guests have on this host: who opens one for a guest holds it not. */
-  readonly guestDevices: () => Promise<readonly DeviceNumber[]>;
   /** For tests: a plain file will do, too. */
   readonly isAnyFile: boolean;
 }
@@ -352,15 +345,6 @@ interface Looked {
   readonly mark: DiskMark | null;
   readonly uuid: string;
   readonly disk: GuestDisk;
-}
-
-/** Whether the block backend has it open for a guest. A plain file has no number. */
-async function hasGuest(
-  { guestDevices }: Pick<MirrorBackupPorts, 'guestDevices'>,
-  { major, minor }: DeviceNumber,
-): Promise<boolean> {
-  const used = major === 0 ? [] : await guestDevices();
-  return used.some((one) => one.major === major && one.minor === minor);
 }
 
 /** Throws where it cannot take the place of the guest's; nothing of it was changed. */

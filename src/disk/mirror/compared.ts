@@ -76,7 +76,7 @@ export async function lookAtOwn(
   for (const disk of writableDisks) {
     const { name } = disk;
     const target = devicePathOf(disk);
-    const { name: volume, under, sectorBytes } = await volumeBehind(mirror, target);
+    const { name: volume, under, sectorBytes } = (await volumeBehind(mirror, target)).volume;
     const found = await captures.lookAtVolume(volume, under);
     if (found === null) {
       const about = { op: 'open-disk', subject: name };

@@ -11,6 +11,7 @@ import { errorText } from '../../host/errors.ts';
 import type { Store } from '../../host/store.ts';
 import type { CaptureLibrary, GuardDescriptors } from '../../native/capture.ts';
 import { type DeviceFiles, deviceFiles } from '../backing.ts';
+import type { GuestPorts } from './guests.ts';
 import type { MarkedDisk, SourceSession } from './mark.ts';
 
 /** What is asked of the native half. */
@@ -45,7 +46,7 @@ export interface GuardProcess {
   kill(): void;
 }
 
-export interface MirrorPorts extends Time {
+export interface MirrorPorts extends Time, GuestPorts {
   /** Loads FFI; opened when a disk is looked at. */
   captures(): Promise<Captures>;
   readonly files: MirrorFiles;

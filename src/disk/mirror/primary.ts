@@ -8,25 +8,28 @@
  *   N2  The mirror is put in when the session listens, not before: until then the guest writes as
  *       ever, however long the other host takes to answer.
  *   N3  No epoch counts before the mirror was seen to be as it was put in, after its barrier.
+ *   N4  Nothing keeps xl from giving the volume to another guest of this host, too: that is looked
+ *       for while the session listens, and said for as long as it is so. Both write to it, and all
+ *       of that is in every epoch.
  */
-import { diskEpochBytesMax } from '../../core/limits.ts';
-import { sleep } from '../../host/clock.ts';
+import { sharedDiskText } from '../../core/texts/disks-left.ts';
+import { type Cancel, every, sleep } from '../../host/clock.ts';
 import { errorText, OperationError } from '../../host/errors.ts';
 import type { BarrierHandle, GuestSpec } from '../../hypervisor/port.ts';
-import type { OpenCapture } from '../../native/capture.ts';
+import type { DeviceNumber, OpenCapture } from '../../native/capture.ts';
 import type { NativeEvent } from '../../native/events.ts';
 import { devicePathOf } from '../block-script.ts';
 import type { DiskFacts, DiskPiece, FirstCopy, PrimaryDisk, PrimaryDiskEvents } from '../port.ts';
 import { DiskGuard, guardArguments, LegBusy } from './guard.ts';
+import { foreignLookEveryMs, guestsWith } from './guests.ts';
 import type { Captures, MirrorPorts } from './host.ts';
 import { removeNote, repairLeft, writeNote } from './left.ts';
 import { chooseLeg, type Leg } from './legs.ts';
 import { refuseAfterBoot } from './lvm.ts';
 import type { MarkedPeer } from './mark.ts';
+import { roomBytes } from './room.ts';
 import { repairVolume, type Volume, volumeBehind } from './volume.ts';
 
-/** For what a guest wrote and nobody has read yet, of each disk: the longest epoch. */
-export const roomBytes = diskEpochBytesMax;
 const askBytes = roomBytes / 2;
 /** A write of the guest's waits for room, and nobody reads for so long, ms: that is the end. */
 const waitMs = 10_000;
@@ -55,6 +58,7 @@ async function whenFree(
 interface Parts {
   readonly name: string;
   readonly volume: Volume;
+  readonly device: DeviceNumber;
   readonly sizeBytes: number;
   readonly generation: number;
   readonly captures: Captures;
@@ -70,6 +74,8 @@ class MirrorDisk implements PrimaryDisk {
   readonly #parts: Parts;
   #events: PrimaryDiskEvents | null = null;
   #lost: string | null = null;
+  #shared: string | null = null;
+  #stopLooking: Cancel = () => {};
   #hasCopied: () => void = () => {};
   readonly #copied: Promise<void>;
   #begun: Promise<void> = Promise.resolve();
@@ -123,6 +129,22 @@ class MirrorDisk implements PrimaryDisk {
     this.#events = events;
     if (this.#lost !== null) return events.lost(this.#lost);
     this.#begun = this.#begin();
+    const { timers } = this.#ports;
+    this.#stopLooking = every(timers, foreignLookEveryMs, () => void this.#lookForGuests());
+  }
+
+  get shared(): string | null {
+    return this.#shared;
+  }
+
+  /** N4 */
+  async #lookForGuests(): Promise<void> {
+    const domids = await guestsWith(this.#ports, this.#parts.device);
+    if (this.#isClosing) return;
+    const before = this.#shared;
+    this.#shared = domids.length < 2 ? null : sharedDiskText(this.name, domids);
+    if (this.#shared === before) return;
+    this.#ports.say(this.#shared ?? `disk ${this.name} is one guest's alone again`);
   }
 
   /** N2 */
@@ -203,6 +225,8 @@ class MirrorDisk implements PrimaryDisk {
     // A capture that is closed tells nothing any more.
     this.#firstCopy = this.firstCopy;
     this.#isClosing = true;
+    this.#stopLooking();
+    this.#shared = null;
     await this.#begun;
     const ended = guard.end();
     let isWhole = true;
@@ -278,13 +302,14 @@ async function openOnAnyLeg(
 interface Named {
   readonly name: string;
   readonly volume: Volume;
+  readonly device: DeviceNumber;
   readonly generation: number;
 }
 
 /** `onClosed` hears of it once, here where it fails: whether nothing of it is left. */
 async function openMirror(
   ports: MirrorPorts,
-  { name, volume, generation }: Named,
+  { name, volume, device, generation }: Named,
   onClosed: (isWhole: boolean) => Promise<void>,
 ): Promise<MirrorDisk> {
   try {
@@ -299,11 +324,7 @@ async function openMirror(
     let onEvent: (event: NativeEvent) => void = (event) => early.push(event);
     const about = { volume, plain, sizeBytes: found.sizeBytes };
     const opened = await openOnAnyLeg(ports, captures, about, (event) => onEvent(event));
-    // Udev looks at the new device, and must be done with it before it is a leg.
-    await ports.run(['udevadm', 'settle', '--timeout=10']).catch((error: unknown) => {
-      ports.say(`udev may still look at an NBD device: ${errorText(error)}`);
-    });
-    const parts = { name, generation, captures, ...about, ...opened };
+    const parts = { name, device, generation, captures, ...about, ...opened };
     const disk = new MirrorDisk(ports, parts, onClosed);
     onEvent = (event) => disk.onEvent(event);
     for (const event of early) disk.onEvent(event);
@@ -327,6 +348,13 @@ async function makeLockFolders(ports: MirrorPorts, volumes: readonly Volume[]): 
   }
 }
 
+/** Udev looks at each new device, and must be done with it before it is a leg. */
+async function awaitUdev(ports: MirrorPorts): Promise<void> {
+  await ports.run(['udevadm', 'settle', '--timeout=10']).catch((error: unknown) => {
+    ports.say(`udev may still look at an NBD device: ${errorText(error)}`);
+  });
+}
+
 /**
  * The guest's writable disks under mirrors to be; all or none. `peer`: where its copy is; null:
  * only its disks are copied, and nobody else is refused. Throws OperationError.
@@ -341,14 +369,19 @@ export async function openMirrors(
   const named: Named[] = [];
   for (const disk of writableDisks) {
     const { name, target } = disk;
-    const volume = await volumeBehind(ports, devicePathOf(disk));
+    const { volume, device } = await volumeBehind(ports, devicePathOf(disk));
     const same = named.find((one) => one.volume.name === volume.name);
     if (same !== undefined) {
       const text = `${name} and ${same.name} are the same volume, ${volume.name}`;
       throw new OperationError('unsupported-guest', text, { op: 'open-mirror', subject: name });
     }
     const marked = { uuid, disk: name, path: target, lvm: volume.lvm, domain };
-    named.push({ name, volume, generation: await ports.markSource(marked, { session, peer }) });
+    named.push({
+      name,
+      volume,
+      device,
+      generation: await ports.markSource(marked, { session, peer }),
+    });
   }
   // From now on its copy may go on, and this host come back without having heard of it.
   for (const { volume } of peer === null ? [] : named) {
@@ -369,6 +402,7 @@ export async function openMirrors(
   const opened: PrimaryDisk[] = [];
   try {
     for (const one of named) opened.push(await openMirror(ports, one, onClosed));
+    await awaitUdev(ports);
     return opened;
   } catch (error) {
     for (const disk of opened) await disk.close();

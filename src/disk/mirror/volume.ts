@@ -155,8 +155,11 @@ export function lookForMirror(
   };
 }
 
-/** The volume behind a guest's disk. Throws OperationError where it cannot be mirrored. */
-export async function volumeBehind(ports: MirrorPorts, target: string): Promise<Volume> {
+/** The volume behind a guest's disk, and its number. Throws where it cannot be mirrored. */
+export async function volumeBehind(
+  ports: MirrorPorts,
+  target: string,
+): Promise<{ readonly volume: Volume; readonly device: DeviceNumber }> {
   const refuse = (why: string) =>
     new OperationError('unsupported-guest', `${target} cannot be replicated: it ${why}`, {
       op: 'find-volume',
@@ -167,8 +170,9 @@ export async function volumeBehind(ports: MirrorPorts, target: string): Promise<
     throw refuse('is no device-mapper volume');
   }
   const found = await findVolume(ports, backing);
-  if ('name' in found) return found;
-  throw refuse(found.why);
+  if (!('name' in found)) throw refuse(found.why);
+  const { major, minor } = backing;
+  return { volume: found, device: { major, minor } };
 }
 
 /** Who set an NBD device up, alive or not; null: nobody has it. */

@@ -137,7 +137,8 @@ function nextOf(view: PrimaryView, state: SessionState, muted: string | null): A
     if ((view.running?.peerDegraded ?? null) !== null) {
       return [{ kind: 'show-there', domain, peer: view.options.host }];
     }
-    return muted === null ? [] : [{ kind: 'stop-to-plug-in', domain }];
+    if (muted !== null) return [{ kind: 'stop-to-plug-in', domain }];
+    return (view.running?.disksShared ?? null) === null ? [] : [{ kind: 'list-guests' }];
   }
   const isAbsent = state === 'held' && view.running?.state.found === 'absent';
   return isAbsent ? adviceOnAnswer('absent', { domain, peer: view.options.host }) : [];
@@ -156,6 +157,8 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
   const { guest, options, running, outcome } = view;
   const facts = measured(machineFacts(view), options);
   const muted = outcome === null ? mutedText(guest.name, view.interfaces) : null;
+  const disks = outcome === null ? (running?.disksShared ?? null) : null;
+  const shared = disks === null ? null : `shared: ${disks}`;
   const stream = streamFacts(view);
   const seeding = facts.state === 'seeding' && running !== null;
   const standstill = outcome === null ? (running?.standstill ?? null) : null;
@@ -174,7 +177,7 @@ export function primaryFacts(view: PrimaryView): StatusFacts {
     ...(view.disksLeft.length === 0 ? {} : { disks_left: view.disksLeft }),
     ...(seeding ? seedFacts(running, guest.memoryBytes) : { seed_percent: null }),
     ...stream,
-    degraded: degradedOf(view) ?? muted ?? standstill ?? stream.degraded,
+    degraded: degradedOf(view) ?? muted ?? shared ?? standstill ?? stream.degraded,
     next: adviceLines(nextOf(view, facts.state, muted)),
     output: options.network ? outputStatus(view.interfaces) : null,
     outcome: outcome?.kind ?? null,

@@ -223,6 +223,11 @@ export class PrimarySession {
     return this.figures.degraded(this.#now());
   }
 
+  /** Which of its disks somebody else writes to as well; null: none. */
+  get disksShared(): string | null {
+    return this.#parts.disks.find(({ shared }) => shared !== null)?.shared ?? null;
+  }
+
   /** Why the backup could not take over now, as it says; null: it could. */
   get peerDegraded(): string | null {
     return this.#peerDegraded;

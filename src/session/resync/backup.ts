@@ -3,6 +3,7 @@
  * written, or read, and that is all. No copy of the guest is here, so nothing is recorded that
  * could permit one to go on; the guest is claimed, so that no session begins beside it.
  */
+import { digestBlockBytes, digestBytes } from '../../core/digests.ts';
 import { configMsMax, resyncBeatMs, resyncSilenceMsMax } from '../../core/limits.ts';
 import type { BackupDisk, ComparedDisk, DiskDriver } from '../../disk/port.ts';
 import { every } from '../../host/clock.ts';
@@ -14,13 +15,16 @@ import { checkConfig, checkConfigDisks, type GuestConfig } from '../../link/conf
 import { nextMessage } from '../../link/hello.ts';
 import type { Hello } from '../../link/hello-message.ts';
 import type { Link } from '../../link/link.ts';
-import type { Message } from '../../link/messages.ts';
+import type { Digests, Message } from '../../link/messages.ts';
 import type { Claim, Registry } from '../../registry/port.ts';
+import { ResyncTeller } from '../../registry/resync-teller.ts';
 import { chooseStream, type StreamAgreement } from '../../stream/agreement.ts';
 import { EpochAssembler } from '../../stream/assembler.ts';
+import type { DiskIntake } from '../../stream/disk-intake.ts';
 import { DiskQuestions } from '../../stream/disk-questions.ts';
 import { askOf, type DiskIntakePorts, openDiskIntakes } from '../backup/disk-intakes.ts';
 import { checkDisks, checkNames, checkOtherHost, checkOwnMemory } from '../backup/preflight.ts';
+import { disksProgress, resyncFigures } from '../progress.ts';
 
 export interface ResyncBackupPorts extends HostPorts, DiskIntakePorts {
   readonly registry: Registry;
@@ -129,20 +133,76 @@ class DisksReception {
 const unexpected = (kind: string) =>
   new OperationError('protocol', `${kind} while disks are copied`, { op: 'read-message' });
 
+/**
+ * How far the primary has come, as it is seen here: to where it was told what a disk holds, or to
+ * what it has sent, where there was nothing to tell. What its guest writes meanwhile is in that.
+ */
+class SeenCopy {
+  readonly #sizes: readonly number[];
+  readonly #told: number[];
+  /** Of a disk. */
+  readonly #takenBytes: (disk: number) => number;
+
+  constructor(disks: readonly { readonly sizeBytes: number }[], takenBytes = (_disk: number) => 0) {
+    this.#sizes = disks.map(({ sizeBytes }) => sizeBytes);
+    this.#told = disks.map(() => 0);
+    this.#takenBytes = takenBytes;
+  }
+
+  told(disk: number, { first, digests }: Pick<Digests, 'first' | 'digests'>): void {
+    if (digests.length === 0) return;
+    const at = (first + digests.length / digestBytes) * digestBlockBytes;
+    this.#told[disk] = Math.max(this.#told[disk] ?? 0, at);
+  }
+
+  get progress() {
+    const sum = (all: readonly number[]) => all.reduce((total, one) => total + one, 0);
+    const done = this.#sizes.map((size, disk) => {
+      return Math.min(size, Math.max(this.#told[disk] ?? 0, this.#takenBytes(disk)));
+    });
+    return { doneBytes: sum(done), totalBytes: sum(this.#sizes) };
+  }
+}
+
+/** Tells of it in this host's status until the reception is over. */
+function tellOf(
+  ports: ResyncBackupPorts,
+  { hello, claim, log }: PreparedResync,
+  seen: SeenCopy,
+): ResyncTeller {
+  const { domain, uuid, host: peer, purpose } = hello;
+  const beganMs = ports.clock.nowMs();
+  return new ResyncTeller({
+    ...{ ...ports, claim, log, owner: ports.processes.self },
+    of: { domain, uuid, role: 'backup', peer, compare_only: purpose === 'verify' },
+    figures: () => resyncFigures(disksProgress(seen.progress, ports.clock.nowMs() - beganMs)),
+  });
+}
+
 /** Throws OperationError where the disks are not whole. */
 async function takeDisks(
   ports: ResyncBackupPorts,
-  { hello, log, stream }: PreparedResync,
+  prepared: PreparedResync,
   link: Link,
   reception: DisksReception,
 ): Promise<void> {
+  const { hello, log, stream } = prepared;
   const { config, spec } = await reception.config();
   // There is no memory to be copied, and no page cache.
   checkOwnMemory(ports.settings, { ...hello, memoryBytes: 0 }, 0, config.disks.length);
   await ports.disks.bringOut(hello.uuid);
   const disks = await ports.disks.openBackup(spec, hello, config.disks);
   const onBroken = (error: OperationError) => reception.fail(error);
-  const intakes = await openDiskIntakes(ports, link, disks, stream, onBroken);
+  const intakes: DiskIntake[] = [];
+  const seen = new SeenCopy(config.disks, (disk) => intakes[disk]?.rawBytes ?? 0);
+  const answering = {
+    consumed: (bytes: number) => link.consumed(bytes),
+    send(message: Parameters<Link['send']>[0]) {
+      if (message.kind === 'digests') seen.told(message.disk, message);
+      return link.send(message);
+    },
+  };
+  intakes.push(...(await openDiskIntakes(ports, answering, disks, stream, onBroken)));
   let left = disks.length;
   let keeping: Promise<boolean> = Promise.resolve(false);
   const keep = async () => {
@@ -175,6 +235,7 @@ async function takeDisks(
     onEpoch() {},
     disks: intakes.map(({ assembly }) => assembly),
   });
+  const teller = tellOf(ports, prepared, seen);
   try {
     await reception.serve((message) => {
       if (message.kind === 'disk') assembler.onDisk(message);
@@ -183,6 +244,7 @@ async function takeDisks(
       else throw unexpected(message.kind);
     });
   } finally {
+    teller.close();
     for (const intake of intakes) intake.close();
     if (!(await keeping)) for (const disk of disks) await disk.rollBack();
   }
@@ -191,6 +253,7 @@ async function takeDisks(
 /** Throws OperationError where they could not be compared. */
 async function tellDisks(
   ports: ResyncBackupPorts,
+  prepared: PreparedResync,
   link: Link,
   reception: DisksReception,
 ): Promise<void> {
@@ -198,17 +261,22 @@ async function tellDisks(
   await ports.disks.bringOut(spec.uuid);
   const disks = await ports.disks.openCompared(spec, config.disks);
   const onError = (error: OperationError) => reception.fail(error);
+  const seen = new SeenCopy(config.disks);
   const asked = disks.map((disk: ComparedDisk, number) => {
-    const onDigests = (answer: { first: number; digests: Buffer }) =>
-      void link.send({ kind: 'digests', disk: number, ...answer });
+    const onDigests = (answer: { first: number; digests: Buffer }) => {
+      seen.told(number, answer);
+      link.send({ kind: 'digests', disk: number, ...answer });
+    };
     return { questions: new DiskQuestions({ disk, onDigests, onError }) };
   });
+  const teller = tellOf(ports, prepared, seen);
   try {
     await reception.serve((message) => {
-      if (message.kind === 'compare') askOf(asked, message);
-      else throw unexpected(message.kind);
+      if (message.kind !== 'compare') throw unexpected(message.kind);
+      askOf(asked, message);
     });
   } finally {
+    teller.close();
     for (const { questions } of asked) questions.close();
     for (const disk of disks) await disk.close();
   }
@@ -224,7 +292,7 @@ export async function serveResync(
   const reception = new DisksReception(ports, link, hello);
   log.info(`the disks of ${hello.domain}: ${hello.purpose}, from ${hello.host}`);
   try {
-    if (hello.purpose === 'verify') await tellDisks(ports, link, reception);
+    if (hello.purpose === 'verify') await tellDisks(ports, prepared, link, reception);
     else await takeDisks(ports, prepared, link, reception);
     await link.close('it is done');
   } catch (error) {

@@ -14,7 +14,7 @@ import { fitted, padded, widthOf, wrapped } from '../../../src/cli/output/width.
 import { missingGuest } from '../../../src/registry/missing.ts';
 import { judgeAll } from '../../../src/registry/report.ts';
 import type { SessionStatus } from '../../../src/registry/status.ts';
-import { sampleStatus } from '../../registry/sample-status.ts';
+import { sampleResync, sampleStatus } from '../../registry/sample-status.ts';
 
 const beganMs = Date.parse('2026-11-30T19:12:31.000Z');
 
@@ -70,6 +70,7 @@ function findings(sessions: readonly SessionStatus[], more: Partial<Findings> = 
   );
   return {
     ...{ level: 'critical', reports, declared: [], missing: [], broken: [], problems: [] },
+    resyncs: [],
     ...{ detailed: false, empty: 'no sessions' },
     ...more,
   };
@@ -142,6 +143,15 @@ describe('a frame', () => {
     expect(watchFrame(findings([], { level: 'ok' }), new Map(), view(80)).slice(1)).toEqual([
       '',
       'no sessions',
+    ]);
+  });
+
+  it('says how far a resync is', () => {
+    const resyncs = [sampleResync()];
+    const lines = watchFrame(findings([], { level: 'warning', resyncs }), new Map(), view(80));
+    expect(lines.slice(1)).toEqual([
+      '',
+      'web1: its disks are copied to hostb: 1.1 GB of 2.1 GB, 42.0 MB/s, 25 s left',
     ]);
   });
 

@@ -30,7 +30,8 @@ import { ensureRoot } from './root.ts';
 
 const here = import.meta.dirname;
 
-const memoryMb = 1024;
+/** Twenty captures keep 64 MiB each in memory. */
+const memoryMb = 3072;
 
 /** All that a boot needs, by path. */
 export interface DiskMachine {

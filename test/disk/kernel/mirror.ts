@@ -1,26 +1,28 @@
 /**
  * The primary's end of the mirror driver as it ships, in the machine of machine.ts: a session's
- * part, with its pump, and the other host's disk, a file. `mirror.js DIR TARGET`: makes the mirror,
- * takes the first copy, and then, until SIGTERM: notes what the load's ledger calls completed, sets
- * a barrier, applies the epoch to the copy, and has the copy judged.
+ * part, with its pump, and the other host's disks, files. `mirror.js DIR TARGET...`: makes the
+ * mirrors, takes the first copy, and then, until SIGTERM: notes what the load's ledger calls
+ * completed, sets a barrier, applies the epoch to the copies, and has the first of them judged.
  *
- * DIR has the load's ledger, and gets pids, inserted, copied, ended, by which a case knows how far
- * it is. With DROP=N in the environment the N-th write behind the first copy is lost on purpose.
+ * DIR has the load's ledger, of the first target, and gets copy, copy1, copy2 .., and pids,
+ * inserted, copied, ended, by which a case knows how far it is. With DROP=N in the environment the
+ * N-th write of the first disk behind the first copy is lost on purpose.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { closeSync, openSync, readSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import { mirrorPorts } from '../../../src/app/disks.ts';
 import { thisHost } from '../../../src/app/host.ts';
 import { openMirrors } from '../../../src/disk/mirror/primary.ts';
-import type { PrimaryDisk } from '../../../src/disk/port.ts';
+import { firstCopyOf, type PrimaryDisk } from '../../../src/disk/port.ts';
 import type { GuestSpec } from '../../../src/hypervisor/port.ts';
 import { CaptureLibrary } from '../../../src/native/capture.ts';
 import type { StreamEncoder } from '../../../src/stream/codec/codec.ts';
 import { DiskPump } from '../../../src/stream/disk-pump.ts';
 
-const [dir = '', target = ''] = process.argv.slice(2);
+const [dir = '', ...targets] = process.argv.slice(2);
 /** Of the ledger (disktest.h): where `completed` is, and its size. */
 const sectorsMax = 1 << 17;
 const completedBytes = 8 * sectorsMax;
@@ -28,7 +30,10 @@ const completedAt = 96 + completedBytes;
 const epochEveryMs = 150;
 
 const uuid = '11111111-2222-3333-4444-555555555555';
-const disks = [{ name: 'xvda', target, format: 'raw', script: null }];
+const disks = targets.map((target, index) => {
+  const name = `xvd${String.fromCharCode('a'.charCodeAt(0) + index)}`;
+  return { name, target, format: 'raw', script: null };
+});
 const guest = { name: 'guest', uuid, writableDisks: disks } as unknown as GuestSpec;
 
 const session = 'a'.repeat(32);
@@ -43,14 +48,15 @@ function putFile(name: string, text: string): void {
 
 /** The other host's disk: `disktest sink`, which applies what it is given. */
 class Copy {
-  readonly #child = spawn('/lab/disktest', ['sink', join(dir, 'copy')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    // What ends this process ends it, and nothing before.
-    detached: true,
-  });
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   #said: (line: string) => void = () => {};
 
-  constructor() {
+  constructor(index: number) {
+    this.#child = spawn('/lab/disktest', ['sink', join(dir, `copy${index || ''}`)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      // What ends this process ends it, and nothing before.
+      detached: true,
+    });
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       if (/dropped/.test(line)) say(line);
       else this.#said(line);
@@ -105,24 +111,24 @@ function plainEncoder(): StreamEncoder {
 }
 
 /** Moves what is captured as a session does. */
-function pumpOf(disk: PrimaryDisk): DiskPump {
+function pumpOf(opened: readonly PrimaryDisk[]): DiskPump {
   return new DiskPump({
-    disks: [disk],
-    encoders: [plainEncoder()],
+    disks: opened,
+    encoders: opened.map(plainEncoder),
     sink: {
-      async sendDisk(epoch, _disk, bytes) {
+      async sendDisk(epoch, disk, bytes) {
         if (epoch !== epochs) throw new Error(`epoch ${epoch} where ${epochs} is due`);
         pieces += 1;
-        await copy.take(bytes);
+        await copies[disk]?.take(bytes);
         return true;
       },
-      async endDisk() {
-        await copy.end();
+      async endDisk(_epoch, disk) {
+        await copies[disk]?.end();
         return true;
       },
     },
-    // The other end is a file that nobody has copied to: nothing of it is to be compared.
-    onCompare: ({ first }) => disk.digests(first, Buffer.alloc(0)),
+    // The other ends are files that nobody has copied to: nothing of them is to be compared.
+    onCompare: ({ disk, first }) => opened[disk]?.digests(first, Buffer.alloc(0)),
     onFilling: () => say('filling'),
     onLost(reason) {
       lost = reason;
@@ -151,15 +157,16 @@ const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, 
 
 let epochs = 0;
 let pieces = 0;
+let isNoted = false;
 let isTold = false;
 let isRight = true;
 let lost: string | null = null;
-const copy = new Copy();
+const copies = targets.map((_, index) => new Copy(index));
 const library = new CaptureLibrary();
 
-async function checkpoint(disk: PrimaryDisk, pump: DiskPump): Promise<void> {
+async function checkpoint(opened: readonly PrimaryDisk[], pump: DiskPump): Promise<void> {
   noteCompleted();
-  library.sealCapture(disk.barrier ?? -1, epochs);
+  for (const { barrier } of opened) library.sealCapture(barrier ?? -1, epochs);
   if (!(await pump.left(epochs))) throw new Error(`epoch ${epochs} never leaves`);
   epochs += 1;
   pump.begin(epochs);
@@ -167,27 +174,28 @@ async function checkpoint(disk: PrimaryDisk, pump: DiskPump): Promise<void> {
     disktest('judge', join(dir, 'ledger'), join(dir, 'before'), join(dir, 'copy')) && isRight;
 }
 
-async function takeFirstCopy(disk: PrimaryDisk): Promise<void> {
+async function takeFirstCopy(opened: readonly PrimaryDisk[]): Promise<void> {
   const began = performance.now();
   let hasCopied = false;
-  void disk.nearlyCopied().then(() => {
+  void Promise.all(opened.map((disk) => disk.nearlyCopied())).then(() => {
     hasCopied = true;
   });
   while (!hasCopied && lost === null && !isTold) {
-    const { doneBytes, totalBytes } = disk.firstCopy;
+    const { doneBytes, totalBytes } = firstCopyOf(opened);
     if (doneBytes > 0) putFile('inserted', `${doneBytes}\n`);
     if (doneBytes > totalBytes) throw new Error(`${doneBytes} of ${totalBytes} bytes are copied`);
     await wait(20);
   }
-  const { doneBytes } = disk.firstCopy;
+  const { doneBytes } = firstCopyOf(opened);
   const ms = Math.round(performance.now() - began);
   console.log(`figure: the first copy: bytes=${doneBytes} ms=${ms} pieces=${pieces}`);
 }
 
-/** Of this process's control socket and of `pids`, for a case to kill. */
-function notePids(says: string): void {
-  const guardPid = /pid=(\d+)/.exec(says)?.[1];
-  if (guardPid !== undefined) putFile('pids', `session=${process.pid} guard=${guardPid}\n`);
+/** For a case to kill: this process and the first disk's guard. */
+function notePids(guardPid: number | null): void {
+  if (isNoted || guardPid === null) return;
+  isNoted = true;
+  putFile('pids', `session=${process.pid} guard=${guardPid}\n`);
 }
 
 async function main(): Promise<number> {
@@ -197,34 +205,33 @@ async function main(): Promise<number> {
     ...own,
     startGuard(...args: Parameters<typeof own.startGuard>) {
       const started = own.startGuard(...args);
-      notePids(`pid=${started.pid}`);
+      notePids(started.pid);
       return started;
     },
   };
   const openedAt = Math.round(performance.now());
-  const [disk] = await openMirrors(ports, guest, session, peer);
-  if (disk === undefined) throw new Error('no disk was opened');
-  say(`up after ${openedAt} ms, its mirror ready after ${Math.round(performance.now())} ms`);
-  const pump = pumpOf(disk);
+  const opened = await openMirrors(ports, guest, session, peer);
+  say(`up after ${openedAt} ms, its mirrors ready after ${Math.round(performance.now())} ms`);
+  const pump = pumpOf(opened);
   pump.start();
   let ended: unknown = null;
   try {
-    await takeFirstCopy(disk);
+    await takeFirstCopy(opened);
     const dropAt = process.env['DROP'];
     while (!isTold && lost === null) {
-      await checkpoint(disk, pump);
+      await checkpoint(opened, pump);
       // Of what the load knows: a block of the first copy may be of sectors that it never wrote.
-      if (dropAt !== undefined && epochs === 1) await copy.dropLater(Number(dropAt));
+      if (dropAt !== undefined && epochs === 1) await copies[0]?.dropLater(Number(dropAt));
       putFile('copied', `${epochs}\n`);
       await wait(epochEveryMs);
     }
-    if (lost === null && epochs > 0) await checkpoint(disk, pump);
+    if (lost === null && epochs > 0) await checkpoint(opened, pump);
   } catch (error) {
     ended = error;
   }
   pump.stop();
   say(`over: epochs=${epochs} lost="${lost ?? ''}" ended="${ended ?? ''}"`);
-  await disk.close();
+  await Promise.all(opened.map((disk) => disk.close()));
   putFile('ended', '');
   return isRight ? 0 : 1;
 }

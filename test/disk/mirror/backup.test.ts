@@ -14,18 +14,17 @@ import {
   type CopyOf,
   copyRefusals,
   diskRoomBytes,
-  foreignLookEveryMs,
   type MirrorBackupPorts,
   openMirrorCopies,
 } from '../../../src/disk/mirror/backup.ts';
+import { foreignLookEveryMs, type GuestDevice } from '../../../src/disk/mirror/guests.ts';
 import { type DiskMark, markPath, readMark, writeMark } from '../../../src/disk/mirror/mark.ts';
-import { roomBytes } from '../../../src/disk/mirror/primary.ts';
+import { roomBytes } from '../../../src/disk/mirror/room.ts';
 import type { AnnouncedDisk, BackupDisk } from '../../../src/disk/port.ts';
 import type { Timers } from '../../../src/host/clock.ts';
 import { OperationError } from '../../../src/host/errors.ts';
 import type { GuestDisk } from '../../../src/hypervisor/port.ts';
 import { ApplyLibrary } from '../../../src/native/apply.ts';
-import type { DeviceNumber } from '../../../src/native/capture.ts';
 import { HasherLibrary } from '../../../src/native/hasher.ts';
 import { store, time } from '../../fixtures/here.ts';
 import { operationError } from '../../link/support.ts';
@@ -400,7 +399,7 @@ describe('a disk on the backup', () => {
 
   it('is refused when a guest that runs here has it', async () => {
     const { apply, ports, open } = await opening(blank, {
-      guestDevices: async () => [{ major: 254, minor: 7 }],
+      guestDevices: async () => [{ major: 254, minor: 7, domid: 5 }],
     });
     const real = apply.applyOpen.bind(apply);
     apply.applyOpen = async (...args) => {
@@ -414,7 +413,7 @@ describe('a disk on the backup', () => {
   // Proves: a guest that is given the disk in the middle of a session ends that, and what was not
   // committed is not written any more; the guest that goes on on it is no such one.
   it('is lost when a guest that runs here opens it later, unless that is the copy', async () => {
-    const devices: DeviceNumber[] = [];
+    const devices: GuestDevice[] = [];
     const looks: (() => void)[] = [];
     const timers: Timers = {
       ...time.timers,
@@ -439,10 +438,10 @@ describe('a disk on the backup', () => {
     const [disk] = await open();
     disk?.listen(events);
     await look();
-    devices.push({ major: 254, minor: 8 });
+    devices.push({ major: 254, minor: 8, domid: 5 });
     await look();
     expect(lost).toEqual([]);
-    devices.push({ major: 254, minor: 7 });
+    devices.push({ major: 254, minor: 7, domid: 5 });
     await look();
     expect(lost).toEqual([expect.stringMatching(/xvda cannot be used: a guest that runs here/)]);
     expect(looks).toEqual([]);
@@ -453,7 +452,7 @@ describe('a disk on the backup', () => {
     const [taking] = await open();
     taking?.listen(events);
     await taking?.rollBack();
-    devices.push({ major: 254, minor: 7 });
+    devices.push({ major: 254, minor: 7, domid: 5 });
     expect(looks).toEqual([]);
     await taking?.settle();
     expect(lost).toHaveLength(1);

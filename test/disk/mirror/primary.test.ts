@@ -4,9 +4,11 @@
  * that nobody looks after. Method: a stand-in for the host, which notes what it is asked.
  */
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { foreignLookEveryMs } from '../../../src/disk/mirror/guests.ts';
 import { listNotes } from '../../../src/disk/mirror/left.ts';
 import { openMirrors } from '../../../src/disk/mirror/primary.ts';
 import type { PrimaryDisk } from '../../../src/disk/port.ts';
+import type { Timers } from '../../../src/host/clock.ts';
 import { operationError } from '../../link/support.ts';
 import { guestWith, peer, refusal, refuseGuard, StandIn, session, uuid } from './stand-in.ts';
 
@@ -60,6 +62,45 @@ describe('a mirror', () => {
     expect(host.did).toEqual([...opening, 'insert', 'copy', ...closing]);
     expect(await listNotes(host.ports)).toEqual([]);
     expect(heard).toEqual([]);
+  });
+
+  // Proves: a second guest that is given the volume is found and told of by both numbers, for as
+  // long as it has it, and nobody looks once the session is over.
+  it('tells of another guest that has the volume, too', async () => {
+    const host = hostWith('vol');
+    const looks: (() => void)[] = [];
+    const timers: Timers = {
+      ...host.ports.timers,
+      after(delayMs, look) {
+        if (delayMs !== foreignLookEveryMs) return host.ports.timers.after(delayMs, look);
+        looks.push(look);
+        return () => void looks.splice(0);
+      },
+    };
+    const look = async () => {
+      looks.shift()?.();
+      await turn();
+    };
+    const guest = guestWith('/dev/mapper/vol');
+    const [disk] = await openMirrors({ ...host.ports, timers }, guest, session, peer);
+    host.used.push({ major: 253, minor: 0, domid: 5 }, { major: 253, minor: 0, domid: 5 });
+    host.used.push({ major: 253, minor: 1, domid: 6 });
+    if (disk === undefined) throw new Error('no disk');
+    listen(disk);
+    await look();
+    expect(disk.shared).toBe(null);
+    host.used.push({ major: 253, minor: 0, domid: 12 });
+    await look();
+    await look();
+    const text = 'disk xvda was given to domains 5 and 12: what either writes is in the copy';
+    expect(disk.shared).toBe(text);
+    host.used.pop();
+    await look();
+    expect(disk.shared).toBe(null);
+    const told = host.said.filter((one) => one.includes('disk xvda'));
+    expect(told).toEqual([text, "disk xvda is one guest's alone again"]);
+    await disk.close();
+    expect(looks).toEqual([]);
   });
 
   it('asks what the other disk holds, and takes what it asked for', async () => {

@@ -5,6 +5,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { GuestDevice } from '../../../src/disk/mirror/guests.ts';
 import type {
   Captures,
   GuardProcess,
@@ -84,6 +85,8 @@ export class StandIn {
   busy = 0;
   takesDigests = true;
   figures: Partial<CaptureFigures> = {};
+  /** What the guests of this host have. */
+  readonly used: GuestDevice[] = [];
   /** What `readCapture` gives next. */
   pieces: { epoch: number; bytes: number; isEnd: boolean }[] = [];
   onGuard: (guard: FakeGuard) => void = (guard) => guard.say('event=connected device=x nbd=y');
@@ -184,6 +187,7 @@ export class StandIn {
     store,
     folder: join(this.#folder, 'disks'),
     copyBytesPerSecond: 0,
+    guestDevices: async () => this.used,
     files: this.#files,
     captures: async () => this.#captures,
     run: async (argv) => {

@@ -10,6 +10,7 @@ import { nullBuffer } from '../../../src/output/port.ts';
 import { type PrimaryParts, PrimarySession } from '../../../src/session/primary/session.ts';
 
 class PlayedDisk implements PrimaryDisk {
+  readonly shared = null;
   readonly name: string;
   readonly barrier: number;
   readonly facts = { name: 'xvda', sizeBytes: 1000, sectorBytes: 512, generation: 0 };
