@@ -10,6 +10,7 @@ import { diskProcesses } from './disk-processes.ts';
 import { drill } from './drill.ts';
 import { flood, floodLate, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
+import { installTest } from './install.ts';
 import { keptCopy } from './kept-copy.ts';
 import { kill, killSeed } from './kill.ts';
 import { lateSuspend } from './late-suspend.ts';
@@ -62,6 +63,7 @@ export const scenarios: readonly Scenario[] = [
   messagesTest,
   backupLacksTest,
   checkTest,
+  installTest,
   stop,
   guestEnds,
   guestReboots,
