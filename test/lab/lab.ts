@@ -62,7 +62,7 @@ export interface Lab {
   ssh(
     host: HostId,
     command: string | readonly string[],
-    options?: { timeoutMs?: number; input?: string },
+    options?: { timeoutMs?: number; input?: string | Buffer },
   ): Promise<CommandResult>;
   /** SIGKILL of the host's emulator; returns the time of the kill in ms of Date.now(). */
   kill(host: HostId): Promise<number>;
@@ -305,7 +305,7 @@ export async function kill(id: HostId): Promise<number> {
 export async function ssh(
   id: HostId,
   command: string | readonly string[],
-  options: { timeoutMs?: number; input?: string; inherit?: boolean } = {},
+  options: { timeoutMs?: number; input?: string | Buffer; inherit?: boolean } = {},
 ): Promise<CommandResult> {
   return executeIn(id, currentImages(), command, options);
 }

@@ -19,6 +19,8 @@ export interface BufferMutant {
   readonly name: string;
   readonly machines: Machines;
   readonly tweak: (plan: Plan) => Plan;
+  /** As in Mutant. */
+  readonly fromSeed?: number;
   readonly rule?: string;
 }
 
@@ -260,6 +262,7 @@ export const bufferMutants: readonly BufferMutant[] = [
       askBackup: (ask) => ask().catch(() => promised),
     },
     tweak: killedAndCleanedUp,
+    fromSeed: 3_800,
   },
   {
     // The seed may be whole over there although its acknowledgement was never heard of.

@@ -12,6 +12,7 @@ import { drill } from './drill.ts';
 import { emulatedTest } from './emulated.ts';
 import { flood, floodLate, floodWithout } from './flood.ts';
 import { guestEnds, guestReboots } from './guest-ends.ts';
+import { installTest } from './install.ts';
 import { keptCopy } from './kept-copy.ts';
 import { kill, killSeed } from './kill.ts';
 import { lateSuspend } from './late-suspend.ts';
@@ -66,6 +67,7 @@ export const scenarios: readonly Scenario[] = [
   messagesTest,
   backupLacksTest,
   checkTest,
+  installTest,
   stop,
   guestEnds,
   guestReboots,
