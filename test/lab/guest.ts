@@ -45,6 +45,8 @@ export interface GuestOptions {
   readonly interfaces?: number;
   /** A block device of the host that is the guest's disk, written to by `setGuestDisk`. */
   readonly disk?: string;
+  /** Another one, with an ext4 on it, whose files are changed by `setGuestFiles`. */
+  readonly files?: string;
   /** Lines added to the guest's configuration as they are. */
   readonly extraConfig?: string;
   /** Whether to wait until the guest answers. Default true. */
@@ -128,6 +130,13 @@ function guestNumber(name: string): number {
   return 200 + sum;
 }
 
+function diskLine({ disk, files }: GuestOptions): readonly string[] {
+  const all = [disk, files].flatMap((path, at) => {
+    return path === undefined ? [] : [`"phy:${path},xvd${'ab'[at]},w"`];
+  });
+  return all.length === 0 ? [] : [`disk = [${all.join(', ')}]`];
+}
+
 /** The configuration that xl gets. */
 export function guestConfig(name: string, kind: GuestKind, options: GuestOptions = {}): string {
   const interfaces = options.interfaces ?? 1;
@@ -140,6 +149,7 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 4096}`,
     `lab.rate=${options.rate ?? 0} lab.vifs=${interfaces}`,
     ...(options.disk === undefined ? [] : ['lab.disk=1']),
+    ...(options.files === undefined ? [] : ['lab.files=1']),
   ].join(' ');
   return [
     `name = "${name}"`,
@@ -150,7 +160,7 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     `memory = ${options.memoryMb ?? 128}`,
     'vcpus = 1',
     `vif = [${vifs.join(', ')}]`,
-    ...(options.disk === undefined ? [] : [`disk = ["phy:${options.disk},xvda,w"]`]),
+    ...diskLine(options),
     // RDTSCP fails in an emulated SVM guest otherwise.
     ...(kind === 'pvh' ? ['tsc_mode = "native"'] : []),
     ...(options.extraConfig ? [options.extraConfig] : []),
@@ -264,6 +274,37 @@ export async function setGuestDisk(name: string, perSecond: number): Promise<Gue
 /** Looks at every sector of the guest's disk, with nothing under way. */
 export async function verifyGuestDisk(name: string): Promise<DiskVerification> {
   return (await askGuest(name, 'disk-verify')) as DiskVerification;
+}
+
+/** What the guest found in its file system, by the books in its memory; see guest/files.c. */
+export interface FilesVerification {
+  readonly ok: boolean;
+  readonly files: number;
+  readonly wrong: number;
+  readonly firstWrong: number;
+  /** Lines of its journal that are there, and that it knows as durable. */
+  readonly entries: number;
+  readonly durable: number;
+  /** An errno; 0: nothing failed. */
+  readonly error: number;
+  readonly changes: number;
+  readonly syncs: number;
+  readonly mounted: boolean;
+}
+
+/** Sets how many of its files the guest changes in a second. */
+export async function setGuestFiles(name: string, perSecond: number): Promise<GuestState> {
+  return (await askGuest(name, `files ${perSecond}`)) as GuestState;
+}
+
+/** Reads every file from the disk, with nothing under way. */
+export async function verifyGuestFiles(name: string): Promise<FilesVerification> {
+  return (await askGuest(name, 'files-verify')) as FilesVerification;
+}
+
+/** Has the guest unmount its file system. */
+export async function unmountGuestFiles(name: string): Promise<FilesVerification> {
+  return (await askGuest(name, 'files-unmount')) as FilesVerification;
 }
 
 /** Has the guest write the next entry of its journal; which, told once it is durable. */
