@@ -46,6 +46,39 @@ export async function makeVolume(lab: Lab, name: string, mib: number): Promise<s
   return volumePath(name);
 }
 
+/** The same with a file system on it, made on host A alone: host B's comes with the first copy. */
+export async function makeFiles(lab: Lab, name: string, mib: number): Promise<string> {
+  const path = await makeVolume(lab, name, mib);
+  await each(lab, 'a', [`mke2fs -q -t ext4 -E nodiscard ${path}`]);
+  return path;
+}
+
+/** What a file system that nobody has mounted is found to be: the end of what e2fsck says. */
+export async function checkFiles(
+  lab: Lab,
+  id: HostId,
+  name: string,
+): Promise<{ readonly code: number; readonly said: string }> {
+  const path = volumePath(name);
+  // What a guest writes goes past what this host has cached of its disk.
+  const script = `blockdev --flushbufs ${path}; e2fsck -f -n ${path}`;
+  const { code, stdout, stderr } = await lab.ssh(id, script);
+  return { code: code ?? -1, said: (stdout + stderr).slice(-1_000) };
+}
+
+/** How many lines of the files' journal follow each other there, read by another host. */
+export async function filesJournalOn(
+  lab: Lab,
+  id: HostId,
+  name: string,
+  bootId: string,
+): Promise<number> {
+  const boot = bootId.slice(0, 16);
+  const follows = `$1 + 0 != NR || $2 != "${boot}" { exit } { n = NR } END { print n + 0 }`;
+  const read = `debugfs -R 'cat journal' ${volumePath(name)} 2>/dev/null`;
+  return Number(await each(lab, id, [`${read} | awk '${follows}'`]));
+}
+
 /** The path of a disk that is a file; the same on both hosts, where Xen keeps such. */
 export function filePath(name: string): string {
   return `/var/lib/xen/images/${name}.img`;

@@ -55,6 +55,8 @@ export interface GuestOptions {
   readonly disk?: string;
   /** What makes the disk a block device, of Xen's scripts; `disk` is its target then. */
   readonly diskScript?: string;
+  /** Another one, with an ext4 on it, whose files are changed by `setGuestFiles`. */
+  readonly files?: string;
   /** Words added to its kernel's command line. */
   readonly extraLine?: string;
   /** Lines added to the guest's configuration as they are. */
@@ -159,6 +161,7 @@ function guestLine(name: string, options: GuestOptions): string {
     `lab.name=${name} lab.ip=${guestIp(name)} lab.pages=${options.pages ?? 4096}`,
     `lab.rate=${options.rate ?? 0} lab.vifs=${options.interfaces ?? 1}`,
     ...(options.disk === undefined ? [] : ['lab.disk=1']),
+    ...(options.files === undefined ? [] : ['lab.files=1']),
     ...(options.extraLine === undefined ? [] : [options.extraLine]),
   ].join(' ');
 }
@@ -177,7 +180,7 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
     (_, index) => `"mac=${guestMac(name, index)},bridge=xenbr0"`,
   );
   const disks = [
-    ...diskOf(options),
+    ...disksOf(options),
     // Not where xvda may be: to Linux hda is the same.
     ...(kind === 'hvm' ? [`"${bootDiskPath(name)},raw,hdd,w"`] : []),
   ];
@@ -202,10 +205,15 @@ export function guestConfig(name: string, kind: GuestKind, options: GuestOptions
   ].join('\n');
 }
 
-function diskOf({ disk, diskScript }: GuestOptions): string[] {
-  if (disk === undefined) return [];
-  if (diskScript === undefined) return [`"phy:${disk},xvda,w"`];
-  return [`"format=raw,vdev=xvda,access=w,script=${diskScript},target=${disk}"`];
+function disksOf({ disk, diskScript, files }: GuestOptions): string[] {
+  const first =
+    diskScript === undefined
+      ? `"phy:${disk},xvda,w"`
+      : `"format=raw,vdev=xvda,access=w,script=${diskScript},target=${disk}"`;
+  return [
+    ...(disk === undefined ? [] : [first]),
+    ...(files === undefined ? [] : [`"phy:${files},xvdb,w"`]),
+  ];
 }
 
 /** The guest's disk to boot from, in both hosts: it is opened at a failover, too. */
@@ -340,6 +348,37 @@ export async function setGuestDisk(name: string, perSecond: number): Promise<Gue
 /** Looks at every sector of the guest's disk, with nothing under way. */
 export async function verifyGuestDisk(name: string): Promise<DiskVerification> {
   return (await askGuest(name, 'disk-verify')) as DiskVerification;
+}
+
+/** What the guest found in its file system, by the books in its memory; see guest/files.c. */
+export interface FilesVerification {
+  readonly ok: boolean;
+  readonly files: number;
+  readonly wrong: number;
+  readonly firstWrong: number;
+  /** Lines of its journal that are there, and that it knows as durable. */
+  readonly entries: number;
+  readonly durable: number;
+  /** An errno; 0: nothing failed. */
+  readonly error: number;
+  readonly changes: number;
+  readonly syncs: number;
+  readonly mounted: boolean;
+}
+
+/** Sets how many of its files the guest changes in a second. */
+export async function setGuestFiles(name: string, perSecond: number): Promise<GuestState> {
+  return (await askGuest(name, `files ${perSecond}`)) as GuestState;
+}
+
+/** Reads every file from the disk, with nothing under way. */
+export async function verifyGuestFiles(name: string): Promise<FilesVerification> {
+  return (await askGuest(name, 'files-verify')) as FilesVerification;
+}
+
+/** Has the guest unmount its file system. */
+export async function unmountGuestFiles(name: string): Promise<FilesVerification> {
+  return (await askGuest(name, 'files-unmount')) as FilesVerification;
 }
 
 /** Has the guest write the next entry of its journal; which, told once it is durable. */

@@ -5,7 +5,7 @@
  *
  * Each thread has stripes of its own, so that no two requests under way touch one sector: what
  * they would leave is nobody's to know. The last megabyte is a journal, of which a client is
- * told an entry's number only when that entry is durable.
+ * told an entry's number only when that entry is durable, in that of the files, too (files.c).
  */
 #define _GNU_SOURCE
 #include "labguest.h"
@@ -178,7 +178,7 @@ static void *keep_journal(void *unused)
 
         fill((struct sector_content *)d.journal_buffer, sector, entry);
         if (pwrite(d.fd, d.journal_buffer, SECTOR, (off_t)sector * SECTOR) != SECTOR ||
-            fdatasync(d.fd))
+            fdatasync(d.fd) || (files_are_there() && files_append(entry)))
             failed();
         d.appended = entry;
     }

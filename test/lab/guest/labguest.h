@@ -110,6 +110,30 @@ int disk_describe(char *out, size_t size, const struct disk_report *report);
 /* journal DEVICE BOOT_ID: prints how many entries are there, read by another host. */
 int disk_journal(const char *device, const char *boot_id);
 
+/* files.c: a file system on a second disk, whose every file can be told to be as it was left */
+
+enum files_work { FILES_NOTHING, FILES_VERIFY, FILES_UNMOUNT };
+
+struct files_report {
+    uint32_t files;       /* that there have to be */
+    uint32_t wrong;       /* of all: with another content, missing, or there though removed */
+    uint32_t first_wrong;
+    uint32_t entries;     /* of the journal, in order from the first */
+};
+
+/* Mounts the disk and starts the thread that changes it, at rest; 0, or -1. */
+int files_start(const char *device, uint64_t boot);
+bool files_are_there(void);
+/* How many changes a second; 0: none any more. */
+void files_set_rate(uint32_t per_second);
+/* Appends a line to the journal and waits until it is durable; 0, or -1. */
+int files_append(uint32_t entry);
+/* Has the thread look at all of it, from the disk, or unmount it; and whether that is done. */
+void files_begin(enum files_work what);
+bool files_are_done(void);
+/* Writes a JSON object into OUT. */
+int files_describe(char *out, size_t size);
+
 /* selftest.c: 0 when every kind of lost page is found out */
 int selftest(void);
 

@@ -37,6 +37,7 @@ struct client {
     bool verifying; /* waits for the end of the running verification */
     uint32_t entry; /* of the disk's journal, whose durability it waits for; 0: none */
     bool disk_verifying;
+    bool files; /* waits for what the files' thread was told to do */
     size_t used;
     char line[LINE_MAX_BYTES];
 };
@@ -269,6 +270,31 @@ static void continue_disk(void)
     }
 }
 
+/* Whoever told the files' thread to do something is told how that went. */
+static void continue_files(void)
+{
+    char text[512];
+
+    if (!files_are_done())
+        return;
+    files_describe(text, sizeof(text));
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        struct client *client = &s.clients[i];
+
+        if (client->fd < 0 || !client->files)
+            continue;
+        client->files = false;
+        answer(client, text);
+    }
+}
+
+static void begin_files(struct client *client, enum files_work what)
+{
+    files_set_rate(0);
+    files_begin(what);
+    client->files = true;
+}
+
 static void obey(struct client *client, char *line)
 {
     char *argument = strchr(line, ' ');
@@ -302,6 +328,13 @@ static void obey(struct client *client, char *line)
         answer_state(client);
     } else if (!strcmp(line, "disk-verify") && disk_is_there()) {
         begin_disk_verification(client);
+    } else if (!strcmp(line, "files") && argument && value >= 0 && files_are_there()) {
+        files_set_rate((uint32_t)value);
+        answer_state(client);
+    } else if (!strcmp(line, "files-verify") && files_are_there()) {
+        begin_files(client, FILES_VERIFY);
+    } else if (!strcmp(line, "files-unmount") && files_are_there()) {
+        begin_files(client, FILES_UNMOUNT);
     } else if (!strcmp(line, "append") && disk_is_there()) {
         client->entry = disk_append();
         if (!client->entry)
@@ -430,6 +463,8 @@ void serve(const char *name, const char *ip)
     traffic_start(boot, ip);
     if (boot_parameter("lab.disk") && disk_start("/dev/xvda", boot))
         printf("LAB failed: no disk\n");
+    if (boot_parameter("lab.files") && files_start("/dev/xvdb", boot))
+        printf("LAB failed: no file system\n");
     s.last_ms = monotonic_ms();
     for (;;) {
         bool at_once = s.verifying || flows_are_hungry();
@@ -439,5 +474,6 @@ void serve(const char *name, const char *ip)
         if (s.verifying)
             continue_verification();
         continue_disk();
+        continue_files();
     }
 }

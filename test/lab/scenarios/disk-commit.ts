@@ -1,16 +1,29 @@
 /**
- * A guest with a disk at the death of its host: what it goes on with is memory and disk of one
- * moment, and what a client was told is durable is on the disk.
+ * A guest with two disks at the death of its host, one of sectors and one with a file system: what
+ * it goes on with is memory and disks of one moment, and what a client was told is durable is on
+ * both.
  */
 import { devicePathOf } from '../../../src/disk/block-script.ts';
-import { activateVolumes, digestVolume, journalOn, makeFile, makeVolume } from '../disks.ts';
+import {
+  activateVolumes,
+  checkFiles,
+  digestVolume,
+  filesJournalOn,
+  journalOn,
+  makeFile,
+  makeFiles,
+  makeVolume,
+} from '../disks.ts';
 import {
   appendInGuest,
   guestState,
   hangMs,
   setGuestDisk,
+  setGuestFiles,
   sleep,
+  unmountGuestFiles,
   verifyGuestDisk,
+  verifyGuestFiles,
   waitFor,
 } from '../lab.ts';
 import { backupName, peek, waitForEpoch } from '../session.ts';
@@ -19,8 +32,13 @@ import type { Scenario } from './scenario.ts';
 import type { Trial } from './trial.ts';
 
 const volumeMib = 24;
+const filesMib = 16;
 /** Of the guest; under emulation a write over NBD takes milliseconds. */
 const requestsPerSecond = 100;
+/** Of its files, each of some of the file system's own requests. */
+const changesPerSecond = 10;
+/** An answer waits for the end of its epoch, which comes late on a busy machine. */
+const answerMs = 15_000;
 
 /** A client that has the guest write its journal, entry by entry, until the guest is gone. */
 class JournalClient {
@@ -42,7 +60,7 @@ class JournalClient {
   async #run(): Promise<void> {
     while (!this.#over) {
       try {
-        this.#told = Math.max(this.#told, await appendInGuest(this.#guest, 2000));
+        this.#told = Math.max(this.#told, await appendInGuest(this.#guest, answerMs));
       } catch {
         // Held, or its host is dead.
       }
@@ -50,8 +68,13 @@ class JournalClient {
     }
   }
 
-  async close(): Promise<void> {
+  /** No other entry is asked for. */
+  end(): void {
     this.#over = true;
+  }
+
+  async close(): Promise<void> {
+    this.end();
     await this.#running;
   }
 }
@@ -63,11 +86,13 @@ async function commitDisk(trial: Trial, index: number, sort: DiskSort): Promise<
   const kind = trial.kindFor(index % 2 === 0 ? 'pvh' : 'pv');
   const name = kind === 'pv' ? 'g1' : 'h1';
   const disk = await (sort === 'file' ? makeFile : makeVolume)(trial.lab, name, volumeMib);
+  const files = await makeFiles(trial.lab, `${name}-files`, filesMib);
   const script = sort === 'file' ? { diskScript: 'block-tsremus' } : {};
   const device = devicePathOf({ target: disk, script: script.diskScript ?? null });
-  const guest = await trial.createGuest('a', kind, 200, name, { disk, ...script });
+  const guest = await trial.createGuest('a', kind, 200, name, { disk, files, ...script });
   const before = await guestState(guest);
   await setGuestDisk(guest, requestsPerSecond);
+  await setGuestFiles(guest, changesPerSecond);
   await trial.protect('a', guest, 3, { buffered: true, disks: true });
   const client = new JournalClient(guest);
   trial.atEnd(() => client.close());
@@ -78,8 +103,8 @@ async function commitDisk(trial: Trial, index: number, sort: DiskSort): Promise<
   const least = await acknowledgedEpoch(trial, guest);
   const killedMs = await trial.kill('a');
   // What it was told, it was told by then: what comes later comes from the survivor.
-  const told = client.told;
-  await client.close();
+  const { told } = client;
+  client.end();
   const { state } = await firstAnswer(trial, guest, killedMs);
   await trial.checkContinues(guest, before, state);
   await checkActivatedFrom(trial, guest, least);
@@ -90,9 +115,33 @@ async function commitDisk(trial: Trial, index: number, sort: DiskSort): Promise<
   trial.measure('requests', disked.requests);
   const entries = await journalOn(trial.lab, 'b', device, before.boot);
   trial.check(`${told} entries or more, which a client was told of`, entries >= told, entries);
+  await checkFilesOf(trial, guest, before.boot, told);
   trial.check('that a client was told of an entry', told > 0, told);
   trial.measure('journal_told', told);
   trial.reviveInBackground('a');
+}
+
+/**
+ * The second disk: no file is otherwise than the guest's memory has it, nothing in the page cache
+ * helps; and, unmounted, what another host reads is a whole file system with all that was told.
+ */
+async function checkFilesOf(
+  trial: Trial,
+  guest: string,
+  boot: string,
+  told: number,
+): Promise<void> {
+  const name = `${guest}-files`;
+  const found = await verifyGuestFiles(guest);
+  trial.check(`${guest}: files of the moment that its memory is of`, found.ok, found);
+  trial.measure('files', found.files);
+  trial.measure('file_changes', found.changes);
+  const left = await unmountGuestFiles(guest);
+  trial.check(`${guest}: its file system to be unmounted`, !left.mounted && left.ok, left);
+  const checked = await checkFiles(trial.lab, 'b', name);
+  trial.check('exit code 0 of e2fsck on host B', checked.code === 0, checked);
+  const lines = await filesJournalOn(trial.lab, 'b', name, boot);
+  trial.check(`${told} lines or more, which a client was told of`, lines >= told, lines);
 }
 
 /** The last line of a resync that went well. */
@@ -166,11 +215,11 @@ export const diskReturn: Scenario = {
 
 export const diskCommit: Scenario = {
   name: 'disk-commit',
-  proves: 'after the death of its host a guest goes on with memory and disk of one moment',
+  proves: 'after the death of its host a guest goes on with memory and both disks of one moment',
   tier: 'core',
   shows: ['one-commit', 'host-dies'],
   trials: { ci: 2, soak: 20, core: 1 },
-  seconds: 110,
+  seconds: 125,
   run: (trial, index) => commitDisk(trial, index, 'volume'),
 };
 
@@ -180,6 +229,6 @@ export const diskFile: Scenario = {
   tier: 'turn',
   shows: ['one-commit', 'host-dies'],
   trials: { ci: 1, soak: 4 },
-  seconds: 110,
+  seconds: 125,
   run: (trial, index) => commitDisk(trial, index, 'file'),
 };
