@@ -472,6 +472,8 @@ export class World implements Timeline {
 
   arrived(side: Side, message: Message): void {
     if (side === 'a') {
+      // By these words it ends for its machine, whatever comes before the end of the stream.
+      if (message.kind === 'error' || message.kind === 'goodbye') this.#isLinkOverOnA = true;
       this.#heardByA(message);
       if (message.kind === 'echo') this.checker.echoArrived(message.seq);
     } else if (message.kind === 'heartbeat') {
