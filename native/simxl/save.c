@@ -241,7 +241,7 @@ static int suspend(struct job *j)
         return rc;
     if (sx_helper_ask(h, SX_ASK_SUSPENDED, rc) <= 0)
         return ERROR_FAIL;
-    return send_pages(j);
+    return 0;
 }
 
 /*
@@ -291,7 +291,7 @@ static int give_back(struct job *j)
     j->held.used = 0;
     if (sx_helper_ask(&j->s->helper, SX_ASK_SAY, 0) <= 0)
         return ERROR_FAIL;
-    return 0;
+    return send_pages(j);
 }
 
 static int send_suspended(struct job *j)

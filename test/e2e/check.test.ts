@@ -316,7 +316,7 @@ const cases: readonly Case[] = [
       for (const host of [a, b]) put(host, '/var/lib/xen/images/g1-0.img');
     },
     amiss: ['here disks fail'],
-    cure: /^qemu-img convert -p -n -f raw -O raw \/var\/lib\/xen\/images\/g1-0.img /,
+    cure: /^man tsremus-protect .* script=block-tsremus,target=\/var\/lib\/xen\/images\/g1-0.img /,
   },
   {
     what: 'a disk that is not there, with -d',
