@@ -7,7 +7,7 @@
  */
 import { parseArgs } from 'node:util';
 import { checkNumbers } from './commit-check.ts';
-import { journalOn, makeVolume } from './disks.ts';
+import { journalOn, makeVolume, volumePath } from './disks.ts';
 import {
   appendInGuest,
   down,
@@ -147,7 +147,7 @@ async function report(lab: Lab, ending: Ending): Promise<boolean> {
   row(answeredMs, `the guest answers; its counter is ${after.counter}`);
   const verified = await verifyGuest(guest);
   const disked = await verifyGuestDisk(guest);
-  const entries = await journalOn(lab, 'b', guest, before.boot);
+  const entries = await journalOn(lab, 'b', volumePath(guest), before.boot);
   const later = await guestState(guest);
   const checks: [string, boolean][] = [
     ['same boot id, kept in memory only', before.boot === after.boot],
